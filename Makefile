@@ -1,0 +1,77 @@
+# PGXS build of the extension. `make help` lists the targets.
+
+EXTENSION = bert
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" bert.control)
+
+MODULE_big = bert
+SOURCES := $(sort $(wildcard src/*/*.c))
+OBJS = $(SOURCES:.c=.o)
+
+DATA = sql/bert--$(EXTVERSION).sql $(wildcard sql/bert--*--*.sql)
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/test_*.sql)))
+REGRESS_OPTS = --inputdir=. --load-extension=bert
+
+# Libraries of the plain C layers; OpenBLAS is opened at run time.
+LIBRARIES = -lutf8proc -ljansson -lm -lpthread -ldl
+
+PG_CPPFLAGS = -Isrc
+PG_CFLAGS = -std=gnu11 -fvisibility=hidden -O3 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement
+SHLIB_LINK = $(LIBRARIES)
+EXTRA_CLEAN = sql/bert--$(EXTVERSION).sql build/unit
+
+# No LLVM bitcode: nothing here gains from being inlined into queries, and it would need clang.
+override with_llvm := no
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+all: sql/bert--$(EXTVERSION).sql
+
+sql/bert--$(EXTVERSION).sql: sql/bert.sql bert.control
+	cp $< $@
+
+# Every object depends on every header of ours: the project is small and this is never wrong.
+$(OBJS): $(wildcard src/*/*.h)
+
+# Bundled models go below the extension's share directory.
+BUNDLED = $(wildcard models/*/*)
+install: install-models
+install-models:
+	@for f in $(BUNDLED); do \
+	  $(MKDIR_P) "$(DESTDIR)$(datadir)/extension/bert/$$(dirname $$f)" && \
+	  $(INSTALL_DATA) $$f "$(DESTDIR)$(datadir)/extension/bert/$$f" || exit 1; done
+
+# Unit programs: plain C, no PostgreSQL.
+UNIT_CFLAGS ?= -O2 -g
+CORE_SOURCES := $(sort $(filter-out src/pg/%,$(SOURCES)))
+CORE_OBJECTS = $(CORE_SOURCES:%.c=build/unit/%.o)
+UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/test_*.c)))
+PLAIN_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Isrc -Itest/unit $(UNIT_CFLAGS)
+
+build/unit/%.o: %.c $(wildcard src/*/*.h test/unit/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(PLAIN_CFLAGS) -c $< -o $@
+
+build/unit/libbert.a: $(CORE_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+build/unit/test_%: build/unit/test/unit/test_%.o build/unit/libbert.a
+	$(CC) $(PLAIN_CFLAGS) $^ -o $@ -lcmocka $(LIBRARIES)
+
+.SECONDARY:
+
+unit: $(UNIT_PROGRAMS)
+	@set -e; for program in $(UNIT_PROGRAMS); do echo "# $$program"; $$program; done
+
+format:
+	clang-format -i $(shell git ls-files 'src/*.[ch]' 'test/*.[ch]' 'bench/*.[ch]')
+
+bench:
+	bench/run
+
+help:
+	@echo "make | install | installcheck | unit | format | bench | clean"
+
+.PHONY: unit format bench help install-models

@@ -1,0 +1,57 @@
+/*
+ * loader.h: from a checkpoint's tensors to blocks, and back.
+ *
+ * Accepts names with and without "bert.", the old gamma/beta names, I8 tensors with a companion "<name>.scale"
+ * (F32, one per row), and drops position_ids buffers and tied copies. Every key gets a line in the report.
+ */
+#ifndef BERT_NN_LOADER_H
+#define BERT_NN_LOADER_H
+
+#include "files/checkpoint.h"
+#include "nn/tensor_table.h"
+
+typedef enum KeyStatus
+{
+	KEY_LOADED,
+	KEY_MISSING,				/* not in the file: initialised as the reference does */
+	KEY_UNEXPECTED,				/* in the file, not in the model */
+	KEY_IGNORED					/* in the file, known, and not used by this head (pooler, buffers, other heads) */
+} KeyStatus;
+
+typedef struct KeyReportLine
+{
+	const char *key;
+	KeyStatus	status;
+} KeyReportLine;
+
+typedef struct KeyReport
+{
+	size_t		n_lines;
+	KeyReportLine *lines;
+} KeyReport;
+
+const char *key_status_name(KeyStatus status);	/* "loaded" */
+
+/*
+ * Matches the checkpoint with the table and makes the report. A wrong shape is STATUS_INVALID_DATA naming the
+ * tensor and both shapes. plan[i] is the checkpoint tensor for table tensor i, or NULL (missing).
+ */
+typedef struct LoadPlan
+{
+	const TensorTable *table;
+	const CheckpointTensor **plan;	/* (n_tensors) */
+	const CheckpointTensor **scales;	/* (n_tensors) for I8, else NULL */
+	KeyReport	report;
+} LoadPlan;
+
+bool		load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *table, LoadPlan *plan, Status *status);
+
+/* Which head the checkpoint's own tensors and the config's architecture say; HEAD_NONE when neither says one. */
+HeadKind	checkpoint_head(const Checkpoint *checkpoint, const BertConfig *config);
+bool		checkpoint_has_pooler(const Checkpoint *checkpoint);
+
+/* Reads block into out (blocks[block].elements floats); missing tensors are initialised from the seed. */
+bool		load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t seed, float *out,
+					   const MayContinue *question, Status *status);
+
+#endif

@@ -1,0 +1,51 @@
+/* report.c: one place for the mapping from StatusCode to SQLSTATE. */
+#include "pg/compat.h"
+
+#include "miscadmin.h"
+
+#include "pg/report.h"
+
+static int
+sqlstate_for(StatusCode code)
+{
+	switch (code)
+	{
+		case STATUS_INVALID_ARGUMENT:
+			return ERRCODE_INVALID_PARAMETER_VALUE;
+		case STATUS_INVALID_DATA:
+			return ERRCODE_BAD_COPY_FILE_FORMAT;
+		case STATUS_INVALID_TEXT:
+			return ERRCODE_CHARACTER_NOT_IN_REPERTOIRE;
+		case STATUS_NOT_FOUND:
+			return ERRCODE_UNDEFINED_FILE;
+		case STATUS_UNSUPPORTED:
+			return ERRCODE_FEATURE_NOT_SUPPORTED;
+		case STATUS_LIMIT:
+			return ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+		case STATUS_OUT_OF_MEMORY:
+			return ERRCODE_OUT_OF_MEMORY;
+		case STATUS_IO:
+			return ERRCODE_IO_ERROR;
+		case STATUS_DISK_FULL:
+			return ERRCODE_DISK_FULL;
+		case STATUS_PERMISSION:
+			return ERRCODE_INSUFFICIENT_PRIVILEGE;
+		case STATUS_CANCELLED:
+			return ERRCODE_QUERY_CANCELED;
+		case STATUS_NONE:
+		case STATUS_INTERNAL:
+			break;
+	}
+	return ERRCODE_INTERNAL_ERROR;
+}
+
+void
+report_status(const Status *status)
+{
+	if (status->code == STATUS_CANCELLED)
+		CHECK_FOR_INTERRUPTS();
+	ereport(ERROR,
+			(errcode(sqlstate_for(status->code)),
+			 errmsg_internal("%s", status->message),
+			 status->hint[0] != '\0' ? errhint_internal("%s", status->hint) : 0));
+}
