@@ -47,5 +47,5 @@ report_status(const Status *status)
 	ereport(ERROR,
 			(errcode(sqlstate_for(status->code)),
 			 errmsg_internal("%s", status->message),
-			 status->hint[0] != '\0' ? errhint_internal("%s", status->hint) : 0));
+			 status->hint[0] != '\0' ? errhint("%s", status->hint) : 0));
 }
