@@ -21,7 +21,7 @@ typedef enum BlockKind
 {
 	BLOCK_EMBEDDINGS,
 	BLOCK_LAYER,				/* one per layer */
-	BLOCK_POOLER,				/* when config->use_pooler */
+	BLOCK_POOLER,				/* for heads that use it, and for HEAD_NONE when config->use_pooler */
 	BLOCK_HEAD					/* one kind of head; absent for HEAD_NONE */
 } BlockKind;
 
@@ -123,6 +123,11 @@ int			tensor_table_block(const TensorTable *table, BlockKind kind, int layer);	/
 
 /* True when the head uses the pooler: its block exists for HEAD_NONE too unless config->use_pooler is false. */
 bool		head_uses_pooler(HeadKind head);
+/* True for the heads whose logits are over the vocabulary: pretraining, masked_lm, causal_lm. */
+bool		head_has_vocabulary(HeadKind head);
+
+/* Attention heads that the layer has left after pruning. */
+int			config_layer_heads(const BertConfig *config, int layer);
 
 /*
  * Fills one tensor as the reference initialises it. The values depend on (seed, tensor's name) alone. The padding
