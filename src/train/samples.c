@@ -1,0 +1,327 @@
+/* samples.c: the tasks' recipes. */
+#include "train/samples.h"
+
+#include <string.h>
+
+#include "nn/loss.h"
+
+static const struct
+{
+	const char *name;
+	HeadKind	head;
+}			tasks[TRAIN_TASK_COUNT] = {
+	[TRAIN_SEQUENCE_CLASSIFICATION] = {"sequence_classification", HEAD_SEQUENCE_CLASSIFICATION},
+	[TRAIN_REGRESSION] = {"regression", HEAD_SEQUENCE_CLASSIFICATION},
+	[TRAIN_MULTIPLE_CHOICE] = {"multiple_choice", HEAD_MULTIPLE_CHOICE},
+	[TRAIN_TOKEN_CLASSIFICATION] = {"token_classification", HEAD_TOKEN_CLASSIFICATION},
+	[TRAIN_QUESTION_ANSWERING] = {"question_answering", HEAD_QUESTION_ANSWERING},
+	[TRAIN_MASKED_LM] = {"masked_lm", HEAD_MASKED_LM},
+	[TRAIN_CAUSAL_LM] = {"causal_lm", HEAD_CAUSAL_LM},
+	[TRAIN_NEXT_SENTENCE] = {"next_sentence", HEAD_NEXT_SENTENCE},
+	[TRAIN_PRETRAINING] = {"pretraining", HEAD_PRETRAINING},
+};
+
+const char *
+train_task_name(TrainTask task)
+{
+	return tasks[task].name;
+}
+
+HeadKind
+train_task_head(TrainTask task)
+{
+	return tasks[task].head;
+}
+
+bool
+train_task_parse(const char *name, TrainTask *task, Status *status)
+{
+	for (int i = 0; i < TRAIN_TASK_COUNT; i++)
+		if (strcmp(name, tasks[i].name) == 0)
+		{
+			*task = (TrainTask) i;
+			return true;
+		}
+	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown task \"%s\"", name);
+	return status_hint(status, "Tasks are sequence_classification, regression, multiple_choice, token_classification, "
+					   "question_answering, masked_lm, causal_lm, next_sentence and pretraining.");
+}
+
+/* Room for a sample of these sizes; lengths[] is left to the caller. */
+static bool
+sample_allocate(Arena *arena, Sample *sample, size_t n_sequences, size_t n_tokens, size_t n_labels, size_t n_values, Status *status)
+{
+	memset(sample, 0, sizeof *sample);
+	if (n_sequences > SPILL_MAX_SEQUENCES || n_tokens > SPILL_MAX_TOKENS || n_labels > SPILL_MAX_TOKENS)
+		return status_fail(status, STATUS_LIMIT, "the sample has %zu sequences and %zu tokens, more than %d and %u", n_sequences, n_tokens,
+						   SPILL_MAX_SEQUENCES, SPILL_MAX_TOKENS);
+	sample->lengths = arena_alloc_array(arena, n_sequences, sizeof *sample->lengths);
+	sample->input_ids = arena_alloc_array(arena, n_tokens, sizeof *sample->input_ids);
+	sample->token_type_ids = arena_alloc_array(arena, n_tokens, sizeof *sample->token_type_ids);
+	sample->labels = arena_alloc_array(arena, n_labels, sizeof *sample->labels);
+	sample->values = arena_alloc_array(arena, n_values, sizeof *sample->values);
+	if (sample->lengths == NULL || sample->input_ids == NULL || sample->token_type_ids == NULL || sample->labels == NULL || sample->values == NULL)
+		return arena_fail(arena, status, "a training sample", n_tokens * 9);
+	sample->n_sequences = (uint32_t) n_sequences;
+	sample->n_tokens = (uint32_t) n_tokens;
+	sample->n_labels = (uint32_t) n_labels;
+	sample->n_values = (uint32_t) n_values;
+	return true;
+}
+
+/* Copies one encoding to the sample's tokens from `at` on. */
+static void
+copy_encoding(Sample *sample, size_t at, const Encoding *encoding)
+{
+	memcpy(sample->input_ids + at, encoding->ids, encoding->n * sizeof *encoding->ids);
+	for (size_t i = 0; i < encoding->n; i++)
+		sample->token_type_ids[at + i] = (uint8_t) encoding->type_ids[i];
+}
+
+static bool
+encode(const SampleEncoder *encoder, Arena *arena, const SampleText *text, const SampleText *pair, Truncation truncation, bool overflow,
+	   int stride, const MayContinue *question, EncodeResult *result, Status *status)
+{
+	EncodeOptions options = {.special_tokens = true, .truncation = truncation, .max_length = encoder->max_length,
+		.stride = stride, .overflow = overflow};
+
+	return tokenizer_encode(encoder->tokenizer, arena, text->bytes, text->length, pair == NULL ? NULL : pair->bytes,
+							pair == NULL ? 0 : pair->length, &options, question, result, status);
+}
+
+/* Classification, regression, next sentence and pre-training pairs: one sequence, cut longest first. */
+static bool
+encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
+				const MayContinue *question, Status *status)
+{
+	bool		regression = encoder->task == TRAIN_REGRESSION;
+	EncodeResult result;
+	Sample		sample;
+
+	if (!encode(encoder, arena, &row->input, row->has_pair ? &row->pair : NULL, TRUNCATE_LONGEST_FIRST, false, 0, question, &result, status)
+		|| !sample_allocate(arena, &sample, 1, result.windows[0].n, regression ? 0 : 1, regression ? 1 : 0, status))
+		return false;
+	encoder->truncated += result.truncated;
+	copy_encoding(&sample, 0, &result.windows[0]);
+	sample.lengths[0] = sample.n_tokens;
+	if (regression)
+		sample.values[0] = row->value;
+	else
+		sample.labels[0] = row->label;
+	sample.row = row->number;
+	return emit(context, &sample, status);
+}
+
+static bool
+encode_choices(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
+			   const MayContinue *question, Status *status)
+{
+	EncodeResult *results = arena_alloc_array(arena, row->n_items, sizeof *results);
+	size_t		n_tokens = 0;
+	bool		truncated = false;
+	Sample		sample;
+
+	if (results == NULL)
+		return arena_fail(arena, status, "the choices of a sample", row->n_items * sizeof *results);
+	for (size_t i = 0; i < row->n_items; i++)
+	{
+		if (!encode(encoder, arena, &row->input, &row->items[i], TRUNCATE_LONGEST_FIRST, false, 0, question, &results[i], status))
+			return false;
+		n_tokens += results[i].windows[0].n;
+		truncated |= results[i].truncated;
+	}
+	if (!sample_allocate(arena, &sample, row->n_items, n_tokens, 1, 0, status))
+		return false;
+	encoder->truncated += truncated;
+	n_tokens = 0;
+	for (size_t i = 0; i < row->n_items; i++)
+	{
+		copy_encoding(&sample, n_tokens, &results[i].windows[0]);
+		sample.lengths[i] = (uint32_t) results[i].windows[0].n;
+		n_tokens += results[i].windows[0].n;
+	}
+	sample.labels[0] = row->label;
+	sample.row = row->number;
+	return emit(context, &sample, status);
+}
+
+/* Words that come already split: each is tokenised on its own. */
+static bool
+encode_words(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
+			 const MayContinue *question, Status *status)
+{
+	EncodeOptions options = {.special_tokens = false, .truncation = TRUNCATE_NONE};
+	size_t		room = (size_t) encoder->max_length;
+	size_t		n = 0;
+	bool		truncated = false;
+	Sample		sample;
+
+	if (!sample_allocate(arena, &sample, 1, room, room, 0, status))
+		return false;
+	sample.input_ids[n] = tokenizer_cls_id(encoder->tokenizer);
+	sample.labels[n++] = LABEL_IGNORED;
+	for (size_t w = 0; w < row->n_items && !truncated; w++)
+	{
+		EncodeResult result;
+
+		if (!tokenizer_encode(encoder->tokenizer, arena, row->items[w].bytes, row->items[w].length, NULL, 0, &options, question, &result, status))
+			return false;
+		for (size_t i = 0; i < result.windows[0].n; i++)
+		{
+			if (n + 1 == room)
+			{
+				truncated = true;
+				break;
+			}
+			sample.input_ids[n] = result.windows[0].ids[i];
+			sample.labels[n++] = i == 0 ? row->item_labels[w] : LABEL_IGNORED;
+		}
+	}
+	sample.input_ids[n] = tokenizer_sep_id(encoder->tokenizer);
+	sample.labels[n++] = LABEL_IGNORED;
+	encoder->truncated += truncated;
+	memset(sample.token_type_ids, 0, n);
+	sample.n_tokens = sample.n_labels = (uint32_t) n;
+	sample.lengths[0] = sample.n_tokens;
+	sample.row = row->number;
+	return emit(context, &sample, status);
+}
+
+/* Characters in UTF-8 bytes: those that do not continue one. */
+static size_t
+count_characters(const SampleText *text)
+{
+	size_t		count = 0;
+
+	for (size_t i = 0; i < text->length; i++)
+		count += ((unsigned char) text->bytes[i] & 0xC0) != 0x80;
+	return count;
+}
+
+/* The byte at which character `index` begins; index <= count_characters. */
+static size_t
+byte_of_character(const SampleText *text, size_t index)
+{
+	size_t		byte = 0;
+
+	while (byte < text->length && (index > 0 || ((unsigned char) text->bytes[byte] & 0xC0) == 0x80))
+		index -= ((unsigned char) text->bytes[byte++] & 0xC0) != 0x80 ? 1 : 0;
+	return byte;
+}
+
+static bool
+check_answer(const SampleRow *row, size_t answer_length, Status *status)
+{
+	size_t		context_length = count_characters(&row->pair);
+	size_t		byte;
+
+	if (row->answer_start > context_length || answer_length > context_length - row->answer_start)
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu: the answer at character %zu does not lie inside the context of %zu characters",
+						   (unsigned long long) row->number + 1, row->answer_start, context_length);
+	byte = byte_of_character(&row->pair, row->answer_start);
+	if (row->answer.length > row->pair.length - byte || memcmp(row->pair.bytes + byte, row->answer.bytes, row->answer.length) != 0)
+	{
+		status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu: the context at character %zu is not the answer_text",
+					(unsigned long long) row->number + 1, row->answer_start);
+		return status_hint(status, "answer_start counts characters from 0.");
+	}
+	return true;
+}
+
+/* Labels of one window: the tokens that hold the answer, or 0, 0. */
+static void
+locate_answer(const Encoding *window, size_t start_char, size_t end_char, int32_t labels[2])
+{
+	size_t		first = 0;
+	size_t		last = window->n;
+
+	labels[0] = labels[1] = 0;
+	while (first < window->n && window->sequences[first] != 1)
+		first++;
+	while (last > first && window->sequences[last - 1] != 1)
+		last--;
+	if (first == last || end_char == start_char || window->starts[first] > start_char || window->ends[last - 1] < end_char)
+		return;
+	while (first + 1 < last && window->starts[first + 1] <= start_char)
+		first++;
+	while (last - 1 > first && window->ends[last - 2] >= end_char)
+		last--;
+	labels[0] = (int32_t) first;
+	labels[1] = (int32_t) last - 1;
+}
+
+static bool
+encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
+			  const MayContinue *question, Status *status)
+{
+	size_t		answer_length = count_characters(&row->answer);
+	EncodeResult result;
+
+	if (answer_length > 0 && !check_answer(row, answer_length, status))
+		return false;
+	if (!encode(encoder, arena, &row->input, &row->pair, TRUNCATE_ONLY_SECOND, true, encoder->stride, question, &result, status))
+		return false;
+	for (size_t w = 0; w < result.n_windows; w++)
+	{
+		Sample		sample;
+
+		if (!sample_allocate(arena, &sample, 1, result.windows[w].n, 2, 0, status))
+			return false;
+		copy_encoding(&sample, 0, &result.windows[w]);
+		sample.lengths[0] = sample.n_tokens;
+		locate_answer(&result.windows[w], row->answer_start, row->answer_start + answer_length, sample.labels);
+		sample.row = row->number;
+		if (!emit(context, &sample, status))
+			return false;
+	}
+	return true;
+}
+
+static bool
+encode_text(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
+			const MayContinue *question, Status *status)
+{
+	EncodeResult result;
+
+	if (!encode(encoder, arena, &row->input, NULL, TRUNCATE_ONLY_FIRST, true, 0, question, &result, status))
+		return false;
+	for (size_t w = 0; w < result.n_windows; w++)
+	{
+		Sample		sample;
+
+		if (!sample_allocate(arena, &sample, 1, result.windows[w].n, 0, 0, status))
+			return false;
+		copy_encoding(&sample, 0, &result.windows[w]);
+		sample.lengths[0] = sample.n_tokens;
+		sample.row = row->number;
+		if (!emit(context, &sample, status))
+			return false;
+	}
+	return true;
+}
+
+bool
+samples_encode(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
+			   const MayContinue *question, Status *status)
+{
+	switch (encoder->task)
+	{
+		case TRAIN_SEQUENCE_CLASSIFICATION:
+		case TRAIN_REGRESSION:
+		case TRAIN_NEXT_SENTENCE:
+		case TRAIN_PRETRAINING:
+			return encode_sequence(encoder, row, arena, emit, context, question, status);
+		case TRAIN_MULTIPLE_CHOICE:
+			return encode_choices(encoder, row, arena, emit, context, question, status);
+		case TRAIN_TOKEN_CLASSIFICATION:
+			return encode_words(encoder, row, arena, emit, context, question, status);
+		case TRAIN_QUESTION_ANSWERING:
+			return encode_answer(encoder, row, arena, emit, context, question, status);
+		case TRAIN_MASKED_LM:
+		case TRAIN_CAUSAL_LM:
+			return encode_text(encoder, row, arena, emit, context, question, status);
+		case TRAIN_TASK_COUNT:
+			break;
+	}
+	return status_fail(status, STATUS_INTERNAL, "unknown task %d", (int) encoder->task);
+}
