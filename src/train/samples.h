@@ -9,6 +9,7 @@
 #ifndef BERT_TRAIN_SAMPLES_H
 #define BERT_TRAIN_SAMPLES_H
 
+#include "files/config.h"
 #include "tokenizer/tokenizer.h"
 #include "train/spill.h"
 
