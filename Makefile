@@ -62,7 +62,9 @@ build/unit/test_%: build/unit/test/unit/test_%.o build/unit/libbert.a
 
 .SECONDARY:
 
-unit: $(UNIT_PROGRAMS)
+unit-programs: $(UNIT_PROGRAMS)
+
+unit: unit-programs
 	@set -e; for program in $(UNIT_PROGRAMS); do echo "# $$program"; $$program; done
 
 format:
@@ -74,4 +76,4 @@ bench:
 help:
 	@echo "make | install | installcheck | unit | format | bench | clean"
 
-.PHONY: unit format bench help install-models
+.PHONY: unit unit-programs format bench help install-models
