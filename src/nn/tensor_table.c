@@ -45,10 +45,17 @@ static const Pattern embeddings_patterns[] = {
 	NORM("LayerNorm", ROLE_EMBEDDINGS_NORM),
 };
 
+/* Query, key and value lie together, so that a block holds them as one (3A, H) weight and one (3A) bias. */
+#define QUERY_KEY_VALUE(name, prefix, size) \
+	{name ".query.weight", prefix##_QUERY_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL}, \
+	{name ".key.weight", prefix##_KEY_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL}, \
+	{name ".value.weight", prefix##_VALUE_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL}, \
+	{name ".query.bias", prefix##_QUERY_BIAS, {size, DIM_NONE}, INIT_ZERO}, \
+	{name ".key.bias", prefix##_KEY_BIAS, {size, DIM_NONE}, INIT_ZERO}, \
+	{name ".value.bias", prefix##_VALUE_BIAS, {size, DIM_NONE}, INIT_ZERO}
+
 static const Pattern self_attention_patterns[] = {
-	LINEAR("attention.self.query", ROLE_QUERY, DIM_ATTENTION, DIM_HIDDEN),
-	LINEAR("attention.self.key", ROLE_KEY, DIM_ATTENTION, DIM_HIDDEN),
-	LINEAR("attention.self.value", ROLE_VALUE, DIM_ATTENTION, DIM_HIDDEN),
+	QUERY_KEY_VALUE("attention.self", ROLE, DIM_ATTENTION),
 };
 
 static const Pattern distance_patterns[] = {
@@ -62,9 +69,7 @@ static const Pattern attention_output_patterns[] = {
 
 /* Cross-attention is never pruned and always has absolute positions, as in the reference. */
 static const Pattern cross_attention_patterns[] = {
-	LINEAR("crossattention.self.query", ROLE_CROSS_QUERY, DIM_HIDDEN, DIM_HIDDEN),
-	LINEAR("crossattention.self.key", ROLE_CROSS_KEY, DIM_HIDDEN, DIM_HIDDEN),
-	LINEAR("crossattention.self.value", ROLE_CROSS_VALUE, DIM_HIDDEN, DIM_HIDDEN),
+	QUERY_KEY_VALUE("crossattention.self", ROLE_CROSS, DIM_HIDDEN),
 	LINEAR("crossattention.output.dense", ROLE_CROSS_OUTPUT, DIM_HIDDEN, DIM_HIDDEN),
 	NORM("crossattention.output.LayerNorm", ROLE_CROSS_NORM),
 };

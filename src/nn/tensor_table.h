@@ -3,7 +3,9 @@
  *
  * Derived from a config and a head, it names every parameter once, with shape, place, initialisation and weight
  * decay. Import, export, random initialisation, gradients, optimizer state, key reports and the sharding into blocks
- * walk this table; there is no second list. Within a block tensors lie in table order as fp32, without gaps.
+ * walk this table; there is no second list. Within a block tensors lie in table order as fp32, without gaps; a layer
+ * has the query, key and value weights next to each other, (3A, H), and then their biases, (3A), A = heads left * head
+ * size; cross-attention likewise.
  *
  * Names are those of the published checkpoints of the head's class ("bert.encoder.layer.0.attention.self.query.weight",
  * "classifier.weight"). HEAD_NONE uses the same names: the "bert." prefix is added or taken away when files are read
