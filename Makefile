@@ -35,7 +35,7 @@ sql/bert--$(EXTVERSION).sql: sql/bert.sql bert.control
 $(OBJS): $(wildcard src/*/*.h)
 
 # Bundled models go below the extension's share directory.
-BUNDLED = $(wildcard models/*/*)
+BUNDLED := $(sort $(shell find models -type f 2>/dev/null))
 install: install-models
 install-models:
 	@for f in $(BUNDLED); do \
