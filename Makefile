@@ -26,6 +26,9 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# PostgreSQL 18 was built with a newer gcc than Debian 12's, which does not know this one.
+override CFLAGS := $(filter-out -Wmissing-variable-declarations,$(CFLAGS))
+
 all: sql/bert--$(EXTVERSION).sql
 
 sql/bert--$(EXTVERSION).sql: sql/bert.sql bert.control

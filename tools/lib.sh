@@ -148,6 +148,10 @@ copy_postgres() {
 			mkdir -p "$to${path#"$prefix"}"
 			cp -a "$path"/lib*.so* "$to${path#"$prefix"}/" ;;
 	esac
+	# Libraries that the programs find relative to their place (a Python wheel's) are found from the copy as well.
+	path=$(ldd "$bin/postgres" "$bin/psql" "$bin/initdb" 2>/dev/null | awk '$3 ~ /^\// {sub("/[^/]*$", "", $3); print $3}' |
+		sort -u | grep -vE '^(/usr)?/lib(64)?(/[^/]*-linux-gnu)?$' | paste -sd: -)
+	[ -z "$path" ] || export LD_LIBRARY_PATH="$path"
 	mkdir -p "$(dirname "$to${include#"$prefix"}")"
 	ln -s "$include" "$to${include#"$prefix"}"
 	PG_BIN=$to${bin#"$prefix"}

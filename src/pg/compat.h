@@ -12,4 +12,9 @@
 
 #include "fmgr.h"
 
+/* Version 18 puts it in front of the declaration: "pg_noreturn extern void f(void)". */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 #endif

@@ -8,7 +8,7 @@
  * Raises the failed status as an ERROR. STATUS_CANCELLED first processes interrupts, so that the user sees
  * PostgreSQL's own message for the cancel, timeout or shutdown that caused it.
  */
-extern void report_status(const Status *status) pg_attribute_noreturn();
+pg_noreturn extern void report_status(const Status *status);
 
 /* ok ? nothing : report_status(status) */
 #define REPORT_UNLESS(ok, status) do { if (!(ok)) report_status(status); } while (0)
