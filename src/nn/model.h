@@ -90,6 +90,17 @@ bool		encoder_forward(const BertModel *model, const Batch *batch, const ForwardW
 /* Bytes that encoder_forward will take from the arena for this batch shape; checked arithmetic. */
 bool		encoder_forward_memory(const BertModel *model, size_t n_tokens, size_t longest, size_t n_sequences, const ForwardWants *wants, size_t *bytes, Status *status);
 
+/*
+ * The same for a decoder that reads on: the batch holds the next tokens of one sequence, whose keys and values so far
+ * the cache holds; positions continue. With cross-attention, pass the same encoder states each time: only the first call
+ * reads them. After an error the cache is as it was.
+ */
+typedef struct KvCache KvCache;
+
+KvCache    *kv_cache_create(const BertModel *model, size_t capacity, size_t n_encoder_tokens, Arena *arena, Status *status);
+bool		encoder_forward_cached(const BertModel *model, const Batch *batch, KvCache *cache, Arena *arena, EncoderOutput *output,
+								   const MayContinue *question, Status *status);
+
 /* Pools hidden (T,H) into out (B,H); POOLING_POOLER needs a pooler. Masked tokens do not count. L2-normalised if asked. */
 bool		pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling, bool normalize, Arena *arena, float *out, Status *status);
 
@@ -110,5 +121,23 @@ typedef struct HeadOutput
 
 bool		head_forward(const BertModel *model, const Batch *batch, const EncoderOutput *encoded, const size_t *rows, size_t n_rows,
 						 Arena *arena, HeadOutput *output, const MayContinue *question, Status *status);
+
+/* What the head needs of the encoder: the pooler's output for the heads that use it. */
+ForwardWants head_wants(HeadKind head);
+
+/* Bytes that head_forward will take from the arena for n_rows rows of logits. */
+bool		head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status *status);
+
+/*
+ * The reference's loss of the head for all tokens of the batch (head_forward with rows NULL). labels, as many as the
+ * head says (STATUS_INVALID_ARGUMENT otherwise, also for a class that is no whole number or out of range):
+ *   masked_lm, causal_lm, token_classification (T); pretraining (T + B): each sequence's tokens, then its next-sentence
+ *   label; next_sentence (B); multiple_choice (B / n_choices); question_answering (B, 2);
+ *   sequence_classification by problem type: (B) classes, (B, labels) values, (B, labels) zeros and ones. Where the
+ *   config leaves the type open: one label is regression, else the number of labels given tells single from multiple.
+ * Labels of -100 are ignored. n_choices: sequences per question of multiple choice, 1 otherwise.
+ */
+bool		head_loss(const BertModel *model, const Batch *batch, const HeadOutput *output, size_t n_choices, const double *labels, size_t n_labels,
+					  Arena *arena, double *loss, Status *status);
 
 #endif

@@ -1,0 +1,161 @@
+/* attention.c: BertSelfAttention and BertCrossAttention: projections, and which way the attention itself is computed. */
+#include <math.h>
+#include <string.h>
+
+#include "nn/forward.h"
+
+static bool
+all_visible(const uint8_t *mask, size_t first, size_t end)
+{
+	return mask == NULL || memchr(mask + first, 0, end - first) == NULL;
+}
+
+/* One sequence with nothing special about it: the kernels' way, head by head so that the question can be asked. */
+static bool
+attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, const float *query_key_value, size_t ld, float *context, Status *status)
+{
+	size_t		head_size = workspace->model->head_size;
+	size_t		width = n_heads * head_size;
+	size_t		pairs = n_tokens * n_tokens;
+	size_t		step = (size_t) 4 * 1024 * 1024 / (pairs * 8) + 1;	/* heads per call */
+
+	for (size_t head = 0; head < n_heads; head += step)
+	{
+		AttentionCall call = {
+			.n_tokens = n_tokens,
+			.n_heads = n_heads - head < step ? n_heads - head : step,
+			.head_size = head_size,
+			.q = query_key_value + head * head_size,
+			.k = query_key_value + width + head * head_size,
+			.v = query_key_value + 2 * width + head * head_size,
+			.qkv_ld = ld,
+			.scale = 1.0f / sqrtf((float) head_size),
+			.context = context + head * head_size,
+			.context_ld = width,
+		};
+
+		if (!may_continue(workspace->question, status))
+			return false;
+		workspace->kernels->attention(workspace->model->precision, &call, workspace->attention_scratch);
+	}
+	return true;
+}
+
+/* Puts the batch's keys and values behind those that the cache holds. */
+static void
+cache_append(KvCache *cache, int layer, size_t n_tokens, size_t width, const float *query_key_value)
+{
+	for (size_t t = 0; t < n_tokens; t++)
+	{
+		const float *row = query_key_value + t * 3 * width; /* (3A) */
+
+		memcpy(cache->keys[layer] + (cache->n_tokens + t) * width, row + width, width * sizeof(float));
+		memcpy(cache->values[layer] + (cache->n_tokens + t) * width, row + 2 * width, width * sizeof(float));
+	}
+}
+
+bool
+self_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, const float *x, float **probs, Status *status)
+{
+	const BertModel *model = workspace->model;
+	const LayerParams *params = &model->layers[layer];
+	size_t		n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
+	size_t		width = params->n_heads * model->head_size; /* A */
+	bool		plain = model->config.position_embedding_type == POSITION_ABSOLUTE && !model->config.is_decoder && probs == NULL;
+
+	if (!linear_forward(workspace, &params->query_key_value, n_tokens, x, model->hidden_size, workspace->query_key_value, 3 * width,
+						ACTIVATION_NONE, NULL, 0, status))
+		return false;
+	if (cache != NULL)
+		cache_append(cache, layer, n_tokens, width, workspace->query_key_value);
+	for (size_t b = 0; b < batch->n_sequences; b++)
+	{
+		size_t		first = (size_t) batch->cu_seqlens[b];
+		size_t		end = (size_t) batch->cu_seqlens[b + 1];
+		const float *rows = workspace->query_key_value + first * 3 * width; /* (length, 3A) */
+		float	   *context = workspace->context + first * width;	/* (length, A) */
+		GeneralAttention call = {
+			.n_queries = end - first,
+			.n_keys = end - first,
+			.n_heads = params->n_heads,
+			.head_size = model->head_size,
+			.q = rows,
+			.q_ld = 3 * width,
+			.k = rows + width,
+			.k_ld = 3 * width,
+			.v = rows + 2 * width,
+			.v_ld = 3 * width,
+			.scale = 1.0f / sqrtf((float) model->head_size),
+			.key_mask = batch->attention_mask == NULL ? NULL : batch->attention_mask + first,
+			.causal = model->config.is_decoder,
+			.positions = model->config.position_embedding_type,
+			.distance = params->distance,
+			.max_positions = (size_t) model->config.max_position_embeddings,
+			.context = context,
+			.context_ld = width,
+			.probs = probs == NULL ? NULL : probs[b],
+		};
+
+		if (cache != NULL)
+		{
+			call.n_keys += cache->n_tokens;
+			call.past = cache->n_tokens;
+			call.k = cache->keys[layer];
+			call.v = cache->values[layer];
+			call.k_ld = call.v_ld = width;
+		}
+		if (plain && all_visible(batch->attention_mask, first, end))
+		{
+			if (!attention_plain(workspace, params->n_heads, end - first, rows, 3 * width, context, status))
+				return false;
+		}
+		else if (!attention_general(workspace, &call, status))
+			return false;
+	}
+	return true;
+}
+
+bool
+cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, Status *status)
+{
+	const BertModel *model = workspace->model;
+	const LayerParams *params = &model->layers[layer];
+	size_t		width = model->hidden_size;
+	size_t		n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
+	size_t		n_encoder_tokens = (size_t) batch->encoder_cu_seqlens[batch->n_sequences];
+	float	   *key_value = cache == NULL ? workspace->cross_key_value : cache->cross_key_value[layer];	/* (T_enc, 2H) */
+
+	if (!linear_forward(workspace, &params->cross_query, n_tokens, workspace->attended, width, workspace->cross_query, width,
+						ACTIVATION_NONE, NULL, 0, status))
+		return false;
+	if ((cache == NULL || !cache->has_cross) &&
+		!linear_forward(workspace, &params->cross_key_value, n_encoder_tokens, batch->encoder_hidden_states, width, key_value, 2 * width,
+						ACTIVATION_NONE, NULL, 0, status))
+		return false;
+	for (size_t b = 0; b < batch->n_sequences; b++)
+	{
+		size_t		first = (size_t) batch->cu_seqlens[b];
+		size_t		first_key = (size_t) batch->encoder_cu_seqlens[b];
+		GeneralAttention call = {
+			.n_queries = (size_t) batch->cu_seqlens[b + 1] - first,
+			.n_keys = (size_t) batch->encoder_cu_seqlens[b + 1] - first_key,
+			.n_heads = (size_t) model->config.num_attention_heads,
+			.head_size = model->head_size,
+			.q = workspace->cross_query + first * width,
+			.q_ld = width,
+			.k = key_value + first_key * 2 * width,
+			.k_ld = 2 * width,
+			.v = key_value + first_key * 2 * width + width,
+			.v_ld = 2 * width,
+			.scale = 1.0f / sqrtf((float) model->head_size),
+			.key_mask = batch->encoder_attention_mask == NULL ? NULL : batch->encoder_attention_mask + first_key,
+			.positions = POSITION_ABSOLUTE,
+			.context = workspace->context + first * width,
+			.context_ld = width,
+		};
+
+		if (!attention_general(workspace, &call, status))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,106 @@
+/*
+ * forward.h: what the files of the forward pass share: scratch memory taken once per call, and one function per class
+ * of the reference. Inside src/nn only; everybody else uses model.h.
+ *
+ * Rows are processed in blocks (workspace->block_rows) so that the wide intermediate of the feed-forward layer stays
+ * in cache, and the question "may I go on?" is asked between GEMM calls that are kept short enough.
+ */
+#ifndef BERT_NN_FORWARD_H
+#define BERT_NN_FORWARD_H
+
+#include "nn/params.h"
+
+typedef struct Workspace
+{
+	const BertModel *model;
+	const Kernels *kernels;
+	const MayContinue *question;
+	size_t		block_rows;		/* R */
+	float	   *query_key_value;	/* (T, 3H) */
+	float	   *context;		/* (T, H) */
+	float	   *attended;		/* (T, H) */
+	float	   *intermediate;	/* (R, I) */
+	float	   *scores;			/* (keys of the longest sequence) */
+	float	   *cross_query;	/* (T, H), with encoder states only */
+	float	   *cross_key_value;	/* (T_enc, 2H), with encoder states only */
+	void	   *rows;			/* R rows in the precision's form, of the widest input */
+	void	   *gemm_scratch;
+	void	   *attention_scratch;
+} Workspace;
+
+typedef struct WorkspaceShape
+{
+	size_t		n_tokens;		/* T */
+	size_t		longest;		/* keys of the longest sequence, cached ones included */
+	size_t		n_encoder_tokens;	/* T_enc, 0 for none */
+} WorkspaceShape;
+
+/* Adds the workspace's bytes to *bytes: what workspace_create takes from the arena at most. */
+bool		workspace_size(const BertModel *model, const WorkspaceShape *shape, size_t *bytes, Status *status);
+bool		workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *arena, const MayContinue *question, Workspace *workspace, Status *status);
+
+/* Keys and values of the tokens a decoder has seen, for one sequence. */
+struct KvCache
+{
+	size_t		capacity;		/* tokens */
+	size_t		n_tokens;		/* seen so far */
+	float	  **keys;			/* per layer (capacity, A) */
+	float	  **values;			/* per layer (capacity, A) */
+	bool		has_cross;		/* cross_key_value is filled */
+	float	  **cross_key_value;	/* per layer (T_enc, 2H) */
+};
+
+/* y (m, out) = activation(x W^T + b) + residual; residual (m, out) or NULL, may be y. Any m. */
+bool		linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
+						   Activation activation, const float *residual, size_t residual_ld, Status *status);
+/* x (m, H) in place */
+void		norm_forward(const Workspace *workspace, const NormParams *norm, size_t m, float *x);
+
+/* out (T, H): BertEmbeddings */
+bool		embeddings_forward(Workspace *workspace, const Batch *batch, size_t past, float *out, Status *status);
+
+/*
+ * Attention in full generality, one sequence, all heads:
+ * context = softmax((q k^T + relative position terms) * scale + mask) v
+ */
+typedef struct GeneralAttention
+{
+	size_t		n_queries;
+	size_t		n_keys;
+	size_t		n_heads;
+	size_t		head_size;
+	const float *q;				/* (n_queries, q_ld), head h at h * head_size */
+	size_t		q_ld;
+	const float *k;				/* (n_keys, k_ld) */
+	size_t		k_ld;
+	const float *v;				/* (n_keys, v_ld) */
+	size_t		v_ld;
+	float		scale;
+	const uint8_t *key_mask;	/* (n_keys) or NULL: 0 hides the key */
+	bool		causal;			/* query i sees keys 0 .. past + i */
+	size_t		past;			/* keys before the first query's own */
+	PositionKind positions;
+	const float *distance;		/* (2P - 1, head_size) */
+	size_t		max_positions;	/* P */
+	float	   *context;		/* (n_queries, context_ld) */
+	size_t		context_ld;
+	float	   *probs;			/* (n_heads, n_queries, n_keys) or NULL */
+} GeneralAttention;
+
+bool		attention_general(Workspace *workspace, const GeneralAttention *call, Status *status);
+
+/*
+ * BertSelfAttention: x (T, H) to workspace->context (T, A). probs: per sequence (heads, length, length), or NULL.
+ * cache: NULL, or the sequence's keys and values so far, to which the batch's own are added.
+ */
+bool		self_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, const float *x, float **probs, Status *status);
+/* BertCrossAttention: workspace->attended (T, H) to workspace->context (T, H) */
+bool		cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, Status *status);
+
+/* BertLayer: x (T, H) in place */
+bool		layer_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, float *x, float **probs, Status *status);
+
+/* BertPooler: states of the first token of each sequence, x (T, H), to out (B, H) */
+bool		pooler_forward(Workspace *workspace, const Batch *batch, const float *x, float *out, Status *status);
+
+#endif

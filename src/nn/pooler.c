@@ -1,0 +1,93 @@
+/* pooler.c: BertPooler, and the pooling of sentence embeddings. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "nn/forward.h"
+
+bool
+pooler_forward(Workspace *workspace, const Batch *batch, const float *x, float *out, Status *status)
+{
+	size_t		n = workspace->model->hidden_size;
+
+	for (size_t b = 0; b < batch->n_sequences; b++)
+		if (!linear_forward(workspace, &workspace->model->pooler, 1, x + (size_t) batch->cu_seqlens[b] * n, n, out + b * n, n,
+							ACTIVATION_TANH, NULL, 0, status))
+			return false;
+	return true;
+}
+
+/* out (n) of the visible rows among first .. end - 1 of hidden (T, n) */
+static void
+pool_mean(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n, float *out)
+{
+	size_t		count = 0;
+
+	memset(out, 0, n * sizeof(float));
+	for (size_t t = first; t < end; t++)
+		if (mask == NULL || mask[t] != 0)
+		{
+			for (size_t i = 0; i < n; i++)
+				out[i] += hidden[t * n + i];
+			count++;
+		}
+	for (size_t i = 0; count > 0 && i < n; i++)
+		out[i] /= (float) count;
+}
+
+static void
+pool_max(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = -1e9f;			/* what the reference gives a hidden token */
+	for (size_t t = first; t < end; t++)
+		if (mask == NULL || mask[t] != 0)
+			for (size_t i = 0; i < n; i++)
+				out[i] = hidden[t * n + i] > out[i] ? hidden[t * n + i] : out[i];
+}
+
+static void
+normalize_row(size_t n, float *x)
+{
+	double		squares = 0.0;
+	float		length;
+
+	for (size_t i = 0; i < n; i++)
+		squares += (double) x[i] * x[i];
+	length = fmaxf((float) sqrt(squares), 1e-12f);
+	for (size_t i = 0; i < n; i++)
+		x[i] /= length;
+}
+
+bool
+pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling, bool normalize, Arena *arena, float *out, Status *status)
+{
+	size_t		n = model->hidden_size;
+
+	if (pooling == POOLING_POOLER)
+	{
+		WorkspaceShape shape = {1, 1, 0};
+		Workspace	workspace;
+
+		if (!model->has_pooler)
+			return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no pooler");
+		if (!workspace_create(model, &shape, arena, NULL, &workspace, status) ||
+			!pooler_forward(&workspace, batch, hidden, out, status))
+			return false;
+	}
+	for (size_t b = 0; b < batch->n_sequences; b++)
+	{
+		size_t		first = (size_t) batch->cu_seqlens[b];
+		size_t		end = (size_t) batch->cu_seqlens[b + 1];
+
+		if (pooling == POOLING_MEAN)
+			pool_mean(hidden, batch->attention_mask, first, end, n, out + b * n);
+		else if (pooling == POOLING_MAX)
+			pool_max(hidden, batch->attention_mask, first, end, n, out + b * n);
+		else if (pooling == POOLING_CLS)
+			memcpy(out + b * n, hidden + first * n, n * sizeof(float));
+		if (normalize)
+			normalize_row(n, out + b * n);
+	}
+	return true;
+}

@@ -1,0 +1,161 @@
+/* workspace.c: scratch memory of a forward pass, and the linear layer that uses it. */
+#include <string.h>
+
+#include "core/checked.h"
+#include "nn/forward.h"
+
+#define BLOCK_ROWS 128
+
+/*
+ * Work that a GEMM call may be given between two questions: under 20 ms on any CPU that the kernel is meant for.
+ * Portable C is some ten times slower than the rest.
+ */
+#define STEP_FLOPS ((size_t) 500 * 1000 * 1000)
+#define STEP_FLOPS_PORTABLE ((size_t) 50 * 1000 * 1000)
+
+/* A chunk of the arena may leave as much unused at its end; see arena.c. */
+#define ARENA_SLACK ((size_t) 260 * 1024)
+
+static size_t
+max_size(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The allocations of a workspace, in order; filled by plan, taken by create. */
+typedef struct WorkspacePlan
+{
+	size_t		block_rows;
+	size_t		query_key_value;
+	size_t		context;
+	size_t		attended;
+	size_t		intermediate;
+	size_t		scores;
+	size_t		cross_query;
+	size_t		cross_key_value;
+	size_t		rows;
+	size_t		gemm_scratch;
+	size_t		attention_scratch;
+} WorkspacePlan;
+
+static size_t
+scratch_for(const BertModel *model, size_t n, size_t k)
+{
+	return max_size(model->kernels->gemm_scratch_size(model->precision, n, k), model->kernels->gemm_scratch_size(PRECISION_FP32, n, k));
+}
+
+static bool
+workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePlan *plan)
+{
+	const Kernels *kernels = model->kernels;
+	size_t		hidden = model->hidden_size;
+	size_t		intermediate = (size_t) model->config.intermediate_size;
+	size_t		widest_in = max_size(hidden, intermediate);
+	size_t		state_bytes = hidden * sizeof(float);
+	size_t		widest_out = max_size(max_size(3 * hidden, intermediate), max_size((size_t) model->config.vocab_size, (size_t) model->config.num_labels));
+	size_t		block_rows = shape->n_tokens < BLOCK_ROWS ? shape->n_tokens : BLOCK_ROWS;
+
+	memset(plan, 0, sizeof *plan);
+	if (shape->n_encoder_tokens > block_rows)
+		block_rows = shape->n_encoder_tokens < BLOCK_ROWS ? shape->n_encoder_tokens : BLOCK_ROWS;
+	plan->block_rows = block_rows;
+	if (!size_mul(shape->n_tokens, 3 * state_bytes, &plan->query_key_value) ||
+		!size_mul(shape->n_tokens, state_bytes, &plan->context) ||
+		!size_mul(block_rows, intermediate * sizeof(float), &plan->intermediate) ||
+		!size_mul(max_size(shape->longest, shape->n_encoder_tokens), sizeof(float), &plan->scores))
+		return false;
+	plan->attended = plan->context;
+	if (shape->n_encoder_tokens > 0)
+	{
+		plan->cross_query = plan->context;
+		if (!size_mul(shape->n_encoder_tokens, 2 * state_bytes, &plan->cross_key_value))
+			return false;
+	}
+	plan->rows = max_size(kernels->rows_size(model->precision, block_rows, widest_in), kernels->rows_size(PRECISION_FP32, block_rows, widest_in));
+	plan->gemm_scratch = max_size(scratch_for(model, widest_out, hidden), scratch_for(model, hidden, intermediate));
+	plan->attention_scratch = kernels->attention_scratch_size(model->precision, shape->longest, model->head_size);
+	return true;
+}
+
+bool
+workspace_size(const BertModel *model, const WorkspaceShape *shape, size_t *bytes, Status *status)
+{
+	WorkspacePlan plan;
+	size_t		sizes[10];
+
+	if (!workspace_plan(model, shape, &plan))
+		return status_fail(status, STATUS_LIMIT, "the batch is too large");
+	memcpy(sizes, &plan.query_key_value, sizeof sizes);
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+		if (!size_add(*bytes, sizes[i], bytes) || !size_add(*bytes, ARENA_SLACK, bytes))
+			return status_fail(status, STATUS_LIMIT, "the batch is too large");
+	return true;
+}
+
+/* *failed is set when there is no memory. */
+static void *
+take(Arena *arena, size_t size, size_t *failed)
+{
+	void	   *pointer = size == 0 ? NULL : arena_alloc(arena, size);
+
+	if (pointer == NULL && size != 0)
+		*failed = size;
+	return pointer;
+}
+
+bool
+workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *arena, const MayContinue *question, Workspace *workspace, Status *status)
+{
+	WorkspacePlan plan;
+	size_t		failed = 0;
+
+	if (!workspace_plan(model, shape, &plan))
+		return status_fail(status, STATUS_LIMIT, "the batch is too large");
+	workspace->model = model;
+	workspace->kernels = model->kernels;
+	workspace->question = question;
+	workspace->block_rows = plan.block_rows;
+	workspace->query_key_value = take(arena, plan.query_key_value, &failed);
+	workspace->context = take(arena, plan.context, &failed);
+	workspace->attended = take(arena, plan.attended, &failed);
+	workspace->intermediate = take(arena, plan.intermediate, &failed);
+	workspace->scores = take(arena, plan.scores, &failed);
+	workspace->cross_query = take(arena, plan.cross_query, &failed);
+	workspace->cross_key_value = take(arena, plan.cross_key_value, &failed);
+	workspace->rows = take(arena, plan.rows, &failed);
+	workspace->gemm_scratch = take(arena, plan.gemm_scratch, &failed);
+	workspace->attention_scratch = take(arena, plan.attention_scratch, &failed);
+	return failed == 0 || arena_fail(arena, status, "a forward pass", failed);
+}
+
+bool
+linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
+			   Activation activation, const float *residual, size_t residual_ld, Status *status)
+{
+	const Kernels *kernels = workspace->kernels;
+	const PackedMatrix *w = &linear->weight;
+	size_t		flops = strcmp(kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
+	size_t		step = flops / (2 * w->n * w->k) + 1;
+
+	if (step > workspace->block_rows)
+		step = workspace->block_rows;
+	for (size_t row = 0; row < m; row += step)
+	{
+		size_t		count = m - row < step ? m - row : step;
+		GemmEpilogue epilogue = {linear->bias, activation, residual == NULL ? NULL : residual + row * residual_ld, residual_ld};
+
+		if (!may_continue(workspace->question, status))
+			return false;
+		kernels->rows_convert(w->precision, count, w->k, x + row * ldx, ldx, workspace->rows);
+		kernels->gemm(w, count, workspace->rows, y + row * ldy, ldy, &epilogue, workspace->gemm_scratch);
+	}
+	return true;
+}
+
+void
+norm_forward(const Workspace *workspace, const NormParams *norm, size_t m, float *x)
+{
+	size_t		n = workspace->model->hidden_size;
+
+	workspace->kernels->layer_norm(m, n, x, n, norm->weight, norm->bias, workspace->model->config.layer_norm_eps, x, n);
+}
