@@ -146,6 +146,7 @@ kv_cache_create(const BertModel *model, size_t capacity, size_t n_encoder_tokens
 	if (cache == NULL || rows == NULL)
 		goto fail;
 	cache->capacity = capacity;
+	cache->n_encoder_tokens = n_encoder_tokens;
 	cache->keys = rows;
 	cache->values = rows + layers;
 	cache->cross_key_value = rows + 2 * layers;
@@ -176,6 +177,8 @@ encoder_forward_cached(const BertModel *model, const Batch *batch, KvCache *cach
 	n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	if (batch->n_sequences != 1 || batch->attention_mask != NULL)
 		return status_fail(status, STATUS_INTERNAL, "a cache holds one sequence without a mask");
+	if (batch->encoder_hidden_states != NULL && (size_t) batch->encoder_cu_seqlens[1] != cache->n_encoder_tokens)
+		return status_fail(status, STATUS_INTERNAL, "the cache was made for %zu encoder states", cache->n_encoder_tokens);
 	if (n_tokens > cache->capacity - cache->n_tokens)
 		return status_fail(status, STATUS_INTERNAL, "the cache of keys and values is full");
 	if (cache->n_tokens + n_tokens > (size_t) model->config.max_position_embeddings)

@@ -44,6 +44,7 @@ struct KvCache
 {
 	size_t		capacity;		/* tokens */
 	size_t		n_tokens;		/* seen so far */
+	size_t		n_encoder_tokens;
 	float	  **keys;			/* per layer (capacity, A) */
 	float	  **values;			/* per layer (capacity, A) */
 	bool		has_cross;		/* cross_key_value is filled */

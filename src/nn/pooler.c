@@ -11,10 +11,8 @@ pooler_forward(Workspace *workspace, const Batch *batch, const float *x, float *
 	size_t		n = workspace->model->hidden_size;
 
 	for (size_t b = 0; b < batch->n_sequences; b++)
-		if (!linear_forward(workspace, &workspace->model->pooler, 1, x + (size_t) batch->cu_seqlens[b] * n, n, out + b * n, n,
-							ACTIVATION_TANH, NULL, 0, status))
-			return false;
-	return true;
+		memcpy(workspace->attended + b * n, x + (size_t) batch->cu_seqlens[b] * n, n * sizeof(float));
+	return linear_forward(workspace, &workspace->model->pooler, batch->n_sequences, workspace->attended, n, out, n, ACTIVATION_TANH, NULL, 0, status);
 }
 
 /* out (n) of the visible rows among first .. end - 1 of hidden (T, n) */
@@ -66,7 +64,7 @@ pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Po
 
 	if (pooling == POOLING_POOLER)
 	{
-		WorkspaceShape shape = {1, 1, 0};
+		WorkspaceShape shape = {batch->n_sequences, 1, 0};
 		Workspace	workspace;
 
 		if (!model->has_pooler)
