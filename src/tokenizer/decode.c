@@ -1,0 +1,110 @@
+/* decode.c: ids to text, as the reference's WordPiece decoder: each token is cleaned up by itself. */
+#include "core/checked.h"
+#include "tokenizer/internal.h"
+
+typedef struct Replacement
+{
+	const char *from;
+	const char *to;				/* never longer */
+} Replacement;
+
+/* In the reference's order. */
+static const Replacement cleanup[] = {
+	{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
+	{" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+};
+
+/* Replaces in place; returns the new length. */
+static size_t
+replace(char *text, size_t length, const Replacement *replacement)
+{
+	size_t		from_length = strlen(replacement->from);
+	size_t		to_length = strlen(replacement->to);
+	size_t		out = 0;
+
+	for (size_t in = 0; in < length;)
+	{
+		if (length - in >= from_length && memcmp(text + in, replacement->from, from_length) == 0)
+		{
+			memcpy(text + out, replacement->to, to_length);
+			out += to_length;
+			in += from_length;
+		}
+		else
+			text[out++] = text[in++];
+	}
+	return out;
+}
+
+/* What an id stands for when it is decoded: an added token's pattern, else the token. */
+static const char *
+decoded_text(const Tokenizer *tokenizer, int32_t id, size_t *length)
+{
+	for (uint32_t i = 0; i < tokenizer->sets[1].count; i++)
+	{
+		const AddedEntry *entry = &tokenizer->added[tokenizer->sets[1].first + i];
+
+		if (entry->id == (uint32_t) id)
+		{
+			*length = entry->pattern_length;
+			return (const char *) vocabulary_text(tokenizer, entry->pattern, entry->pattern_length);
+		}
+	}
+	return tokenizer_token(tokenizer, id, length);
+}
+
+bool
+tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n, bool skip_special_tokens, char **out, size_t *out_length,
+				 Status *status)
+{
+	const char *prefix = (const char *) tokenizer->header->prefix;
+	size_t		prefix_length = tokenizer->prefix_length;
+	size_t		total = 1;
+	size_t		length = 0;
+	bool		first = true;
+	char	   *text;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t		token_length;
+
+		if (decoded_text(tokenizer, ids[i], &token_length) == NULL)
+			return status_fail(status, STATUS_INVALID_ARGUMENT, "token id %d is not in the vocabulary", ids[i]);
+		if (!size_add(total, token_length + 1, &total))
+			return status_fail(status, STATUS_LIMIT, "decoded text is too long");
+	}
+	text = arena_alloc(arena, total);
+	if (text == NULL)
+		return arena_fail(arena, status, "decoded text", total);
+	for (size_t i = 0; i < n; i++)
+	{
+		char	   *piece = text + length;
+		size_t		token_length;
+		const char *token;
+		size_t		piece_length = 0;
+
+		if (skip_special_tokens && tokenizer_is_special(tokenizer, ids[i]))
+			continue;
+		token = decoded_text(tokenizer, ids[i], &token_length);
+		if (!first)
+		{
+			if (token_length >= prefix_length && memcmp(token, prefix, prefix_length) == 0)
+			{
+				token += prefix_length;
+				token_length -= prefix_length;
+			}
+			else
+				piece[piece_length++] = ' ';
+		}
+		first = false;
+		memcpy(piece + piece_length, token, token_length);
+		piece_length += token_length;
+		for (size_t k = 0; k < sizeof cleanup / sizeof cleanup[0]; k++)
+			piece_length = replace(piece, piece_length, &cleanup[k]);
+		length += piece_length;
+	}
+	text[length] = '\0';
+	*out = text;
+	*out_length = length;
+	return true;
+}

@@ -1,0 +1,279 @@
+/*
+ * text.c: one text to tokens.
+ *
+ * The text is cut at the added tokens that are matched as written; each piece between them is normalised by
+ * itself. Where tokens are matched after normalisation, a piece is normalised as a whole first, else it streams.
+ */
+#include "tokenizer/internal.h"
+
+#define WORD_CAPACITY 512
+
+/* Where a text's piece lies, and the index of its first character. */
+typedef struct Piece
+{
+	const unsigned char *text;
+	size_t		begin;
+	size_t		end;
+	size_t		character;
+} Piece;
+
+/* A piece after normalisation, for the search in it. */
+typedef struct NormalText
+{
+	Arena	   *arena;
+	unsigned char *bytes;
+	uint32_t   *origins;		/* per byte */
+	size_t		length;
+	size_t		capacity;
+	bool		failed;
+} NormalText;
+
+bool
+text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *arena, const MayContinue *question, Status *status)
+{
+	memset(encoder, 0, sizeof *encoder);
+	encoder->tokenizer = tokenizer;
+	encoder->arena = arena;
+	encoder->question = question;
+	encoder->status = status;
+	encoder->limit = SIZE_MAX;
+	encoder->word_capacity = WORD_CAPACITY;
+	encoder->word = arena_alloc_zero(arena, WORD_CAPACITY + IMAGE_PADDING);
+	encoder->origins = arena_alloc_array(arena, WORD_CAPACITY, sizeof *encoder->origins);
+	if (encoder->word == NULL || encoder->origins == NULL)
+		return arena_fail(arena, status, "a word", WORD_CAPACITY);
+	normalizer_init(&encoder->normalizer, tokenizer->normalize, arena, pretokenizer_push, encoder);
+	return true;
+}
+
+static bool
+out_of_memory(TextEncoder *encoder)
+{
+	return arena_fail(encoder->arena, encoder->status, "a text's tokens", 0);
+}
+
+static bool
+has_failed(const TextEncoder *encoder)
+{
+	return encoder->failed || encoder->normalizer.failed;
+}
+
+static bool
+is_full(const TextEncoder *encoder)
+{
+	return encoder->list.n > encoder->limit;
+}
+
+/* Words that are not plain ASCII, until one ends before an ASCII character. Returns the new position. */
+static size_t
+encode_mixed(TextEncoder *encoder, const Piece *piece, size_t position, size_t soft_end, size_t *character)
+{
+	do
+	{
+		uint32_t	c;
+
+		position += utf8_decode(piece->text + position, &c);
+		normalizer_push(&encoder->normalizer, c, (uint32_t) *character);
+		++*character;
+	} while (position < soft_end && !(piece->text[position] < 0x80 && encoder->word_chars == 0 && normalizer_idle(&encoder->normalizer)) &&
+			 !has_failed(encoder) && !is_full(encoder));
+	return position;
+}
+
+static bool
+encode_streaming(TextEncoder *encoder, const Piece *piece)
+{
+	size_t		position = piece->begin;
+	size_t		character = piece->character;
+
+	while (position < piece->end)
+	{
+		size_t		soft_end = piece->end - position > ASK_BYTES ? position + ASK_BYTES : piece->end;
+
+		while (position < soft_end && !is_full(encoder))
+		{
+			if (encoder->word_chars == 0 && normalizer_idle(&encoder->normalizer))
+			{
+				size_t		next = pretokenizer_ascii(encoder, piece->text, position, soft_end, piece->end, character);
+
+				character += next - position;
+				position = next;
+				if (position >= soft_end || is_full(encoder))
+					break;
+			}
+			position = encode_mixed(encoder, piece, position, soft_end, &character);
+			if (has_failed(encoder))
+				return out_of_memory(encoder);
+		}
+		if (is_full(encoder))
+			break;
+		if (position < piece->end && !may_continue(encoder->question, encoder->status))
+			return false;
+	}
+	normalizer_finish(&encoder->normalizer);
+	pretokenizer_flush(encoder);
+	return has_failed(encoder) ? out_of_memory(encoder) : true;
+}
+
+static void
+collect(void *context, uint32_t c, uint8_t bits, uint32_t origin)
+{
+	NormalText *text = context;
+	int			bytes;
+
+	(void) bits;
+	if (text->capacity - text->length < 4)
+	{
+		size_t		larger = text->capacity * 2 + 256;
+		unsigned char *copy = arena_alloc(text->arena, larger);
+		uint32_t   *origins = arena_alloc_array(text->arena, larger, sizeof *origins);
+
+		if (copy == NULL || origins == NULL)
+		{
+			text->failed = true;
+			return;
+		}
+		if (text->length > 0)
+		{
+			memcpy(copy, text->bytes, text->length);
+			memcpy(origins, text->origins, text->length * sizeof *origins);
+		}
+		text->bytes = copy;
+		text->origins = origins;
+		text->capacity = larger;
+	}
+	bytes = utf8_encode(c, text->bytes + text->length);
+	for (int i = 0; i < bytes; i++)
+		text->origins[text->length++] = origin;
+}
+
+static bool
+normalize_piece(TextEncoder *encoder, const Piece *piece, NormalText *normal)
+{
+	Normalizer	normalizer;
+	size_t		character = piece->character;
+	size_t		next_ask = piece->begin + ASK_BYTES;
+
+	memset(normal, 0, sizeof *normal);
+	normal->arena = encoder->arena;
+	normalizer_init(&normalizer, encoder->tokenizer->normalize, encoder->arena, collect, normal);
+	for (size_t position = piece->begin; position < piece->end && !normal->failed && !normalizer.failed;)
+	{
+		uint32_t	c;
+
+		position += utf8_decode(piece->text + position, &c);
+		normalizer_push(&normalizer, c, (uint32_t) character++);
+		if (position >= next_ask)
+		{
+			if (!may_continue(encoder->question, encoder->status))
+				return false;
+			next_ask = position + ASK_BYTES;
+		}
+	}
+	normalizer_finish(&normalizer);
+	return normal->failed || normalizer.failed ? out_of_memory(encoder) : true;
+}
+
+static bool
+encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size_t end)
+{
+	size_t		next_ask = begin + ASK_BYTES;
+
+	for (size_t position = begin; position < end && !has_failed(encoder) && !is_full(encoder);)
+	{
+		uint32_t	origin = normal->origins[position];
+		uint32_t	c;
+
+		position += utf8_decode(normal->bytes + position, &c);
+		pretokenizer_push(encoder, c, unicode_record(c).bits, origin);
+		if (position >= next_ask)
+		{
+			if (!may_continue(encoder->question, encoder->status))
+				return false;
+			next_ask = position + ASK_BYTES;
+		}
+	}
+	pretokenizer_flush(encoder);
+	return has_failed(encoder) ? out_of_memory(encoder) : true;
+}
+
+/* A piece in which tokens are matched after normalisation. */
+static bool
+encode_searching(TextEncoder *encoder, const Piece *piece)
+{
+	NormalText	normal;
+	AddedSearch search;
+	size_t		done = 0;
+
+	if (!normalize_piece(encoder, piece, &normal))
+		return false;
+	added_search(&search, encoder->tokenizer, true, normal.bytes, normal.length, encoder->question, encoder->status);
+	while (!is_full(encoder))
+	{
+		AddedMatch	match;
+		bool		found;
+
+		if (!added_next(&search, &match, &found))
+			return false;
+		if (!found)
+			break;
+		if (done < match.start && !encode_normal(encoder, &normal, done, match.start))
+			return false;
+		added_emit(encoder, match.id, normal.origins[match.start], normal.origins[match.stop - 1] + 1);
+		done = match.stop;
+	}
+	return done < normal.length ? encode_normal(encoder, &normal, done, normal.length) : true;
+}
+
+static bool
+encode_piece(TextEncoder *encoder, const Piece *piece)
+{
+	if (encoder->tokenizer->sets[1].count > 0)
+		return encode_searching(encoder, piece);
+	return encode_streaming(encoder, piece);
+}
+
+bool
+text_encode(TextEncoder *encoder, const unsigned char *text, size_t length)
+{
+	AddedSearch search;
+	Piece		piece = {text, 0, length, 0};
+	size_t		begin = 0;
+	size_t		character = 0;
+
+	added_search(&search, encoder->tokenizer, false, text, length, encoder->question, encoder->status);
+	while (!is_full(encoder))
+	{
+		AddedMatch	match;
+		bool		found;
+		size_t		start;
+
+		if (!added_next(&search, &match, &found))
+			return false;
+		if (!found)
+			break;
+		/* A match that begins in spaces which the last one has taken: nothing lies between. */
+		start = character + (match.start >= begin ? utf8_count(text + begin, match.start - begin) : 0) -
+			(match.start < begin ? utf8_count(text + match.start, begin - match.start) : 0);
+		if (begin < match.start)
+		{
+			piece.begin = begin;
+			piece.end = match.start;
+			piece.character = character;
+			if (!encode_piece(encoder, &piece))
+				return false;
+		}
+		character = start + utf8_count(text + match.start, match.stop - match.start);
+		added_emit(encoder, match.id, (uint32_t) start, (uint32_t) character);
+		begin = match.stop;
+	}
+	if (begin < length && !is_full(encoder))
+	{
+		piece.begin = begin;
+		piece.end = length;
+		piece.character = character;
+		if (!encode_piece(encoder, &piece))
+			return false;
+	}
+	return has_failed(encoder) ? out_of_memory(encoder) : true;
+}

@@ -1,0 +1,200 @@
+/*
+ * windows.c: truncation, overflow windows and the templates [CLS] A [SEP] and [CLS] A [SEP] B [SEP], as the
+ * reference's truncate_encodings, Encoding::truncate and Encoding::merge_with make them.
+ */
+#include "tokenizer/internal.h"
+
+#include "core/checked.h"
+
+/* The parts of one text's tokens: part i begins at i * step and has at most size tokens. */
+typedef struct Parts
+{
+	const TokenList *list;
+	size_t		size;
+	size_t		step;
+	size_t		count;
+} Parts;
+
+int
+windows_special_count(const EncodeOptions *options, bool pair)
+{
+	if (!options->special_tokens)
+		return 0;
+	return pair ? 3 : 2;
+}
+
+static bool
+make_parts(Parts *parts, const TokenList *list, size_t keep, const EncodeOptions *options, Status *status)
+{
+	parts->list = list;
+	parts->size = keep;
+	parts->step = keep;
+	parts->count = 1;
+	if (keep >= list->n || !options->overflow)
+		return true;
+	if (keep == 0)
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "max_length leaves no room for a window's tokens");
+	if (options->stride < 0 || (size_t) options->stride >= keep)
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "stride %d must be less than the %zu tokens of a window", options->stride, keep);
+	parts->step = keep - (size_t) options->stride;
+	parts->count = (list->n - keep + parts->step - 1) / parts->step + 1;
+	return true;
+}
+
+/* How many tokens of each text are kept; false when the strategy cannot do it. */
+static bool
+choose_lengths(const EncodeOptions *options, size_t room, size_t *first, size_t *second, bool pair, Status *status)
+{
+	size_t		total = *first + *second;
+	size_t	   *target;
+
+	if (options->truncation == TRUNCATE_NONE || total <= room)
+		return true;
+	if (room == 0)
+	{
+		*first = *second = 0;
+		return true;
+	}
+	if (options->truncation == TRUNCATE_LONGEST_FIRST)
+	{
+		size_t	   *shorter = *first > *second ? second : first;
+		size_t	   *longer = *first > *second ? first : second;
+
+		if (!pair)
+		{
+			*first = room;
+			return true;
+		}
+		if (*shorter > room)
+			*longer = *shorter;
+		else
+			*longer = room - *shorter > *shorter ? room - *shorter : *shorter;
+		if (*shorter + *longer > room)
+		{
+			*shorter = room / 2;
+			*longer = room / 2 + room % 2;
+		}
+		return true;
+	}
+	if (options->truncation == TRUNCATE_ONLY_SECOND && !pair)
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "cannot truncate the second text: there is none");
+	target = options->truncation == TRUNCATE_ONLY_FIRST ? first : second;
+	if (*target <= total - room)
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "cannot truncate the %s text enough for max_length %d",
+						   target == first ? "first" : "second", options->max_length);
+	*target -= total - room;
+	return true;
+}
+
+static size_t
+part_length(const Parts *parts, size_t index)
+{
+	size_t		begin = index * parts->step;
+	size_t		left = parts->list->n - begin;
+
+	return left < parts->size ? left : parts->size;
+}
+
+static void
+put_special(Encoding *encoding, int32_t id, int32_t type_id)
+{
+	size_t		n = encoding->n++;
+
+	encoding->ids[n] = id;
+	encoding->type_ids[n] = type_id;
+	encoding->starts[n] = 0;
+	encoding->ends[n] = 0;
+	encoding->words[n] = -1;
+	encoding->sequences[n] = -1;
+}
+
+static void
+put_part(Encoding *encoding, const Parts *parts, size_t index, int sequence)
+{
+	const TokenList *list = parts->list;
+	size_t		begin = index * parts->step;
+	size_t		n = part_length(parts, index);
+	size_t		at = encoding->n;
+
+	if (n == 0)
+		return;
+	memcpy(encoding->ids + at, list->ids + begin, n * sizeof *list->ids);
+	memcpy(encoding->starts + at, list->starts + begin, n * sizeof *list->starts);
+	memcpy(encoding->ends + at, list->ends + begin, n * sizeof *list->ends);
+	memcpy(encoding->words + at, list->words + begin, n * sizeof *list->words);
+	for (size_t i = 0; i < n; i++)
+		encoding->type_ids[at + i] = sequence;
+	memset(encoding->sequences + at, sequence, n);
+	encoding->n += n;
+}
+
+static bool
+make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t i, const Parts *second, size_t j, const EncodeOptions *options,
+			Encoding *encoding, Status *status)
+{
+	size_t		n = part_length(first, i) + (second != NULL ? part_length(second, j) : 0) + windows_special_count(options, second != NULL);
+
+	encoding->n = 0;
+	encoding->ids = arena_alloc_array(arena, n, sizeof *encoding->ids);
+	encoding->type_ids = arena_alloc_array(arena, n, sizeof *encoding->type_ids);
+	encoding->starts = arena_alloc_array(arena, n, sizeof *encoding->starts);
+	encoding->ends = arena_alloc_array(arena, n, sizeof *encoding->ends);
+	encoding->words = arena_alloc_array(arena, n, sizeof *encoding->words);
+	encoding->sequences = arena_alloc_array(arena, n, sizeof *encoding->sequences);
+	if (encoding->ids == NULL || encoding->type_ids == NULL || encoding->starts == NULL || encoding->ends == NULL || encoding->words == NULL ||
+		encoding->sequences == NULL)
+		return arena_fail(arena, status, "an encoding", n);
+	if (options->special_tokens)
+		put_special(encoding, tokenizer_cls_id(tokenizer), 0);
+	put_part(encoding, first, i, 0);
+	if (options->special_tokens)
+		put_special(encoding, tokenizer_sep_id(tokenizer), 0);
+	if (second != NULL)
+	{
+		put_part(encoding, second, j, 1);
+		if (options->special_tokens)
+			put_special(encoding, tokenizer_sep_id(tokenizer), 1);
+	}
+	return true;
+}
+
+bool
+windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first, const TokenList *second, const EncodeOptions *options,
+			  EncodeResult *result, Status *status)
+{
+	size_t		keep_first = first->n;
+	size_t		keep_second = second != NULL ? second->n : 0;
+	size_t		room = SIZE_MAX;
+	Parts		a;
+	Parts		b = {NULL, 0, 0, 1};
+	size_t		count;
+	size_t		n = 0;
+
+	if (options->truncation != TRUNCATE_NONE)
+	{
+		int			special = windows_special_count(options, second != NULL);
+
+		if (options->max_length < special)
+			return status_fail(status, STATUS_INVALID_ARGUMENT, "max_length %d leaves no room for the %d special tokens", options->max_length,
+							   special);
+		room = (size_t) (options->max_length - special);
+	}
+	if (!choose_lengths(options, room, &keep_first, &keep_second, second != NULL, status) ||
+		!make_parts(&a, first, keep_first, options, status) || (second != NULL && !make_parts(&b, second, keep_second, options, status)))
+		return false;
+	result->truncated = keep_first < first->n || (second != NULL && keep_second < second->n);
+	if (!size_mul(a.count, b.count, &count))
+		return status_fail(status, STATUS_LIMIT, "too many windows");
+	result->windows = arena_alloc_array(arena, count, sizeof *result->windows);
+	if (result->windows == NULL)
+		return arena_fail(arena, status, "windows", count);
+	/* The first with the first; every further part of the first text with all of the second; then the rest. */
+	if (!make_window(tokenizer, arena, &a, 0, second != NULL ? &b : NULL, 0, options, &result->windows[n++], status))
+		return false;
+	for (size_t i = 1; i <= a.count; i++)
+		for (size_t j = i == a.count ? 1 : 0; j < b.count; j++)
+			if (!make_window(tokenizer, arena, &a, i % a.count, second != NULL ? &b : NULL, j, options, &result->windows[n++], status))
+				return false;
+	result->n_windows = count;
+	return true;
+}
