@@ -17,7 +17,7 @@ LIBRARIES = -lutf8proc -ljansson -lm -lpthread -ldl
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden -O3 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement
 SHLIB_LINK = $(LIBRARIES)
-EXTRA_CLEAN = sql/bert--$(EXTVERSION).sql build/unit
+EXTRA_CLEAN = sql/bert--$(EXTVERSION).sql build/unit build/fast build/bench build/parity build/fuzz
 
 # No LLVM bitcode: nothing here gains from being inlined into queries, and it would need clang.
 override with_llvm := no
@@ -63,6 +63,46 @@ build/unit/libbert.a: $(CORE_OBJECTS)
 build/unit/test_%: build/unit/test/unit/test_%.o build/unit/libbert.a
 	$(CC) $(PLAIN_CFLAGS) $^ -o $@ -lcmocka $(LIBRARIES)
 
+# Benchmarks (bench/bench_*.c) and the programs that are compared with the reference (test/parity/*.c), optimised as
+# the extension is: make build/bench/bench_tokenizer, make build/parity/tokenizer_driver.
+FAST_OBJECTS = $(CORE_SOURCES:%.c=build/fast/%.o)
+FAST_CFLAGS = $(subst $(UNIT_CFLAGS),-O3 -g,$(PLAIN_CFLAGS))
+
+build/fast/%.o: %.c $(wildcard src/*/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(FAST_CFLAGS) -c $< -o $@
+
+build/fast/libbert.a: $(FAST_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+build/bench/%: bench/%.c build/fast/libbert.a
+	@mkdir -p $(@D)
+	$(CC) $(FAST_CFLAGS) $^ -o $@ $(LIBRARIES)
+
+build/parity/%: test/parity/%.c build/fast/libbert.a
+	@mkdir -p $(@D)
+	$(CC) $(FAST_CFLAGS) $^ -o $@ $(LIBRARIES)
+
+# Fuzz targets (test/fuzz/fuzz_*.c), see test/fuzz/README.md.
+FUZZ_CC ?= clang
+FUZZ_CFLAGS = $(subst $(UNIT_CFLAGS),-O1 -g -fno-omit-frame-pointer,$(PLAIN_CFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+FUZZ_OBJECTS = $(CORE_SOURCES:%.c=build/fuzz/obj/%.o)
+
+build/fuzz/obj/%.o: %.c $(wildcard src/*/*.h)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
+
+build/fuzz/libbert.a: $(FUZZ_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+build/fuzz/fuzz_%: test/fuzz/fuzz_%.c build/fuzz/libbert.a
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LIBRARIES)
+
+fuzz: $(FUZZ_PROGRAMS)
+
 .SECONDARY:
 
 unit-programs: $(UNIT_PROGRAMS)
@@ -79,4 +119,4 @@ bench:
 help:
 	@echo "make | install | installcheck | unit | format | bench | clean"
 
-.PHONY: unit unit-programs format bench help install-models
+.PHONY: unit unit-programs fuzz format bench help install-models

@@ -1,0 +1,190 @@
+/*
+ * tokenizer_driver.c: encodes and decodes what tokenizer.py asks for, so that it can compare with the reference.
+ *
+ * Arguments: vocabulary file, flags (c clean_text, z chinese, a strip_accents, l lowercase), then one per added token:
+ * "flags:content" (s special, w single_word, l lstrip, r rstrip, n normalized).
+ * Requests on standard input, integers little-endian 32 bits:
+ *   0, special_tokens, truncation, max_length, stride, overflow, length, pair_length (-1: none), text, pair
+ *   1, skip_special_tokens, n, ids
+ * Answers on standard output:
+ *   0: windows, truncated, then per window n, ids, type_ids, starts, ends, words, sequences (all 32 bits)
+ *      or -1, status code
+ *   1: length, text; or -1, status code
+ *   2: length, text: answers with the number of tokens
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tokenizer/tokenizer.h"
+
+static char *
+read_all(FILE *file, size_t *length)
+{
+	size_t		capacity = 1 << 20;
+	char	   *bytes = malloc(capacity);
+	size_t		n;
+
+	*length = 0;
+	while (bytes != NULL && (n = fread(bytes + *length, 1, capacity - *length, file)) > 0)
+	{
+		*length += n;
+		if (*length == capacity)
+			bytes = realloc(bytes, capacity *= 2);
+	}
+	if (bytes == NULL)
+		exit(2);
+	return bytes;
+}
+
+static int32_t
+take(const char **cursor)
+{
+	int32_t		value;
+
+	memcpy(&value, *cursor, sizeof value);
+	*cursor += sizeof value;
+	return value;
+}
+
+static void
+put(int32_t value)
+{
+	fwrite(&value, sizeof value, 1, stdout);
+}
+
+static void
+put_window(const Encoding *window)
+{
+	put((int32_t) window->n);
+	fwrite(window->ids, sizeof(int32_t), window->n, stdout);
+	fwrite(window->type_ids, sizeof(int32_t), window->n, stdout);
+	fwrite(window->starts, sizeof(uint32_t), window->n, stdout);
+	fwrite(window->ends, sizeof(uint32_t), window->n, stdout);
+	fwrite(window->words, sizeof(int32_t), window->n, stdout);
+	for (size_t i = 0; i < window->n; i++)
+		put(window->sequences[i]);
+}
+
+static void
+encode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
+{
+	EncodeOptions options;
+	EncodeResult result;
+	Status		status = {0};
+	const char *text;
+	int32_t		length;
+	int32_t		pair_length;
+
+	options.special_tokens = take(cursor) != 0;
+	options.truncation = (Truncation) take(cursor);
+	options.max_length = take(cursor);
+	options.stride = take(cursor);
+	options.overflow = take(cursor) != 0;
+	length = take(cursor);
+	pair_length = take(cursor);
+	text = *cursor;
+	*cursor += length + (pair_length < 0 ? 0 : pair_length);
+	if (!tokenizer_encode(tokenizer, arena, text, (size_t) length, pair_length < 0 ? NULL : text + length, pair_length < 0 ? 0 : (size_t) pair_length,
+						  &options, NULL, &result, &status))
+	{
+		put(-1);
+		put((int32_t) status.code);
+		return;
+	}
+	put((int32_t) result.n_windows);
+	put(result.truncated);
+	for (size_t i = 0; i < result.n_windows; i++)
+		put_window(&result.windows[i]);
+}
+
+static void
+decode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
+{
+	Status		status = {0};
+	bool		skip = take(cursor) != 0;
+	int32_t		n = take(cursor);
+	int32_t    *ids = arena_alloc_array(arena, (size_t) n, sizeof *ids);
+	char	   *text;
+	size_t		length;
+
+	memcpy(ids, *cursor, (size_t) n * sizeof *ids);
+	*cursor += (size_t) n * sizeof *ids;
+	if (!tokenizer_decode(tokenizer, arena, ids, (size_t) n, skip, &text, &length, &status))
+	{
+		put(-1);
+		put((int32_t) status.code);
+		return;
+	}
+	put((int32_t) length);
+	fwrite(text, 1, length, stdout);
+}
+
+static void
+count(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
+{
+	Status		status = {0};
+	int32_t		length = take(cursor);
+	size_t		tokens;
+
+	put(tokenizer_count(tokenizer, arena, *cursor, (size_t) length, NULL, &tokens, &status) ? (int32_t) tokens : -1);
+	*cursor += length;
+}
+
+int
+main(int argc, char **argv)
+{
+	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	AddedToken	added[64];
+	TokenizerSettings settings = {.unk_token = "[UNK]",.sep_token = "[SEP]",.pad_token = "[PAD]",.cls_token = "[CLS]",.mask_token = "[MASK]",
+	.continuing_subword_prefix = "##",.max_input_chars_per_word = 100,.added = added};
+	Status		status = {0};
+	FILE	   *file = argc > 2 ? fopen(argv[1], "rb") : NULL;
+	unsigned char *image;
+	size_t		length;
+	Tokenizer  *tokenizer;
+	char	   *requests;
+	const char *cursor;
+
+	if (file == NULL || argc > 64)
+		return 2;
+	settings.vocab = read_all(file, &settings.vocab_length);
+	settings.clean_text = strchr(argv[2], 'c') != NULL;
+	settings.handle_chinese_chars = strchr(argv[2], 'z') != NULL;
+	settings.strip_accents = strchr(argv[2], 'a') != NULL;
+	settings.lowercase = strchr(argv[2], 'l') != NULL;
+	for (int i = 3; i < argc; i++)
+	{
+		char	   *colon = strchr(argv[i], ':');
+		AddedToken *token = &added[settings.n_added++];
+
+		*colon = '\0';
+		token->content = colon + 1;
+		token->id = -1;
+		token->special = strchr(argv[i], 's') != NULL;
+		token->single_word = strchr(argv[i], 'w') != NULL;
+		token->lstrip = strchr(argv[i], 'l') != NULL;
+		token->rstrip = strchr(argv[i], 'r') != NULL;
+		token->normalized = strchr(argv[i], 'n') != NULL;
+	}
+	if (!tokenizer_compile(arena, &settings, &image, &length, &status) || (tokenizer = tokenizer_open(arena, image, length, &status)) == NULL)
+	{
+		fprintf(stderr, "%s\n", status.message);
+		return 1;
+	}
+	requests = read_all(stdin, &length);
+	for (cursor = requests; cursor < requests + length;)
+	{
+		ArenaMark	mark = arena_mark(arena);
+		int32_t		kind = take(&cursor);
+
+		if (kind == 0)
+			encode(tokenizer, arena, &cursor);
+		else if (kind == 1)
+			decode(tokenizer, arena, &cursor);
+		else
+			count(tokenizer, arena, &cursor);
+		arena_rewind(arena, mark);
+	}
+	return 0;
+}
