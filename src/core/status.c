@@ -87,8 +87,8 @@ status_prefix(Status *status, const char *format, ...)
 	va_start(args, format);
 	used = vsnprintf(message, sizeof message, format, args);
 	va_end(args);
-	if (used >= 0 && (size_t) used < sizeof message)
-		snprintf(message + used, sizeof message - (size_t) used, ": %s", status->message);
+	if (used >= 0 && (size_t) used < sizeof message && snprintf(message + used, sizeof message - (size_t) used, ": %s", status->message) < 0)
+		return false;
 	memcpy(status->message, message, sizeof message);
 	return false;
 }

@@ -1,0 +1,122 @@
+/* blas.c: the only file that knows OpenBLAS. */
+#include "kernels/blas.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "kernels/portable.h"
+
+enum
+{
+	ROW_MAJOR = 101,
+	NO_TRANSPOSE = 111,
+	TRANSPOSE = 112
+};
+
+typedef void (*SgemmFunction) (int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
+							   const float *b, int ldb, float beta, float *c, int ldc);
+
+static SgemmFunction sgemm;
+static char description[256] = "not loaded";
+
+/* A variable that OpenBLAS reads while it is loaded; put back as it was afterwards. */
+typedef struct Variable
+{
+	const char *name;
+	char	   *saved;			/* NULL: was not set */
+} Variable;
+
+static void
+variable_set(Variable *variable, const char *name, const char *value)
+{
+	const char *old = getenv(name);
+
+	variable->name = name;
+	variable->saved = old == NULL ? NULL : strdup(old);
+	setenv(name, value, 1);
+}
+
+static void
+variable_restore(Variable *variable)
+{
+	if (variable->saved == NULL)
+		unsetenv(variable->name);
+	else
+		setenv(variable->name, variable->saved, 1);
+	free(variable->saved);
+}
+
+/*
+ * OpenBLAS 0.3.21 takes AMD's AVX-512 cores for Zen and uses its Haswell kernels, at half the speed. Its SkylakeX
+ * kernels run on every CPU with AVX-512 F, BW, DQ and VL. NULL: let it choose.
+ */
+static const char *
+core_type(void)
+{
+	const CpuFeatures *cpu = cpu_features();
+
+	return cpu->avx512 && !cpu->intel ? "SkylakeX" : NULL;
+}
+
+static void
+describe(void *library)
+{
+	const char *(*config) (void) = (const char *(*) (void)) dlsym(library, "openblas_get_config");
+	const char *(*core) (void) = (const char *(*) (void)) dlsym(library, "openblas_get_corename");
+	size_t		length;
+
+	description[0] = '\0';
+	if (config != NULL)
+		strncat(description, config(), sizeof description - 1);
+	length = strlen(description);
+	if (core != NULL && (config == NULL || strstr(description, core()) == NULL) && length + 2 < sizeof description)
+	{
+		strcat(description, " ");
+		strncat(description, core(), sizeof description - length - 2);
+	}
+}
+
+bool
+blas_load(Status *status)
+{
+	Variable	threads;
+	Variable	core = {NULL, NULL};
+	void	   *library;
+
+	if (sgemm != NULL)
+		return true;
+	variable_set(&threads, "OPENBLAS_NUM_THREADS", "1");
+	if (core_type() != NULL && getenv("OPENBLAS_CORETYPE") == NULL)
+		variable_set(&core, "OPENBLAS_CORETYPE", core_type());
+	library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+	variable_restore(&threads);
+	if (core.name != NULL)
+		variable_restore(&core);
+	if (library != NULL)
+		*(void **) &sgemm = dlsym(library, "cblas_sgemm");
+	if (sgemm == NULL)
+	{
+		status_fail(status, STATUS_NOT_FOUND, "could not load OpenBLAS: %s", dlerror());
+		return status_hint(status, "Install libopenblas0 (on Debian: apt-get install libopenblas0-pthread).");
+	}
+	describe(library);
+	return true;
+}
+
+const char *
+blas_description(void)
+{
+	return description;
+}
+
+void
+blas_sgemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
+		   const float *b, size_t ldb, float beta, float *c, size_t ldc)
+{
+	if (m == 0 || n == 0)
+		return;
+	sgemm(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE, transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int) m, (int) n, (int) k,
+		  alpha, a, (int) lda, b, (int) ldb, beta, c, (int) ldc);
+}

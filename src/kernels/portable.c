@@ -1,0 +1,455 @@
+/*
+ * portable.c: every kernel in plain C: the meaning of the others, and what runs where nothing better does.
+ * Loops are written so that a compiler vectorises them at the baseline.
+ */
+#include "kernels/portable.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/checked.h"
+
+#define PANEL PORTABLE_PANEL
+#define ROWS 4
+#define ALIGNMENT 64
+#define QUERY_TILE 32
+#define KEY_TILE 64
+
+static size_t
+panels_of(size_t n)
+{
+	return (n + PANEL - 1) / PANEL;
+}
+
+static size_t
+element_size(Precision precision)
+{
+	return precision == PRECISION_FP32 ? sizeof(float) : precision == PRECISION_BF16 ? sizeof(uint16_t) : sizeof(int8_t);
+}
+
+/* int8: scales and sums in front of the panels */
+static size_t
+int8_head(size_t n)
+{
+	return size_align(panels_of(n) * PANEL * (sizeof(float) + sizeof(int32_t)), ALIGNMENT);
+}
+
+static size_t
+gemm_packed_size(Precision precision, size_t n, size_t k)
+{
+	size_t		size;
+
+	if (n > SIZE_MAX / 64 || !size_mul(panels_of(n) * PANEL, k, &size) || !size_mul(size, element_size(precision), &size)
+		|| !size_add(size, 2 * ALIGNMENT + (precision == PRECISION_INT8 ? int8_head(n) : 0), &size))
+		return 0;
+	return size_align(size - ALIGNMENT, ALIGNMENT);
+}
+
+static void
+pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels)
+{
+	size_t		padded = panels_of(n) * PANEL;
+	float	   *scales = panels;
+	int32_t    *sums = (int32_t *) (scales + padded);
+	int8_t	   *out = (int8_t *) panels + int8_head(n);
+
+	for (size_t j = 0; j < padded; j++)
+	{
+		float		largest = 0;
+		float		inverse;
+
+		scales[j] = 0;
+		sums[j] = 0;
+		if (j < n)
+			for (size_t i = 0; i < k; i++)
+				largest = fmaxf(largest, fabsf(w[j * ld + i]));
+		scales[j] = largest / 127;
+		inverse = largest > 0 ? 127 / largest : 0;
+		for (size_t i = 0; i < k; i++)
+		{
+			float		value = j < n ? rintf(w[j * ld + i] * inverse) : 0;
+			int8_t		q = (int8_t) fminf(fmaxf(value, -127), 127);
+
+			out[(j / PANEL * k + i) * PANEL + j % PANEL] = q;
+			sums[j] += q;
+		}
+	}
+}
+
+static void
+gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+{
+	if (precision == PRECISION_INT8)
+	{
+		pack_int8(n, k, w, ld, panels);
+		return;
+	}
+	for (size_t j = 0; j < panels_of(n) * PANEL; j++)
+		for (size_t i = 0; i < k; i++)
+		{
+			float		value = j < n ? w[j * ld + i] : 0;
+			size_t		at = (j / PANEL * k + i) * PANEL + j % PANEL;
+
+			if (precision == PRECISION_FP32)
+				((float *) panels)[at] = value;
+			else
+				((uint16_t *) panels)[at] = float_to_bf16(value);
+		}
+}
+
+/* One row of int8: x ~ scale * (q - zero), q in 0 .. 255 */
+typedef struct RowScale
+{
+	float		scale;
+	int32_t		zero;
+} RowScale;
+
+static size_t
+int8_row_stride(size_t k)
+{
+	return size_align(k, ALIGNMENT);
+}
+
+static size_t
+rows_size(Precision precision, size_t m, size_t k)
+{
+	size_t		size;
+
+	if (k > SIZE_MAX / 64 || !size_mul(m, precision == PRECISION_INT8 ? int8_row_stride(k) + sizeof(RowScale) : k * element_size(precision), &size)
+		|| !size_add(size, 2 * ALIGNMENT, &size))
+		return 0;
+	return size_align(size - ALIGNMENT, ALIGNMENT);
+}
+
+static void
+quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
+{
+	float		low = 0;
+	float		high = 0;
+	float		inverse;
+
+	for (size_t i = 0; i < k; i++)
+	{
+		low = fminf(low, x[i]);
+		high = fmaxf(high, x[i]);
+	}
+	row->scale = (high - low) / 255;
+	inverse = row->scale > 0 && row->scale <= 3.4e38f ? 1 / row->scale : 0;
+	row->zero = (int32_t) rintf(fminf(fmaxf(-low * inverse, 0), 255));
+	for (size_t i = 0; i < k; i++)
+		q[i] = (uint8_t) fminf(fmaxf(rintf(x[i] * inverse) + (float) row->zero, 0), 255);
+}
+
+static void
+rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *rows)
+{
+	RowScale   *scales = rows;
+	uint8_t    *bytes = (uint8_t *) rows + size_align(m * sizeof(RowScale), ALIGNMENT);
+
+	for (size_t i = 0; i < m; i++)
+		if (precision == PRECISION_FP32)
+			memcpy((float *) rows + i * k, a + i * ld, k * sizeof(float));
+		else if (precision == PRECISION_BF16)
+			for (size_t j = 0; j < k; j++)
+				((uint16_t *) rows)[i * k + j] = float_to_bf16(a[i * ld + j]);
+		else
+			quantize_row(k, a + i * ld, bytes + i * int8_row_stride(k), &scales[i]);
+}
+
+static size_t
+gemm_scratch_size(Precision precision, size_t n, size_t k)
+{
+	(void) n;
+	return precision == PRECISION_BF16 ? size_align(ROWS * k * sizeof(float), ALIGNMENT) : 0;
+}
+
+/* acc (rows, PANEL) = a (rows, k) times one fp32 panel */
+static void
+block_fp32(size_t rows, size_t k, const float *a, size_t lda, const float *panel, float acc[ROWS][PANEL])
+{
+	memset(acc, 0, sizeof(float) * ROWS * PANEL);
+	for (size_t i = 0; i < k; i++, panel += PANEL)
+		for (size_t r = 0; r < rows; r++)
+			for (size_t j = 0; j < PANEL; j++)
+				acc[r][j] += a[r * lda + i] * panel[j];
+}
+
+static void
+block_bf16(size_t rows, size_t k, const float *a, const uint16_t *panel, float acc[ROWS][PANEL])
+{
+	memset(acc, 0, sizeof(float) * ROWS * PANEL);
+	for (size_t i = 0; i < k; i++, panel += PANEL)
+	{
+		float		w[PANEL];
+
+		for (size_t j = 0; j < PANEL; j++)
+			w[j] = bf16_to_float(panel[j]);
+		for (size_t r = 0; r < rows; r++)
+			for (size_t j = 0; j < PANEL; j++)
+				acc[r][j] += a[r * k + i] * w[j];
+	}
+}
+
+static void
+block_int8(size_t rows, size_t k, const uint8_t *a, size_t lda, const int8_t *panel, int32_t acc[ROWS][PANEL])
+{
+	memset(acc, 0, sizeof(int32_t) * ROWS * PANEL);
+	for (size_t i = 0; i < k; i++, panel += PANEL)
+		for (size_t r = 0; r < rows; r++)
+			for (size_t j = 0; j < PANEL; j++)
+				acc[r][j] += (int32_t) a[r * lda + i] * panel[j];
+}
+
+void
+portable_epilogue(size_t m, size_t n, float *c, size_t ldc, const GemmEpilogue *epilogue)
+{
+	for (size_t i = 0; i < m; i++)
+	{
+		float	   *row = c + i * ldc;
+
+		if (epilogue->bias != NULL)
+			for (size_t j = 0; j < n; j++)
+				row[j] += epilogue->bias[j];
+		if (epilogue->activation != ACTIVATION_NONE)
+			portable_activation(epilogue->activation, n, row);
+		if (epilogue->residual != NULL)
+			for (size_t j = 0; j < n; j++)
+				row[j] += epilogue->residual[i * epilogue->residual_ld + j];
+	}
+}
+
+/* Stores a block of accumulators with the epilogue for columns from .. from+n-1. */
+static void
+store_block(size_t rows, size_t from, size_t n, float acc[ROWS][PANEL], float *c, size_t ldc, const GemmEpilogue *epilogue)
+{
+	GemmEpilogue part = *epilogue;
+
+	if (part.bias != NULL)
+		part.bias += from;
+	if (part.activation != ACTIVATION_NONE || part.bias != NULL)
+	{
+		GemmEpilogue first = {part.bias, part.activation, NULL, 0};
+
+		portable_epilogue(rows, n, acc[0], PANEL, &first);
+	}
+	for (size_t r = 0; r < rows; r++)
+		for (size_t j = 0; j < n; j++)
+			c[r * ldc + from + j] = acc[r][j] + (part.residual == NULL ? 0 : part.residual[r * part.residual_ld + from + j]);
+}
+
+static void
+gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+{
+	size_t		n = w->n;
+	size_t		k = w->k;
+	size_t		padded = panels_of(n) * PANEL;
+	const RowScale *row_scales = rows;
+	const uint8_t *bytes = (const uint8_t *) rows + size_align(m * sizeof(RowScale), ALIGNMENT);
+	const float *scales = w->panels;
+	const int32_t *sums = (const int32_t *) (scales + padded);
+
+	for (size_t i = 0; i < m; i += ROWS)
+	{
+		size_t		count = m - i < ROWS ? m - i : ROWS;
+		GemmEpilogue part = *epilogue;
+
+		if (part.residual != NULL)
+			part.residual += i * part.residual_ld;
+		if (w->precision == PRECISION_BF16)
+			for (size_t j = 0; j < count * k; j++)
+				((float *) scratch)[j] = bf16_to_float(((const uint16_t *) rows)[i * k + j]);
+		for (size_t p = 0; p < panels_of(n); p++)
+		{
+			size_t		from = p * PANEL;
+			float		acc[ROWS][PANEL];
+			int32_t		sum[ROWS][PANEL];
+
+			if (w->precision == PRECISION_FP32)
+				block_fp32(count, k, (const float *) rows + i * k, k, (const float *) w->panels + p * k * PANEL, acc);
+			else if (w->precision == PRECISION_BF16)
+				block_bf16(count, k, scratch, (const uint16_t *) w->panels + p * k * PANEL, acc);
+			else
+			{
+				block_int8(count, k, bytes + i * int8_row_stride(k), int8_row_stride(k),
+						   (const int8_t *) w->panels + int8_head(n) + p * k * PANEL, sum);
+				for (size_t r = 0; r < count; r++)
+					for (size_t j = 0; j < PANEL; j++)
+						acc[r][j] = (float) (sum[r][j] - row_scales[i + r].zero * sums[from + j]) * row_scales[i + r].scale * scales[from + j];
+			}
+			store_block(count, from, n - from < PANEL ? n - from : PANEL, acc, c + i * ldc, ldc, &part);
+		}
+	}
+}
+
+void
+portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta, float eps, float *y, size_t ldy)
+{
+	for (size_t i = 0; i < m; i++, x += ldx, y += ldy)
+	{
+		double		sum = 0;
+		double		squares = 0;
+		float		mean;
+		float		scale;
+
+		for (size_t j = 0; j < n; j++)
+			sum += x[j];
+		mean = (float) (sum / (double) n);
+		for (size_t j = 0; j < n; j++)
+			squares += (double) (x[j] - mean) * (x[j] - mean);
+		scale = 1 / sqrtf((float) (squares / (double) n) + eps);
+		for (size_t j = 0; j < n; j++)
+			y[j] = (x[j] - mean) * scale * gamma[j] + beta[j];
+	}
+}
+
+void
+portable_softmax(size_t m, size_t n, float *x, size_t ld)
+{
+	for (size_t i = 0; i < m; i++, x += ld)
+	{
+		float		largest = -INFINITY;
+		float		sum = 0;
+
+		for (size_t j = 0; j < n; j++)
+			largest = fmaxf(largest, x[j]);
+		for (size_t j = 0; j < n; j++)
+			sum += x[j] = expf(x[j] - largest);
+		for (size_t j = 0; j < n; j++)
+			x[j] /= sum;
+	}
+}
+
+void
+portable_activation(Activation activation, size_t n, float *x)
+{
+	for (size_t i = 0; i < n; i++)
+		switch (activation)
+		{
+			case ACTIVATION_GELU:
+				x[i] = 0.5f * x[i] * (1 + erff(x[i] * 0.70710678118654752440f));
+				break;
+			case ACTIVATION_GELU_TANH:
+				x[i] = 0.5f * x[i] * (1 + tanhf(0.79788456080286535588f * (x[i] + 0.044715f * x[i] * x[i] * x[i])));
+				break;
+			case ACTIVATION_RELU:
+				x[i] = x[i] > 0 ? x[i] : x[i] != x[i] ? x[i] : 0;
+				break;
+			case ACTIVATION_SILU:
+				x[i] = x[i] / (1 + expf(-x[i]));
+				break;
+			case ACTIVATION_TANH:
+				x[i] = tanhf(x[i]);
+				break;
+			case ACTIVATION_NONE:
+				return;
+		}
+}
+
+void
+portable_axpy(size_t n, float a, const float *x, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] += a * x[i];
+}
+
+float
+portable_dot(size_t n, const float *x, const float *y)
+{
+	float		sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += x[i] * y[i];
+	return sum;
+}
+
+/* scratch: one tile of scores */
+size_t
+portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size)
+{
+	(void) precision;
+	(void) n_tokens;
+	return size_align((QUERY_TILE * KEY_TILE + QUERY_TILE * head_size) * sizeof(float), ALIGNMENT);
+}
+
+/*
+ * Online softmax (Milakov, Gimelshein: "Online normalizer calculation for softmax", 2018): tiles of keys pass by, and
+ * what was summed so far is rescaled when the maximum grows.
+ */
+static void
+attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_queries, float *scores, float *out)
+{
+	size_t		size = call->head_size;
+	float		largest[QUERY_TILE];
+	float		total[QUERY_TILE];
+
+	for (size_t i = 0; i < n_queries; i++)
+	{
+		largest[i] = -INFINITY;
+		total[i] = 0;
+	}
+	memset(out, 0, n_queries * size * sizeof(float));
+	for (size_t key = 0; key < call->n_tokens; key += KEY_TILE)
+	{
+		size_t		n_keys = call->n_tokens - key < KEY_TILE ? call->n_tokens - key : KEY_TILE;
+
+		for (size_t i = 0; i < n_queries; i++)
+		{
+			const float *q = call->q + (first + i) * call->qkv_ld + head * size;
+			float	   *row = scores + i * KEY_TILE;
+			float		highest = largest[i];
+			float		rescale;
+
+			for (size_t j = 0; j < n_keys; j++)
+			{
+				row[j] = portable_dot(size, q, call->k + (key + j) * call->qkv_ld + head * size) * call->scale;
+				highest = fmaxf(highest, row[j]);
+			}
+			rescale = expf(largest[i] - highest);
+			largest[i] = highest;
+			total[i] *= rescale;
+			for (size_t d = 0; d < size; d++)
+				out[i * size + d] *= rescale;
+			for (size_t j = 0; j < n_keys; j++)
+			{
+				float		weight = expf(row[j] - highest);
+
+				total[i] += weight;
+				portable_axpy(size, weight, call->v + (key + j) * call->qkv_ld + head * size, out + i * size);
+			}
+		}
+	}
+	for (size_t i = 0; i < n_queries; i++)
+		for (size_t d = 0; d < size; d++)
+			call->context[(first + i) * call->context_ld + head * size + d] = out[i * size + d] / total[i];
+}
+
+void
+portable_attention(Precision precision, const AttentionCall *call, void *scratch)
+{
+	float	   *scores = scratch;
+	float	   *out = scores + QUERY_TILE * KEY_TILE;
+
+	(void) precision;
+	for (size_t head = 0; head < call->n_heads; head++)
+		for (size_t first = 0; first < call->n_tokens; first += QUERY_TILE)
+			attention_tile(call, head, first, call->n_tokens - first < QUERY_TILE ? call->n_tokens - first : QUERY_TILE, scores, out);
+}
+
+const Kernels kernels_portable = {
+	.name = "portable",
+	.features = "plain C",
+	.layout = {0x706f0001, 0x706f1001, 0x706f2001},
+	.gemm_packed_size = gemm_packed_size,
+	.gemm_pack = gemm_pack,
+	.rows_size = rows_size,
+	.rows_convert = rows_convert,
+	.gemm_scratch_size = gemm_scratch_size,
+	.gemm = gemm,
+	.layer_norm = portable_layer_norm,
+	.softmax = portable_softmax,
+	.activation = portable_activation,
+	.axpy = portable_axpy,
+	.dot = portable_dot,
+	.attention_scratch_size = portable_attention_scratch_size,
+	.attention = portable_attention,
+};

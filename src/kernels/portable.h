@@ -1,0 +1,59 @@
+/*
+ * portable.h: the plain C kernels, which every other family falls back to for what it does not do itself, and the
+ * packed layout that they share.
+ *
+ * Panels hold PORTABLE_PANEL output features; the last one is padded with zeros. Within a panel, for each input
+ * feature k, the panel's weights lie side by side. int8 panels are preceded, for the whole matrix, by one scale and
+ * one sum of the quantised weights per (padded) output feature.
+ *
+ * Rows of int8: per row a RowScale, then for each row k bytes, padded to ROW_ALIGNMENT.
+ */
+#ifndef BERT_KERNELS_PORTABLE_H
+#define BERT_KERNELS_PORTABLE_H
+
+#include "kernels/kernels.h"
+
+#define PORTABLE_PANEL 16
+
+extern const Kernels kernels_portable;
+
+/* The element-wise and attention kernels of the portable family, for tables that borrow them. */
+void		portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta, float eps, float *y, size_t ldy);
+void		portable_softmax(size_t m, size_t n, float *x, size_t ld);
+void		portable_activation(Activation activation, size_t n, float *x);
+void		portable_axpy(size_t n, float a, const float *x, float *y);
+float		portable_dot(size_t n, const float *x, const float *y);
+size_t		portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size);
+void		portable_attention(Precision precision, const AttentionCall *call, void *scratch);
+
+/* bias, activation and residual on finished rows */
+void		portable_epilogue(size_t m, size_t n, float *c, size_t ldc, const GemmEpilogue *epilogue);
+
+static inline float
+bf16_to_float(uint16_t value)
+{
+	union
+	{
+		uint32_t	bits;
+		float		number;
+	}			u = {(uint32_t) value << 16};
+
+	return u.number;
+}
+
+/* Round to nearest even; NaN stays NaN. */
+static inline uint16_t
+float_to_bf16(float value)
+{
+	union
+	{
+		float		number;
+		uint32_t	bits;
+	}			u = {value};
+
+	if ((u.bits & 0x7FFFFFFFu) > 0x7F800000u)
+		return (uint16_t) (u.bits >> 16 | 0x40);
+	return (uint16_t) ((u.bits + 0x7FFFu + (u.bits >> 16 & 1)) >> 16);
+}
+
+#endif
