@@ -10,7 +10,8 @@
 
 #define SECTION_ALIGNMENT 64
 #define MAX_PROBE 32			/* a table with longer chains is built again with another seed */
-#define SEEDS 16
+#define SEEDS 8
+#define MAX_SLOT_BITS 24
 #define MAX_WORD_CHARS 1000000
 #define MAX_TEXTS ((size_t) 1 << 31)
 #define MAX_ADDED 20000
@@ -179,20 +180,23 @@ build_slots(Builder *b)
 		keys += b->offsets[i + 1] - b->offsets[i] > b->header.prefix_length &&
 			memcmp(b->texts + b->offsets[i], b->header.prefix, b->header.prefix_length) == 0;
 	b->header.slot_bits = 4;
-	while (((size_t) 1 << b->header.slot_bits) < keys * 2)
+	while (((size_t) 1 << b->header.slot_bits) < keys + keys / 2)
 		b->header.slot_bits++;
-	b->slots = arena_alloc_array(b->arena, (size_t) 1 << b->header.slot_bits, sizeof *b->slots);
-	if (b->slots == NULL)
-		return out_of_memory(b);
-	for (int attempt = 0; attempt < SEEDS; attempt++)
+	for (int attempt = 0; attempt < SEEDS && b->header.slot_bits <= MAX_SLOT_BITS; attempt++)
 	{
 		bool		full;
 
+		b->slots = arena_alloc_array(b->arena, (size_t) 1 << b->header.slot_bits, sizeof *b->slots);
+		if (b->slots == NULL)
+			return out_of_memory(b);
 		b->header.seed = UINT64_C(0x9E3779B97F4A7C15) * (uint64_t) (attempt + 1);
 		if (!fill_slots(b, &full))
 			return false;
 		if (!full)
 			return true;
+		/* Bad luck needs another seed, too small a table more room. */
+		if (attempt % 2 == 1)
+			b->header.slot_bits++;
 	}
 	return status_fail(b->status, STATUS_INVALID_DATA, "the vocabulary's tokens cannot be hashed");
 }
@@ -566,7 +570,7 @@ header_valid(const ImageHeader *h, size_t length)
 {
 	return memcmp(h->magic, IMAGE_MAGIC, sizeof h->magic) == 0 && h->version == IMAGE_VERSION && h->byte_order == IMAGE_BYTE_ORDER &&
 		h->length == length && h->n_ids > 0 && h->n_ids <= CONFIG_MAX_VOCAB && h->n_model <= h->n_ids && h->slot_bits >= 4 &&
-		h->slot_bits <= 24 && h->max_probe <= MAX_PROBE && h->max_chars <= MAX_WORD_CHARS && h->max_length <= INT32_MAX &&
+		h->slot_bits <= MAX_SLOT_BITS && h->max_probe <= MAX_PROBE && h->max_chars <= MAX_WORD_CHARS && h->max_length <= INT32_MAX &&
 		h->n_added <= MAX_ADDED && h->prefix_length <= IMAGE_PREFIX_LENGTH && h->texts_length < MAX_TEXTS &&
 		id_inside(h->cls_id, h->n_ids) && id_inside(h->sep_id, h->n_ids) && id_inside(h->pad_id, h->n_ids) &&
 		id_inside(h->mask_id, h->n_ids) && h->unk_id >= 0 && id_inside(h->unk_id, h->n_ids) &&
