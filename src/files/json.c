@@ -1,0 +1,143 @@
+/* json.c: bounded parsing and typed access. */
+#include "files/json.h"
+
+#include <string.h>
+
+/*
+ * jansson has a depth limit of its own (2048) and recurses; ours is checked first, on the text, so that nothing deep is
+ * ever built.
+ */
+static bool
+depth_allowed(const char *text, size_t length)
+{
+	int			depth = 0;
+	bool		in_string = false;
+
+	for (size_t i = 0; i < length; i++)
+	{
+		char		c = text[i];
+
+		if (in_string)
+		{
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		}
+		else if (c == '"')
+			in_string = true;
+		else if (c == '{' || c == '[')
+		{
+			if (++depth > JSON_MAX_DEPTH)
+				return false;
+		}
+		else if (c == '}' || c == ']')
+			depth--;
+	}
+	return true;
+}
+
+json_t *
+json_open_object(const char *name, const char *text, size_t length, size_t max_length, Status *status)
+{
+	json_error_t error;
+	json_t	   *document;
+
+	if (length > max_length)
+	{
+		status_fail(status, STATUS_LIMIT, "%s has %zu bytes, more than the %zu allowed", name, length, max_length);
+		return NULL;
+	}
+	if (!depth_allowed(text, length))
+	{
+		status_fail(status, STATUS_INVALID_DATA, "%s is nested deeper than %d levels", name, JSON_MAX_DEPTH);
+		return NULL;
+	}
+	document = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+	if (document == NULL)
+	{
+		status_fail(status, STATUS_INVALID_DATA, "%s is not valid JSON: %s at line %d, column %d", name, error.text, error.line, error.column);
+		return NULL;
+	}
+	if (!json_is_object(document))
+	{
+		json_decref(document);
+		status_fail(status, STATUS_INVALID_DATA, "%s is not a JSON object", name);
+		return NULL;
+	}
+	return document;
+}
+
+void
+json_close(json_t *document)
+{
+	json_decref(document);
+}
+
+static const json_t *
+member(const json_t *object, const char *name)
+{
+	const json_t *value = json_object_get(object, name);
+
+	return value == NULL || json_is_null(value) ? NULL : value;
+}
+
+bool
+json_get_int(const json_t *object, const char *name, long long minimum, long long maximum, int *out, Status *status)
+{
+	const json_t *value = member(object, name);
+	long long	number;
+
+	if (value == NULL)
+		return true;
+	if (!json_is_integer(value))
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is not an integer", name);
+	number = json_integer_value(value);
+	if (number < minimum || number > maximum)
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %lld, not between %lld and %lld", name, number, minimum, maximum);
+	*out = (int) number;
+	return true;
+}
+
+bool
+json_get_float(const json_t *object, const char *name, double minimum, double maximum, float *out, Status *status)
+{
+	const json_t *value = member(object, name);
+	double		number;
+
+	if (value == NULL)
+		return true;
+	if (!json_is_number(value))
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is not a number", name);
+	number = json_number_value(value);
+	if (!(number >= minimum && number <= maximum))
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %g, not between %g and %g", name, number, minimum, maximum);
+	*out = (float) number;
+	return true;
+}
+
+bool
+json_get_bool(const json_t *object, const char *name, bool *out, Status *status)
+{
+	const json_t *value = member(object, name);
+
+	if (value == NULL)
+		return true;
+	if (!json_is_boolean(value))
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is neither true nor false", name);
+	*out = json_is_true(value);
+	return true;
+}
+
+bool
+json_get_string(const json_t *object, const char *name, Arena *arena, const char **out, Status *status)
+{
+	const json_t *value = member(object, name);
+
+	if (value == NULL)
+		return true;
+	if (!json_is_string(value))
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is not a string", name);
+	*out = arena_strndup(arena, json_string_value(value), json_string_length(value));
+	return *out != NULL || arena_fail(arena, status, name, json_string_length(value));
+}

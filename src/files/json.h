@@ -1,0 +1,30 @@
+/*
+ * json.h: JSON from untrusted files, through jansson: duplicate names rejected, size and depth bounded, values read
+ * with the type they must have. The document's memory is jansson's own; json_close gives it back.
+ */
+#ifndef BERT_FILES_JSON_H
+#define BERT_FILES_JSON_H
+
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "core/arena.h"
+#include "core/status.h"
+
+#define JSON_MAX_DEPTH 64
+
+/* Parses an object. name: for messages. NULL and *status on failure. */
+json_t	   *json_open_object(const char *name, const char *text, size_t length, size_t max_length, Status *status);
+void		json_close(json_t *document);
+
+/*
+ * Members of an object. Absent or null leaves *out alone; a wrong type or a value outside [minimum, maximum] is
+ * STATUS_INVALID_DATA naming the member.
+ */
+bool		json_get_int(const json_t *object, const char *name, long long minimum, long long maximum, int *out, Status *status);
+bool		json_get_float(const json_t *object, const char *name, double minimum, double maximum, float *out, Status *status);
+bool		json_get_bool(const json_t *object, const char *name, bool *out, Status *status);
+bool		json_get_string(const json_t *object, const char *name, Arena *arena, const char **out, Status *status);
+
+#endif
