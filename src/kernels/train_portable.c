@@ -1,0 +1,179 @@
+/* train_portable.c: the training kernels in plain C, a "vector" of one element. */
+#include "kernels/train_kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TARGET
+#define INLINE static inline
+#define WIDTH 1
+#define TABLE train_kernels_portable
+#define TABLE_NAME "portable"
+
+typedef float vf;
+typedef uint32_t vu;
+
+INLINE vf
+v_load(const float *p, size_t k)
+{
+	return *p;
+}
+
+INLINE void
+v_store(float *p, vf x, size_t k)
+{
+	*p = x;
+}
+
+INLINE vf
+v_set(float a)
+{
+	return a;
+}
+
+INLINE vf
+v_add(vf a, vf b)
+{
+	return a + b;
+}
+
+INLINE vf
+v_sub(vf a, vf b)
+{
+	return a - b;
+}
+
+INLINE vf
+v_mul(vf a, vf b)
+{
+	return a * b;
+}
+
+INLINE vf
+v_div(vf a, vf b)
+{
+	return a / b;
+}
+
+INLINE vf
+v_fma(vf a, vf b, vf c)
+{
+	return a * b + c;
+}
+
+INLINE vf
+v_max(vf a, vf b)
+{
+	return a > b ? a : b;
+}
+
+INLINE vf
+v_min(vf a, vf b)
+{
+	return a < b ? a : b;
+}
+
+INLINE vf
+v_abs(vf a)
+{
+	return fabsf(a);
+}
+
+INLINE vf
+v_sqrt(vf a)
+{
+	return sqrtf(a);
+}
+
+INLINE vf
+v_if_positive(vf a, vf x, vf y)
+{
+	return a > 0 ? x : y;
+}
+
+INLINE vf
+v_first(vf x, size_t k, vf y)
+{
+	return x;
+}
+
+INLINE vf
+v_round(vf a)
+{
+	return a < 0 ? (float) (int) (a - 0.5f) : (float) (int) (a + 0.5f);
+}
+
+/* a * 2^n for integral n in -126 .. 127 */
+INLINE vf
+v_times_power(vf a, vf n)
+{
+	uint32_t	bits = (uint32_t) ((int) n + 127) << 23;
+	float		power;
+
+	memcpy(&power, &bits, sizeof power);
+	return a * power;
+}
+
+INLINE float
+v_sum(vf a)
+{
+	return a;
+}
+
+INLINE float
+v_largest(vf a)
+{
+	return a;
+}
+
+INLINE double
+v_dot_double(vf a, vf b)
+{
+	return (double) a * b;
+}
+
+INLINE vu
+u_set(uint32_t a)
+{
+	return a;
+}
+
+INLINE vu
+u_count(uint32_t first)
+{
+	return first;
+}
+
+INLINE vu
+u_xor3(vu a, vu b, vu c)
+{
+	return a ^ b ^ c;
+}
+
+INLINE vu
+u_mul_low(vu a, vu b)
+{
+	return a * b;
+}
+
+INLINE vu
+u_mul_high(vu a, vu b)
+{
+	return (uint32_t) ((uint64_t) a * b >> 32);
+}
+
+INLINE vu
+u_compare(vu bits, vu word, int half, vu threshold, uint32_t bit)
+{
+	uint32_t	value = half ? word >> 16 : word & 0xFFFF;
+
+	return value >= threshold ? bits | bit : bits;
+}
+
+INLINE void
+u_store_bytes(uint8_t *p, vu bits, size_t k)
+{
+	*p = (uint8_t) bits;
+}
+
+#include "kernels/train_body.h"

@@ -1,0 +1,309 @@
+/* attention.c: the pairs of a packed batch, each with its own small products. */
+#include "train/attention.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/blas.h"
+
+bool
+attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences, const int32_t *q_offsets, const int32_t *k_offsets,
+					 const uint8_t *key_mask, bool causal, Status *status)
+{
+	memset(shape, 0, sizeof *shape);
+	shape->n_sequences = n_sequences;
+	shape->q_offsets = q_offsets;
+	shape->k_offsets = k_offsets;
+	shape->key_mask = key_mask;
+	shape->causal = causal;
+	shape->cells = arena_alloc_array_zero(arena, n_sequences + 1, sizeof(size_t));
+	shape->bit_rows = arena_alloc_array_zero(arena, n_sequences + 1, sizeof(size_t));
+	if (shape->cells == NULL || shape->bit_rows == NULL)
+		return arena_fail(arena, status, "a batch's geometry", 2 * (n_sequences + 1) * sizeof(size_t));
+	for (size_t b = 0; b < n_sequences; b++)
+	{
+		size_t		queries = (size_t) (q_offsets[b + 1] - q_offsets[b]);
+		size_t		keys = (size_t) (k_offsets[b + 1] - k_offsets[b]);
+
+		shape->cells[b + 1] = shape->cells[b] + queries * keys;
+		shape->bit_rows[b + 1] = shape->bit_rows[b] + queries * dropout_row_bytes(keys);
+		shape->longest_q = queries > shape->longest_q ? queries : shape->longest_q;
+		shape->longest_k = keys > shape->longest_k ? keys : shape->longest_k;
+	}
+	return true;
+}
+
+/* Two tiles of probabilities, two of distances, and the part's sums for the distance embedding. */
+size_t
+attention_tile_floats(const AttentionParameters *parameters, const AttentionShape *shape)
+{
+	size_t		tile = 2 * shape->longest_q * shape->longest_k;
+
+	if (parameters->distance != NULL)
+	{
+		size_t		longest = shape->longest_q > shape->longest_k ? shape->longest_q : shape->longest_k;
+
+		tile += longest * (shape->longest_q + shape->longest_k) + (2 * parameters->max_positions - 1) * parameters->head_size;
+	}
+	return (tile + 15) / 16 * 16;
+}
+
+typedef struct PairTask
+{
+	Compute    *compute;
+	const AttentionParameters *parameters;
+	const AttentionShape *shape;
+	const AttentionDropout *dropout;
+	AttentionSaved saved;
+	AttentionScratch *scratch;
+} PairTask;
+
+/* One (sequence, head) pair: its sizes and where its matrices begin. */
+typedef struct Pair
+{
+	size_t		number;
+	size_t		sequence;
+	size_t		queries;		/* L_q */
+	size_t		keys;			/* L_k */
+	size_t		q_at;			/* of the first query's head in (T_q, A) */
+	size_t		k_at;
+	float	   *probs;			/* (L_q, L_k) */
+	Dropout		dropout;
+	float	   *tile;			/* (L_q, L_k) */
+	float	   *tile2;			/* (L_q, L_k) */
+	float	   *distances;		/* (L, D) with D = L_q + L_k - 1 */
+	float	   *d_distance;		/* (2P - 1, head_size): this part's sums */
+} Pair;
+
+static void
+pair_open(const PairTask *task, size_t part, size_t sequence, size_t head, Pair *pair)
+{
+	const AttentionParameters *parameters = task->parameters;
+	const AttentionShape *shape = task->shape;
+	size_t		width = parameters->heads * parameters->head_size;
+	size_t		row_bytes;
+	uint8_t    *bits = NULL;
+
+	pair->number = sequence * parameters->heads + head;
+	pair->sequence = sequence;
+	pair->queries = (size_t) (shape->q_offsets[sequence + 1] - shape->q_offsets[sequence]);
+	pair->keys = (size_t) (shape->k_offsets[sequence + 1] - shape->k_offsets[sequence]);
+	pair->q_at = (size_t) shape->q_offsets[sequence] * width + head * parameters->head_size;
+	pair->k_at = (size_t) shape->k_offsets[sequence] * width + head * parameters->head_size;
+	pair->probs = task->saved.probs + shape->cells[sequence] * parameters->heads + head * pair->queries * pair->keys;
+	row_bytes = dropout_row_bytes(pair->keys);
+	if (task->saved.prob_bits != NULL)
+		bits = task->saved.prob_bits + shape->bit_rows[sequence] * parameters->heads + head * pair->queries * row_bytes;
+	pair->dropout = dropout_make(bits, task->dropout->probs, task->dropout->seed, task->dropout->site, pair->number);
+	pair->tile = task->scratch->tiles + part * task->scratch->tile_floats;
+	pair->tile2 = pair->tile + shape->longest_q * shape->longest_k;
+	pair->distances = pair->tile2 + shape->longest_q * shape->longest_k;
+	pair->d_distance = pair->tile + task->scratch->tile_floats - (2 * parameters->max_positions - 1) * parameters->head_size;
+}
+
+/* Calls `visit` for this part's pairs: contiguous, of about equal cost. */
+static void
+visit_pairs(PairTask *task, size_t part, void (*visit) (const PairTask *task, const Pair *pair))
+{
+	const AttentionShape *shape = task->shape;
+	size_t		heads = task->parameters->heads;
+	size_t		parts = (size_t) task->compute->threads;
+	size_t		total = shape->cells[shape->n_sequences] * heads;
+
+	for (size_t sequence = 0; sequence < shape->n_sequences; sequence++)
+		for (size_t head = 0; head < heads; head++)
+		{
+			size_t		cost = shape->cells[sequence + 1] - shape->cells[sequence];
+			size_t		before = shape->cells[sequence] * heads + head * cost;
+			Pair		pair;
+
+			if (total == 0 || before * parts / total != part)
+				continue;
+			pair_open(task, part, sequence, head, &pair);
+			visit(task, &pair);
+		}
+}
+
+/*
+ * Relative positions: the distance l - r of query l and key r is row l - r + P - 1 of the embedding; those of a pair are D =
+ * L_q + L_k - 1 neighbouring rows, the first of which is this one.
+ */
+static size_t
+first_distance(const PairTask *task, const Pair *pair)
+{
+	return task->parameters->max_positions - pair->keys;
+}
+
+/* scores[l][r] += x[side][l - r + L_k - 1], x = q E^T (by query) or k E^T (by key) */
+static void
+add_distances(const PairTask *task, const Pair *pair, const float *rows, size_t n_rows, bool by_query)
+{
+	size_t		size = task->parameters->head_size;
+	size_t		width = task->parameters->heads * size;
+	size_t		count = pair->queries + pair->keys - 1;
+
+	blas_sgemm(false, true, n_rows, count, size, 1.0f, rows, width, task->parameters->distance + first_distance(task, pair) * size, size, 0.0f,
+			   pair->distances, count);
+	for (size_t l = 0; l < pair->queries; l++)
+		for (size_t r = 0; r < pair->keys; r++)
+			pair->probs[l * pair->keys + r] += pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r];
+}
+
+static void
+forward_pair(const PairTask *task, const Pair *pair)
+{
+	const AttentionParameters *parameters = task->parameters;
+	const AttentionSaved *saved = &task->saved;
+	size_t		size = parameters->head_size;
+	size_t		width = parameters->heads * size;
+	const float *q = saved->q + pair->q_at;
+	const float *k = saved->k + pair->k_at;
+	float	   *dropped = pair->dropout.bits == NULL ? NULL : pair->tile;
+
+	blas_sgemm(false, true, pair->queries, pair->keys, size, 1.0f, q, width, k, width, 0.0f, pair->probs, pair->keys);
+	if (parameters->distance != NULL)
+	{
+		add_distances(task, pair, q, pair->queries, true);
+		if (parameters->positions == POSITION_RELATIVE_KEY_QUERY)
+			add_distances(task, pair, k, pair->keys, false);
+	}
+	if (task->shape->key_mask != NULL)
+		for (size_t r = 0; r < pair->keys; r++)
+			if (task->shape->key_mask[(size_t) task->shape->k_offsets[pair->sequence] + r] == 0)
+				for (size_t l = 0; l < pair->queries; l++)
+					pair->probs[l * pair->keys + r] = -FLT_MAX;
+	if (dropped != NULL)
+		task->compute->kernels->dropout_bits(&pair->dropout.key, 0, pair->queries, pair->keys, pair->dropout.bits);
+	task->compute->kernels->softmax_forward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), task->shape->causal ? 0 : SIZE_MAX,
+											pair->dropout.bits, pair->dropout.key.scale, dropped);
+	blas_sgemm(false, false, pair->queries, size, pair->keys, 1.0f, dropped == NULL ? pair->probs : dropped, pair->keys, saved->v + pair->k_at, width,
+			   0.0f, saved->context + pair->q_at, width);
+}
+
+/* The other way: d_scores to the rows (d_rows += ...) and to the distance embedding. */
+static void
+distances_backward(const PairTask *task, const Pair *pair, const float *rows, float *d_rows, size_t n_rows, bool by_query)
+{
+	size_t		size = task->parameters->head_size;
+	size_t		width = task->parameters->heads * size;
+	size_t		count = pair->queries + pair->keys - 1;
+	size_t		first = first_distance(task, pair);
+
+	memset(pair->distances, 0, n_rows * count * sizeof(float));
+	for (size_t l = 0; l < pair->queries; l++)
+		for (size_t r = 0; r < pair->keys; r++)
+			pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r] = pair->tile[l * pair->keys + r];
+	blas_sgemm(false, false, n_rows, size, count, 1.0f, pair->distances, count, task->parameters->distance + first * size, size, 1.0f, d_rows, width);
+	blas_sgemm(true, false, count, size, n_rows, 1.0f, pair->distances, count, rows, width, 1.0f, pair->d_distance + first * size, size);
+}
+
+static void
+backward_pair(const PairTask *task, const Pair *pair)
+{
+	const AttentionParameters *parameters = task->parameters;
+	const AttentionSaved *saved = &task->saved;
+	const TrainKernels *kernels = task->compute->kernels;
+	size_t		size = parameters->head_size;
+	size_t		width = parameters->heads * size;
+	const float *q = saved->q + pair->q_at;
+	const float *k = saved->k + pair->k_at;
+	const float *d_context = task->scratch->d_context + pair->q_at;
+	float	   *d_q = task->scratch->d_q + pair->q_at;
+	float	   *d_k = task->scratch->d_k + pair->k_at;
+	const float *dropped = pair->probs;
+
+	if (pair->dropout.bits != NULL)
+	{
+		memcpy(pair->tile2, pair->probs, pair->queries * pair->keys * sizeof(float));
+		kernels->dropout_apply(pair->queries, pair->keys, pair->dropout.bits, pair->dropout.key.scale, pair->tile2, pair->keys);
+		dropped = pair->tile2;
+	}
+	blas_sgemm(true, false, pair->keys, size, pair->queries, 1.0f, dropped, pair->keys, d_context, width, 0.0f, task->scratch->d_v + pair->k_at, width);
+	blas_sgemm(false, true, pair->queries, pair->keys, size, 1.0f, d_context, width, saved->v + pair->k_at, width, 0.0f, pair->tile, pair->keys);
+	kernels->softmax_backward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), pair->dropout.bits, pair->dropout.key.scale,
+							  pair->tile);
+	blas_sgemm(false, false, pair->queries, size, pair->keys, 1.0f, pair->tile, pair->keys, k, width, 0.0f, d_q, width);
+	blas_sgemm(true, false, pair->keys, size, pair->queries, 1.0f, pair->tile, pair->keys, q, width, 0.0f, d_k, width);
+	if (parameters->distance != NULL)
+	{
+		distances_backward(task, pair, q, d_q, pair->queries, true);
+		if (parameters->positions == POSITION_RELATIVE_KEY_QUERY)
+			distances_backward(task, pair, k, d_k, pair->keys, false);
+	}
+}
+
+static void
+forward_task(void *context, size_t part, int worker)
+{
+	visit_pairs(context, part, forward_pair);
+}
+
+static void
+backward_task(void *context, size_t part, int worker)
+{
+	PairTask   *task = context;
+
+	if (task->parameters->distance != NULL)
+	{
+		size_t		floats = (2 * task->parameters->max_positions - 1) * task->parameters->head_size;
+
+		memset(task->scratch->tiles + (part + 1) * task->scratch->tile_floats - floats, 0, floats * sizeof(float));
+	}
+	visit_pairs(task, part, backward_pair);
+}
+
+void
+attention_forward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x, const float *states,
+				  const AttentionDropout *dropout, AttentionSaved *saved, AttentionScratch *scratch)
+{
+	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
+	size_t		keys = (size_t) shape->k_offsets[shape->n_sequences];
+	Dropout		hidden = dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
+	PairTask	task = {.compute = compute, .parameters = parameters, .shape = shape, .dropout = dropout, .saved = *saved, .scratch = scratch};
+
+	linear_forward(compute, &parameters->query, queries, x, saved->q);
+	linear_forward(compute, &parameters->key, keys, states, saved->k);
+	linear_forward(compute, &parameters->value, keys, states, saved->v);
+	threadpool_run(compute->pool, (size_t) compute->threads, forward_task, &task);
+	linear_forward(compute, &parameters->output, queries, saved->context, saved->sum);
+	norm_forward(compute, &parameters->norm, &hidden, queries, x, saved->sum, saved->out, saved->mean, saved->rstd);
+}
+
+void
+attention_backward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x, const float *states,
+				   const AttentionDropout *dropout, const AttentionSaved *saved, AttentionScratch *scratch, const float *dy, float *dx, bool want_dx)
+{
+	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
+	size_t		keys = (size_t) shape->k_offsets[shape->n_sequences];
+	Dropout		hidden = dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
+	PairTask	task = {.compute = compute, .parameters = parameters, .shape = shape, .dropout = dropout, .saved = *saved, .scratch = scratch};
+	float	   *d_output;
+
+	d_output = norm_backward(compute, &parameters->norm, &hidden, queries, dy, saved->sum, saved->mean, saved->rstd, dx, scratch->d_x,
+							 parameters->output.d_bias);
+	linear_backward_weight(compute, &parameters->output, queries, saved->context, d_output);
+	linear_backward_input(compute, &parameters->output, queries, d_output, 0.0f, scratch->d_context);
+	threadpool_run(compute->pool, (size_t) compute->threads, backward_task, &task);
+	if (parameters->d_distance != NULL)
+	{
+		size_t		floats = (2 * parameters->max_positions - 1) * parameters->head_size;
+
+		for (int part = 0; part < compute->threads; part++)
+			compute->kernels->axpy(floats, 1.0f, scratch->tiles + (size_t) (part + 1) * scratch->tile_floats - floats, parameters->d_distance);
+	}
+	linear_backward_weight(compute, &parameters->query, queries, x, scratch->d_q);
+	linear_backward_bias(compute, &parameters->query, queries, scratch->d_q);
+	linear_backward_weight(compute, &parameters->key, keys, states, scratch->d_k);
+	linear_backward_bias(compute, &parameters->key, keys, scratch->d_k);
+	linear_backward_weight(compute, &parameters->value, keys, states, scratch->d_v);
+	linear_backward_bias(compute, &parameters->value, keys, scratch->d_v);
+	if (!want_dx)
+		return;
+	linear_backward_input(compute, &parameters->query, queries, scratch->d_q, 1.0f, dx);
+	if (states == x)
+	{
+		linear_backward_input(compute, &parameters->key, keys, scratch->d_k, 1.0f, dx);
+		linear_backward_input(compute, &parameters->value, keys, scratch->d_v, 1.0f, dx);
+	}
+}

@@ -1,0 +1,355 @@
+/* compute.c: linear and norm operations over the thread pool. */
+#include "train/compute.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/blas.h"
+
+/* Rows and columns are split in multiples of this, so that parts begin at whole vectors and GEMM tiles. */
+#define GRANULE 16
+
+bool
+compute_init(Compute *compute, Arena *arena, const TrainKernels *kernels, ThreadPool *pool, size_t widest, Status *status)
+{
+	memset(compute, 0, sizeof *compute);
+	compute->kernels = kernels;
+	compute->pool = pool;
+	compute->threads = threadpool_size(pool);
+	compute->partial_columns = (widest + GRANULE - 1) / GRANULE * GRANULE;
+	compute->partials = arena_alloc_array(arena, (size_t) compute->threads * 3 * compute->partial_columns, sizeof(float));
+	if (compute->partials == NULL)
+		return arena_fail(arena, status, "partial sums", (size_t) compute->threads * 3 * compute->partial_columns * sizeof(float));
+	return true;
+}
+
+void
+compute_part(size_t n, size_t step, size_t parts, size_t part, size_t *from, size_t *to)
+{
+	size_t		granules = (n + step - 1) / step;
+	size_t		first = granules * part / parts * step;
+	size_t		last = granules * (part + 1) / parts * step;
+
+	*from = first < n ? first : n;
+	*to = last < n ? last : n;
+}
+
+/* Zeroed sums of one part: `which` of 3. With one thread the sums go straight to the gradients. */
+static float *
+partial(Compute *compute, size_t part, int which, size_t n)
+{
+	float	   *sums = compute->partials + (part * 3 + (size_t) which) * compute->partial_columns;
+
+	memset(sums, 0, n * sizeof(float));
+	return sums;
+}
+
+static void
+add_partials(Compute *compute, int which, size_t n, float *out)
+{
+	if (out == NULL)
+		return;
+	for (int part = 0; part < compute->threads; part++)
+		compute->kernels->axpy(n, 1.0f, compute->partials + ((size_t) part * 3 + (size_t) which) * compute->partial_columns, out);
+}
+
+typedef struct LinearTask
+{
+	Compute    *compute;
+	const Linear *linear;
+	size_t		m;
+	const float *x;
+	const float *dy;
+	float	   *y;
+	float	   *dx;
+	float		beta;
+} LinearTask;
+
+static void
+forward_task(void *context, size_t part, int worker)
+{
+	LinearTask *task = context;
+	const Linear *linear = task->linear;
+	size_t		from;
+	size_t		to;
+
+	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	if (from == to)
+		return;
+	for (size_t row = from; row < to && linear->bias != NULL; row++)
+		memcpy(task->y + row * linear->out, linear->bias, linear->out * sizeof(float));
+	blas_sgemm(false, true, to - from, linear->out, linear->in, 1.0f, task->x + from * linear->in, linear->in, linear->weight, linear->in,
+			   linear->bias == NULL ? 0.0f : 1.0f, task->y + from * linear->out, linear->out);
+}
+
+void
+linear_forward(Compute *compute, const Linear *linear, size_t m, const float *x, float *y)
+{
+	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .x = x, .y = y};
+
+	threadpool_run(compute->pool, (size_t) compute->threads, forward_task, &task);
+}
+
+static void
+backward_input_task(void *context, size_t part, int worker)
+{
+	LinearTask *task = context;
+	const Linear *linear = task->linear;
+	size_t		from;
+	size_t		to;
+
+	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	if (from < to)
+		blas_sgemm(false, false, to - from, linear->in, linear->out, 1.0f, task->dy + from * linear->out, linear->out, linear->weight, linear->in,
+				   task->beta, task->dx + from * linear->in, linear->in);
+}
+
+void
+linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, float beta, float *dx)
+{
+	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .dy = dy, .dx = dx, .beta = beta};
+
+	threadpool_run(compute->pool, (size_t) compute->threads, backward_input_task, &task);
+}
+
+static void
+backward_weight_task(void *context, size_t part, int worker)
+{
+	LinearTask *task = context;
+	const Linear *linear = task->linear;
+	size_t		from;
+	size_t		to;
+
+	compute_part(linear->out, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	if (from == to)
+		return;
+	if (task->m > 0)
+		blas_sgemm(true, false, to - from, linear->in, task->m, 1.0f, task->dy + from, linear->out, task->x, linear->in,
+				   task->compute->accumulate ? 1.0f : 0.0f, linear->d_weight + from * linear->in, linear->in);
+	else if (!task->compute->accumulate)
+		memset(linear->d_weight + from * linear->in, 0, (to - from) * linear->in * sizeof(float));
+}
+
+void
+linear_backward_weight(Compute *compute, const Linear *linear, size_t m, const float *x, const float *dy)
+{
+	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .x = x, .dy = dy};
+
+	if (linear->d_weight != NULL)
+		threadpool_run(compute->pool, (size_t) compute->threads, backward_weight_task, &task);
+}
+
+static void
+backward_bias_task(void *context, size_t part, int worker)
+{
+	LinearTask *task = context;
+	size_t		n = task->linear->out;
+	size_t		from;
+	size_t		to;
+
+	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	task->compute->kernels->column_sum(to - from, n, task->dy + from * n, n, partial(task->compute, part, 0, n));
+}
+
+void
+linear_backward_bias(Compute *compute, const Linear *linear, size_t m, const float *dy)
+{
+	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .dy = dy};
+
+	if (linear->d_bias == NULL)
+		return;
+	threadpool_run(compute->pool, (size_t) compute->threads, backward_bias_task, &task);
+	add_partials(compute, 0, linear->out, linear->d_bias);
+}
+
+Dropout
+dropout_make(uint8_t *bits, float probability, uint64_t seed, uint64_t site, uint64_t part)
+{
+	Dropout		dropout = {0};
+	uint32_t	threshold = (uint32_t) lrintf(probability * 65536.0f);
+
+	if (bits == NULL || threshold == 0)
+		return dropout;
+	if (threshold > 65535)
+		threshold = 65535;
+	dropout.bits = bits;
+	dropout.key.seed = seed;
+	dropout.key.stream = site << 32 | part;
+	dropout.key.threshold = threshold;
+	dropout.key.scale = 65536.0f / (float) (65536 - threshold);
+	return dropout;
+}
+
+typedef struct RowsTask
+{
+	Compute    *compute;
+	const Norm *norm;
+	const Dropout *dropout;
+	Activation	activation;
+	bool		draw;
+	size_t		m;
+	size_t		n;
+	const float *in;
+	const float *residual;
+	const float *mean;
+	const float *rstd;
+	float	   *x;
+	float	   *y;
+	float	   *mean_out;
+	float	   *rstd_out;
+} RowsTask;
+
+static void
+dropout_task(void *context, size_t part, int worker)
+{
+	RowsTask   *task = context;
+	const Dropout *dropout = task->dropout;
+	size_t		row_bytes = dropout_row_bytes(task->n);
+	size_t		from;
+	size_t		to;
+
+	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	if (task->draw)
+		task->compute->kernels->dropout_bits(&dropout->key, from, to - from, task->n, dropout->bits + from * row_bytes);
+	task->compute->kernels->dropout_apply(to - from, task->n, dropout->bits + from * row_bytes, dropout->key.scale, task->x + from * task->n, task->n);
+}
+
+void
+dropout_forward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *x)
+{
+	RowsTask	task = {.compute = compute, .dropout = dropout, .draw = true, .m = m, .n = n, .x = x};
+
+	if (dropout->bits != NULL)
+		threadpool_run(compute->pool, (size_t) compute->threads, dropout_task, &task);
+}
+
+void
+dropout_backward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *dx)
+{
+	RowsTask	task = {.compute = compute, .dropout = dropout, .draw = false, .m = m, .n = n, .x = dx};
+
+	if (dropout->bits != NULL)
+		threadpool_run(compute->pool, (size_t) compute->threads, dropout_task, &task);
+}
+
+static void
+norm_forward_task(void *context, size_t part, int worker)
+{
+	RowsTask   *task = context;
+	const Norm *norm = task->norm;
+	const TrainKernels *kernels = task->compute->kernels;
+	size_t		n = norm->n;
+	uint8_t    *bits = NULL;
+	size_t		from;
+	size_t		to;
+
+	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	if (task->dropout->bits != NULL)
+	{
+		bits = task->dropout->bits + from * dropout_row_bytes(n);
+		kernels->dropout_bits(&task->dropout->key, from, to - from, n, bits);
+	}
+	kernels->add_norm_forward(to - from, n, task->x + from * n, task->residual == NULL ? NULL : task->residual + from * n, bits,
+							  task->dropout->key.scale, norm->gamma, norm->beta, norm->eps, task->y + from * n, task->mean_out + from,
+							  task->rstd_out + from);
+}
+
+void
+norm_forward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *residual, float *sum, float *y, float *mean, float *rstd)
+{
+	RowsTask	task = {.compute = compute, .norm = norm, .dropout = dropout, .m = m, .residual = residual, .x = sum, .y = y,
+		.mean_out = mean, .rstd_out = rstd};
+
+	threadpool_run(compute->pool, (size_t) compute->threads, norm_forward_task, &task);
+}
+
+static void
+norm_backward_task(void *context, size_t part, int worker)
+{
+	RowsTask   *task = context;
+	const Norm *norm = task->norm;
+	size_t		n = norm->n;
+	size_t		from;
+	size_t		to;
+	bool		dropped = task->dropout->bits != NULL;
+
+	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	task->compute->kernels->add_norm_backward(to - from, n, task->in + from * n, task->residual + from * n, task->mean + from, task->rstd + from,
+											  norm->gamma, dropped ? task->dropout->bits + from * dropout_row_bytes(n) : NULL,
+											  task->dropout->key.scale, task->x + from * n, dropped ? task->y + from * n : NULL,
+											  partial(task->compute, part, 0, n), partial(task->compute, part, 1, n),
+											  partial(task->compute, part, 2, n));
+}
+
+float *
+norm_backward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *dy, const float *sum, const float *mean,
+			  const float *rstd, float *d_sum, float *d_x, float *d_bias)
+{
+	RowsTask	task = {.compute = compute, .norm = norm, .dropout = dropout, .m = m, .in = dy, .residual = sum, .mean = mean, .rstd = rstd,
+		.x = d_sum, .y = d_x};
+
+	threadpool_run(compute->pool, (size_t) compute->threads, norm_backward_task, &task);
+	add_partials(compute, 0, norm->n, norm->d_gamma);
+	add_partials(compute, 1, norm->n, norm->d_beta);
+	add_partials(compute, 2, norm->n, d_bias);
+	return dropout->bits != NULL ? d_x : d_sum;
+}
+
+static void
+activation_forward_task(void *context, size_t part, int worker)
+{
+	RowsTask   *task = context;
+	size_t		from;
+	size_t		to;
+
+	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	task->compute->kernels->activation_forward(task->activation, (to - from) * task->n, task->x + from * task->n, task->y + from * task->n);
+}
+
+void
+activation_forward(Compute *compute, Activation activation, size_t m, size_t n, float *u, float *y)
+{
+	RowsTask	task = {.compute = compute, .activation = activation, .m = m, .n = n, .x = u, .y = y};
+
+	threadpool_run(compute->pool, (size_t) compute->threads, activation_forward_task, &task);
+}
+
+static void
+activation_backward_task(void *context, size_t part, int worker)
+{
+	RowsTask   *task = context;
+	size_t		from;
+	size_t		to;
+
+	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+	task->compute->kernels->activation_backward(to - from, task->n, task->in + from * task->n, task->x + from * task->n,
+												partial(task->compute, part, 0, task->n));
+}
+
+void
+activation_backward(Compute *compute, size_t m, size_t n, const float *derivative, float *dy, float *d_bias)
+{
+	RowsTask	task = {.compute = compute, .m = m, .n = n, .in = derivative, .x = dy};
+
+	threadpool_run(compute->pool, (size_t) compute->threads, activation_backward_task, &task);
+	add_partials(compute, 0, n, d_bias);
+}
+
+static void
+copy_task(void *context, size_t part, int worker)
+{
+	RowsTask   *task = context;
+	size_t		from;
+	size_t		to;
+
+	compute_part(task->n, 1024, (size_t) task->compute->threads, part, &from, &to);
+	memcpy(task->y + from, task->in + from, (to - from) * sizeof(float));
+}
+
+void
+compute_copy(Compute *compute, size_t n, const float *x, float *out)
+{
+	RowsTask	task = {.compute = compute, .n = n, .in = x, .y = out};
+
+	threadpool_run(compute->pool, (size_t) compute->threads, copy_task, &task);
+}
