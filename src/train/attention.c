@@ -66,8 +66,15 @@ typedef struct Pair
 	size_t		sequence;
 	size_t		queries;		/* L_q */
 	size_t		keys;			/* L_k */
-	size_t		q_at;			/* of the first query's head in (T_q, A) */
-	size_t		k_at;
+	size_t		at;				/* of the first query's head in (T_q, A) */
+	size_t		q_ld;
+	size_t		k_ld;
+	const float *q;				/* (L_q, q_ld) */
+	const float *k;				/* (L_k, k_ld) */
+	const float *v;				/* (L_k, k_ld) */
+	float	   *d_q;
+	float	   *d_k;
+	float	   *d_v;
 	float	   *probs;			/* (L_q, L_k) */
 	Dropout		dropout;
 	float	   *tile;			/* (L_q, L_k) */
@@ -82,6 +89,9 @@ pair_open(const PairTask *task, size_t part, size_t sequence, size_t head, Pair 
 	const AttentionParameters *parameters = task->parameters;
 	const AttentionShape *shape = task->shape;
 	size_t		width = parameters->heads * parameters->head_size;
+	bool		self = parameters->key_value.out == 0;
+	size_t		q_at;
+	size_t		k_at;
 	size_t		row_bytes;
 	uint8_t    *bits = NULL;
 
@@ -89,8 +99,17 @@ pair_open(const PairTask *task, size_t part, size_t sequence, size_t head, Pair 
 	pair->sequence = sequence;
 	pair->queries = (size_t) (shape->q_offsets[sequence + 1] - shape->q_offsets[sequence]);
 	pair->keys = (size_t) (shape->k_offsets[sequence + 1] - shape->k_offsets[sequence]);
-	pair->q_at = (size_t) shape->q_offsets[sequence] * width + head * parameters->head_size;
-	pair->k_at = (size_t) shape->k_offsets[sequence] * width + head * parameters->head_size;
+	pair->at = (size_t) shape->q_offsets[sequence] * width + head * parameters->head_size;
+	pair->q_ld = self ? 3 * width : width;
+	pair->k_ld = self ? 3 * width : 2 * width;
+	q_at = (size_t) shape->q_offsets[sequence] * pair->q_ld + head * parameters->head_size;
+	k_at = (size_t) shape->k_offsets[sequence] * pair->k_ld + head * parameters->head_size + (self ? width : 0);
+	pair->q = task->saved.q + q_at;
+	pair->k = (self ? task->saved.q : task->saved.kv) + k_at;
+	pair->v = pair->k + width;
+	pair->d_q = task->scratch->d_q + q_at;
+	pair->d_k = (self ? task->scratch->d_q : task->scratch->d_kv) + k_at;
+	pair->d_v = pair->d_k + width;
 	pair->probs = task->saved.probs + shape->cells[sequence] * parameters->heads + head * pair->queries * pair->keys;
 	row_bytes = dropout_row_bytes(pair->keys);
 	if (task->saved.prob_bits != NULL)
@@ -137,13 +156,13 @@ first_distance(const PairTask *task, const Pair *pair)
 
 /* scores[l][r] += x[side][l - r + L_k - 1], x = q E^T (by query) or k E^T (by key) */
 static void
-add_distances(const PairTask *task, const Pair *pair, const float *rows, size_t n_rows, bool by_query)
+add_distances(const PairTask *task, const Pair *pair, bool by_query)
 {
 	size_t		size = task->parameters->head_size;
-	size_t		width = task->parameters->heads * size;
+	size_t		n_rows = by_query ? pair->queries : pair->keys;
 	size_t		count = pair->queries + pair->keys - 1;
 
-	blas_sgemm(false, true, n_rows, count, size, 1.0f, rows, width, task->parameters->distance + first_distance(task, pair) * size, size, 0.0f,
+	blas_sgemm(false, true, n_rows, count, size, 1.0f, by_query ? pair->q : pair->k, by_query ? pair->q_ld : pair->k_ld, task->parameters->distance + first_distance(task, pair) * size, size, 0.0f,
 			   pair->distances, count);
 	for (size_t l = 0; l < pair->queries; l++)
 		for (size_t r = 0; r < pair->keys; r++)
@@ -154,19 +173,16 @@ static void
 forward_pair(const PairTask *task, const Pair *pair)
 {
 	const AttentionParameters *parameters = task->parameters;
-	const AttentionSaved *saved = &task->saved;
 	size_t		size = parameters->head_size;
 	size_t		width = parameters->heads * size;
-	const float *q = saved->q + pair->q_at;
-	const float *k = saved->k + pair->k_at;
 	float	   *dropped = pair->dropout.bits == NULL ? NULL : pair->tile;
 
-	blas_sgemm(false, true, pair->queries, pair->keys, size, 1.0f, q, width, k, width, 0.0f, pair->probs, pair->keys);
+	blas_sgemm(false, true, pair->queries, pair->keys, size, 1.0f, pair->q, pair->q_ld, pair->k, pair->k_ld, 0.0f, pair->probs, pair->keys);
 	if (parameters->distance != NULL)
 	{
-		add_distances(task, pair, q, pair->queries, true);
+		add_distances(task, pair, true);
 		if (parameters->positions == POSITION_RELATIVE_KEY_QUERY)
-			add_distances(task, pair, k, pair->keys, false);
+			add_distances(task, pair, false);
 	}
 	if (task->shape->key_mask != NULL)
 		for (size_t r = 0; r < pair->keys; r++)
@@ -177,16 +193,17 @@ forward_pair(const PairTask *task, const Pair *pair)
 		task->compute->kernels->dropout_bits(&pair->dropout.key, 0, pair->queries, pair->keys, pair->dropout.bits);
 	task->compute->kernels->softmax_forward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), task->shape->causal ? 0 : SIZE_MAX,
 											pair->dropout.bits, pair->dropout.key.scale, dropped);
-	blas_sgemm(false, false, pair->queries, size, pair->keys, 1.0f, dropped == NULL ? pair->probs : dropped, pair->keys, saved->v + pair->k_at, width,
-			   0.0f, saved->context + pair->q_at, width);
+	blas_sgemm(false, false, pair->queries, size, pair->keys, 1.0f, dropped == NULL ? pair->probs : dropped, pair->keys, pair->v, pair->k_ld,
+			   0.0f, task->saved.context + pair->at, width);
 }
 
 /* The other way: d_scores to the rows (d_rows += ...) and to the distance embedding. */
 static void
-distances_backward(const PairTask *task, const Pair *pair, const float *rows, float *d_rows, size_t n_rows, bool by_query)
+distances_backward(const PairTask *task, const Pair *pair, bool by_query)
 {
 	size_t		size = task->parameters->head_size;
-	size_t		width = task->parameters->heads * size;
+	size_t		n_rows = by_query ? pair->queries : pair->keys;
+	size_t		ld = by_query ? pair->q_ld : pair->k_ld;
 	size_t		count = pair->queries + pair->keys - 1;
 	size_t		first = first_distance(task, pair);
 
@@ -194,23 +211,19 @@ distances_backward(const PairTask *task, const Pair *pair, const float *rows, fl
 	for (size_t l = 0; l < pair->queries; l++)
 		for (size_t r = 0; r < pair->keys; r++)
 			pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r] = pair->tile[l * pair->keys + r];
-	blas_sgemm(false, false, n_rows, size, count, 1.0f, pair->distances, count, task->parameters->distance + first * size, size, 1.0f, d_rows, width);
-	blas_sgemm(true, false, count, size, n_rows, 1.0f, pair->distances, count, rows, width, 1.0f, pair->d_distance + first * size, size);
+	blas_sgemm(false, false, n_rows, size, count, 1.0f, pair->distances, count, task->parameters->distance + first * size, size, 1.0f,
+			   by_query ? pair->d_q : pair->d_k, ld);
+	blas_sgemm(true, false, count, size, n_rows, 1.0f, pair->distances, count, by_query ? pair->q : pair->k, ld, 1.0f, pair->d_distance + first * size, size);
 }
 
 static void
 backward_pair(const PairTask *task, const Pair *pair)
 {
 	const AttentionParameters *parameters = task->parameters;
-	const AttentionSaved *saved = &task->saved;
 	const TrainKernels *kernels = task->compute->kernels;
 	size_t		size = parameters->head_size;
 	size_t		width = parameters->heads * size;
-	const float *q = saved->q + pair->q_at;
-	const float *k = saved->k + pair->k_at;
-	const float *d_context = task->scratch->d_context + pair->q_at;
-	float	   *d_q = task->scratch->d_q + pair->q_at;
-	float	   *d_k = task->scratch->d_k + pair->k_at;
+	const float *d_context = task->scratch->d_context + pair->at;
 	const float *dropped = pair->probs;
 
 	if (pair->dropout.bits != NULL)
@@ -219,17 +232,17 @@ backward_pair(const PairTask *task, const Pair *pair)
 		kernels->dropout_apply(pair->queries, pair->keys, pair->dropout.bits, pair->dropout.key.scale, pair->tile2, pair->keys);
 		dropped = pair->tile2;
 	}
-	blas_sgemm(true, false, pair->keys, size, pair->queries, 1.0f, dropped, pair->keys, d_context, width, 0.0f, task->scratch->d_v + pair->k_at, width);
-	blas_sgemm(false, true, pair->queries, pair->keys, size, 1.0f, d_context, width, saved->v + pair->k_at, width, 0.0f, pair->tile, pair->keys);
+	blas_sgemm(true, false, pair->keys, size, pair->queries, 1.0f, dropped, pair->keys, d_context, width, 0.0f, pair->d_v, pair->k_ld);
+	blas_sgemm(false, true, pair->queries, pair->keys, size, 1.0f, d_context, width, pair->v, pair->k_ld, 0.0f, pair->tile, pair->keys);
 	kernels->softmax_backward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), pair->dropout.bits, pair->dropout.key.scale,
 							  pair->tile);
-	blas_sgemm(false, false, pair->queries, size, pair->keys, 1.0f, pair->tile, pair->keys, k, width, 0.0f, d_q, width);
-	blas_sgemm(true, false, pair->keys, size, pair->queries, 1.0f, pair->tile, pair->keys, q, width, 0.0f, d_k, width);
+	blas_sgemm(false, false, pair->queries, size, pair->keys, 1.0f, pair->tile, pair->keys, pair->k, pair->k_ld, 0.0f, pair->d_q, pair->q_ld);
+	blas_sgemm(true, false, pair->keys, size, pair->queries, 1.0f, pair->tile, pair->keys, pair->q, pair->q_ld, 0.0f, pair->d_k, pair->k_ld);
 	if (parameters->distance != NULL)
 	{
-		distances_backward(task, pair, q, d_q, pair->queries, true);
+		distances_backward(task, pair, true);
 		if (parameters->positions == POSITION_RELATIVE_KEY_QUERY)
-			distances_backward(task, pair, k, d_k, pair->keys, false);
+			distances_backward(task, pair, false);
 	}
 }
 
@@ -258,13 +271,12 @@ attention_forward(Compute *compute, const AttentionParameters *parameters, const
 				  const AttentionDropout *dropout, AttentionSaved *saved, AttentionScratch *scratch)
 {
 	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
-	size_t		keys = (size_t) shape->k_offsets[shape->n_sequences];
 	Dropout		hidden = dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
 	PairTask	task = {.compute = compute, .parameters = parameters, .shape = shape, .dropout = dropout, .saved = *saved, .scratch = scratch};
 
 	linear_forward(compute, &parameters->query, queries, x, saved->q);
-	linear_forward(compute, &parameters->key, keys, states, saved->k);
-	linear_forward(compute, &parameters->value, keys, states, saved->v);
+	if (parameters->key_value.out != 0)
+		linear_forward(compute, &parameters->key_value, (size_t) shape->k_offsets[shape->n_sequences], states, saved->kv);
 	threadpool_run(compute->pool, (size_t) compute->threads, forward_task, &task);
 	linear_forward(compute, &parameters->output, queries, saved->context, saved->sum);
 	norm_forward(compute, &parameters->norm, &hidden, queries, x, saved->sum, saved->out, saved->mean, saved->rstd);
@@ -275,7 +287,6 @@ attention_backward(Compute *compute, const AttentionParameters *parameters, cons
 				   const AttentionDropout *dropout, const AttentionSaved *saved, AttentionScratch *scratch, const float *dy, float *dx, bool want_dx)
 {
 	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
-	size_t		keys = (size_t) shape->k_offsets[shape->n_sequences];
 	Dropout		hidden = dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
 	PairTask	task = {.compute = compute, .parameters = parameters, .shape = shape, .dropout = dropout, .saved = *saved, .scratch = scratch};
 	float	   *d_output;
@@ -294,16 +305,13 @@ attention_backward(Compute *compute, const AttentionParameters *parameters, cons
 	}
 	linear_backward_weight(compute, &parameters->query, queries, x, scratch->d_q);
 	linear_backward_bias(compute, &parameters->query, queries, scratch->d_q);
-	linear_backward_weight(compute, &parameters->key, keys, states, scratch->d_k);
-	linear_backward_bias(compute, &parameters->key, keys, scratch->d_k);
-	linear_backward_weight(compute, &parameters->value, keys, states, scratch->d_v);
-	linear_backward_bias(compute, &parameters->value, keys, scratch->d_v);
-	if (!want_dx)
-		return;
-	linear_backward_input(compute, &parameters->query, queries, scratch->d_q, 1.0f, dx);
-	if (states == x)
+	if (parameters->key_value.out != 0)
 	{
-		linear_backward_input(compute, &parameters->key, keys, scratch->d_k, 1.0f, dx);
-		linear_backward_input(compute, &parameters->value, keys, scratch->d_v, 1.0f, dx);
+		size_t		keys = (size_t) shape->k_offsets[shape->n_sequences];
+
+		linear_backward_weight(compute, &parameters->key_value, keys, states, scratch->d_kv);
+		linear_backward_bias(compute, &parameters->key_value, keys, scratch->d_kv);
 	}
+	if (want_dx)
+		linear_backward_input(compute, &parameters->query, queries, scratch->d_q, 1.0f, dx);
 }

@@ -13,9 +13,8 @@ typedef struct AttentionParameters
 {
 	size_t		heads;
 	size_t		head_size;
-	Linear		query;
-	Linear		key;
-	Linear		value;
+	Linear		query;			/* (A, H); self-attention: query, key and value in one, (3A, H) */
+	Linear		key_value;		/* cross-attention: key and value in one, (2A, H); self-attention: out is 0 */
 	Linear		output;
 	Norm		norm;
 	PositionKind positions;
@@ -44,9 +43,8 @@ bool		attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequenc
 /* What the backward needs of the forward. A = heads * head_size. */
 typedef struct AttentionSaved
 {
-	float	   *q;				/* (T_q, A) */
-	float	   *k;				/* (T_k, A) */
-	float	   *v;				/* (T_k, A) */
+	float	   *q;				/* self: (T, 3A) of queries, keys, values; cross: (T_q, A) */
+	float	   *kv;				/* cross: (T_k, 2A) */
 	float	   *probs;			/* per sequence and head (L_q, L_k), before dropout */
 	uint8_t    *prob_bits;		/* or NULL */
 	float	   *context;		/* (T_q, A) */
@@ -71,9 +69,8 @@ typedef struct AttentionScratch
 	float	   *tiles;			/* (threads, attention_tile_floats) */
 	size_t		tile_floats;
 	float	   *d_context;		/* (T_q, A) */
-	float	   *d_q;			/* (T_q, A) */
-	float	   *d_k;			/* (T_k, A) */
-	float	   *d_v;			/* (T_k, A) */
+	float	   *d_q;			/* like AttentionSaved.q */
+	float	   *d_kv;			/* like AttentionSaved.kv */
 	float	   *d_x;			/* (T_q, H) */
 } AttentionScratch;
 
