@@ -473,8 +473,8 @@ adamw(size_t n, float *w, const float *g, float *m, float *v, const AdamwStep *s
 {
 	vf			beta1 = v_set(step->beta1);
 	vf			beta2 = v_set(step->beta2);
-	vf			rest1 = v_set(1.0f - step->beta1);
-	vf			rest2 = v_set(1.0f - step->beta2);
+	vf			rest1 = v_set(step->rest1);
+	vf			rest2 = v_set(step->rest2);
 	vf			gradient_scale = v_set(step->gradient_scale);
 
 	FOR_VECTORS(i, n)

@@ -40,6 +40,8 @@ typedef struct AdamwStep
 	float		gradient_scale; /* clipping */
 	float		beta1;
 	float		beta2;
+	float		rest1;			/* 1 - beta1 and 1 - beta2, rounded once */
+	float		rest2;
 	float		epsilon;
 	float		step_size;		/* learning rate with bias correction */
 	float		decay;			/* learning rate * weight decay; 0 for none */

@@ -207,6 +207,7 @@ adamw_step(Adamw *adamw, int64_t step, double learning_rate, double grad_norm)
 	if (options->max_grad_norm > 0 && options->max_grad_norm / (grad_norm + 1e-6) < 1)
 		scale = options->max_grad_norm / (grad_norm + 1e-6);
 	walk.step = (AdamwStep) {.gradient_scale = (float) scale, .beta1 = (float) options->beta1, .beta2 = (float) options->beta2,
+		.rest1 = (float) (1 - options->beta1), .rest2 = (float) (1 - options->beta2),
 		.epsilon = (float) options->epsilon, .step_size = (float) step_size};
 	threadpool_run(network->compute->pool, count_slices(adamw), update_task, &walk);
 	if (adamw->met != NULL)

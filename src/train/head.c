@@ -181,10 +181,10 @@ span_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, float s
 			for (size_t t = 0; t < length; t++)
 				column[2 * t] = buffers->span[t];
 		}
-		loss += count == 0 ? NAN : 0.5 * sum / (double) count;
+		loss += count == 0 ? 0 : 0.5 * sum / (double) count;
 		result->count += count;
 	}
-	result->loss = loss;
+	result->loss = result->count == 0 ? NAN : loss;
 	return true;
 }
 
