@@ -8,7 +8,7 @@
 #include "kernels/blas.h"
 
 bool
-attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences, const int32_t *q_offsets, const int32_t *k_offsets,
+train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences, const int32_t *q_offsets, const int32_t *k_offsets,
 					 const uint8_t *key_mask, bool causal, Status *status)
 {
 	memset(shape, 0, sizeof *shape);
@@ -36,7 +36,7 @@ attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences, co
 
 /* Two tiles of probabilities, two of distances, and the part's sums for the distance embedding. */
 size_t
-attention_tile_floats(const AttentionParameters *parameters, const AttentionShape *shape)
+train_attention_tile_floats(const AttentionParameters *parameters, const AttentionShape *shape)
 {
 	size_t		tile = 2 * shape->longest_q * shape->longest_k;
 
@@ -114,7 +114,7 @@ pair_open(const PairTask *task, size_t part, size_t sequence, size_t head, Pair 
 	row_bytes = dropout_row_bytes(pair->keys);
 	if (task->saved.prob_bits != NULL)
 		bits = task->saved.prob_bits + shape->bit_rows[sequence] * parameters->heads + head * pair->queries * row_bytes;
-	pair->dropout = dropout_make(bits, task->dropout->probs, task->dropout->seed, task->dropout->site, pair->number);
+	pair->dropout = train_dropout_make(bits, task->dropout->probs, task->dropout->seed, task->dropout->site, pair->number);
 	pair->tile = task->scratch->tiles + part * task->scratch->tile_floats;
 	pair->tile2 = pair->tile + shape->longest_q * shape->longest_k;
 	pair->distances = pair->tile2 + shape->longest_q * shape->longest_k;
@@ -267,34 +267,34 @@ backward_task(void *context, size_t part, int worker)
 }
 
 void
-attention_forward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x, const float *states,
+train_attention_forward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x, const float *states,
 				  const AttentionDropout *dropout, AttentionSaved *saved, AttentionScratch *scratch)
 {
 	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
-	Dropout		hidden = dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
+	Dropout		hidden = train_dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
 	PairTask	task = {.compute = compute, .parameters = parameters, .shape = shape, .dropout = dropout, .saved = *saved, .scratch = scratch};
 
-	linear_forward(compute, &parameters->query, queries, x, saved->q);
+	train_linear_forward(compute, &parameters->query, queries, x, saved->q);
 	if (parameters->key_value.out != 0)
-		linear_forward(compute, &parameters->key_value, (size_t) shape->k_offsets[shape->n_sequences], states, saved->kv);
+		train_linear_forward(compute, &parameters->key_value, (size_t) shape->k_offsets[shape->n_sequences], states, saved->kv);
 	threadpool_run(compute->pool, (size_t) compute->threads, forward_task, &task);
-	linear_forward(compute, &parameters->output, queries, saved->context, saved->sum);
-	norm_forward(compute, &parameters->norm, &hidden, queries, x, saved->sum, saved->out, saved->mean, saved->rstd);
+	train_linear_forward(compute, &parameters->output, queries, saved->context, saved->sum);
+	train_norm_forward(compute, &parameters->norm, &hidden, queries, x, saved->sum, saved->out, saved->mean, saved->rstd);
 }
 
 void
-attention_backward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x, const float *states,
+train_attention_backward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x, const float *states,
 				   const AttentionDropout *dropout, const AttentionSaved *saved, AttentionScratch *scratch, const float *dy, float *dx, bool want_dx)
 {
 	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
-	Dropout		hidden = dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
+	Dropout		hidden = train_dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
 	PairTask	task = {.compute = compute, .parameters = parameters, .shape = shape, .dropout = dropout, .saved = *saved, .scratch = scratch};
 	float	   *d_output;
 
-	d_output = norm_backward(compute, &parameters->norm, &hidden, queries, dy, saved->sum, saved->mean, saved->rstd, dx, scratch->d_x,
+	d_output = train_norm_backward(compute, &parameters->norm, &hidden, queries, dy, saved->sum, saved->mean, saved->rstd, dx, scratch->d_x,
 							 parameters->output.d_bias);
-	linear_backward_weight(compute, &parameters->output, queries, saved->context, d_output);
-	linear_backward_input(compute, &parameters->output, queries, d_output, 0.0f, scratch->d_context);
+	train_linear_backward_weight(compute, &parameters->output, queries, saved->context, d_output);
+	train_linear_backward_input(compute, &parameters->output, queries, d_output, 0.0f, scratch->d_context);
 	threadpool_run(compute->pool, (size_t) compute->threads, backward_task, &task);
 	if (parameters->d_distance != NULL)
 	{
@@ -303,15 +303,15 @@ attention_backward(Compute *compute, const AttentionParameters *parameters, cons
 		for (int part = 0; part < compute->threads; part++)
 			compute->kernels->axpy(floats, 1.0f, scratch->tiles + (size_t) (part + 1) * scratch->tile_floats - floats, parameters->d_distance);
 	}
-	linear_backward_weight(compute, &parameters->query, queries, x, scratch->d_q);
-	linear_backward_bias(compute, &parameters->query, queries, scratch->d_q);
+	train_linear_backward_weight(compute, &parameters->query, queries, x, scratch->d_q);
+	train_linear_backward_bias(compute, &parameters->query, queries, scratch->d_q);
 	if (parameters->key_value.out != 0)
 	{
 		size_t		keys = (size_t) shape->k_offsets[shape->n_sequences];
 
-		linear_backward_weight(compute, &parameters->key_value, keys, states, scratch->d_kv);
-		linear_backward_bias(compute, &parameters->key_value, keys, scratch->d_kv);
+		train_linear_backward_weight(compute, &parameters->key_value, keys, states, scratch->d_kv);
+		train_linear_backward_bias(compute, &parameters->key_value, keys, scratch->d_kv);
 	}
 	if (want_dx)
-		linear_backward_input(compute, &parameters->query, queries, scratch->d_q, 1.0f, dx);
+		train_linear_backward_input(compute, &parameters->query, queries, scratch->d_q, 1.0f, dx);
 }

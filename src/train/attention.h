@@ -37,7 +37,7 @@ typedef struct AttentionShape
 	size_t	   *bit_rows;		/* (B + 1) sums of L_q dropout_row_bytes(L_k) */
 } AttentionShape;
 
-bool		attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences, const int32_t *q_offsets, const int32_t *k_offsets,
+bool		train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences, const int32_t *q_offsets, const int32_t *k_offsets,
 								 const uint8_t *key_mask, bool causal, Status *status);
 
 /* What the backward needs of the forward. A = heads * head_size. */
@@ -75,17 +75,17 @@ typedef struct AttentionScratch
 } AttentionScratch;
 
 /* Floats of one thread's tiles. */
-size_t		attention_tile_floats(const AttentionParameters *parameters, const AttentionShape *shape);
+size_t		train_attention_tile_floats(const AttentionParameters *parameters, const AttentionShape *shape);
 
 /* x (T_q, H): queries and residual; states (T_k, H_k): keys and values (x itself for self-attention). */
-void		attention_forward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x,
+void		train_attention_forward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x,
 							  const float *states, const AttentionDropout *dropout, AttentionSaved *saved, AttentionScratch *scratch);
 
 /*
  * From dy (T_q, H), the gradient of saved->out: parameter gradients, and, when want_dx, dx (T_q, H), the gradient of x. The states
  * of cross-attention are constants.
  */
-void		attention_backward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x,
+void		train_attention_backward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x,
 							   const float *states, const AttentionDropout *dropout, const AttentionSaved *saved, AttentionScratch *scratch,
 							   const float *dy, float *dx, bool want_dx);
 

@@ -83,7 +83,7 @@ forward_task(void *context, size_t part, int worker)
 }
 
 void
-linear_forward(Compute *compute, const Linear *linear, size_t m, const float *x, float *y)
+train_linear_forward(Compute *compute, const Linear *linear, size_t m, const float *x, float *y)
 {
 	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .x = x, .y = y};
 
@@ -105,7 +105,7 @@ backward_input_task(void *context, size_t part, int worker)
 }
 
 void
-linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, float beta, float *dx)
+train_linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, float beta, float *dx)
 {
 	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .dy = dy, .dx = dx, .beta = beta};
 
@@ -131,7 +131,7 @@ backward_weight_task(void *context, size_t part, int worker)
 }
 
 void
-linear_backward_weight(Compute *compute, const Linear *linear, size_t m, const float *x, const float *dy)
+train_linear_backward_weight(Compute *compute, const Linear *linear, size_t m, const float *x, const float *dy)
 {
 	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .x = x, .dy = dy};
 
@@ -152,7 +152,7 @@ backward_bias_task(void *context, size_t part, int worker)
 }
 
 void
-linear_backward_bias(Compute *compute, const Linear *linear, size_t m, const float *dy)
+train_linear_backward_bias(Compute *compute, const Linear *linear, size_t m, const float *dy)
 {
 	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .dy = dy};
 
@@ -163,7 +163,7 @@ linear_backward_bias(Compute *compute, const Linear *linear, size_t m, const flo
 }
 
 Dropout
-dropout_make(uint8_t *bits, float probability, uint64_t seed, uint64_t site, uint64_t part)
+train_dropout_make(uint8_t *bits, float probability, uint64_t seed, uint64_t site, uint64_t part)
 {
 	Dropout		dropout = {0};
 	uint32_t	threshold = (uint32_t) lrintf(probability * 65536.0f);
@@ -215,7 +215,7 @@ dropout_task(void *context, size_t part, int worker)
 }
 
 void
-dropout_forward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *x)
+train_dropout_forward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *x)
 {
 	RowsTask	task = {.compute = compute, .dropout = dropout, .draw = true, .m = m, .n = n, .x = x};
 
@@ -224,7 +224,7 @@ dropout_forward(Compute *compute, const Dropout *dropout, size_t m, size_t n, fl
 }
 
 void
-dropout_backward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *dx)
+train_dropout_backward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *dx)
 {
 	RowsTask	task = {.compute = compute, .dropout = dropout, .draw = false, .m = m, .n = n, .x = dx};
 
@@ -255,7 +255,7 @@ norm_forward_task(void *context, size_t part, int worker)
 }
 
 void
-norm_forward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *residual, float *sum, float *y, float *mean, float *rstd)
+train_norm_forward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *residual, float *sum, float *y, float *mean, float *rstd)
 {
 	RowsTask	task = {.compute = compute, .norm = norm, .dropout = dropout, .m = m, .residual = residual, .x = sum, .y = y,
 		.mean_out = mean, .rstd_out = rstd};
@@ -282,7 +282,7 @@ norm_backward_task(void *context, size_t part, int worker)
 }
 
 float *
-norm_backward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *dy, const float *sum, const float *mean,
+train_norm_backward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *dy, const float *sum, const float *mean,
 			  const float *rstd, float *d_sum, float *d_x, float *d_bias)
 {
 	RowsTask	task = {.compute = compute, .norm = norm, .dropout = dropout, .m = m, .in = dy, .residual = sum, .mean = mean, .rstd = rstd,
@@ -307,7 +307,7 @@ activation_forward_task(void *context, size_t part, int worker)
 }
 
 void
-activation_forward(Compute *compute, Activation activation, size_t m, size_t n, float *u, float *y)
+train_activation_forward(Compute *compute, Activation activation, size_t m, size_t n, float *u, float *y)
 {
 	RowsTask	task = {.compute = compute, .activation = activation, .m = m, .n = n, .x = u, .y = y};
 
@@ -327,7 +327,7 @@ activation_backward_task(void *context, size_t part, int worker)
 }
 
 void
-activation_backward(Compute *compute, size_t m, size_t n, const float *derivative, float *dy, float *d_bias)
+train_activation_backward(Compute *compute, size_t m, size_t n, const float *derivative, float *dy, float *d_bias)
 {
 	RowsTask	task = {.compute = compute, .m = m, .n = n, .in = derivative, .x = dy};
 

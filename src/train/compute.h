@@ -57,13 +57,13 @@ typedef struct Norm
 void		compute_part(size_t n, size_t step, size_t parts, size_t part, size_t *from, size_t *to);
 
 /* y (m,out) = x (m,in) W^T + b */
-void		linear_forward(Compute *compute, const Linear *linear, size_t m, const float *x, float *y);
+void		train_linear_forward(Compute *compute, const Linear *linear, size_t m, const float *x, float *y);
 /* dx (m,in) = beta dx + dy (m,out) W */
-void		linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, float beta, float *dx);
+void		train_linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, float beta, float *dx);
 /* d_weight (+)= dy^T x; does nothing for a frozen layer. The bias is linear_backward_bias's. */
-void		linear_backward_weight(Compute *compute, const Linear *linear, size_t m, const float *x, const float *dy);
+void		train_linear_backward_weight(Compute *compute, const Linear *linear, size_t m, const float *x, const float *dy);
 /* d_bias += column sums of dy (m,out); nothing for a frozen layer. */
-void		linear_backward_bias(Compute *compute, const Linear *linear, size_t m, const float *dy);
+void		train_linear_backward_bias(Compute *compute, const Linear *linear, size_t m, const float *dy);
 
 /* A dropout that is used (bits not NULL) or not. bits: (m, dropout_row_bytes(n)) */
 typedef struct Dropout
@@ -73,27 +73,27 @@ typedef struct Dropout
 } Dropout;
 
 /* One dropout probability of one place in one step. An unused one when probability is 0 or bits is NULL. */
-Dropout		dropout_make(uint8_t *bits, float probability, uint64_t seed, uint64_t site, uint64_t part);
+Dropout		train_dropout_make(uint8_t *bits, float probability, uint64_t seed, uint64_t site, uint64_t part);
 
 /* Draws the mask of x (m,n) and applies it in place; the backward of it applies the same mask again. */
-void		dropout_forward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *x);
-void		dropout_backward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *dx);
+void		train_dropout_forward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *x);
+void		train_dropout_backward(Compute *compute, const Dropout *dropout, size_t m, size_t n, float *dx);
 
 /*
  * sum (m,n) = dropout(sum) + residual; y = norm(sum). mean and rstd (m) are kept for the backward. residual may be NULL.
  */
-void		norm_forward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *residual, float *sum, float *y,
+void		train_norm_forward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *residual, float *sum, float *y,
 						 float *mean, float *rstd);
 /*
  * From dy: d_sum (the residual's gradient; may be dy) and, with dropout, d_x (the gradient before dropout; without
  * dropout it is d_sum itself and d_x is not written). d_bias (n): += column sums of d_x, or NULL. Returns d_x or d_sum.
  */
-float	   *norm_backward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *dy, const float *sum, const float *mean,
+float	   *train_norm_backward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m, const float *dy, const float *sum, const float *mean,
 						  const float *rstd, float *d_sum, float *d_x, float *d_bias);
 
 /* y = act(u), u becomes the derivative; and back: dy becomes dy * derivative, d_bias (n) += its column sums unless NULL. */
-void		activation_forward(Compute *compute, Activation activation, size_t m, size_t n, float *u, float *y);
-void		activation_backward(Compute *compute, size_t m, size_t n, const float *derivative, float *dy, float *d_bias);
+void		train_activation_forward(Compute *compute, Activation activation, size_t m, size_t n, float *u, float *y);
+void		train_activation_backward(Compute *compute, size_t m, size_t n, const float *derivative, float *dy, float *d_bias);
 
 /* out = x (m,n) rows, in parallel */
 void		compute_copy(Compute *compute, size_t n, const float *x, float *out);

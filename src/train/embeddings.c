@@ -12,14 +12,14 @@ position_of(const Batch *batch, size_t sequence, size_t token)
 }
 
 void
-embeddings_forward(Network *network, const Batch *batch, float probability, uint64_t seed, EmbeddingsSaved *saved)
+train_embeddings_forward(Network *network, const Batch *batch, float probability, uint64_t seed, EmbeddingsSaved *saved)
 {
 	const EmbeddingParameters *embeddings = &network->embeddings;
 	const TrainKernels *kernels = network->compute->kernels;
 	size_t		n = embeddings->norm.n;
 	size_t		tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	bool		absolute = network->config->position_embedding_type == POSITION_ABSOLUTE;
-	Dropout		dropout = dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
+	Dropout		dropout = train_dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
 
 	for (size_t b = 0; b < batch->n_sequences; b++)
 		for (size_t t = (size_t) batch->cu_seqlens[b]; t < (size_t) batch->cu_seqlens[b + 1]; t++)
@@ -34,9 +34,9 @@ embeddings_forward(Network *network, const Batch *batch, float probability, uint
 	{
 		Dropout		none = {0};
 
-		norm_forward(network->compute, &embeddings->norm, &none, tokens, NULL, saved->sum, saved->out, saved->mean, saved->rstd);
+		train_norm_forward(network->compute, &embeddings->norm, &none, tokens, NULL, saved->sum, saved->out, saved->mean, saved->rstd);
 	}
-	dropout_forward(network->compute, &dropout, tokens, n, saved->out);
+	train_dropout_forward(network->compute, &dropout, tokens, n, saved->out);
 }
 
 /* The gradient row of a word, cleared when the step meets it for the first time. */
@@ -57,18 +57,18 @@ word_row(Network *network, size_t id)
 }
 
 void
-embeddings_backward(Network *network, const Batch *batch, float probability, uint64_t seed, const EmbeddingsSaved *saved, float *dy)
+train_embeddings_backward(Network *network, const Batch *batch, float probability, uint64_t seed, const EmbeddingsSaved *saved, float *dy)
 {
 	const EmbeddingParameters *embeddings = &network->embeddings;
 	const TrainKernels *kernels = network->compute->kernels;
 	size_t		n = embeddings->norm.n;
 	size_t		tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	bool		absolute = network->config->position_embedding_type == POSITION_ABSOLUTE;
-	Dropout		dropout = dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
+	Dropout		dropout = train_dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
 	Dropout		none = {0};
 
-	dropout_backward(network->compute, &dropout, tokens, n, dy);
-	norm_backward(network->compute, &embeddings->norm, &none, tokens, dy, saved->sum, saved->mean, saved->rstd, dy, NULL, NULL);
+	train_dropout_backward(network->compute, &dropout, tokens, n, dy);
+	train_norm_backward(network->compute, &embeddings->norm, &none, tokens, dy, saved->sum, saved->mean, saved->rstd, dy, NULL, NULL);
 	if (embeddings->d_word == NULL)
 		return;
 	for (size_t b = 0; b < batch->n_sequences; b++)

@@ -13,12 +13,12 @@ typedef struct EmbeddingsSaved
 	float	   *out;			/* (T, H) */
 } EmbeddingsSaved;
 
-void		embeddings_forward(Network *network, const Batch *batch, float dropout, uint64_t seed, EmbeddingsSaved *saved);
+void		train_embeddings_forward(Network *network, const Batch *batch, float dropout, uint64_t seed, EmbeddingsSaved *saved);
 
 /*
  * From dy (T, H), overwritten with the gradient of the sum of embeddings. Word rows are added sparsely: a row is cleared and
  * listed in network->word_rows when the step first meets it. The padding token's row gets no gradient.
  */
-void		embeddings_backward(Network *network, const Batch *batch, float dropout, uint64_t seed, const EmbeddingsSaved *saved, float *dy);
+void		train_embeddings_backward(Network *network, const Batch *batch, float dropout, uint64_t seed, const EmbeddingsSaved *saved, float *dy);
 
 #endif

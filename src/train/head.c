@@ -43,7 +43,7 @@ drops(HeadKind head)
 }
 
 void
-head_layout(const Network *network, const NetworkRun *run, Bump *bump, HeadBuffers *buffers)
+train_head_layout(const Network *network, const NetworkRun *run, Bump *bump, HeadBuffers *buffers)
 {
 	HeadKind	head = network->table->head;
 	size_t		hidden = (size_t) network->config->hidden_size;
@@ -230,10 +230,10 @@ classifier_run(Network *network, const NetworkRun *run, HeadBuffers *buffers, si
 {
 	Compute    *compute = network->compute;
 	const Linear *classifier = &network->head.classifier;
-	Dropout		dropout = dropout_make(buffers->bits, network->classifier_dropout, run->seed, HEAD_SITE, 0);
+	Dropout		dropout = train_dropout_make(buffers->bits, network->classifier_dropout, run->seed, HEAD_SITE, 0);
 
-	dropout_forward(compute, &dropout, rows, classifier->in, buffers->dropped);
-	linear_forward(compute, classifier, rows, buffers->dropped, buffers->logits);
+	train_dropout_forward(compute, &dropout, rows, classifier->in, buffers->dropped);
+	train_linear_forward(compute, classifier, rows, buffers->dropped, buffers->logits);
 	result->n_rows = rows;
 	result->n_columns = classifier->out;
 	result->logits = buffers->logits;
@@ -243,10 +243,10 @@ classifier_run(Network *network, const NetworkRun *run, HeadBuffers *buffers, si
 		return false;
 	if (!run->backward)
 		return true;
-	linear_backward_weight(compute, classifier, rows, buffers->dropped, buffers->d_logits);
-	linear_backward_bias(compute, classifier, rows, buffers->d_logits);
-	linear_backward_input(compute, classifier, rows, buffers->d_logits, 0.0f, buffers->d_dropped);
-	dropout_backward(compute, &dropout, rows, classifier->in, buffers->d_dropped);
+	train_linear_backward_weight(compute, classifier, rows, buffers->dropped, buffers->d_logits);
+	train_linear_backward_bias(compute, classifier, rows, buffers->d_logits);
+	train_linear_backward_input(compute, classifier, rows, buffers->d_logits, 0.0f, buffers->d_dropped);
+	train_dropout_backward(compute, &dropout, rows, classifier->in, buffers->d_dropped);
 	return true;
 }
 
@@ -263,18 +263,18 @@ pooled_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuf
 		buffers->first_rows[b] = run->first_rows_only ? b : (size_t) run->batch->cu_seqlens[b];
 		memcpy(buffers->first + b * n, hidden + buffers->first_rows[b] * n, n * sizeof(float));
 	}
-	linear_forward(compute, pooler, rows, buffers->first, buffers->pooled_derivative);
-	activation_forward(compute, ACTIVATION_TANH, rows, n, buffers->pooled_derivative, buffers->pooled);
+	train_linear_forward(compute, pooler, rows, buffers->first, buffers->pooled_derivative);
+	train_activation_forward(compute, ACTIVATION_TANH, rows, n, buffers->pooled_derivative, buffers->pooled);
 	memcpy(buffers->dropped, buffers->pooled, rows * n * sizeof(float));
 	if (!classifier_run(network, run, buffers, rows, result, status))
 		return false;
 	if (!run->backward)
 		return true;
-	activation_backward(compute, rows, n, buffers->pooled_derivative, buffers->d_dropped, pooler->d_bias);
-	linear_backward_weight(compute, pooler, rows, buffers->first, buffers->d_dropped);
+	train_activation_backward(compute, rows, n, buffers->pooled_derivative, buffers->d_dropped, pooler->d_bias);
+	train_linear_backward_weight(compute, pooler, rows, buffers->first, buffers->d_dropped);
 	if (d_hidden == NULL)
 		return true;
-	linear_backward_input(compute, pooler, rows, buffers->d_dropped, 0.0f, buffers->d_first);
+	train_linear_backward_input(compute, pooler, rows, buffers->d_dropped, 0.0f, buffers->d_first);
 	for (size_t b = 0; b < rows; b++)
 		compute->kernels->axpy(n, 1.0f, buffers->d_first + b * n, d_hidden + buffers->first_rows[b] * n);
 	return true;
@@ -340,11 +340,11 @@ vocab_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuff
 			return status_fail(status, STATUS_INVALID_ARGUMENT, "label %lld is not in the vocabulary", (long long) targets->row_labels[i]);
 		memcpy(buffers->gathered + i * n, hidden + targets->rows[i] * n, n * sizeof(float));
 	}
-	linear_forward(compute, &head->transform, rows, buffers->gathered, buffers->derivative);
-	activation_forward(compute, network->config->hidden_act, rows, n, buffers->derivative, buffers->activated);
-	norm_forward(compute, &head->transform_norm, &none, rows, NULL, buffers->activated, buffers->normed, buffers->mean, buffers->rstd);
+	train_linear_forward(compute, &head->transform, rows, buffers->gathered, buffers->derivative);
+	train_activation_forward(compute, network->config->hidden_act, rows, n, buffers->derivative, buffers->activated);
+	train_norm_forward(compute, &head->transform_norm, &none, rows, NULL, buffers->activated, buffers->normed, buffers->mean, buffers->rstd);
 	if (rows == 0 && run->backward)
-		linear_backward_weight(compute, &head->decoder, 0, NULL, NULL);
+		train_linear_backward_weight(compute, &head->decoder, 0, NULL, NULL);
 	for (size_t from = 0; from < rows; from += HEAD_VOCAB_CHUNK)
 	{
 		size_t		count = rows - from < HEAD_VOCAB_CHUNK ? rows - from : HEAD_VOCAB_CHUNK;
@@ -355,7 +355,7 @@ vocab_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuff
 
 		if (!may_continue(run->question, status))
 			return false;
-		linear_forward(compute, &head->decoder, count, buffers->normed + from * n, buffers->chunk);
+		train_linear_forward(compute, &head->decoder, count, buffers->normed + from * n, buffers->chunk);
 		threadpool_run(compute->pool, count, vocab_loss_task, &task);
 		for (size_t i = 0; i < count; i++)
 		{
@@ -364,9 +364,9 @@ vocab_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuff
 		}
 		if (!run->backward)
 			continue;
-		linear_backward_weight(compute, &head->decoder, count, buffers->normed + from * n, buffers->chunk);
-		linear_backward_bias(compute, &head->decoder, count, buffers->chunk);
-		linear_backward_input(compute, &head->decoder, count, buffers->chunk, 0.0f, buffers->d_normed + from * n);
+		train_linear_backward_weight(compute, &head->decoder, count, buffers->normed + from * n, buffers->chunk);
+		train_linear_backward_bias(compute, &head->decoder, count, buffers->chunk);
+		train_linear_backward_input(compute, &head->decoder, count, buffers->chunk, 0.0f, buffers->d_normed + from * n);
 		compute->accumulate = true;
 	}
 	compute->accumulate = accumulate;
@@ -374,20 +374,20 @@ vocab_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuff
 	result->count = rows;
 	if (!run->backward)
 		return true;
-	d_activated = norm_backward(compute, &head->transform_norm, &none, rows, buffers->d_normed, buffers->activated, buffers->mean, buffers->rstd,
+	d_activated = train_norm_backward(compute, &head->transform_norm, &none, rows, buffers->d_normed, buffers->activated, buffers->mean, buffers->rstd,
 								buffers->d_normed, NULL, NULL);
-	activation_backward(compute, rows, n, buffers->derivative, d_activated, head->transform.d_bias);
-	linear_backward_weight(compute, &head->transform, rows, buffers->gathered, d_activated);
+	train_activation_backward(compute, rows, n, buffers->derivative, d_activated, head->transform.d_bias);
+	train_linear_backward_weight(compute, &head->transform, rows, buffers->gathered, d_activated);
 	if (d_hidden == NULL)
 		return true;
-	linear_backward_input(compute, &head->transform, rows, d_activated, 0.0f, buffers->d_gathered);
+	train_linear_backward_input(compute, &head->transform, rows, d_activated, 0.0f, buffers->d_gathered);
 	for (size_t i = 0; i < rows; i++)
 		compute->kernels->axpy(n, 1.0f, buffers->d_gathered + i * n, d_hidden + targets->rows[i] * n);
 	return true;
 }
 
 bool
-head_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuffers *buffers, float *d_hidden, HeadResult *result, Status *status)
+train_head_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuffers *buffers, float *d_hidden, HeadResult *result, Status *status)
 {
 	HeadKind	head = network->table->head;
 	size_t		tokens = (size_t) run->batch->cu_seqlens[run->batch->n_sequences];

@@ -44,12 +44,12 @@ typedef struct HeadBuffers
 	float	   *d_gathered;		/* (R, H) */
 } HeadBuffers;
 
-void		head_layout(const Network *network, const NetworkRun *run, Bump *bump, HeadBuffers *buffers);
+void		train_head_layout(const Network *network, const NetworkRun *run, Bump *bump, HeadBuffers *buffers);
 
 /*
  * hidden (T, H), or (B, H) when run->first_rows_only. d_hidden (T, H) receives the gradient of hidden; NULL: not wanted.
  */
-bool		head_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuffers *buffers, float *d_hidden, HeadResult *result,
+bool		train_head_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuffers *buffers, float *d_hidden, HeadResult *result,
 					 Status *status);
 
 #endif

@@ -52,11 +52,11 @@ typedef struct LayerContext
 #define LAYER_SITES 8
 
 /* x (T, H) to saved->out. */
-void		layer_forward(Compute *compute, const LayerParameters *parameters, const LayerContext *context, const float *x, LayerSaved *saved,
+void		train_layer_forward(Compute *compute, const LayerParameters *parameters, const LayerContext *context, const float *x, LayerSaved *saved,
 						  LayerScratch *scratch);
 
 /* From dy (T, H), which is overwritten, to parameter gradients and, when want_dx, dx (T, H). */
-void		layer_backward(Compute *compute, const LayerParameters *parameters, const LayerContext *context, const float *x, const LayerSaved *saved,
+void		train_layer_backward(Compute *compute, const LayerParameters *parameters, const LayerContext *context, const float *x, const LayerSaved *saved,
 						   LayerScratch *scratch, float *dy, float *dx, bool want_dx);
 
 #endif

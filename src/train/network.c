@@ -328,10 +328,10 @@ layout_scratch(const Network *network, const NetworkRun *run, Bump *bump, RunBuf
 	size_t		heads_width = hidden;	/* a pruned layer needs less */
 	bool		crossed = run->batch->encoder_hidden_states != NULL;
 
-	attention->tile_floats = attention_tile_floats(&first->self, &buffers->self_shape);
+	attention->tile_floats = train_attention_tile_floats(&first->self, &buffers->self_shape);
 	if (crossed)
 	{
-		size_t		cross = attention_tile_floats(&first->cross, &buffers->cross_shape);
+		size_t		cross = train_attention_tile_floats(&first->cross, &buffers->cross_shape);
 
 		attention->tile_floats = cross > attention->tile_floats ? cross : attention->tile_floats;
 	}
@@ -370,7 +370,7 @@ layout(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *bu
 	bool		crossed = run->batch->encoder_hidden_states != NULL;
 	bool		dropout = run->training && (network->hidden_dropout > 0 || network->probs_dropout > 0);
 
-	head_layout(network, run, bump, &buffers->head);
+	train_head_layout(network, run, bump, &buffers->head);
 	if (run->first_rows_only)
 		return;
 	buffers->embeddings.sum = bump_floats(bump, tokens, hidden);
@@ -415,11 +415,11 @@ prepare(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *st
 		Bump		bump = {0};
 
 		arena_rewind(network->workspace, mark);
-		if (!attention_shape_init(&buffers->self_shape, network->workspace, batch->n_sequences, batch->cu_seqlens, batch->cu_seqlens,
+		if (!train_attention_shape_init(&buffers->self_shape, network->workspace, batch->n_sequences, batch->cu_seqlens, batch->cu_seqlens,
 								  batch->attention_mask, causal, status))
 			return false;
 		if (batch->encoder_hidden_states != NULL &&
-			!attention_shape_init(&buffers->cross_shape, network->workspace, batch->n_sequences, batch->cu_seqlens, batch->encoder_cu_seqlens,
+			!train_attention_shape_init(&buffers->cross_shape, network->workspace, batch->n_sequences, batch->cu_seqlens, batch->encoder_cu_seqlens,
 								  batch->encoder_attention_mask, false, status))
 			return false;
 		buffers->saved = arena_alloc_array(network->workspace, layers, sizeof *buffers->saved);
@@ -458,9 +458,9 @@ network_memory(const Network *network, const NetworkRun *run, size_t *bytes, Sta
 
 	if (arena == NULL)
 		return status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory");
-	ok = attention_shape_init(&buffers.self_shape, arena, batch->n_sequences, batch->cu_seqlens, batch->cu_seqlens, NULL, false, status) &&
+	ok = train_attention_shape_init(&buffers.self_shape, arena, batch->n_sequences, batch->cu_seqlens, batch->cu_seqlens, NULL, false, status) &&
 		(batch->encoder_hidden_states == NULL ||
-		 attention_shape_init(&buffers.cross_shape, arena, batch->n_sequences, batch->cu_seqlens, batch->encoder_cu_seqlens, NULL, false, status));
+		 train_attention_shape_init(&buffers.cross_shape, arena, batch->n_sequences, batch->cu_seqlens, batch->encoder_cu_seqlens, NULL, false, status));
 	if (ok)
 	{
 		layout(network, run, &bump, &buffers);
@@ -493,7 +493,7 @@ forward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, int
 
 		if (!may_continue(run->question, status))
 			return NULL;
-		layer_forward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch);
+		train_layer_forward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch);
 		x = buffers->saved[layer].out;
 	}
 	return x;
@@ -526,14 +526,14 @@ backward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, St
 		if (!may_continue(run->question, status))
 			return false;
 		if (run->recompute && layer != layers - 1)
-			layer_forward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch);
-		layer_backward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch, dy, dx,
+			train_layer_forward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch);
+		train_layer_backward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch, dy, dx,
 					   layer > lowest || to_embeddings);
 		dy = dx;
 		dx = swap;
 	}
 	if (to_embeddings)
-		embeddings_backward(network, run->batch, embeddings_dropped(network, run) ? network->hidden_dropout : 0, run->seed, &buffers->embeddings, dy);
+		train_embeddings_backward(network, run->batch, embeddings_dropped(network, run) ? network->hidden_dropout : 0, run->seed, &buffers->embeddings, dy);
 	if (run->d_embeddings != NULL)
 		memcpy(run->d_embeddings, dy, (size_t) run->batch->cu_seqlens[run->batch->n_sequences] * (size_t) network->config->hidden_size * sizeof(float));
 	return true;
@@ -557,7 +557,7 @@ network_run(Network *network, const NetworkRun *run, HeadResult *result, Status 
 
 		if (hidden == NULL)
 		{
-			embeddings_forward(network, run->batch, embeddings_dropped(network, run) ? network->hidden_dropout : 0, run->seed, &buffers.embeddings);
+			train_embeddings_forward(network, run->batch, embeddings_dropped(network, run) ? network->hidden_dropout : 0, run->seed, &buffers.embeddings);
 			hidden = buffers.embeddings.out;
 		}
 		hidden = forward_layers(network, run, &buffers, from, layers, hidden, status);
@@ -565,7 +565,7 @@ network_run(Network *network, const NetworkRun *run, HeadResult *result, Status 
 			return false;
 	}
 	if (!may_continue(run->question, status) ||
-		!head_run(network, run, hidden, &buffers.head, encoder_backward ? buffers.d_hidden[0] : NULL, result, status))
+		!train_head_run(network, run, hidden, &buffers.head, encoder_backward ? buffers.d_hidden[0] : NULL, result, status))
 		return false;
 	if (encoder_backward && !backward_layers(network, run, &buffers, status))
 		return false;
@@ -582,7 +582,7 @@ network_encode_frozen(Network *network, const Batch *batch, const float **hidden
 
 	if (!prepare(network, &run, &buffers, status))
 		return false;
-	embeddings_forward(network, batch, 0, 0, &buffers.embeddings);
+	train_embeddings_forward(network, batch, 0, 0, &buffers.embeddings);
 	*hidden = forward_layers(network, &run, &buffers, 0, network->frozen_layers, buffers.embeddings.out, status);
 	return *hidden != NULL;
 }
