@@ -1,0 +1,397 @@
+/*
+ * entities.c: grouping of token labels.
+ *
+ * The steps and their names follow the reference's TokenClassificationPipeline: pre-entities (a token with its scores),
+ * aggregation of sub-words to words, grouping of neighbours, reconstruction of the words by the WordPiece decoder.
+ */
+#include "nn/entities.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A token, or a word made of several: what grouping works on. */
+typedef struct PreEntity
+{
+	const float *scores;		/* (labels), tokens only */
+	const char *word;
+	int			label;			/* index into id2label */
+	int			index;
+	float		score;
+	uint32_t	start;
+	uint32_t	end;
+	bool		is_subword;
+} PreEntity;
+
+typedef struct Grouping
+{
+	const BertConfig *config;
+	Arena	   *arena;
+	Status	   *status;
+	Entity	   *entities;
+	size_t		n_entities;
+	bool		keep_outside;
+} Grouping;
+
+bool
+aggregation_parse(const char *name, Aggregation *aggregation, Status *status)
+{
+	static const char *const names[] = {"none", "simple", "first", "average", "max"};
+
+	for (int i = 0; i < 5; i++)
+		if (strcmp(name, names[i]) == 0)
+		{
+			*aggregation = (Aggregation) i;
+			return true;
+		}
+	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown aggregation \"%s\"", name);
+	return status_hint(status, "Aggregations are none, simple, first, average and max.");
+}
+
+typedef struct ScoreContext
+{
+	const EncodeResult *encoded;
+	const WindowMap *map;
+	ScoredTokens *tokens;
+	Arena	   *arena;
+} ScoreContext;
+
+/* Copies the scores of the tokens that are read from this window. */
+static bool
+take_scores(void *context, size_t window, const float *logits, size_t n_columns, Status *status)
+{
+	ScoreContext *score = context;
+	ScoredTokens *tokens = score->tokens;
+	const Encoding *encoding = &score->encoded->windows[window];
+
+	for (size_t t = 0; t < tokens->n_tokens; t++)
+	{
+		size_t		position = score->map->tokens[t].position;
+
+		if (score->map->tokens[t].window != window)
+			continue;
+		tokens->ids[t] = encoding->ids[position];
+		tokens->starts[t] = encoding->starts[position];
+		tokens->ends[t] = encoding->ends[position];
+		memcpy(tokens->scores + t * n_columns, logits + position * n_columns, n_columns * sizeof(float));
+	}
+	return true;
+}
+
+bool
+score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride, Arena *arena, ScoredTokens *tokens,
+			 const MayContinue *question, Status *status)
+{
+	WindowMap	map;
+	ScoreContext context = {encoded, &map, tokens, arena};
+	size_t		n;
+
+	if (bert_model_head(model) != HEAD_TOKEN_CLASSIFICATION)
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no token classification head");
+	if (!windows_map(encoded, stride, arena, &map, status))
+		return false;
+	n = map.n_tokens;
+	tokens->n_tokens = n;
+	tokens->n_labels = (size_t) bert_model_config(model)->num_labels;
+	tokens->ids = arena_alloc_array(arena, n, sizeof(int32_t));
+	tokens->starts = arena_alloc_array(arena, n, sizeof(uint32_t));
+	tokens->ends = arena_alloc_array(arena, n, sizeof(uint32_t));
+	tokens->scores = arena_alloc_array(arena, n, tokens->n_labels * sizeof(float));
+	if (tokens->ids == NULL || tokens->starts == NULL || tokens->ends == NULL || tokens->scores == NULL)
+		return arena_fail(arena, status, "token scores", n * tokens->n_labels * sizeof(float));
+	if (!windows_forward(model, encoded, take_scores, &context, arena, question, status))
+		return false;
+	softmax_rows(n, tokens->n_labels, tokens->scores);
+	return true;
+}
+
+static int
+argmax(const float *x, size_t n)
+{
+	size_t		best = 0;
+
+	for (size_t i = 1; i < n; i++)
+		if (x[i] > x[best])
+			best = i;
+	return (int) best;
+}
+
+/* Characters in UTF-8 bytes. */
+static size_t
+count_characters(const char *text, size_t length)
+{
+	size_t		count = 0;
+
+	for (size_t i = 0; i < length; i++)
+		count += ((unsigned char) text[i] & 0xC0) != 0x80;
+	return count;
+}
+
+/* Moves *byte, the place of character *character, on to the place of `to`. */
+static void
+advance(const char *text, size_t length, size_t *byte, uint32_t *character, uint32_t to)
+{
+	while (*character < to && *byte < length)
+	{
+		(*byte)++;
+		while (*byte < length && ((unsigned char) text[*byte] & 0xC0) == 0x80)
+			(*byte)++;
+		(*character)++;
+	}
+}
+
+/* Replaces every occurrence of pattern by a replacement that is no longer, in place. */
+static void
+replace_all(char *text, const char *pattern, const char *replacement)
+{
+	size_t		pattern_length = strlen(pattern);
+	size_t		replacement_length = strlen(replacement);
+	char	   *found;
+
+	while ((found = strstr(text, pattern)) != NULL)
+	{
+		memcpy(found, replacement, replacement_length);
+		memmove(found + replacement_length, found + pattern_length, strlen(found + pattern_length) + 1);
+		text = found + replacement_length;
+	}
+}
+
+/* The WordPiece decoder's clean-up of one token with the blank before it. */
+static void
+clean_up(char *token)
+{
+	static const char *const rules[][2] = {
+		{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
+		{" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+	};
+
+	for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+		replace_all(token, rules[i][0], rules[i][1]);
+}
+
+/* The words of entities first .. end-1 as the WordPiece decoder joins them. */
+static const char *
+join_words(Grouping *grouping, const PreEntity *words, size_t first, size_t end)
+{
+	size_t		size = 1;
+	char	   *joined;
+	char	   *out;
+
+	for (size_t i = first; i < end; i++)
+		size += strlen(words[i].word) + 2;
+	joined = arena_alloc(grouping->arena, size);
+	if (joined == NULL)
+	{
+		arena_fail(grouping->arena, grouping->status, "a word", size);
+		return NULL;
+	}
+	out = joined;
+	for (size_t i = first; i < end; i++)
+	{
+		const char *word = words[i].word;
+
+		if (i > first && strncmp(word, "##", 2) == 0)
+			strcpy(out, word + 2);
+		else
+		{
+			*out = ' ';
+			strcpy(out + (i > first), word);
+		}
+		clean_up(out);
+		out += strlen(out);
+	}
+	return joined;
+}
+
+static bool
+make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenizer *tokenizer, const char *text, size_t length, PreEntity *out)
+{
+	size_t		byte = 0;
+	uint32_t	character = 0;
+
+	for (size_t t = 0; t < tokens->n_tokens; t++)
+	{
+		PreEntity  *entity = &out[t];
+		size_t		token_length = 0;
+		const char *token = tokenizer_token(tokenizer, tokens->ids[t], &token_length);
+
+		if (token == NULL)
+			return status_fail(grouping->status, STATUS_INTERNAL, "token id %d is not in the vocabulary", tokens->ids[t]);
+		entity->scores = tokens->scores + t * tokens->n_labels;
+		entity->label = argmax(entity->scores, tokens->n_labels);
+		entity->score = entity->scores[entity->label];
+		entity->index = (int) t + 1;
+		entity->start = tokens->starts[t];
+		entity->end = tokens->ends[t];
+		/* a token that differs in length from its text carries the continuation prefix */
+		entity->is_subword = count_characters(token, token_length) != entity->end - entity->start;
+		if (tokens->ids[t] == tokenizer_unk_id(tokenizer))
+		{
+			size_t		end_byte;
+			uint32_t	end_character;
+
+			if (entity->start < character)
+			{
+				byte = 0;
+				character = 0;
+			}
+			advance(text, length, &byte, &character, entity->start);
+			end_byte = byte;
+			end_character = character;
+			advance(text, length, &end_byte, &end_character, entity->end);
+			token = text + byte;
+			token_length = end_byte - byte;
+			entity->is_subword = false;
+		}
+		entity->word = arena_strndup(grouping->arena, token, token_length);
+		if (entity->word == NULL)
+			return arena_fail(grouping->arena, grouping->status, "a word", token_length);
+	}
+	return true;
+}
+
+/* Tokens first .. end-1 of one word become one entity. */
+static bool
+aggregate_word(Grouping *grouping, const PreEntity *tokens, size_t first, size_t end, size_t n_labels, Aggregation aggregation, PreEntity *out)
+{
+	size_t		chosen = first;
+
+	out->word = join_words(grouping, tokens, first, end);
+	if (out->word == NULL)
+		return false;
+	out->start = tokens[first].start;
+	out->end = tokens[end - 1].end;
+	out->index = 0;
+	out->scores = NULL;
+	out->is_subword = false;
+	if (aggregation == AGGREGATE_AVERAGE)
+	{
+		float	   *mean = arena_alloc_array_zero(grouping->arena, n_labels, sizeof(float));
+
+		if (mean == NULL)
+			return arena_fail(grouping->arena, grouping->status, "scores", n_labels * sizeof(float));
+		for (size_t t = first; t < end; t++)
+			for (size_t i = 0; i < n_labels; i++)
+				mean[i] += tokens[t].scores[i];
+		out->label = argmax(mean, n_labels);
+		out->score = mean[out->label] / (float) (end - first);
+		return true;
+	}
+	if (aggregation == AGGREGATE_MAX)
+		for (size_t t = first + 1; t < end; t++)
+			if (tokens[t].score > tokens[chosen].score)
+				chosen = t;
+	out->label = tokens[chosen].label;
+	out->score = tokens[chosen].score;
+	return true;
+}
+
+/* Returns how many words the n tokens make, written over them; 0 on failure. */
+static size_t
+aggregate_words(Grouping *grouping, PreEntity *tokens, size_t n, size_t n_labels, Aggregation aggregation)
+{
+	size_t		n_words = 0;
+	size_t		end;
+
+	for (size_t first = 0; first < n; first = end)
+	{
+		PreEntity	word;
+
+		end = first + 1;
+		while (end < n && tokens[end].is_subword)
+			end++;
+		if (!aggregate_word(grouping, tokens, first, end, n_labels, aggregation, &word))
+			return 0;
+		tokens[n_words++] = word;
+	}
+	return n_words;
+}
+
+/* "B-PER" is a begin of "PER", "I-PER" and "PER" continue it. */
+static const char *
+tag_of(const char *label, bool *begins)
+{
+	*begins = strncmp(label, "B-", 2) == 0;
+	return *begins || strncmp(label, "I-", 2) == 0 ? label + 2 : label;
+}
+
+static void
+add_entity(Grouping *grouping, const char *label, const char *word, float score, int index, uint32_t start, uint32_t end)
+{
+	Entity	   *entity = &grouping->entities[grouping->n_entities];
+
+	if (!grouping->keep_outside && strcmp(label, "O") == 0)
+		return;
+	entity->index = index;
+	entity->label = label;
+	entity->word = word;
+	entity->score = score;
+	entity->start = start;
+	entity->end = end;
+	grouping->n_entities++;
+}
+
+/* Neighbours with the same tag, the second not a begin, become one entity with their mean score. */
+static bool
+group_neighbours(Grouping *grouping, const PreEntity *words, size_t n)
+{
+	char	  **id2label = grouping->config->id2label;
+	size_t		end;
+
+	for (size_t first = 0; first < n; first = end)
+	{
+		const char *label = id2label[words[first].label];
+		const char *dash = strchr(label, '-');
+		const char *word;
+		bool		begins;
+		double		score = words[first].score;
+		const char *tag = tag_of(label, &begins);
+
+		for (end = first + 1; end < n; end++)
+		{
+			const char *next = tag_of(id2label[words[end].label], &begins);
+
+			if (begins || strcmp(tag, next) != 0)
+				break;
+			score += words[end].score;
+		}
+		word = join_words(grouping, words, first, end);
+		if (word == NULL)
+			return false;
+		add_entity(grouping, dash == NULL ? label : dash + 1, word, (float) (score / (double) (end - first)), 0, words[first].start, words[end - 1].end);
+	}
+	return true;
+}
+
+bool
+group_entities(const ScoredTokens *tokens, const BertConfig *config, const Tokenizer *tokenizer, const char *text, size_t length,
+			   Aggregation aggregation, bool keep_outside, Arena *arena, Entity **entities, size_t *n_entities, Status *status)
+{
+	Grouping	grouping = {config, arena, status, NULL, 0, keep_outside};
+	size_t		n = tokens->n_tokens;
+	PreEntity  *words = arena_alloc_array(arena, n, sizeof(PreEntity));
+
+	grouping.entities = arena_alloc_array(arena, n, sizeof(Entity));
+	if (words == NULL || grouping.entities == NULL)
+		return arena_fail(arena, status, "entities", n * (sizeof(PreEntity) + sizeof(Entity)));
+	if (!make_pre_entities(&grouping, tokens, tokenizer, text, length, words))
+		return false;
+	if (aggregation == AGGREGATE_NONE)
+		for (size_t i = 0; i < n; i++)
+			add_entity(&grouping, config->id2label[words[i].label], words[i].word, words[i].score, words[i].index, words[i].start, words[i].end);
+	else
+	{
+		if (aggregation != AGGREGATE_SIMPLE)
+		{
+			size_t		n_words = aggregate_words(&grouping, words, n, tokens->n_labels, aggregation);
+
+			if (n > 0 && n_words == 0)
+				return false;
+			n = n_words;
+		}
+		if (!group_neighbours(&grouping, words, n))
+			return false;
+	}
+	*entities = grouping.entities;
+	*n_entities = grouping.n_entities;
+	return true;
+}
