@@ -4,8 +4,8 @@
  *
  * The header is checked completely before anything is read from the data: 8-byte little-endian length, JSON
  * object, no duplicate names, known dtypes, shapes whose product times the element size equals the byte range,
- * ranges that cover the data without overlap, hole or trailing byte. Limits: header 100 MB, 1,000,000 tensors in
- * the format's spirit but 65,536 here, rank 8, names 512 bytes.
+ * ranges that cover the data without overlap, hole or trailing byte. Limits: header 16 MB, 65,536 tensors, rank 8,
+ * names 512 bytes.
  */
 #ifndef BERT_FILES_CHECKPOINT_H
 #define BERT_FILES_CHECKPOINT_H

@@ -1,0 +1,306 @@
+/* source.c: directories, memory and sets of named sources. */
+#include "files/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool
+memory_read(ByteSource *source, uint64_t offset, void *buffer, size_t length, Status *status)
+{
+	(void) status;
+	if (length > 0)
+		memcpy(buffer, (const char *) source->memory + offset, length);
+	return true;
+}
+
+void
+source_from_memory(ByteSource *source, const char *name, const void *bytes, size_t size)
+{
+	memset(source, 0, sizeof *source);
+	source->name = name;
+	source->size = size;
+	source->read = memory_read;
+	source->memory = bytes;
+	source->fd = -1;
+}
+
+static bool
+file_read(ByteSource *source, uint64_t offset, void *buffer, size_t length, Status *status)
+{
+	char	   *at = buffer;
+
+	while (length > 0)
+	{
+		ssize_t		n = pread(source->fd, at, length, (off_t) offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return status_fail_errno(status, errno, "could not read file \"%s\"", source->name);
+		if (n == 0)
+			return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" became shorter while it was read", source->name);
+		at += n;
+		offset += (uint64_t) n;
+		length -= (size_t) n;
+	}
+	return true;
+}
+
+char *
+source_read_all(Arena *arena, ByteSource *source, size_t limit, Status *status)
+{
+	char	   *text;
+
+	if (source->size > limit)
+	{
+		status_fail(status, STATUS_LIMIT, "\"%s\" has %llu bytes, more than the %zu allowed", source->name, (unsigned long long) source->size, limit);
+		return NULL;
+	}
+	text = arena_alloc(arena, (size_t) source->size + 1);
+	if (text == NULL)
+	{
+		arena_fail(arena, status, source->name, (size_t) source->size);
+		return NULL;
+	}
+	if (!source->read(source, 0, text, (size_t) source->size, status))
+		return NULL;
+	text[source->size] = '\0';
+	return text;
+}
+
+void
+modelsource_close(ModelSource *source)
+{
+	if (source != NULL)
+		source->close(source);
+}
+
+/* A directory: its descriptor and the files opened so far, newest first. */
+typedef struct OpenFile
+{
+	ByteSource	source;			/* first: a ByteSource * is an OpenFile * */
+	struct OpenFile *older;
+} OpenFile;
+
+typedef struct Directory
+{
+	ModelSource base;			/* first */
+	Arena	   *arena;
+	int			fd;
+	OpenFile   *files;
+} Directory;
+
+/*
+ * Walks a path one component at a time, following no symbolic link, from the descriptor `at` (which is closed unless
+ * it is AT_FDCWD). The last component is opened with last_flags. -1 with errno on failure.
+ */
+static int
+open_without_links(int at, const char *path, int last_flags)
+{
+	int			current = at;
+
+	if (path[0] == '/')
+	{
+		current = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		while (*path == '/')
+			path++;
+		if (*path == '\0')
+			return current;
+	}
+	for (;;)
+	{
+		char		component[256];
+		size_t		length = strcspn(path, "/");
+		const char *rest = path + length;
+		bool		last;
+		int			next;
+
+		while (*rest == '/')
+			rest++;
+		last = *rest == '\0';
+		if (length >= sizeof component)
+			next = (errno = ENAMETOOLONG, -1);
+		else
+		{
+			memcpy(component, path, length);
+			component[length] = '\0';
+			next = openat(current, component, (last ? last_flags : O_RDONLY | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
+		}
+		if (current != at)
+		{
+			int			saved = errno;
+
+			close(current);
+			errno = saved;
+		}
+		if (next < 0 || last)
+			return next;
+		current = next;
+		path = rest;
+	}
+}
+
+/* Our own names and an index file's: relative, without "..", "." or empty components, backslashes or control characters. */
+static bool
+name_allowed(const char *name)
+{
+	if (name[0] == '\0' || strlen(name) > 1024)
+		return false;
+	for (const char *at = name; *at != '\0';)
+	{
+		size_t		length = strcspn(at, "/");
+
+		if (length == 0 || (length == 1 && at[0] == '.') || (length == 2 && at[0] == '.' && at[1] == '.'))
+			return false;
+		at += length;
+		if (*at == '/' && *++at == '\0')
+			return false;
+	}
+	for (const char *at = name; *at != '\0'; at++)
+		if (*at == '\\' || (unsigned char) *at < 0x20)
+			return false;
+	return true;
+}
+
+static bool
+open_failed(Status *status, int errnum, const char *name)
+{
+	status_fail_errno(status, errnum, "could not open \"%s\"", name);
+	if (errnum == ELOOP || errnum == ENOTDIR)
+	{
+		status->code = STATUS_PERMISSION;
+		status_hint(status, "Symbolic links are not followed, in no part of the path; copy the files to a directory of their own.");
+	}
+	return false;
+}
+
+static bool
+directory_open(ModelSource *base, const char *name, ByteSource **out, bool *found, Status *status)
+{
+	Directory  *directory = (Directory *) base;
+	OpenFile   *file;
+	struct stat st;
+	int			fd;
+
+	*found = false;
+	if (!name_allowed(name))
+		return status_fail(status, STATUS_INVALID_DATA, "\"%.100s\" is not the name of a file inside the model's directory", name);
+	fd = open_without_links(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 && errno == ENOENT)
+		return true;
+	if (fd < 0)
+		return open_failed(status, errno, name);
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+	{
+		close(fd);
+		return status_fail(status, STATUS_PERMISSION, "\"%s\" is not a regular file", name);
+	}
+	file = arena_alloc_zero(directory->arena, sizeof *file);
+	if (file != NULL)
+		file->source.name = arena_strdup(directory->arena, name);
+	if (file == NULL || file->source.name == NULL)
+	{
+		close(fd);
+		return arena_fail(directory->arena, status, name, sizeof *file);
+	}
+	file->source.size = (uint64_t) st.st_size;
+	file->source.read = file_read;
+	file->source.fd = fd;
+	file->older = directory->files;
+	directory->files = file;
+	*out = &file->source;
+	*found = true;
+	return true;
+}
+
+static void
+directory_close(ModelSource *base)
+{
+	Directory  *directory = (Directory *) base;
+
+	for (OpenFile *file = directory->files; file != NULL; file = file->older)
+		close(file->source.fd);
+	directory->files = NULL;
+	if (directory->fd >= 0)
+		close(directory->fd);
+	directory->fd = -1;
+}
+
+ModelSource *
+modelsource_open_directory(Arena *arena, const char *path, Status *status)
+{
+	Directory  *directory = arena_alloc_zero(arena, sizeof *directory);
+
+	if (directory == NULL || (directory->base.name = arena_strdup(arena, path)) == NULL)
+	{
+		arena_fail(arena, status, "the model's directory", sizeof *directory);
+		return NULL;
+	}
+	if (path[0] == '\0')
+	{
+		status_fail(status, STATUS_INVALID_ARGUMENT, "the model's directory is an empty string");
+		return NULL;
+	}
+	directory->base.open = directory_open;
+	directory->base.close = directory_close;
+	directory->arena = arena;
+	directory->fd = open_without_links(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+	if (directory->fd < 0)
+	{
+		if (errno == ENOENT)
+			status_fail(status, STATUS_NOT_FOUND, "directory \"%s\" does not exist", path);
+		else
+			open_failed(status, errno, path);
+		return NULL;
+	}
+	return &directory->base;
+}
+
+typedef struct SourceSet
+{
+	ModelSource base;			/* first */
+	ByteSource *sources;
+	size_t		count;
+} SourceSet;
+
+static bool
+set_open(ModelSource *base, const char *name, ByteSource **out, bool *found, Status *status)
+{
+	SourceSet  *set = (SourceSet *) base;
+
+	(void) status;
+	*found = false;
+	for (size_t i = 0; i < set->count; i++)
+		if (strcmp(set->sources[i].name, name) == 0)
+		{
+			*out = &set->sources[i];
+			*found = true;
+		}
+	return true;
+}
+
+static void
+set_close(ModelSource *base)
+{
+	(void) base;
+}
+
+ModelSource *
+modelsource_from_sources(Arena *arena, const char *name, ByteSource *sources, size_t count, Status *status)
+{
+	SourceSet  *set = arena_alloc_zero(arena, sizeof *set);
+
+	if (set == NULL || (set->base.name = arena_strdup(arena, name)) == NULL)
+	{
+		arena_fail(arena, status, "the model's sources", sizeof *set);
+		return NULL;
+	}
+	set->base.open = set_open;
+	set->base.close = set_close;
+	set->sources = sources;
+	set->count = count;
+	return &set->base;
+}
