@@ -150,7 +150,7 @@ copy_postgres() {
 	esac
 	# Libraries that the programs find relative to their place (a Python wheel's) are found from the copy as well.
 	path=$(ldd "$bin/postgres" "$bin/psql" "$bin/initdb" 2>/dev/null | awk '$3 ~ /^\// {sub("/[^/]*$", "", $3); print $3}' |
-		sort -u | grep -vE '^(/usr)?/lib(64)?(/[^/]*-linux-gnu)?$' | paste -sd: -)
+		sort -u | grep -vE '^(/usr)?/lib(64)?(/[^/]*-linux-gnu)?$' | paste -sd: -) || true
 	[ -z "$path" ] || export LD_LIBRARY_PATH="$path"
 	mkdir -p "$(dirname "$to${include#"$prefix"}")"
 	ln -s "$include" "$to${include#"$prefix"}"

