@@ -219,7 +219,7 @@ begin_block(TensorTable *table, BlockKind kind, int layer)
 static bool
 append_layer(TensorTable *table, const BertConfig *config, int layer, Status *status)
 {
-	char		prefix[TENSOR_NAME_LENGTH];
+	char		prefix[40];
 
 	snprintf(prefix, sizeof prefix, "bert.encoder.layer.%d.", layer);
 	begin_block(table, BLOCK_LAYER, layer);
