@@ -145,9 +145,9 @@ choice_loss(Network *network, const HeadTargets *targets, float scale, float *d_
 	return true;
 }
 
-/* Start and end are classes over each sequence's own tokens; a position past them is ignored, as in the reference. */
-static bool
-span_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, float scale, HeadResult *result, Status *status)
+/* Start and end are classes over each sequence's own tokens; positions past them are ignored, negative ones are 0, as in the reference. */
+static void
+span_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, float scale, HeadResult *result)
 {
 	const Batch *batch = run->batch;
 	double		loss = 0;
@@ -159,11 +159,7 @@ span_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, float s
 
 		for (size_t b = 0; b < batch->n_sequences; b++)
 		{
-			int64_t		label = run->targets->labels[2 * b + (size_t) side];
-
-			if (label < 0 && label != LABEL_IGNORED)
-				return status_fail(status, STATUS_INVALID_ARGUMENT, "answer position %lld is negative", (long long) label);
-			count += label >= 0 && label < batch->cu_seqlens[b + 1] - batch->cu_seqlens[b];
+			count += run->targets->labels[2 * b + (size_t) side] < batch->cu_seqlens[b + 1] - batch->cu_seqlens[b];
 		}
 		for (size_t b = 0; b < batch->n_sequences; b++)
 		{
@@ -174,7 +170,8 @@ span_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, float s
 
 			for (size_t t = 0; t < length; t++)
 				buffers->span[t] = column[2 * t];
-			if (label < 0 || (size_t) label >= length)
+			label = label < 0 ? 0 : label;
+			if ((size_t) label >= length)
 				memset(buffers->span, 0, length * sizeof(float));
 			else
 				sum += network->compute->kernels->cross_entropy_row(length, buffers->span, (size_t) label, scale * 0.5f / (float) count);
@@ -185,7 +182,6 @@ span_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, float s
 		result->count += count;
 	}
 	result->loss = result->count == 0 ? NAN : loss;
-	return true;
 }
 
 static ProblemType
@@ -206,7 +202,10 @@ classifier_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, s
 
 	memcpy(buffers->d_logits, buffers->logits, rows * classes * sizeof(float));
 	if (head == HEAD_QUESTION_ANSWERING)
-		return span_loss(network, run, buffers, run->gradient_scale, result, status);
+	{
+		span_loss(network, run, buffers, run->gradient_scale, result);
+		return true;
+	}
 	if (head == HEAD_MULTIPLE_CHOICE)
 		return choice_loss(network, targets, run->gradient_scale, buffers->d_logits, result, status);
 	if (head == HEAD_PRETRAINING)

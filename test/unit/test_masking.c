@@ -1,0 +1,211 @@
+/* What masking hides, in what proportions, and that it is a function of seed, stream and position; sentence pairs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nn/loss.h"
+#include "train/masking.h"
+
+#define N 200000
+#define VOCAB 1000
+#define MASK 4
+
+static bool
+special(const void *context, int32_t id)
+{
+	return id < 5;
+}
+
+static bool
+continuation(const void *context, int32_t id)
+{
+	return id >= 500;
+}
+
+static int32_t original[N];
+static int32_t masked[N];
+static int64_t labels[N];
+
+static MaskingOptions
+options(bool whole_words)
+{
+	MaskingOptions result = {.probability = 0.15, .whole_words = whole_words, .mask_id = MASK, .vocab_size = VOCAB, .is_special = special,
+		.is_continuation = continuation};
+
+	return result;
+}
+
+static void
+fill(void)
+{
+	for (int i = 0; i < N; i++)
+		original[i] = i % 17 == 0 ? i % 5 : 5 + (i * 7919) % (VOCAB - 5);
+	memcpy(masked, original, sizeof masked);
+}
+
+static void
+check_share(const char *what, double found, double expected, double n)
+{
+	if (fabs(found - expected) > 5 * sqrt(expected * (1 - expected) / n))
+		fail_msg("%s: %g instead of %g", what, found, expected);
+}
+
+static void
+test_shares(void **state)
+{
+	MaskingOptions tokens = options(false);
+	size_t		chosen;
+	size_t		hidden = 0;
+	size_t		kept = 0;
+	size_t		candidates = 0;
+
+	fill();
+	chosen = masking_apply(&tokens, 42, 3, 0, masked, N, labels);
+	for (int i = 0; i < N; i++)
+	{
+		candidates += !special(NULL, original[i]);
+		if (labels[i] == LABEL_IGNORED)
+		{
+			assert_int_equal(masked[i], original[i]);
+			continue;
+		}
+		assert_int_equal(labels[i], original[i]);
+		assert_false(special(NULL, original[i]));
+		hidden += masked[i] == MASK;
+		kept += masked[i] == original[i];
+		if (masked[i] != MASK)
+			assert_false(special(NULL, masked[i]));
+	}
+	check_share("chosen", (double) chosen / (double) candidates, 0.15, (double) candidates);
+	check_share("[MASK]", (double) hidden / (double) chosen, 0.8, (double) chosen);
+	check_share("kept", (double) kept / (double) chosen, 0.1 + 0.1 / (VOCAB - 5), (double) chosen);
+}
+
+static void
+test_reproducible(void **state)
+{
+	static int32_t again[N];
+	static int64_t labels_again[N];
+	MaskingOptions tokens = options(false);
+	size_t		different = 0;
+
+	fill();
+	memcpy(again, original, sizeof again);
+	masking_apply(&tokens, 42, 3, 0, masked, N, labels);
+	/* in two parts it is the same */
+	masking_apply(&tokens, 42, 3, 0, again, 1000, labels_again);
+	masking_apply(&tokens, 42, 3, 1000, again + 1000, N - 1000, labels_again + 1000);
+	assert_memory_equal(masked, again, sizeof masked);
+	assert_memory_equal(labels, labels_again, sizeof labels);
+	for (uint64_t stream = 4; stream < 6; stream++)
+	{
+		memcpy(again, original, sizeof again);
+		masking_apply(&tokens, stream == 4 ? 42 : 43, stream == 4 ? 4 : 3, 0, again, N, labels_again);
+		for (int i = 0; i < N; i++)
+			different += (labels[i] == LABEL_IGNORED) != (labels_again[i] == LABEL_IGNORED);
+		assert_true(different > N / 10);
+	}
+}
+
+static void
+test_whole_words(void **state)
+{
+	MaskingOptions words = options(true);
+	size_t		continued = 0;
+	size_t		n_words = 0;
+	size_t		chosen_words = 0;
+
+	fill();
+	masking_apply(&words, 7, 1, 0, masked, N, labels);
+	for (int i = 1; i < N; i++)
+	{
+		bool		continues = continuation(NULL, original[i]) && !special(NULL, original[i - 1]);
+
+		if (special(NULL, original[i]))
+			continue;
+		if (continues)
+		{
+			assert_int_equal(labels[i] == LABEL_IGNORED, labels[i - 1] == LABEL_IGNORED);
+			continued++;
+		}
+		else
+		{
+			n_words++;
+			chosen_words += labels[i] != LABEL_IGNORED;
+		}
+	}
+	assert_true(continued > N / 4);
+	check_share("words", (double) chosen_words / (double) n_words, 0.15, (double) n_words);
+}
+
+static void
+test_pairs(void **state)
+{
+	enum
+	{
+		DOCUMENTS = 200,
+		SENTENCES = 13
+	};
+	static size_t starts[DOCUMENTS + 1];
+	static uint32_t lengths[DOCUMENTS * SENTENCES];
+	static int	covered[DOCUMENTS * SENTENCES];
+	Documents	documents = {.n_documents = DOCUMENTS, .starts = starts, .lengths = lengths};
+	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	SentencePair *pairs;
+	SentencePair *again;
+	size_t		n;
+	size_t		n_again;
+	size_t		random = 0;
+	Status		status;
+
+	for (size_t d = 0; d < DOCUMENTS; d++)
+		starts[d + 1] = starts[d] + 1 + d * 7 % SENTENCES;
+	for (size_t i = 0; i < starts[DOCUMENTS]; i++)
+		lengths[i] = 3 + (uint32_t) (i * 31 % 20);
+	assert_true(sentence_pairs_make(arena, &documents, 60, 5, &pairs, &n, &status));
+	for (size_t i = 0; i < n; i++)
+	{
+		assert_true(pairs[i].a.count > 0 && pairs[i].b.count > 0);
+		assert_true(pairs[i].a.first + pairs[i].a.count <= starts[pairs[i].a.document + 1] - starts[pairs[i].a.document]);
+		assert_true(pairs[i].b.first + pairs[i].b.count <= starts[pairs[i].b.document + 1] - starts[pairs[i].b.document]);
+		for (size_t s = 0; s < pairs[i].a.count; s++)
+			covered[starts[pairs[i].a.document] + pairs[i].a.first + s]++;
+		random += pairs[i].random;
+		if (pairs[i].random)
+			assert_int_not_equal(pairs[i].a.document, pairs[i].b.document);
+		else
+		{
+			assert_int_equal(pairs[i].a.document, pairs[i].b.document);
+			assert_int_equal(pairs[i].b.first, pairs[i].a.first + pairs[i].a.count);
+			for (size_t s = 0; s < pairs[i].b.count; s++)
+				covered[starts[pairs[i].b.document] + pairs[i].b.first + s]++;
+		}
+	}
+	/* every sentence is used once as part of its own document, half of the pairs are random or a little more */
+	for (size_t i = 0; i < starts[DOCUMENTS]; i++)
+		assert_true(covered[i] == 1);
+	assert_true(random > n * 4 / 10 && random < n * 8 / 10);
+	assert_true(sentence_pairs_make(arena, &documents, 60, 5, &again, &n_again, &status));
+	assert_int_equal(n, n_again);
+	assert_memory_equal(pairs, again, n * sizeof *pairs);
+	arena_destroy(arena);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_reproducible),
+		cmocka_unit_test(test_whole_words),
+		cmocka_unit_test(test_pairs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
