@@ -37,8 +37,8 @@ depth_allowed(const char *text, size_t length)
 	return true;
 }
 
-json_t *
-json_open_object(const char *name, const char *text, size_t length, size_t max_length, Status *status)
+static json_t *
+open_document(const char *name, const char *text, size_t length, size_t max_length, Status *status)
 {
 	json_error_t error;
 	json_t	   *document;
@@ -59,13 +59,31 @@ json_open_object(const char *name, const char *text, size_t length, size_t max_l
 		status_fail(status, STATUS_INVALID_DATA, "%s is not valid JSON: %s at line %d, column %d", name, error.text, error.line, error.column);
 		return NULL;
 	}
-	if (!json_is_object(document))
-	{
-		json_decref(document);
-		status_fail(status, STATUS_INVALID_DATA, "%s is not a JSON object", name);
-		return NULL;
-	}
 	return document;
+}
+
+json_t *
+json_open_object(const char *name, const char *text, size_t length, size_t max_length, Status *status)
+{
+	json_t	   *document = open_document(name, text, length, max_length, status);
+
+	if (document == NULL || json_is_object(document))
+		return document;
+	json_decref(document);
+	status_fail(status, STATUS_INVALID_DATA, "%s is not a JSON object", name);
+	return NULL;
+}
+
+json_t *
+json_open_array(const char *name, const char *text, size_t length, size_t max_length, Status *status)
+{
+	json_t	   *document = open_document(name, text, length, max_length, status);
+
+	if (document == NULL || json_is_array(document))
+		return document;
+	json_decref(document);
+	status_fail(status, STATUS_INVALID_DATA, "%s is not a JSON array", name);
+	return NULL;
 }
 
 void

@@ -14,7 +14,8 @@
 
 #define JSON_MAX_DEPTH 64
 
-/* Parses an object. name: for messages. NULL and *status on failure. */
+/* Parses an array or an object. name: for messages. NULL and *status on failure. */
+json_t	   *json_open_array(const char *name, const char *text, size_t length, size_t max_length, Status *status);
 json_t	   *json_open_object(const char *name, const char *text, size_t length, size_t max_length, Status *status);
 void		json_close(json_t *document);
 

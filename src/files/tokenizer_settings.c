@@ -1,0 +1,478 @@
+/* tokenizer_settings.c: what the tokenizer files say, over the reference's defaults. */
+#include "files/tokenizer_settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files/config.h"
+#include "files/json.h"
+#include "files/tokenizer_json.h"
+
+#define MAX_VOCAB_BYTES ((size_t) 256 * 1024 * 1024)
+#define MAX_JSON_BYTES ((size_t) 256 * 1024 * 1024)
+
+static const char *const accepted_classes[] = {
+	"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", "ElectraTokenizer", "ElectraTokenizerFast",
+	"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend",
+};
+
+static const struct
+{
+	const char *key;
+	size_t		offset;
+	const char *text;
+}			special[] = {
+	{"unk_token", offsetof(TokenizerSettings, unk_token), "[UNK]"},
+	{"sep_token", offsetof(TokenizerSettings, sep_token), "[SEP]"},
+	{"pad_token", offsetof(TokenizerSettings, pad_token), "[PAD]"},
+	{"cls_token", offsetof(TokenizerSettings, cls_token), "[CLS]"},
+	{"mask_token", offsetof(TokenizerSettings, mask_token), "[MASK]"},
+};
+
+#define N_SPECIAL (sizeof special / sizeof special[0])
+
+static const char **
+special_field(TokenizerSettings *settings, size_t i)
+{
+	return (const char **) ((char *) settings + special[i].offset);
+}
+
+bool
+tokenizer_settings_default(Arena *arena, TokenizerSettings *settings, Status *status)
+{
+	memset(settings, 0, sizeof *settings);
+	settings->clean_text = true;
+	settings->handle_chinese_chars = true;
+	settings->lowercase = true;
+	settings->strip_accents = true;
+	settings->continuing_subword_prefix = "##";
+	settings->max_input_chars_per_word = 100;
+	for (size_t i = 0; i < N_SPECIAL; i++)
+		*special_field(settings, i) = special[i].text;
+	settings->added = arena_alloc_array_zero(arena, TOKENIZER_MAX_ADDED, sizeof *settings->added);
+	return settings->added != NULL || arena_fail(arena, status, "added tokens", TOKENIZER_MAX_ADDED * sizeof *settings->added);
+}
+
+bool
+tokenizer_settings_add(TokenizerSettings *settings, const AddedToken *token, Status *status)
+{
+	if (token->content[0] == '\0')
+		return status_fail(status, STATUS_INVALID_DATA, "an added token is empty");
+	for (size_t i = 0; i < settings->n_added; i++)
+		if (strcmp(settings->added[i].content, token->content) == 0)
+		{
+			int32_t		id = token->id >= 0 ? token->id : settings->added[i].id;
+
+			settings->added[i] = *token;
+			settings->added[i].id = id;
+			return true;
+		}
+	if (settings->n_added == TOKENIZER_MAX_ADDED)
+		return status_fail(status, STATUS_LIMIT, "there are more than %d added tokens", TOKENIZER_MAX_ADDED);
+	settings->added[settings->n_added++] = *token;
+	return true;
+}
+
+bool
+tokenizer_token_parse(const json_t *value, Arena *arena, bool is_special, AddedToken *token, Status *status)
+{
+	memset(token, 0, sizeof *token);
+	token->id = -1;
+	token->special = is_special;
+	token->normalized = !is_special;
+	if (json_is_string(value))
+	{
+		token->content = arena_strndup(arena, json_string_value(value), json_string_length(value));
+		return token->content != NULL || arena_fail(arena, status, "a token", json_string_length(value));
+	}
+	if (!json_is_object(value))
+		return status_fail(status, STATUS_INVALID_DATA, "a token is neither a string nor an object");
+	if (!json_get_string(value, "content", arena, &token->content, status) || !json_get_bool(value, "single_word", &token->single_word, status)
+		|| !json_get_bool(value, "lstrip", &token->lstrip, status) || !json_get_bool(value, "rstrip", &token->rstrip, status)
+		|| !json_get_bool(value, "normalized", &token->normalized, status) || !json_get_bool(value, "special", &token->special, status)
+		|| !json_get_int(value, "id", 0, CONFIG_MAX_VOCAB, &token->id, status))
+		return false;
+	return token->content != NULL || status_fail(status, STATUS_INVALID_DATA, "a token has no content");
+}
+
+/* The five special tokens and additional_special_tokens of tokenizer_config.json or special_tokens_map.json. */
+static bool
+parse_special_tokens(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+{
+	const json_t *more = json_object_get(root, "additional_special_tokens");
+	AddedToken	token;
+
+	for (size_t i = 0; i < N_SPECIAL; i++)
+	{
+		const json_t *value = json_object_get(root, special[i].key);
+
+		if (value == NULL || json_is_null(value))
+			continue;
+		if (!tokenizer_token_parse(value, arena, true, &token, status))
+			return status_prefix(status, "\"%s\"", special[i].key);
+		token.special = true;
+		if (json_is_string(value))
+			for (size_t j = 0; j < settings->n_added; j++)
+				if (strcmp(settings->added[j].content, token.content) == 0)
+					token = settings->added[j];	/* a plain name adds nothing to what is known */
+		*special_field(settings, i) = token.content;
+		if (!tokenizer_settings_add(settings, &token, status))
+			return false;
+	}
+	if (more == NULL || json_is_null(more))
+		return true;
+	if (!json_is_array(more))
+		return status_fail(status, STATUS_INVALID_DATA, "\"additional_special_tokens\" is not a list");
+	for (size_t i = 0; i < json_array_size(more); i++)
+		if (!tokenizer_token_parse(json_array_get(more, i), arena, true, &token, status) || !tokenizer_settings_add(settings, &token, status))
+			return false;
+	return true;
+}
+
+static bool
+parse_decoder(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+{
+	json_t	   *decoder = json_object_get(root, "added_tokens_decoder");
+	const char *key;
+	json_t	   *value;
+
+	if (decoder == NULL || json_is_null(decoder))
+		return true;
+	if (!json_is_object(decoder))
+		return status_fail(status, STATUS_INVALID_DATA, "\"added_tokens_decoder\" is not an object");
+	json_object_foreach(decoder, key, value)
+	{
+		AddedToken	token;
+		char	   *end;
+		long		id = strtol(key, &end, 10);
+
+		if (*end != '\0' || id < 0 || id > CONFIG_MAX_VOCAB || !json_is_object(value))
+			return status_fail(status, STATUS_INVALID_DATA, "\"added_tokens_decoder\" has no token with the id \"%.20s\"", key);
+		if (!tokenizer_token_parse(value, arena, false, &token, status))
+			return false;
+		token.id = (int32_t) id;
+		if (!tokenizer_settings_add(settings, &token, status))
+			return false;
+	}
+	return true;
+}
+
+static bool
+check_class(const json_t *root, Status *status)
+{
+	const json_t *class = json_object_get(root, "tokenizer_class");
+	const json_t *basic = json_object_get(root, "do_basic_tokenize");
+	const json_t *never_split = json_object_get(root, "never_split");
+	bool		accepted = !json_is_string(class);
+
+	for (size_t i = 0; i < sizeof accepted_classes / sizeof accepted_classes[0] && !accepted; i++)
+		accepted = strcmp(json_string_value(class), accepted_classes[i]) == 0;
+	if (!accepted)
+		return status_fail(status, STATUS_UNSUPPORTED, "tokenizer_class \"%.60s\" is not a Bert tokenizer", json_string_value(class));
+	if (json_is_false(basic))
+		return status_fail(status, STATUS_UNSUPPORTED, "\"do_basic_tokenize\": false is not supported");
+	if (json_is_array(never_split) && json_array_size(never_split) > 0)
+	{
+		status_fail(status, STATUS_UNSUPPORTED, "\"never_split\" is not supported");
+		return status_hint(status, "Tokens that are never split are added tokens: see additional_special_tokens.");
+	}
+	return true;
+}
+
+/* 1e30 stands for "no limit"; so does anything beyond what a model can have. */
+static bool
+parse_max_length(const json_t *root, TokenizerSettings *settings, Status *status)
+{
+	const json_t *value = json_object_get(root, "model_max_length");
+	double		number;
+
+	if (value == NULL || json_is_null(value))
+		return true;
+	if (!json_is_number(value))
+		return status_fail(status, STATUS_INVALID_DATA, "\"model_max_length\" is not a number");
+	number = json_number_value(value);
+	settings->model_max_length = number >= 1 && number <= CONFIG_MAX_POSITIONS ? (int) number : 0;
+	return true;
+}
+
+/* strip_accents follows lowercase unless it is given as true or false. */
+static bool
+parse_normalizer(const json_t *root, const char *lowercase_key, const char *chinese_key, TokenizerSettings *settings, Status *status)
+{
+	const json_t *strip = json_object_get(root, "strip_accents");
+	bool		lowercase = settings->lowercase;
+
+	if (!json_get_bool(root, lowercase_key, &settings->lowercase, status) || !json_get_bool(root, chinese_key, &settings->handle_chinese_chars, status)
+		|| !json_get_bool(root, "clean_text", &settings->clean_text, status))
+		return false;
+	if (json_is_boolean(strip))
+		settings->strip_accents = json_is_true(strip);
+	else if (strip != NULL && !json_is_null(strip))
+		return status_fail(status, STATUS_INVALID_DATA, "\"strip_accents\" is neither true, false nor null");
+	else if (strip != NULL || settings->lowercase != lowercase)
+		settings->strip_accents = settings->lowercase;
+	return true;
+}
+
+static bool
+parse_config(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+{
+	return check_class(root, status)
+		&& parse_normalizer(root, "do_lower_case", "tokenize_chinese_chars", settings, status)
+		&& json_get_string(root, "wordpieces_prefix", arena, &settings->continuing_subword_prefix, status)
+		&& json_get_int(root, "max_input_chars_per_word", 1, 1000000, &settings->max_input_chars_per_word, status)
+		&& parse_max_length(root, settings, status)
+		&& parse_decoder(root, arena, settings, status)
+		&& parse_special_tokens(root, arena, settings, status);
+}
+
+bool
+tokenizer_settings_parse(Arena *arena, const char *json, size_t length, TokenizerSettings *settings, Status *status)
+{
+	json_t	   *root;
+	bool		ok;
+
+	if (!tokenizer_settings_default(arena, settings, status))
+		return false;
+	root = json_open_object("tokenizer_config.json", json, length, MAX_JSON_BYTES, status);
+	if (root == NULL)
+		return false;
+	ok = parse_config(root, arena, settings, status) || status_prefix(status, "tokenizer_config.json");
+	json_close(root);
+	return ok;
+}
+
+/* added_tokens.json: {"token": id, ...} */
+static bool
+parse_added(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+{
+	const char *key;
+	json_t	   *value;
+
+	json_object_foreach((json_t *) root, key, value)
+	{
+		AddedToken	token = {.normalized = true};
+
+		if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > CONFIG_MAX_VOCAB)
+			return status_fail(status, STATUS_INVALID_DATA, "token \"%.60s\" has no id", key);
+		for (size_t i = 0; i < settings->n_added; i++)
+			if (strcmp(settings->added[i].content, key) == 0)
+				token = settings->added[i];
+		token.id = (int32_t) json_integer_value(value);
+		token.content = arena_strdup(arena, key);
+		if (token.content == NULL)
+			return arena_fail(arena, status, "a token", strlen(key));
+		if (!tokenizer_settings_add(settings, &token, status))
+			return false;
+	}
+	return true;
+}
+
+static bool
+parse_tokenizer_json(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+{
+	const json_t *normalizer = json_object_get(root, "normalizer");
+
+	return tokenizer_json_parse(root, arena, settings, status)
+		&& (!json_is_object(normalizer) || parse_normalizer(normalizer, "lowercase", "handle_chinese_chars", settings, status));
+}
+
+/* sentence_bert_config.json's do_lower_case lower-cases before the tokenizer does; it never turns it off. */
+static bool
+parse_sentence(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+{
+	bool		lowercase = false;
+
+	(void) arena;
+	if (!json_get_bool(root, "do_lower_case", &lowercase, status))
+		return false;
+	settings->lowercase |= lowercase;
+	return true;
+}
+
+typedef bool (*FileParser) (const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status);
+
+static bool
+read_file(Arena *arena, ModelSource *source, const char *name, FileParser parse, TokenizerSettings *settings, Status *status)
+{
+	ByteSource *file;
+	bool		found;
+	char	   *text;
+	json_t	   *root;
+	bool		ok;
+
+	if (!source->open(source, name, &file, &found, status))
+		return false;
+	if (!found)
+		return true;
+	text = source_read_all(arena, file, MAX_JSON_BYTES, status);
+	if (text == NULL)
+		return false;
+	root = json_open_object(name, text, (size_t) file->size, MAX_JSON_BYTES, status);
+	if (root == NULL)
+		return false;
+	ok = parse(root, arena, settings, status) || status_prefix(status, "%s", name);
+	json_close(root);
+	return ok;
+}
+
+static bool
+read_vocab(Arena *arena, ModelSource *source, TokenizerSettings *settings, Status *status)
+{
+	ByteSource *file;
+	bool		found;
+
+	if (!source->open(source, "vocab.txt", &file, &found, status))
+		return false;
+	if (found)
+	{
+		settings->vocab = source_read_all(arena, file, MAX_VOCAB_BYTES, status);
+		settings->vocab_length = (size_t) file->size;
+		return settings->vocab != NULL;
+	}
+	if (settings->vocab == NULL)
+	{
+		status_fail(status, STATUS_NOT_FOUND, "\"%s\" has neither vocab.txt nor tokenizer.json", source->name);
+		return status_hint(status, "A BERT model needs its WordPiece vocabulary.");
+	}
+	return true;
+}
+
+/* The line number of a token in the vocabulary, -1 if it is not there; *lines receives their number. */
+static int32_t
+vocab_find(const TokenizerSettings *settings, const char *token, int32_t *lines)
+{
+	size_t		length = token == NULL ? 0 : strlen(token);
+	int32_t		line = 0;
+	int32_t		at = -1;
+
+	for (const char *p = settings->vocab, *end = p + settings->vocab_length; p < end; line++)
+	{
+		const char *newline = memchr(p, '\n', (size_t) (end - p));
+		const char *stop = newline == NULL ? end : newline;
+		size_t		n = (size_t) (stop - p);
+
+		if (n > 0 && p[n - 1] == '\r')
+			n--;
+		if (token != NULL && n == length && memcmp(p, token, n) == 0)
+			at = line;
+		p = stop + 1;
+	}
+	*lines = line;
+	return at;
+}
+
+/* The five special tokens are added tokens; each gets its id from the vocabulary, or one after its end. */
+static bool
+resolve_ids(TokenizerSettings *settings, Status *status)
+{
+	int32_t		next;
+	int32_t		lines;
+
+	for (size_t i = 0; i < N_SPECIAL; i++)
+	{
+		AddedToken	token = {.content = *special_field(settings, i), .id = -1, .special = true};
+		bool		known = false;
+
+		for (size_t j = 0; j < settings->n_added; j++)
+			known |= strcmp(settings->added[j].content, token.content) == 0;
+		/* a default that the vocabulary does not have either is not a token of this model */
+		if (!known && vocab_find(settings, token.content, &lines) >= 0 && !tokenizer_settings_add(settings, &token, status))
+			return false;
+	}
+	(void) vocab_find(settings, NULL, &next);
+	for (size_t i = 0; i < settings->n_added; i++)
+		if (settings->added[i].id >= next)
+			next = settings->added[i].id + 1;
+	for (size_t i = 0; i < settings->n_added; i++)
+		if (settings->added[i].id < 0)
+		{
+			settings->added[i].id = vocab_find(settings, settings->added[i].content, &lines);
+			if (settings->added[i].id < 0)
+				settings->added[i].id = next++;
+		}
+	return true;
+}
+
+bool
+tokenizer_settings_read(Arena *arena, ModelSource *source, TokenizerSettings *settings, Status *status)
+{
+	return tokenizer_settings_default(arena, settings, status)
+		&& read_file(arena, source, "tokenizer.json", parse_tokenizer_json, settings, status)
+		&& read_file(arena, source, "added_tokens.json", parse_added, settings, status)
+		&& read_file(arena, source, "special_tokens_map.json", parse_special_tokens, settings, status)
+		&& read_file(arena, source, "tokenizer_config.json", parse_config, settings, status)
+		&& read_file(arena, source, "sentence_bert_config.json", parse_sentence, settings, status)
+		&& read_vocab(arena, source, settings, status)
+		&& resolve_ids(settings, status);
+}
+
+static json_t *
+token_value(const AddedToken *token)
+{
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b}", "content", token->content, "lstrip", (int) token->lstrip, "normalized",
+					 (int) token->normalized, "rstrip", (int) token->rstrip, "single_word", (int) token->single_word, "special", (int) token->special);
+}
+
+static char *
+dump(Arena *arena, json_t *root, const char *name, Status *status)
+{
+	char	   *text = json_dumps(root, JSON_INDENT(2));
+	char	   *copy;
+
+	json_decref(root);
+	if (text == NULL)
+	{
+		status_fail(status, STATUS_INVALID_DATA, "%s cannot be written: a token is not valid UTF-8", name);
+		return NULL;
+	}
+	copy = arena_strdup(arena, text);
+	free(text);
+	if (copy == NULL)
+		arena_fail(arena, status, name, 0);
+	return copy;
+}
+
+static void
+put_special_tokens(json_t *root, const TokenizerSettings *settings)
+{
+	for (size_t i = 0; i < N_SPECIAL; i++)
+		json_object_set_new(root, special[i].key, json_string(*special_field((TokenizerSettings *) settings, i)));
+}
+
+char *
+tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status *status)
+{
+	json_t	   *root = json_object();
+	json_t	   *decoder = json_object();
+
+	for (size_t i = 0; i < settings->n_added; i++)
+	{
+		char		id[16];
+
+		snprintf(id, sizeof id, "%d", (int) settings->added[i].id);
+		json_object_set_new(decoder, id, token_value(&settings->added[i]));
+	}
+	json_object_set_new(root, "tokenizer_class", json_string("BertTokenizer"));
+	json_object_set_new(root, "do_lower_case", json_boolean(settings->lowercase));
+	json_object_set_new(root, "strip_accents", json_boolean(settings->strip_accents));
+	json_object_set_new(root, "tokenize_chinese_chars", json_boolean(settings->handle_chinese_chars));
+	json_object_set_new(root, "clean_text", json_boolean(settings->clean_text));
+	json_object_set_new(root, "wordpieces_prefix", json_string(settings->continuing_subword_prefix));
+	json_object_set_new(root, "max_input_chars_per_word", json_integer(settings->max_input_chars_per_word));
+	if (settings->model_max_length > 0)
+		json_object_set_new(root, "model_max_length", json_integer(settings->model_max_length));
+	put_special_tokens(root, settings);
+	json_object_set_new(root, "added_tokens_decoder", decoder);
+	return dump(arena, root, "tokenizer_config.json", status);
+}
+
+char *
+tokenizer_settings_write_special(Arena *arena, const TokenizerSettings *settings, Status *status)
+{
+	json_t	   *root = json_object();
+
+	put_special_tokens(root, settings);
+	return dump(arena, root, "special_tokens_map.json", status);
+}
