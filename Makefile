@@ -7,7 +7,7 @@ MODULE_big = bert
 SOURCES := $(sort $(wildcard src/*/*.c))
 OBJS = $(SOURCES:.c=.o)
 
-DATA = sql/bert--$(EXTVERSION).sql $(wildcard sql/bert--*--*.sql)
+DATA = sql/bert--$(EXTVERSION).sql $(filter-out sql/bert--$(EXTVERSION).sql,$(wildcard sql/bert--*.sql))
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/test_*.sql)))
 REGRESS_OPTS = --inputdir=. --load-extension=bert
 
