@@ -14,8 +14,8 @@ typedef enum KeyStatus
 {
 	KEY_LOADED,
 	KEY_MISSING,				/* not in the file: initialised as the reference does */
-	KEY_UNEXPECTED,				/* in the file, not in the model */
-	KEY_IGNORED					/* in the file, known, and not used by this head (pooler, buffers, other heads) */
+	KEY_UNEXPECTED,				/* in the file, not in the model; other heads' tensors too, as the reference reports them */
+	KEY_IGNORED					/* in the file, known, and not used: buffers, tied copies, the pooler for a head without */
 } KeyStatus;
 
 typedef struct KeyReportLine
@@ -33,8 +33,9 @@ typedef struct KeyReport
 const char *key_status_name(KeyStatus status);	/* "loaded" */
 
 /*
- * Matches the checkpoint with the table and makes the report. A wrong shape is STATUS_INVALID_DATA naming the
- * tensor and both shapes. plan[i] is the checkpoint tensor for table tensor i, or NULL (missing).
+ * Matches the checkpoint with the table and makes the report, sorted by key. A wrong shape is STATUS_INVALID_DATA naming
+ * the tensor and both shapes; so is a hole in the encoder: only the head, the pooler and cross-attention may be missing.
+ * plan[i] is the checkpoint tensor for table tensor i, or NULL (missing).
  */
 typedef struct LoadPlan
 {
