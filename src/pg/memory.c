@@ -39,11 +39,50 @@ arena_for_call(void)
 	return arena_in_context(CurrentMemoryContext, (Size) guc_max_memory * 1024);
 }
 
+static ErrorData *interrupt_error;
+
+/*
+ * A cancel or a termination is left to report_status. Other interrupts (a barrier, a recovery conflict, a request for
+ * statistics) are processed here; should that raise an error, it is kept and raised by report_status, so
+ * that nothing jumps over the plain C layers.
+ */
 static bool
 no_interrupt_pending(void *context)
 {
-	(void) context;
-	return !INTERRUPTS_PENDING_CONDITION();
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool proceed = true;
+
+	if (!INTERRUPTS_PENDING_CONDITION() || InterruptHoldoffCount != 0 || CritSectionCount != 0)
+		return true;
+	if (QueryCancelPending || ProcDiePending)
+		return false;
+	PG_TRY();
+	{
+		ProcessInterrupts();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(TopMemoryContext);
+		interrupt_error = CopyErrorData();
+		FlushErrorState();
+		proceed = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	return proceed;
+}
+
+void
+raise_interrupt(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (interrupt_error != NULL)
+	{
+		ErrorData  *error = interrupt_error;
+
+		interrupt_error = NULL;
+		ReThrowError(error);
+	}
 }
 
 const MayContinue backend_may_continue = {no_interrupt_pending, NULL};

@@ -13,7 +13,9 @@ extern Arena *arena_in_context(MemoryContext context, Size limit);
 /* The same, limited by bert.max_memory, in CurrentMemoryContext. */
 extern Arena *arena_for_call(void);
 
-/* Says no when an interrupt is pending that CHECK_FOR_INTERRUPTS would act on. */
+/* Says no when an interrupt is pending that ends the statement; raise_interrupt then raises it. */
 extern const MayContinue backend_may_continue;
+
+extern void raise_interrupt(void);
 
 #endif

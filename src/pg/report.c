@@ -1,8 +1,7 @@
 /* report.c: one place for the mapping from StatusCode to SQLSTATE. */
 #include "pg/compat.h"
 
-#include "miscadmin.h"
-
+#include "pg/memory.h"
 #include "pg/report.h"
 
 static int
@@ -43,7 +42,7 @@ void
 report_status(const Status *status)
 {
 	if (status->code == STATUS_CANCELLED)
-		CHECK_FOR_INTERRUPTS();
+		raise_interrupt();
 	ereport(ERROR,
 			(errcode(sqlstate_for(status->code)),
 			 errmsg_internal("%s", status->message),
