@@ -237,17 +237,25 @@ may_be_missing(const TensorTable *table, const TensorSpec *spec)
 	return (kind != BLOCK_EMBEDDINGS && kind != BLOCK_LAYER) || (spec->role >= ROLE_CROSS_QUERY_WEIGHT && spec->role <= ROLE_CROSS_NORM_BIAS);
 }
 
+/* The key under which the table's tensor is known in the reference's class. */
+static const char *
+published_name(const TensorTable *table, const TensorSpec *spec)
+{
+	static const char prefix[] = "bert.";
+
+	return table->head == HEAD_NONE && starts_with(spec->name, prefix) ? spec->name + strlen(prefix) : spec->name;
+}
+
 static bool
 report_missing(Matcher *matcher)
 {
 	const TensorTable *table = matcher->table;
 	KeyReport  *report = &matcher->plan->report;
-	bool		bare = table->head == HEAD_NONE;
 
 	for (int i = 0; i < table->n_tensors; i++)
 	{
 		const TensorSpec *spec = &table->tensors[i];
-		const char *key = bare && starts_with(spec->name, "bert.") ? spec->name + strlen("bert.") : spec->name;
+		const char *key = published_name(table, spec);
 
 		if (matcher->plan->plan[i] != NULL)
 			continue;
@@ -388,5 +396,38 @@ load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t s
 		else
 			tensor_initialize(tensor, config, seed, out + tensor->offset);
 	}
+	return true;
+}
+
+bool
+export_declarations(Arena *arena, const TensorTable *table, CheckpointDeclaration **declarations, int **tensors, size_t *count, Status *status)
+{
+	size_t		capacity = (size_t) table->n_tensors + 1;
+	bool		untied = tensor_table_role(table, ROLE_DECODER_WEIGHT, -1) != NULL;
+	size_t		n = 0;
+
+	*declarations = arena_alloc_array_zero(arena, capacity, sizeof **declarations);
+	*tensors = arena_alloc_array(arena, capacity, sizeof **tensors);
+	if (*declarations == NULL || *tensors == NULL)
+		return arena_fail(arena, status, "the list of tensors", capacity * sizeof **declarations);
+	for (int i = 0; i < table->n_tensors; i++)
+	{
+		const TensorSpec *spec = &table->tensors[i];
+		CheckpointDeclaration *declaration = &(*declarations)[n];
+
+		declaration->name = published_name(table, spec);
+		declaration->dtype = DTYPE_F32;
+		declaration->rank = spec->rank;
+		declaration->shape[0] = (int64_t) spec->shape[0];
+		declaration->shape[1] = (int64_t) spec->shape[1];
+		(*tensors)[n++] = i;
+		if (spec->role == ROLE_DECODER_BIAS && untied)
+		{
+			(*declarations)[n] = *declaration;
+			(*declarations)[n].name = "cls.predictions.decoder.bias";
+			(*tensors)[n++] = i;
+		}
+	}
+	*count = n;
 	return true;
 }

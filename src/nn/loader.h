@@ -55,4 +55,11 @@ bool		checkpoint_has_pooler(const Checkpoint *checkpoint);
 bool		load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t seed, float *out,
 					   const MayContinue *question, Status *status);
 
+/*
+ * The tensors of an exported file in table order, as the reference's class of the table's head names them (no "bert."
+ * for the bare model; the decoder's bias a second time where it is not tied). All F32. tensors[i] is the table's tensor
+ * whose floats follow for declarations[i].
+ */
+bool		export_declarations(Arena *arena, const TensorTable *table, CheckpointDeclaration **declarations, int **tensors, size_t *count, Status *status);
+
 #endif
