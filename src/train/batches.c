@@ -39,18 +39,20 @@ allocate(Arena *arena, size_t n, size_t sequences, size_t tokens, size_t labels,
 	return true;
 }
 
+/* Where the config does not say, the first sample does, as in the reference. */
 static bool
-uses_values(const BertConfig *config, HeadKind head)
+uses_values(const BertConfig *config, HeadKind head, const Sample *sample)
 {
 	if (head != HEAD_SEQUENCE_CLASSIFICATION)
 		return false;
-	return config->problem_type == PROBLEM_REGRESSION || config->problem_type == PROBLEM_MULTI_LABEL ||
-		(config->problem_type == PROBLEM_UNSET && config->num_labels == 1);
+	if (config->problem_type == PROBLEM_UNSET)
+		return config->num_labels == 1 || (sample->n_labels == 0 && sample->n_values > 0);
+	return config->problem_type != PROBLEM_SINGLE_LABEL;
 }
 
 /* Labels that a sample must have. */
 static size_t
-labels_of(const BertConfig *config, HeadKind head, const Sample *sample)
+labels_of(HeadKind head, const Sample *sample, bool values)
 {
 	switch (head)
 	{
@@ -59,7 +61,7 @@ labels_of(const BertConfig *config, HeadKind head, const Sample *sample)
 		case HEAD_QUESTION_ANSWERING:
 			return 2;
 		case HEAD_SEQUENCE_CLASSIFICATION:
-			return uses_values(config, head) ? 0 : 1;
+			return values ? 0 : 1;
 		case HEAD_MULTIPLE_CHOICE:
 		case HEAD_NEXT_SENTENCE:
 		case HEAD_PRETRAINING:
@@ -70,13 +72,11 @@ labels_of(const BertConfig *config, HeadKind head, const Sample *sample)
 }
 
 static bool
-check_sample(const BertConfig *config, HeadKind head, const Sample *sample, Status *status)
+check_sample(HeadKind head, const Sample *sample, size_t n_values, Status *status)
 {
-	size_t		values = uses_values(config, head) ? (size_t) config->num_labels : 0;
-
 	if (sample->n_sequences == 0 || (sample->n_sequences > 1 && head != HEAD_MULTIPLE_CHOICE))
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "a sample of %u sequences is not for %s", sample->n_sequences, head_kind_name(head));
-	if (sample->n_labels < labels_of(config, head, sample) || sample->n_values < values)
+	if (sample->n_labels < labels_of(head, sample, n_values > 0) || sample->n_values < n_values)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu has %u labels and %u values, fewer than %s needs",
 						   (unsigned long long) sample->row + 1, sample->n_labels, sample->n_values, head_kind_name(head));
 	return true;
@@ -112,7 +112,7 @@ bool
 batch_assemble(Arena *arena, const BertConfig *config, HeadKind head, const TrainSample *samples, size_t n, const BatchMasks *masks,
 			   AssembledBatch *assembled, Status *status)
 {
-	bool		values = uses_values(config, head);
+	bool		values = n > 0 && uses_values(config, head, samples[0].sample);
 	size_t		n_values = values ? (size_t) config->num_labels : 0;
 	size_t		sequences = 0;
 	size_t		tokens = 0;
@@ -126,11 +126,11 @@ batch_assemble(Arena *arena, const BertConfig *config, HeadKind head, const Trai
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "a batch without samples");
 	for (size_t i = 0; i < n; i++)
 	{
-		if (!check_sample(config, head, samples[i].sample, status))
+		if (!check_sample(head, samples[i].sample, n_values, status))
 			return false;
 		sequences += samples[i].sample->n_sequences;
 		tokens += samples[i].sample->n_tokens;
-		labels += labels_of(config, head, samples[i].sample);
+		labels += labels_of(head, samples[i].sample, values);
 		longest = samples[i].sample->n_tokens > longest ? samples[i].sample->n_tokens : longest;
 	}
 	if (tokens > INT32_MAX || sequences > INT32_MAX)
@@ -159,7 +159,7 @@ batch_assemble(Arena *arena, const BertConfig *config, HeadKind head, const Trai
 			arrays.input_ids[from + t] = sample->input_ids[t];
 			arrays.token_type_ids[from + t] = sample->token_type_ids[t];
 		}
-		for (size_t l = 0; l < labels_of(config, head, sample); l++)
+		for (size_t l = 0; l < labels_of(head, sample, values); l++)
 			arrays.labels[labels++] = sample->labels[l];
 		if (values)
 			memcpy(arrays.values + i * n_values, sample->values, n_values * sizeof(float));
@@ -171,7 +171,7 @@ batch_assemble(Arena *arena, const BertConfig *config, HeadKind head, const Trai
 	assembled->batch.cu_seqlens = arrays.cu_seqlens;
 	assembled->batch.input_ids = arrays.input_ids;
 	assembled->batch.token_type_ids = arrays.token_type_ids;
-	assembled->targets.labels = arrays.labels;
+	assembled->targets.labels = values ? NULL : arrays.labels;
 	assembled->targets.next_sentence = arrays.labels;
 	assembled->targets.values = arrays.values;
 	assembled->targets.rows = arrays.rows;

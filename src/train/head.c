@@ -184,12 +184,15 @@ span_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, float s
 	result->loss = result->count == 0 ? NAN : loss;
 }
 
+/* Where the config does not say, the labels do, as in the reference. */
 static ProblemType
-problem_type(const BertConfig *config)
+problem_type(const BertConfig *config, const HeadTargets *targets)
 {
 	if (config->problem_type != PROBLEM_UNSET)
 		return config->problem_type;
-	return config->num_labels == 1 ? PROBLEM_REGRESSION : PROBLEM_SINGLE_LABEL;
+	if (config->num_labels == 1)
+		return PROBLEM_REGRESSION;
+	return targets->labels != NULL ? PROBLEM_SINGLE_LABEL : PROBLEM_MULTI_LABEL;
 }
 
 /* The loss of buffers->logits (rows, C); d_logits gets its gradient. */
@@ -210,9 +213,9 @@ classifier_loss(Network *network, const NetworkRun *run, HeadBuffers *buffers, s
 		return choice_loss(network, targets, run->gradient_scale, buffers->d_logits, result, status);
 	if (head == HEAD_PRETRAINING)
 		return class_loss(network, rows, classes, targets->next_sentence, run->gradient_scale, buffers->d_logits, result, status);
-	if (head == HEAD_SEQUENCE_CLASSIFICATION && problem_type(network->config) != PROBLEM_SINGLE_LABEL)
+	if (head == HEAD_SEQUENCE_CLASSIFICATION && problem_type(network->config, targets) != PROBLEM_SINGLE_LABEL)
 	{
-		bool		regression = problem_type(network->config) == PROBLEM_REGRESSION;
+		bool		regression = problem_type(network->config, targets) == PROBLEM_REGRESSION;
 
 		if (!(regression ? loss_mse : loss_bce_with_logits) (buffers->logits, rows, classes, targets->values, buffers->d_logits, &result->loss, status))
 			return false;

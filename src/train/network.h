@@ -104,7 +104,7 @@ void		network_begin_step(Network *network);
 typedef struct HeadTargets
 {
 	const int64_t *labels;		/* (B) classes; (examples) choices; (T) of tokens; (B, 2) start, end; -100: ignored */
-	const float *values;		/* (B, labels) for regression and multi-label */
+	const float *values;		/* (B, labels) for regression and multi-label; labels is NULL then */
 	const int64_t *next_sentence;	/* (B) for pretraining: 0 b follows a, 1 it does not */
 	size_t		n_rows;			/* language models: the token rows that are predicted, and what they should be */
 	const size_t *rows;
