@@ -46,10 +46,10 @@ HEADS = {
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]
 CAPITALS = [c.upper() for c in LETTERS]
-WORDS = "the a cat dog paris john lives in is of to and new york capital berlin mary works at for ##s ##ing ##ed ##er".split()
+WORDS = "the an cat dog paris john lives in is of to and new york capital berlin mary works at for ##es ##ing ##ed ##er".split()
 UNCASED = SPECIAL + list(".,'?!-") + list("0123456789") + LETTERS + ["##" + c for c in LETTERS] + WORDS
 CASED = UNCASED + CAPITALS
-assert len(UNCASED) == 97 and len(CASED) == 123
+assert len(set(UNCASED)) == len(UNCASED) == 97 and len(set(CASED)) == len(CASED) == 123
 
 cases = []
 
@@ -455,9 +455,10 @@ def main():
         old_positions()
         old_pruning()
     pipelines()
-    for folder, _, files in os.walk(HERE):
-        for file in files:
-            os.chmod(os.path.join(folder, file), 0o755 if file == "generate.py" else 0o644)
+    for part in ("models", "cases"):
+        for folder, _, files in os.walk(os.path.join(HERE, part)):
+            for file in files:
+                os.chmod(os.path.join(folder, file), 0o644)
     with open(os.path.join(HERE, "cases-%d.txt" % MAJOR), "w") as out:
         out.write("# transformers %s, torch %s, safetensors %s, Python %s\n" % (transformers.__version__, torch.__version__.split("+")[0], safetensors.__version__, sys.version.split()[0]))
         for line in cases:
