@@ -66,6 +66,8 @@ make_work() {
 	local root=$1 name=$2 parent
 
 	for parent in "$root/build" /tmp; do
+		# make takes a path with spaces or the like for several.
+		[[ $parent =~ ^[-_./+a-zA-Z0-9]+$ ]] || continue
 		if [ ! -d "$parent" ]; then
 			mkdir "$parent" 2>/dev/null || continue
 			chown --reference="$root" "$parent"
@@ -73,7 +75,7 @@ make_work() {
 		WORK=$(mktemp -d "$parent/bert-$name.XXXXXX" 2>/dev/null) || continue
 		chown "$RUN_UID:$RUN_GID" "$WORK"
 		if (cd / && "${AS_USER[@]}" sh -c 'cd "$1" && cp /bin/true ./probe && ./probe && rm probe' sh "$WORK") 2>/dev/null; then
-			[ "$parent" != /tmp ] || note "$root is out of reach for user $RUN_UID: working in $WORK instead"
+			[ "$parent" != /tmp ] || note "$root is no place to build for user $RUN_UID: working in $WORK instead"
 			return 0
 		fi
 		rm -rf "$WORK"
