@@ -1,0 +1,411 @@
+/*
+ * test_forward.c: what a forward pass must keep beyond its numbers: sequences of a packed batch do not see each other,
+ * every allocation may fail, every question may be answered with no, memory stays within what was announced, bad
+ * batches and damaged images are refused.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "model_fixture.h"
+#include "nn/answers.h"
+#include "nn/entities.h"
+#include "nn/fill.h"
+#include "nn/generate.h"
+
+static Arena *arena;
+static Status status;
+
+static int
+setup(void **state)
+{
+	arena = arena_create(&allocator_malloc, 0);
+	return arena == NULL;
+}
+
+static int
+teardown(void **state)
+{
+	arena_destroy(arena);
+	return 0;
+}
+
+static Fixture
+load(const char *name, HeadKind head, Precision precision)
+{
+	char		folder[200];
+	Fixture		fixture;
+	const Kernels *kernels = kernels_choose("auto", &status);
+
+	snprintf(folder, sizeof folder, GOLDEN "/models/%s", name);
+	if (kernels == NULL || !fixture_load(arena, folder, "config.json", head, precision, kernels, &fixture, &status))
+		fail_msg("%s: %s", name, status.message);
+	return fixture;
+}
+
+/* Sequences of 1, 2, 3 ... tokens. */
+static Batch
+staircase(size_t n_sequences, int vocab, uint8_t *mask)
+{
+	size_t		n_tokens = n_sequences * (n_sequences + 1) / 2;
+	int32_t    *bounds = arena_alloc_array(arena, n_sequences + 1, sizeof(int32_t));
+	int32_t    *ids = arena_alloc_array(arena, n_tokens, sizeof(int32_t));
+	Batch		batch = {.n_sequences = n_sequences, .cu_seqlens = bounds, .input_ids = ids, .attention_mask = mask};
+
+	bounds[0] = 0;
+	for (size_t b = 0; b < n_sequences; b++)
+		bounds[b + 1] = bounds[b] + (int32_t) b + 1;
+	for (size_t t = 0; t < n_tokens; t++)
+	{
+		ids[t] = (int32_t) ((t * 7919) % (size_t) vocab);
+		if (mask != NULL)
+			mask[t] = t % 5 != 3;
+	}
+	return batch;
+}
+
+/* A sequence computed in a batch is what it is alone. */
+static void
+test_packing(void **state)
+{
+	Fixture		fixture = load("bare", HEAD_NONE, PRECISION_FP32);
+	uint8_t		mask[30 * 31 / 2];
+	ForwardWants wants = {.pooler_output = true, .hidden_states = true, .attentions = true};
+	size_t		hidden = (size_t) fixture.config.hidden_size;
+
+	for (int pass = 0; pass < 4; pass++)
+	{
+		Batch		batch = staircase(30, fixture.config.vocab_size, pass % 2 == 0 ? NULL : mask);
+		EncoderOutput together;
+
+		wants.attentions = pass >= 2;
+		if (!encoder_forward(fixture.model, &batch, &wants, arena, &together, NULL, &status))
+			fail_msg("%s", status.message);
+		for (size_t b = 0; b < batch.n_sequences; b++)
+		{
+			size_t		first = (size_t) batch.cu_seqlens[b];
+			int32_t		bounds[2] = {0, batch.cu_seqlens[b + 1] - batch.cu_seqlens[b]};
+			Batch		single = {.n_sequences = 1, .cu_seqlens = bounds, .input_ids = batch.input_ids + first,
+			.attention_mask = batch.attention_mask == NULL ? NULL : batch.attention_mask + first};
+			EncoderOutput alone;
+
+			assert_true(encoder_forward(fixture.model, &single, &wants, arena, &alone, NULL, &status));
+			for (size_t i = 0; i < (size_t) bounds[1] * hidden; i++)
+				assert_float_equal(alone.last_hidden_state[i], together.last_hidden_state[first * hidden + i], 2e-6);
+			for (size_t i = 0; i < hidden; i++)
+				assert_float_equal(alone.pooler_output[i], together.pooler_output[b * hidden + i], 2e-6);
+		}
+	}
+}
+
+/* An allocator whose calls fail from the countdown's end on. */
+static int	countdown;
+
+static void *
+failing_allocate(void *context, size_t size)
+{
+	return countdown-- > 0 ? malloc(size) : NULL;
+}
+
+static void
+failing_release(void *context, void *pointer)
+{
+	free(pointer);
+}
+
+static const Allocator failing = {failing_allocate, failing_release, NULL};
+
+/* One call of everything that computes; each with the arena and question given. */
+typedef struct Everything
+{
+	Fixture		bare;
+	Fixture		tagger;
+	Fixture		answerer;
+	Fixture		masked;
+	Fixture		causal;
+	Tokenizer  *tagger_words;
+	Tokenizer  *masked_words;
+	EncodeResult tagged;
+	EncodeResult answered;
+	EncodeResult filled;
+	Batch		batch;
+} Everything;
+
+static EncodeResult
+encode(const Tokenizer *tokenizer, const char *text, const char *pair)
+{
+	EncodeOptions options = {true, pair == NULL ? TRUNCATE_LONGEST_FIRST : TRUNCATE_ONLY_SECOND, 30, 5, true};
+	EncodeResult result;
+
+	assert_true(tokenizer_encode(tokenizer, arena, text, strlen(text), pair, pair == NULL ? 0 : strlen(pair), &options, NULL, &result, &status));
+	return result;
+}
+
+static void
+prepare_everything(Everything *all, Precision precision)
+{
+	const char *long_text = "Mary works at the big house in New York and John lives in Berlin, the capital of the world.";
+
+	all->bare = load("bare", HEAD_NONE, precision);
+	all->tagger = load("tagger", HEAD_TOKEN_CLASSIFICATION, precision);
+	all->answerer = load("answerer", HEAD_QUESTION_ANSWERING, precision);
+	all->masked = load("masked_lm", HEAD_MASKED_LM, precision);
+	all->causal = load("causal_lm", HEAD_CAUSAL_LM, precision);
+	all->tagger_words = fixture_tokenizer(arena, GOLDEN "/models/tagger", &status);
+	all->masked_words = fixture_tokenizer(arena, GOLDEN "/models/masked_lm", &status);
+	all->tagged = encode(all->tagger_words, long_text, NULL);
+	all->answered = encode(fixture_tokenizer(arena, GOLDEN "/models/answerer", &status), "where", long_text);
+	all->filled = encode(all->masked_words, "the [MASK] of [MASK]", NULL);
+	all->batch = staircase(20, all->bare.config.vocab_size, NULL);
+	assert_true(all->tagged.n_windows > 1 && all->answered.n_windows > 1);
+}
+
+#define N_CALLS 7
+
+static bool
+call(int which, const Everything *all, Arena *work, const MayContinue *question)
+{
+	static const int32_t prompt[] = {2, 70, 71};
+	const ForwardWants wants = {true, true, true};
+	const AnswerOptions answer = {5, 10, true};
+	const GenerateOptions generate = {.max_new_tokens = 10, .temperature = 1.0f, .top_p = 0.9f, .stop_id = -1};
+	EncoderOutput encoded;
+	ScoredTokens tokens;
+	Entity	   *entities;
+	Answer	   *answers;
+	Fill	   *fills;
+	int32_t    *ids;
+	float		pooled[20 * 24];
+	double		perplexity;
+	size_t		n;
+
+	switch (which)
+	{
+		case 0:
+			return encoder_forward(all->bare.model, &all->batch, NULL, work, &encoded, question, &status);
+		case 1:
+			return encoder_forward(all->bare.model, &all->batch, &wants, work, &encoded, question, &status) &&
+				pool_forward(all->bare.model, &all->batch, encoded.last_hidden_state, POOLING_POOLER, true, work, pooled, &status);
+		case 2:
+			return score_tokens(all->tagger.model, &all->tagged, 5, work, &tokens, question, &status) &&
+				group_entities(&tokens, &all->tagger.config, all->tagger_words, "Mary", 4, AGGREGATE_AVERAGE, true, work, &entities, &n, &status);
+		case 3:
+			return answer_question(all->answerer.model, &all->answered, &answer, work, &answers, &n, question, &status);
+		case 4:
+			return fill_masks(all->masked.model, all->masked_words, &all->filled.windows[0], 5, work, &fills, &n, question, &status);
+		case 5:
+			return pseudo_perplexity(all->masked.model, all->masked_words, &all->filled, 5, work, &perplexity, question, &status);
+		default:
+			return generate_tokens(all->causal.model, prompt, 3, &generate, work, &ids, &n, question, &status);
+	}
+}
+
+static void
+test_lack_of_memory(void **state)
+{
+	Everything	all;
+	int			failures = 0;
+
+	for (int precision = 0; precision < PRECISION_COUNT; precision++)
+	{
+		prepare_everything(&all, (Precision) precision);
+		for (int which = 0; which < N_CALLS; which++)
+			for (int allowed = 0;; allowed++)
+			{
+				Arena	   *work;
+				bool		ok;
+
+				countdown = allowed + 1;	/* the arena's own struct */
+				work = arena_create(&failing, 0);
+				assert_non_null(work);
+				ok = call(which, &all, work, NULL);
+				arena_destroy(work);
+				if (ok)
+					break;
+				assert_int_equal(status.code, STATUS_OUT_OF_MEMORY);
+				failures++;
+			}
+	}
+	printf("# %d/%d calls without memory ended with an error\n", failures, failures);
+	assert_true(failures > 3 * N_CALLS);
+}
+
+static int	questions_left;
+
+static bool
+ask(void *context)
+{
+	return questions_left-- > 0;
+}
+
+static void
+test_cancellation(void **state)
+{
+	const MayContinue question = {ask, NULL};
+	Everything	all;
+	int			cancelled = 0;
+
+	prepare_everything(&all, PRECISION_FP32);
+	for (int which = 0; which < N_CALLS; which++)
+		for (int allowed = 0;; allowed = allowed < 20 ? allowed + 1 : allowed * 2)
+		{
+			Arena	   *work = arena_create(&allocator_malloc, 0);
+			bool		ok;
+
+			questions_left = allowed;
+			ok = call(which, &all, work, &question);
+			arena_destroy(work);
+			if (ok)
+			{
+				assert_true(allowed > 0);
+				break;
+			}
+			assert_int_equal(status.code, STATUS_CANCELLED);
+			cancelled++;
+		}
+	printf("# %d/%d calls ended when they were asked to\n", cancelled, cancelled);
+}
+
+static void
+test_announced_memory(void **state)
+{
+	for (int precision = 0; precision < PRECISION_COUNT; precision++)
+	{
+		Fixture		fixture = load("bare", HEAD_NONE, (Precision) precision);
+
+		for (int outputs = 0; outputs < 8; outputs++)
+			for (size_t n_sequences = 1; n_sequences <= 40; n_sequences += 13)
+			{
+				Batch		batch = staircase(n_sequences, fixture.config.vocab_size, NULL);
+				ForwardWants wants = {outputs & 1, (outputs & 2) != 0, (outputs & 4) != 0};
+				EncoderOutput encoded;
+				size_t		bytes;
+				Arena	   *work;
+
+				assert_true(encoder_forward_memory(fixture.model, (size_t) batch.cu_seqlens[n_sequences], n_sequences, n_sequences, &wants, &bytes, &status));
+				work = arena_create(&allocator_malloc, bytes);
+				if (!encoder_forward(fixture.model, &batch, &wants, work, &encoded, NULL, &status))
+					fail_msg("%s", status.message);
+				assert_true(arena_peak(work) <= bytes);
+				arena_destroy(work);
+			}
+	}
+}
+
+static void
+refuse(const Fixture *fixture, const Batch *batch)
+{
+	EncoderOutput encoded;
+
+	assert_false(encoder_forward(fixture->model, batch, NULL, arena, &encoded, NULL, &status));
+	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+}
+
+static void
+test_bad_batches(void **state)
+{
+	Fixture		fixture = load("bare", HEAD_NONE, PRECISION_FP32);
+	int32_t		bounds[] = {0, 2, 4};
+	int32_t		empty[] = {0, 2, 2};
+	int32_t		ids[] = {1, 2, 3, 4};
+	int32_t		values[] = {0, 1, 2, 0};
+	uint8_t		mask[] = {1, 0, 1, 1};
+	int32_t		many[41] = {0};
+	int32_t		longer[] = {0, 41};
+	const Batch good = {.n_sequences = 2, .cu_seqlens = bounds, .input_ids = ids, .token_type_ids = values, .position_ids = values, .attention_mask = mask};
+	Batch		batch = good;
+	EncoderOutput encoded;
+
+	assert_true(encoder_forward(fixture.model, &batch, NULL, arena, &encoded, NULL, &status));
+	for (int i = 0; i < 2; i++)
+	{
+		ids[2] = i == 0 ? -1 : 97;
+		refuse(&fixture, &good);
+	}
+	ids[2] = 0;
+	values[3] = 3;				/* a type too many */
+	refuse(&fixture, &good);
+	values[3] = -1;
+	refuse(&fixture, &good);
+	values[3] = 0;
+	batch.token_type_ids = NULL;
+	values[1] = 40;				/* a position too many */
+	refuse(&fixture, &batch);
+	values[1] = 1;
+	mask[1] = 2;
+	refuse(&fixture, &good);
+	mask[1] = 0;
+	batch = good;
+	batch.cu_seqlens = empty;
+	refuse(&fixture, &batch);
+	batch.n_sequences = 0;
+	refuse(&fixture, &batch);
+	batch = (Batch) {.n_sequences = 1, .cu_seqlens = longer, .input_ids = many};
+	refuse(&fixture, &batch);
+	batch = good;
+	batch.encoder_hidden_states = (float[24]) {0};
+	batch.encoder_cu_seqlens = bounds;
+	refuse(&fixture, &batch);
+	assert_true(encoder_forward(fixture.model, &good, NULL, arena, &encoded, NULL, &status));
+}
+
+/* Every byte of an image's header counts, its size and its alignment too. */
+static void
+test_damaged_images(void **state)
+{
+	Fixture		fixture = load("tagger", HEAD_TOKEN_CLASSIFICATION, PRECISION_FP32);
+	const Kernels *kernels = kernels_choose("auto", &status);
+	PreparedImage images[8];
+	BertModel  *model;
+	int			n = fixture.table.n_blocks;
+	int			refused = 0;
+
+	assert_true(n <= 8);
+	for (int b = 0; b < n; b++)
+	{
+		assert_true(prepared_size(&fixture.table, &fixture.config, b, PRECISION_FP32, kernels, &images[b].size, &status));
+		images[b].bytes = arena_alloc(arena, images[b].size);
+		assert_true(prepared_write(&fixture.table, &fixture.config, b, PRECISION_FP32, kernels, fixture.blocks[b], (void *) images[b].bytes, images[b].size, NULL, &status));
+	}
+	assert_true(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+	for (int b = 0; b < n; b++)
+	{
+		unsigned char *bytes = (void *) images[b].bytes;
+
+		for (size_t i = 0; i < 256; i++, refused++)
+		{
+			bytes[i] ^= 0x40;
+			assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+			assert_int_equal(status.code, STATUS_INVALID_DATA);
+			bytes[i] ^= 0x40;
+		}
+		images[b].size--;
+		assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+		images[b].size++;
+		images[b].bytes = bytes + 1;
+		assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+		images[b].bytes = bytes;
+	}
+	assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_BF16, kernels, images, n, &model, &status));
+	assert_true(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+	printf("# %d/%d damaged headers refused\n", refused, refused);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_packing),
+		cmocka_unit_test(test_lack_of_memory),
+		cmocka_unit_test(test_cancellation),
+		cmocka_unit_test(test_announced_memory),
+		cmocka_unit_test(test_bad_batches),
+		cmocka_unit_test(test_damaged_images),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
