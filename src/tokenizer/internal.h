@@ -278,6 +278,14 @@ void		normalizer_init(Normalizer *normalizer, uint32_t normalize, Arena *arena, 
 void		normalizer_push(Normalizer *normalizer, uint32_t c, uint32_t origin);
 void		normalizer_finish(Normalizer *normalizer);
 
+/* For another text; buffers are kept. */
+static inline void
+normalizer_reset(Normalizer *normalizer)
+{
+	normalizer->run_length = 0;
+	normalizer->n_origins = 0;
+}
+
 /* Nothing waits for a starter. */
 static inline bool
 normalizer_idle(const Normalizer *normalizer)
