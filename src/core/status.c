@@ -6,6 +6,37 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of the UTF-8 sequence at text, 0 if it is none (overlong, surrogate, cut off ...). */
+static size_t
+sequence_length(const unsigned char *text)
+{
+	size_t		length = text[0] < 0x80 ? 1 : text[0] >= 0xC2 && text[0] < 0xE0 ? 2 : (text[0] & 0xF0) == 0xE0 ? 3 : text[0] >= 0xF0 && text[0] < 0xF5 ? 4 : 0;
+
+	for (size_t i = 1; i < length; i++)
+		if ((text[i] & 0xC0) != 0x80)
+			return 0;
+	if ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] > 0x9F) || (text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] > 0x8F))
+		return 0;
+	return length;
+}
+
+/* What comes from a file may be anything: a message is valid UTF-8 on one line, other bytes become question marks. */
+static void
+clean(char *message)
+{
+	unsigned char *at = (unsigned char *) message;
+
+	while (*at != '\0')
+	{
+		size_t		length = *at < 0x20 || *at == 0x7F ? 0 : sequence_length(at);
+
+		if (length == 0)
+			*at++ = '?';
+		else
+			at += length;
+	}
+}
+
 bool
 status_fail(Status *status, StatusCode code, const char *format, ...)
 {
@@ -18,6 +49,7 @@ status_fail(Status *status, StatusCode code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(status->message, sizeof status->message, format, args);
 	va_end(args);
+	clean(status->message);
 	return false;
 }
 
@@ -31,6 +63,7 @@ status_hint(Status *status, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(status->hint, sizeof status->hint, format, args);
 	va_end(args);
+	clean(status->hint);
 	return false;
 }
 
@@ -72,6 +105,7 @@ status_fail_errno(Status *status, int errnum, const char *format, ...)
 	va_end(args);
 	if (used >= 0 && (size_t) used < sizeof status->message)
 		snprintf(status->message + used, sizeof status->message - (size_t) used, ": %s", strerror(errnum));
+	clean(status->message);
 	return false;
 }
 
@@ -90,6 +124,7 @@ status_prefix(Status *status, const char *format, ...)
 	if (used >= 0 && (size_t) used < sizeof message && snprintf(message + used, sizeof message - (size_t) used, ": %s", status->message) < 0)
 		return false;
 	memcpy(status->message, message, sizeof message);
+	clean(status->message);
 	return false;
 }
 

@@ -3,8 +3,8 @@
  *
  * Every function that can fail takes a Status * as its last argument and returns false after filling it.
  * A function that returns true leaves the Status alone. Nothing below src/pg exits, prints or longjmps.
- * Messages follow PostgreSQL's style (lower case, no full stop); hints are sentences. src/pg/report.c maps
- * each code to its own SQLSTATE.
+ * Messages follow PostgreSQL's style (lower case, no full stop); hints are sentences. Both are valid UTF-8 on one line
+ * whatever is put into them: other bytes become question marks. src/pg/report.c maps each code to its own SQLSTATE.
  */
 #ifndef BERT_CORE_STATUS_H
 #define BERT_CORE_STATUS_H

@@ -226,24 +226,35 @@ open_header(Arena *arena, ByteSource *file, CheckpointTensor **tensors, size_t *
 	return ok;
 }
 
-/* Appends to the checkpoint and keeps it sorted; a name that is there already is an error. */
-static bool
-append_tensors(Arena *arena, Checkpoint *checkpoint, const CheckpointTensor *tensors, size_t count, Status *status)
+/* The tensors of one file. */
+typedef struct Part
 {
-	size_t		total = checkpoint->n_tensors + count;
-	CheckpointTensor *merged = arena_alloc_array(arena, total, sizeof *merged);
+	CheckpointTensor *tensors;
+	size_t		count;
+} Part;
 
-	if (merged == NULL)
-		return arena_fail(arena, status, "the table of tensors", total * sizeof *merged);
-	if (checkpoint->n_tensors > 0)
-		memcpy(merged, checkpoint->tensors, checkpoint->n_tensors * sizeof *merged);
-	if (count > 0)
-		memcpy(merged + checkpoint->n_tensors, tensors, count * sizeof *merged);
-	qsort(merged, total, sizeof *merged, compare_name);
+/* All parts as one table sorted by name; a name that is there twice is an error. */
+static bool
+join_parts(Arena *arena, const Part *parts, size_t n_parts, Checkpoint *checkpoint, Status *status)
+{
+	size_t		total = 0;
+	CheckpointTensor *all;
+
+	for (size_t i = 0; i < n_parts; i++)
+		total += parts[i].count;
+	if (total > MAX_TENSORS)
+		return status_fail(status, STATUS_LIMIT, "the files have %zu tensors, more than %d", total, MAX_TENSORS);
+	all = arena_alloc_array(arena, total, sizeof *all);
+	if (all == NULL)
+		return arena_fail(arena, status, "the table of tensors", total * sizeof *all);
+	for (size_t i = 0, at = 0; i < n_parts; at += parts[i++].count)
+		if (parts[i].count > 0)
+			memcpy(all + at, parts[i].tensors, parts[i].count * sizeof *all);
+	qsort(all, total, sizeof *all, compare_name);
 	for (size_t i = 1; i < total; i++)
-		if (strcmp(merged[i - 1].name, merged[i].name) == 0)
-			return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" appears twice", merged[i].name);
-	checkpoint->tensors = merged;
+		if (strcmp(all[i - 1].name, all[i].name) == 0)
+			return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" appears twice", all[i].name);
+	checkpoint->tensors = all;
 	checkpoint->n_tensors = total;
 	return true;
 }
@@ -251,10 +262,9 @@ append_tensors(Arena *arena, Checkpoint *checkpoint, const CheckpointTensor *ten
 bool
 checkpoint_open_file(Arena *arena, ByteSource *file, Checkpoint *checkpoint, Status *status)
 {
-	CheckpointTensor *tensors = NULL;
-	size_t		count = 0;
+	Part		part;
 
-	if (open_header(arena, file, &tensors, &count, status) && append_tensors(arena, checkpoint, tensors, count, status))
+	if (open_header(arena, file, &part.tensors, &part.count, status) && join_parts(arena, &part, 1, checkpoint, status))
 		return true;
 	return status_prefix(status, "%s", file->name);
 }
@@ -312,10 +322,11 @@ static bool
 open_shards(Arena *arena, ModelSource *source, const json_t *root, Checkpoint *checkpoint, Status *status)
 {
 	const char **names = arena_alloc_array(arena, MAX_SHARDS, sizeof *names);
+	Part	   *parts = arena_alloc_array_zero(arena, MAX_SHARDS, sizeof *parts);
 	size_t		count;
 
-	if (names == NULL)
-		return arena_fail(arena, status, "the index", MAX_SHARDS * sizeof *names);
+	if (names == NULL || parts == NULL)
+		return arena_fail(arena, status, "the index", MAX_SHARDS * sizeof *parts);
 	if (!shard_names(root, arena, names, &count, status))
 		return false;
 	for (size_t i = 0; i < count; i++)
@@ -327,10 +338,10 @@ open_shards(Arena *arena, ModelSource *source, const json_t *root, Checkpoint *c
 			return false;
 		if (!found)
 			return status_fail(status, STATUS_NOT_FOUND, "file \"%.200s\", which the index names, does not exist", names[i]);
-		if (!checkpoint_open_file(arena, file, checkpoint, status))
-			return false;
+		if (!open_header(arena, file, &parts[i].tensors, &parts[i].count, status))
+			return status_prefix(status, "%s", file->name);
 	}
-	return check_index(root, checkpoint, status);
+	return join_parts(arena, parts, count, checkpoint, status) && check_index(root, checkpoint, status);
 }
 
 bool
@@ -478,7 +489,11 @@ declaration_value(const CheckpointDeclaration *tensor, uint64_t begin, uint64_t 
 	const char *dtype = "F32";
 
 	for (int i = 0; i < tensor->rank; i++)
-		json_array_append_new(shape, json_integer(tensor->shape[i]));
+		if (json_array_append_new(shape, json_integer(tensor->shape[i])) != 0)
+		{
+			json_decref(shape);
+			return NULL;
+		}
 	for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
 		if (dtypes[i].dtype == tensor->dtype && tensor->dtype != DTYPE_OTHER)
 			dtype = dtypes[i].name;
@@ -489,33 +504,31 @@ bool
 checkpoint_write_header(Arena *arena, const CheckpointDeclaration *tensors, size_t count, const CheckpointWriter *writer, Status *status)
 {
 	json_t	   *root = json_object();
+	bool		complete = true;
 	uint64_t	at = 0;
 	unsigned char length_bytes[LENGTH_BYTES];
-	char	   *text;
+	const char *text;
 	size_t		length;
 	bool		ok;
 
-	(void) arena;
-	json_object_set_new(root, "__metadata__", json_pack("{s:s}", "format", "pt"));
+	json_put(root, "__metadata__", json_pack("{s:s}", "format", "pt"), &complete);
 	for (size_t i = 0; i < count; i++)
 	{
 		uint64_t	bytes = dtype_bytes(tensors[i].dtype);
 
 		for (int d = 0; d < tensors[i].rank; d++)
 			bytes *= (uint64_t) tensors[i].shape[d];
-		json_object_set_new(root, tensors[i].name, declaration_value(&tensors[i], at, at + bytes));
+		json_put(root, tensors[i].name, declaration_value(&tensors[i], at, at + bytes), &complete);
 		at += bytes;
 	}
-	text = json_dumps(root, JSON_COMPACT);
-	json_decref(root);
+	text = json_write(arena, root, JSON_COMPACT, complete, "the header of the weights", status);
 	if (text == NULL)
-		return status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory for the header of the weights");
+		return false;
 	length = size_align(strlen(text), 8);
 	for (int i = 0; i < LENGTH_BYTES; i++)
 		length_bytes[i] = (unsigned char) ((uint64_t) length >> (8 * i));
 	ok = writer->write(writer->context, length_bytes, LENGTH_BYTES, status)
 		&& writer->write(writer->context, text, strlen(text), status)
 		&& writer->write(writer->context, "        ", length - strlen(text), status);
-	free(text);
 	return ok;
 }

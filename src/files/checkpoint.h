@@ -45,7 +45,7 @@ typedef struct Checkpoint
 /* Opens model.safetensors or the sharded index of a ModelSource. A pytorch_model.bin alone is refused with a hint. */
 bool		checkpoint_open(Arena *arena, ModelSource *source, Checkpoint *checkpoint, Status *status);
 
-/* One safetensors file; appends nothing on failure. */
+/* One safetensors file. */
 bool		checkpoint_open_file(Arena *arena, ByteSource *file, Checkpoint *checkpoint, Status *status);
 
 const CheckpointTensor *checkpoint_find(const Checkpoint *checkpoint, const char *name);	/* NULL if absent */

@@ -53,7 +53,7 @@ static const char *const pooling_names[] = {"mean", "cls", "max", "pooler"};
  * positions, norms, sharing or factorisation. Any other field that we do not read has no effect in the reference either.
  */
 static const char *const refused[] = {
-	"auto_map", "quantization_config", "compression_config", "rope_theta", "rope_scaling", "rotary_emb_base", "rotary_emb_fraction",
+	"auto_map", "quantization_config", "compression_config", "rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_emb_fraction",
 	"alibi_starting_size", "relative_attention", "position_biased_input", "pos_att_type", "max_relative_positions", "embedding_size",
 	"num_hidden_groups", "inner_group_num", "norm_type", "normalization_type", "normalize_before", "use_rms_norm", "use_glu", "mlp_type",
 	"sparse_config", "attention_type", "block_size", "num_random_blocks", "local_attention", "attention_window", "num_experts",
@@ -440,7 +440,7 @@ float_value(float value)
 }
 
 static json_t *
-labels_value(const BertConfig *config, bool by_id)
+labels_value(const BertConfig *config, bool by_id, bool *complete)
 {
 	json_t	   *object = json_object();
 
@@ -450,15 +450,15 @@ labels_value(const BertConfig *config, bool by_id)
 
 		snprintf(id, sizeof id, "%d", i);
 		if (by_id)
-			json_object_set_new(object, id, json_string(config->id2label[i]));
+			json_put(object, id, json_string(config->id2label[i]), complete);
 		else
-			json_object_set_new(object, config->id2label[i], json_integer(i));
+			json_put(object, config->id2label[i], json_integer(i), complete);
 	}
 	return object;
 }
 
 static json_t *
-pruned_value(const BertConfig *config)
+pruned_value(const BertConfig *config, bool *complete)
 {
 	json_t	   *object = json_object();
 
@@ -468,9 +468,10 @@ pruned_value(const BertConfig *config)
 		char		layer[16];
 
 		for (int j = 0; j < config->pruned_heads[i].n_heads; j++)
-			json_array_append_new(list, json_integer(config->pruned_heads[i].heads[j]));
+			if (json_array_append_new(list, json_integer(config->pruned_heads[i].heads[j])) != 0)
+				*complete = false;
 		snprintf(layer, sizeof layer, "%d", config->pruned_heads[i].layer);
-		json_object_set_new(object, layer, list);
+		json_put(object, layer, list, complete);
 	}
 	return object;
 }
@@ -480,49 +481,36 @@ config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *stat
 {
 	json_t	   *root = json_object();
 	json_t	   *architectures = json_array();
-	char	   *text;
-	char	   *copy;
+	bool		complete = json_array_append_new(architectures, json_string(heads[head].class)) == 0;
 
-	json_array_append_new(architectures, json_string(heads[head].class));
-	json_object_set_new(root, "architectures", architectures);
-	json_object_set_new(root, "model_type", json_string("bert"));
-	json_object_set_new(root, "vocab_size", json_integer(config->vocab_size));
-	json_object_set_new(root, "hidden_size", json_integer(config->hidden_size));
-	json_object_set_new(root, "num_hidden_layers", json_integer(config->num_hidden_layers));
-	json_object_set_new(root, "num_attention_heads", json_integer(config->num_attention_heads));
-	json_object_set_new(root, "intermediate_size", json_integer(config->intermediate_size));
-	json_object_set_new(root, "hidden_act", json_string(config->hidden_act_name));
-	json_object_set_new(root, "hidden_dropout_prob", float_value(config->hidden_dropout_prob));
-	json_object_set_new(root, "attention_probs_dropout_prob", float_value(config->attention_probs_dropout_prob));
-	json_object_set_new(root, "classifier_dropout", config->classifier_dropout < 0 ? json_null() : float_value(config->classifier_dropout));
-	json_object_set_new(root, "max_position_embeddings", json_integer(config->max_position_embeddings));
-	json_object_set_new(root, "type_vocab_size", json_integer(config->type_vocab_size));
-	json_object_set_new(root, "initializer_range", float_value(config->initializer_range));
-	json_object_set_new(root, "layer_norm_eps", float_value(config->layer_norm_eps));
-	json_object_set_new(root, "pad_token_id", config->pad_token_id < 0 ? json_null() : json_integer(config->pad_token_id));
-	json_object_set_new(root, "position_embedding_type", json_string(position_names[config->position_embedding_type]));
-	json_object_set_new(root, "is_decoder", json_boolean(config->is_decoder));
-	json_object_set_new(root, "add_cross_attention", json_boolean(config->add_cross_attention));
-	json_object_set_new(root, "use_cache", json_boolean(config->use_cache));
-	json_object_set_new(root, "tie_word_embeddings", json_boolean(config->tie_word_embeddings));
+	json_put(root, "architectures", architectures, &complete);
+	json_put(root, "model_type", json_string("bert"), &complete);
+	json_put(root, "vocab_size", json_integer(config->vocab_size), &complete);
+	json_put(root, "hidden_size", json_integer(config->hidden_size), &complete);
+	json_put(root, "num_hidden_layers", json_integer(config->num_hidden_layers), &complete);
+	json_put(root, "num_attention_heads", json_integer(config->num_attention_heads), &complete);
+	json_put(root, "intermediate_size", json_integer(config->intermediate_size), &complete);
+	json_put(root, "hidden_act", json_string(config->hidden_act_name), &complete);
+	json_put(root, "hidden_dropout_prob", float_value(config->hidden_dropout_prob), &complete);
+	json_put(root, "attention_probs_dropout_prob", float_value(config->attention_probs_dropout_prob), &complete);
+	json_put(root, "classifier_dropout", config->classifier_dropout < 0 ? json_null() : float_value(config->classifier_dropout), &complete);
+	json_put(root, "max_position_embeddings", json_integer(config->max_position_embeddings), &complete);
+	json_put(root, "type_vocab_size", json_integer(config->type_vocab_size), &complete);
+	json_put(root, "initializer_range", float_value(config->initializer_range), &complete);
+	json_put(root, "layer_norm_eps", float_value(config->layer_norm_eps), &complete);
+	json_put(root, "pad_token_id", config->pad_token_id < 0 ? json_null() : json_integer(config->pad_token_id), &complete);
+	json_put(root, "position_embedding_type", json_string(position_names[config->position_embedding_type]), &complete);
+	json_put(root, "is_decoder", json_boolean(config->is_decoder), &complete);
+	json_put(root, "add_cross_attention", json_boolean(config->add_cross_attention), &complete);
+	json_put(root, "use_cache", json_boolean(config->use_cache), &complete);
+	json_put(root, "tie_word_embeddings", json_boolean(config->tie_word_embeddings), &complete);
 	if (config->problem_type != PROBLEM_UNSET)
-		json_object_set_new(root, "problem_type", json_string(problem_names[config->problem_type]));
-	json_object_set_new(root, "id2label", labels_value(config, true));
-	json_object_set_new(root, "label2id", labels_value(config, false));
+		json_put(root, "problem_type", json_string(problem_names[config->problem_type]), &complete);
+	json_put(root, "id2label", labels_value(config, true, &complete), &complete);
+	json_put(root, "label2id", labels_value(config, false, &complete), &complete);
 	if (config->n_pruned > 0)
-		json_object_set_new(root, "pruned_heads", pruned_value(config));
-	text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-	json_decref(root);
-	if (text == NULL)
-	{
-		status_fail(status, STATUS_INVALID_DATA, "config.json cannot be written: a label is not valid UTF-8");
-		return NULL;
-	}
-	copy = arena_strdup(arena, text);
-	free(text);
-	if (copy == NULL)
-		arena_fail(arena, status, "config.json", 0);
-	return copy;
+		json_put(root, "pruned_heads", pruned_value(config, &complete), &complete);
+	return json_write(arena, root, JSON_INDENT(2) | JSON_REAL_PRECISION(9), complete, "config.json", status);
 }
 
 const char *

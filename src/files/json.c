@@ -1,6 +1,7 @@
 /* json.c: bounded parsing and typed access. */
 #include "files/json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -56,7 +57,10 @@ open_document(const char *name, const char *text, size_t length, size_t max_leng
 	document = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
 	if (document == NULL)
 	{
-		status_fail(status, STATUS_INVALID_DATA, "%s is not valid JSON: %s at line %d, column %d", name, error.text, error.line, error.column);
+		if (json_error_code(&error) == json_error_out_of_memory)
+			status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory while %s was parsed", name);
+		else
+			status_fail(status, STATUS_INVALID_DATA, "%s is not valid JSON: %s at line %d, column %d", name, error.text, error.line, error.column);
 		return NULL;
 	}
 	return document;
@@ -158,4 +162,26 @@ json_get_string(const json_t *object, const char *name, Arena *arena, const char
 		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is not a string", name);
 	*out = arena_strndup(arena, json_string_value(value), json_string_length(value));
 	return *out != NULL || arena_fail(arena, status, name, json_string_length(value));
+}
+
+void
+json_put(json_t *object, const char *name, json_t *value, bool *complete)
+{
+	if (json_object_set_new(object, name, value) != 0)
+		*complete = false;
+}
+
+char *
+json_write(Arena *arena, json_t *document, size_t flags, bool complete, const char *name, Status *status)
+{
+	char	   *text = complete ? json_dumps(document, flags) : NULL;
+	char	   *copy = text == NULL ? NULL : arena_strdup(arena, text);
+
+	json_decref(document);
+	if (text == NULL)
+		status_fail(status, STATUS_OUT_OF_MEMORY, "could not write %s: out of memory, or a text in it is not valid UTF-8", name);
+	else if (copy == NULL)
+		arena_fail(arena, status, name, strlen(text));
+	free(text);
+	return copy;
 }

@@ -28,4 +28,11 @@ bool		json_get_float(const json_t *object, const char *name, double minimum, dou
 bool		json_get_bool(const json_t *object, const char *name, bool *out, Status *status);
 bool		json_get_string(const json_t *object, const char *name, Arena *arena, const char **out, Status *status);
 
+/*
+ * Writing: json_put takes the value over and clears *complete when it could not be stored; json_write gives the document
+ * as text in the arena and closes it, or NULL and *status. flags are those of json_dumps.
+ */
+void		json_put(json_t *object, const char *name, json_t *value, bool *complete);
+char	   *json_write(Arena *arena, json_t *document, size_t flags, bool complete, const char *name, Status *status);
+
 #endif

@@ -1,4 +1,7 @@
 /* source.c: directories, memory and sets of named sources. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* O_PATH */
+#endif
 #include "files/source.h"
 
 #include <errno.h>
@@ -93,9 +96,28 @@ typedef struct Directory
 	OpenFile   *files;
 } Directory;
 
+/* A directory on the way needs search permission only, where the system can open it so. */
+#ifdef O_PATH
+#define WALK_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#else
+#define WALK_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#endif
+
+/* openat; a symbolic link gives ELOOP, also where the system calls it "not a directory". */
+static int
+open_component(int at, const char *component, int flags)
+{
+	struct stat st;
+	int			fd = openat(at, component, flags);
+
+	if (fd < 0 && errno == ENOTDIR)
+		errno = fstatat(at, component, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+	return fd;
+}
+
 /*
- * Walks a path one component at a time, following no symbolic link, from the descriptor `at` (which is closed unless
- * it is AT_FDCWD). The last component is opened with last_flags. -1 with errno on failure.
+ * Walks a path one component at a time, following no symbolic link, from the descriptor `at`, which stays open. The last
+ * component is opened with last_flags. -1 with errno on failure.
  */
 static int
 open_without_links(int at, const char *path, int last_flags)
@@ -104,7 +126,9 @@ open_without_links(int at, const char *path, int last_flags)
 
 	if (path[0] == '/')
 	{
-		current = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		current = open("/", WALK_FLAGS);
+		if (current < 0)
+			return -1;
 		while (*path == '/')
 			path++;
 		if (*path == '\0')
@@ -127,7 +151,7 @@ open_without_links(int at, const char *path, int last_flags)
 		{
 			memcpy(component, path, length);
 			component[length] = '\0';
-			next = openat(current, component, (last ? last_flags : O_RDONLY | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
+			next = open_component(current, component, last ? last_flags : WALK_FLAGS);
 		}
 		if (current != at)
 		{
@@ -169,12 +193,22 @@ static bool
 open_failed(Status *status, int errnum, const char *name)
 {
 	status_fail_errno(status, errnum, "could not open \"%s\"", name);
-	if (errnum == ELOOP || errnum == ENOTDIR)
-	{
-		status->code = STATUS_PERMISSION;
+	if (errnum == ELOOP)
 		status_hint(status, "Symbolic links are not followed, in no part of the path; copy the files to a directory of their own.");
-	}
 	return false;
+}
+
+/*
+ * A hard link shows a file of another place under a name of the model's; who may write to the directory need not be
+ * allowed to read that file.
+ */
+static bool
+refuse_file(Status *status, const struct stat *st, const char *name)
+{
+	if (!S_ISREG(st->st_mode))
+		return status_fail(status, STATUS_PERMISSION, "\"%s\" is not a regular file", name);
+	status_fail(status, STATUS_PERMISSION, "\"%s\" has more than one name (hard link)", name);
+	return status_hint(status, "Copy the files to a directory of their own.");
 }
 
 static bool
@@ -188,15 +222,15 @@ directory_open(ModelSource *base, const char *name, ByteSource **out, bool *foun
 	*found = false;
 	if (!name_allowed(name))
 		return status_fail(status, STATUS_INVALID_DATA, "\"%.100s\" is not the name of a file inside the model's directory", name);
-	fd = open_without_links(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	fd = open_without_links(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return true;
 	if (fd < 0)
 		return open_failed(status, errno, name);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink > 1)
 	{
 		close(fd);
-		return status_fail(status, STATUS_PERMISSION, "\"%s\" is not a regular file", name);
+		return refuse_file(status, &st, name);
 	}
 	file = arena_alloc_zero(directory->arena, sizeof *file);
 	if (file != NULL)
@@ -247,7 +281,7 @@ modelsource_open_directory(Arena *arena, const char *path, Status *status)
 	directory->base.open = directory_open;
 	directory->base.close = directory_close;
 	directory->arena = arena;
-	directory->fd = open_without_links(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+	directory->fd = open_without_links(AT_FDCWD, path, WALK_FLAGS);
 	if (directory->fd < 0)
 	{
 		if (errno == ENOENT)

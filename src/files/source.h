@@ -3,9 +3,9 @@
  *
  * A ByteSource is a read-only sequence of bytes of known size: an open file, memory, or a large object (the last
  * implemented in src/pg). A ModelSource is a set of named ByteSources: a directory or the arguments of
- * bert.import_model. A directory is opened once with O_NOFOLLOW | O_DIRECTORY and its files with openat and
- * O_NOFOLLOW | O_NONBLOCK; what is no regular file is refused. A file that becomes shorter while it is read gives
- * STATUS_INVALID_DATA, never a signal: nothing is mapped.
+ * bert.import_model. A directory is opened once, component by component, and its files from its descriptor; no symbolic
+ * link is followed anywhere. What is no regular file (O_NONBLOCK: a FIFO does not block) or has a second hard link is
+ * refused. A file that becomes shorter while it is read gives STATUS_INVALID_DATA, never a signal: nothing is mapped.
  */
 #ifndef BERT_FILES_SOURCE_H
 #define BERT_FILES_SOURCE_H

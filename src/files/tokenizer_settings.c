@@ -9,8 +9,8 @@
 #include "files/json.h"
 #include "files/tokenizer_json.h"
 
-#define MAX_VOCAB_BYTES ((size_t) 256 * 1024 * 1024)
-#define MAX_JSON_BYTES ((size_t) 256 * 1024 * 1024)
+#define MAX_VOCAB_BYTES ((size_t) 128 * 1024 * 1024)
+#define MAX_JSON_BYTES ((size_t) 64 * 1024 * 1024)	/* jansson needs several times as much for its objects */
 
 static const char *const accepted_classes[] = {
 	"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", "ElectraTokenizer", "ElectraTokenizerFast",
@@ -339,36 +339,87 @@ read_vocab(Arena *arena, ModelSource *source, TokenizerSettings *settings, Statu
 	return true;
 }
 
-/* The line number of a token in the vocabulary, -1 if it is not there; *lines receives their number. */
-static int32_t
-vocab_find(const TokenizerSettings *settings, const char *token, int32_t *lines)
+/* A token whose line in the vocabulary is wanted. */
+typedef struct Wanted
 {
-	size_t		length = token == NULL ? 0 : strlen(token);
+	const char *content;
+	size_t		length;
+	int32_t		line;			/* -1: not found */
+} Wanted;
+
+static int
+compare_text(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+	int			order = a_length == b_length ? memcmp(a, b, a_length) : 0;
+
+	return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+static int
+compare_wanted(const void *a, const void *b)
+{
+	const Wanted *left = a;
+	const Wanted *right = b;
+
+	return compare_text(left->content, left->length, right->content, right->length);
+}
+
+/* Fills the lines of the wanted tokens, which it sorts, in one pass; returns the number of lines. */
+static int32_t
+vocab_find(const TokenizerSettings *settings, Wanted *wanted, size_t count)
+{
 	int32_t		line = 0;
-	int32_t		at = -1;
 
-	for (const char *p = settings->vocab, *end = p + settings->vocab_length; p < end; line++)
+	qsort(wanted, count, sizeof *wanted, compare_wanted);
+	for (const char *at = settings->vocab, *end = at + settings->vocab_length; at < end; line++)
 	{
-		const char *newline = memchr(p, '\n', (size_t) (end - p));
+		const char *newline = memchr(at, '\n', (size_t) (end - at));
 		const char *stop = newline == NULL ? end : newline;
-		size_t		n = (size_t) (stop - p);
+		Wanted		key = {at, (size_t) (stop - at), -1};
+		Wanted	   *found;
 
-		if (n > 0 && p[n - 1] == '\r')
-			n--;
-		if (token != NULL && n == length && memcmp(p, token, n) == 0)
-			at = line;
-		p = stop + 1;
+		if (key.length > 0 && at[key.length - 1] == '\r')
+			key.length--;
+		found = bsearch(&key, wanted, count, sizeof key, compare_wanted);
+		if (found != NULL)
+			found->line = line;
+		at = stop + 1;
 	}
-	*lines = line;
-	return at;
+	return line;
+}
+
+static const Wanted *
+wanted_find(const Wanted *wanted, size_t count, const char *content)
+{
+	Wanted		key = {content, strlen(content), -1};
+
+	return bsearch(&key, wanted, count, sizeof key, compare_wanted);
 }
 
 /* The five special tokens are added tokens; each gets its id from the vocabulary, or one after its end. */
 static bool
-resolve_ids(TokenizerSettings *settings, Status *status)
+resolve_ids(Arena *arena, TokenizerSettings *settings, Status *status)
 {
+	Wanted	   *wanted = arena_alloc_array(arena, settings->n_added + N_SPECIAL, sizeof *wanted);
+	size_t		count = 0;
 	int32_t		next;
-	int32_t		lines;
+
+	if (wanted == NULL)
+		return arena_fail(arena, status, "added tokens", (settings->n_added + N_SPECIAL) * sizeof *wanted);
+	for (size_t i = 0; i < N_SPECIAL + settings->n_added; i++)
+	{
+		const char *content = i < N_SPECIAL ? *special_field(settings, i) : settings->added[i - N_SPECIAL].content;
+
+		wanted[count++] = (Wanted) {content, strlen(content), -1};
+	}
+	/* equal texts would hide one another from the search */
+	qsort(wanted, count, sizeof *wanted, compare_wanted);
+	for (size_t i = 1, n = count, kept = 1; i <= n; i++)
+		if (i == n)
+			count = kept;
+		else if (compare_wanted(&wanted[i], &wanted[kept - 1]) != 0)
+			wanted[kept++] = wanted[i];
+	next = vocab_find(settings, wanted, count);
 
 	for (size_t i = 0; i < N_SPECIAL; i++)
 	{
@@ -378,17 +429,16 @@ resolve_ids(TokenizerSettings *settings, Status *status)
 		for (size_t j = 0; j < settings->n_added; j++)
 			known |= strcmp(settings->added[j].content, token.content) == 0;
 		/* a default that the vocabulary does not have either is not a token of this model */
-		if (!known && vocab_find(settings, token.content, &lines) >= 0 && !tokenizer_settings_add(settings, &token, status))
+		if (!known && wanted_find(wanted, count, token.content)->line >= 0 && !tokenizer_settings_add(settings, &token, status))
 			return false;
 	}
-	(void) vocab_find(settings, NULL, &next);
 	for (size_t i = 0; i < settings->n_added; i++)
 		if (settings->added[i].id >= next)
 			next = settings->added[i].id + 1;
 	for (size_t i = 0; i < settings->n_added; i++)
 		if (settings->added[i].id < 0)
 		{
-			settings->added[i].id = vocab_find(settings, settings->added[i].content, &lines);
+			settings->added[i].id = wanted_find(wanted, count, settings->added[i].content)->line;
 			if (settings->added[i].id < 0)
 				settings->added[i].id = next++;
 		}
@@ -405,7 +455,7 @@ tokenizer_settings_read(Arena *arena, ModelSource *source, TokenizerSettings *se
 		&& read_file(arena, source, "tokenizer_config.json", parse_config, settings, status)
 		&& read_file(arena, source, "sentence_bert_config.json", parse_sentence, settings, status)
 		&& read_vocab(arena, source, settings, status)
-		&& resolve_ids(settings, status);
+		&& resolve_ids(arena, settings, status);
 }
 
 static json_t *
@@ -415,30 +465,11 @@ token_value(const AddedToken *token)
 					 (int) token->normalized, "rstrip", (int) token->rstrip, "single_word", (int) token->single_word, "special", (int) token->special);
 }
 
-static char *
-dump(Arena *arena, json_t *root, const char *name, Status *status)
-{
-	char	   *text = json_dumps(root, JSON_INDENT(2));
-	char	   *copy;
-
-	json_decref(root);
-	if (text == NULL)
-	{
-		status_fail(status, STATUS_INVALID_DATA, "%s cannot be written: a token is not valid UTF-8", name);
-		return NULL;
-	}
-	copy = arena_strdup(arena, text);
-	free(text);
-	if (copy == NULL)
-		arena_fail(arena, status, name, 0);
-	return copy;
-}
-
 static void
-put_special_tokens(json_t *root, const TokenizerSettings *settings)
+put_special_tokens(json_t *root, const TokenizerSettings *settings, bool *complete)
 {
 	for (size_t i = 0; i < N_SPECIAL; i++)
-		json_object_set_new(root, special[i].key, json_string(*special_field((TokenizerSettings *) settings, i)));
+		json_put(root, special[i].key, json_string(*special_field((TokenizerSettings *) settings, i)), complete);
 }
 
 char *
@@ -446,33 +477,35 @@ tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status
 {
 	json_t	   *root = json_object();
 	json_t	   *decoder = json_object();
+	bool		complete = true;
 
 	for (size_t i = 0; i < settings->n_added; i++)
 	{
 		char		id[16];
 
 		snprintf(id, sizeof id, "%d", (int) settings->added[i].id);
-		json_object_set_new(decoder, id, token_value(&settings->added[i]));
+		json_put(decoder, id, token_value(&settings->added[i]), &complete);
 	}
-	json_object_set_new(root, "tokenizer_class", json_string("BertTokenizer"));
-	json_object_set_new(root, "do_lower_case", json_boolean(settings->lowercase));
-	json_object_set_new(root, "strip_accents", json_boolean(settings->strip_accents));
-	json_object_set_new(root, "tokenize_chinese_chars", json_boolean(settings->handle_chinese_chars));
-	json_object_set_new(root, "clean_text", json_boolean(settings->clean_text));
-	json_object_set_new(root, "wordpieces_prefix", json_string(settings->continuing_subword_prefix));
-	json_object_set_new(root, "max_input_chars_per_word", json_integer(settings->max_input_chars_per_word));
+	json_put(root, "tokenizer_class", json_string("BertTokenizer"), &complete);
+	json_put(root, "do_lower_case", json_boolean(settings->lowercase), &complete);
+	json_put(root, "strip_accents", json_boolean(settings->strip_accents), &complete);
+	json_put(root, "tokenize_chinese_chars", json_boolean(settings->handle_chinese_chars), &complete);
+	json_put(root, "clean_text", json_boolean(settings->clean_text), &complete);
+	json_put(root, "wordpieces_prefix", json_string(settings->continuing_subword_prefix), &complete);
+	json_put(root, "max_input_chars_per_word", json_integer(settings->max_input_chars_per_word), &complete);
 	if (settings->model_max_length > 0)
-		json_object_set_new(root, "model_max_length", json_integer(settings->model_max_length));
-	put_special_tokens(root, settings);
-	json_object_set_new(root, "added_tokens_decoder", decoder);
-	return dump(arena, root, "tokenizer_config.json", status);
+		json_put(root, "model_max_length", json_integer(settings->model_max_length), &complete);
+	put_special_tokens(root, settings, &complete);
+	json_put(root, "added_tokens_decoder", decoder, &complete);
+	return json_write(arena, root, JSON_INDENT(2), complete, "tokenizer_config.json", status);
 }
 
 char *
 tokenizer_settings_write_special(Arena *arena, const TokenizerSettings *settings, Status *status)
 {
 	json_t	   *root = json_object();
+	bool		complete = true;
 
-	put_special_tokens(root, settings);
-	return dump(arena, root, "special_tokens_map.json", status);
+	put_special_tokens(root, settings, &complete);
+	return json_write(arena, root, JSON_INDENT(2), complete, "special_tokens_map.json", status);
 }

@@ -1,6 +1,8 @@
 /* report.c: one place for the mapping from StatusCode to SQLSTATE. */
 #include "pg/compat.h"
 
+#include "mb/pg_wchar.h"
+
 #include "pg/memory.h"
 #include "pg/report.h"
 
@@ -38,6 +40,21 @@ sqlstate_for(StatusCode code)
 	return ERRCODE_INTERNAL_ERROR;
 }
 
+/* The text for a database whose encoding may not have its characters. */
+static const char *
+message_text(const char *text)
+{
+	char	   *copy;
+
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return text;
+	copy = pstrdup(text);
+	for (char *at = copy; *at != '\0'; at++)
+		if (IS_HIGHBIT_SET(*at))
+			*at = '?';
+	return copy;
+}
+
 void
 report_status(const Status *status)
 {
@@ -45,6 +62,6 @@ report_status(const Status *status)
 		raise_interrupt();
 	ereport(ERROR,
 			(errcode(sqlstate_for(status->code)),
-			 errmsg_internal("%s", status->message),
-			 status->hint[0] != '\0' ? errhint("%s", status->hint) : 0));
+			 errmsg_internal("%s", message_text(status->message)),
+			 status->hint[0] != '\0' ? errhint("%s", message_text(status->hint)) : 0));
 }
