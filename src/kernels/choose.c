@@ -12,7 +12,32 @@ always(void)
 	return true;
 }
 
+#if defined(__x86_64__)
+static bool
+has_avx512_bf16(void)
+{
+	return cpu_features()->avx512_bf16 && cpu_features()->avx512_vnni;
+}
+
+static bool
+has_avx512_vnni(void)
+{
+	return cpu_features()->avx512_vnni;
+}
+
+static bool
+has_avx512(void)
+{
+	return cpu_features()->avx512;
+}
+#endif
+
 const KernelFamily kernel_families[] = {
+#if defined(__x86_64__)
+	{&kernels_avx512_bf16, has_avx512_bf16, "AVX-512 F, BW, DQ and VL"},
+	{&kernels_avx512_vnni, has_avx512_vnni, "AVX-512 F, BW, DQ and VL"},
+	{&kernels_avx512, has_avx512, "AVX-512 F, BW, DQ and VL"},
+#endif
 	{&kernels_portable, always, "nothing"},
 	{NULL, NULL, NULL}
 };
@@ -41,21 +66,23 @@ precision_parse(const char *name, Precision *precision, Status *status)
 const Kernels *
 kernels_choose(const char *name, Status *status)
 {
+	const KernelFamily *lacking = NULL;
+
 	for (const KernelFamily *family = kernel_families; family->kernels != NULL; family++)
-	{
-		if (strcmp(name, "auto") == 0 && family->usable())
-			return family->kernels;
-		if (strcmp(name, family->kernels->name) == 0)
+		if (strcmp(name, "auto") == 0 || strcmp(name, family->kernels->name) == 0)
 		{
 			if (family->usable())
 				return family->kernels;
-			status_fail(status, STATUS_UNSUPPORTED, "this CPU cannot run the kernel \"%s\"", name);
-			status_hint(status, "It needs %s. Set bert.kernel to auto.", family->needs);
-			return NULL;
+			lacking = family;
 		}
+	if (lacking != NULL)
+	{
+		status_fail(status, STATUS_UNSUPPORTED, "this CPU cannot run the kernel \"%s\"", name);
+		status_hint(status, "It needs %s. Set bert.kernel to auto.", lacking->needs);
+		return NULL;
 	}
 	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown kernel \"%s\"", name);
-	status_hint(status, "Kernels are auto, avx512, avx2, neon and portable; which are there depends on the machine's architecture.");
+	status_hint(status, "Kernels are auto, avx512, avx2, neon, blas and portable; which are there depends on the machine's architecture.");
 	return NULL;
 }
 
@@ -64,8 +91,8 @@ kernels_names(void)
 {
 	static const char *names[16];
 
-	if (names[0] == NULL)
-		for (int i = 0; kernel_families[i].kernels != NULL && i < 15; i++)
-			names[i] = kernel_families[i].kernels->name;
+	for (int i = 0, n = 0; kernel_families[i].kernels != NULL && n < 15; i++)
+		if (n == 0 || strcmp(names[n - 1], kernel_families[i].kernels->name) != 0)
+			names[n++] = kernel_families[i].kernels->name;
 	return names;
 }

@@ -11,7 +11,21 @@ typedef struct KernelFamily
 	const char *needs;			/* for messages */
 } KernelFamily;
 
-/* Best first; ends with a NULL kernels. */
+#if defined(__x86_64__)
+extern const Kernels kernels_avx512_bf16;
+extern const Kernels kernels_avx512_vnni;
+extern const Kernels kernels_avx512;
+extern const Kernels kernels_avx2_vnni;
+extern const Kernels kernels_avx2;
+#endif
+#if defined(__aarch64__)
+extern const Kernels kernels_neon_bf16;
+extern const Kernels kernels_neon_dotprod;
+extern const Kernels kernels_neon;
+#endif
+extern const Kernels kernels_blas;
+
+/* Best first; several may share a name, the first usable one is meant. Ends with a NULL kernels. */
 extern const KernelFamily kernel_families[];
 
 #endif

@@ -8,7 +8,7 @@
  * GEMM: C (M,N) = epilogue(A (M,K) * W^T), W (N,K) as torch.nn.Linear stores it, packed once into panels whose
  * layout is the kernel's own business and recorded in the packed bytes' header. A is first brought into the
  * precision's form ("rows"): as is for fp32, rounded for bf16, quantised per row (symmetric scale and zero-point)
- * for int8. Results are always fp32 (M,N); what is fused is said in GemmEpilogue.
+ * for int8. Results are fp32, bf16 (for attention) or rows for the next GEMM; what is fused is said in GemmEpilogue.
  */
 #ifndef BERT_KERNELS_KERNELS_H
 #define BERT_KERNELS_KERNELS_H
@@ -59,10 +59,11 @@ typedef struct AttentionCall
 	size_t		n_tokens;		/* T */
 	size_t		n_heads;
 	size_t		head_size;
-	const float *q;				/* (T, ld) row t, head h at t*ld + h*head_size */
-	const float *k;
-	const float *v;
-	size_t		qkv_ld;
+	bool		bf16;			/* q, k and v are bf16 (uint16_t), else float */
+	const void *q;				/* (T, qkv_ld) row t, head h at t*qkv_ld + h*head_size */
+	const void *k;
+	const void *v;
+	size_t		qkv_ld;			/* elements */
 	float		scale;			/* 1 / sqrt(head_size) */
 	float	   *context;		/* (T, context_ld) */
 	size_t		context_ld;
@@ -86,6 +87,11 @@ typedef struct Kernels
 	size_t		(*gemm_scratch_size) (Precision precision, size_t n, size_t k);
 	void		(*gemm) (const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch);
 
+	/* The same, rounded to bf16: what attention takes in bf16. */
+	void		(*gemm_bf16) (const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch);
+	/* The same, in the precision's form: the rows (of w->n) that the next GEMM reads. out: rows_size(precision, m, w->n) bytes */
+	void		(*gemm_rows) (const PackedMatrix *w, size_t m, const void *rows, void *out, const GemmEpilogue *epilogue, void *scratch);
+
 	/* y (m,n) = LayerNorm(x) * gamma + beta, eps inside the root; y may be x */
 	void		(*layer_norm) (size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta, float eps, float *y, size_t ldy);
 	/* in place, each of m rows of n */
@@ -98,7 +104,7 @@ typedef struct Kernels
 
 	/* bytes of scratch for attention at up to n_tokens tokens */
 	size_t		(*attention_scratch_size) (Precision precision, size_t n_tokens, size_t head_size);
-	void		(*attention) (Precision precision, const AttentionCall *call, void *scratch);
+	void		(*attention) (const AttentionCall *call, void *scratch);
 } Kernels;
 
 /*

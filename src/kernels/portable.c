@@ -156,11 +156,17 @@ rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld,
 			quantize_row(k, a + i * ld, bytes + i * int8_row_stride(k), &scales[i]);
 }
 
+/* ROWS rows of A widened to fp32 (bf16), and ROWS rows of results that are not wanted as fp32 */
+static size_t
+widened_size(Precision precision, size_t k)
+{
+	return precision == PRECISION_BF16 ? size_align(ROWS * k * sizeof(float), ALIGNMENT) : 0;
+}
+
 static size_t
 gemm_scratch_size(Precision precision, size_t n, size_t k)
 {
-	(void) n;
-	return precision == PRECISION_BF16 ? size_align(ROWS * k * sizeof(float), ALIGNMENT) : 0;
+	return widened_size(precision, k) + size_align(ROWS * n * sizeof(float), ALIGNMENT);
 }
 
 /* acc (rows, PANEL) = a (rows, k) times one fp32 panel */
@@ -237,8 +243,9 @@ store_block(size_t rows, size_t from, size_t n, float acc[ROWS][PANEL], float *c
 			c[r * ldc + from + j] = acc[r][j] + (part.residual == NULL ? 0 : part.residual[r * part.residual_ld + from + j]);
 }
 
+/* count <= ROWS rows of all m, from row i on; c (count, n) */
 static void
-gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+gemm_block(const PackedMatrix *w, size_t m, size_t i, size_t count, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
 {
 	size_t		n = w->n;
 	size_t		k = w->k;
@@ -247,38 +254,77 @@ gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, co
 	const uint8_t *bytes = (const uint8_t *) rows + size_align(m * sizeof(RowScale), ALIGNMENT);
 	const float *scales = w->panels;
 	const int32_t *sums = (const int32_t *) (scales + padded);
+	GemmEpilogue part = *epilogue;
+
+	if (part.residual != NULL)
+		part.residual += i * part.residual_ld;
+	if (w->precision == PRECISION_BF16)
+		for (size_t j = 0; j < count * k; j++)
+			((float *) scratch)[j] = bf16_to_float(((const uint16_t *) rows)[i * k + j]);
+	for (size_t p = 0; p < panels_of(n); p++)
+	{
+		size_t		from = p * PANEL;
+		float		acc[ROWS][PANEL];
+		int32_t		sum[ROWS][PANEL];
+
+		if (w->precision == PRECISION_FP32)
+			block_fp32(count, k, (const float *) rows + i * k, k, (const float *) w->panels + p * k * PANEL, acc);
+		else if (w->precision == PRECISION_BF16)
+			block_bf16(count, k, scratch, (const uint16_t *) w->panels + p * k * PANEL, acc);
+		else
+		{
+			block_int8(count, k, bytes + i * int8_row_stride(k), int8_row_stride(k),
+					   (const int8_t *) w->panels + int8_head(n) + p * k * PANEL, sum);
+			for (size_t r = 0; r < count; r++)
+				for (size_t j = 0; j < PANEL; j++)
+					acc[r][j] = (float) (sum[r][j] - row_scales[i + r].zero * sums[from + j]) * row_scales[i + r].scale * scales[from + j];
+		}
+		store_block(count, from, n - from < PANEL ? n - from : PANEL, acc, c, ldc, &part);
+	}
+}
+
+static void
+gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+{
+	for (size_t i = 0; i < m; i += ROWS)
+		gemm_block(w, m, i, m - i < ROWS ? m - i : ROWS, rows, c + i * ldc, ldc, epilogue, scratch);
+}
+
+static void
+gemm_bf16(const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+{
+	float	   *results = (float *) ((uint8_t *) scratch + widened_size(w->precision, w->k));	/* (ROWS, n) */
 
 	for (size_t i = 0; i < m; i += ROWS)
 	{
 		size_t		count = m - i < ROWS ? m - i : ROWS;
-		GemmEpilogue part = *epilogue;
 
-		if (part.residual != NULL)
-			part.residual += i * part.residual_ld;
-		if (w->precision == PRECISION_BF16)
-			for (size_t j = 0; j < count * k; j++)
-				((float *) scratch)[j] = bf16_to_float(((const uint16_t *) rows)[i * k + j]);
-		for (size_t p = 0; p < panels_of(n); p++)
-		{
-			size_t		from = p * PANEL;
-			float		acc[ROWS][PANEL];
-			int32_t		sum[ROWS][PANEL];
-
-			if (w->precision == PRECISION_FP32)
-				block_fp32(count, k, (const float *) rows + i * k, k, (const float *) w->panels + p * k * PANEL, acc);
-			else if (w->precision == PRECISION_BF16)
-				block_bf16(count, k, scratch, (const uint16_t *) w->panels + p * k * PANEL, acc);
-			else
-			{
-				block_int8(count, k, bytes + i * int8_row_stride(k), int8_row_stride(k),
-						   (const int8_t *) w->panels + int8_head(n) + p * k * PANEL, sum);
-				for (size_t r = 0; r < count; r++)
-					for (size_t j = 0; j < PANEL; j++)
-						acc[r][j] = (float) (sum[r][j] - row_scales[i + r].zero * sums[from + j]) * row_scales[i + r].scale * scales[from + j];
-			}
-			store_block(count, from, n - from < PANEL ? n - from : PANEL, acc, c + i * ldc, ldc, &part);
-		}
+		gemm_block(w, m, i, count, rows, results, w->n, epilogue, scratch);
+		for (size_t r = 0; r < count; r++)
+			for (size_t j = 0; j < w->n; j++)
+				c[(i + r) * ldc + j] = float_to_bf16(results[r * w->n + j]);
 	}
+}
+
+static void
+gemm_rows(const PackedMatrix *w, size_t m, const void *rows, void *out, const GemmEpilogue *epilogue, void *scratch)
+{
+	float	   *results = (float *) ((uint8_t *) scratch + widened_size(w->precision, w->k));	/* (ROWS, n) */
+	uint8_t    *bytes = (uint8_t *) out + size_align(m * sizeof(RowScale), ALIGNMENT);
+
+	if (w->precision == PRECISION_FP32)
+		gemm(w, m, rows, out, w->n, epilogue, scratch);
+	else if (w->precision == PRECISION_BF16)
+		gemm_bf16(w, m, rows, out, w->n, epilogue, scratch);
+	else
+		for (size_t i = 0; i < m; i += ROWS)
+		{
+			size_t		count = m - i < ROWS ? m - i : ROWS;
+
+			gemm_block(w, m, i, count, rows, results, w->n, epilogue, scratch);
+			for (size_t r = 0; r < count; r++)
+				quantize_row(w->n, results + r * w->n, bytes + (i + r) * int8_row_stride(w->n), &((RowScale *) out)[i + r]);
+		}
 }
 
 void
@@ -362,13 +408,26 @@ portable_dot(size_t n, const float *x, const float *y)
 	return sum;
 }
 
-/* scratch: one tile of scores */
+/* scratch: one tile of scores, of results, and a head's query and key or value widened to fp32 */
 size_t
 portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size)
 {
 	(void) precision;
 	(void) n_tokens;
-	return size_align((QUERY_TILE * KEY_TILE + QUERY_TILE * head_size) * sizeof(float), ALIGNMENT);
+	return size_align((QUERY_TILE * KEY_TILE + QUERY_TILE * head_size + 2 * head_size) * sizeof(float), ALIGNMENT);
+}
+
+/* A head's part of a row of q, k or v as fp32: where it lies, or in room (head_size). */
+static const float *
+attention_row(const AttentionCall *call, const void *rows, size_t row, size_t head, float *room)
+{
+	size_t		at = row * call->qkv_ld + head * call->head_size;
+
+	if (!call->bf16)
+		return (const float *) rows + at;
+	for (size_t i = 0; i < call->head_size; i++)
+		room[i] = bf16_to_float(((const uint16_t *) rows)[at + i]);
+	return room;
 }
 
 /*
@@ -379,6 +438,7 @@ static void
 attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_queries, float *scores, float *out)
 {
 	size_t		size = call->head_size;
+	float	   *room = out + QUERY_TILE * size;
 	float		largest[QUERY_TILE];
 	float		total[QUERY_TILE];
 
@@ -394,14 +454,14 @@ attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_qu
 
 		for (size_t i = 0; i < n_queries; i++)
 		{
-			const float *q = call->q + (first + i) * call->qkv_ld + head * size;
+			const float *q = attention_row(call, call->q, first + i, head, room);
 			float	   *row = scores + i * KEY_TILE;
 			float		highest = largest[i];
 			float		rescale;
 
 			for (size_t j = 0; j < n_keys; j++)
 			{
-				row[j] = portable_dot(size, q, call->k + (key + j) * call->qkv_ld + head * size) * call->scale;
+				row[j] = portable_dot(size, q, attention_row(call, call->k, key + j, head, room + size)) * call->scale;
 				highest = fmaxf(highest, row[j]);
 			}
 			rescale = expf(largest[i] - highest);
@@ -414,7 +474,7 @@ attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_qu
 				float		weight = expf(row[j] - highest);
 
 				total[i] += weight;
-				portable_axpy(size, weight, call->v + (key + j) * call->qkv_ld + head * size, out + i * size);
+				portable_axpy(size, weight, attention_row(call, call->v, key + j, head, room), out + i * size);
 			}
 		}
 	}
@@ -424,12 +484,11 @@ attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_qu
 }
 
 void
-portable_attention(Precision precision, const AttentionCall *call, void *scratch)
+portable_attention(const AttentionCall *call, void *scratch)
 {
 	float	   *scores = scratch;
 	float	   *out = scores + QUERY_TILE * KEY_TILE;
 
-	(void) precision;
 	for (size_t head = 0; head < call->n_heads; head++)
 		for (size_t first = 0; first < call->n_tokens; first += QUERY_TILE)
 			attention_tile(call, head, first, call->n_tokens - first < QUERY_TILE ? call->n_tokens - first : QUERY_TILE, scores, out);
@@ -445,6 +504,8 @@ const Kernels kernels_portable = {
 	.rows_convert = rows_convert,
 	.gemm_scratch_size = gemm_scratch_size,
 	.gemm = gemm,
+	.gemm_bf16 = gemm_bf16,
+	.gemm_rows = gemm_rows,
 	.layer_norm = portable_layer_norm,
 	.softmax = portable_softmax,
 	.activation = portable_activation,

@@ -24,7 +24,7 @@ void		portable_activation(Activation activation, size_t n, float *x);
 void		portable_axpy(size_t n, float a, const float *x, float *y);
 float		portable_dot(size_t n, const float *x, const float *y);
 size_t		portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size);
-void		portable_attention(Precision precision, const AttentionCall *call, void *scratch);
+void		portable_attention(const AttentionCall *call, void *scratch);
 
 /* bias, activation and residual on finished rows */
 void		portable_epilogue(size_t m, size_t n, float *c, size_t ldc, const GemmEpilogue *epilogue);

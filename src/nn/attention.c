@@ -36,7 +36,7 @@ attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, const flo
 
 		if (!may_continue(workspace->question, status))
 			return false;
-		workspace->kernels->attention(workspace->model->precision, &call, workspace->attention_scratch);
+		workspace->kernels->attention(&call, workspace->attention_scratch);
 	}
 	return true;
 }

@@ -1,0 +1,274 @@
+/*
+ * vector_attention.h: softmax(q k^T * scale) v with the micro-kernels of the GEMM. Included after vector_gemm.h.
+ *
+ * Head by head, keys are transposed into panels and values padded into panels once; then blocks of QUERY_ROWS queries
+ * get a strip of scores (QUERY_ROWS, keys), which becomes probabilities in place. The strip, not the matrix, is what
+ * is held: memory is linear in the length. With bf16 input both products are bf16 with fp32 sums, and probabilities
+ * are rounded to bf16; their sum is taken before the rounding.
+ */
+#define QUERY_ROWS NARROW_ROWS
+#define VALUE_COLUMNS (NV / 2 * VW) /* values are padded to a multiple of this */
+
+typedef struct AttentionLayout
+{
+	size_t		head_groups;	/* groups of a query or key */
+	size_t		key_groups;		/* groups of keys */
+	size_t		padded_keys;
+	size_t		value_columns;
+	size_t		keys;			/* offsets into the scratch, bytes */
+	size_t		values;
+	size_t		strip;
+	size_t		queries;
+	size_t		out;
+	size_t		size;
+} AttentionLayout;
+
+static AttentionLayout
+attention_layout(Precision precision, size_t n_tokens, size_t head_size)
+{
+	AttentionLayout layout;
+
+	layout.head_groups = groups_of(precision, head_size);
+	layout.key_groups = groups_of(precision, n_tokens);
+	layout.padded_keys = padded_features(n_tokens);
+	layout.value_columns = (head_size + VALUE_COLUMNS - 1) / VALUE_COLUMNS * VALUE_COLUMNS;
+	layout.keys = 0;
+	layout.values = size_align(layout.keys + layout.padded_keys * layout.head_groups * 4, ALIGNMENT);
+	layout.strip = size_align(layout.values + layout.key_groups * layout.value_columns * 4, ALIGNMENT);
+	layout.queries = size_align(layout.strip + QUERY_ROWS * (layout.padded_keys * 4 + ALIGNMENT), ALIGNMENT);
+	layout.out = size_align(layout.queries + QUERY_ROWS * layout.head_groups * 4, ALIGNMENT);
+	layout.size = size_align(layout.out + QUERY_ROWS * layout.value_columns * 4, ALIGNMENT);
+	return layout;
+}
+
+static size_t
+vector_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size)
+{
+	size_t		fp32 = attention_layout(PRECISION_FP32, n_tokens, head_size).size;
+	size_t		bf16 = attention_layout(PRECISION_BF16, n_tokens, head_size).size;
+
+	(void) precision;
+	return fp32 > bf16 ? fp32 : bf16;
+}
+
+/* out: panels of PANEL keys; in a panel, for each group of the head, the group of every key */
+INLINE void
+pack_keys(size_t n_tokens, size_t head_groups, size_t head_bytes, const uint8_t *keys, size_t ld, uint32_t *out)
+{
+	for (size_t first = 0; first < n_tokens; first += VW)
+	{
+		size_t		count = n_tokens - first < VW ? n_tokens - first : VW;
+		uint32_t   *to = out + first / PANEL * PANEL * head_groups + first % PANEL;
+		const uint8_t *from = keys + first * ld;
+		size_t		g = 0;
+
+		if (count == VW)
+			for (; g + VW <= head_bytes / 4; g += VW)
+				g_transpose(from + g * 4, ld, to + g * PANEL, PANEL);
+		for (; g < head_groups; g++)
+			for (size_t i = 0; i < VW; i++)
+			{
+				size_t		bytes = head_bytes - g * 4 < 4 ? head_bytes - g * 4 : 4;
+				uint32_t	group = 0;
+
+				if (i < count)
+					memcpy(&group, from + i * ld + g * 4, bytes);
+				to[g * PANEL + i] = group;
+			}
+	}
+	/* vectors of keys that do not exist */
+	for (size_t first = (n_tokens + VW - 1) / VW * VW; first % PANEL != 0; first += VW)
+		for (size_t g = 0; g < head_groups; g++)
+			memset(out + (first / PANEL * head_groups + g) * PANEL + first % PANEL, 0, VW * 4);
+}
+
+/* out: panels of up to PANEL columns, the last one VALUE_COLUMNS wide when they are an odd number of halves */
+INLINE void
+pack_values(const bool bf16, size_t n_tokens, size_t head_size, size_t columns, const uint8_t *values, size_t ld, uint32_t *out)
+{
+	size_t		groups = bf16 ? (n_tokens + 1) / 2 : n_tokens;
+
+	for (size_t column = 0; column < columns;)
+	{
+		size_t		width = columns - column < PANEL ? columns - column : PANEL;
+
+		for (size_t g = 0; g < groups; g++)
+			for (size_t j = 0; j < width; j += VW, out += VW)
+			{
+				size_t		at = column + j;
+				size_t		left = at < head_size ? head_size - at : 0;
+
+				if (!bf16)
+				{
+					const float *row = (const float *) (values + g * ld);
+
+					v_store((float *) out, left >= VW ? v_load(row + at) : left > 0 ? v_load_n(row + at, left) : v_set(0.0f));
+				}
+				else
+				{
+					const uint16_t *row = (const uint16_t *) (values + 2 * g * ld);
+					const uint16_t *next = 2 * g + 1 < n_tokens ? (const uint16_t *) ((const uint8_t *) row + ld) : NULL;
+
+					if (left >= VW && next != NULL)
+						g_pairs(row + at, next + at, out);
+					else
+						for (size_t i = 0; i < VW; i++)
+							out[i] = i >= left ? 0 : (uint32_t) row[at + i] | (next == NULL ? 0 : (uint32_t) next[at + i] << 16);
+				}
+			}
+		column += width;
+	}
+}
+
+/* scores (n) in place to e^(scale * (score - largest)), as fp32 or bf16; returns their sum. factor: scale * log2(e) */
+INLINE float
+strip_softmax(const bool bf16, size_t n, float factor, float *scores)
+{
+	vf			scale = v_set(factor);
+	vf			largest = v_set(row_largest(n, scores) * factor);
+	vf			total = v_set(0.0f);
+	float		rest = 0.0f;
+	size_t		i = 0;
+
+	for (; i + VW <= n; i += VW)
+	{
+		vf			x = v_sub(v_mul(v_load(scores + i), scale), largest);
+		vf			e = bf16 ? v_exp2_negative_coarse(x) : v_exp2_negative(x);
+
+		total = v_add(total, e);
+		if (bf16)
+			v_store_bf16((uint16_t *) scores + i, e);
+		else
+			v_store(scores + i, e);
+	}
+	if (i < n)
+	{
+		vf			x = v_sub(v_mul(v_load_n(scores + i, n - i), scale), largest);
+		vf			e = bf16 ? v_exp2_negative_coarse(x) : v_exp2_negative(x);
+		float		numbers[VW];
+
+		v_store(numbers, e);
+		for (size_t j = 0; i + j < n; j++)
+		{
+			rest += numbers[j];
+			if (bf16)
+				((uint16_t *) scores)[i + j] = float_to_bf16(numbers[j]);
+			else
+				scores[i + j] = numbers[j];
+		}
+	}
+	if (bf16 && n % 2 != 0)
+		((uint16_t *) scores)[n] = 0;
+	return v_sum(total) + rest;
+}
+
+INLINE void
+attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t *scratch)
+{
+	const Precision precision = bf16 ? PRECISION_BF16 : PRECISION_FP32;
+	const Micro (*wide)[4] = bf16 ? wide_bf16 : wide_fp32;
+	const Micro *narrow = bf16 ? narrow_bf16 : narrow_fp32;
+	const AttentionLayout layout = attention_layout(precision, call->n_tokens, call->head_size);
+	size_t		size = element_size(precision);
+	size_t		ld = call->qkv_ld * size;
+	size_t		head_bytes = call->head_size * size;
+	size_t		strip_ld = layout.padded_keys + ALIGNMENT / 4; /* floats */
+	size_t		query_ld = layout.head_groups * 4;
+	const uint8_t *q = (const uint8_t *) call->q + head * head_bytes;
+	float	   *strip = (float *) (scratch + layout.strip);
+	float	   *out = (float *) (scratch + layout.out);
+
+	pack_keys(call->n_tokens, layout.head_groups, head_bytes, (const uint8_t *) call->k + head * head_bytes, ld, (uint32_t *) (scratch + layout.keys));
+	pack_values(bf16, call->n_tokens, call->head_size, layout.value_columns, (const uint8_t *) call->v + head * head_bytes, ld,
+				(uint32_t *) (scratch + layout.values));
+	for (size_t first = 0; first < call->n_tokens; first += QUERY_ROWS)
+	{
+		size_t		rows = call->n_tokens - first < QUERY_ROWS ? call->n_tokens - first : QUERY_ROWS;
+		size_t		upper = rows < WIDE_ROWS ? rows : (rows + 1) / 2;	/* rows of the first of two calls */
+		const uint8_t *values = scratch + layout.values;
+		float		total[QUERY_ROWS];
+
+		for (size_t r = 0; r < rows; r++)
+		{
+			uint8_t    *copy = scratch + layout.queries + r * query_ld;
+
+			memset(copy + query_ld - 4, 0, 4);
+			memcpy(copy, q + (first + r) * ld, head_bytes);
+		}
+		for (size_t key = 0; key < call->n_tokens; key += PANEL)
+		{
+			const uint8_t *panel = scratch + layout.keys + key * layout.head_groups * 4;
+
+			wide[upper - 1][0] (layout.head_groups, scratch + layout.queries, query_ld, panel, strip + key, strip_ld, false, panel);
+			if (rows > upper)
+				wide[rows - upper - 1][0] (layout.head_groups, scratch + layout.queries + upper * query_ld, query_ld, panel,
+										   strip + upper * strip_ld + key, strip_ld, false, panel);
+		}
+		for (size_t r = 0; r < rows; r++)
+			total[r] = strip_softmax(bf16, call->n_tokens, call->scale * 1.44269504f, strip + r * strip_ld);
+		for (size_t column = 0; column < layout.value_columns;)
+		{
+			const uint8_t *p = (const uint8_t *) strip;
+
+			if (layout.value_columns - column >= PANEL)
+			{
+				wide[upper - 1][0] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, false, values);
+				if (rows > upper)
+					wide[rows - upper - 1][0] (layout.key_groups, p + upper * strip_ld * 4, strip_ld * 4, values,
+											   out + upper * layout.value_columns + column, layout.value_columns, false, values);
+				column += PANEL;
+				values += layout.key_groups * PANEL * 4;
+			}
+			else
+			{
+				narrow[rows - 1] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, false, values);
+				column += VALUE_COLUMNS;
+				values += layout.key_groups * VALUE_COLUMNS * 4;
+			}
+		}
+		for (size_t r = 0; r < rows; r++)
+		{
+			vf			inverse = v_set(1.0f / total[r]);
+			const float *row = out + r * layout.value_columns;
+			float	   *context = call->context + (first + r) * call->context_ld + head * call->head_size;
+			size_t		j = 0;
+
+			for (; j + VW <= call->head_size; j += VW)
+				v_store(context + j, v_mul(v_load(row + j), inverse));
+			if (j < call->head_size)
+				v_store_n(context + j, v_mul(v_load(row + j), inverse), call->head_size - j);
+		}
+	}
+}
+
+static TARGET void
+vector_attention(const AttentionCall *call, void *scratch)
+{
+	for (size_t head = 0; head < call->n_heads; head++)
+		if (call->bf16)
+			attention_head(true, call, head, scratch);
+		else
+			attention_head(false, call, head, scratch);
+}
+
+#define VECTOR_TABLE(table, family, description, fp32_layout, bf16_layout, int8_layout) \
+const Kernels table = { \
+	.name = family, \
+	.features = description, \
+	.layout = {fp32_layout, bf16_layout, int8_layout}, \
+	.gemm_packed_size = vector_gemm_packed_size, \
+	.gemm_pack = vector_gemm_pack, \
+	.rows_size = vector_rows_size, \
+	.rows_convert = vector_rows_convert, \
+	.gemm_scratch_size = vector_gemm_scratch_size, \
+	.gemm = vector_gemm, \
+	.gemm_bf16 = vector_gemm_bf16, \
+	.gemm_rows = vector_gemm_rows, \
+	.layer_norm = vector_layer_norm, \
+	.softmax = vector_softmax, \
+	.activation = vector_activation, \
+	.axpy = vector_axpy, \
+	.dot = vector_dot, \
+	.attention_scratch_size = vector_attention_scratch_size, \
+	.attention = vector_attention, \
+}

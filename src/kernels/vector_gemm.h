@@ -1,0 +1,502 @@
+/*
+ * vector_gemm.h: packed layouts and GEMM in terms of an instruction set's primitives. Included by one file per
+ * instruction set, after vector_math.h.
+ *
+ * Panels hold PANEL = NV * VW output features, the last padded with zeros. Within a panel, for each group of input
+ * features (4 bytes: one fp32, two bf16, four int8), the groups of all the panel's features lie side by side. In front of int8
+ * panels lie one scale and one sum of the quantised weights per (padded) output feature.
+ *
+ * Rows lie row_bytes apart, an odd number of cache lines, so that no two of a block share all their cache sets; int8
+ * rows are preceded by a RowScale each.
+ *
+ * A block of up to WIDE_ROWS rows passes through a panel, then the next block; meanwhile the next panel is fetched
+ * into L2. Long sums are cut into parts of GROUPS_PER_PART groups, with tiles of partial sums in the scratch memory.
+ */
+#define PANEL (NV * VW)
+#define WIDE_ROWS 6
+#define NARROW_ROWS 12
+#define GROUPS_PER_PART 768
+#define BLOCK_ROWS 192			/* rows that go through all panels together; the scratch holds their tiles */
+#define QUANTIZED_ROWS 48		/* the same, where the fp32 results wait in the scratch to be quantised */
+#define ALIGNMENT 64
+
+typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, bool accumulate, const uint8_t *prefetch);
+
+#define KIND fp32
+#define NARROW
+#define ACC vf
+#define GROUP vf
+#define acc_zero() v_set(0.0f)
+#define acc_load(p) v_load((const float *) (p))
+#define acc_store(p, x) v_store((float *) (p), x)
+#define group_load(p) v_load((const float *) (p))
+#define group_broadcast(p) v_broadcast((const float *) (p))
+#define dot(c, a, b) v_fma(a, b, c)
+#include "kernels/vector_micro.h"
+
+#define KIND bf16
+#define NARROW
+#define ACC vf
+#define GROUP vg
+#define acc_zero() v_set(0.0f)
+#define acc_load(p) v_load((const float *) (p))
+#define acc_store(p, x) v_store((float *) (p), x)
+#define group_load(p) g_load(p)
+#define group_broadcast(p) g_broadcast(p)
+#define dot(c, a, b) dot_bf16(c, a, b)
+#include "kernels/vector_micro.h"
+
+#define KIND int8
+#define ACC vi
+#define GROUP vg
+#define acc_zero() i_zero()
+#define acc_load(p) i_load(p)
+#define acc_store(p, x) i_store(p, x)
+#define group_load(p) g_load(p)
+#define group_broadcast(p) g_broadcast(p)
+#define dot(c, a, b) dot_int8(c, a, b)
+#include "kernels/vector_micro.h"
+
+/* One row of int8: x ~ scale * (q - zero) */
+typedef struct RowScale
+{
+	float		scale;
+	float		zero;
+} RowScale;
+
+static size_t
+element_size(Precision precision)
+{
+	return precision == PRECISION_FP32 ? 4 : precision == PRECISION_BF16 ? 2 : 1;
+}
+
+static size_t
+groups_of(Precision precision, size_t k)
+{
+	size_t		group = 4 / element_size(precision);
+
+	return (k + group - 1) / group;
+}
+
+static size_t
+padded_features(size_t n)
+{
+	return (n + PANEL - 1) / PANEL * PANEL;
+}
+
+/* int8: scales and sums in front of the panels */
+static size_t
+panels_offset(Precision precision, size_t n)
+{
+	return precision == PRECISION_INT8 ? size_align(padded_features(n) * 2 * sizeof(float), ALIGNMENT) : 0;
+}
+
+static size_t
+vector_gemm_packed_size(Precision precision, size_t n, size_t k)
+{
+	size_t		size;
+
+	if (n > SIZE_MAX / 64 || k > SIZE_MAX / 64 || !size_mul(padded_features(n), groups_of(precision, k) * 4, &size) ||
+		!size_add(size, panels_offset(precision, n) + ALIGNMENT, &size))
+		return 0;
+	return size - ALIGNMENT;
+}
+
+static TARGET void
+pack_quantized(size_t n, size_t k, const float *w, size_t ld, void *panels)
+{
+	size_t		padded = padded_features(n);
+	size_t		groups = groups_of(PRECISION_INT8, k);
+	float	   *scales = panels;
+	float	   *sums = scales + padded;
+	int8_t	   *out = (int8_t *) panels + panels_offset(PRECISION_INT8, n);
+
+	for (size_t j = 0; j < padded; j++)
+	{
+		int8_t	   *feature = out + (j / PANEL * groups * PANEL + j % PANEL) * 4;
+		float		largest = 0;
+		float		inverse;
+		int32_t		sum = 0;
+
+		if (j < n)
+			for (size_t i = 0; i < k; i++)
+				largest = fabsf(w[j * ld + i]) > largest ? fabsf(w[j * ld + i]) : largest;
+		inverse = largest > 0 ? 127 / largest : 0;
+		for (size_t i = 0; i < groups * 4; i++)
+		{
+			float		value = j < n && i < k ? rintf(w[j * ld + i] * inverse) : 0;
+			int8_t		q = (int8_t) fminf(fmaxf(value, -127), 127);
+
+			feature[i / 4 * PANEL * 4 + i % 4] = q;
+			sum += q;
+		}
+		scales[j] = largest / 127;
+		sums[j] = (float) sum;
+	}
+}
+
+static TARGET void
+vector_gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+{
+	size_t		size = element_size(precision);
+	size_t		group = 4 / size;
+	size_t		groups = groups_of(precision, k);
+
+	if (precision == PRECISION_INT8)
+	{
+		pack_quantized(n, k, w, ld, panels);
+		return;
+	}
+	for (size_t j = 0; j < padded_features(n); j++)
+	{
+		uint8_t    *feature = (uint8_t *) panels + (j / PANEL * groups * PANEL + j % PANEL) * 4;
+
+		for (size_t i = 0; i < groups * group; i++)
+		{
+			float		value = j < n && i < k ? w[j * ld + i] : 0;
+			uint8_t    *at = feature + i / group * PANEL * 4 + i % group * size;
+
+			if (precision == PRECISION_FP32)
+				memcpy(at, &value, sizeof value);
+			else
+			{
+				uint16_t	rounded = float_to_bf16(value);
+
+				memcpy(at, &rounded, sizeof rounded);
+			}
+		}
+	}
+}
+
+/* bytes from one row to the next */
+static size_t
+row_bytes(Precision precision, size_t k)
+{
+	return size_align(groups_of(precision, k) * 4, ALIGNMENT) | ALIGNMENT;
+}
+
+static size_t
+rows_offset(Precision precision, size_t m)
+{
+	return precision == PRECISION_INT8 ? size_align(m * sizeof(RowScale), ALIGNMENT) : 0;
+}
+
+static size_t
+vector_rows_size(Precision precision, size_t m, size_t k)
+{
+	size_t		size;
+
+	if (k > SIZE_MAX / 64 || m > SIZE_MAX / 64 || !size_mul(m, row_bytes(precision, k), &size) ||
+		!size_add(size, rows_offset(precision, m) + ALIGNMENT, &size))
+		return 0;
+	return size - ALIGNMENT;
+}
+
+static TARGET void
+quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
+{
+	vf			low = v_set(0.0f);
+	vf			high = v_set(0.0f);
+	float		lowest;
+	float		highest;
+	float		inverse;
+	int32_t		zero;
+	size_t		i = 0;
+
+	for (; i + VW <= k; i += VW)
+	{
+		vf			value = v_load(x + i);
+
+		low = v_min(value, low);
+		high = v_max(value, high);
+	}
+	if (i < k)
+	{
+		low = v_min(v_load_n(x + i, k - i), low);
+		high = v_max(v_load_n(x + i, k - i), high);
+	}
+	lowest = -v_largest(v_sub(v_set(0.0f), low));
+	highest = v_largest(high);
+	row->scale = (highest - lowest) / 255;
+	inverse = row->scale > 0 && row->scale <= 3.4e38f ? 1 / row->scale : 0;
+	zero = (int32_t) rintf(fminf(fmaxf(-lowest * inverse, 0), 255));
+	row->zero = (float) (zero - QUANTIZED_OFFSET);
+	for (i = 0; i + VW <= k; i += VW)
+		v_quantize(q + i, v_mul(v_load(x + i), v_set(inverse)), zero);
+	if (i < k)
+	{
+		uint8_t		rest[VW];
+
+		v_quantize(rest, v_mul(v_load_n(x + i, k - i), v_set(inverse)), zero);
+		memcpy(q + i, rest, k - i);
+	}
+}
+
+static TARGET void
+round_row(size_t k, const float *x, uint16_t *y)
+{
+	size_t		i = 0;
+
+	for (; i + VW <= k; i += VW)
+		v_store_bf16(y + i, v_load(x + i));
+	for (; i < k; i++)
+		y[i] = float_to_bf16(x[i]);
+	if (k % 2 != 0)
+		y[k] = 0;
+}
+
+static TARGET void
+vector_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *rows)
+{
+	size_t		stride = row_bytes(precision, k);
+	uint8_t    *out = (uint8_t *) rows + rows_offset(precision, m);
+
+	for (size_t i = 0; i < m; i++, out += stride, a += ld)
+		if (precision == PRECISION_FP32)
+			memcpy(out, a, k * sizeof(float));
+		else if (precision == PRECISION_BF16)
+			round_row(k, a, (uint16_t *) out);
+		else
+		{
+			memset(out + stride - ALIGNMENT, 0, ALIGNMENT); /* the last group's padding has a defined value */
+			quantize_row(k, a, out, &((RowScale *) rows)[i]);
+		}
+}
+
+/* int8: room for QUANTIZED_ROWS rows of results */
+static size_t
+quantized_scratch(Precision precision, size_t n)
+{
+	return precision == PRECISION_INT8 ? QUANTIZED_ROWS * padded_features(n) * sizeof(float) : 0;
+}
+
+static size_t
+vector_gemm_scratch_size(Precision precision, size_t n, size_t k)
+{
+	return BLOCK_ROWS * PANEL * sizeof(float) + quantized_scratch(precision, n);
+}
+
+/* Where results go: fp32 or bf16, ld in elements. */
+typedef struct Destination
+{
+	void	   *c;
+	size_t		ld;
+	bool		bf16;
+} Destination;
+
+typedef struct Finish
+{
+	const GemmEpilogue *epilogue;
+	const RowScale *row_scales; /* of the rows; int8 */
+	const float *scales;		/* of the features; int8 */
+	const float *sums;
+	Destination to;
+} Finish;
+
+INLINE vf
+load_part(const float *x, size_t n)
+{
+	return n >= VW ? v_load(x) : v_load_n(x, n);
+}
+
+/* Finished results of a tile: rows from `row` on, columns from `column` on, n of them. */
+INLINE void
+finish_tile(const bool quantized, const Activation activation, const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+{
+	const GemmEpilogue *epilogue = finish->epilogue;
+
+	for (size_t r = 0; r < rows; r++)
+		for (size_t j = 0; j < n; j += VW)
+		{
+			size_t		left = n - j;
+			size_t		at = (row + r) * finish->to.ld + column + j;
+			vf			bias = epilogue->bias == NULL ? v_set(0.0f) : load_part(epilogue->bias + column + j, left);
+			vf			x;
+
+			if (quantized)
+			{
+				vf			sum = v_from_int(i_load((const uint32_t *) tile + r * PANEL + j));
+
+				sum = v_fnma(v_set(finish->row_scales[row + r].zero), v_load(finish->sums + column + j), sum);
+				x = v_fma(v_mul(sum, v_load(finish->scales + column + j)), v_set(finish->row_scales[row + r].scale), bias);
+			}
+			else
+				x = v_add(v_load((const float *) tile + r * PANEL + j), bias);
+			x = v_activate(activation, x);
+			if (epilogue->residual != NULL)
+				x = v_add(x, load_part(epilogue->residual + (row + r) * epilogue->residual_ld + column + j, left));
+			if (finish->to.bf16)
+			{
+				uint16_t   *c = (uint16_t *) finish->to.c + at;
+
+				if (left >= VW)
+					v_store_bf16(c, x);
+				else
+				{
+					uint16_t	rest[VW];
+
+					v_store_bf16(rest, x);
+					memcpy(c, rest, left * sizeof(uint16_t));
+				}
+			}
+			else if (left >= VW)
+				v_store((float *) finish->to.c + at, x);
+			else
+				v_store_n((float *) finish->to.c + at, x, left);
+		}
+}
+
+static TARGET void
+finish_plain(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+{
+	finish_tile(false, ACTIVATION_NONE, finish, row, rows, column, n, tile);
+}
+
+static TARGET void
+finish_gelu(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+{
+	finish_tile(false, ACTIVATION_GELU, finish, row, rows, column, n, tile);
+}
+
+static TARGET void
+finish_other(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+{
+	finish_tile(false, finish->epilogue->activation, finish, row, rows, column, n, tile);
+}
+
+static TARGET void
+finish_quantized_plain(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+{
+	finish_tile(true, ACTIVATION_NONE, finish, row, rows, column, n, tile);
+}
+
+static TARGET void
+finish_quantized_gelu(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+{
+	finish_tile(true, ACTIVATION_GELU, finish, row, rows, column, n, tile);
+}
+
+static TARGET void
+finish_quantized_other(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+{
+	finish_tile(true, finish->epilogue->activation, finish, row, rows, column, n, tile);
+}
+
+typedef void (*FinishTile) (const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile);
+
+static FinishTile
+finish_choose(Precision precision, Activation activation)
+{
+	bool		quantized = precision == PRECISION_INT8;
+
+	if (activation == ACTIVATION_NONE)
+		return quantized ? finish_quantized_plain : finish_plain;
+	if (activation == ACTIVATION_GELU)
+		return quantized ? finish_quantized_gelu : finish_gelu;
+	return quantized ? finish_quantized_other : finish_other;
+}
+
+/* m <= BLOCK_ROWS rows at a through all panels */
+static TARGET void
+gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const Finish *finish, uint8_t *tiles)
+{
+	const Micro (*micro)[4] = w->precision == PRECISION_FP32 ? wide_fp32 : w->precision == PRECISION_BF16 ? wide_bf16 : wide_int8;
+	FinishTile	finish_function = finish_choose(w->precision, finish->epilogue->activation);
+	const uint8_t *b = (const uint8_t *) w->panels + panels_offset(w->precision, w->n);
+	size_t		groups = groups_of(w->precision, w->k);
+	size_t		parts = (groups + GROUPS_PER_PART - 1) / GROUPS_PER_PART;
+	size_t		per_part = (groups + parts - 1) / parts;
+	size_t		blocks = (m + WIDE_ROWS - 1) / WIDE_ROWS;
+	size_t		lines = PANEL * 4 / 64; /* of a panel's group */
+	size_t		at_once = blocks >= lines ? 1 : blocks > 1 ? 2 : lines;
+	int			variant = at_once == 4 ? 3 : (int) at_once;
+
+	for (size_t column = 0; column < w->n; column += PANEL)
+		for (size_t first = 0; first < groups; first += per_part)
+		{
+			size_t		count = groups - first < per_part ? groups - first : per_part;
+			const uint8_t *next = b + count * PANEL * 4;
+			size_t		row = 0;
+
+			for (size_t block = 0; block < blocks; block++)
+			{
+				size_t		rows = m / blocks + (block < m % blocks);
+				bool		fetch = block * at_once < lines;
+				_Alignas(64) uint32_t local[WIDE_ROWS * PANEL];
+				void	   *tile = parts == 1 ? (void *) local : tiles + row * PANEL * 4;
+
+				micro[rows - 1][fetch ? variant : 0] (count, a + row * lda + first * 4, lda, b, tile, PANEL, first > 0,
+													  next + block * at_once * 64 * count);
+				if (first + count == groups)
+					finish_function(finish, row, rows, column, w->n - column < PANEL ? w->n - column : PANEL, tile);
+				row += rows;
+			}
+			b = next;
+		}
+}
+
+static TARGET void
+gemm_to(const PackedMatrix *w, size_t m, const void *rows, const GemmEpilogue *epilogue, Destination to, void *scratch)
+{
+	size_t		lda = row_bytes(w->precision, w->k);
+	const uint8_t *a = (const uint8_t *) rows + rows_offset(w->precision, m);
+
+	for (size_t row = 0; row < m; row += BLOCK_ROWS)
+	{
+		GemmEpilogue part = *epilogue;
+		Finish		finish = {&part, (const RowScale *) rows + row, w->panels, (const float *) w->panels + padded_features(w->n), to};
+
+		finish.to.c = (uint8_t *) to.c + row * to.ld * (to.bf16 ? sizeof(uint16_t) : sizeof(float));
+		if (part.residual != NULL)
+			part.residual += row * part.residual_ld;
+		gemm_block(w, m - row < BLOCK_ROWS ? m - row : BLOCK_ROWS, a + row * lda, lda, &finish, scratch);
+	}
+}
+
+static TARGET void
+vector_gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+{
+	gemm_to(w, m, rows, epilogue, (Destination) {c, ldc, false}, scratch);
+}
+
+static TARGET void
+vector_gemm_bf16(const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+{
+	gemm_to(w, m, rows, epilogue, (Destination) {c, ldc, true}, scratch);
+}
+
+/* The results, rounded or quantised, as rows of the same precision for a GEMM that reads w->n features. */
+static TARGET void
+vector_gemm_rows(const PackedMatrix *w, size_t m, const void *rows, void *out, const GemmEpilogue *epilogue, void *scratch)
+{
+	size_t		stride = row_bytes(w->precision, w->n);
+	uint8_t    *data = (uint8_t *) out + rows_offset(w->precision, m);
+	size_t		lda = row_bytes(w->precision, w->k);
+	const uint8_t *a = (const uint8_t *) rows + rows_offset(w->precision, m);
+	float	   *results = (float *) ((uint8_t *) scratch + BLOCK_ROWS * PANEL * sizeof(float));	/* (QUANTIZED_ROWS, padded n) */
+	size_t		ld = padded_features(w->n);
+
+	if (w->precision != PRECISION_INT8)
+	{
+		gemm_to(w, m, rows, epilogue, (Destination) {data, stride / element_size(w->precision), w->precision == PRECISION_BF16}, scratch);
+		if (w->precision == PRECISION_BF16 && w->n % 2 != 0)
+			for (size_t i = 0; i < m; i++)
+				((uint16_t *) (data + i * stride))[w->n] = 0;
+		return;
+	}
+	for (size_t row = 0; row < m; row += QUANTIZED_ROWS)
+	{
+		size_t		count = m - row < QUANTIZED_ROWS ? m - row : QUANTIZED_ROWS;
+		GemmEpilogue part = *epilogue;
+		Finish		finish = {&part, (const RowScale *) rows + row, w->panels, (const float *) w->panels + ld, {results, ld, false}};
+
+		if (part.residual != NULL)
+			part.residual += row * part.residual_ld;
+		gemm_block(w, count, a + row * lda, lda, &finish, scratch);
+		for (size_t i = 0; i < count; i++)
+		{
+			memset(data + (row + i) * stride + stride - ALIGNMENT, 0, ALIGNMENT);
+			quantize_row(w->n, results + i * ld, data + (row + i) * stride, &((RowScale *) out)[row + i]);
+		}
+	}
+}

@@ -1,0 +1,412 @@
+/*
+ * kernel_cases.h: one table of cases for every family of kernels: test_kernels.c and test/qemu/kernel_check.c compare each
+ * family with the portable one over it, bench/bench_kernels.c times its large shapes.
+ *
+ * Limits, relative to the sum of absolute products: fp32 and bf16 sums differ by their order only; int8 sums are
+ * exact, so that only the last scaling differs. A result rounded to bf16 may differ by one step of bf16 more, a quantised
+ * one by one step of the row's scale.
+ */
+#ifndef KERNEL_CASES_H
+#define KERNEL_CASES_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "kernels/choose.h"
+#include "kernels/portable.h"
+
+typedef enum CaseData
+{
+	DATA_UNIFORM,				/* -1 .. 1 */
+	DATA_LARGE,					/* up to 1e15 */
+	DATA_DENORMAL,
+	DATA_ZERO_ROWS,				/* every other row is zero */
+	DATA_EQUAL_ROWS,			/* all values of a row are the same */
+	DATA_OUTLIER,				/* one value a thousand times the others */
+	DATA_NOT_FINITE				/* NaN and infinities: must come through without harm; not compared */
+} CaseData;
+
+typedef struct GemmCase
+{
+	size_t		m;
+	size_t		n;
+	size_t		k;
+	Activation	activation;
+	bool		bias;
+	bool		residual;
+	CaseData	data;
+} GemmCase;
+
+/* shapes of models first: the ones that are timed */
+static const GemmCase gemm_cases[] = {
+	{16, 1152, 384, ACTIVATION_NONE, true, false, DATA_UNIFORM},
+	{128, 384, 384, ACTIVATION_NONE, true, true, DATA_UNIFORM},
+	{128, 1536, 384, ACTIVATION_GELU, true, false, DATA_UNIFORM},
+	{128, 384, 1536, ACTIVATION_NONE, true, true, DATA_UNIFORM},
+	{56, 3072, 768, ACTIVATION_GELU, true, false, DATA_UNIFORM},
+	{17, 768, 3072, ACTIVATION_NONE, true, true, DATA_UNIFORM},
+	{3, 70, 4000, ACTIVATION_NONE, true, false, DATA_UNIFORM},	/* sums in parts */
+	{200, 65, 33, ACTIVATION_TANH, true, true, DATA_UNIFORM},
+	{50, 40, 19, ACTIVATION_RELU, false, true, DATA_UNIFORM},
+	{7, 130, 64, ACTIVATION_GELU_TANH, true, false, DATA_UNIFORM},
+	{13, 2, 384, ACTIVATION_SILU, true, false, DATA_UNIFORM},
+	{6, 40, 70, ACTIVATION_NONE, true, false, DATA_LARGE},
+	{6, 40, 70, ACTIVATION_NONE, true, false, DATA_DENORMAL},
+	{6, 40, 70, ACTIVATION_GELU, true, true, DATA_ZERO_ROWS},
+	{6, 40, 70, ACTIVATION_GELU, true, true, DATA_EQUAL_ROWS},
+	{6, 40, 70, ACTIVATION_NONE, true, true, DATA_OUTLIER},
+	{6, 40, 70, ACTIVATION_GELU, true, true, DATA_NOT_FINITE},
+};
+
+#define N_GEMM_CASES (sizeof gemm_cases / sizeof gemm_cases[0])
+#define N_TIMED_GEMM_CASES 6
+
+typedef struct AttentionCase
+{
+	size_t		n_tokens;
+	size_t		n_heads;
+	size_t		head_size;
+} AttentionCase;
+
+static const AttentionCase attention_cases[] = {
+	{16, 12, 32}, {128, 12, 32}, {512, 12, 32}, {128, 12, 64}, {512, 12, 64},
+	{1, 1, 32}, {2, 3, 16}, {3, 2, 64}, {11, 2, 33}, {12, 2, 8}, {13, 2, 24}, {17, 1, 96}, {31, 2, 40}, {33, 1, 128}, {65, 2, 1},
+	{127, 1, 7}, {131, 2, 80}, {1030, 1, 32},
+};
+
+#define N_ATTENTION_CASES (sizeof attention_cases / sizeof attention_cases[0])
+#define N_TIMED_ATTENTION_CASES 5
+
+typedef struct CaseRun
+{
+	const Kernels *kernels;
+	uint64_t	seed;
+	size_t		n_checked;
+	size_t		n_failed;
+} CaseRun;
+
+static void *
+case_alloc(size_t size)
+{
+	void	   *memory = aligned_alloc(64, (size + 127) / 64 * 64);
+
+	if (memory == NULL)
+		abort();
+	memset(memory, 0xA5, (size + 127) / 64 * 64);	/* nothing may depend on scratch memory being zero */
+	return memory;
+}
+
+static void
+case_fill(Rng *rng, CaseData data, size_t m, size_t k, size_t ld, float *x)
+{
+	for (size_t i = 0; i < m; i++)
+	{
+		float		value = (float) (2 * rng_uniform(rng) - 1);
+
+		for (size_t j = 0; j < ld; j++)
+		{
+			if (data != DATA_EQUAL_ROWS)
+				value = (float) (2 * rng_uniform(rng) - 1);
+			x[i * ld + j] = j >= k ? NAN : data == DATA_LARGE ? value * 1e15f : data == DATA_DENORMAL ? value * 1e-40f
+				: data == DATA_ZERO_ROWS && i % 2 == 0 ? 0 : value;
+		}
+		if (data == DATA_OUTLIER)
+			x[i * ld + i % k] *= 1000;
+		if (data == DATA_NOT_FINITE)
+			x[i * ld + i % k] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : -INFINITY;
+	}
+}
+
+static void
+case_fail(CaseRun *run, const char *what, size_t a, size_t b, size_t c, double got, double expected)
+{
+	if (run->n_failed++ < 20)
+		printf("%s (%s): %s %zu %zu %zu: %.9g instead of %.9g, seed %llu\n", run->kernels->name, run->kernels->features, what, a, b, c, got, expected,
+			   (unsigned long long) run->seed);
+}
+
+static void
+case_near(CaseRun *run, const char *what, size_t a, size_t b, size_t c, double got, double expected, double limit)
+{
+	run->n_checked++;
+	if (!(fabs(got - expected) <= limit) && !(isnan(got) && isnan(expected)) && !(got == expected))
+		case_fail(run, what, a, b, c, got, expected);
+}
+
+/* One shape in one precision: gemm, gemm_bf16, and gemm_rows followed by a second GEMM. */
+static void
+check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
+{
+	const Kernels *tables[2] = {&kernels_portable, run->kernels};
+	size_t		m = shape->m;
+	size_t		n = shape->n;
+	size_t		k = shape->k;
+	size_t		n2 = 5;
+	size_t		lda = k + 3;
+	size_t		ldc = n + 5;
+	float	   *a = (float *) case_alloc((m * lda + 1) * sizeof(float)) + 1; /* off by 4 bytes */
+	float	   *w = (float *) case_alloc((n * (k + 1) + 1) * sizeof(float)) + 1;
+	float	   *w2 = case_alloc(n2 * n * sizeof(float));
+	float	   *bias = (float *) case_alloc((n + 1) * sizeof(float)) + 1;
+	float	   *residual = case_alloc(m * ldc * sizeof(float));
+	float	   *c[2];
+	float	   *c2[2];
+	uint16_t   *rounded[2];
+	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation, shape->residual ? residual : NULL, ldc};
+	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0};
+
+	case_fill(rng, shape->data, m, k, lda, a);
+	case_fill(rng, DATA_UNIFORM, n, k, k + 1, w);
+	case_fill(rng, DATA_UNIFORM, n2, n, n, w2);
+	case_fill(rng, DATA_UNIFORM, 1, n, n, bias);
+	case_fill(rng, DATA_UNIFORM, m, n, ldc, residual);
+	if (n > 2)					/* a feature without weights */
+		memset(w + k + 1, 0, k * sizeof(float));
+	for (int t = 0; t < 2; t++)
+	{
+		const Kernels *kernels = tables[t];
+		void	   *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
+		void	   *panels2 = case_alloc(kernels->gemm_packed_size(precision, n2, n));
+		void	   *rows = case_alloc(kernels->rows_size(precision, m, k));
+		void	   *rows2 = case_alloc(kernels->rows_size(precision, m, n));
+		size_t		scratch_size = kernels->gemm_scratch_size(precision, n, k);
+		size_t		scratch_size2 = kernels->gemm_scratch_size(precision, n2, n);
+		void	   *scratch = case_alloc(scratch_size > scratch_size2 ? scratch_size : scratch_size2);
+		PackedMatrix packed = {precision, n, k, panels};
+		PackedMatrix packed2 = {precision, n2, n, panels2};
+
+		c[t] = case_alloc(m * ldc * sizeof(float));
+		c2[t] = case_alloc(m * n2 * sizeof(float));
+		rounded[t] = case_alloc(m * ldc * sizeof(uint16_t));
+		kernels->gemm_pack(precision, n, k, w, k + 1, panels);
+		kernels->gemm_pack(precision, n2, n, w2, n, panels2);
+		kernels->rows_convert(precision, m, k, a, lda, rows);
+		if (shape->residual)	/* the residual may be C itself */
+		{
+			memcpy(c[t], residual, m * ldc * sizeof(float));
+			epilogue.residual = c[t];
+		}
+		kernels->gemm(&packed, m, rows, c[t], ldc, &epilogue, scratch);
+		if (shape->residual)
+			epilogue.residual = residual;
+		kernels->gemm_bf16(&packed, m, rows, rounded[t], ldc, &epilogue, scratch);
+		kernels->gemm_rows(&packed, m, rows, rows2, &epilogue, scratch);
+		kernels->gemm(&packed2, m, rows2, c2[t], n2, &nothing, scratch);
+		free(panels);
+		free(panels2);
+		free(rows);
+		free(rows2);
+		free(scratch);
+	}
+	for (size_t i = 0; i < m && shape->data != DATA_NOT_FINITE; i++)
+	{
+		double		row_largest = 0;
+		double		row_sum = 0;
+
+		for (size_t j = 0; j < k; j++)
+			row_sum += fabs((double) a[i * lda + j]);
+		for (size_t j = 0; j < n; j++)
+		{
+			double		limit = 1e-6 * row_sum + 4e-6;
+			double		step = fabs((double) c[0][i * ldc + j]) / 128;
+
+			row_largest = fmax(row_largest, fabs((double) c[0][i * ldc + j]));
+			case_near(run, precision_name(precision), i, j, k, c[1][i * ldc + j], c[0][i * ldc + j], limit);
+			case_near(run, "gemm_bf16", i, j, k, bf16_to_float(rounded[1][i * ldc + j]), bf16_to_float(rounded[0][i * ldc + j]), limit + step);
+		}
+		for (size_t j = 0; j < n2; j++)
+			case_near(run, "gemm_rows", i, j, n, c2[1][i * n2 + j], c2[0][i * n2 + j],
+					  1e-6 * row_largest * (double) n + 1e-6 * row_sum * (double) n +
+					  (precision == PRECISION_FP32 ? 4e-6 * (double) n : precision == PRECISION_BF16 ? row_largest / 64 * sqrt((double) n) : row_largest / 60 * sqrt((double) n)));
+		for (size_t j = n; j < ldc; j++)	/* nothing was written beside the result */
+			if (!shape->residual && memcmp(&c[1][i * ldc + j], "\xA5\xA5\xA5\xA5", 4) != 0)
+				case_fail(run, "written beyond a row", i, j, n, c[1][i * ldc + j], 0);
+	}
+	for (int t = 0; t < 2; t++)
+	{
+		free(c[t]);
+		free(c2[t]);
+		free(rounded[t]);
+	}
+	free(a - 1);
+	free(w - 1);
+	free(w2);
+	free(bias - 1);
+	free(residual);
+}
+
+static void
+check_attention(CaseRun *run, const AttentionCase *shape, bool bf16, float spread, Rng *rng)
+{
+	size_t		width = shape->n_heads * shape->head_size;
+	size_t		ld = 3 * width + 1;
+	size_t		size = shape->n_tokens * ld;
+	float	   *numbers = case_alloc(size * sizeof(float));
+	uint16_t   *rounded = case_alloc(size * sizeof(uint16_t));
+	float	   *context[2];
+
+	case_fill(rng, DATA_UNIFORM, shape->n_tokens, ld, ld, numbers);
+	for (size_t i = 0; i < size; i++)
+	{
+		numbers[i] *= spread;
+		rounded[i] = float_to_bf16(numbers[i]);
+	}
+	for (int t = 0; t < 2; t++)
+	{
+		const Kernels *kernels = t == 0 ? &kernels_portable : run->kernels;
+		void	   *scratch = case_alloc(kernels->attention_scratch_size(bf16 ? PRECISION_BF16 : PRECISION_FP32, shape->n_tokens, shape->head_size));
+		AttentionCall call = {
+			.n_tokens = shape->n_tokens,
+			.n_heads = shape->n_heads,
+			.head_size = shape->head_size,
+			.bf16 = bf16,
+			.qkv_ld = ld,
+			.scale = 1 / sqrtf((float) shape->head_size),
+			.context_ld = width + 2,
+		};
+
+		context[t] = case_alloc(shape->n_tokens * (width + 2) * sizeof(float));
+		call.context = context[t];
+		call.q = bf16 ? (void *) rounded : (void *) numbers;
+		call.k = bf16 ? (void *) (rounded + width) : (void *) (numbers + width);
+		call.v = bf16 ? (void *) (rounded + 2 * width) : (void *) (numbers + 2 * width);
+		kernels->attention(&call, scratch);
+		free(scratch);
+	}
+	for (size_t i = 0; i < shape->n_tokens; i++)
+		for (size_t j = 0; j < width; j++)
+			case_near(run, bf16 ? "attention bf16" : "attention", shape->n_tokens, shape->head_size, j, context[1][i * (width + 2) + j],
+					  context[0][i * (width + 2) + j], spread * (bf16 ? 6e-3 : 4e-6 * fmax(1, spread)));
+	free(numbers);
+	free(rounded);
+	free(context[0]);
+	free(context[1]);
+}
+
+/* Lengths 1 .. 2 * 16 + 1 from unaligned addresses. */
+static void
+check_vectors(CaseRun *run, Rng *rng)
+{
+	const Kernels *kernels = run->kernels;
+	float		memory[6][80];
+
+	for (size_t n = 1; n <= 33; n++)
+		for (size_t offset = 0; offset < 3; offset++)
+			for (int kind = 0; kind < 6; kind++)
+			{
+				float	   *x = memory[0] + offset;
+				float	   *y = memory[1] + offset;
+				float	   *z = memory[2] + offset;
+				float	   *gamma = memory[3] + offset;
+				float	   *beta = memory[4] + offset;
+				float		scale = kind == 1 ? 50 : kind == 2 ? 1e-39f : kind == 3 ? 1e18f : 1;
+				float		product[2];
+
+				for (size_t i = 0; i < n + 2; i++)
+				{
+					x[i] = kind == 4 ? 3 : scale * (float) (2 * rng_uniform(rng) - 1);
+					gamma[i] = (float) (2 * rng_uniform(rng) - 1);
+					beta[i] = (float) (2 * rng_uniform(rng) - 1);
+				}
+				if (kind == 5 && n > 1)
+					x[n / 2] = -INFINITY;
+
+				if (kind != 3 && kind != 5)
+				{
+					product[0] = kernels_portable.dot(n, x, gamma);
+					product[1] = kernels->dot(n, x, gamma);
+					case_near(run, "dot", n, offset, (size_t) kind, product[1], product[0], 1e-6 * n * fabsf(scale) + 1e-5);
+					memcpy(y, gamma, n * sizeof(float));
+					memcpy(z, gamma, n * sizeof(float));
+					kernels_portable.axpy(n, 0.3f, x, y);
+					kernels->axpy(n, 0.3f, x, z);
+					for (size_t i = 0; i < n; i++)
+						case_near(run, "axpy", n, i, (size_t) kind, z[i], y[i], 1e-6 * fmaxf(1, scale));
+				}
+				memcpy(y, x, (n + 2) * sizeof(float));
+				memcpy(z, x, (n + 2) * sizeof(float));
+				kernels_portable.softmax(1, n, y, n);
+				kernels->softmax(1, n, z, n);
+				for (size_t i = 0; i < n + 2; i++)
+					case_near(run, "softmax", n, i, (size_t) kind, z[i], y[i], i < n ? 1e-6 : 0);
+				if (kind == 5)
+					continue;
+				memset(y, 0, sizeof memory[0] - 16);
+				memset(z, 0, sizeof memory[0] - 16);
+				kernels_portable.layer_norm(1, n, x, n, gamma, beta, 1e-12f, y, n);
+				kernels->layer_norm(1, n, x, n, gamma, beta, 1e-12f, z, n);
+				/* equal or tiny values: what is left of them is rounding, and it is divided by its own size */
+				for (size_t i = 0; i < n + 2; i++)
+					case_near(run, "layer_norm", n, i, (size_t) kind, z[i], y[i], i >= n ? 0 : kind == 4 || n == 1 ? 4 : 1e-4);
+			}
+}
+
+static void
+check_activations(CaseRun *run)
+{
+	static const Activation all[] = {ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_RELU, ACTIVATION_SILU, ACTIVATION_TANH, ACTIVATION_NONE};
+	static const float extremes[] = {0.0f, -0.0f, 1e-40f, -1e-40f, 1e30f, -1e30f, INFINITY, 100.0f, -100.0f, 88.8f, -88.8f, 5.6f, -5.6f, 3e38f};
+	float		got[1000];
+	float		expected[1000];
+
+	for (size_t a = 0; a < sizeof all / sizeof all[0]; a++)
+	{
+		for (size_t from = 0; from < 40000; from += 1000)
+		{
+			for (size_t i = 0; i < 1000; i++)
+				expected[i] = got[i] = -20 + 0.001f * (float) (from + i);
+			if (from == 0)
+				memcpy(got, extremes, sizeof extremes);
+			if (from == 0)
+				memcpy(expected, extremes, sizeof extremes);
+			kernels_portable.activation(all[a], 1000 - from / 1000, expected);
+			run->kernels->activation(all[a], 1000 - from / 1000, got);
+			for (size_t i = 0; i < 1000; i++)
+				case_near(run, "activation", a, from, i, got[i], expected[i], 1.2e-6 * fmax(1, fabs((double) expected[i])));
+		}
+		for (size_t i = 0; i < 33; i++)
+			got[i] = NAN;
+		run->kernels->activation(all[a], 33, got);
+		for (size_t i = 0; i < 33; i++)
+			case_near(run, "activation of NaN", a, i, 0, got[i], NAN, 0);
+	}
+}
+
+/* All cases; false when one failed, after saying so on standard output. */
+static bool
+kernel_cases_run(const Kernels *kernels, uint64_t seed)
+{
+	CaseRun		run = {kernels, seed, 0, 0};
+	Rng			rng;
+
+	rng_init(&rng, seed, 0);
+	for (int p = 0; p < PRECISION_COUNT; p++)
+	{
+		for (size_t i = 0; i < N_GEMM_CASES; i++)
+			check_gemm(&run, &gemm_cases[i], (Precision) p, &rng);
+		/* every number of rows of the micro-kernels, every width of a last panel, short sums */
+		for (size_t i = 1; i <= 130; i++)
+		{
+			GemmCase	shape = {i % 20 + 1, i, i % 9 + 1, ACTIVATION_GELU, i % 2 == 0, i % 3 == 0, DATA_UNIFORM};
+
+			check_gemm(&run, &shape, (Precision) p, &rng);
+		}
+	}
+	for (size_t i = 0; i < N_ATTENTION_CASES; i++)
+		for (int bf16 = 0; bf16 < 2; bf16++)
+		{
+			check_attention(&run, &attention_cases[i], bf16, 1, &rng);
+			check_attention(&run, &attention_cases[i], bf16, 8, &rng);
+		}
+	for (size_t i = 1; i <= 40; i++)
+		check_attention(&run, &(AttentionCase) {i, 2, 32}, i % 2, 1, &rng);
+	check_vectors(&run, &rng);
+	check_activations(&run);
+	printf("%s (%s): %zu/%zu\n", kernels->name, kernels->features, run.n_checked - run.n_failed, run.n_checked);
+	return run.n_failed == 0;
+}
+
+#endif
