@@ -326,7 +326,7 @@ refuse_fields(const json_t *root, Status *status)
 		const json_t *value = json_object_get(root, refused[i]);
 
 		if (value != NULL && !json_is_null(value) && !json_is_false(value))
-			return status_fail(status, STATUS_UNSUPPORTED, "config.json has \"%s\", which changes what the model computes and is not supported", refused[i]);
+			return status_fail(status, STATUS_UNSUPPORTED, "\"%s\" changes what the model computes and is not supported", refused[i]);
 	}
 	return true;
 }
@@ -371,7 +371,7 @@ config_parse(Arena *arena, const char *json, size_t length, BertConfig *config, 
 	root = json_open_object("config.json", json, length, MAX_CONFIG_BYTES, status);
 	if (root == NULL)
 		return false;
-	ok = parse_fields(root, arena, config, status);
+	ok = parse_fields(root, arena, config, status) || status_prefix(status, "config.json");
 	json_close(root);
 	return ok;
 }
