@@ -376,7 +376,7 @@ check_activations(CaseRun *run)
 }
 
 /* All cases; false when one failed, after saying so on standard output. */
-static bool
+static inline bool
 kernel_cases_run(const Kernels *kernels, uint64_t seed)
 {
 	CaseRun		run = {kernels, seed, 0, 0};
