@@ -1,0 +1,89 @@
+# lib.sh: TAP and SQL for the scripts of this folder. Sourced, not executable, so not a test itself.
+
+TESTS=0
+
+# ok NAME STATUS
+ok() {
+	TESTS=$((TESTS + 1))
+	if [ "$2" -eq 0 ]; then
+		printf 'ok %d - %s\n' "$TESTS" "$1"
+	else
+		printf 'not ok %d - %s\n' "$TESTS" "$1"
+	fi
+}
+
+# is NAME GOT EXPECTED
+is() {
+	if [ "$2" = "$3" ]; then
+		ok "$1" 0
+	else
+		ok "$1" 1
+		printf '%s\n' "$2" | sed 's/^/#      got: /'
+		printf '%s\n' "$3" | sed 's/^/# expected: /'
+	fi
+}
+
+# like NAME TEXT FRAGMENT
+like() {
+	case $2 in
+		*"$3"*) ok "$1" 0 ;;
+		*)
+			ok "$1" 1
+			printf '%s\n' "$2" | head -n 20 | sed 's/^/#      got: /'
+			printf '# expected: ...%s...\n' "$3"
+			;;
+	esac
+}
+
+# sql TEXT: its result, unaligned; errors go to standard error.
+sql() {
+	psql -X -q -At -v ON_ERROR_STOP=1 -c "$1"
+}
+
+# as ROLE TEXT: the same as somebody else.
+as() {
+	PGUSER=$1 psql -X -q -At -v ON_ERROR_STOP=1 -c "$2"
+}
+
+# fails NAME SQLSTATE FRAGMENT TEXT: the statement fails with this state and a message that holds the fragment.
+fails() {
+	local said
+	said=$(psql -X -q -At -v VERBOSITY=verbose -v ON_ERROR_STOP=1 -c "$4" 2>&1)
+	case $said in
+		*"ERROR:  $2: "*"$3"*) ok "$1" 0 ;;
+		*)
+			ok "$1" 1
+			printf '%s\n' "$said" | head -n 8 | sed 's/^/#      got: /'
+			printf '# expected: ERROR:  %s: ...%s...\n' "$2" "$3"
+			;;
+	esac
+}
+
+# wait_until NAME QUERY: until the query says t, for at most a minute.
+wait_until() {
+	local turn
+	for turn in $(seq 600); do
+		if [ "$(psql -X -q -At -c "$2" 2>/dev/null)" = t ]; then
+			ok "$1" 0
+			return 0
+		fi
+		sleep 0.1
+	done
+	ok "$1" 1
+	return 1
+}
+
+# wait_for_server: until it takes connections again after a crash.
+wait_for_server() {
+	local turn
+	sleep 0.3
+	for turn in $(seq 300); do
+		psql -X -q -At -c "SELECT 1" >/dev/null 2>&1 && return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+done_testing() {
+	printf '1..%d\n' "$TESTS"
+}
