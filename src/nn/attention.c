@@ -10,14 +10,19 @@ all_visible(const uint8_t *mask, size_t first, size_t end)
 	return mask == NULL || memchr(mask + first, 0, end - first) == NULL;
 }
 
+static size_t
+head_flops(const Workspace *workspace, size_t n_tokens)
+{
+	return 4 * n_tokens * n_tokens * workspace->model->head_size;
+}
+
 /* One sequence with nothing special about it: the kernels' way, head by head so that the question can be asked. */
 static bool
 attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, const float *query_key_value, size_t ld, float *context, Status *status)
 {
 	size_t		head_size = workspace->model->head_size;
 	size_t		width = n_heads * head_size;
-	size_t		pairs = n_tokens * n_tokens;
-	size_t		step = (size_t) 4 * 1024 * 1024 / (pairs * 8) + 1;	/* heads per call */
+	size_t		step = workspace->step_flops / head_flops(workspace, n_tokens) + 1; /* heads per call */
 
 	for (size_t head = 0; head < n_heads; head += step)
 	{
@@ -104,7 +109,8 @@ self_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCa
 			call.v = cache->values[layer];
 			call.k_ld = call.v_ld = width;
 		}
-		if (plain && all_visible(batch->attention_mask, first, end))
+		/* a head of thousands of tokens takes the kernels too long: the general way asks in between */
+		if (plain && all_visible(batch->attention_mask, first, end) && head_flops(workspace, end - first) < 4 * workspace->step_flops)
 		{
 			if (!attention_plain(workspace, params->n_heads, end - first, rows, 3 * width, context, status))
 				return false;

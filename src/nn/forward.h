@@ -16,6 +16,7 @@ typedef struct Workspace
 	const Kernels *kernels;
 	const MayContinue *question;
 	size_t		block_rows;		/* R */
+	size_t		step_flops;		/* work between two questions, in floating-point operations */
 	float	   *query_key_value;	/* (T, 3H) */
 	float	   *context;		/* (T, H) */
 	float	   *attended;		/* (T, H) */

@@ -7,7 +7,7 @@
 #define BLOCK_ROWS 128
 
 /*
- * Work that a GEMM call may be given between two questions: under 20 ms on any CPU that the kernel is meant for.
+ * Work that a kernel may be given between two questions: under 20 ms on any CPU that the kernel is meant for.
  * Portable C is some ten times slower than the rest.
  */
 #define STEP_FLOPS ((size_t) 500 * 1000 * 1000)
@@ -115,6 +115,7 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 	workspace->kernels = model->kernels;
 	workspace->question = question;
 	workspace->block_rows = plan.block_rows;
+	workspace->step_flops = strcmp(model->kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
 	workspace->query_key_value = take(arena, plan.query_key_value, &failed);
 	workspace->context = take(arena, plan.context, &failed);
 	workspace->attended = take(arena, plan.attended, &failed);
@@ -134,8 +135,7 @@ linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const
 {
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &linear->weight;
-	size_t		flops = strcmp(kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
-	size_t		step = flops / (2 * w->n * w->k) + 1;
+	size_t		step = workspace->step_flops / (2 * w->n * w->k) + 1;
 
 	if (step > workspace->block_rows)
 		step = workspace->block_rows;
