@@ -9,7 +9,7 @@
 #include "tokenizer/internal.h"
 
 #define SECTION_ALIGNMENT 64
-#define MAX_PROBE 32			/* a table with longer chains is built again with another seed */
+#define MAX_PROBE 64			/* a table with longer chains is built again with another seed */
 #define SEEDS 8
 #define MAX_SLOT_BITS 24
 #define MAX_WORD_CHARS 1000000
@@ -99,7 +99,11 @@ split_lines(Builder *b)
 static bool
 insert_slot(Builder *b, uint32_t begin, uint32_t end, uint32_t id, bool continuation)
 {
-	uint64_t	hash = vocabulary_hash(b->texts + begin, end - begin, continuation, b->header.seed);
+	const unsigned char *text = b->texts + begin;
+	uint32_t	length = end - begin;
+	uint32_t	form = length | (continuation ? SLOT_CONTINUATION : 0);
+	bool		is_short = length <= SLOT_SHORT;
+	uint64_t	hash = is_short ? hash_short(short_key(text, length), form, b->header.seed) : hash_long(text, length, form, b->header.seed);
 	uint32_t	mask = (1u << b->header.slot_bits) - 1;
 	uint32_t	slot = (uint32_t) (hash >> (64 - b->header.slot_bits));
 
@@ -109,8 +113,9 @@ insert_slot(Builder *b, uint32_t begin, uint32_t end, uint32_t id, bool continua
 
 		if (place->id != SLOT_EMPTY)
 			continue;
-		place->tag = (uint32_t) hash;
-		place->id = id | (continuation ? SLOT_CONTINUATION : 0);
+		place->key = is_short ? short_key(text, length) : hash;
+		place->id = id;
+		place->form = form;
 		if (b->header.max_probe < probe)
 			b->header.max_probe = probe;
 		return true;
@@ -134,6 +139,7 @@ partial_tokenizer(const Builder *b)
 	t.slot_shift = 64 - b->header.slot_bits;
 	t.max_probe = MAX_PROBE;
 	t.prefix_length = b->header.prefix_length;
+	t.seed = b->header.seed;
 	t.texts_length = b->texts_length;
 	return t;
 }
@@ -145,7 +151,9 @@ fill_slots(Builder *b, bool *full)
 	uint32_t	prefix_length = b->header.prefix_length;
 	Tokenizer	t = partial_tokenizer(b);
 
-	memset(b->slots, 0xFF, sizeof(VocabularySlot) << b->header.slot_bits);
+	memset(b->slots, 0, sizeof(VocabularySlot) << b->header.slot_bits);
+	for (size_t i = 0; i >> b->header.slot_bits == 0; i++)
+		b->slots[i].id = SLOT_EMPTY;
 	b->header.max_probe = 0;
 	*full = false;
 	for (size_t i = 0; i < b->n_lines; i++)
@@ -426,10 +434,18 @@ place_section(size_t *length, size_t size)
 }
 
 static void
+note_length(uint32_t *lengths, const unsigned char *key, size_t n, bool continuation)
+{
+	if (n >= LENGTHS_BYTES)
+		lengths[lengths_index(key, continuation)] |= 1u << (n < LENGTHS_LAST ? n : LENGTHS_LAST);
+}
+
+static void
 write_tokens(const Builder *b, unsigned char *image, const ImageHeader *header)
 {
 	uint32_t   *offsets = (uint32_t *) (image + header->offsets_at);
 	uint8_t    *flags = image + header->flags_at;
+	uint32_t   *lengths = (uint32_t *) (image + header->lengths_at);
 	AddedEntry *entries = (AddedEntry *) (image + header->added_at);
 	unsigned char *texts = image + header->texts_at;
 	size_t		length = b->texts_length;
@@ -438,9 +454,16 @@ write_tokens(const Builder *b, unsigned char *image, const ImageHeader *header)
 	memcpy(texts, b->texts, b->texts_length);
 	memcpy(image + header->slots_at, b->slots, sizeof(VocabularySlot) << header->slot_bits);
 	for (size_t i = 0; i < b->n_lines; i++)
-		if (offsets[i + 1] - offsets[i] >= header->prefix_length && header->prefix_length > 0 &&
-			memcmp(texts + offsets[i], header->prefix, header->prefix_length) == 0)
+	{
+		size_t		token_length = offsets[i + 1] - offsets[i];
+
+		note_length(lengths, texts + offsets[i], token_length, false);
+		if (token_length < header->prefix_length || memcmp(texts + offsets[i], header->prefix, header->prefix_length) != 0)
+			continue;
+		if (header->prefix_length > 0)
 			flags[i] |= TOKEN_CONTINUATION;
+		note_length(lengths, texts + offsets[i] + header->prefix_length, token_length - header->prefix_length, true);
+	}
 	/* Ids past the vocabulary: in ascending order, so that offsets stay sorted; what nobody has is empty. */
 	for (size_t id = b->n_lines; id < b->n_ids; id++)
 		offsets[id + 1] = 0;
@@ -494,6 +517,7 @@ write_image(Builder *b, unsigned char **out, size_t *out_length)
 	header->offsets_at = place_section(&length, (b->n_ids + 1) * sizeof(uint32_t));
 	header->flags_at = place_section(&length, b->n_ids);
 	header->slots_at = place_section(&length, sizeof(VocabularySlot) << header->slot_bits);
+	header->lengths_at = place_section(&length, sizeof(uint32_t) << LENGTHS_BITS);
 	header->added_at = place_section(&length, b->n_added * sizeof(AddedEntry));
 	header->texts_at = place_section(&length, texts + IMAGE_PADDING);
 	header->texts_length = texts;
@@ -577,6 +601,7 @@ header_valid(const ImageHeader *h, size_t length)
 		section_inside(h->offsets_at, (uint64_t) h->n_ids + 1, sizeof(uint32_t), length) &&
 		section_inside(h->flags_at, h->n_ids, 1, length) &&
 		section_inside(h->slots_at, UINT64_C(1) << h->slot_bits, sizeof(VocabularySlot), length) &&
+		section_inside(h->lengths_at, UINT64_C(1) << LENGTHS_BITS, sizeof(uint32_t), length) &&
 		section_inside(h->added_at, h->n_added, sizeof(AddedEntry), length) &&
 		section_inside(h->texts_at, h->texts_length + IMAGE_PADDING, 1, length);
 }
@@ -627,6 +652,7 @@ tokenizer_open(Arena *arena, const unsigned char *image, size_t length, Status *
 	t->offsets = (const uint32_t *) (image + header->offsets_at);
 	t->flags = image + header->flags_at;
 	t->slots = (const VocabularySlot *) (image + header->slots_at);
+	t->lengths = (const uint32_t *) (image + header->lengths_at);
 	t->added = (const AddedEntry *) (image + header->added_at);
 	t->texts = image + header->texts_at;
 	t->texts_length = header->texts_length;
@@ -640,6 +666,7 @@ tokenizer_open(Arena *arena, const unsigned char *image, size_t length, Status *
 	t->prefix_length = header->prefix_length;
 	t->normalize = header->normalize;
 	t->unk_id = header->unk_id;
+	t->seed = header->seed;
 	prepare_ascii(t);
 	if (!added_prepare(t))
 	{

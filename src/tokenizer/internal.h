@@ -18,7 +18,7 @@
 
 /* The image: a header, then sections at 64-byte aligned offsets. */
 #define IMAGE_MAGIC "BERTTOK"
-#define IMAGE_VERSION 1
+#define IMAGE_VERSION 2
 #define IMAGE_BYTE_ORDER 0x01020304
 #define IMAGE_PREFIX_LENGTH 32	/* longest continuing_subword_prefix */
 #define IMAGE_PADDING 8			/* bytes readable after the texts, so that they can be read in words */
@@ -41,12 +41,22 @@
 
 #define SLOT_EMPTY UINT32_MAX
 #define SLOT_CONTINUATION 0x80000000u
+#define SLOT_SHORT 8			/* a key of up to 8 bytes lies in the slot itself */
 
 typedef struct VocabularySlot
 {
-	uint32_t	tag;			/* low bits of the hash */
-	uint32_t	id;				/* | SLOT_CONTINUATION; SLOT_EMPTY */
+	uint64_t	key;			/* the key padded with zeros, or the hash of a longer one */
+	uint32_t	id;				/* SLOT_EMPTY */
+	uint32_t	form;			/* length of the key | SLOT_CONTINUATION */
 } VocabularySlot;
+
+/*
+ * Which lengths tokens have, by a hash of their first bytes: bit n for n bytes, the last bit for that many and more.
+ * Splitting a word need not try the others. Shorter tokens than LENGTHS_BYTES are not in it.
+ */
+#define LENGTHS_BITS 13
+#define LENGTHS_BYTES 3
+#define LENGTHS_LAST 31
 
 typedef struct AddedEntry
 {
@@ -85,6 +95,7 @@ typedef struct ImageHeader
 	uint64_t	offsets_at;		/* uint32_t (n_ids + 1): token i is texts[offsets[i] .. offsets[i + 1]) */
 	uint64_t	flags_at;		/* uint8_t (n_ids) */
 	uint64_t	slots_at;		/* VocabularySlot (1 << slot_bits) */
+	uint64_t	lengths_at;		/* uint32_t (1 << LENGTHS_BITS) */
 	uint64_t	added_at;		/* AddedEntry (n_added), by set, first byte of pattern, length descending */
 	uint64_t	texts_at;
 	uint64_t	texts_length;	/* IMAGE_PADDING more bytes follow */
@@ -114,6 +125,7 @@ struct Tokenizer
 	const uint32_t *offsets;
 	const uint8_t *flags;
 	const VocabularySlot *slots;
+	const uint32_t *lengths;
 	const AddedEntry *added;
 	const unsigned char *texts;
 	uint32_t	n_ids;
@@ -126,11 +138,11 @@ struct Tokenizer
 	uint32_t	prefix_length;
 	uint32_t	normalize;
 	int32_t		unk_id;
+	uint64_t	seed;
 	uint64_t	texts_length;
 	AddedSet	sets[2];		/* [1]: normalised */
 	uint8_t		ascii_kind[256];
 	uint8_t		ascii_lower[256];	/* of word bytes as they leave the normaliser, 0 for all others */
-	int32_t		ascii_ids[128]; /* of punctuation */
 };
 
 /* Tokens of one text. */
@@ -216,20 +228,43 @@ keep_bytes(uint64_t word, size_t n)
 
 #define HASH_FACTOR UINT64_C(0x9FB21C651E98DF25)
 
-/* key must be readable for 8 bytes past its end */
+/* A key of 1 to 8 bytes as the number that it is in memory, padded with zeros. Readable for 8 bytes past its end. */
 static inline uint64_t
-vocabulary_hash(const unsigned char *key, size_t n, bool continuation, uint64_t seed)
+short_key(const unsigned char *key, size_t n)
 {
-	uint64_t	hash = (seed ^ n) + (continuation ? UINT64_C(0xD6E8FEB86659FD93) : 0);
+	return n == SLOT_SHORT ? load_word(key) : keep_bytes(load_word(key), n);
+}
+
+/* form: as in the slot */
+static inline uint64_t
+hash_short(uint64_t key, uint32_t form, uint64_t seed)
+{
+	uint64_t	hash = (key ^ seed) * HASH_FACTOR;
+
+	hash ^= hash >> 32;
+	return (hash ^ form) * HASH_FACTOR;
+}
+
+/* For keys of more than 8 bytes, readable for 8 bytes past their end. */
+static inline uint64_t
+hash_long(const unsigned char *key, size_t n, uint32_t form, uint64_t seed)
+{
+	uint64_t	hash = seed;
 
 	for (; n >= 8; n -= 8, key += 8)
 	{
 		hash = (hash ^ load_word(key)) * HASH_FACTOR;
 		hash ^= hash >> 32;
 	}
-	hash = (hash ^ (n == 0 ? 0 : keep_bytes(load_word(key), n))) * HASH_FACTOR;
-	hash ^= hash >> 29;
-	return hash * HASH_FACTOR;
+	return hash_short(hash ^ (n == 0 ? 0 : keep_bytes(load_word(key), n)), form, seed);
+}
+
+/* Where the lengths of tokens that begin with these LENGTHS_BYTES bytes are. Key as above. */
+static inline size_t
+lengths_index(const unsigned char *key, bool continuation)
+{
+	return (size_t) ((keep_bytes(load_word(key), LENGTHS_BYTES) ^ (continuation ? UINT64_C(0xD6E8FEB86659FD93) : 0)) * HASH_FACTOR >>
+					 (64 - LENGTHS_BITS));
 }
 
 /* Both readable for 8 bytes past their ends. */
@@ -242,32 +277,35 @@ same_bytes(const unsigned char *a, const unsigned char *b, size_t n)
 	return n == 0 || keep_bytes(load_word(a) ^ load_word(b), n) == 0;
 }
 
-/* The id of a token of the model, without the prefix for a continuation; -1. Key as for vocabulary_hash. */
+/* The id of the token whose key is the 1 to 8 bytes of a short_key; -1. */
 static inline int32_t
-vocabulary_find(const Tokenizer *t, const unsigned char *key, size_t n, bool continuation)
+vocabulary_find_short(const Tokenizer *t, uint64_t key, uint32_t form)
 {
-	uint64_t	hash = vocabulary_hash(key, n, continuation, t->header->seed);
-	uint32_t	slot = (uint32_t) (hash >> t->slot_shift);
-	size_t		skip = continuation ? t->prefix_length : 0;
+	uint32_t	slot = (uint32_t) (hash_short(key, form, t->seed) >> t->slot_shift);
 
 	for (uint32_t probe = 0; probe < t->max_probe; probe++, slot++)
 	{
-		VocabularySlot found = t->slots[slot & t->slot_mask];
-		uint32_t	id = found.id & ~SLOT_CONTINUATION;
+		const VocabularySlot *found = &t->slots[slot & t->slot_mask];
 
-		if (found.id == SLOT_EMPTY)
+		/* The image may be damaged: nothing of it is followed unchecked. */
+		if (found->key == key && found->form == form && found->id < t->n_ids)
+			return (int32_t) found->id;
+		if (found->id == SLOT_EMPTY)
 			return -1;
-		if (found.tag == (uint32_t) hash && ((found.id & SLOT_CONTINUATION) != 0) == continuation && id < t->n_ids)
-		{
-			uint64_t	begin = t->offsets[id];
-			uint64_t	end = t->offsets[id + 1];
-
-			/* The image may be damaged: nothing of it is followed unchecked. */
-			if (end <= t->texts_length && begin + skip + n == end && same_bytes(t->texts + begin + skip, key, n))
-				return (int32_t) id;
-		}
 	}
 	return -1;
+}
+
+/* The same for longer keys. */
+int32_t		vocabulary_find_long(const Tokenizer *tokenizer, const unsigned char *key, size_t n, bool continuation);
+
+/* The id of a token of the model, without the prefix for a continuation; -1. Key: n >= 1 bytes, readable for 8 more. */
+static inline int32_t
+vocabulary_find(const Tokenizer *t, const unsigned char *key, size_t n, bool continuation)
+{
+	if (n <= SLOT_SHORT)
+		return vocabulary_find_short(t, short_key(key, n), (uint32_t) n | (continuation ? SLOT_CONTINUATION : 0));
+	return vocabulary_find_long(t, key, n, continuation);
 }
 
 /* Text of an entry in texts, empty when the image is damaged. */
@@ -308,9 +346,19 @@ size_t		pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size
 /* Bytes of word are readable 8 past its end; origins per byte, or NULL: byte i is character first + i. */
 void		wordpiece_word(TextEncoder *encoder, const unsigned char *word, size_t bytes, const uint32_t *origins, uint32_t first);
 
+/* A word of 1 to 8 ASCII bytes, also given as its short_key. */
+void		wordpiece_short(TextEncoder *encoder, uint64_t key, const unsigned char *word, size_t bytes, uint32_t first);
+
 /* A word longer than max_chars. */
 void		wordpiece_unknown(TextEncoder *encoder, uint32_t start, uint32_t end);
-bool		token_list_reserve(TextEncoder *encoder, size_t more);
+bool		token_list_grow(TextEncoder *encoder, size_t more);
+
+/* Room for more tokens. */
+static inline bool
+token_list_reserve(TextEncoder *encoder, size_t more)
+{
+	return encoder->list.capacity - encoder->list.n >= more || encoder->list.counting || token_list_grow(encoder, more);
+}
 
 /* added.c */
 typedef struct AddedMatch

@@ -1,6 +1,13 @@
 /* pretokenizer.c: words: split at white space, punctuation stands alone. */
 #include "tokenizer/internal.h"
 
+/* Where byte i of a key goes, so that the key is what short_key makes of memory. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define KEY_SHIFT(i) ((i) * 8)
+#else
+#define KEY_SHIFT(i) (56 - (i) * 8)
+#endif
+
 static bool
 grow_word(TextEncoder *encoder)
 {
@@ -84,11 +91,17 @@ pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size_t posit
 	{
 		size_t		start = position;
 		size_t		stop = end - start > most ? start + most : end;
+		uint64_t	key = 0;
 		size_t		length;
 		unsigned char byte;
 
+		/* The first 8 bytes are also collected in a register: the word's key in the vocabulary. */
 		while (position < stop && (byte = lower[text[position]]) != 0)
+		{
+			if (position - start < SLOT_SHORT)
+				key |= (uint64_t) byte << KEY_SHIFT(position - start);
 			word[position++ - start] = byte;
+		}
 		length = position - start;
 		if (length > 0)
 		{
@@ -100,7 +113,10 @@ pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size_t posit
 				if (kind == ASCII_OTHER || kind == ASCII_WORD)
 					return start;
 			}
-			wordpiece_word(encoder, word, length, NULL, (uint32_t) (start - shift));
+			if (length <= SLOT_SHORT)
+				wordpiece_short(encoder, key, word, length, (uint32_t) (start - shift));
+			else
+				wordpiece_word(encoder, word, length, NULL, (uint32_t) (start - shift));
 		}
 		else
 		{
@@ -111,7 +127,7 @@ pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size_t posit
 			else if (kind == ASCII_PUNCTUATION)
 			{
 				word[0] = text[position];
-				wordpiece_word(encoder, word, 1, NULL, (uint32_t) (position - shift));
+				wordpiece_short(encoder, (uint64_t) word[0] << KEY_SHIFT(0), word, 1, (uint32_t) (position - shift));
 				position++;
 			}
 			else

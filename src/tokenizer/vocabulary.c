@@ -9,6 +9,32 @@ vocabulary_text(const Tokenizer *tokenizer, uint32_t offset, uint32_t length)
 	return tokenizer->texts + offset;
 }
 
+int32_t
+vocabulary_find_long(const Tokenizer *t, const unsigned char *key, size_t n, bool continuation)
+{
+	uint32_t	form = (uint32_t) n | (continuation ? SLOT_CONTINUATION : 0);
+	uint64_t	hash = hash_long(key, n, form, t->seed);
+	uint32_t	slot = (uint32_t) (hash >> t->slot_shift);
+	size_t		skip = continuation ? t->prefix_length : 0;
+
+	for (uint32_t probe = 0; probe < t->max_probe; probe++, slot++)
+	{
+		VocabularySlot found = t->slots[slot & t->slot_mask];
+
+		if (found.key == hash && found.form == form && found.id < t->n_ids)
+		{
+			uint64_t	begin = t->offsets[found.id];
+			uint64_t	end = t->offsets[found.id + 1];
+
+			if (end <= t->texts_length && begin + skip + n == end && same_bytes(t->texts + begin + skip, key, n))
+				return (int32_t) found.id;
+		}
+		if (found.id == SLOT_EMPTY)
+			return -1;
+	}
+	return -1;
+}
+
 int
 tokenizer_vocab_size(const Tokenizer *tokenizer)
 {

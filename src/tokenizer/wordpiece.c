@@ -2,7 +2,7 @@
 #include "tokenizer/internal.h"
 
 bool
-token_list_reserve(TextEncoder *encoder, size_t more)
+token_list_grow(TextEncoder *encoder, size_t more)
 {
 	TokenList  *list = &encoder->list;
 	size_t		capacity = list->capacity;
@@ -11,8 +11,6 @@ token_list_reserve(TextEncoder *encoder, size_t more)
 	uint32_t   *ends;
 	int32_t    *words;
 
-	if (list->counting || capacity - list->n >= more)
-		return true;
 	capacity = capacity + capacity / 2 + more + 64;
 	ids = arena_alloc_array(encoder->arena, capacity, sizeof *ids);
 	starts = arena_alloc_array(encoder->arena, capacity, sizeof *starts);
@@ -68,10 +66,49 @@ origin_of(const uint32_t *origins, uint32_t first, size_t byte)
 	return origins != NULL ? origins[byte] : first + (uint32_t) byte;
 }
 
-static inline bool
-is_trail(unsigned char byte)
+/*
+ * The longest token that a piece of a word begins with, at most `most` bytes of it; -1. A token's text ends where a
+ * character ends, so only lengths matter.
+ */
+static int32_t
+longest_piece(const Tokenizer *t, const unsigned char *text, size_t most, bool continuation, size_t *length)
 {
-	return (byte & 0xC0) == 0x80;
+	int32_t		id;
+
+	if (most >= LENGTHS_BYTES)
+	{
+		uint32_t	lengths = t->lengths[lengths_index(text, continuation)];
+		size_t		longest = continuation ? t->max_continuation : t->max_plain;
+
+		if (most < longest)
+			longest = most;
+		if (lengths >> LENGTHS_LAST != 0)
+			for (size_t n = longest; n >= LENGTHS_LAST; n--)
+				if ((id = vocabulary_find(t, text, n, continuation)) >= 0)
+				{
+					*length = n;
+					return id;
+				}
+		lengths &= (most < LENGTHS_LAST - 1 ? 2u << most : 1u << LENGTHS_LAST) - 1;
+		while (lengths >> LENGTHS_BYTES != 0)
+		{
+			size_t		n = LENGTHS_LAST - (size_t) __builtin_clz(lengths);
+
+			if ((id = vocabulary_find(t, text, n, continuation)) >= 0)
+			{
+				*length = n;
+				return id;
+			}
+			lengths &= (1u << n) - 1;
+		}
+	}
+	for (size_t n = most < LENGTHS_BYTES ? most : LENGTHS_BYTES - 1; n > 0; n--)
+		if ((id = vocabulary_find(t, text, n, continuation)) >= 0)
+		{
+			*length = n;
+			return id;
+		}
+	return -1;
 }
 
 /* The word has no token of its own. */
@@ -84,29 +121,33 @@ split_word(TextEncoder *encoder, const unsigned char *word, size_t bytes, const 
 
 	while (start < bytes)
 	{
-		size_t		most = start == 0 ? t->max_plain : t->max_continuation;
-		size_t		end = bytes - start > most ? start + most : bytes;
-		int32_t		id = -1;
+		size_t		length = 0;
+		int32_t		id = longest_piece(t, word + start, start == 0 ? bytes - 1 : bytes - start, start > 0, &length);
 
-		if (start == 0 && end == bytes)
-			end--;				/* that was tried */
-		while (end > start && end < bytes && is_trail(word[end]))
-			end--;
-		while (end > start && (id = vocabulary_find(t, word + start, end - start, start > 0)) < 0)
-		{
-			end--;
-			while (end > start && is_trail(word[end]))
-				end--;
-		}
 		if (id < 0)
 		{
 			encoder->list.n = before;
 			append(encoder, t->unk_id, origin_of(origins, first, 0), origin_of(origins, first, bytes - 1) + 1);
 			return;
 		}
-		append(encoder, id, origin_of(origins, first, start), origin_of(origins, first, end - 1) + 1);
-		start = end;
+		append(encoder, id, origin_of(origins, first, start), origin_of(origins, first, start + length - 1) + 1);
+		start += length;
 	}
+}
+
+void
+wordpiece_short(TextEncoder *encoder, uint64_t key, const unsigned char *word, size_t bytes, uint32_t first)
+{
+	int32_t		id;
+
+	if (!token_list_reserve(encoder, SLOT_SHORT))
+		return;
+	id = vocabulary_find_short(encoder->tokenizer, key, (uint32_t) bytes);
+	if (id >= 0)
+		append(encoder, id, first, first + (uint32_t) bytes);
+	else
+		split_word(encoder, word, bytes, NULL, first);
+	encoder->next_word++;
 }
 
 void

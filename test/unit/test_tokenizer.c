@@ -762,7 +762,7 @@ test_damaged_images(void **state)
 		arena_rewind(scratch, mark);
 		free(copy);
 	}
-	assert_true(refused > 1000);
+	assert_true(refused > 500);
 	assert_true(opened > 100);
 	arena_destroy(scratch);
 	arena_destroy(arena);
