@@ -39,13 +39,12 @@ check_vocabulary(const ModelFolder *folder, int tokens, Status *status)
 	return tokens > rows ? false : status_hint(status, "If the model has rows to spare, add a line such as [unused1] for each to vocab.txt.");
 }
 
-static bool
-read_tokenizer(Arena *arena, ModelSource *source, ModelFolder *folder, Status *status)
+bool
+modelfolder_compile_tokenizer(Arena *arena, ModelFolder *folder, Status *status)
 {
 	Tokenizer  *tokenizer;
 
-	if (!tokenizer_settings_read(arena, source, &folder->tokenizer, status) ||
-		!tokenizer_compile(arena, &folder->tokenizer, &folder->tokenizer_image, &folder->tokenizer_image_length, status))
+	if (!tokenizer_compile(arena, &folder->tokenizer, &folder->tokenizer_image, &folder->tokenizer_image_length, status))
 		return false;
 	tokenizer = tokenizer_open(arena, folder->tokenizer_image, folder->tokenizer_image_length, status);
 	return tokenizer != NULL && check_vocabulary(folder, tokenizer_vocab_size(tokenizer), status);
@@ -57,7 +56,8 @@ modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelF
 	memset(folder, 0, sizeof *folder);
 	if (!read_config(arena, source, &folder->config, status) ||
 		!checkpoint_open(arena, source, &folder->checkpoint, status) ||
-		!read_tokenizer(arena, source, folder, status) ||
+		!tokenizer_settings_read(arena, source, &folder->tokenizer, status) ||
+		!modelfolder_compile_tokenizer(arena, folder, status) ||
 		!sentence_settings_read(arena, source, &folder->sentence, status))
 		return false;
 	folder->config.use_pooler = checkpoint_has_pooler(&folder->checkpoint);

@@ -26,4 +26,7 @@ typedef struct ModelFolder
 /* head: NULL for the one that the checkpoint and the config say. */
 bool		modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder, Status *status);
 
+/* Only the tokenizer's part, for a folder whose config and tokenizer settings come from elsewhere. */
+bool		modelfolder_compile_tokenizer(Arena *arena, ModelFolder *folder, Status *status);
+
 #endif

@@ -2,13 +2,19 @@
 #include "pg/compat.h"
 
 #include "pg/guc.h"
+#include "pg/shared.h"
 
 PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
 
+/* Stands for stdin in the jansson that is linked in; see the Makefile. */
+extern void *bert_json_stdin;
+void	   *bert_json_stdin;
+
 void
 _PG_init(void)
 {
 	guc_init();
+	shared_init();
 }

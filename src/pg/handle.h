@@ -5,6 +5,7 @@
  * that the current user may use the model, and returns the backend's handle for that version: config and
  * tokenizer opened, prepared blocks mapped on first need. Handles are kept least-recently-used in
  * CacheMemoryContext; one in use by fn_extra is pinned and stays, whatever is replaced or dropped meanwhile.
+ * fn_extra of a function that calls model_handle_get belongs to it: set-returning functions materialise their result.
  */
 #ifndef BERT_PG_HANDLE_H
 #define BERT_PG_HANDLE_H

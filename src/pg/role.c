@@ -14,7 +14,7 @@
 Oid
 role_extension_owner(void)
 {
-	Oid			relation = get_relname_relid("job", get_namespace_oid("bert", false));
+	Oid			relation = get_relname_relid("model", get_namespace_oid("bert", false));
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 	Oid			owner;
 

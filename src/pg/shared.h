@@ -1,0 +1,39 @@
+/*
+ * shared.h: what backends share: which cache files have been verified, and the counters of bert.stats.
+ *
+ * A few kilobytes of PostgreSQL's shared memory, asked for when the library is preloaded and otherwise taken on first
+ * use from what the server keeps in reserve. Lost when the server stops or recovers from a crash, on purpose: cache files
+ * are then verified again. Without room for it every backend keeps its own.
+ */
+#ifndef BERT_PG_SHARED_H
+#define BERT_PG_SHARED_H
+
+#include "nodes/pg_list.h"
+#include "pg/handle.h"
+
+/*
+ * Files whose contents have been found right, by a fingerprint of identity, size and times of change: whoever writes to a
+ * file changes it.
+ */
+extern bool shared_is_verified(uint64 fingerprint);
+extern void shared_set_verified(uint64 fingerprint);
+
+/* Adds to the model's counters in bert.stats: one call with its texts, tokens computed, inputs cut, milliseconds. */
+extern void stats_count(const ModelHandle *handle, int64 texts, int64 tokens, int64 truncations, double ms);
+
+/* Copies of this database's counters. */
+typedef struct ModelStats
+{
+	char		name[NAMEDATALEN];
+	int64		calls;
+	int64		texts;
+	int64		tokens;
+	int64		truncations;
+	double		ms;
+} ModelStats;
+
+extern List *stats_list(void);	/* of ModelStats * */
+
+extern void shared_init(void);
+
+#endif
