@@ -198,9 +198,8 @@ count_characters(const SampleText *text)
 	return count;
 }
 
-/* The byte at which character `index` begins; index <= count_characters. */
-static size_t
-byte_of_character(const SampleText *text, size_t index)
+size_t
+sample_text_byte(const SampleText *text, size_t index)
 {
 	size_t		byte = 0;
 
@@ -218,7 +217,7 @@ check_answer(const SampleRow *row, size_t answer_length, Status *status)
 	if (row->answer_start > context_length || answer_length > context_length - row->answer_start)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu: the answer at character %zu does not lie inside the context of %zu characters",
 						   (unsigned long long) row->number + 1, row->answer_start, context_length);
-	byte = byte_of_character(&row->pair, row->answer_start);
+	byte = sample_text_byte(&row->pair, row->answer_start);
 	if (row->answer.length > row->pair.length - byte || memcmp(row->pair.bytes + byte, row->answer.bytes, row->answer.length) != 0)
 	{
 		status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu: the context at character %zu is not the answer_text",

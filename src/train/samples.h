@@ -37,6 +37,9 @@ typedef struct SampleText
 	size_t		length;
 } SampleText;
 
+/* The byte at which a character begins (the end for an index past the last). */
+size_t		sample_text_byte(const SampleText *text, size_t character);
+
 /* One row; which fields count depends on the task. Label ids are already looked up. */
 typedef struct SampleRow
 {
