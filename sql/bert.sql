@@ -112,3 +112,118 @@ CREATE FUNCTION build_vocab(query text, size int, lowercase bool DEFAULT true)
 	RETURNS text AS 'MODULE_PATHNAME', 'bert_build_vocab' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION build_vocab(text, int, bool) IS
 	'WordPiece vocabulary, one token a line, made from the texts that the query returns in its only column';
+-- Jobs
+
+CREATE SEQUENCE bert.job_number;
+
+CREATE TABLE bert.job (
+	job bigint PRIMARY KEY,
+	name text NOT NULL,
+	base text NOT NULL,
+	task text NOT NULL,
+	query text NOT NULL,
+	search_path text NOT NULL,
+	options jsonb NOT NULL,
+	role regrole NOT NULL,
+	state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+	phase text,
+	attempts int NOT NULL DEFAULT 0,
+	worker_pid int,
+	submitted timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	started timestamptz,
+	finished timestamptz,
+	step bigint NOT NULL DEFAULT 0,
+	total_steps bigint,
+	epoch float8 NOT NULL DEFAULT 0,
+	loss float8,
+	learning_rate float8,
+	samples_per_second float8,
+	tokens_per_second float8,
+	samples bigint,
+	eval_samples bigint,
+	base_version bigint,
+	version bigint,
+	data_digest bytea,
+	labels text[],
+	metrics jsonb,
+	details jsonb,
+	error text,
+	sqlstate text
+);
+CREATE INDEX ON bert.job (state) WHERE state IN ('queued', 'running');
+COMMENT ON TABLE bert.job IS 'fine-tuning jobs; see the view bert.jobs';
+
+CREATE TABLE bert.job_metric (
+	job bigint NOT NULL REFERENCES bert.job ON DELETE CASCADE,
+	step bigint NOT NULL,
+	epoch float8 NOT NULL,
+	loss float8,
+	learning_rate float8,
+	grad_norm float8,
+	samples_per_second float8,
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	eval jsonb,
+	PRIMARY KEY (job, step)
+);
+COMMENT ON TABLE bert.job_metric IS 'what fine-tuning jobs reported on their way; see the view bert.job_metrics';
+
+CREATE TABLE bert.job_checkpoint (
+	job bigint NOT NULL REFERENCES bert.job ON DELETE CASCADE,
+	kind text NOT NULL CHECK (kind IN ('last', 'best')),
+	chunk int NOT NULL,
+	step bigint NOT NULL,
+	data bytea NOT NULL,
+	PRIMARY KEY (job, kind, chunk)
+);
+ALTER TABLE bert.job_checkpoint ALTER COLUMN data SET STORAGE EXTERNAL;
+COMMENT ON TABLE bert.job_checkpoint IS 'weights, optimizer state and position of running jobs, in chunks';
+
+ALTER TABLE bert.job ENABLE ROW LEVEL SECURITY;
+ALTER TABLE bert.job_metric ENABLE ROW LEVEL SECURITY;
+ALTER TABLE bert.job_checkpoint ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON bert.job FOR SELECT USING (pg_catalog.pg_has_role(role::oid, 'USAGE'));
+CREATE POLICY own ON bert.job_metric FOR SELECT USING (EXISTS (SELECT 1 FROM bert.job AS j WHERE j.job = job_metric.job));
+GRANT SELECT ON bert.job, bert.job_metric TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('bert.job', '');
+SELECT pg_catalog.pg_extension_config_dump('bert.job_metric', '');
+SELECT pg_catalog.pg_extension_config_dump('bert.job_checkpoint', '');
+SELECT pg_catalog.pg_extension_config_dump('bert.job_number', '');
+
+CREATE VIEW bert.jobs WITH (security_invoker = true) AS
+SELECT job, name, base, task, state, phase, role, step, total_steps, epoch, loss, learning_rate, samples_per_second, tokens_per_second,
+	   CASE WHEN state = 'running' AND samples_per_second > 0 AND total_steps > step AND step > 0
+			THEN pg_catalog.make_interval(secs => (total_steps - step) * (details ->> 'seconds_per_step')::float8) END AS eta,
+	   samples, eval_samples, submitted, started, finished, attempts, worker_pid, query, options, base_version, version, metrics,
+	   sqlstate, error
+FROM bert.job;
+COMMENT ON VIEW bert.jobs IS 'the fine-tuning jobs that you submitted (all, for a superuser), their progress and outcome';
+
+CREATE VIEW bert.job_metrics WITH (security_invoker = true) AS
+SELECT job, step, epoch, loss, learning_rate, grad_norm, samples_per_second, at, eval FROM bert.job_metric;
+COMMENT ON VIEW bert.job_metrics IS 'loss, learning rate, gradient norm and evaluations of your fine-tuning jobs, by step';
+GRANT SELECT ON bert.jobs, bert.job_metrics TO PUBLIC;
+
+CREATE FUNCTION bert.finetune(name text, base text, task text, query text, options jsonb DEFAULT '{}') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'bert_finetune' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.finetune(text, text, text, text, jsonb) IS 'submits a fine-tuning job on the rows of a query; returns its number at once';
+
+CREATE FUNCTION bert.wait_job(job bigint, timeout interval DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_wait_job' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.wait_job(bigint, interval) IS 'waits until a job has ended or the time is up, reporting progress as notices; returns its state';
+
+CREATE FUNCTION bert.cancel_job(job bigint) RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_cancel_job' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.cancel_job(bigint) IS 'cancels a queued or running job; returns its state';
+
+CREATE FUNCTION bert.resume_job(job bigint) RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_resume_job' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.resume_job(bigint) IS 'puts a job that was interrupted, cancelled or failed back into the queue; it goes on from its last checkpoint';
+
+CREATE FUNCTION bert.evaluate(model text, task text, query text) RETURNS TABLE (metric text, value float8)
+	AS 'MODULE_PATHNAME', 'bert_evaluate' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.evaluate(text, text, text) IS 'the metrics of a model on the labelled rows of a query';
+
+CREATE FUNCTION bert.job_report(job bigint) RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_job_report' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bert.job_report(bigint) IS 'one self-contained HTML page about a job: curves, schedule, confusion matrix, worst examples, settings, lineage';

@@ -2,6 +2,7 @@
 #include "pg/compat.h"
 
 #include "pg/guc.h"
+#include "pg/job.h"
 #include "pg/shared.h"
 
 PG_MODULE_MAGIC;
@@ -16,5 +17,6 @@ void
 _PG_init(void)
 {
 	guc_init();
+	job_init();
 	shared_init();
 }

@@ -12,6 +12,7 @@ char	   *guc_default_model;
 char	   *guc_kernel;
 char	   *guc_cache_directory;
 int			guc_max_memory;
+int			guc_max_jobs;
 
 /* A kernel that the CPU lacks is refused here, so a later query cannot meet it. */
 static bool
@@ -46,5 +47,9 @@ guc_init(void)
 							"The most memory that one call may take for activations and scratch.",
 							NULL,
 							&guc_max_memory, 1024 * 1024, 1024, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("bert.max_jobs",
+							"The most fine-tuning jobs that run at once in a database; the others queue.",
+							NULL,
+							&guc_max_jobs, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("bert");
 }

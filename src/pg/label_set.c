@@ -105,16 +105,37 @@ compare_number(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-int
-label_set_sort(LabelSet *set)
+/* Ids follow the order of names. */
+static void
+number_names(LabelSet *set)
 {
-	qsort(set->names, (size_t) set->count, sizeof *set->names, set->numeric ? compare_number : compare_text);
 	for (int i = 0; i < set->count; i++)
 	{
 		LabelEntry *entry = hash_search(set->table, &set->names[i], HASH_FIND, NULL);
 
 		entry->id = i;
 	}
+}
+
+int
+label_set_sort(LabelSet *set)
+{
+	qsort(set->names, (size_t) set->count, sizeof *set->names, set->numeric ? compare_number : compare_text);
+	number_names(set);
+	return set->count;
+}
+
+void
+label_set_reorder(LabelSet *set, const char *const *labels)
+{
+	for (int i = 0; i < set->count; i++)
+		set->names[i] = MemoryContextStrdup(set->context, labels[i]);
+	number_names(set);
+}
+
+int
+label_set_count(const LabelSet *set)
+{
 	return set->count;
 }
 

@@ -38,6 +38,8 @@ extern LabelSet *label_set_create(MemoryContext context, bool numeric);
 extern void label_set_add(LabelSet *set, const char *label);
 extern void label_set_add_row(LabelSet *set, TrainTask task, const TaskRow *row);
 extern int	label_set_sort(LabelSet *set);	/* orders them and gives ids 0 .. n-1; returns n */
+extern void label_set_reorder(LabelSet *set, const char *const *labels);	/* the same labels in another order */
+extern int	label_set_count(const LabelSet *set);
 extern const char *const *label_set_names(const LabelSet *set);
 extern int	label_set_id(const LabelSet *set, const char *label);	/* -1 if not there */
 
