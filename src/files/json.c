@@ -38,6 +38,45 @@ depth_allowed(const char *text, size_t length)
 	return true;
 }
 
+/* Makes real numbers of integers with 19 digits or more, in place: the last two become "e0", which leaves them huge. */
+static void
+widen_integers(char *text, size_t length)
+{
+	bool		in_string = false;
+
+	for (size_t i = 0; i < length; i++)
+	{
+		size_t		start = i;
+
+		if (text[i] == '"')
+			in_string = !in_string;
+		else if (text[i] == '\\' && in_string)
+			i++;
+		if (in_string || text[i] < '0' || text[i] > '9')
+			continue;
+		while (i + 1 < length && text[i + 1] >= '0' && text[i + 1] <= '9')
+			i++;
+		if (i - start >= 18 && (start == 0 || strchr(".eE+", text[start - 1]) == NULL) && (i + 1 == length || strchr(".eE", text[i + 1]) == NULL))
+			memcpy(text + i - 1, "e0", 2);
+	}
+}
+
+/* jansson refuses integers beyond 64 bits; tokenizer_config.json has 1e30 written out where there is no limit. */
+static json_t *
+load_widened(const char *text, size_t length, json_error_t *error)
+{
+	char	   *copy = malloc(length);
+	json_t	   *document;
+
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy, text, length);
+	widen_integers(copy, length);
+	document = json_loadb(copy, length, JSON_REJECT_DUPLICATES, error);
+	free(copy);
+	return document;
+}
+
 static json_t *
 open_document(const char *name, const char *text, size_t length, size_t max_length, Status *status)
 {
@@ -55,6 +94,8 @@ open_document(const char *name, const char *text, size_t length, size_t max_leng
 		return NULL;
 	}
 	document = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+	if (document == NULL && json_error_code(&error) == json_error_numeric_overflow)
+		document = load_widened(text, length, &error);
 	if (document == NULL)
 	{
 		if (json_error_code(&error) == json_error_out_of_memory)

@@ -81,6 +81,34 @@ modelsource_close(ModelSource *source)
 		source->close(source);
 }
 
+/* Our own names and an index file's: relative, without "..", "." or empty components, backslashes or control characters. */
+static bool
+name_allowed(const char *name)
+{
+	if (name[0] == '\0' || strlen(name) > 1024)
+		return false;
+	for (const char *at = name; *at != '\0';)
+	{
+		size_t		length = strcspn(at, "/");
+
+		if (length == 0 || (length == 1 && at[0] == '.') || (length == 2 && at[0] == '.' && at[1] == '.'))
+			return false;
+		at += length;
+		if (*at == '/' && *++at == '\0')
+			return false;
+	}
+	for (const char *at = name; *at != '\0'; at++)
+		if (*at == '\\' || (unsigned char) *at < 0x20)
+			return false;
+	return true;
+}
+
+static bool
+check_name(const char *name, Status *status)
+{
+	return name_allowed(name) || status_fail(status, STATUS_INVALID_DATA, "\"%.100s\" is not the name of a file inside the model's directory", name);
+}
+
 /* A directory: its descriptor and the files opened so far, newest first. */
 typedef struct OpenFile
 {
@@ -167,28 +195,6 @@ open_without_links(int at, const char *path, int last_flags)
 	}
 }
 
-/* Our own names and an index file's: relative, without "..", "." or empty components, backslashes or control characters. */
-static bool
-name_allowed(const char *name)
-{
-	if (name[0] == '\0' || strlen(name) > 1024)
-		return false;
-	for (const char *at = name; *at != '\0';)
-	{
-		size_t		length = strcspn(at, "/");
-
-		if (length == 0 || (length == 1 && at[0] == '.') || (length == 2 && at[0] == '.' && at[1] == '.'))
-			return false;
-		at += length;
-		if (*at == '/' && *++at == '\0')
-			return false;
-	}
-	for (const char *at = name; *at != '\0'; at++)
-		if (*at == '\\' || (unsigned char) *at < 0x20)
-			return false;
-	return true;
-}
-
 static bool
 open_failed(Status *status, int errnum, const char *name)
 {
@@ -220,8 +226,8 @@ directory_open(ModelSource *base, const char *name, ByteSource **out, bool *foun
 	int			fd;
 
 	*found = false;
-	if (!name_allowed(name))
-		return status_fail(status, STATUS_INVALID_DATA, "\"%.100s\" is not the name of a file inside the model's directory", name);
+	if (!check_name(name, status))
+		return false;
 	fd = open_without_links(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return true;
@@ -305,8 +311,9 @@ set_open(ModelSource *base, const char *name, ByteSource **out, bool *found, Sta
 {
 	SourceSet  *set = (SourceSet *) base;
 
-	(void) status;
 	*found = false;
+	if (!check_name(name, status))
+		return false;
 	for (size_t i = 0; i < set->count; i++)
 		if (strcmp(set->sources[i].name, name) == 0)
 		{
