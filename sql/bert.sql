@@ -92,9 +92,97 @@ CREATE FUNCTION bert.import_model(name text, directory text, head text DEFAULT N
 	AS 'MODULE_PATHNAME', 'bert_import_directory' LANGUAGE C PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.import_model(text, text, text, boolean) IS 'imports a model folder of the server; needs pg_read_server_files';
 
+CREATE FUNCTION bert.import_model(name text, config jsonb, vocab text, weights bytea, tokenizer_config jsonb DEFAULT NULL,
+		head text DEFAULT NULL, replace boolean DEFAULT false)
+	RETURNS TABLE (key text, status text)
+	AS 'MODULE_PATHNAME', 'bert_import_bytea' LANGUAGE C PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.import_model(text, jsonb, text, bytea, jsonb, text, boolean)
+	IS 'imports a model from the contents of config.json, vocab.txt and model.safetensors';
+
+CREATE FUNCTION bert.import_model(name text, config jsonb, vocab text, weights oid, tokenizer_config jsonb DEFAULT NULL,
+		head text DEFAULT NULL, replace boolean DEFAULT false)
+	RETURNS TABLE (key text, status text)
+	AS 'MODULE_PATHNAME', 'bert_import_large_object' LANGUAGE C PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.import_model(text, jsonb, text, oid, jsonb, text, boolean)
+	IS 'imports a model whose model.safetensors is a large object';
+
+CREATE FUNCTION bert.create_model(name text, config jsonb, vocab text, head text, seed bigint DEFAULT 0) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'bert_create_model' LANGUAGE C PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.create_model(text, jsonb, text, text, bigint)
+	IS 'makes a model with random weights, as the reference initialises them, and returns its version';
+
+CREATE FUNCTION bert.export_model(name text, directory text) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_export_model' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.export_model(text, text)
+	IS 'writes a model as a folder of the server that the reference library loads; needs pg_write_server_files';
+
+CREATE FUNCTION bert.copy_model(name text, copy text) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'bert_copy_model' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.copy_model(text, text) IS 'makes a model of one''s own from another, sharing its blocks, and returns its version';
+
+CREATE FUNCTION bert.rename_model(name text, new_name text) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_rename_model' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.rename_model(text, text) IS 'renames a model';
+
 CREATE FUNCTION bert.drop_model(name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_drop_model' LANGUAGE C STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.drop_model(text) IS 'drops a model, and the blocks that no other model has';
+
+CREATE FUNCTION bert.set_precision(name text, "precision" text) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_set_precision' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.set_precision(text, text) IS 'sets what a model computes with: fp32, bf16 or int8; the stored weights stay fp32';
+
+CREATE FUNCTION bert.prune_heads(name text, heads jsonb) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'bert_prune_heads' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.prune_heads(text, jsonb)
+	IS 'removes attention heads from a model, for example {"0": [1, 2]}: layer, then heads; returns its new version';
+
+CREATE FUNCTION bert.grant_model(name text, role regrole) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_grant_model' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.grant_model(text, regrole) IS 'lets a role use a model; the role "-" stands for all';
+
+CREATE FUNCTION bert.revoke_model(name text, role regrole) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_revoke_model' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.revoke_model(text, regrole) IS 'takes back what bert.grant_model gave';
+
+CREATE FUNCTION bert.pinned(model text) RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_pinned' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.pinned(text) IS 'the model''s name with a hash of all that decides what it computes: name@sha256prefix';
+
+CREATE FUNCTION bert.list_models() RETURNS TABLE (name text, version bigint, source text, head text, heads text[], "precision" text,
+		parameters bigint, layers integer, hidden_size integer, attention_heads integer, vocab_size integer, max_length integer,
+		labels text[], pooling text, size_bytes bigint, owner regrole, base text, base_version bigint, lineage jsonb,
+		description text, created timestamptz)
+	AS 'MODULE_PATHNAME', 'bert_list_models' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION bert.list_models() IS 'what the view bert.models shows';
+
+CREATE VIEW bert.models AS SELECT * FROM bert.list_models();
+COMMENT ON VIEW bert.models IS 'the models that the current user may use, the bundled ones included';
+
+CREATE FUNCTION bert.list_tensors() RETURNS TABLE (model text, version bigint, ordinal integer, name text, dtype text, shape integer[],
+		elements bigint, part text, block text, "offset" bigint)
+	AS 'MODULE_PATHNAME', 'bert_list_tensors' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 1000;
+COMMENT ON FUNCTION bert.list_tensors() IS 'what the view bert.tensors shows';
+
+CREATE VIEW bert.tensors AS SELECT * FROM bert.list_tensors();
+COMMENT ON VIEW bert.tensors IS 'the tensors of these models, the block (SHA-256) that holds each, and where in it, in bytes';
+
+CREATE FUNCTION bert.list_cache() RETURNS TABLE (file text, block text, kind text, "precision" text, kernel text, size_bytes bigint,
+		mapped boolean)
+	AS 'MODULE_PATHNAME', 'bert_list_cache' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 100;
+COMMENT ON FUNCTION bert.list_cache() IS 'what the view bert.cache shows';
+
+CREATE VIEW bert.cache AS SELECT * FROM bert.list_cache();
+COMMENT ON VIEW bert.cache IS 'the files of prepared blocks on this machine, and whether this session has them mapped';
+
+CREATE FUNCTION bert.list_stats() RETURNS TABLE (model text, calls bigint, texts bigint, tokens bigint, truncations bigint, ms double precision)
+	AS 'MODULE_PATHNAME', 'bert_list_stats' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 10;
+COMMENT ON FUNCTION bert.list_stats() IS 'what the view bert.stats shows';
+
+CREATE VIEW bert.stats AS SELECT * FROM bert.list_stats();
+COMMENT ON VIEW bert.stats IS 'what the models of this database have done since the server started: calls, texts, tokens, texts cut, milliseconds';
+
+GRANT SELECT ON bert.models, bert.tensors, bert.cache, bert.stats TO PUBLIC;
 
 -- Text
 
