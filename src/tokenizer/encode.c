@@ -3,6 +3,8 @@
 
 #define MAX_TEXT ((size_t) UINT32_MAX - 1)	/* offsets are 32 bits wide */
 
+#define FIRST_TOKENS 16384		/* most tokens that memory is taken for before they are there */
+
 static bool
 check_text(const char *text, size_t length, const MayContinue *question, Status *status)
 {
@@ -34,7 +36,7 @@ encode_text(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t l
 			TokenList *list, Status *status)
 {
 	TextEncoder encoder;
-	size_t		expected = length / 4 + 16;
+	size_t		expected = length / 4 + 16 < FIRST_TOKENS ? length / 4 + 16 : FIRST_TOKENS;
 
 	if (!check_text(text, length, question, status) || !text_encoder_init(&encoder, tokenizer, arena, question, status))
 		return false;

@@ -145,7 +145,7 @@ struct Tokenizer
 	uint8_t		ascii_lower[256];	/* of word bytes as they leave the normaliser, 0 for all others */
 };
 
-/* Tokens of one text. */
+/* Tokens of one text. Before the first and behind the last there is room for a special token each. */
 typedef struct TokenList
 {
 	size_t		n;

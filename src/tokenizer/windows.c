@@ -158,6 +158,33 @@ make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t
 	return true;
 }
 
+/* The window of a text that is not cut into several: its list becomes the encoding. */
+static bool
+make_only_window(const Tokenizer *tokenizer, Arena *arena, const TokenList *list, size_t keep, const EncodeOptions *options, Encoding *encoding,
+				 Status *status)
+{
+	size_t		front = options->special_tokens ? 1 : 0;
+	size_t		n = keep + 2 * front;
+
+	encoding->ids = list->ids - front;
+	encoding->starts = list->starts - front;
+	encoding->ends = list->ends - front;
+	encoding->words = list->words - front;
+	encoding->type_ids = arena_alloc_array_zero(arena, n, sizeof *encoding->type_ids);
+	encoding->sequences = arena_alloc_array_zero(arena, n, sizeof *encoding->sequences);
+	if (encoding->type_ids == NULL || encoding->sequences == NULL)
+		return arena_fail(arena, status, "an encoding", n);
+	encoding->n = n;
+	if (options->special_tokens)
+	{
+		encoding->n = 0;
+		put_special(encoding, tokenizer_cls_id(tokenizer), 0);
+		encoding->n = n - 1;
+		put_special(encoding, tokenizer_sep_id(tokenizer), 0);
+	}
+	return true;
+}
+
 bool
 windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first, const TokenList *second, const EncodeOptions *options,
 			  EncodeResult *result, Status *status)
@@ -188,6 +215,11 @@ windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first, 
 	result->windows = arena_alloc_array(arena, count, sizeof *result->windows);
 	if (result->windows == NULL)
 		return arena_fail(arena, status, "windows", count);
+	if (second == NULL && count == 1)
+	{
+		result->n_windows = 1;
+		return make_only_window(tokenizer, arena, first, keep_first, options, &result->windows[0], status);
+	}
 	/* The first with the first; every further part of the first text with all of the second; then the rest. */
 	if (!make_window(tokenizer, arena, &a, 0, second != NULL ? &b : NULL, 0, options, &result->windows[n++], status))
 		return false;

@@ -11,16 +11,21 @@ token_list_grow(TextEncoder *encoder, size_t more)
 	uint32_t   *ends;
 	int32_t    *words;
 
-	capacity = capacity + capacity / 2 + more + 64;
-	ids = arena_alloc_array(encoder->arena, capacity, sizeof *ids);
-	starts = arena_alloc_array(encoder->arena, capacity, sizeof *starts);
-	ends = arena_alloc_array(encoder->arena, capacity, sizeof *ends);
-	words = arena_alloc_array(encoder->arena, capacity, sizeof *words);
+	capacity = capacity * 2 > capacity + more ? capacity * 2 : capacity + more;
+	ids = arena_alloc_array(encoder->arena, capacity + 2, sizeof *ids);
+	starts = arena_alloc_array(encoder->arena, capacity + 2, sizeof *starts);
+	ends = arena_alloc_array(encoder->arena, capacity + 2, sizeof *ends);
+	words = arena_alloc_array(encoder->arena, capacity + 2, sizeof *words);
 	if (ids == NULL || starts == NULL || ends == NULL || words == NULL)
 	{
 		encoder->failed = true;
 		return false;
 	}
+	/* One place before the tokens and one behind them is left for the template. */
+	ids++;
+	starts++;
+	ends++;
+	words++;
 	if (list->n > 0)
 	{
 		memcpy(ids, list->ids, list->n * sizeof *ids);
