@@ -186,7 +186,6 @@ fill_weights(JobRun *run)
 		pfree(floats);
 		CHECK_FOR_INTERRUPTS();
 	}
-	definition_rest(run->base);
 	for (int i = 0; i < table->n_tensors; i++)
 		if (!filled[i])
 			tensor_initialize(&table->tensors[i], &run->config, (uint64_t) run->options.seed,

@@ -149,6 +149,7 @@ open_data(JobRun *run)
 typedef struct CheckpointHead
 {
 	double		best_score;
+	double		best_loss;
 	int64		best_step;
 	int64		evaluations_since_best;
 } CheckpointHead;
@@ -217,7 +218,7 @@ load_ranges(const JobRun *run, const char *kind, const StateRange *ranges, int n
 static void
 save_checkpoint(JobRun *run)
 {
-	CheckpointHead head = {run->best_score, run->best_step, run->evaluations_since_best};
+	CheckpointHead head = {run->best_score, run->best_loss, run->best_step, run->evaluations_since_best};
 	StateRange	ranges[TRAINER_MAX_RANGES + 1] = {{"head", &head, sizeof head}};
 	int			n = trainer_state(run->trainer, ranges + 1);
 
@@ -258,6 +259,7 @@ restore_checkpoint(JobRun *run)
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("the checkpoint of job %lld does not fit the job", (long long) run->job->job)));
 		run->best_score = head.best_score;
+		run->best_loss = head.best_loss;
 		run->best_step = head.best_step;
 		run->evaluations_since_best = (int) head.evaluations_since_best;
 		ereport(LOG,
@@ -372,20 +374,23 @@ evaluate_and_keep(JobRun *run)
 {
 	int64		step = trainer_steps(run->trainer);
 	double		score;
+	double		loss;
 
 	if (run->last_score != NULL)
 		job_score_free(run->last_score);
 	run->last_score = evaluate(run);
-	score = job_score_main(run->last_score);
+	score = scores_main(run->last_score->scores);
+	loss = scores_loss(run->last_score->scores);
 	begin_transaction();
 	job_add_evaluation(run->job->job, step, (double) step / (double) run->steps_per_epoch, job_score_json(run->last_score));
 	end_transaction(run);
-	if (score > run->best_score)
+	if (score > run->best_score || (score == run->best_score && loss < run->best_loss))
 	{
 		StateRange	ranges[TRAINER_MAX_RANGES];
 		int			n = weight_ranges(run, ranges);
 
 		run->best_score = score;
+		run->best_loss = loss;
 		run->best_step = step;
 		run->evaluations_since_best = 0;
 		save_ranges(run, "best", step, ranges, n);

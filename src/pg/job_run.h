@@ -37,6 +37,7 @@ typedef struct JobRun
 	uint32	   *order;			/* (n_train) of the epoch below */
 	int64		order_epoch;	/* -1: none */
 	double		best_score;		/* of evaluations so far, higher is better; -inf: none */
+	double		best_loss;		/* of the same evaluation */
 	int64		best_step;
 	int			evaluations_since_best;
 	JobScore   *last_score;		/* of the last evaluation, or NULL */

@@ -46,12 +46,6 @@ job_score_finish(JobScore *score)
 	REPORT_UNLESS(scores_finish(score->scores, &status), &status);
 }
 
-double
-job_score_main(const JobScore *score)
-{
-	return scores_main(score->scores);
-}
-
 /* A JSON number, or null for what is not one. */
 static void
 append_number(StringInfo text, double value)

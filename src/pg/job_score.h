@@ -16,7 +16,6 @@ typedef struct JobScore
 extern JobScore *job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config, const Tokenizer *tokenizer);
 extern void job_score_add(JobScore *score, const TrainSample *samples, size_t n, const Evaluation *evaluation);
 extern void job_score_finish(JobScore *score);
-extern double job_score_main(const JobScore *score);
 extern Jsonb *job_score_json(const JobScore *score);	/* {"accuracy": 0.9, ...} */
 extern Jsonb *job_score_details(const JobScore *score); /* {"confusion": ..., "worst": ...} */
 extern void job_score_free(JobScore *score);

@@ -415,7 +415,7 @@ finish_classes(Scores *scores, Status *status)
 bool
 scores_finish(Scores *scores, Status *status)
 {
-	double		loss = scores->labels > 0 ? scores->loss / scores->labels : NAN;
+	double		loss = scores_loss(scores);
 	ValueMetrics values;
 
 	switch (scores->task)
@@ -479,6 +479,12 @@ scores_main(const Scores *scores)
 	if (strcmp(scores->metrics[0].name, "perplexity") == 0)
 		value = -value;
 	return isnan(value) ? -INFINITY : value;
+}
+
+double
+scores_loss(const Scores *scores)
+{
+	return scores->labels > 0 ? scores->loss / scores->labels : NAN;
 }
 
 const uint64_t *

@@ -40,8 +40,11 @@ typedef struct Score
 
 size_t		scores_list(const Scores *scores, const Score **list);
 
-/* Higher is better: the first metric, or minus the loss for language models. */
+/* Higher is better: the first metric, or minus the perplexity of language models. */
 double		scores_main(const Scores *scores);
+
+/* Mean loss of the examples; NaN where there is none. Between equal main scores the lower loss is better. */
+double		scores_loss(const Scores *scores);
 
 /* (classes, classes), rows are labels; NULL for tasks without classes. */
 const uint64_t *scores_confusion(const Scores *scores, size_t *classes);
