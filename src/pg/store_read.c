@@ -272,7 +272,8 @@ read_chunks(const BlockHash *hash, void (*take) (void *context, const char *data
 	scan_begin(&scan, "block", "block_pkey", 1, &key);
 	while (HeapTupleIsValid(tuple = scan_next(&scan)))
 	{
-		bytea	   *data = DatumGetByteaPP(get(&scan, tuple, "data", NULL));
+		Datum		stored = get(&scan, tuple, "data", NULL);
+		bytea	   *data = DatumGetByteaPP(stored);
 		pg_crc32c	crc;
 
 		INIT_CRC32C(crc);
@@ -284,7 +285,8 @@ read_chunks(const BlockHash *hash, void (*take) (void *context, const char *data
 					 errmsg("chunk %d of block %s is damaged", chunk - 1, store_hex(hash)),
 					 errhint("Import the model again.")));
 		take(context, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
-		pfree(data);
+		if (data != (bytea *) DatumGetPointer(stored))	/* a small one lies in the tuple itself */
+			pfree(data);
 	}
 	scan_end(&scan);
 	pfree(value);
