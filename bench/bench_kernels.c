@@ -3,74 +3,8 @@
  * a share of the core's peak, which is measured by loops without memory access in alternation with each shape.
  * usage: bench_kernels [kernel [seconds a shape]]
  */
-#include <time.h>
-
 #include "kernel_cases.h"
-#include "kernels/cpu.h"
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double) t.tv_sec + (double) t.tv_nsec * 1e-9;
-}
-
-#if defined(__x86_64__)
-#define TWELVE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#define DECLARE(i) __m512 a##i = _mm512_set1_ps((float) i);
-#define DECLARE_HALF(i) __m256 a##i = _mm256_set1_ps((float) i);
-#define FMA(i) __asm__ volatile ("vfmadd231ps %1,%1,%0" : "+v" (a##i) : "v" (b));
-#define BF16(i) __asm__ volatile ("vdpbf16ps %1,%1,%0" : "+v" (a##i) : "v" (b));
-#define VNNI(i) __asm__ volatile ("vpdpbusd %1,%1,%0" : "+v" (a##i) : "v" (b));
-#define PEAK(name, type, set, declare, instruction, isa) \
-static __attribute__((target(isa))) void \
-name(size_t n) \
-{ \
-	type		b = set(1.0001f); \
-	TWELVE(declare) \
-	for (size_t i = 0; i < n; i++) \
-	{ \
-		TWELVE(instruction) \
-	} \
-}
-
-#include <immintrin.h>
-
-PEAK(peak_fp32, __m512, _mm512_set1_ps, DECLARE, FMA, "avx512f")
-PEAK(peak_bf16, __m512, _mm512_set1_ps, DECLARE, BF16, "avx512f,avx512bf16")
-PEAK(peak_int8, __m512, _mm512_set1_ps, DECLARE, VNNI, "avx512f,avx512vnni")
-PEAK(peak_fp32_half, __m256, _mm256_set1_ps, DECLARE_HALF, FMA, "avx2,fma")
-#endif
-
-/* operations a second, best of a few tries; 0 where there is no such loop */
-static double
-peak(const Kernels *kernels, Precision precision)
-{
-	double		best = 0;
-#if defined(__x86_64__)
-	const CpuFeatures *cpu = cpu_features();
-
-	for (int i = 0; i < 40; i++)
-	{
-		size_t		n = 40000;
-		double		start = now();
-		double		operations = 0;
-
-		if (precision == PRECISION_INT8 && cpu->avx512_vnni)
-			peak_int8(n), operations = 128;
-		else if (precision == PRECISION_BF16 && cpu->avx512_bf16)
-			peak_bf16(n), operations = 64;
-		else if (precision == PRECISION_FP32 && cpu->avx512)
-			peak_fp32(n), operations = 32;
-		else if (precision == PRECISION_FP32 && cpu->avx2)
-			peak_fp32_half(n), operations = 16;
-		best = fmax(best, operations * 12 * (double) n / (now() - start));
-	}
-#endif
-	return best;
-}
+#include "peak.h"
 
 static void
 report(const char *what, size_t a, size_t b, size_t c, double operations, double best, double top)
@@ -111,7 +45,7 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	{
 		double		start;
 
-		top = fmax(top, peak(kernels, precision));
+		top = fmax(top, peak(precision));
 		for (int i = 0; i < 50; i++)
 		{
 			start = now();
@@ -164,7 +98,7 @@ bench_attention(const Kernels *kernels, const AttentionCase *shape, bool bf16, d
 		rounded[i] = float_to_bf16(numbers[i]);
 	for (double until = now() + seconds; now() < until;)
 	{
-		top = fmax(top, peak(kernels, precision));
+		top = fmax(top, peak(precision));
 		for (int i = 0; i < 20; i++)
 		{
 			double		start = now();

@@ -18,11 +18,12 @@ head_flops(const Workspace *workspace, size_t n_tokens)
 
 /* One sequence with nothing special about it: the kernels' way, head by head so that the question can be asked. */
 static bool
-attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, const float *query_key_value, size_t ld, float *context, Status *status)
+attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, bool bf16, const void *query_key_value, size_t ld, float *context, Status *status)
 {
 	size_t		head_size = workspace->model->head_size;
 	size_t		width = n_heads * head_size;
 	size_t		step = workspace->step_flops / head_flops(workspace, n_tokens) + 1; /* heads per call */
+	size_t		size = bf16 ? sizeof(uint16_t) : sizeof(float);
 
 	for (size_t head = 0; head < n_heads; head += step)
 	{
@@ -30,9 +31,10 @@ attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, const flo
 			.n_tokens = n_tokens,
 			.n_heads = n_heads - head < step ? n_heads - head : step,
 			.head_size = head_size,
-			.q = query_key_value + head * head_size,
-			.k = query_key_value + width + head * head_size,
-			.v = query_key_value + 2 * width + head * head_size,
+			.bf16 = bf16,
+			.q = (const char *) query_key_value + head * head_size * size,
+			.k = (const char *) query_key_value + (width + head * head_size) * size,
+			.v = (const char *) query_key_value + (2 * width + head * head_size) * size,
 			.qkv_ld = ld,
 			.scale = 1.0f / sqrtf((float) head_size),
 			.context = context + head * head_size,
@@ -59,26 +61,59 @@ cache_append(KvCache *cache, int layer, size_t n_tokens, size_t width, const flo
 	}
 }
 
+/* All sequences of the span, from query, key and value in bf16. */
+static bool
+attention_bf16(Workspace *workspace, const Batch *batch, const Span *span, const LayerParams *params, const float *x, Status *status)
+{
+	size_t		n = workspace->model->hidden_size;
+	size_t		width = params->n_heads * workspace->model->head_size; /* A */
+	size_t		step = linear_step(workspace, &params->query_key_value);
+	uint16_t   *query_key_value = workspace->query_key_value;	/* (S, 3A) */
+
+	for (size_t row = 0; row < span->end - span->first; row += step)
+	{
+		size_t		left = span->end - span->first - row;
+
+		if (!may_continue(workspace->question, status))
+			return false;
+		linear_forward_bf16(workspace, &params->query_key_value, left < step ? left : step, x + row * n, n, query_key_value + row * 3 * width, 3 * width);
+	}
+	for (size_t b = span->first_sequence; b < span->end_sequence; b++)
+	{
+		size_t		first = (size_t) batch->cu_seqlens[b] - span->first;
+		size_t		end = (size_t) batch->cu_seqlens[b + 1] - span->first;
+
+		if (!attention_plain(workspace, params->n_heads, end - first, true, query_key_value + first * 3 * width, 3 * width,
+							 workspace->context + first * width, status))
+			return false;
+	}
+	return true;
+}
+
 bool
-self_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, const float *x, float **probs, Status *status)
+self_attention_forward(Workspace *workspace, const Batch *batch, const Span *span, int layer, KvCache *cache, const float *x, float **probs, Status *status)
 {
 	const BertModel *model = workspace->model;
 	const LayerParams *params = &model->layers[layer];
-	size_t		n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
+	size_t		n_tokens = span->end - span->first;
 	size_t		width = params->n_heads * model->head_size; /* A */
+	float	   *query_key_value = workspace->query_key_value;	/* (S, 3A) */
 	bool		plain = model->config.position_embedding_type == POSITION_ABSOLUTE && !model->config.is_decoder && probs == NULL;
 
-	if (!linear_forward(workspace, &params->query_key_value, n_tokens, x, model->hidden_size, workspace->query_key_value, 3 * width,
+	if (plain && model->precision != PRECISION_FP32 && all_visible(batch->attention_mask, span->first, span->end) &&
+		head_flops(workspace, span->end - span->first) < 4 * workspace->step_flops)
+		return attention_bf16(workspace, batch, span, params, x, status);
+	if (!linear_forward(workspace, &params->query_key_value, n_tokens, x, model->hidden_size, query_key_value, 3 * width,
 						ACTIVATION_NONE, NULL, 0, status))
 		return false;
 	if (cache != NULL)
-		cache_append(cache, layer, n_tokens, width, workspace->query_key_value);
-	for (size_t b = 0; b < batch->n_sequences; b++)
+		cache_append(cache, layer, n_tokens, width, query_key_value);
+	for (size_t b = span->first_sequence; b < span->end_sequence; b++)
 	{
 		size_t		first = (size_t) batch->cu_seqlens[b];
 		size_t		end = (size_t) batch->cu_seqlens[b + 1];
-		const float *rows = workspace->query_key_value + first * 3 * width; /* (length, 3A) */
-		float	   *context = workspace->context + first * width;	/* (length, A) */
+		const float *rows = query_key_value + (first - span->first) * 3 * width;	/* (length, 3A) */
+		float	   *context = workspace->context + (first - span->first) * width;	/* (length, A) */
 		GeneralAttention call = {
 			.n_queries = end - first,
 			.n_keys = end - first,
@@ -112,7 +147,7 @@ self_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCa
 		/* a head of thousands of tokens takes the kernels too long: the general way asks in between */
 		if (plain && all_visible(batch->attention_mask, first, end) && head_flops(workspace, end - first) < 4 * workspace->step_flops)
 		{
-			if (!attention_plain(workspace, params->n_heads, end - first, rows, 3 * width, context, status))
+			if (!attention_plain(workspace, params->n_heads, end - first, false, rows, 3 * width, context, status))
 				return false;
 		}
 		else if (!attention_general(workspace, &call, status))

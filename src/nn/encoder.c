@@ -71,7 +71,7 @@ run(const BertModel *model, const Batch *batch, const ForwardWants *wants, KvCac
 	size_t		past = cache == NULL ? 0 : cache->n_tokens;
 	size_t		n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	size_t		states = n_tokens * model->hidden_size;
-	WorkspaceShape shape = {n_tokens, longest_sequence(batch) + past, 0};
+	WorkspaceShape shape = {span_longest(n_tokens, longest_sequence(batch)), longest_sequence(batch) + past, 0};
 	Workspace	workspace;
 
 	if (wants == NULL)
@@ -79,7 +79,12 @@ run(const BertModel *model, const Batch *batch, const ForwardWants *wants, KvCac
 	if (wants->pooler_output && !model->has_pooler)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no pooler");
 	if (batch->encoder_hidden_states != NULL)
+	{
+		shape.n_tokens = n_tokens;
 		shape.n_encoder_tokens = (size_t) batch->encoder_cu_seqlens[batch->n_sequences];
+	}
+	if (wants->pooler_output && shape.n_tokens < batch->n_sequences)
+		shape.n_tokens = batch->n_sequences;
 	if (!allocate_output(model, batch, wants, arena, output, status) ||
 		!workspace_create(model, &shape, arena, question, &workspace, status) ||
 		!embeddings_forward(&workspace, batch, past, output->last_hidden_state, status))
@@ -108,7 +113,7 @@ encoder_forward(const BertModel *model, const Batch *batch, const ForwardWants *
 bool
 encoder_forward_memory(const BertModel *model, size_t n_tokens, size_t longest, size_t n_sequences, const ForwardWants *wants, size_t *bytes, Status *status)
 {
-	WorkspaceShape shape = {n_tokens, longest, 0};
+	WorkspaceShape shape = {span_longest(n_tokens, longest), longest, 0};
 	size_t		layers = (size_t) model->config.num_hidden_layers;
 	size_t		state_bytes;
 	size_t		all_states;
@@ -124,6 +129,8 @@ encoder_forward_memory(const BertModel *model, size_t n_tokens, size_t longest, 
 		(!size_mul(n_tokens, longest, &matrices) || !size_mul(matrices, (size_t) model->config.num_attention_heads * layers * sizeof(float), &matrices) ||
 		 !size_add(total, matrices, &total) || !size_add(total, n_sequences * layers * ARENA_SLACK, &total)))
 		return status_fail(status, STATUS_LIMIT, "the attentions are too large");
+	if (wants != NULL && wants->pooler_output && shape.n_tokens < n_sequences)
+		shape.n_tokens = n_sequences;
 	if (!workspace_size(model, &shape, &total, status))
 		return false;
 	*bytes = total;

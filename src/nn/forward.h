@@ -2,8 +2,9 @@
  * forward.h: what the files of the forward pass share: scratch memory taken once per call, and one function per class
  * of the reference. Inside src/nn only; everybody else uses model.h.
  *
- * Rows are processed in blocks (workspace->block_rows) so that the wide intermediate of the feed-forward layer stays
- * in cache, and the question "may I go on?" is asked between GEMM calls that are kept short enough.
+ * A layer takes the batch span by span, a few sequences at a time, so that scratch memory is small and stays in cache.
+ * Rows are processed in blocks (workspace->block_rows), for the wide intermediate of the feed-forward layer, and the
+ * question "may I go on?" is asked between GEMM calls that are kept short enough.
  */
 #ifndef BERT_NN_FORWARD_H
 #define BERT_NN_FORWARD_H
@@ -17,21 +18,35 @@ typedef struct Workspace
 	const MayContinue *question;
 	size_t		block_rows;		/* R */
 	size_t		step_flops;		/* work between two questions, in floating-point operations */
-	float	   *query_key_value;	/* (T, 3H) */
-	float	   *context;		/* (T, H) */
-	float	   *attended;		/* (T, H) */
-	float	   *intermediate;	/* (R, I) */
+	void	   *query_key_value;	/* (S, 3H), S: tokens of the longest span; floats, or bf16 for attention in bf16 */
+	float	   *context;		/* (S, H) */
+	float	   *attended;		/* (S, H) */
+	void	   *intermediate;	/* R rows of I in the precision's form */
 	float	   *scores;			/* (keys of the longest sequence) */
-	float	   *cross_query;	/* (T, H), with encoder states only */
+	float	   *cross_query;	/* (S, H), with encoder states only */
 	float	   *cross_key_value;	/* (T_enc, 2H), with encoder states only */
 	void	   *rows;			/* R rows in the precision's form, of the widest input */
 	void	   *gemm_scratch;
 	void	   *attention_scratch;
 } Workspace;
 
+/* Sequences of a batch that pass through a layer together. */
+typedef struct Span
+{
+	size_t		first_sequence;
+	size_t		end_sequence;
+	size_t		first;			/* token */
+	size_t		end;
+} Span;
+
+/* The span that begins at a sequence: up to SPAN_TOKENS tokens, one sequence at least; all with encoder states. */
+Span		span_next(const Batch *batch, size_t first_sequence);
+/* Tokens of a batch's longest span, or a bound: longest is the longest sequence's */
+size_t		span_longest(size_t n_tokens, size_t longest);
+
 typedef struct WorkspaceShape
 {
-	size_t		n_tokens;		/* T */
+	size_t		n_tokens;		/* S, or rows for the pooler */
 	size_t		longest;		/* keys of the longest sequence, cached ones included */
 	size_t		n_encoder_tokens;	/* T_enc, 0 for none */
 } WorkspaceShape;
@@ -55,6 +70,10 @@ struct KvCache
 /* y (m, out) = activation(x W^T + b) + residual; residual (m, out) or NULL, may be y. Any m. */
 bool		linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
 						   Activation activation, const float *residual, size_t residual_ld, Status *status);
+/* The same in one go for m <= linear_step rows, with bf16 results. */
+void		linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, uint16_t *y, size_t ldy);
+/* Rows that may be given to a GEMM between two questions, at most block_rows */
+size_t		linear_step(const Workspace *workspace, const LinearParams *linear);
 /* x (m, H) in place */
 void		norm_forward(const Workspace *workspace, const NormParams *norm, size_t m, float *x);
 
@@ -92,10 +111,10 @@ typedef struct GeneralAttention
 bool		attention_general(Workspace *workspace, const GeneralAttention *call, Status *status);
 
 /*
- * BertSelfAttention: x (T, H) to workspace->context (T, A). probs: per sequence (heads, length, length), or NULL.
- * cache: NULL, or the sequence's keys and values so far, to which the batch's own are added.
+ * BertSelfAttention of a span: x (S, H) to workspace->context (S, A). probs: per sequence of the batch (heads, length,
+ * length), or NULL. cache: NULL, or the sequence's keys and values so far, to which the batch's own are added.
  */
-bool		self_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, const float *x, float **probs, Status *status);
+bool		self_attention_forward(Workspace *workspace, const Batch *batch, const Span *span, int layer, KvCache *cache, const float *x, float **probs, Status *status);
 /* BertCrossAttention: workspace->attended (T, H) to workspace->context (T, H) */
 bool		cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, Status *status);
 

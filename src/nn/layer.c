@@ -13,35 +13,46 @@ self_output_forward(Workspace *workspace, const LinearParams *dense, const NormP
 	return true;
 }
 
-/* BertIntermediate and BertOutput, block by block: out (T, H) = LayerNorm(act(input W1^T + b1) W2^T + b2 + input) */
+/*
+ * BertIntermediate and BertOutput, block by block: out (T, H) = LayerNorm(act(input W1^T + b1) W2^T + b2 + input). The
+ * intermediate goes from one GEMM to the other in the precision's form.
+ */
 static bool
 feed_forward(Workspace *workspace, const LayerParams *params, size_t n_tokens, const float *input, float *out, Status *status)
 {
+	const Kernels *kernels = workspace->kernels;
+	const PackedMatrix *w = &params->intermediate.weight;
 	size_t		n = workspace->model->hidden_size;
-	size_t		wide = (size_t) workspace->model->config.intermediate_size;
+	size_t		step = linear_step(workspace, &params->intermediate);
 
-	for (size_t row = 0; row < n_tokens; row += workspace->block_rows)
+	for (size_t row = 0; row < n_tokens; row += step)
 	{
-		size_t		count = n_tokens - row < workspace->block_rows ? n_tokens - row : workspace->block_rows;
+		size_t		count = n_tokens - row < step ? n_tokens - row : step;
 		const float *in = input + row * n;	/* (count, H) */
+		GemmEpilogue wide = {params->intermediate.bias, workspace->model->config.hidden_act, NULL, 0};
+		GemmEpilogue narrow = {params->output.bias, ACTIVATION_NONE, in, n};
 
-		if (!linear_forward(workspace, &params->intermediate, count, in, n, workspace->intermediate, wide,
-							workspace->model->config.hidden_act, NULL, 0, status) ||
-			!linear_forward(workspace, &params->output, count, workspace->intermediate, wide, out + row * n, n, ACTIVATION_NONE, in, n, status))
+		if (!may_continue(workspace->question, status))
 			return false;
+		kernels->rows_convert(w->precision, count, n, in, n, workspace->rows);
+		kernels->gemm_rows(w, count, workspace->rows, workspace->intermediate, &wide, workspace->gemm_scratch);
+		if (!may_continue(workspace->question, status))
+			return false;
+		kernels->gemm(&params->output.weight, count, workspace->intermediate, out + row * n, n, &narrow, workspace->gemm_scratch);
 		norm_forward(workspace, &params->output_norm, count, out + row * n);
 	}
 	return true;
 }
 
-bool
-layer_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, float *x, float **probs, Status *status)
+/* x (S, H): the span's rows */
+static bool
+span_forward(Workspace *workspace, const Batch *batch, const Span *span, int layer, KvCache *cache, float *x, float **probs, Status *status)
 {
 	const LayerParams *params = &workspace->model->layers[layer];
-	size_t		n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
-	float	   *attended = workspace->attended; /* (T, H) */
+	size_t		n_tokens = span->end - span->first;
+	float	   *attended = workspace->attended; /* (S, H) */
 
-	if (!self_attention_forward(workspace, batch, layer, cache, x, probs, status) ||
+	if (!self_attention_forward(workspace, batch, span, layer, cache, x, probs, status) ||
 		!self_output_forward(workspace, &params->attention_output, &params->attention_norm, n_tokens, x, attended, status))
 		return false;
 	if (batch->encoder_hidden_states != NULL &&
@@ -49,4 +60,18 @@ layer_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cach
 		 !self_output_forward(workspace, &params->cross_output, &params->cross_norm, n_tokens, attended, attended, status)))
 		return false;
 	return feed_forward(workspace, params, n_tokens, attended, x, status);
+}
+
+bool
+layer_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, float *x, float **probs, Status *status)
+{
+	for (size_t b = 0; b < batch->n_sequences;)
+	{
+		Span		span = span_next(batch, b);
+
+		if (!span_forward(workspace, batch, &span, layer, cache, x + span.first * workspace->model->hidden_size, probs, status))
+			return false;
+		b = span.end_sequence;
+	}
+	return true;
 }

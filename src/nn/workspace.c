@@ -5,6 +5,7 @@
 #include "nn/forward.h"
 
 #define BLOCK_ROWS 128
+#define SPAN_TOKENS 192
 
 /*
  * Work that a kernel may be given between two questions: under 20 ms on any CPU that the kernel is meant for.
@@ -61,7 +62,6 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 	plan->block_rows = block_rows;
 	if (!size_mul(shape->n_tokens, 3 * state_bytes, &plan->query_key_value) ||
 		!size_mul(shape->n_tokens, state_bytes, &plan->context) ||
-		!size_mul(block_rows, intermediate * sizeof(float), &plan->intermediate) ||
 		!size_mul(max_size(shape->longest, shape->n_encoder_tokens), sizeof(float), &plan->scores))
 		return false;
 	plan->attended = plan->context;
@@ -72,6 +72,7 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 			return false;
 	}
 	plan->rows = max_size(kernels->rows_size(model->precision, block_rows, widest_in), kernels->rows_size(PRECISION_FP32, block_rows, widest_in));
+	plan->intermediate = kernels->rows_size(model->precision, block_rows, intermediate);
 	plan->gemm_scratch = max_size(scratch_for(model, widest_out, hidden), scratch_for(model, hidden, intermediate));
 	plan->attention_scratch = kernels->attention_scratch_size(model->precision, shape->longest, model->head_size);
 	return true;
@@ -129,16 +130,52 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 	return failed == 0 || arena_fail(arena, status, "a forward pass", failed);
 }
 
+Span
+span_next(const Batch *batch, size_t first_sequence)
+{
+	Span		span = {first_sequence, first_sequence + 1, (size_t) batch->cu_seqlens[first_sequence], (size_t) batch->cu_seqlens[first_sequence + 1]};
+
+	while (span.end_sequence < batch->n_sequences &&
+		   (batch->encoder_hidden_states != NULL || (size_t) batch->cu_seqlens[span.end_sequence + 1] - span.first <= SPAN_TOKENS))
+		span.end = (size_t) batch->cu_seqlens[++span.end_sequence];
+	return span;
+}
+
+size_t
+span_longest(size_t n_tokens, size_t longest)
+{
+	size_t		span = max_size(SPAN_TOKENS, longest);
+
+	return n_tokens < span ? n_tokens : span;
+}
+
+size_t
+linear_step(const Workspace *workspace, const LinearParams *linear)
+{
+	size_t		step = workspace->step_flops / (2 * linear->weight.n * linear->weight.k) + 1;
+
+	return step < workspace->block_rows ? step : workspace->block_rows;
+}
+
+void
+linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, uint16_t *y, size_t ldy)
+{
+	const Kernels *kernels = workspace->kernels;
+	const PackedMatrix *w = &linear->weight;
+	GemmEpilogue epilogue = {linear->bias, ACTIVATION_NONE, NULL, 0};
+
+	kernels->rows_convert(w->precision, m, w->k, x, ldx, workspace->rows);
+	kernels->gemm_bf16(w, m, workspace->rows, y, ldy, &epilogue, workspace->gemm_scratch);
+}
+
 bool
 linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
 			   Activation activation, const float *residual, size_t residual_ld, Status *status)
 {
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &linear->weight;
-	size_t		step = workspace->step_flops / (2 * w->n * w->k) + 1;
+	size_t		step = linear_step(workspace, linear);
 
-	if (step > workspace->block_rows)
-		step = workspace->block_rows;
 	for (size_t row = 0; row < m; row += step)
 	{
 		size_t		count = m - row < step ? m - row : step;

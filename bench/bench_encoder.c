@@ -1,0 +1,121 @@
+/*
+ * bench_encoder: speed of the whole encoder with random weights, as a share of the core's peak measured in alternation.
+ * usage: bench_encoder [minilm|base [kernel [seconds a shape]]]
+ */
+#include "core/rng.h"
+#include "model_fixture.h"
+#include "peak.h"
+
+typedef struct Shape
+{
+	size_t		n_sequences;
+	size_t		length;
+} Shape;
+
+static const Shape shapes[] = {{1, 16}, {1, 56}, {1, 128}, {32, 32}, {32, 128}, {8, 512}};
+
+static double
+operations(const BertConfig *config, const Shape *shape)
+{
+	double		h = config->hidden_size;
+	double		tokens = (double) (shape->n_sequences * shape->length);
+
+	return config->num_hidden_layers * tokens * (2 * (4 * h * h + 2 * h * config->intermediate_size) + 4 * (double) shape->length * h);
+}
+
+static bool
+random_model(Arena *arena, const char *name, Precision precision, const Kernels *kernels, Fixture *fixture, Status *status)
+{
+	Rng			rng;
+
+	if (!config_default(arena, &fixture->config, status))
+		return false;
+	if (strcmp(name, "minilm") == 0)
+	{
+		fixture->config.hidden_size = 384;
+		fixture->config.intermediate_size = 1536;
+		fixture->config.num_hidden_layers = 6;
+	}
+	fixture->config.use_pooler = false;
+	if (!tensor_table_build(arena, &fixture->config, HEAD_NONE, &fixture->table, status))
+		return false;
+	fixture->blocks = arena_alloc_array(arena, (size_t) fixture->table.n_blocks, sizeof(float *));
+	rng_init(&rng, 1, 0);
+	for (int b = 0; b < fixture->table.n_blocks; b++)
+	{
+		size_t		n = fixture->table.blocks[b].elements;
+
+		fixture->blocks[b] = arena_alloc_array(arena, n, sizeof(float));
+		for (size_t i = 0; i < n; i++)
+			fixture->blocks[b][i] = 0.1f * ((float) rng_u32(&rng) / 4294967296.0f - 0.5f);
+	}
+	return fixture_bind(arena, fixture, precision, kernels, status);
+}
+
+static bool
+bench_shape(const Fixture *fixture, const Shape *shape, Precision precision, double seconds, Status *status)
+{
+	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	size_t		n_tokens = shape->n_sequences * shape->length;
+	int32_t    *cu_seqlens = arena_alloc_array(arena, shape->n_sequences + 1, sizeof(int32_t));
+	int32_t    *ids = arena_alloc_array(arena, n_tokens, sizeof(int32_t));
+	Batch		batch = {.n_sequences = shape->n_sequences, .cu_seqlens = cu_seqlens, .input_ids = ids};
+	ForwardWants wants = {false, false, false};
+	double		best = 1e9;
+	double		top = 0;
+	double		rate;
+	ArenaMark	mark;
+	int			n = 0;
+
+	for (size_t i = 0; i <= shape->n_sequences; i++)
+		cu_seqlens[i] = (int32_t) (i * shape->length);
+	for (size_t i = 0; i < n_tokens; i++)
+		ids[i] = (int32_t) (i * 7919 % 30000);
+	mark = arena_mark(arena);
+	for (double until = now() + seconds; now() < until || n < 3; n++)
+	{
+		EncoderOutput output;
+		double		start;
+
+		if (n % 8 == 0)
+			top = fmax(top, peak(precision));
+		start = now();
+		if (!encoder_forward(fixture->model, &batch, &wants, arena, &output, NULL, status))
+			return false;
+		best = fmin(best, now() - start);
+		arena_rewind(arena, mark);
+	}
+	rate = operations(&fixture->config, shape) / best;
+	printf("  %s %3zu x %3zu %8.2f ms %8.1f GFLOP/s", precision_name(precision), shape->n_sequences, shape->length, best * 1e3, rate / 1e9);
+	if (top > 0)
+		printf("  %5.1f %% of %.0f", 100 * rate / top, top / 1e9);
+	printf("\n");
+	arena_destroy(arena);
+	return true;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "minilm";
+	double		seconds = argc > 3 ? atof(argv[3]) : 1;
+	Status		status = {0};
+	const Kernels *kernels = kernels_choose(argc > 2 ? argv[2] : "auto", &status);
+	bool		ok = kernels != NULL;
+
+	if (ok)
+		printf("%s, %s (%s)\n", name, kernels->name, kernels->features);
+	for (int p = 0; ok && p < PRECISION_COUNT; p++)
+	{
+		Arena	   *arena = arena_create(&allocator_malloc, 0);
+		Fixture		fixture;
+
+		ok = random_model(arena, name, (Precision) p, kernels, &fixture, &status);
+		for (size_t i = 0; ok && i < sizeof shapes / sizeof shapes[0]; i++)
+			ok = bench_shape(&fixture, &shapes[i], (Precision) p, seconds, &status);
+		arena_destroy(arena);
+	}
+	if (!ok)
+		fprintf(stderr, "%s\n", status.message);
+	return ok ? 0 : 1;
+}
