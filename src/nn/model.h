@@ -14,7 +14,7 @@
 #include "nn/tensor_table.h"
 
 /* Version of the prepared layout made by src/nn; part of the cache file's name together with the kernels' layout. */
-#define PREPARED_VERSION 1
+#define PREPARED_VERSION 2
 
 /* Bytes of the prepared image of a block, and how to write it from the block's floats. image: 64-byte aligned. */
 bool		prepared_size(const TensorTable *table, const BertConfig *config, int block, Precision precision, const Kernels *kernels, size_t *size, Status *status);
@@ -87,7 +87,7 @@ typedef struct EncoderOutput
 bool		encoder_forward(const BertModel *model, const Batch *batch, const ForwardWants *wants, Arena *arena, EncoderOutput *output,
 							const MayContinue *question, Status *status);
 
-/* Bytes that encoder_forward will take from the arena for this batch shape; checked arithmetic. */
+/* Bytes that encoder_forward will take from the arena for this batch shape, cross-attention not counted; checked arithmetic. */
 bool		encoder_forward_memory(const BertModel *model, size_t n_tokens, size_t longest, size_t n_sequences, const ForwardWants *wants, size_t *bytes, Status *status);
 
 /*

@@ -80,7 +80,9 @@ typedef struct PreparedHeader
 	uint32_t	kind;			/* BlockKind */
 	uint32_t	head;
 	uint32_t	precision;
-	uint32_t	layout;			/* the kernels' */
+	uint32_t	layout;			/* the kernels', for the precision */
+	uint32_t	layout_fp32;	/* and for the poolers and classifiers */
+	uint32_t	zero;
 	uint64_t	size;
 	uint64_t	n_parts;
 	PartRecord	parts[MAX_PARTS];
@@ -223,6 +225,7 @@ block_parts(PartList *list, const TensorTable *table, const BertConfig *config, 
 	list->header.head = list->block->kind == BLOCK_HEAD ? table->head : HEAD_NONE;
 	list->header.precision = precision;
 	list->header.layout = kernels->layout[precision];
+	list->header.layout_fp32 = kernels->layout[PRECISION_FP32];
 	list->header.size = size_align(sizeof(PreparedHeader), PART_ALIGNMENT);
 	switch (list->block->kind)
 	{

@@ -38,7 +38,7 @@ static Fixture
 load(const char *name, HeadKind head, Precision precision)
 {
 	char		folder[200];
-	Fixture		fixture;
+	Fixture		fixture = {0};
 	const Kernels *kernels = kernels_choose("auto", &status);
 
 	snprintf(folder, sizeof folder, GOLDEN "/models/%s", name);

@@ -150,7 +150,7 @@ test_entities(void **state)
 		Aggregation aggregation;
 		ScoredTokens tokens;
 		Entity	   *entities;
-		size_t		n;
+		size_t		n = 0;
 
 		assert_true(aggregation_parse(text_of(entry, "aggregation"), &aggregation, &status));
 		if (!score_tokens(fixture.model, &encoded, 0, arena, &tokens, NULL, &status) ||
