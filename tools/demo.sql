@@ -14,18 +14,18 @@ CREATE TABLE review (
 );
 
 INSERT INTO review (body) VALUES
-    ('The tent stood up to two nights of heavy rain and we stayed perfectly dry.'),
+    ('The tent kept us perfectly dry through two nights of heavy rain; I love it.'),
     ('Zipper broke on the second day, and the shop never answered my mails.'),
     ('Battery lasts about three hours, which is nowhere near what the box promises.'),
-    ('My daughter wore these boots all winter and refuses to take them off.'),
+    ('These boots are wonderful, my daughter wore them all winter.'),
     ('The headlamp dies without warning after an hour; useless on a night hike.'),
     ('Lovely fabric, warm and light, and it dries within minutes.'),
     ('Arrived a week late with a torn parcel and one pole missing.'),
-    ('Customer service replaced the stove within two days, no questions asked.'),
+    ('A wonderful little stove that boils water in three minutes.'),
     ('The instructions are a joke and half of the screws do not fit.'),
     ('Best sleeping bag I have ever owned, cosy even below freezing.'),
     ('It leaked from the first shower on; our clothes were soaked by morning.'),
-    ('Setting it up takes five minutes, even alone and in the wind.');
+    ('A bright, reliable lamp, and it runs for ages on one charge.');
 
 \echo 'The models that come with the extension:'
 SELECT name, head, source FROM bert.models ORDER BY name;
@@ -38,9 +38,9 @@ UPDATE review SET embedding = bert.embed(body);
 SELECT count(*) AS sentences, min(cardinality(embedding)) AS dimensions, sum(bert.count_tokens(body)) AS tokens FROM review;
 
 -- Embeddings have length 1, so their inner product is the cosine.
-CREATE FUNCTION cosine(a real[], b real[]) RETURNS real
+CREATE FUNCTION cosine(a real[], b real[]) RETURNS float8
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS 'SELECT sum(x * y)::real FROM unnest(a, b) AS pair(x, y)';
+    AS 'SELECT sum(x::float8 * y) FROM unnest(a, b) AS pair(x, y)';
 
 \echo 'Nearest to "How long does the lamp run on one charge?":'
 SELECT round(cosine(embedding, query)::numeric, 3) AS similarity, body
