@@ -11,6 +11,7 @@ typedef struct Search
 {
 	const EncodeResult *encoded;
 	AnswerOptions options;
+	const MayContinue *question;
 	Answer	   *found;			/* (top_k + 1), best first */
 	size_t		n_found;
 	double		null_score;
@@ -83,6 +84,8 @@ take_window(void *context, size_t index, const float *logits, size_t n_columns, 
 	{
 		if (window->sequences[s] != 1)
 			continue;
+		if (!may_continue(search->question, status))
+			return false;
 		for (size_t e = s; e < window->n && e - s < search->options.max_answer_tokens && window->sequences[e] == 1; e++)
 		{
 			float		score = search->start[s] * search->end[e];
@@ -119,7 +122,7 @@ bool
 answer_question(const BertModel *model, const EncodeResult *encoded, const AnswerOptions *options, Arena *arena,
 				Answer **answers, size_t *n_answers, const MayContinue *question, Status *status)
 {
-	Search		search = {.encoded = encoded, .options = *options, .null_score = INFINITY};
+	Search		search = {.encoded = encoded, .options = *options, .question = question, .null_score = INFINITY};
 	size_t		longest = 0;
 
 	if (bert_model_head(model) != HEAD_QUESTION_ANSWERING)

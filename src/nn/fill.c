@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "nn/select.h"
+
 #define TOKENS_PER_BATCH 2048
 
 static bool
@@ -16,31 +18,6 @@ check_head(const BertModel *model, const Tokenizer *tokenizer, Status *status)
 	if (tokenizer_mask_id(tokenizer) < 0)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model's vocabulary has no mask token");
 	return true;
-}
-
-/* The k largest of x (n), best first; equal values by index. */
-static void
-largest(const float *x, size_t n, size_t k, size_t *out)
-{
-	size_t		found = 0;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		size_t		place = found;
-
-		if (found == k && x[i] <= x[out[k - 1]])
-			continue;
-		if (found < k)
-			found++;
-		else
-			place--;
-		while (place > 0 && x[out[place - 1]] < x[i])
-		{
-			out[place] = out[place - 1];
-			place--;
-		}
-		out[place] = i;
-	}
 }
 
 static bool
@@ -76,7 +53,7 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
 	EncodeResult whole = {1, (Encoding *) encoded, false};
 	ForwardWants wants = head_wants(bert_model_head(model));
 	size_t	   *rows = arena_alloc_array(arena, encoded->n, sizeof(size_t));
-	size_t	   *best;
+	Candidate  *best;
 	size_t		n_masks = 0;
 	Batch		batch;
 	EncoderOutput states;
@@ -103,21 +80,21 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
 	if (top_k > output.n_columns)
 		top_k = output.n_columns;
 	fills = arena_alloc_array(arena, n_masks * top_k, sizeof(Fill));
-	best = arena_alloc_array(arena, top_k, sizeof(size_t));
+	best = arena_alloc_array(arena, top_k, sizeof(Candidate));
 	if (fills == NULL || best == NULL)
 		return arena_fail(arena, status, "proposals", n_masks * top_k * sizeof(Fill));
 	for (size_t m = 0; m < n_masks; m++)
 	{
 		const float *scores = output.logits + m * output.n_columns; /* (vocab) */
 
-		largest(scores, output.n_columns, top_k, best);
+		select_largest(scores, output.n_columns, top_k, best);
 		for (size_t i = 0; i < top_k; i++)
 		{
 			Fill	   *fill = &fills[m * top_k + i];
 
 			fill->mask = m;
-			fill->token_id = (int32_t) best[i];
-			fill->score = scores[best[i]];
+			fill->token_id = best[i].id;
+			fill->score = best[i].score;
 			if (!may_continue(question, status) || !decode_fill(tokenizer, encoded, rows[m], n_masks == 1, arena, fill, status))
 				return false;
 		}

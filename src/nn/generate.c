@@ -2,27 +2,9 @@
 #include "nn/generate.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/rng.h"
-
-typedef struct Candidate
-{
-	float		logit;
-	int32_t		id;
-} Candidate;
-
-static int
-compare_candidates(const void *a, const void *b)
-{
-	const Candidate *x = a;
-	const Candidate *y = b;
-
-	if (x->logit != y->logit)
-		return x->logit < y->logit ? 1 : -1;
-	return (x->id > y->id) - (x->id < y->id);
-}
+#include "nn/select.h"
 
 static int32_t
 most_probable(const float *logits, size_t n)
@@ -35,64 +17,104 @@ most_probable(const float *logits, size_t n)
 	return (int32_t) best;
 }
 
+/* What top-k leaves: all that score at least as high as the k-th. */
+typedef struct Warped
+{
+	const float *scores;		/* (vocab) logits over temperature */
+	size_t		vocab;
+	float		best;
+	float		lowest;			/* kept are scores of at least this */
+	size_t		n_kept;
+	double		mass;			/* sum of exp(score - best) over what is kept */
+} Warped;
+
+static Warped
+warp_top_k(const float *scores, size_t vocab, size_t top_k, Candidate *candidates)
+{
+	Warped		warped = {scores, vocab, scores[most_probable(scores, vocab)], -INFINITY, 0, 0.0};
+
+	if (top_k > 0 && top_k < vocab)
+	{
+		select_largest(scores, vocab, top_k, candidates);
+		warped.lowest = candidates[top_k - 1].score;
+	}
+	for (size_t i = 0; i < vocab; i++)
+		if (scores[i] >= warped.lowest)
+		{
+			warped.n_kept++;
+			warped.mass += exp((double) scores[i] - warped.best);
+		}
+	return warped;
+}
+
 /*
- * How many of the sorted candidates are left: all that score as high as the k-th, then the fewest whose probability
- * reaches top_p, at least one.
+ * Top-p: the fewest candidates whose probabilities reach top_p, at least one. They are looked for among the best few
+ * hundred first: the vocabulary is hardly ever sorted whole.
  */
 static size_t
-candidates_left(Candidate *candidates, size_t n, const GenerateOptions *options)
+warp_top_p(const Warped *warped, float top_p, Candidate *candidates)
 {
-	double		sum = 0.0;
-	double		tail = 0.0;
+	size_t		n = 0;
+	size_t		kept = 0;
 
-	if (options->top_k > 0 && options->top_k < n)
+	for (size_t wanted = 256; kept == n && n < warped->n_kept; wanted *= 8)
 	{
-		size_t		kept = options->top_k;
+		double		before = 0.0;	/* probability of the candidates before this one */
 
-		while (kept < n && candidates[kept].logit == candidates[options->top_k - 1].logit)
-			kept++;
-		n = kept;
+		n = select_largest(warped->scores, warped->vocab, wanted < warped->n_kept ? wanted : warped->n_kept, candidates);
+		for (kept = 0; kept < n && (kept == 0 || before < top_p); kept++)
+			before += exp((double) candidates[kept].score - warped->best) / warped->mass;
 	}
-	if (options->top_p >= 1.0f)
-		return n;
-	for (size_t i = 0; i < n; i++)
-		sum += exp((double) candidates[i].logit - candidates[0].logit);
-	while (n > 1)
-	{
-		tail += exp((double) candidates[n - 1].logit - candidates[0].logit) / sum;
-		if (tail > 1.0 - options->top_p)
-			break;
-		n--;
-	}
-	return n;
+	return kept;
 }
 
 static int32_t
-sample(const float *logits, size_t vocab, const GenerateOptions *options, Rng *rng, Candidate *candidates)
+draw_candidate(const Candidate *candidates, size_t n, double uniform)
 {
 	double		sum = 0.0;
 	double		target;
-	size_t		n;
 
-	if (options->temperature == 0.0f)
-		return most_probable(logits, vocab);
-	for (size_t i = 0; i < vocab; i++)
-	{
-		candidates[i].logit = logits[i] / options->temperature;
-		candidates[i].id = (int32_t) i;
-	}
-	qsort(candidates, vocab, sizeof(Candidate), compare_candidates);
-	n = candidates_left(candidates, vocab, options);
 	for (size_t i = 0; i < n; i++)
-		sum += exp((double) candidates[i].logit - candidates[0].logit);
-	target = rng_uniform(rng) * sum;
+		sum += exp((double) candidates[i].score - candidates[0].score);
+	target = uniform * sum;
 	for (size_t i = 0; i + 1 < n; i++)
 	{
-		target -= exp((double) candidates[i].logit - candidates[0].logit);
+		target -= exp((double) candidates[i].score - candidates[0].score);
 		if (target < 0.0)
 			return candidates[i].id;
 	}
 	return candidates[n - 1].id;
+}
+
+static int32_t
+draw_warped(const Warped *warped, double uniform)
+{
+	double		target = uniform * warped->mass;
+
+	for (size_t i = 0; i < warped->vocab; i++)
+		if (warped->scores[i] >= warped->lowest)
+		{
+			target -= exp((double) warped->scores[i] - warped->best);
+			if (target < 0.0)
+				return (int32_t) i;
+		}
+	return most_probable(warped->scores, warped->vocab);	/* rounding left a trace of mass */
+}
+
+/* scores (vocab): the logits; divided by the temperature here. */
+static int32_t
+sample(float *scores, size_t vocab, const GenerateOptions *options, Rng *rng, Candidate *candidates)
+{
+	Warped		warped;
+
+	if (options->temperature == 0.0f)
+		return most_probable(scores, vocab);
+	for (size_t i = 0; i < vocab; i++)
+		scores[i] /= options->temperature;
+	warped = warp_top_k(scores, vocab, options->top_k, candidates);
+	if (options->top_p >= 1.0f)
+		return draw_warped(&warped, rng_uniform(rng));
+	return draw_candidate(candidates, warp_top_p(&warped, options->top_p, candidates), rng_uniform(rng));
 }
 
 static bool

@@ -16,6 +16,7 @@
 #include "nn/entities.h"
 #include "nn/fill.h"
 #include "nn/generate.h"
+#include "nn/select.h"
 
 static Arena *arena;
 static Status status;
@@ -100,6 +101,60 @@ test_packing(void **state)
 				assert_float_equal(alone.pooler_output[i], together.pooler_output[b * hidden + i], 2e-6);
 		}
 	}
+}
+
+/* Any rows of the logits, in any order, are those of the whole. */
+static void
+test_chosen_rows(void **state)
+{
+	Fixture		fixture = load("masked_lm", HEAD_MASKED_LM, PRECISION_FP32);
+	Batch		batch = staircase(30, fixture.config.vocab_size, NULL);
+	size_t		vocab = (size_t) fixture.config.vocab_size;
+	size_t		rows[300];
+	EncoderOutput encoded;
+	HeadOutput	all;
+	HeadOutput	some;
+
+	for (size_t i = 0; i < 300; i++)
+		rows[i] = 464 - (i * 7) % 465;
+	assert_true(encoder_forward(fixture.model, &batch, NULL, arena, &encoded, NULL, &status));
+	assert_true(head_forward(fixture.model, &batch, &encoded, NULL, 0, arena, &all, NULL, &status));
+	assert_true(head_forward(fixture.model, &batch, &encoded, rows, 300, arena, &some, NULL, &status));
+	assert_int_equal(all.n_rows, 465);
+	assert_int_equal(some.n_rows, 300);
+	for (size_t i = 0; i < 300; i++)
+		for (size_t v = 0; v < vocab; v++)
+			assert_float_equal(some.logits[i * vocab + v], all.logits[rows[i] * vocab + v], 2e-5);
+	rows[3] = 465;
+	assert_false(head_forward(fixture.model, &batch, &encoded, rows, 300, arena, &some, NULL, &status));
+}
+
+/* The heap gives what sorting would. */
+static void
+test_selection(void **state)
+{
+	float		scores[500];
+	Candidate	out[500];
+
+	for (size_t n = 1; n <= 500; n += 83)
+		for (size_t k = 0; k <= n + 1; k += 1 + k / 4)
+		{
+			size_t		found;
+
+			for (size_t i = 0; i < n; i++)
+				scores[i] = (float) ((i * 7919 + k * 31) % 97);
+			found = select_largest(scores, n, k, out);
+			assert_int_equal(found, k < n ? k : n);
+			for (size_t i = 0; i < found; i++)
+			{
+				size_t		before = 0; /* scores that come before this one */
+
+				assert_true(out[i].score == scores[out[i].id]);
+				for (size_t j = 0; j < n; j++)
+					before += scores[j] > out[i].score || (scores[j] == out[i].score && (int32_t) j < out[i].id);
+				assert_int_equal(before, i);
+			}
+		}
 }
 
 /* An allocator whose calls fail from the countdown's end on. */
@@ -400,6 +455,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_packing),
+		cmocka_unit_test(test_chosen_rows),
+		cmocka_unit_test(test_selection),
 		cmocka_unit_test(test_lack_of_memory),
 		cmocka_unit_test(test_cancellation),
 		cmocka_unit_test(test_announced_memory),
