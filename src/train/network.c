@@ -170,7 +170,6 @@ network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig 
 	network->compute = compute;
 	network->weights = weights;
 	network->workspace = workspace;
-	network->workspace_mark = arena_mark(workspace);
 	network->hidden_dropout = dropout < 0 ? config->hidden_dropout_prob : (float) dropout;
 	network->probs_dropout = dropout < 0 ? config->attention_probs_dropout_prob : (float) dropout;
 	network->classifier_dropout = dropout >= 0 || config->classifier_dropout < 0 ? network->hidden_dropout : config->classifier_dropout;
@@ -200,6 +199,7 @@ network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig 
 		if (network->word_rows.stamps == NULL || network->word_rows.rows == NULL)
 			return arena_fail(arena, status, "word rows", 2 * network->embeddings.vocab * sizeof(uint32_t));
 	}
+	network->workspace_mark = arena_mark(workspace);
 	return true;
 }
 

@@ -82,7 +82,7 @@ typedef struct Network
 
 /*
  * Binds weights (and allocates gradients in the arena unless part is TRAIN_NOTHING). dropout: negative for the
- * config's own probabilities. workspace: an arena that the network has to itself.
+ * config's own probabilities. workspace: an arena in which nothing else is allocated from here on.
  */
 bool		network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig *config, const TensorTable *table, Compute *compute,
 						 float *weights, TrainPart part, int top_layers, bool freeze_embeddings, double dropout, Status *status);

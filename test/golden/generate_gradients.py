@@ -3,6 +3,7 @@
 
     python3 generate_gradients.py    run once with transformers 5, once with transformers 4.46 (relative positions, pruned heads, steps)
 
+attributions/CASE.safetensors: gradient times word embedding of the predicted class's logit, per token, for every sequence alone.
 gradients/CASE.safetensors: for every case with a finite loss, for every parameter with a gradient, its norm ("NAME" of shape (1 + n):
 the norm, then n elements at equal strides, at most 96). steps/CASE.safetensors: losses of ten AdamW steps (transformers 4.46.3's AdamW
 with a linear schedule and clipping) without dropout, and the same digest of every weight after them. Nothing is downloaded.
@@ -22,6 +23,7 @@ from generate import HEADS, HERE, MAJOR
 SAMPLES = 96
 STEPS = 10
 STEP_CASES = ("unpruned", "relative_key_decoder")
+ATTRIBUTION_CASES = ("classifier", "next_sentence", "pruned")
 RECIPE = dict(lr=1e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.1)
 
 
@@ -65,6 +67,21 @@ def gradients(name, head, model):
     safetensors.numpy.save_file(tensors, os.path.join(HERE, "gradients", name + ".safetensors"))
 
 
+def attributions(name, head, model):
+    inputs, _ = inputs_of(name, head, model)
+    ids, rows, predicted = inputs["input_ids"], [], []
+    for row in range(ids.shape[0]):
+        embeds = model.bert.embeddings.word_embeddings(ids[row:row + 1]).detach().requires_grad_()
+        others = {key: inputs[key][row:row + 1] for key in ("token_type_ids", "attention_mask") if key in inputs}
+        logits = model(inputs_embeds=embeds, **others).logits[0]
+        logits[logits.argmax()].backward()
+        predicted.append(float(logits.argmax()))
+        rows.append((embeds.grad * embeds).sum(-1)[0].detach().numpy())
+    os.makedirs(os.path.join(HERE, "attributions"), exist_ok=True)
+    tensors = {"attributions": numpy.ascontiguousarray(numpy.stack(rows)), "predicted": numpy.array(predicted, numpy.float32)}
+    safetensors.numpy.save_file(tensors, os.path.join(HERE, "attributions", name + ".safetensors"))
+
+
 def no_decay(name):
     return name.endswith("bias") or "LayerNorm" in name
 
@@ -104,6 +121,8 @@ def main():
         if head == "none":
             continue
         gradients(name, head, load(folder, config_file, head))
+        if name in ATTRIBUTION_CASES:
+            attributions(name, head, load(folder, config_file, head))
         if MAJOR < 5 and name in STEP_CASES:
             steps(name, head, load(folder, config_file, head))
 

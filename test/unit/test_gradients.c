@@ -6,6 +6,7 @@
 
 #include "files/checkpoint.h"
 #include "train/adamw.h"
+#include "train/explain.h"
 #include "train/schedules.h"
 #include "train_fixture.h"
 
@@ -461,12 +462,59 @@ test_steps(void **state)
 	check_steps("relative_key_decoder");
 }
 
+/* Attributions of each sequence alone against the reference's gradient times input. */
+static void
+test_attributions(void **state)
+{
+	static const char *const names[] = {"classifier", "next_sentence", "pruned"};
+	int			tokens = 0;
+
+	for (int i = 0; i < 3; i++)
+	{
+		Case		test;
+		ModelSource *source;
+		Checkpoint	expected;
+		char		file[128];
+		size_t		n;
+		float	   *values;
+		float	   *predicted;
+
+		assert_true(case_open(&test, names[i]));
+		snprintf(file, sizeof file, "%s.safetensors", names[i]);
+		expected = open_tensors(test.arena, GOLDEN "/attributions", file, &source);
+		values = read_tensor(test.arena, &expected, "attributions", &n);
+		predicted = read_tensor(test.arena, &expected, "predicted", &n);
+		for (size_t b = 0; b < test.batch.n_sequences; b++)
+		{
+			size_t		from = (size_t) test.batch.cu_seqlens[b];
+			int32_t		offsets[2] = {0, test.batch.cu_seqlens[b + 1] - (int32_t) from};
+			Batch		one = {.n_sequences = 1, .cu_seqlens = offsets, .input_ids = test.batch.input_ids + from};
+			float		attributions[64];
+			size_t		class;
+			Status		status;
+
+			one.token_type_ids = test.batch.token_type_ids == NULL ? NULL : test.batch.token_type_ids + from;
+			one.attention_mask = test.batch.attention_mask == NULL ? NULL : test.batch.attention_mask + from;
+			check_status(explain_prediction(test.arena, &test.config, &test.table, test.weights, &one, attributions, &class, NULL, &status), &status);
+			assert_int_equal(class, (size_t) predicted[b]);
+			for (int t = 0; t < offsets[1]; t++, tokens++)
+				if (fabs(attributions[t] - values[from + (size_t) t]) > 1e-4)
+					fail_msg("%s, sequence %zu, token %d: %g instead of %g", names[i], b, t, attributions[t], values[from + (size_t) t]);
+		}
+		modelsource_close(source);
+		case_close(&test);
+	}
+	print_message("%d tokens\n", tokens);
+	assert_true(tokens > 50);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gradients),
 		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_attributions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
