@@ -235,22 +235,22 @@ COMMENT ON FUNCTION bert.chunk(text, text, int, int) IS 'a long text in parts of
 
 -- Inference
 
-CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEFAULT NULL, normalize bool DEFAULT true, overflow text DEFAULT 'truncate')
+CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
 	RETURNS real[]
 	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION bert.embed(text, text, text, bool, text) IS 'the embedding of a text; pooling mean, cls, max or pooler (NULL: what the model was made for); overflow truncate, window or error';
 
-CREATE FUNCTION bert.embed(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL, normalize bool DEFAULT true, overflow text DEFAULT 'truncate')
+CREATE FUNCTION bert.embed(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
 	RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'bert_embed_many' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION bert.embed(text[], text, text, bool, text) IS 'the embeddings of many texts, in their order, computed in batches';
 
-CREATE FUNCTION bert.embed_pinned(input text, model text DEFAULT NULL, pooling text DEFAULT NULL, normalize bool DEFAULT true, overflow text DEFAULT 'truncate')
+CREATE FUNCTION bert.embed_pinned(input text, model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
 	RETURNS real[]
 	AS 'MODULE_PATHNAME', 'bert_embed_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50000;
 COMMENT ON FUNCTION bert.embed_pinned(text, text, text, bool, text) IS 'bert.embed by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
-CREATE FUNCTION bert.embed_pinned(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL, normalize bool DEFAULT true, overflow text DEFAULT 'truncate')
+CREATE FUNCTION bert.embed_pinned(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
 	RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'bert_embed_many_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION bert.embed_pinned(text[], text, text, bool, text) IS 'bert.embed of many texts by a name that bert.pinned gave; immutable';
