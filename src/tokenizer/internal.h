@@ -193,6 +193,7 @@ typedef struct TextEncoder
 	Status	   *status;
 	size_t		limit;			/* stop when the list has more tokens */
 	bool		failed;			/* out of memory */
+	size_t		wanted;			/* bytes that were not to be had */
 	TokenList	list;
 	uint32_t	next_word;		/* index of the next word */
 	unsigned char *word;		/* the word being collected, in UTF-8 */

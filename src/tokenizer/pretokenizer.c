@@ -18,6 +18,7 @@ grow_word(TextEncoder *encoder)
 	if (word == NULL || origins == NULL)
 	{
 		encoder->failed = true;
+		encoder->wanted = larger * (1 + sizeof *origins);
 		return false;
 	}
 	memcpy(word, encoder->word, encoder->word_bytes);

@@ -26,6 +26,7 @@ typedef struct NormalText
 	size_t		length;
 	size_t		capacity;
 	bool		failed;
+	size_t		wanted;			/* bytes that were not to be had */
 } NormalText;
 
 bool
@@ -49,7 +50,7 @@ text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *arena
 static bool
 out_of_memory(TextEncoder *encoder)
 {
-	return arena_fail(encoder->arena, encoder->status, "a text's tokens", 0);
+	return arena_fail(encoder->arena, encoder->status, "a text's tokens", encoder->wanted);
 }
 
 static bool
@@ -131,6 +132,7 @@ collect(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 		if (copy == NULL || origins == NULL)
 		{
 			text->failed = true;
+			text->wanted = larger * (1 + sizeof *origins);
 			return;
 		}
 		if (text->length > 0)
@@ -171,6 +173,8 @@ normalize_piece(TextEncoder *encoder, const Piece *piece, NormalText *normal)
 		}
 	}
 	normalizer_finish(&normalizer);
+	if (normal->failed)
+		encoder->wanted = normal->wanted;
 	return normal->failed || normalizer.failed ? out_of_memory(encoder) : true;
 }
 

@@ -19,6 +19,7 @@ token_list_grow(TextEncoder *encoder, size_t more)
 	if (ids == NULL || starts == NULL || ends == NULL || words == NULL)
 	{
 		encoder->failed = true;
+		encoder->wanted = capacity * (sizeof *ids + sizeof *starts + sizeof *ends + sizeof *words);
 		return false;
 	}
 	/* One place before the tokens and one behind them is left for the template. */

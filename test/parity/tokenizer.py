@@ -266,8 +266,18 @@ def file_lines(paths):
         for path in files:
             with open(path, "rb") as file:
                 for line in file.read().decode("utf-8", "replace").split("\n"):
+                    if "NormalizationTest" in os.path.basename(path) and ";" in line and line[0] not in "#@":
+                        yield from hexadecimal(line)
                     for i in range(0, max(len(line), 1), LINE):
                         yield line[i:i + LINE]
+
+
+def hexadecimal(line):
+    """The strings that a line of NormalizationTest.txt writes as code points: alone, and in a word."""
+    for field in line.split(";")[:5]:
+        text = "".join(chr(int(c, 16)) for c in field.split())
+        yield text
+        yield "a" + text + "b" + text
 
 
 ADDED = [("w", "newtok"), ("lr", "<x>"), ("nw", "Straße"), ("n", "NewTok"), ("nl", "hello"), ("s", "naïve"), ("r", "[unused1]"), ("nlr", "é")]
