@@ -9,7 +9,7 @@ OBJS = $(SOURCES:.c=.o)
 
 DATA = sql/bert--$(EXTVERSION).sql $(filter-out sql/bert--$(EXTVERSION).sql,$(wildcard sql/bert--*.sql))
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/test_*.sql)))
-REGRESS_OPTS = --inputdir=. --load-extension=bert
+REGRESS_OPTS = --inputdir=. --load-extension=bert --encoding=UTF8 --no-locale
 
 # Libraries of the plain C layers; OpenBLAS is opened at run time.
 LIBRARIES = -lutf8proc -ljansson -lm -lpthread -ldl
