@@ -77,6 +77,19 @@ load_widened(const char *text, size_t length, json_error_t *error)
 	return document;
 }
 
+/*
+ * jansson's scanner does not survive a buffer that cannot grow (2.14). So there must be memory for the buffer and for
+ * the objects before it starts; nothing else of this process allocates in between.
+ */
+static bool
+memory_is_there(size_t length)
+{
+	void	   *volatile probe = malloc(length * 8 + 65536); /* volatile: or the compiler leaves the pair out */
+
+	free(probe);
+	return probe != NULL;
+}
+
 static json_t *
 open_document(const char *name, const char *text, size_t length, size_t max_length, Status *status)
 {
@@ -91,6 +104,11 @@ open_document(const char *name, const char *text, size_t length, size_t max_leng
 	if (!depth_allowed(text, length))
 	{
 		status_fail(status, STATUS_INVALID_DATA, "%s is nested deeper than %d levels", name, JSON_MAX_DEPTH);
+		return NULL;
+	}
+	if (!memory_is_there(length))
+	{
+		status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory: %s has %zu bytes", name, length);
 		return NULL;
 	}
 	document = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);

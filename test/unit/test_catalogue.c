@@ -15,7 +15,6 @@
 #include <cmocka.h>
 
 #include <ftw.h>
-#include <jansson.h>
 #include <unistd.h>
 
 #include "catalogue_cases.h"
@@ -225,67 +224,49 @@ failing_release(void *context, void *pointer)
 	free(pointer);
 }
 
-static Failing json_failing;
-
-static void *
-json_failing_allocate(size_t size)
-{
-	return failing_allocate(&json_failing, size);
-}
-
-static void
-json_failing_release(void *pointer)
-{
-	failing_release(&json_failing, pointer);
-}
-
-/* Every allocation fails once, the arena's and the JSON library's: no crash, nothing is kept, and an error. */
+/*
+ * Every allocation of the arena fails once: an error each time, and nothing is kept. (jansson's own are not made to fail:
+ * its scanner runs past its buffer then, which is why json.c asks for the memory before it parses.)
+ */
 static void
 test_allocation_failures(void **state)
 {
-	static const char *const names[] = {"works_tokenizer_json", "works_sharded", "works_sentence", "works_i8", "labels_gap", "shards_repeat"};
 	size_t		tried = 0;
-	size_t		unnoticed = 0;
+	size_t		longest = 0;
 
 	(void) state;
 	for (size_t i = 0; i < N_CASES; i++)
-		for (size_t j = 0; j < sizeof names / sizeof names[0]; j++)
+	{
+		const Case *c = &catalogue[i];
+		Arena	   *arena;
+		Folder		folder;
+
+		if (c->code != STATUS_NONE && c->function != NULL)
+			continue;			/* some are large, and the small ones' paths are others' too */
+		arena = must(arena_create(&allocator_malloc, 0));
+		make_folder(c, arena, &folder);
+		for (long n = 0;; n++)
 		{
-			const Case *c = &catalogue[i];
-			Failing		failing = {0, 0};
+			Failing		failing = {n, 0};
 			Allocator	allocator = {failing_allocate, failing_release, &failing};
-			Arena	   *arena;
-			Folder		folder;
 			Status		status;
+			StatusCode	code = read_model(folder_source(&folder), &allocator, &status);
 
-			if (strcmp(c->name, names[j]) != 0)
-				continue;
-			arena = must(arena_create(&allocator_malloc, 0));
-			make_folder(c, arena, &folder);
-			json_set_alloc_funcs(json_failing_allocate, json_failing_release);
-			for (int library = 0; library < 2; library++)
-				for (long n = 0;; n++)
-				{
-					StatusCode	code;
-
-					json_failing = (Failing) {library ? n : -1, 0};
-					failing = (Failing) {library ? -1 : n, 0};
-					code = read_model(folder_source(&folder), &allocator, &status);
-					assert_int_equal(failing.held, 0);
-					assert_int_equal(json_failing.held, 0);
-					if ((library ? json_failing : failing).until_failure >= 0)
-						break;	/* it was never reached: all have failed once */
-					/* jansson's scanner does not notice that its buffer could not grow: then the document may still be read */
-					if (code == STATUS_NONE && !library)
-						fail_msg("%s was read although allocation %ld of the arena failed", c->name, n);
-					unnoticed += code == STATUS_NONE;
-					tried++;
-				}
-			json_set_alloc_funcs(malloc, free);
-			arena_destroy(arena);
+			if (failing.held != 0)
+				fail_msg("%s: %ld pieces kept after allocation %ld failed", c->name, failing.held, n);
+			if (failing.until_failure >= 0)
+			{
+				longest = (size_t) n > longest ? (size_t) n : longest;
+				break;			/* it was never reached: all have failed once */
+			}
+			if (code == STATUS_NONE)
+				fail_msg("%s was read although allocation %ld failed", c->name, n);
+			tried++;
 		}
-	print_message("%zu/%zu allocations failed once without harm, %zu of them unnoticed by the JSON library\n", tried, tried, unnoticed);
-	assert_true(tried > 500 && unnoticed < tried / 20);
+		arena_destroy(arena);
+	}
+	print_message("%zu/%zu allocations failed once without harm, at most %zu for one folder\n", tried, tried, longest);
+	assert_true(tried > 200);
 }
 
 static int
