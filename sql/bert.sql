@@ -464,6 +464,11 @@ CREATE FUNCTION bert.evaluate(model text, task text, query text) RETURNS TABLE (
 	AS 'MODULE_PATHNAME', 'bert_evaluate' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.evaluate(text, text, text) IS 'the metrics of a model on the labelled rows of a query';
 
+CREATE FUNCTION bert.explain(input text, pair text DEFAULT NULL, model text DEFAULT NULL)
+	RETURNS TABLE (token text, start_pos int, end_pos int, attribution real)
+	AS 'MODULE_PATHNAME', 'bert_explain' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION bert.explain(text, text, text) IS 'what each token contributed to the predicted class: gradient times input';
+
 CREATE FUNCTION bert.job_report(job bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_job_report' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION bert.job_report(bigint) IS 'one self-contained HTML page about a job: curves, schedule, confusion matrix, worst examples, settings, lineage';

@@ -477,12 +477,19 @@ tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status
 {
 	json_t	   *root = json_object();
 	json_t	   *decoder = json_object();
+	json_t	   *unnumbered = json_array();
 	bool		complete = true;
 
 	for (size_t i = 0; i < settings->n_added; i++)
 	{
 		char		id[16];
 
+		/* a token that gets its id from the vocabulary only */
+		if (settings->added[i].id < 0)
+		{
+			complete &= json_array_append_new(unnumbered, token_value(&settings->added[i])) == 0;
+			continue;
+		}
 		snprintf(id, sizeof id, "%d", (int) settings->added[i].id);
 		json_put(decoder, id, token_value(&settings->added[i]), &complete);
 	}
@@ -497,6 +504,7 @@ tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status
 		json_put(root, "model_max_length", json_integer(settings->model_max_length), &complete);
 	put_special_tokens(root, settings, &complete);
 	json_put(root, "added_tokens_decoder", decoder, &complete);
+	json_put(root, "additional_special_tokens", unnumbered, &complete);
 	return json_write(arena, root, JSON_INDENT(2), complete, "tokenizer_config.json", status);
 }
 

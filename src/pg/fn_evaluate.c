@@ -178,7 +178,7 @@ bert_evaluate(PG_FUNCTION_ARGS)
 	evaluator->start = arena_mark(evaluator->arena);
 	if (evaluate_query(evaluator, query) == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
+				(errcode(ERRCODE_NO_DATA),
 				 errmsg("the query returns no rows")));
 	job_score_finish(evaluator->score);
 	n = scores_list(evaluator->score->scores, &list);

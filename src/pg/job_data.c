@@ -55,7 +55,7 @@ job_data_check(TrainTask task, const char *text, const char *name, DataSummary *
 	SPI_finish();
 	if (summary->rows == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
+				(errcode(ERRCODE_NO_DATA),
 				 errmsg("the %s returns no rows", name)));
 }
 
@@ -213,7 +213,7 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	role_restore(&role);
 	if (spill_count(train) == 0 || (eval != NULL && spill_count(eval) == 0))
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
+				(errcode(ERRCODE_NO_DATA),
 				 errmsg("the %s set is empty", spill_count(train) == 0 ? "training" : "evaluation"),
 				 options->eval_fraction > 0 ? errhint("Choose another eval_fraction or give an eval_query.") : 0));
 	REPORT_UNLESS(spill_finish(train, digest, &status), &status);

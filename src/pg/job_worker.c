@@ -20,6 +20,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -104,6 +105,9 @@ run_claimed(Job *job, MemoryContext context)
 	{
 		ErrorData  *error;
 
+		/* without a postmaster nothing may be written any more */
+		if (!PostmasterIsAlive())
+			proc_exit(1);
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(TopMemoryContext);
 		error = CopyErrorData();

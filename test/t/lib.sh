@@ -59,10 +59,10 @@ fails() {
 	esac
 }
 
-# wait_until NAME QUERY: until the query says t, for at most a minute.
+# wait_until NAME QUERY: until the query says t, for at most half a minute.
 wait_until() {
 	local turn
-	for turn in $(seq 600); do
+	for turn in $(seq 300); do
 		if [ "$(psql -X -q -At -c "$2" 2>/dev/null)" = t ]; then
 			ok "$1" 0
 			return 0
