@@ -1,0 +1,108 @@
+/*
+ * faults.c: a library to be preloaded into the server that lets one write to disk fail.
+ *
+ * The file named by BERT_FAULTS holds a number n and a part of a path: the n-th call in a process that reserves space for,
+ * writes to, syncs or renames a file with that part in its path fails with ENOSPC. It is read at the first such call.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static long fail_at = -1;		/* not read yet */
+static long count;
+static char part[256];
+
+static int
+fails_path(const char *path)
+{
+	if (fail_at < 0)
+	{
+		const char *name = getenv("BERT_FAULTS");
+		FILE	   *control = name == NULL ? NULL : fopen(name, "r");
+
+		fail_at = 0;
+		if (control != NULL)
+		{
+			if (fscanf(control, "%ld %255s", &fail_at, part) != 2)
+				fail_at = 0;
+			fclose(control);
+		}
+	}
+	return fail_at > 0 && strstr(path, part) != NULL && ++count == fail_at;
+}
+
+static int
+fails(int fd)
+{
+	char		link[64];
+	char		path[4096];
+	ssize_t		length;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	length = readlink(link, path, sizeof path - 1);
+	if (length <= 0)
+		return 0;
+	path[length] = '\0';
+	return fails_path(path);
+}
+
+#define REAL(type, name, ...) (((type (*)(__VA_ARGS__)) dlsym(RTLD_NEXT, name)))
+
+int
+posix_fallocate(int fd, off_t offset, off_t length)
+{
+	return fails(fd) ? ENOSPC : REAL(int, "posix_fallocate", int, off_t, off_t) (fd, offset, length);
+}
+
+int
+posix_fallocate64(int fd, off_t offset, off_t length)
+{
+	return fails(fd) ? ENOSPC : REAL(int, "posix_fallocate64", int, off_t, off_t) (fd, offset, length);
+}
+
+ssize_t
+write(int fd, const void *bytes, size_t length)
+{
+	if (!fails(fd))
+		return REAL(ssize_t, "write", int, const void *, size_t) (fd, bytes, length);
+	errno = ENOSPC;
+	return -1;
+}
+
+ssize_t
+pwrite(int fd, const void *bytes, size_t length, off_t offset)
+{
+	if (!fails(fd))
+		return REAL(ssize_t, "pwrite", int, const void *, size_t, off_t) (fd, bytes, length, offset);
+	errno = ENOSPC;
+	return -1;
+}
+
+ssize_t
+pwrite64(int fd, const void *bytes, size_t length, off_t offset)
+{
+	return pwrite(fd, bytes, length, offset);
+}
+
+int
+fsync(int fd)
+{
+	if (!fails(fd))
+		return REAL(int, "fsync", int) (fd);
+	errno = ENOSPC;
+	return -1;
+}
+
+int
+rename(const char *from, const char *to)
+{
+	if (!fails_path(to))
+		return REAL(int, "rename", const char *, const char *) (from, to);
+	errno = ENOSPC;
+	return -1;
+}
