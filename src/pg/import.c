@@ -5,9 +5,9 @@
 #include "funcapi.h"
 #include "libpq/libpq-fs.h"
 #include "miscadmin.h"
-#include "storage/large_object.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
@@ -188,7 +188,7 @@ bert_import_directory(PG_FUNCTION_ARGS)
 
 typedef struct LargeObjectSource
 {
-	LargeObjectDesc *object;
+	int32		fd;				/* of lo_open, which the end of the transaction closes in any case */
 	MemoryContext context;		/* for the error */
 } LargeObjectSource;
 
@@ -201,15 +201,21 @@ large_object_read(ByteSource *base, uint64_t offset, void *buffer, size_t length
 
 	PG_TRY();
 	{
-		inv_seek(source->object, (int64) offset, SEEK_SET);
+		DirectFunctionCall3(be_lo_lseek64, Int32GetDatum(source->fd), Int64GetDatum((int64) offset), Int32GetDatum(SEEK_SET));
 		for (size_t done = 0; ok && done < length;)
 		{
-			int			n = inv_read(source->object, (char *) buffer + done, (int) Min(length - done, (size_t) 1 << 20));
+			int32		wanted = (int32) Min(length - done, (size_t) 1 << 20);
+			bytea	   *piece;
+			size_t		n;
 
 			CHECK_FOR_INTERRUPTS();
-			if (n <= 0)
+			piece = DatumGetByteaPP(DirectFunctionCall2(be_loread, Int32GetDatum(source->fd), Int32GetDatum(wanted)));
+			n = VARSIZE_ANY_EXHDR(piece);
+			memcpy((char *) buffer + done, VARDATA_ANY(piece), n);
+			if (n == 0)
 				ok = status_fail(status, STATUS_INVALID_DATA, "the large object became shorter while it was read");
-			done += (size_t) Max(n, 0);
+			done += n;
+			pfree(piece);
 		}
 	}
 	PG_CATCH();
@@ -227,10 +233,10 @@ static void
 source_from_large_object(ByteSource *source, const char *name, LargeObjectSource *object, Oid oid)
 {
 	object->context = CurrentMemoryContext;
-	object->object = inv_open(oid, INV_READ, CurrentMemoryContext);
+	object->fd = DatumGetInt32(DirectFunctionCall2(be_lo_open, ObjectIdGetDatum(oid), Int32GetDatum(INV_READ)));
 	memset(source, 0, sizeof *source);
 	source->name = name;
-	source->size = (uint64) inv_seek(object->object, 0, SEEK_END);
+	source->size = (uint64) DatumGetInt64(DirectFunctionCall3(be_lo_lseek64, Int32GetDatum(object->fd), Int64GetDatum(0), Int32GetDatum(SEEK_END)));
 	source->read = large_object_read;
 	source->memory = object;
 	source->fd = -1;
@@ -291,7 +297,7 @@ import_arguments(FunctionCallInfo fcinfo, bool large_object)
 		report_status(&status);
 	import_source(fcinfo, name, arena, source, wanted, replace_argument(fcinfo, 6));
 	if (large_object)
-		inv_close(object.object);
+		DirectFunctionCall1(be_lo_close, Int32GetDatum(object.fd));
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
 	return (Datum) 0;

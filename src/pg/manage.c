@@ -1,6 +1,7 @@
 /* manage.c: the SQL functions that copy and change models. */
 #include "pg/compat.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -26,14 +27,22 @@ refuse_bundled(const char *name)
 				 errhint("bert.copy_model makes a copy that can be.")));
 }
 
-/* The model named by the first argument, which the current user may change. */
+/*
+ * The model named by the first argument, which the current user may change. Several changes in one statement see each
+ * other, as those of any volatile function do.
+ */
 static ModelRow *
 changeable(FunctionCallInfo fcinfo)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	ModelRow   *row;
 
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	refuse_bundled(name);
-	return store_find_owned(name);
+	row = store_find_owned(name);
+	PopActiveSnapshot();
+	return row;
 }
 
 PG_FUNCTION_INFO_V1(bert_drop_model);
@@ -156,6 +165,7 @@ bert_copy_model(PG_FUNCTION_ARGS)
 	store_check_name(target);
 	/* First the lock that keeps blocks from being removed, then a look at which there are. */
 	store_begin_write();
+	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	definition = definition_open(source);
 	PopActiveSnapshot();
@@ -287,6 +297,7 @@ bert_prune_heads(PG_FUNCTION_ARGS)
 
 	prune = parse_prune(json, &n_prune);
 	store_begin_write();
+	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	definition = definition_open(row->name);
 	if (!config_prune_heads(definition->arena, &definition->config, prune, n_prune, &config, &status) ||
