@@ -76,8 +76,10 @@ SELECT bert.rename_model('t_renamed', 'a@b');
 SELECT bert.drop_model('minilm');
 SELECT bert.drop_model('t_nothing');
 SELECT bert.import_model('minilm', :'bare');
+\set VERBOSITY sqlstate
 SELECT bert.import_model('t_bad', :'golden' || 'nothing');
 SELECT bert.import_model('t_bad', :'folder');
+\set VERBOSITY default
 
 -- bundled ones are there for everybody
 SELECT name, source, head, layers, hidden_size, max_length, labels, owner FROM bert.models WHERE source = 'bundled' ORDER BY name;
