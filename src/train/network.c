@@ -379,9 +379,12 @@ layout(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *bu
 	buffers->embeddings.bits = embeddings_dropped(network, run) ? bump_take(bump, tokens, dropout_row_bytes(hidden), 1) : NULL;
 	buffers->embeddings.out = bump_floats(bump, tokens, hidden);
 	layout_scratch(network, run, bump, buffers, tokens);
-	layout_layer(bump, widest_layer(network), buffers, tokens, dropout, crossed, &buffers->shared);
-	buffers->turn[0] = bump_floats(bump, tokens, hidden);
-	buffers->turn[1] = bump_floats(bump, tokens, hidden);
+	if (run->recompute || lowest > 0)
+	{
+		layout_layer(bump, widest_layer(network), buffers, tokens, dropout, crossed, &buffers->shared);
+		buffers->turn[0] = bump_floats(bump, tokens, hidden);
+		buffers->turn[1] = bump_floats(bump, tokens, hidden);
+	}
 	for (int layer = 0; layer < layers; layer++)
 	{
 		LayerSaved	saved = buffers->shared;
