@@ -162,8 +162,8 @@ add_distances(const PairTask *task, const Pair *pair, bool by_query)
 	size_t		n_rows = by_query ? pair->queries : pair->keys;
 	size_t		count = pair->queries + pair->keys - 1;
 
-	blas_sgemm(false, true, n_rows, count, size, 1.0f, by_query ? pair->q : pair->k, by_query ? pair->q_ld : pair->k_ld, task->parameters->distance + first_distance(task, pair) * size, size, 0.0f,
-			   pair->distances, count);
+	blas_sgemm(false, true, n_rows, count, size, 1.0f, by_query ? pair->q : pair->k, by_query ? pair->q_ld : pair->k_ld,
+			   task->parameters->distance + first_distance(task, pair) * size, size, 0.0f, pair->distances, count);
 	for (size_t l = 0; l < pair->queries; l++)
 		for (size_t r = 0; r < pair->keys; r++)
 			pair->probs[l * pair->keys + r] += pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r];
@@ -213,7 +213,8 @@ distances_backward(const PairTask *task, const Pair *pair, bool by_query)
 			pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r] = pair->tile[l * pair->keys + r];
 	blas_sgemm(false, false, n_rows, size, count, 1.0f, pair->distances, count, task->parameters->distance + first * size, size, 1.0f,
 			   by_query ? pair->d_q : pair->d_k, ld);
-	blas_sgemm(true, false, count, size, n_rows, 1.0f, pair->distances, count, by_query ? pair->q : pair->k, ld, 1.0f, pair->d_distance + first * size, size);
+	blas_sgemm(true, false, count, size, n_rows, 1.0f, pair->distances, count, by_query ? pair->q : pair->k, ld, 1.0f,
+			   pair->d_distance + first * size, size);
 }
 
 static void
