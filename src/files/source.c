@@ -121,6 +121,7 @@ typedef struct Directory
 	ModelSource base;			/* first */
 	Arena	   *arena;
 	int			fd;
+	bool		links_allowed;	/* of the installation */
 	OpenFile   *files;
 } Directory;
 
@@ -228,12 +229,15 @@ directory_open(ModelSource *base, const char *name, ByteSource **out, bool *foun
 	*found = false;
 	if (!check_name(name, status))
 		return false;
-	fd = open_without_links(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+	if (directory->links_allowed)
+		fd = openat(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	else
+		fd = open_without_links(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return true;
 	if (fd < 0)
 		return open_failed(status, errno, name);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink > 1)
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_nlink > 1 && !directory->links_allowed))
 	{
 		close(fd);
 		return refuse_file(status, &st, name);
@@ -269,8 +273,8 @@ directory_close(ModelSource *base)
 	directory->fd = -1;
 }
 
-ModelSource *
-modelsource_open_directory(Arena *arena, const char *path, Status *status)
+static ModelSource *
+open_directory(Arena *arena, const char *path, bool links_allowed, Status *status)
 {
 	Directory  *directory = arena_alloc_zero(arena, sizeof *directory);
 
@@ -287,7 +291,8 @@ modelsource_open_directory(Arena *arena, const char *path, Status *status)
 	directory->base.open = directory_open;
 	directory->base.close = directory_close;
 	directory->arena = arena;
-	directory->fd = open_without_links(AT_FDCWD, path, WALK_FLAGS);
+	directory->links_allowed = links_allowed;
+	directory->fd = links_allowed ? open(path, WALK_FLAGS & ~O_NOFOLLOW) : open_without_links(AT_FDCWD, path, WALK_FLAGS);
 	if (directory->fd < 0)
 	{
 		if (errno == ENOENT)
@@ -297,6 +302,18 @@ modelsource_open_directory(Arena *arena, const char *path, Status *status)
 		return NULL;
 	}
 	return &directory->base;
+}
+
+ModelSource *
+modelsource_open_directory(Arena *arena, const char *path, Status *status)
+{
+	return open_directory(arena, path, false, status);
+}
+
+ModelSource *
+modelsource_open_installed(Arena *arena, const char *path, Status *status)
+{
+	return open_directory(arena, path, true, status);
 }
 
 typedef struct SourceSet

@@ -49,6 +49,12 @@ struct ModelSource
 /* An existing directory. The descriptors it opens are closed by modelsource_close. */
 ModelSource *modelsource_open_directory(Arena *arena, const char *path, Status *status);
 
+/*
+ * The same for a directory of the installation itself, which only the administrator can write: links are followed, for
+ * package managers that install by linking.
+ */
+ModelSource *modelsource_open_installed(Arena *arena, const char *path, Status *status);
+
 /* A fixed set of sources by name (config.json, vocab.txt, model.safetensors, tokenizer_config.json ...). */
 ModelSource *modelsource_from_sources(Arena *arena, const char *name, ByteSource *sources, size_t count, Status *status);
 

@@ -101,7 +101,7 @@ static ModelSource *
 open_folder(Arena *arena, const char *name)
 {
 	Status		status;
-	ModelSource *source = modelsource_open_directory(arena, psprintf("%s/%s", models_directory(), name), &status);
+	ModelSource *source = modelsource_open_installed(arena, psprintf("%s/%s", models_directory(), name), &status);
 
 	REPORT_UNLESS(source != NULL, &status);
 	return source;
