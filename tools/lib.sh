@@ -5,7 +5,7 @@
 # user; it builds, installs into a private copy of PostgreSQL and runs private servers. Nothing is written outside the
 # work directory, no installed server is touched, and the outer half removes the work directory at its end.
 
-PACKAGES_RUN="postgresql-15 libutf8proc2 libjansson4 libopenblas0-pthread"
+PACKAGES_RUN="postgresql-15 libutf8proc2 libopenblas0-pthread"
 PACKAGES_BUILD="build-essential postgresql-server-dev-15 libutf8proc-dev libjansson-dev"
 PACKAGES_TEST="libcmocka-dev clang-14"
 
