@@ -65,6 +65,31 @@ is_full(const TextEncoder *encoder)
 	return encoder->list.n > encoder->limit;
 }
 
+/*
+ * Most characters pass the normaliser unchanged, when nothing waits in it; Chinese ones only become words. False: this
+ * one has to go through it.
+ */
+static inline bool
+pass_unchanged(TextEncoder *encoder, uint32_t c, uint32_t origin)
+{
+	UnicodeRecord record = unicode_record(c);
+	uint8_t		bits = record.bits & (uint8_t) ~UNICODE_WORD;
+
+	if (record.combining_class != 0 || !normalizer_idle(&encoder->normalizer))
+		return false;
+	if (bits == 0)
+		pretokenizer_push(encoder, c, bits, origin);
+	else if (bits == UNICODE_CHINESE && (encoder->normalizer.normalize & NORMALIZE_CHINESE) != 0)
+	{
+		pretokenizer_flush(encoder);
+		pretokenizer_push(encoder, c, bits, origin);
+		pretokenizer_flush(encoder);
+	}
+	else
+		return false;
+	return true;
+}
+
 /* Words that are not plain ASCII, until one ends before an ASCII character. Returns the new position. */
 static size_t
 encode_mixed(TextEncoder *encoder, const Piece *piece, size_t position, size_t soft_end, size_t *character)
@@ -74,7 +99,8 @@ encode_mixed(TextEncoder *encoder, const Piece *piece, size_t position, size_t s
 		uint32_t	c;
 
 		position += utf8_decode(piece->text + position, &c);
-		normalizer_push(&encoder->normalizer, c, (uint32_t) *character);
+		if (!pass_unchanged(encoder, c, (uint32_t) *character))
+			normalizer_push(&encoder->normalizer, c, (uint32_t) *character);
 		++*character;
 	} while (position < soft_end && !(piece->text[position] < 0x80 && encoder->word_chars == 0 && normalizer_idle(&encoder->normalizer)) &&
 			 !has_failed(encoder) && !is_full(encoder));
