@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernels/blas.h"
 #include "kernels/cpu.h"
 #include "kernels/portable.h"
 
@@ -30,14 +31,54 @@ has_avx512(void)
 {
 	return cpu_features()->avx512;
 }
+
+static bool
+has_avx2_vnni(void)
+{
+	return cpu_features()->avx_vnni;
+}
+
+static bool
+has_avx2(void)
+{
+	return cpu_features()->avx2;
+}
+#elif defined(__aarch64__)
+static bool
+has_neon_bf16(void)
+{
+	return cpu_features()->neon_bf16 && cpu_features()->neon_dotprod;
+}
+
+static bool
+has_neon_dotprod(void)
+{
+	return cpu_features()->neon_dotprod;
+}
 #endif
+
+/* Also says whether OpenBLAS is installed: only asked where nothing better can run, or when it is forced. */
+static bool
+has_blas(void)
+{
+	Status		status;
+
+	return blas_load(&status);
+}
 
 const KernelFamily kernel_families[] = {
 #if defined(__x86_64__)
 	{&kernels_avx512_bf16, has_avx512_bf16, "AVX-512 F, BW, DQ and VL"},
 	{&kernels_avx512_vnni, has_avx512_vnni, "AVX-512 F, BW, DQ and VL"},
 	{&kernels_avx512, has_avx512, "AVX-512 F, BW, DQ and VL"},
+	{&kernels_avx2_vnni, has_avx2_vnni, "AVX2, FMA and F16C"},
+	{&kernels_avx2, has_avx2, "AVX2, FMA and F16C"},
+#elif defined(__aarch64__)
+	{&kernels_neon_bf16, has_neon_bf16, "NEON"},
+	{&kernels_neon_dotprod, has_neon_dotprod, "NEON"},
+	{&kernels_neon, always, "NEON"},
 #endif
+	{&kernels_blas, has_blas, "the library OpenBLAS (on Debian: libopenblas0-pthread)"},
 	{&kernels_portable, always, "nothing"},
 	{NULL, NULL, NULL}
 };
@@ -77,7 +118,7 @@ kernels_choose(const char *name, Status *status)
 		}
 	if (lacking != NULL)
 	{
-		status_fail(status, STATUS_UNSUPPORTED, "this CPU cannot run the kernel \"%s\"", name);
+		status_fail(status, STATUS_UNSUPPORTED, "this machine cannot run the kernel \"%s\"", name);
 		status_hint(status, "It needs %s. Set bert.kernel to auto.", lacking->needs);
 		return NULL;
 	}

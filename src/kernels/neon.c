@@ -1,0 +1,12 @@
+/* neon.c: the kernels for every AArch64 CPU. */
+#if defined(__aarch64__)
+
+#include "kernels/vector_neon.h"
+#include "kernels/vector_math.h"
+#include "kernels/vector_gemm.h"
+#include "kernels/vector_attention.h"
+#include "kernels/choose.h"
+
+VECTOR_TABLE(kernels_neon, "neon", "NEON", 0x6e650001, 0x6e651001, 0x6e652001);
+
+#endif
