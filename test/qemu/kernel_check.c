@@ -1,4 +1,7 @@
-/* Runs the table of kernel cases on every family that the CPU can run, without a test library: for emulators. */
+/*
+ * Runs the table of kernel cases on every family that the CPU can run, without a test library: for emulators,
+ * which are slow: small cases only.
+ */
 #include "kernel_cases.h"
 
 int
@@ -9,6 +12,6 @@ main(int argc, char **argv)
 
 	for (const KernelFamily *family = kernel_families; family->kernels != NULL; family++)
 		if (family->kernels != &kernels_portable && family->usable())
-			good = kernel_cases_run(family->kernels, seed) && good;
+			good = kernel_cases_run(family->kernels, seed, true) && good;
 	return good ? 0 : 1;
 }
