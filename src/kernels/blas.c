@@ -18,6 +18,12 @@ enum
 typedef void (*SgemmFunction) (int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
 							   const float *b, int ldb, float beta, float *c, int ldc);
 
+#if defined(__x86_64__)
+#define CORE_WITHOUT_AVX2 "Prescott"
+#else
+#define CORE_WITHOUT_AVX2 NULL
+#endif
+
 static SgemmFunction sgemm;
 static char description[256] = "not loaded";
 
@@ -50,14 +56,18 @@ variable_restore(Variable *variable)
 
 /*
  * OpenBLAS 0.3.21 takes AMD's AVX-512 cores for Zen and uses its Haswell kernels, at half the speed. Its SkylakeX
- * kernels run on every CPU with AVX-512 F, BW, DQ and VL. NULL: let it choose.
+ * kernels run on every CPU with AVX-512 F, BW, DQ and VL. For other AMD CPUs that it does not know it takes the Opteron's, whose
+ * 3DNow!
+ * instructions new and virtual CPUs lack: without AVX2 the SSE3 ones are taken. NULL: let it choose.
  */
 static const char *
 core_type(void)
 {
 	const CpuFeatures *cpu = cpu_features();
 
-	return cpu->avx512 && !cpu->intel ? "SkylakeX" : NULL;
+	if (cpu->intel)
+		return NULL;
+	return cpu->avx512 ? "SkylakeX" : cpu->avx2 ? NULL : CORE_WITHOUT_AVX2;
 }
 
 static void
