@@ -16,13 +16,17 @@ CREATE TABLE classifier (ordinal int, name text);
 INSERT INTO classifier VALUES (0, 'sentiment');
 
 \if :published
-	SELECT count(*) FILTER (WHERE status <> 'loaded') AS not_loaded
+	\o /dev/null
+	SELECT count(*)
 	FROM (VALUES (1, 'fp32'), (2, 'bf16'), (3, 'int8')) AS p (ordinal, precision), bert.import_model(precision, :'work' || '/model');
 	SELECT FROM (VALUES ('bf16'), ('int8')) AS p (precision), bert.set_precision(precision, precision);
+	\o
 	INSERT INTO encoder VALUES (1, 'fp32'), (2, 'bf16'), (3, 'int8');
 \endif
+\o /dev/null
 SELECT FROM (VALUES ('fp32'), ('bf16'), ('int8')) AS p (precision), bert.copy_model('sentiment', 'sentiment_' || precision);
 SELECT FROM (VALUES ('fp32'), ('bf16'), ('int8')) AS p (precision), bert.set_precision('sentiment_' || precision, precision);
+\o
 INSERT INTO classifier VALUES (1, 'sentiment_fp32'), (2, 'sentiment_bf16'), (3, 'sentiment_int8');
 
 CREATE FUNCTION inner_product(x real[], y real[]) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
