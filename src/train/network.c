@@ -439,8 +439,13 @@ prepare(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *st
 		}
 		/* too small: give it back and take a larger one */
 		arena_rewind(network->workspace, network->workspace_mark);
-		network->workspace_bytes = arena_alloc(network->workspace, bump.used);
-		network->workspace_size = bump.used;
+		network->workspace_size = bump.used + bump.used / 8;	/* so that slightly larger batches do not come here again */
+		network->workspace_bytes = arena_alloc(network->workspace, network->workspace_size);
+		if (network->workspace_bytes == NULL)
+		{
+			network->workspace_size = bump.used;
+			network->workspace_bytes = arena_alloc(network->workspace, network->workspace_size);
+		}
 		if (network->workspace_bytes == NULL)
 		{
 			arena_fail(network->workspace, status, "a batch's activations", bump.used);
