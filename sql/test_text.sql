@@ -1,44 +1,65 @@
--- tokens, ids and offsets with the bundled encoder's vocabulary; the values are the reference tokenizer's
-SELECT bert.tokenize('Hello, World! unaffable');
-SELECT * FROM bert.encode('Héllo wörld');
-SELECT input_ids, token_type_ids, attention_mask FROM bert.encode('how are you', 'fine');
-SELECT input_ids FROM bert.encode('one two three four five six', max_length => 5);
-SELECT input_ids FROM bert.encode('one two', special_tokens => false);
+-- tokenize, encode, decode, count_tokens, chunk on two tiny vocabularies, uncased and cased
+\getenv abs_srcdir PG_ABS_SRCDIR
+SELECT count(*) > 0 AS imported FROM bert.import_model('uncased', :'abs_srcdir' || '/test/golden/models/bare');
+SELECT count(*) > 0 AS imported FROM bert.import_model('cased', :'abs_srcdir' || '/test/golden/models/tagger');
 
--- offsets are in characters of the text as it was given
-SELECT token, substr(input, start_pos + 1, end_pos - start_pos) AS piece
-FROM (VALUES ('naïve ☕ 中文 — e-mail')) AS t (input), bert.encode(input) AS e,
-	unnest(e.tokens, e.starts, e.ends) AS u (token, start_pos, end_pos);
+SELECT bert.tokenize('The cats lived in  New York!', model => 'uncased');
+SELECT bert.tokenize('The cats lived in  New York!', model => 'cased');
+SELECT bert.tokenize('a cat', 'the dog', 'uncased');
+SELECT bert.tokenize('Zoë ☃ [MASK] a	b', model => 'uncased');
+SELECT bert.tokenize('', model => 'uncased'), bert.tokenize(NULL, model => 'uncased') IS NULL AS of_null;
+SELECT bert.tokenize('Hello embeddings');
 
--- round trips
-SELECT bert.decode(input_ids), bert.decode(input_ids, skip_special_tokens => false) FROM bert.encode('The quick brown fox!');
-SELECT bert.count_tokens('The quick brown fox!') AS counted, cardinality((bert.encode('The quick brown fox!')).input_ids) AS encoded;
+SELECT * FROM bert.encode('a cat', 'the dogs', 'uncased');
+SELECT * FROM bert.encode('Zoë ☃ works', model => 'uncased', special_tokens => false);
+SELECT input_ids, tokens FROM bert.encode('a cat is in paris', model => 'uncased', max_length => 5);
+SELECT tokens FROM bert.encode('a cat is in paris', 'the dog', 'uncased', 7);
+SELECT cardinality(input_ids) AS cut_to_model FROM bert.encode(repeat('cat ', 100), model => 'uncased');
+SELECT * FROM bert.encode('', model => 'uncased');
+SELECT * FROM bert.encode('', model => 'uncased', special_tokens => false);
+SELECT bert.encode(NULL, model => 'uncased') IS NULL AS of_null;
+SELECT bert.encode('a', model => 'uncased', max_length => 0);
+SELECT bert.encode('a', model => 'uncased', max_length => 1);
+SELECT bert.encode('a', model => 'uncased', max_length => -5);
 
--- empty and NULL
-SELECT bert.tokenize(''), bert.count_tokens(''), (bert.encode('')).input_ids, bert.decode('{}') = '' AS nothing;
-SELECT bert.tokenize(NULL) IS NULL AS tokenize, bert.encode(NULL) IS NULL AS encode, bert.decode(NULL) IS NULL AS decode,
-	bert.count_tokens(NULL) IS NULL AS count_tokens;
-SELECT count(*) FROM bert.chunk(NULL);
+SELECT bert.decode((bert.encode('The cats lived in New York!', model => 'uncased')).input_ids, 'uncased');
+SELECT bert.decode((bert.encode('The cats', model => 'uncased')).input_ids, 'uncased', false);
+SELECT bert.decode('{}', 'uncased') = '' AS empty, bert.decode(NULL, 'uncased') IS NULL AS of_null;
+SELECT bert.decode('{5,NULL}', 'uncased');
+SELECT bert.decode('{97}', 'uncased');
+SELECT bert.decode('{-1}', 'uncased');
 
--- a word over 100 characters is unknown
-SELECT bert.tokenize(repeat('a', 100)) = '{[UNK]}' AS hundred, bert.tokenize(repeat('a', 101)) AS more;
+SELECT bert.count_tokens('The cats lived', 'uncased'), bert.count_tokens('', 'uncased'), bert.count_tokens(NULL, 'uncased');
+SELECT bert.count_tokens(repeat('cat dog ', 131072), 'uncased') AS of_a_megabyte;
+SELECT bert.count_tokens(repeat('x', 1048576), 'uncased') AS of_a_long_word;
 
--- chunks cover the text, overlap as asked and are never longer than asked
-SELECT chunk, start_pos, end_pos, text FROM bert.chunk('one two three four five six seven eight nine ten', max_tokens => 6, overlap => 2);
-SELECT bool_and(text = substr(t.body, start_pos + 1, end_pos - start_pos)) AS pieces_of_the_text, bool_and(bert.count_tokens(text) <= 32) AS short_enough,
-	min(start_pos) = 0 AS from_the_start, max(end_pos) = max(length(t.body)) AS to_the_end
-FROM (SELECT string_agg('word' || i || ' naïve', ' ') AS body FROM generate_series(1, 300) AS i) AS t, bert.chunk(t.body, max_tokens => 30, overlap => 5);
+-- chunks: whole words, never more than max_tokens, every word in one at least, slices of the original
+SELECT * FROM bert.chunk('The cats lived in Paris. John works for the dog, and Mary is in New York!', 'uncased', 8, 2);
+SELECT * FROM bert.chunk('ab ☃ Zoë', 'uncased', 2, 0);
+SELECT * FROM bert.chunk('worksss', 'uncased', 2, 0);
+SELECT count(*) AS chunks, bool_and(bert.count_tokens(text, 'uncased') <= 50) AS short_enough, bool_and(substr(t, start_pos + 1, end_pos - start_pos) = text) AS slices,
+	min(start_pos) AS first, max(end_pos) = max(length(t)) AS to_the_end, bool_and(start_pos <= before) AS no_gap
+FROM (SELECT t, c.*, coalesce(lag(end_pos) OVER (ORDER BY chunk) + 1, 0) AS before
+	FROM (SELECT string_agg('the cat ' || i || ' lives in paris', ' ') AS t FROM generate_series(1, 500) AS i) AS s, bert.chunk(t, 'uncased', 50, 10) AS c) AS u;
+SELECT count(*) AS of_empty FROM bert.chunk('', 'uncased');
+SELECT count(*) AS of_null FROM bert.chunk(NULL, 'uncased');
+SELECT bert.chunk('a', 'uncased', 0);
+SELECT bert.chunk('a', 'uncased', 10, 10);
+SELECT bert.chunk('a', 'uncased', 10, -1);
 
--- a megabyte of text is read once, whatever it holds
-SELECT bert.count_tokens(repeat('word ', 200000)) = 200000 AS counted, cardinality((bert.encode(repeat('word ', 200000))).input_ids) AS encoded;
+-- models that are not there, names that are no names
+SELECT bert.tokenize('a', model => 'no such model');
+SELECT bert.count_tokens('a', '');
+SELECT bert.count_tokens('a', 'x"; DROP TABLE bert.model; --');
+SELECT bert.count_tokens('a', repeat('n', 100));
+\set VERBOSITY sqlstate
+SELECT bert.count_tokens('a', 'no such model');
+SELECT bert.chunk('a', 'uncased', 10, 10);
+SELECT bert.decode('{5,NULL}', 'uncased');
+\set VERBOSITY default
 
--- what is refused
-SELECT bert.encode('x', max_length => 0);
-SELECT bert.encode('x', max_length => -1);
-SELECT bert.decode('{-1}');
-SELECT bert.decode('{1000000}');
-SELECT * FROM bert.chunk('x', max_tokens => 0);
-SELECT * FROM bert.chunk('x', max_tokens => 8, overlap => 8);
-SELECT bert.tokenize('x', model => 'no such model');
-SELECT bert.tokenize('x', model => 'x"; DROP TABLE bert.model; --');
-SELECT bert.tokenize('x', model => '');
+-- every function of the schema says what it is for
+SELECT p.oid::regprocedure FROM pg_proc AS p WHERE pronamespace = 'bert'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
+SELECT p.oid::regprocedure FROM pg_proc AS p WHERE pronamespace = 'bert'::regnamespace AND proname LIKE '%pinned' AND proname <> 'pinned' AND (provolatile <> 'i' OR proparallel <> 's');
+SELECT t.oid::regtype FROM pg_type AS t WHERE typnamespace = 'bert'::regnamespace AND typtype = 'c' AND typname IN ('encoding', 'classification', 'token_tag', 'entity', 'qa_span', 'fill', 'choice', 'model_output') AND obj_description(t.oid, 'pg_type') IS NULL;
+SELECT bert.drop_model('uncased'), bert.drop_model('cased');

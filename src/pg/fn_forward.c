@@ -356,25 +356,34 @@ compute(Forward *forward)
 	call->tokens += (int64) n_tokens;
 }
 
-/* values (leading dims of the batch, then a, then b) as an array; dimensions of 0 are left out. */
-static Datum
-batch_array(const Forward *forward, const float *values, int before, bool choices, int a, int b)
+/* The dimension of states: the batch, if there is one; for multiple choice all its sequences, as in the reference. 0: none. */
+static int
+states_dimension(const Forward *forward)
 {
-	int			dims[6];
+	return forward->has_batch || forward->head == HEAD_MULTIPLE_CHOICE ? (int) forward->batch.n_sequences : 0;
+}
+
+static int
+batch_dimension(const Forward *forward)
+{
+	return forward->has_batch ? forward->n_batch : 0;
+}
+
+/* values (before, batch, a, b) as an array; dimensions of 0 are left out. */
+static Datum
+shaped_array(const float *values, int before, int batch, int a, int b)
+{
+	int			dims[4];
 	int			n_dims = 0;
 
 	if (before > 0)
 		dims[n_dims++] = before;
-	if (forward->has_batch)
-		dims[n_dims++] = forward->n_batch;
-	if (choices && forward->head == HEAD_MULTIPLE_CHOICE)
-		dims[n_dims++] = forward->n_choices;
+	if (batch > 0)
+		dims[n_dims++] = batch;
 	if (a > 0)
 		dims[n_dims++] = a;
 	if (b > 0)
 		dims[n_dims++] = b;
-	if (n_dims == 0)			/* one number */
-		dims[n_dims++] = 1;
 	return PointerGetDatum(real_array(values, n_dims, dims));
 }
 
@@ -394,14 +403,14 @@ logits_array(Forward *forward)
 				for (size_t t = 0; t < length; t++)
 					for (size_t column = 0; column < 2; column++)
 						spans[(2 * b + column) * length + t] = output->logits[2 * (b * length + t) + column];
-			return batch_array(forward, spans, 0, false, 2, forward->length);
+			return shaped_array(spans, 0, batch_dimension(forward), 2, forward->length);
 		case HEAD_MULTIPLE_CHOICE:	/* (batch * choices, 1) */
-			return batch_array(forward, output->logits, 0, true, 0, 0);
+			return shaped_array(output->logits, 0, batch_dimension(forward), forward->n_choices, 0);
 		case HEAD_NEXT_SENTENCE:
 		case HEAD_SEQUENCE_CLASSIFICATION:
-			return batch_array(forward, output->logits, 0, false, columns, 0);
+			return shaped_array(output->logits, 0, batch_dimension(forward), columns, 0);
 		default:
-			return batch_array(forward, output->logits, 0, false, forward->length, columns);
+			return shaped_array(output->logits, 0, batch_dimension(forward), forward->length, columns);
 	}
 }
 
@@ -429,10 +438,8 @@ attentions_array(Forward *forward)
 		most = Max(most, heads);
 	}
 	dims[n_dims++] = layers;
-	if (forward->has_batch)
-		dims[n_dims++] = forward->n_batch;
-	if (forward->head == HEAD_MULTIPLE_CHOICE)
-		dims[n_dims++] = forward->n_choices;
+	if (states_dimension(forward) > 0)
+		dims[n_dims++] = states_dimension(forward);
 	dims[n_dims++] = most;
 	dims[n_dims++] = forward->length;
 	dims[n_dims++] = forward->length;
@@ -512,13 +519,13 @@ bert_forward(PG_FUNCTION_ARGS)
 	if (!nulls[OUT_LOGITS])
 		values[OUT_LOGITS] = logits_array(&forward);
 	if (!nulls[OUT_SEQ_RELATIONSHIP_LOGITS])
-		values[OUT_SEQ_RELATIONSHIP_LOGITS] = batch_array(&forward, forward.output.seq_relationship_logits, 0, false, 2, 0);
+		values[OUT_SEQ_RELATIONSHIP_LOGITS] = shaped_array(forward.output.seq_relationship_logits, 0, batch_dimension(&forward), 2, 0);
 	if (!nulls[OUT_LAST_HIDDEN_STATE])
-		values[OUT_LAST_HIDDEN_STATE] = batch_array(&forward, forward.encoded.last_hidden_state, 0, true, forward.length, hidden);
+		values[OUT_LAST_HIDDEN_STATE] = shaped_array(forward.encoded.last_hidden_state, 0, states_dimension(&forward), forward.length, hidden);
 	if (!nulls[OUT_POOLER_OUTPUT])
-		values[OUT_POOLER_OUTPUT] = batch_array(&forward, forward.encoded.pooler_output, 0, true, hidden, 0);
+		values[OUT_POOLER_OUTPUT] = shaped_array(forward.encoded.pooler_output, 0, states_dimension(&forward), hidden, 0);
 	if (!nulls[OUT_HIDDEN_STATES])
-		values[OUT_HIDDEN_STATES] = batch_array(&forward, forward.encoded.hidden_states, layers + 1, true, forward.length, hidden);
+		values[OUT_HIDDEN_STATES] = shaped_array(forward.encoded.hidden_states, layers + 1, states_dimension(&forward), forward.length, hidden);
 	if (!nulls[OUT_ATTENTIONS])
 		values[OUT_ATTENTIONS] = attentions_array(&forward);
 	call_end(&forward.call);
