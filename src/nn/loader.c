@@ -264,8 +264,9 @@ report_missing(Matcher *matcher)
 			status_fail(matcher->status, STATUS_INVALID_DATA, "the checkpoint has no tensor \"%.100s\", which config.json asks for", key);
 			return status_hint(matcher->status, "Only a head, the pooler and cross-attention may be missing; they are initialised anew.");
 		}
-		report->lines[report->n_lines].key = key;
-		report->lines[report->n_lines++].status = KEY_MISSING;
+		report->lines[report->n_lines++] = (KeyReportLine) {key, KEY_MISSING};
+		if (spec->role == ROLE_DECODER_BIAS)	/* the reference names both */
+			report->lines[report->n_lines++] = (KeyReportLine) {"cls.predictions.decoder.bias", KEY_MISSING};
 	}
 	return true;
 }
@@ -286,7 +287,7 @@ load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *table, 
 	plan->table = table;
 	plan->plan = arena_alloc_array_zero(arena, n, sizeof *plan->plan);
 	plan->scales = arena_alloc_array_zero(arena, n, sizeof *plan->scales);
-	plan->report.lines = arena_alloc_array(arena, n + checkpoint->n_tensors, sizeof *plan->report.lines);
+	plan->report.lines = arena_alloc_array(arena, n + 1 + checkpoint->n_tensors, sizeof *plan->report.lines);
 	matcher.by_name = arena_alloc_array(arena, n, sizeof *matcher.by_name);
 	if (plan->plan == NULL || plan->scales == NULL || plan->report.lines == NULL || matcher.by_name == NULL)
 		return arena_fail(arena, status, "the load plan", (n + checkpoint->n_tensors) * sizeof *plan->report.lines);
