@@ -30,19 +30,21 @@ open_file(Arena *arena, ModelSource *source, const char *name, bool array, json_
 	return *out != NULL;
 }
 
-/* Exactly one of the pooling modes must be on. */
+/* One pooling: a name in "pooling_mode", or, before version 5, exactly one of several switches on. */
 static bool
 parse_pooling(const json_t *root, const char *name, SentenceSettings *settings, Status *status)
 {
 	static const struct
 	{
+		const char *member;
 		const char *name;
 		Pooling		pooling;
 	}			modes[] = {
-		{"pooling_mode_mean_tokens", POOLING_MEAN},
-		{"pooling_mode_cls_token", POOLING_CLS},
-		{"pooling_mode_max_tokens", POOLING_MAX},
+		{"pooling_mode_mean_tokens", "mean", POOLING_MEAN},
+		{"pooling_mode_cls_token", "cls", POOLING_CLS},
+		{"pooling_mode_max_tokens", "max", POOLING_MAX},
 	};
+	const json_t *mode = json_object_get(root, "pooling_mode");
 	const char *key;
 	json_t	   *value;
 	int			on = 0;
@@ -53,7 +55,17 @@ parse_pooling(const json_t *root, const char *name, SentenceSettings *settings, 
 			continue;
 		on++;
 		for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-			if (strcmp(key, modes[i].name) == 0)
+			if (strcmp(key, modes[i].member) == 0)
+			{
+				settings->pooling = modes[i].pooling;
+				on += 100;
+			}
+	}
+	if (mode != NULL && !json_is_null(mode))
+	{
+		on++;
+		for (size_t i = 0; json_is_string(mode) && i < sizeof modes / sizeof modes[0]; i++)
+			if (strcmp(json_string_value(mode), modes[i].name) == 0)
 			{
 				settings->pooling = modes[i].pooling;
 				on += 100;

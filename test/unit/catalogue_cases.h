@@ -276,6 +276,10 @@ static const Case catalogue[] = {
 	WHOLE("pooling_two", UNSUPPORTED, "exactly one", SENTENCE, "1_Pooling/config.json", "{\"pooling_mode_mean_tokens\": true, \"pooling_mode_cls_token\": true}"),
 	WHOLE("pooling_other", UNSUPPORTED, "exactly one", SENTENCE, "1_Pooling/config.json", "{\"pooling_mode_weightedmean_tokens\": true}"),
 
+	WHOLE("pooling_mode_other", UNSUPPORTED, "exactly one", SENTENCE, "1_Pooling/config.json", "{\"pooling_mode\": \"lasttoken\"}"),
+	WHOLE("pooling_mode_list", UNSUPPORTED, "exactly one", SENTENCE, "1_Pooling/config.json", "{\"pooling_mode\": [\"mean\", \"max\"]}"),
+	WHOLE("pooling_mode_both", UNSUPPORTED, "exactly one", SENTENCE, "1_Pooling/config.json", "{\"pooling_mode\": \"mean\", \"pooling_mode_cls_token\": true}"),
+
 	/* unusual, and to be read all the same */
 	BYTES("works_odd_header", STATUS_NONE, "", header_odd),
 	BYTES("works_padded_header", STATUS_NONE, "", header_padded),

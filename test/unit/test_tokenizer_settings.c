@@ -151,6 +151,8 @@ test_sentence(void **state)
 		{"{\"pooling_mode_mean_tokens\": true}", POOLING_MEAN},
 		{"{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": false}", POOLING_CLS},
 		{"{\"pooling_mode_max_tokens\": true, \"include_prompt\": true}", POOLING_MAX},
+		{"{\"embedding_dimension\": 4, \"pooling_mode\": \"mean\", \"include_prompt\": true}", POOLING_MEAN},
+		{"{\"pooling_mode\": \"cls\"}", POOLING_CLS},
 	};
 	Folder	   *folder = *state;
 	SentenceSettings settings;
