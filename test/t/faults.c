@@ -2,7 +2,7 @@
  * faults.c: a library to be preloaded into the server that lets one write to disk fail.
  *
  * The file named by BERT_FAULTS holds a number n and a part of a path: the n-th call in a process that reserves space for,
- * writes to, syncs or renames a file with that part in its path fails with ENOSPC. It is read at the first such call.
+ * writes to, syncs or renames a file with that part in its path fails with ENOSPC. Each process reads it at its first such call.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,18 +13,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static long fail_at = -1;		/* not read yet */
+static pid_t reader;			/* the process that has read the file; children inherit the variables */
+static long fail_at;
 static long count;
 static char part[256];
 
 static int
 fails_path(const char *path)
 {
-	if (fail_at < 0)
+	if (reader != getpid())
 	{
 		const char *name = getenv("BERT_FAULTS");
 		FILE	   *control = name == NULL ? NULL : fopen(name, "r");
 
+		reader = getpid();
+		count = 0;
 		fail_at = 0;
 		if (control != NULL)
 		{
