@@ -46,6 +46,7 @@ struct CacheFile
 	dev_t		device;
 	ino_t		inode;
 	uint64		fingerprint;
+	volatile sig_atomic_t cut;	/* a page was found missing while it was read */
 };
 
 /* The files this backend has mapped. */
@@ -208,6 +209,73 @@ remember_state(CacheFile *file, const struct stat *state)
 	file->device = state->st_dev;
 	file->inode = state->st_ino;
 	file->fingerprint = fingerprint_of(state);
+	file->cut = false;
+}
+
+/* Files that are cut while they are read -------------------------------------------------------------------------- */
+
+/*
+ * Reading a page that somebody has just cut off a mapped file is a SIGBUS, which would take the whole server down. It
+ * comes synchronously, from our own code, so it can be dealt with: zeros take the place of the rest of the file, the
+ * statement is cancelled before its result, now wrong, gets anywhere, and the next one has the file made again.
+ */
+#define MAX_GUARDED 1024
+
+static CacheFile *guarded[MAX_GUARDED];
+static size_t page_bytes;
+static struct sigaction previous_action;
+
+static void
+handle_cut(int signal_number, siginfo_t *info, void *context)
+{
+	char	   *address = info->si_addr;
+
+	for (int i = 0; i < MAX_GUARDED; i++)
+	{
+		CacheFile  *file = guarded[i];
+		char	   *page = (char *) TYPEALIGN_DOWN(page_bytes, address);
+
+		if (file == NULL || address < (char *) file->address || address >= (char *) file->address + file->length)
+			continue;
+		if (mmap(page, (size_t) ((char *) file->address + file->length - page), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+			break;
+		file->cut = true;
+		QueryCancelPending = true;
+		InterruptPending = true;
+		return;
+	}
+	/* Not ours: as if we were not there, when the instruction is tried again. */
+	sigaction(signal_number, &previous_action, NULL);
+}
+
+static void
+guard(CacheFile *file)
+{
+	static bool installed;
+	struct sigaction action = {0};
+
+	if (!installed)
+	{
+		page_bytes = (size_t) sysconf(_SC_PAGESIZE);
+		action.sa_sigaction = handle_cut;
+		action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+		sigemptyset(&action.sa_mask);
+		installed = sigaction(SIGBUS, &action, &previous_action) == 0;
+	}
+	for (int i = 0; i < MAX_GUARDED; i++)
+		if (guarded[i] == NULL)
+		{
+			guarded[i] = file;
+			break;
+		}
+}
+
+static void
+unguard(const CacheFile *file)
+{
+	for (int i = 0; i < MAX_GUARDED; i++)
+		if (guarded[i] == file)
+			guarded[i] = NULL;
 }
 
 static HTAB *
@@ -266,6 +334,7 @@ cache_open(const CacheKey *key, size_t size)
 	file->address = address;
 	file->length = (size_t) state.st_size;
 	remember_state(file, &state);
+	guard(file);
 	pfree(path);
 	return file;
 }
@@ -288,6 +357,7 @@ cache_release(CacheFile *file)
 {
 	if (--file->references > 0)
 		return;
+	unguard(file);
 	munmap(file->address, file->length);
 	hash_search(files(), file->name, HASH_REMOVE, NULL);
 }
@@ -486,9 +556,9 @@ cache_keep_sound(CacheFile *file, CacheFill fill, void *context)
 
 	snprintf(path, sizeof path, "%s/%s", cache_directory(), file->name);
 	/* Removed or replaced: nobody can get at ours any more, it stays as it was. */
-	if (lstat(path, &state) != 0 || state.st_dev != file->device || state.st_ino != file->inode)
+	if (!file->cut && (lstat(path, &state) != 0 || state.st_dev != file->device || state.st_ino != file->inode))
 		return;
-	if (fingerprint_of(&state) == file->fingerprint || map_again(file, path))
+	if ((!file->cut && fingerprint_of(&state) == file->fingerprint) || map_again(file, path))
 		return;
 	ereport(LOG, (errmsg("cache file \"%s\" was damaged while in use and is made again", path)));
 	(void) unlink(path);

@@ -179,24 +179,40 @@ find_bundled(const char *name)
 	return NULL;
 }
 
+/* A tokenizer's image; without room for it (payload NULL) only its length. */
 typedef struct TokenizerFill
 {
 	ModelDefinition *definition;
-	unsigned char *image;
 	size_t		length;
 } TokenizerFill;
 
 static void
 fill_tokenizer(void *context, void *payload, size_t size)
 {
-	memcpy(payload, ((TokenizerFill *) context)->image, size);
+	TokenizerFill *fill = context;
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "bert tokenizer", ALLOCSET_DEFAULT_SIZES);
+	Arena	   *arena = arena_in_context(memory, 0);
+	TokenizerSettings settings;
+	unsigned char *image;
+	Status		status;
+
+	definition_read_tokenizer(fill->definition, arena, &settings);
+	if (!tokenizer_compile(arena, &settings, &image, &fill->length, &status))
+		report_status(&status);
+	if (payload != NULL)
+	{
+		if (fill->length != size)
+			elog(ERROR, "the tokenizer of model \"%s\" changed its size", fill->definition->name);
+		memcpy(payload, image, size);
+	}
+	MemoryContextDelete(memory);
 }
 
-/* The tokenizer's image from the cache, compiled if it is not there; the length is known only then. */
 static void
 open_tokenizer(Handle *handle)
 {
 	CacheKey	key = {.kind = "tokenizer", .precision = "none", .kernel = "none"};
+	TokenizerFill fill = {handle->definition, 0};
 	const void *image;
 	size_t		length;
 	Status		status;
@@ -207,16 +223,8 @@ open_tokenizer(Handle *handle)
 		handle->tokenizer_file = cache_open(&key, 0);
 		if (handle->tokenizer_file == NULL)
 		{
-			MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert tokenizer", ALLOCSET_DEFAULT_SIZES);
-			Arena	   *arena = arena_in_context(context, 0);
-			TokenizerSettings settings;
-			TokenizerFill fill = {handle->definition, NULL, 0};
-
-			definition_read_tokenizer(handle->definition, arena, &settings);
-			if (!tokenizer_compile(arena, &settings, &fill.image, &fill.length, &status))
-				report_status(&status);
+			fill_tokenizer(&fill, NULL, 0);
 			handle->tokenizer_file = cache_get(&key, fill.length, fill_tokenizer, &fill);
-			MemoryContextDelete(context);
 		}
 		image = cache_payload(handle->tokenizer_file, &length);
 		handle->public.tokenizer = tokenizer_open(handle->arena, image, length, &status);
@@ -501,10 +509,13 @@ get_block(Handle *handle, const Bound *bound, int block)
 	return cache_get(&key, size, fill_block, &fill);
 }
 
-/* Blocks that were cut or overwritten while this backend had them mapped are made again. */
+/* What was cut or overwritten while this backend had it mapped is made again. */
 static void
 keep_sound(Handle *handle)
 {
+	TokenizerFill tokenizer = {handle->definition, 0};
+
+	cache_keep_sound(handle->tokenizer_file, fill_tokenizer, &tokenizer);
 	for (Bound *bound = handle->bound; bound != NULL; bound = bound->next)
 		for (int i = 0; i < bound->n_files; i++)
 		{
