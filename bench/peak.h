@@ -1,6 +1,6 @@
 /*
- * peak.h: the clock (of the thread's CPU time, so that a busy machine does not count), and the core's peak: loops over registers, best of many short
- * tries.
+ * peak.h: the clock (the thread's CPU time, so that a busy machine does not count), and the core's peak: loops over
+ * registers, best of many short tries.
  */
 #ifndef BERT_BENCH_PEAK_H
 #define BERT_BENCH_PEAK_H

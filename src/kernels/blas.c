@@ -56,9 +56,8 @@ variable_restore(Variable *variable)
 
 /*
  * OpenBLAS 0.3.21 takes AMD's AVX-512 cores for Zen and uses its Haswell kernels, at half the speed. Its SkylakeX
- * kernels run on every CPU with AVX-512 F, BW, DQ and VL. For other AMD CPUs that it does not know it takes the Opteron's, whose
- * 3DNow!
- * instructions new and virtual CPUs lack: without AVX2 the SSE3 ones are taken. NULL: let it choose.
+ * kernels run on every CPU with AVX-512 F, BW, DQ and VL. Other CPUs of AMD that it does not know it takes for Opterons,
+ * whose 3DNow! instructions new and virtual ones lack: without AVX2, SSE3 it is. NULL: let it choose.
  */
 static const char *
 core_type(void)
