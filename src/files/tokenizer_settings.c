@@ -215,9 +215,27 @@ parse_normalizer(const json_t *root, const char *lowercase_key, const char *chin
 	return true;
 }
 
+/*
+ * The reference's Bert classes put their arguments, or the defaults of these, over tokenizer.json's normaliser; only the
+ * classes for any tokenizer leave it as it is.
+ */
+static void
+forget_normalizer(const json_t *root, TokenizerSettings *settings)
+{
+	const json_t *class = json_object_get(root, "tokenizer_class");
+	const char *name = json_is_string(class) ? json_string_value(class) : "";
+
+	if (strncmp(name, "PreTrained", strlen("PreTrained")) == 0 || strcmp(name, "TokenizersBackend") == 0)
+		return;
+	settings->lowercase = true;
+	settings->strip_accents = true;
+	settings->handle_chinese_chars = true;
+}
+
 static bool
 parse_config(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
 {
+	forget_normalizer(root, settings);
 	return check_class(root, status)
 		&& parse_normalizer(root, "do_lower_case", "tokenize_chinese_chars", settings, status)
 		&& json_get_string(root, "wordpieces_prefix", arena, &settings->continuing_subword_prefix, status)

@@ -68,6 +68,39 @@ test_vocabulary_alone(void **state)
 	assert_true(added(&settings, "[MASK]")->special);
 }
 
+/* tokenizer.json's normaliser counts unless a Bert class is named, whose arguments have defaults of their own. */
+static void
+test_normalizer(void **state)
+{
+	static const struct
+	{
+		const char *json;		/* tokenizer_config.json, NULL for none */
+		bool		lowercase;
+		bool		strip;
+	}			cases[] = {
+		{NULL, false, true},
+		{"{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}", false, true},
+		{"{\"tokenizer_class\": \"BertTokenizerFast\"}", true, true},
+		{"{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": false}", false, false},
+		{"{\"do_lower_case\": false, \"strip_accents\": true}", false, true},
+	};
+	Folder	   *folder = *state;
+
+	folder_text(folder, "tokenizer.json",
+				"{\"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": false, \"strip_accents\": true}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, "
+				"\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"[UNK]\": 0}}}");
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	{
+		TokenizerSettings settings;
+
+		if (cases[i].json != NULL)
+			folder_text(folder, "tokenizer_config.json", cases[i].json);
+		settings = settings_of(folder);
+		assert_int_equal(settings.lowercase, cases[i].lowercase);
+		assert_int_equal(settings.strip_accents, cases[i].strip);
+	}
+}
+
 /* strip_accents follows do_lower_case unless it is said. */
 static void
 test_accents(void **state)
@@ -181,6 +214,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_vocabulary_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_normalizer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_accents, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_added_tokens, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sentence, set_up, tear_down),
