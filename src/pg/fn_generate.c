@@ -52,6 +52,11 @@ bert_generate(PG_FUNCTION_ARGS)
 	options.seed = PG_ARGISNULL(6) ? 0 : (uint64_t) PG_GETARG_INT64(6);
 	check_options(&options);
 	call_begin(&call, fcinfo, 1, TASK_GENERATE);
+	if (!call.handle->config.is_decoder)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("model \"%s\" is not a decoder and cannot generate", call.handle->name),
+				 errhint("Use a model with a causal_lm head, or train one with bert.finetune.")));
 	model = model_handle_bind(call.handle, HEAD_CAUSAL_LM);
 	options.stop_id = tokenizer_sep_id(call.handle->tokenizer);
 	input_text(PG_GETARG_TEXT_PP(0), &prompt);
