@@ -390,8 +390,8 @@ remove_leftovers(void)
 	FreeDir(directory);
 }
 
-static void
-make_directory(void)
+void
+cache_make_directory(void)
 {
 	struct stat state;
 
@@ -490,7 +490,7 @@ make_file(const char *name, size_t size, CacheFill fill, void *context)
 	char	   *temporary;
 	char	   *payload;
 
-	make_directory();
+	cache_make_directory();
 	remove_leftovers();
 	payload = MemoryContextAllocHuge(memory, size + 64);
 	payload = (char *) TYPEALIGN(64, payload);

@@ -72,4 +72,7 @@ extern List *cache_list(void);	/* of CacheEntry * */
 /* The directory, for messages. */
 extern const char *cache_directory(void);
 
+/* Makes it if need be; an error where that is impossible, or where others than the server's user may write to it. */
+extern void cache_make_directory(void);
+
 #endif

@@ -198,13 +198,16 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	const Job  *job = request->job;
 	const JobOptions *options = request->options;
 	SampleEncoder encoder = {.tokenizer = request->tokenizer, .task = request->task, .max_length = request->max_length, .stride = JOB_STRIDE};
-	SpillWriter *train = create_writer(arena, spill_path(job->job, "train"));
-	SpillWriter *eval = evaluates(options) ? create_writer(arena, spill_path(job->job, "eval")) : NULL;
+	SpillWriter *train;
+	SpillWriter *eval;
 	unsigned char digest[SHA256_BYTES];
 	LabelSet   *labels;
 	RoleSwitch	role;
 	Status		status;
 
+	cache_make_directory();
+	train = create_writer(arena, spill_path(job->job, "train"));
+	eval = evaluates(options) ? create_writer(arena, spill_path(job->job, "eval")) : NULL;
 	role_become(&role, job->role, job->search_path);
 	labels = find_labels(request);
 	spill_query(&encoder, job->query, "query", labels, options->seed, options->eval_fraction, train, eval);
