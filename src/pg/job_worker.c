@@ -93,8 +93,10 @@ conclude(const Job *job, const ErrorData *error)
 }
 
 static void
-run_claimed(Job *job, MemoryContext context)
+run_claimed(Job *job, MemoryContext parent)
 {
+	MemoryContext context = AllocSetContextCreate(parent, "bert job", ALLOCSET_DEFAULT_SIZES);
+
 	ereport(LOG, (errmsg("bert job %lld %s", (long long) job->job, job->attempts > 1 ? "resumed" : "started")));
 	PG_TRY();
 	{
@@ -114,6 +116,7 @@ run_claimed(Job *job, MemoryContext context)
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
 		job_trainer_destroy();
+		MemoryContextDelete(context);	/* closes files, and removes unfinished ones, before the end is announced */
 		QueryCancelPending = false;
 		RESUME_INTERRUPTS();
 		MemoryContextSwitchTo(TopMemoryContext);
