@@ -140,32 +140,39 @@ spill_query(SampleEncoder *encoder, const char *text, const char *name, const La
 	arena_destroy(arena);
 }
 
-/* The writers are abandoned, and so their files removed, when the reading fails. */
+/* The files, finished or not, are removed unless all of them were made. */
 typedef struct WriterGuard
 {
 	MemoryContextCallback callback;
 	SpillWriter *writer;
+	const char *path;
+	bool		keep;
 } WriterGuard;
 
 static void
-abandon_writer(void *guard)
+abandon_writer(void *argument)
 {
-	spill_abandon(((WriterGuard *) guard)->writer);
+	WriterGuard *guard = argument;
+
+	spill_abandon(guard->writer);
+	if (!guard->keep)
+		(void) unlink(guard->path);
 }
 
-static SpillWriter *
+static WriterGuard *
 create_writer(Arena *arena, const char *path)
 {
 	WriterGuard *guard = palloc0(sizeof *guard);
 	Status		status;
 
+	guard->path = path;
 	(void) unlink(path);
 	guard->writer = spill_create(arena, path, &status);
 	REPORT_UNLESS(guard->writer != NULL, &status);
 	guard->callback.func = abandon_writer;
 	guard->callback.arg = guard;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &guard->callback);
-	return guard->writer;
+	return guard;
 }
 
 /* The labels of the training data in the order of their ids: the base model's where it has the same ones, else sorted. */
@@ -198,8 +205,8 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	const Job  *job = request->job;
 	const JobOptions *options = request->options;
 	SampleEncoder encoder = {.tokenizer = request->tokenizer, .task = request->task, .max_length = request->max_length, .stride = JOB_STRIDE};
-	SpillWriter *train;
-	SpillWriter *eval;
+	WriterGuard *train;
+	WriterGuard *eval;
 	unsigned char digest[SHA256_BYTES];
 	LabelSet   *labels;
 	RoleSwitch	role;
@@ -210,18 +217,22 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	eval = evaluates(options) ? create_writer(arena, spill_path(job->job, "eval")) : NULL;
 	role_become(&role, job->role, job->search_path);
 	labels = find_labels(request);
-	spill_query(&encoder, job->query, "query", labels, options->seed, options->eval_fraction, train, eval);
+	spill_query(&encoder, job->query, "query", labels, options->seed, options->eval_fraction, train->writer,
+				eval == NULL ? NULL : eval->writer);
 	if (options->eval_query != NULL)
-		spill_query(&encoder, options->eval_query, "eval_query", labels, 0, 0, eval, NULL);
+		spill_query(&encoder, options->eval_query, "eval_query", labels, 0, 0, eval->writer, NULL);
 	role_restore(&role);
-	if (spill_count(train) == 0 || (eval != NULL && spill_count(eval) == 0))
+	if (spill_count(train->writer) == 0 || (eval != NULL && spill_count(eval->writer) == 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA),
-				 errmsg("the %s set is empty", spill_count(train) == 0 ? "training" : "evaluation"),
+				 errmsg("the %s set is empty", spill_count(train->writer) == 0 ? "training" : "evaluation"),
 				 options->eval_fraction > 0 ? errhint("Choose another eval_fraction or give an eval_query.") : 0));
-	REPORT_UNLESS(spill_finish(train, digest, &status), &status);
+	REPORT_UNLESS(spill_finish(train->writer, digest, &status), &status);
 	if (eval != NULL)
-		REPORT_UNLESS(spill_finish(eval, digest, &status), &status);
+		REPORT_UNLESS(spill_finish(eval->writer, digest, &status), &status);
+	train->keep = true;
+	if (eval != NULL)
+		eval->keep = true;
 	data->truncated = encoder.truncated;
 	if (labels != NULL)
 	{
