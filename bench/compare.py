@@ -12,7 +12,7 @@ from libpq import Connection
 SHAPES = [(1, 16), (1, 128), (32, 32), (32, 128), (8, 512)]
 PRECISIONS = ["fp32", "bf16", "int8"]
 # What the outputs of a precision may differ from the reference library's fp32: largest element, least mean cosine.
-AGREEMENT = {"fp32": (1e-4, 0.99999), "bf16": (None, 0.999), "int8": (None, 0.9)}
+AGREEMENT = {"fp32": (1e-4, 0.99999), "bf16": (None, 0.999), "int8": (None, 0.85)}
 
 
 class Extension:
