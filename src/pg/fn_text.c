@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "pg/infer.h"
@@ -35,6 +36,7 @@ token_array(const Tokenizer *tokenizer, const Encoding *encoding)
 		size_t		length;
 		const char *token = tokenizer_token(tokenizer, encoding->ids[i], &length);
 
+		CHECK_FOR_INTERRUPTS();
 		values[i] = PointerGetDatum(output_text(token, length));
 	}
 	return text_array(values, encoding->n);
@@ -68,6 +70,7 @@ positions(Call *call, const Encoding *encoding, InputText *input, InputText *pai
 	{
 		InputText  *owner = encoding->sequences[i] == 1 ? pair : input;
 
+		CHECK_FOR_INTERRUPTS();
 		starts[i] = encoding->sequences[i] < 0 ? 0 : input_position(call, owner, encoding->starts[i]);
 		ends[i] = encoding->sequences[i] < 0 ? 0 : input_position(call, owner, encoding->ends[i]);
 	}
