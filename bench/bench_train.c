@@ -1,11 +1,11 @@
 /*
  * bench_train: the speed of training steps of a sequence classifier, of the same recipe as the reference's (AdamW, dropout of the
- * config, all layers), and of OpenBLAS alone on the step's own matrices.
+ * config, all layers), and of the step's own matrix products alone, by our kernels and by OpenBLAS.
  *
  *     bench_train MODEL BATCH LENGTH THREADS [KERNELS]
  *
- * Reads commands, one a line: "step" takes a training step, "gemm" multiplies every matrix pair of a step once; answers a
- * line each: milliseconds of wall clock and of processor time, GFLOP/s of wall clock, and for a step the loss.
+ * Reads commands, one a line: "step" takes a training step, "gemm" multiplies every matrix pair of a step once, "blas" does so with
+ * OpenBLAS; answers a line each: milliseconds of wall clock and of processor time, GFLOP/s of wall clock, and for a step the loss.
  * bench/train_speed.py alternates it with PyTorch.
  */
 #include <stdio.h>
@@ -67,7 +67,7 @@ run_gemms(Compute *compute, const BertConfig *config, size_t tokens, float *x, f
 			Linear		linear = {.out = products[i].out, .in = products[i].in, .weight = w, .d_weight = dw};
 
 			train_linear_forward(compute, &linear, tokens, x, y);
-			train_linear_backward_input(compute, &linear, tokens, y, 0, x);
+			train_linear_backward_input(compute, &linear, tokens, y, false, x);
 			train_linear_backward_weight(compute, &linear, tokens, x, y);
 			flops += 6.0 * (double) tokens * (double) products[i].out * (double) products[i].in;
 			memset(x, 0, tokens * products[i].in * sizeof(float));	/* no overflow to infinity in the next rounds */
@@ -108,6 +108,8 @@ main(int argc, char **argv)
 	LoadPlan	plan;
 	Trainer    *trainer;
 	Compute		compute;
+	const TrainKernels *own;
+	TrainKernels blas;
 	size_t		batch;
 	uint32_t	length;
 	size_t		widest;
@@ -157,7 +159,11 @@ main(int argc, char **argv)
 	x = arena_alloc_array_zero(arena, batch * length * widest, sizeof(float));
 	y = arena_alloc_array_zero(arena, batch * length * widest, sizeof(float));
 	w = arena_alloc_array_zero(arena, 2 * widest * (size_t) config.hidden_size, sizeof(float));
-	CHECK(compute_init(&compute, arena, train_kernels_choose("auto", &status), threadpool_create(options.threads, &status), widest, &status));
+	CHECK(compute_init(&compute, arena, train_kernels_choose(argc > 5 ? argv[5] : "auto", &status), threadpool_create(options.threads, &status), widest, &status));
+	CHECK(blas_load(&status));
+	blas = *compute.kernels;
+	own = compute.kernels;
+	blas.sgemm = train_kernels_portable.sgemm;
 	while (fgets(line, sizeof line, stdin) != NULL)
 	{
 		double		wall = milliseconds(CLOCK_MONOTONIC);
@@ -165,7 +171,8 @@ main(int argc, char **argv)
 		double		flops;
 		StepResult	result = {0};
 
-		if (strcmp(line, "gemm\n") == 0)
+		compute.kernels = strcmp(line, "blas\n") == 0 ? &blas : own;
+		if (strcmp(line, "gemm\n") == 0 || strcmp(line, "blas\n") == 0)
 			flops = run_gemms(&compute, &config, batch * length, x, y, w, w + widest * (size_t) config.hidden_size);
 		else
 		{

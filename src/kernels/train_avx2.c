@@ -10,6 +10,7 @@
 #define WIDTH 8
 #define TABLE train_kernels_avx2
 #define TABLE_NAME "avx2"
+#define SGEMM sgemm_avx2
 
 typedef __m256 vf;
 typedef __m256i vu;

@@ -10,6 +10,7 @@
 #define WIDTH 16
 #define TABLE train_kernels_avx512
 #define TABLE_NAME "avx512"
+#define SGEMM sgemm_avx512
 
 typedef __m512 vf;
 typedef __m512i vu;

@@ -1,6 +1,6 @@
 /*
  * train_body.h: the bodies of the training kernels, included by one file per instruction set after it has defined
- * TARGET, INLINE, WIDTH, TABLE, TABLE_NAME and the v_ (float) and u_ (uint32) primitives. Every loop takes the last,
+ * TARGET, INLINE, WIDTH, TABLE, TABLE_NAME, SGEMM and the v_ (float) and u_ (uint32) primitives. Every loop takes the last,
  * partial vector through the same code, with k elements left.
  */
 #include <math.h>
@@ -495,6 +495,7 @@ adamw(size_t n, float *w, const float *g, float *m, float *v, const AdamwStep *s
 
 const TrainKernels TABLE = {
 	.name = TABLE_NAME,
+	.sgemm = SGEMM,
 	.activation_forward = activation_forward,
 	.activation_backward = activation_backward,
 	.column_sum = column_sum,

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "kernels/blas.h"
+
 static bool
 supported(const char *name)
 {
@@ -31,7 +33,7 @@ train_kernels_choose(const char *name, Status *status)
 
 	for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
 		if ((automatic || strcmp(name, tables[i]->name) == 0) && supported(tables[i]->name))
-			return tables[i];
+			return tables[i] != &train_kernels_portable || blas_load(status) ? tables[i] : NULL;
 	status_fail(status, STATUS_UNSUPPORTED, "training kernels \"%s\" cannot run on this machine", name);
 	return NULL;
 }

@@ -13,6 +13,7 @@
 
 #include "core/status.h"
 #include "files/config.h"
+#include "kernels/sgemm.h"
 
 /*
  * Dropout keeps one bit per element (1: kept), in rows of dropout_row_bytes(columns) bytes. Eight elements take one
@@ -50,6 +51,9 @@ typedef struct AdamwStep
 typedef struct TrainKernels
 {
 	const char *name;
+
+	/* see sgemm.h; scratch: SGEMM_SCRATCH_FLOATS */
+	void		(*sgemm) (const SgemmCall *call, float *scratch);
 
 	/* y = act(u); u becomes act'(u) */
 	void		(*activation_forward) (Activation activation, size_t n, float *u, float *y);
@@ -94,13 +98,19 @@ typedef struct TrainKernels
 	double		(*sum_squares) (size_t n, const float *x);
 } TrainKernels;
 
-/* name: "auto" (the best this CPU and system can run), "avx512", "avx2", "portable"; STATUS_UNSUPPORTED when the CPU lacks it. */
+/*
+ * name: "auto" (the best this CPU and system can run), "avx512", "avx2", "portable"; STATUS_UNSUPPORTED when the CPU lacks it,
+ * STATUS_NOT_FOUND when the portable one's matrix products, OpenBLAS, are not installed.
+ */
 const TrainKernels *train_kernels_choose(const char *name, Status *status);
 
 extern const TrainKernels train_kernels_portable;
 #if defined(__x86_64__)
 extern const TrainKernels train_kernels_avx2;
 extern const TrainKernels train_kernels_avx512;
+
+void		sgemm_avx2(const SgemmCall *call, float *scratch);
+void		sgemm_avx512(const SgemmCall *call, float *scratch);
 #endif
 
 #endif

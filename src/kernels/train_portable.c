@@ -4,11 +4,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/blas.h"
+
 #define TARGET
 #define INLINE static inline
 #define WIDTH 1
 #define TABLE train_kernels_portable
 #define TABLE_NAME "portable"
+#define SGEMM sgemm_portable
 
 typedef float vf;
 typedef uint32_t vu;
@@ -174,6 +177,18 @@ INLINE void
 u_store_bytes(uint8_t *p, vu bits, size_t k)
 {
 	*p = (uint8_t) bits;
+}
+
+/* By OpenBLAS. */
+static void
+sgemm_portable(const SgemmCall *call, float *scratch)
+{
+	bool		onto = call->accumulate || call->bias != NULL;
+
+	for (size_t i = 0; i < call->m && call->bias != NULL; i++)
+		memcpy(call->c + i * call->ldc, call->bias, call->n * sizeof(float));
+	blas_sgemm(call->transpose_a, call->transpose_b, call->m, call->n, call->k, 1.0f, call->a, call->lda, call->b, call->ldb,
+			   onto ? 1.0f : 0.0f, call->c, call->ldc);
 }
 
 #include "kernels/train_body.h"

@@ -12,27 +12,11 @@
  * A block of up to WIDE_ROWS rows passes through a panel, then the next block; meanwhile the next panel is fetched
  * into L2. Long sums are cut into parts of GROUPS_PER_PART groups, with tiles of partial sums in the scratch memory.
  */
-#define PANEL (NV * VW)
-#define WIDE_ROWS 6
-#define NARROW_ROWS 12
+#include "kernels/vector_tile.h"
+
 #define GROUPS_PER_PART 768
 #define BLOCK_ROWS 192			/* rows that go through all panels together; the scratch holds their tiles */
 #define QUANTIZED_ROWS 48		/* the same, where the fp32 results wait in the scratch to be quantised */
-#define ALIGNMENT 64
-
-typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, bool accumulate, const uint8_t *prefetch);
-
-#define KIND fp32
-#define NARROW
-#define ACC vf
-#define GROUP vf
-#define acc_zero() v_set(0.0f)
-#define acc_load(p) v_load((const float *) (p))
-#define acc_store(p, x) v_store((float *) (p), x)
-#define group_load(p) v_load((const float *) (p))
-#define group_broadcast(p) v_broadcast((const float *) (p))
-#define dot(c, a, b) v_fma(a, b, c)
-#include "kernels/vector_micro.h"
 
 #define KIND bf16
 #define NARROW

@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/blas.h"
-
 bool
 train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences, const int32_t *q_offsets, const int32_t *k_offsets,
 					 const uint8_t *key_mask, bool causal, Status *status)
@@ -62,6 +60,7 @@ typedef struct PairTask
 /* One (sequence, head) pair: its sizes and where its matrices begin. */
 typedef struct Pair
 {
+	int			worker;
 	size_t		number;
 	size_t		sequence;
 	size_t		queries;		/* L_q */
@@ -84,7 +83,7 @@ typedef struct Pair
 } Pair;
 
 static void
-pair_open(const PairTask *task, size_t part, size_t sequence, size_t head, Pair *pair)
+pair_open(const PairTask *task, size_t part, int worker, size_t sequence, size_t head, Pair *pair)
 {
 	const AttentionParameters *parameters = task->parameters;
 	const AttentionShape *shape = task->shape;
@@ -95,6 +94,7 @@ pair_open(const PairTask *task, size_t part, size_t sequence, size_t head, Pair 
 	size_t		row_bytes;
 	uint8_t    *bits = NULL;
 
+	pair->worker = worker;
 	pair->number = sequence * parameters->heads + head;
 	pair->sequence = sequence;
 	pair->queries = (size_t) (shape->q_offsets[sequence + 1] - shape->q_offsets[sequence]);
@@ -123,7 +123,7 @@ pair_open(const PairTask *task, size_t part, size_t sequence, size_t head, Pair 
 
 /* Calls `visit` for this part's pairs: contiguous, of about equal cost. */
 static void
-visit_pairs(PairTask *task, size_t part, void (*visit) (const PairTask *task, const Pair *pair))
+visit_pairs(PairTask *task, size_t part, int worker, void (*visit) (const PairTask *task, const Pair *pair))
 {
 	const AttentionShape *shape = task->shape;
 	size_t		heads = task->parameters->heads;
@@ -139,7 +139,7 @@ visit_pairs(PairTask *task, size_t part, void (*visit) (const PairTask *task, co
 
 			if (total == 0 || before * parts / total != part)
 				continue;
-			pair_open(task, part, sequence, head, &pair);
+			pair_open(task, part, worker, sequence, head, &pair);
 			visit(task, &pair);
 		}
 }
@@ -162,8 +162,8 @@ add_distances(const PairTask *task, const Pair *pair, bool by_query)
 	size_t		n_rows = by_query ? pair->queries : pair->keys;
 	size_t		count = pair->queries + pair->keys - 1;
 
-	blas_sgemm(false, true, n_rows, count, size, 1.0f, by_query ? pair->q : pair->k, by_query ? pair->q_ld : pair->k_ld,
-			   task->parameters->distance + first_distance(task, pair) * size, size, 0.0f, pair->distances, count);
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_b = true, .m = n_rows, .n = count, .k = size,
+			.a = by_query ? pair->q : pair->k, .lda = by_query ? pair->q_ld : pair->k_ld, .b = task->parameters->distance + first_distance(task, pair) * size, .ldb = size, .c = pair->distances, .ldc = count});
 	for (size_t l = 0; l < pair->queries; l++)
 		for (size_t r = 0; r < pair->keys; r++)
 			pair->probs[l * pair->keys + r] += pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r];
@@ -177,7 +177,8 @@ forward_pair(const PairTask *task, const Pair *pair)
 	size_t		width = parameters->heads * size;
 	float	   *dropped = pair->dropout.bits == NULL ? NULL : pair->tile;
 
-	blas_sgemm(false, true, pair->queries, pair->keys, size, 1.0f, pair->q, pair->q_ld, pair->k, pair->k_ld, 0.0f, pair->probs, pair->keys);
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_b = true, .m = pair->queries, .n = pair->keys, .k = size,
+			.a = pair->q, .lda = pair->q_ld, .b = pair->k, .ldb = pair->k_ld, .c = pair->probs, .ldc = pair->keys});
 	if (parameters->distance != NULL)
 	{
 		add_distances(task, pair, true);
@@ -193,8 +194,8 @@ forward_pair(const PairTask *task, const Pair *pair)
 		task->compute->kernels->dropout_bits(&pair->dropout.key, 0, pair->queries, pair->keys, pair->dropout.bits);
 	task->compute->kernels->softmax_forward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), task->shape->causal ? 0 : SIZE_MAX,
 											pair->dropout.bits, pair->dropout.key.scale, dropped);
-	blas_sgemm(false, false, pair->queries, size, pair->keys, 1.0f, dropped == NULL ? pair->probs : dropped, pair->keys, pair->v, pair->k_ld,
-			   0.0f, task->saved.context + pair->at, width);
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.m = pair->queries, .n = size, .k = pair->keys,
+			.a = dropped == NULL ? pair->probs : dropped, .lda = pair->keys, .b = pair->v, .ldb = pair->k_ld, .c = task->saved.context + pair->at, .ldc = width});
 }
 
 /* The other way: d_scores to the rows (d_rows += ...) and to the distance embedding. */
@@ -211,10 +212,10 @@ distances_backward(const PairTask *task, const Pair *pair, bool by_query)
 	for (size_t l = 0; l < pair->queries; l++)
 		for (size_t r = 0; r < pair->keys; r++)
 			pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r] = pair->tile[l * pair->keys + r];
-	blas_sgemm(false, false, n_rows, size, count, 1.0f, pair->distances, count, task->parameters->distance + first * size, size, 1.0f,
-			   by_query ? pair->d_q : pair->d_k, ld);
-	blas_sgemm(true, false, count, size, n_rows, 1.0f, pair->distances, count, by_query ? pair->q : pair->k, ld, 1.0f,
-			   pair->d_distance + first * size, size);
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.accumulate = true, .m = n_rows, .n = size, .k = count,
+			.a = pair->distances, .lda = count, .b = task->parameters->distance + first * size, .ldb = size, .c = by_query ? pair->d_q : pair->d_k, .ldc = ld});
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_a = true, .accumulate = true, .m = count, .n = size, .k = n_rows,
+			.a = pair->distances, .lda = count, .b = by_query ? pair->q : pair->k, .ldb = ld, .c = pair->d_distance + first * size, .ldc = size});
 }
 
 static void
@@ -233,12 +234,16 @@ backward_pair(const PairTask *task, const Pair *pair)
 		kernels->dropout_apply(pair->queries, pair->keys, pair->dropout.bits, pair->dropout.key.scale, pair->tile2, pair->keys);
 		dropped = pair->tile2;
 	}
-	blas_sgemm(true, false, pair->keys, size, pair->queries, 1.0f, dropped, pair->keys, d_context, width, 0.0f, pair->d_v, pair->k_ld);
-	blas_sgemm(false, true, pair->queries, pair->keys, size, 1.0f, d_context, width, pair->v, pair->k_ld, 0.0f, pair->tile, pair->keys);
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_a = true, .m = pair->keys, .n = size, .k = pair->queries,
+			.a = dropped, .lda = pair->keys, .b = d_context, .ldb = width, .c = pair->d_v, .ldc = pair->k_ld});
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_b = true, .m = pair->queries, .n = pair->keys, .k = size,
+			.a = d_context, .lda = width, .b = pair->v, .ldb = pair->k_ld, .c = pair->tile, .ldc = pair->keys});
 	kernels->softmax_backward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), pair->dropout.bits, pair->dropout.key.scale,
 							  pair->tile);
-	blas_sgemm(false, false, pair->queries, size, pair->keys, 1.0f, pair->tile, pair->keys, pair->k, pair->k_ld, 0.0f, pair->d_q, pair->q_ld);
-	blas_sgemm(true, false, pair->keys, size, pair->queries, 1.0f, pair->tile, pair->keys, pair->q, pair->q_ld, 0.0f, pair->d_k, pair->k_ld);
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.m = pair->queries, .n = size, .k = pair->keys,
+			.a = pair->tile, .lda = pair->keys, .b = pair->k, .ldb = pair->k_ld, .c = pair->d_q, .ldc = pair->q_ld});
+	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_a = true, .m = pair->keys, .n = size, .k = pair->queries,
+			.a = pair->tile, .lda = pair->keys, .b = pair->q, .ldb = pair->q_ld, .c = pair->d_k, .ldc = pair->k_ld});
 	if (parameters->distance != NULL)
 	{
 		distances_backward(task, pair, true);
@@ -250,7 +255,7 @@ backward_pair(const PairTask *task, const Pair *pair)
 static void
 forward_task(void *context, size_t part, int worker)
 {
-	visit_pairs(context, part, forward_pair);
+	visit_pairs(context, part, worker, forward_pair);
 }
 
 static void
@@ -264,7 +269,7 @@ backward_task(void *context, size_t part, int worker)
 
 		memset(task->scratch->tiles + (part + 1) * task->scratch->tile_floats - floats, 0, floats * sizeof(float));
 	}
-	visit_pairs(task, part, backward_pair);
+	visit_pairs(task, part, worker, backward_pair);
 }
 
 void
@@ -295,7 +300,7 @@ train_attention_backward(Compute *compute, const AttentionParameters *parameters
 	d_output = train_norm_backward(compute, &parameters->norm, &hidden, queries, dy, saved->sum, saved->mean, saved->rstd, dx, scratch->d_x,
 							 parameters->output.d_bias);
 	train_linear_backward_weight(compute, &parameters->output, queries, saved->context, d_output);
-	train_linear_backward_input(compute, &parameters->output, queries, d_output, 0.0f, scratch->d_context);
+	train_linear_backward_input(compute, &parameters->output, queries, d_output, false, scratch->d_context);
 	threadpool_run(compute->pool, (size_t) compute->threads, backward_task, &task);
 	if (parameters->d_distance != NULL)
 	{
@@ -314,5 +319,5 @@ train_attention_backward(Compute *compute, const AttentionParameters *parameters
 		train_linear_backward_bias(compute, &parameters->key_value, keys, scratch->d_kv);
 	}
 	if (want_dx)
-		train_linear_backward_input(compute, &parameters->query, queries, scratch->d_q, 1.0f, dx);
+		train_linear_backward_input(compute, &parameters->query, queries, scratch->d_q, true, dx);
 }

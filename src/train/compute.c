@@ -4,10 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/blas.h"
-
-/* Rows and columns are split in multiples of this, so that parts begin at whole vectors and GEMM tiles. */
+/* Rows and columns are split in multiples of these, so that parts begin at whole vectors, and at whole panels of a product. */
 #define GRANULE 16
+#define PANEL_GRANULE 64
 
 bool
 compute_init(Compute *compute, Arena *arena, const TrainKernels *kernels, ThreadPool *pool, size_t widest, Status *status)
@@ -18,6 +17,9 @@ compute_init(Compute *compute, Arena *arena, const TrainKernels *kernels, Thread
 	compute->threads = threadpool_size(pool);
 	compute->partial_columns = (widest + GRANULE - 1) / GRANULE * GRANULE;
 	compute->partials = arena_alloc_array(arena, (size_t) compute->threads * 3 * compute->partial_columns, sizeof(float));
+	compute->scratch = arena_alloc_array(arena, (size_t) compute->threads * SGEMM_SCRATCH_FLOATS, sizeof(float));
+	if (compute->scratch == NULL)
+		return arena_fail(arena, status, "packed matrices", (size_t) compute->threads * SGEMM_SCRATCH_FLOATS * sizeof(float));
 	if (compute->partials == NULL)
 		return arena_fail(arena, status, "partial sums", (size_t) compute->threads * 3 * compute->partial_columns * sizeof(float));
 	return true;
@@ -53,97 +55,92 @@ add_partials(Compute *compute, int which, size_t n, float *out)
 		compute->kernels->axpy(n, 1.0f, compute->partials + ((size_t) part * 3 + (size_t) which) * compute->partial_columns, out);
 }
 
-typedef struct LinearTask
+void
+compute_product(const Compute *compute, int worker, const SgemmCall *call)
 {
-	Compute    *compute;
-	const Linear *linear;
-	size_t		m;
-	const float *x;
-	const float *dy;
-	float	   *y;
-	float	   *dx;
-	float		beta;
-} LinearTask;
+	compute->kernels->sgemm(call, compute->scratch + (size_t) worker * SGEMM_SCRATCH_FLOATS);
+}
+
+typedef struct ProductTask
+{
+	const Compute *compute;
+	const SgemmCall *call;
+	bool		by_columns;
+} ProductTask;
 
 static void
-forward_task(void *context, size_t part, int worker)
+product_task(void *context, size_t part, int worker)
 {
-	LinearTask *task = context;
-	const Linear *linear = task->linear;
+	const ProductTask *task = context;
+	SgemmCall	call = *task->call;
 	size_t		from;
 	size_t		to;
 
-	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
-	if (from == to)
-		return;
-	for (size_t row = from; row < to && linear->bias != NULL; row++)
-		memcpy(task->y + row * linear->out, linear->bias, linear->out * sizeof(float));
-	blas_sgemm(false, true, to - from, linear->out, linear->in, 1.0f, task->x + from * linear->in, linear->in, linear->weight, linear->in,
-			   linear->bias == NULL ? 0.0f : 1.0f, task->y + from * linear->out, linear->out);
+	if (task->by_columns)
+	{
+		compute_part(call.n, PANEL_GRANULE, (size_t) task->compute->threads, part, &from, &to);
+		call.n = to - from;
+		call.b += call.transpose_b ? from * call.ldb : from;
+		call.bias = call.bias == NULL ? NULL : call.bias + from;
+		call.c += from;
+	}
+	else
+	{
+		compute_part(call.m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
+		call.m = to - from;
+		call.a += call.transpose_a ? from : from * call.lda;
+		call.c += from * call.ldc;
+	}
+	if (from < to)
+		compute_product(task->compute, worker, &call);
+}
+
+/* By columns, each thread packs its own of B; by rows each packs all of B. Columns, unless they do not go round. */
+static void
+product(const Compute *compute, const SgemmCall *call)
+{
+	size_t		panels = (call->n + PANEL_GRANULE - 1) / PANEL_GRANULE;
+	size_t		threads = (size_t) compute->threads;
+	ProductTask task = {compute, call, panels % threads == 0 || panels >= 8 * threads};
+
+	threadpool_run(compute->pool, threads, product_task, &task);
 }
 
 void
 train_linear_forward(Compute *compute, const Linear *linear, size_t m, const float *x, float *y)
 {
-	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .x = x, .y = y};
-
-	threadpool_run(compute->pool, (size_t) compute->threads, forward_task, &task);
-}
-
-static void
-backward_input_task(void *context, size_t part, int worker)
-{
-	LinearTask *task = context;
-	const Linear *linear = task->linear;
-	size_t		from;
-	size_t		to;
-
-	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
-	if (from < to)
-		blas_sgemm(false, false, to - from, linear->in, linear->out, 1.0f, task->dy + from * linear->out, linear->out, linear->weight, linear->in,
-				   task->beta, task->dx + from * linear->in, linear->in);
+	product(compute, &(SgemmCall) {.m = m, .n = linear->out, .k = linear->in, .a = x, .lda = linear->in, .b = linear->weight, .ldb = linear->in,
+			.transpose_b = true, .bias = linear->bias, .c = y, .ldc = linear->out});
 }
 
 void
-train_linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, float beta, float *dx)
+train_linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, bool accumulate, float *dx)
 {
-	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .dy = dy, .dx = dx, .beta = beta};
-
-	threadpool_run(compute->pool, (size_t) compute->threads, backward_input_task, &task);
-}
-
-static void
-backward_weight_task(void *context, size_t part, int worker)
-{
-	LinearTask *task = context;
-	const Linear *linear = task->linear;
-	size_t		from;
-	size_t		to;
-
-	compute_part(linear->out, GRANULE, (size_t) task->compute->threads, part, &from, &to);
-	if (from == to)
-		return;
-	if (task->m > 0)
-		blas_sgemm(true, false, to - from, linear->in, task->m, 1.0f, task->dy + from, linear->out, task->x, linear->in,
-				   task->compute->accumulate ? 1.0f : 0.0f, linear->d_weight + from * linear->in, linear->in);
-	else if (!task->compute->accumulate)
-		memset(linear->d_weight + from * linear->in, 0, (to - from) * linear->in * sizeof(float));
+	product(compute, &(SgemmCall) {.m = m, .n = linear->in, .k = linear->out, .a = dy, .lda = linear->out, .b = linear->weight, .ldb = linear->in,
+			.accumulate = accumulate, .c = dx, .ldc = linear->in});
 }
 
 void
 train_linear_backward_weight(Compute *compute, const Linear *linear, size_t m, const float *x, const float *dy)
 {
-	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .x = x, .dy = dy};
-
 	if (linear->d_weight != NULL)
-		threadpool_run(compute->pool, (size_t) compute->threads, backward_weight_task, &task);
+		product(compute, &(SgemmCall) {.m = linear->out, .n = linear->in, .k = m, .a = dy, .lda = linear->out, .transpose_a = true, .b = x, .ldb = linear->in,
+				.accumulate = compute->accumulate, .c = linear->d_weight, .ldc = linear->in});
 }
+
+typedef struct BiasTask
+{
+	Compute    *compute;
+	size_t		m;
+	size_t		n;
+	const float *dy;			/* (m, n) */
+} BiasTask;
 
 static void
 backward_bias_task(void *context, size_t part, int worker)
 {
-	LinearTask *task = context;
-	size_t		n = task->linear->out;
+	BiasTask   *task = context;
+	size_t		n = task->n;
 	size_t		from;
 	size_t		to;
 
@@ -154,7 +151,7 @@ backward_bias_task(void *context, size_t part, int worker)
 void
 train_linear_backward_bias(Compute *compute, const Linear *linear, size_t m, const float *dy)
 {
-	LinearTask	task = {.compute = compute, .linear = linear, .m = m, .dy = dy};
+	BiasTask	task = {compute, m, linear->out, dy};
 
 	if (linear->d_bias == NULL)
 		return;

@@ -2,7 +2,7 @@
  * compute.h: what every layer of training computes with: kernels, threads, and the linear and norm operations that
  * all layers share, forward beside backward.
  *
- * Matrix products go to BLAS, split over the thread pool by rows or columns of the result, so that the order of every
+ * Matrix products are split over the thread pool by rows or columns of the result, so that the order of every
  * sum is fixed by the sizes and the number of threads: the same seed and threads give the same bits. Sums over rows
  * (biases, LayerNorm parameters) are made per part of the rows and then added in order.
  *
@@ -24,6 +24,7 @@ typedef struct Compute
 	const TrainKernels *kernels;
 	ThreadPool *pool;			/* NULL: one thread */
 	int			threads;
+	float	   *scratch;		/* (threads, SGEMM_SCRATCH_FLOATS) */
 	float	   *partials;		/* (threads, 3, partial_columns): sums over rows */
 	size_t		partial_columns;
 	bool		accumulate;		/* false in the first micro-batch of a step */
@@ -53,13 +54,16 @@ typedef struct Norm
 	float	   *d_beta;
 } Norm;
 
+/* One product, computed by this worker alone. */
+void		compute_product(const Compute *compute, int worker, const SgemmCall *call);
+
 /* Part `part` of `parts` of n items: from .. to-1, sizes differing by at most one granule of `step` items. */
 void		compute_part(size_t n, size_t step, size_t parts, size_t part, size_t *from, size_t *to);
 
 /* y (m,out) = x (m,in) W^T + b */
 void		train_linear_forward(Compute *compute, const Linear *linear, size_t m, const float *x, float *y);
-/* dx (m,in) = beta dx + dy (m,out) W */
-void		train_linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, float beta, float *dx);
+/* dx (m,in) [+]= dy (m,out) W */
+void		train_linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, bool accumulate, float *dx);
 /* d_weight (+)= dy^T x; does nothing for a frozen layer. The bias is linear_backward_bias's. */
 void		train_linear_backward_weight(Compute *compute, const Linear *linear, size_t m, const float *x, const float *dy);
 /* d_bias += column sums of dy (m,out); nothing for a frozen layer. */

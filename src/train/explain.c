@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "kernels/blas.h"
 
 bool
 explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *table, float *weights, const Batch *batch, float *attributions,
@@ -27,7 +26,7 @@ explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *ta
 	}
 	if (batch->n_sequences != 1 && table->head != HEAD_MULTIPLE_CHOICE)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "one sequence is explained at a time, not %zu", batch->n_sequences);
-	if (kernels == NULL || !blas_load(status) || !compute_init(&compute, arena, kernels, NULL, network_widest(table), status))
+	if (kernels == NULL || !compute_init(&compute, arena, kernels, NULL, network_widest(table), status))
 		return false;
 	gradient = arena_alloc_array(arena, tokens * hidden, sizeof(float));
 	d_logits = arena_alloc_array_zero(arena, batch->n_sequences * (size_t) (config->num_labels > 2 ? config->num_labels : 2), sizeof(float));

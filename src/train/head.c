@@ -247,7 +247,7 @@ classifier_run(Network *network, const NetworkRun *run, HeadBuffers *buffers, si
 		return true;
 	train_linear_backward_weight(compute, classifier, rows, buffers->dropped, buffers->d_logits);
 	train_linear_backward_bias(compute, classifier, rows, buffers->d_logits);
-	train_linear_backward_input(compute, classifier, rows, buffers->d_logits, 0.0f, buffers->d_dropped);
+	train_linear_backward_input(compute, classifier, rows, buffers->d_logits, false, buffers->d_dropped);
 	train_dropout_backward(compute, &dropout, rows, classifier->in, buffers->d_dropped);
 	return true;
 }
@@ -276,7 +276,7 @@ pooled_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuf
 	train_linear_backward_weight(compute, pooler, rows, buffers->first, buffers->d_dropped);
 	if (d_hidden == NULL)
 		return true;
-	train_linear_backward_input(compute, pooler, rows, buffers->d_dropped, 0.0f, buffers->d_first);
+	train_linear_backward_input(compute, pooler, rows, buffers->d_dropped, false, buffers->d_first);
 	for (size_t b = 0; b < rows; b++)
 		compute->kernels->axpy(n, 1.0f, buffers->d_first + b * n, d_hidden + buffers->first_rows[b] * n);
 	return true;
@@ -368,7 +368,7 @@ vocab_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuff
 			continue;
 		train_linear_backward_weight(compute, &head->decoder, count, buffers->normed + from * n, buffers->chunk);
 		train_linear_backward_bias(compute, &head->decoder, count, buffers->chunk);
-		train_linear_backward_input(compute, &head->decoder, count, buffers->chunk, 0.0f, buffers->d_normed + from * n);
+		train_linear_backward_input(compute, &head->decoder, count, buffers->chunk, false, buffers->d_normed + from * n);
 		compute->accumulate = true;
 	}
 	compute->accumulate = accumulate;
@@ -382,7 +382,7 @@ vocab_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuff
 	train_linear_backward_weight(compute, &head->transform, rows, buffers->gathered, d_activated);
 	if (d_hidden == NULL)
 		return true;
-	train_linear_backward_input(compute, &head->transform, rows, d_activated, 0.0f, buffers->d_gathered);
+	train_linear_backward_input(compute, &head->transform, rows, d_activated, false, buffers->d_gathered);
 	for (size_t i = 0; i < rows; i++)
 		compute->kernels->axpy(n, 1.0f, buffers->d_gathered + i * n, d_hidden + targets->rows[i] * n);
 	return true;

@@ -48,10 +48,10 @@ train_layer_backward(Compute *compute, const LayerParameters *parameters, const 
 	d_output = train_norm_backward(compute, &parameters->norm, &dropout, m, dy, saved->sum, saved->mean, saved->rstd, d_attended, scratch->d_hidden,
 							 parameters->output.d_bias);
 	train_linear_backward_weight(compute, &parameters->output, m, saved->intermediate, d_output);
-	train_linear_backward_input(compute, &parameters->output, m, d_output, 0.0f, scratch->d_intermediate);
+	train_linear_backward_input(compute, &parameters->output, m, d_output, false, scratch->d_intermediate);
 	train_activation_backward(compute, m, parameters->intermediate.out, saved->derivative, scratch->d_intermediate, parameters->intermediate.d_bias);
 	train_linear_backward_weight(compute, &parameters->intermediate, m, attended, scratch->d_intermediate);
-	train_linear_backward_input(compute, &parameters->intermediate, m, scratch->d_intermediate, 1.0f, d_attended);
+	train_linear_backward_input(compute, &parameters->intermediate, m, scratch->d_intermediate, true, d_attended);
 	if (crossed)
 	{
 		train_attention_backward(compute, &parameters->cross, context->cross_shape, saved->self.out, context->encoder_states, &cross, &saved->cross,

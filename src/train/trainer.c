@@ -8,7 +8,6 @@
 
 #include "core/checked.h"
 #include "core/rng.h"
-#include "kernels/blas.h"
 #include "train/batches.h"
 #include "train/features.h"
 
@@ -124,7 +123,7 @@ trainer_create(const TrainerArenas *arenas, const BertConfig *config, const Tens
 	float	   *weights;
 	bool		first_rows;
 
-	if (train_kernels == NULL || !options_validate(options, config, table, tokenizer, status) || !blas_load(status))
+	if (train_kernels == NULL || !options_validate(options, config, table, tokenizer, status))
 		return NULL;
 	trainer = arena_alloc_zero(arenas->state, sizeof *trainer);
 	weights = arena_alloc_array_zero(arenas->state, table->elements, sizeof(float));

@@ -109,7 +109,6 @@ open_model(Case *test, const char *folder, const char *config_file)
 	check_status(config_parse(test->arena, json, strlen(json), &test->config, &status), &status);
 	check_status(tensor_table_build(test->arena, &test->config, test->head, &test->table, &status), &status);
 	load_weights(test, path);
-	check_status(blas_load(&status), &status);
 	check_status(compute_init(&test->compute, test->arena, train_kernels_choose("auto", &status), NULL, network_widest(&test->table), &status), &status);
 	check_status(network_init(&test->network, test->arena, test->workspace, &test->config, &test->table, &test->compute, test->weights, TRAIN_ALL, 0,
 							  false, 0, &status), &status);

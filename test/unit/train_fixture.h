@@ -14,7 +14,6 @@
 #include <cmocka.h>
 
 #include "core/rng.h"
-#include "kernels/blas.h"
 #include "nn/loss.h"
 #include "train/network.h"
 
@@ -75,7 +74,6 @@ fixture_bind(Fixture *fixture, HeadKind head, const char *kernels, int threads, 
 	Status		status;
 	Rng			rng;
 
-	check_status(blas_load(&status), &status);
 	check_status(tensor_table_build(fixture->arena, &fixture->config, head, &fixture->table, &status), &status);
 	fixture->weights = arena_alloc_array(fixture->arena, fixture->table.elements, sizeof(float));
 	rng_init(&rng, 7, 1);

@@ -1,0 +1,16 @@
+/* sgemm_avx512.c: training's matrix products for AVX-512 (F, BW, DQ, VL). */
+#if defined(__x86_64__)
+
+#include "kernels/train_kernels.h"
+
+#define TARGET_NAME "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+#include "kernels/vector_avx512.h"
+#include "kernels/vector_sgemm.h"
+
+TARGET void
+sgemm_avx512(const SgemmCall *call, float *scratch)
+{
+	vector_sgemm(call, scratch);
+}
+
+#endif
