@@ -2,7 +2,7 @@
  * bench_train: the speed of training steps of a sequence classifier, of the same recipe as the reference's (AdamW, dropout of the
  * config, all layers), and of the step's own matrix products alone, by our kernels and by OpenBLAS.
  *
- *     bench_train MODEL BATCH LENGTH THREADS [KERNELS]
+ *     bench_train MODEL BATCH LENGTH THREADS [PRECISION [KERNELS]]
  *
  * Reads commands, one a line: "step" takes a training step, "gemm" multiplies every matrix pair of a step once, "blas" does so with
  * OpenBLAS; answers a line each: milliseconds of wall clock and of processor time, GFLOP/s of wall clock, and for a step the loss.
@@ -123,17 +123,18 @@ main(int argc, char **argv)
 
 	if (argc < 5)
 	{
-		fprintf(stderr, "usage: bench_train MODEL BATCH LENGTH THREADS [KERNELS]\n");
+		fprintf(stderr, "usage: bench_train MODEL BATCH LENGTH THREADS [PRECISION [KERNELS]]\n");
 		return 1;
 	}
 	batch = (size_t) atol(argv[2]);
 	length = (uint32_t) atol(argv[3]);
 	options.threads = atoi(argv[4]);
+	options.bf16 = argc > 5 && strcmp(argv[5], "bf16") == 0;
 	options.learning_rate = 2e-5;
 	options.adamw.weight_decay = 0.01;
 	options.adamw.max_grad_norm = 0;
 	load_model(arena, argv[1], &config, &table, &checkpoint, &plan);
-	trainer = trainer_create(&arenas, &config, &table, NULL, &options, argc > 5 ? argv[5] : "auto", &status);
+	trainer = trainer_create(&arenas, &config, &table, NULL, &options, argc > 6 ? argv[6] : "auto", &status);
 	if (trainer == NULL)
 		die(&status);
 	for (int block = 0; block < table.n_blocks; block++)
@@ -159,7 +160,7 @@ main(int argc, char **argv)
 	x = arena_alloc_array_zero(arena, batch * length * widest, sizeof(float));
 	y = arena_alloc_array_zero(arena, batch * length * widest, sizeof(float));
 	w = arena_alloc_array_zero(arena, 2 * widest * (size_t) config.hidden_size, sizeof(float));
-	CHECK(compute_init(&compute, arena, train_kernels_choose(argc > 5 ? argv[5] : "auto", &status), threadpool_create(options.threads, &status), widest, &status));
+	CHECK(compute_init(&compute, arena, train_kernels_choose(argc > 6 ? argv[6] : "auto", &status), threadpool_create(options.threads, &status), widest, &status));
 	CHECK(blas_load(&status));
 	blas = *compute.kernels;
 	own = compute.kernels;
@@ -171,6 +172,7 @@ main(int argc, char **argv)
 		double		flops;
 		StepResult	result = {0};
 
+		compute.bf16 = options.bf16 && strcmp(line, "gemm\n") == 0;
 		compute.kernels = strcmp(line, "blas\n") == 0 ? &blas : own;
 		if (strcmp(line, "gemm\n") == 0 || strcmp(line, "blas\n") == 0)
 			flops = run_gemms(&compute, &config, batch * length, x, y, w, w + widest * (size_t) config.hidden_size);

@@ -5,7 +5,7 @@
  *
  * TASK: classify, tag, answer, mlm. MODEL: a folder with config.json, vocab.txt and, unless training starts from
  * scratch, model.safetensors. TRAIN, DEV: lines as bench/train_data.py writes them. Options: epochs, batch, lr, length, seed,
- * threads, warmup (a ratio), decay, dropout, part (all, head, top:N), steps (at most), every (steps between evaluations),
+ * threads, precision (fp32, bf16), warmup (a ratio), decay, dropout, part (all, head, top:N), steps (at most), every (steps between evaluations),
  * log (steps between lines), schedule, dev_limit. Prints one line per log interval and evaluation.
  */
 #include <math.h>
@@ -41,6 +41,7 @@ typedef struct Program
 	double		decay;
 	double		dropout;
 	int			threads;
+	bool		bf16;
 	const char *part;
 	const char *schedule;
 	int64_t		steps;
@@ -99,6 +100,8 @@ parse_option(Program *program, char *text)
 		program->length = atoi(value);
 	else if (strcmp(text, "seed") == 0)
 		program->seed = (uint64_t) atoll(value);
+	else if (strcmp(text, "precision") == 0 && (strcmp(value, "fp32") == 0 || strcmp(value, "bf16") == 0))
+		program->bf16 = strcmp(value, "bf16") == 0;
 	else if (strcmp(text, "threads") == 0)
 		program->threads = atoi(value);
 	else if (strcmp(text, "warmup") == 0)
@@ -578,6 +581,7 @@ main(int argc, char **argv)
 	options.dropout = program.dropout;
 	options.seed = program.seed;
 	options.threads = program.threads;
+	options.bf16 = program.bf16;
 	options.feature_bytes = program.features;
 	CHECK(train_part_parse(program.part, &options.part, &options.top_layers, &status));
 	arenas = (TrainerArenas) {program.arena, arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};

@@ -27,6 +27,12 @@ size_mul(size_t a, size_t b, size_t *out)
 	return true;
 }
 
+static inline size_t
+size_min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
 /* n rounded up to a multiple of step (a power of two). The caller knows that n + step cannot wrap. */
 static inline size_t
 size_align(size_t n, size_t step)

@@ -1,7 +1,7 @@
 /*
  * blas.h: OpenBLAS, opened lazily with dlopen after OPENBLAS_CORETYPE and the thread count are set, because it
- * reads both when it is loaded; it never starts a thread. The only file that knows BLAS. Used by training and by
- * the "blas" kernels (CPUs without a kernel of ours).
+ * reads both when it is loaded; it never starts a thread. The only file that knows BLAS. For CPUs without
+ * kernels of ours: the "blas" family, and training's portable kernels.
  */
 #ifndef BERT_KERNELS_BLAS_H
 #define BERT_KERNELS_BLAS_H

@@ -9,8 +9,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* So much of op(B) (depth, columns) and of op(A) (rows, depth and some room) is packed at a time. */
+#define SGEMM_SCRATCH_DEPTH ((size_t) 512)
+#define SGEMM_SCRATCH_COLUMNS ((size_t) 1536)
+#define SGEMM_SCRATCH_ROWS ((size_t) 192)
+
 /* Floats of scratch memory, 64-byte aligned, that a call takes, whatever its sizes; one per thread. */
-#define SGEMM_SCRATCH_FLOATS ((size_t) 512 * 1536 + 192 * (512 + 16))
+#define SGEMM_SCRATCH_FLOATS (SGEMM_SCRATCH_DEPTH * SGEMM_SCRATCH_COLUMNS + SGEMM_SCRATCH_ROWS * (SGEMM_SCRATCH_DEPTH + 16))
 
 /*
  * C (m,n) = op(A) (m,k) op(B) (k,n) [+ bias (n) in every row] [+ C]. Row-major; op transposes or not; the lds are those of
@@ -22,6 +27,7 @@ typedef struct SgemmCall
 	bool		transpose_a;	/* A lies as (k,m) */
 	bool		transpose_b;	/* B lies as (n,k) */
 	bool		accumulate;		/* onto C; not together with a bias */
+	bool		bf16;			/* A's and B's elements are rounded to bf16 (to nearest even); sums stay fp32 */
 	size_t		m;
 	size_t		n;
 	size_t		k;

@@ -111,6 +111,7 @@ extern const TrainKernels train_kernels_avx512;
 
 void		sgemm_avx2(const SgemmCall *call, float *scratch);
 void		sgemm_avx512(const SgemmCall *call, float *scratch);
+void		sgemm_avx512_bf16(const SgemmCall *call, float *scratch);
 #endif
 
 #endif

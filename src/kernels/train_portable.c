@@ -4,7 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "kernels/blas.h"
+#include "kernels/portable.h"
 
 #define TARGET
 #define INLINE static inline
@@ -179,16 +181,58 @@ u_store_bytes(uint8_t *p, vu bits, size_t k)
 	*p = (uint8_t) bits;
 }
 
+/* to (rows, columns) = from, rounded to bf16 */
+static void
+round_matrix(size_t rows, size_t columns, const float *from, size_t ld, float *to)
+{
+	for (size_t i = 0; i < rows; i++)
+		for (size_t j = 0; j < columns; j++)
+			to[i * columns + j] = bf16_to_float(float_to_bf16(from[i * ld + j]));
+}
+
+/* C += op(A) op(B): in fp32, of rounded copies of as much of both as the scratch holds */
+static void
+add_rounded_product(const SgemmCall *call, float *scratch)
+{
+	float	   *a = scratch + SGEMM_SCRATCH_DEPTH * SGEMM_SCRATCH_COLUMNS;
+
+	for (size_t column = 0; column < call->n; column += SGEMM_SCRATCH_COLUMNS)
+		for (size_t from = 0; from < call->k; from += SGEMM_SCRATCH_DEPTH)
+		{
+			size_t		n = size_min(call->n - column, SGEMM_SCRATCH_COLUMNS);
+			size_t		k = size_min(call->k - from, SGEMM_SCRATCH_DEPTH);
+
+			if (call->transpose_b)
+				round_matrix(n, k, call->b + column * call->ldb + from, call->ldb, scratch);
+			else
+				round_matrix(k, n, call->b + from * call->ldb + column, call->ldb, scratch);
+			for (size_t row = 0; row < call->m; row += SGEMM_SCRATCH_ROWS)
+			{
+				size_t		m = size_min(call->m - row, SGEMM_SCRATCH_ROWS);
+
+				if (call->transpose_a)
+					round_matrix(k, m, call->a + from * call->lda + row, call->lda, a);
+				else
+					round_matrix(m, k, call->a + row * call->lda + from, call->lda, a);
+				blas_sgemm(call->transpose_a, call->transpose_b, m, n, k, 1.0f, a, call->transpose_a ? m : k, scratch, call->transpose_b ? k : n,
+						   1.0f, call->c + row * call->ldc + column, call->ldc);
+			}
+		}
+}
+
 /* By OpenBLAS. */
 static void
 sgemm_portable(const SgemmCall *call, float *scratch)
 {
-	bool		onto = call->accumulate || call->bias != NULL;
-
-	for (size_t i = 0; i < call->m && call->bias != NULL; i++)
-		memcpy(call->c + i * call->ldc, call->bias, call->n * sizeof(float));
-	blas_sgemm(call->transpose_a, call->transpose_b, call->m, call->n, call->k, 1.0f, call->a, call->lda, call->b, call->ldb,
-			   onto ? 1.0f : 0.0f, call->c, call->ldc);
+	for (size_t i = 0; i < call->m; i++)
+		if (call->bias != NULL)
+			memcpy(call->c + i * call->ldc, call->bias, call->n * sizeof(float));
+		else if (!call->accumulate)
+			memset(call->c + i * call->ldc, 0, call->n * sizeof(float));
+	if (call->bf16)
+		add_rounded_product(call, scratch);
+	else
+		blas_sgemm(call->transpose_a, call->transpose_b, call->m, call->n, call->k, 1.0f, call->a, call->lda, call->b, call->ldb, 1.0f, call->c, call->ldc);
 }
 
 #include "kernels/train_body.h"

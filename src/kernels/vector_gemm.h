@@ -18,18 +18,6 @@
 #define BLOCK_ROWS 192			/* rows that go through all panels together; the scratch holds their tiles */
 #define QUANTIZED_ROWS 48		/* the same, where the fp32 results wait in the scratch to be quantised */
 
-#define KIND bf16
-#define NARROW
-#define ACC vf
-#define GROUP vg
-#define acc_zero() v_set(0.0f)
-#define acc_load(p) v_load((const float *) (p))
-#define acc_store(p, x) v_store((float *) (p), x)
-#define group_load(p) g_load(p)
-#define group_broadcast(p) g_broadcast(p)
-#define dot(c, a, b) dot_bf16(c, a, b)
-#include "kernels/vector_micro.h"
-
 #define KIND int8
 #define ACC vi
 #define GROUP vg

@@ -3,17 +3,18 @@
  *
  * The classic order (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"): PART_COLUMNS columns and PART_DEPTH of
  * the sum at a time, whose part of B is packed into panels; BLOCK_ROWS rows pass through all panels. Rows of A are read where
- * they lie; a transposed A is turned over into the scratch first, a block at a time.
+ * they lie; a transposed A is turned over into the scratch first, a block at a time, and in bf16 it is rounded into the scratch either way.
+ *
+ * Packed elements lie in groups of 4 bytes along the sum: one fp32 or two bf16. Groups are moved about as floats.
  */
 #include "kernels/vector_tile.h"
 
-#define PART_DEPTH 512
-#define PART_COLUMNS 1536
-#define BLOCK_ROWS 192
+#define PART_DEPTH SGEMM_SCRATCH_DEPTH
+#define PART_COLUMNS SGEMM_SCRATCH_COLUMNS
+#define BLOCK_ROWS SGEMM_SCRATCH_ROWS
 #define TURNED_LD (PART_DEPTH + 16) /* an odd number of cache lines: rows of a tile share no cache set */
 
 _Static_assert(PART_COLUMNS % PANEL == 0, "parts of whole panels");
-_Static_assert((size_t) PART_DEPTH * PART_COLUMNS + BLOCK_ROWS * TURNED_LD <= SGEMM_SCRATCH_FLOATS, "the scratch");
 
 /* The columns that a panel with n of them left is as wide as: all, or half where that is enough. */
 INLINE size_t
@@ -36,23 +37,106 @@ turn_over(size_t rows, size_t columns, const float *x, size_t ld, float *out, si
 						out[c * ldo + r] = x[r * ld + c];
 }
 
-/* One panel of op(B): depth rows of `width` columns side by side, of which n are there and the others 0. */
-static TARGET void
-pack_panel(const SgemmCall *call, size_t from, size_t depth, size_t column, size_t n, size_t width, float *panel)
+/* Elements along the sum that make a group. */
+INLINE size_t
+group_size(const SgemmCall *call)
 {
-	if (call->transpose_b)
-	{
-		turn_over(n, depth, call->b + column * call->ldb + from, call->ldb, panel, width);
-		for (size_t p = 0; p < depth && n < width; p++)
-			memset(panel + p * width + n, 0, (width - n) * sizeof(float));
-		return;
-	}
-	for (size_t p = 0; p < depth; p++, panel += width)
-	{
-		const float *row = call->b + (from + p) * call->ldb + column;
+	return call->bf16 ? 2 : 1;
+}
 
-		for (size_t j = 0; j < width; j += VW)
-			v_store(panel + j, j + VW <= n ? v_load(row + j) : j < n ? v_load_n(row + j, n - j) : v_set(0.0f));
+INLINE size_t
+groups_of(const SgemmCall *call, size_t depth)
+{
+	return (depth + group_size(call) - 1) / group_size(call);
+}
+
+/* out (rows, 2 * ldo) in bf16 = x (rows, n); an odd row is filled up with a 0. */
+static TARGET void
+round_rows(size_t rows, size_t n, const float *x, size_t ld, float *out, size_t ldo)
+{
+	for (size_t r = 0; r < rows; r++, x += ld, out += ldo)
+	{
+		uint16_t   *y = (uint16_t *) out;
+		size_t		j = 0;
+
+		for (; j + VW <= n; j += VW)
+			v_store_bf16(y + j, v_load(x + j));
+		for (; j < n; j++)
+			y[j] = float_to_bf16(x[j]);
+		if (n % 2 != 0)
+			y[n] = 0;
+	}
+}
+
+/* out (columns): x's and the next row's elements in bf16, side by side; next NULL: 0. columns may be any, out has whole vectors. */
+static TARGET void
+pair_rows(size_t columns, const float *x, const float *next, float *out)
+{
+	for (size_t j = 0; j < columns; j += VW)
+	{
+		size_t		n = columns - j;
+		uint16_t	low[VW];
+		uint16_t	high[VW];
+
+		v_store_bf16(low, n >= VW ? v_load(x + j) : v_load_n(x + j, n));
+		v_store_bf16(high, next == NULL ? v_set(0.0f) : n >= VW ? v_load(next + j) : v_load_n(next + j, n));
+		g_pairs(low, high, (uint32_t *) (out + j));
+	}
+}
+
+/* One panel of op(B): groups of `width` columns side by side, of which n are there and the others 0. */
+static TARGET void
+pack_turned_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t width, float *panel)
+{
+	size_t		groups = groups_of(call, depth);
+	float		rounded[VW * TURNED_LD];
+
+	if (!call->bf16)
+		turn_over(n, depth, b, call->ldb, panel, width);
+	for (size_t j = 0; j < n && call->bf16; j += VW)
+	{
+		round_rows(n - j < VW ? n - j : VW, depth, b + j * call->ldb, call->ldb, rounded, TURNED_LD);
+		turn_over(n - j < VW ? n - j : VW, groups, rounded, TURNED_LD, panel + j, width);
+	}
+	for (size_t g = 0; g < groups && n < width; g++)
+		memset(panel + g * width + n, 0, (width - n) * sizeof(float));
+}
+
+static TARGET void
+pack_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t width, float *panel)
+{
+	for (size_t p = 0; p < depth; p += group_size(call), b += group_size(call) * call->ldb, panel += width)
+	{
+		size_t		whole = (n + VW - 1) / VW * VW;
+
+		if (call->bf16)
+			pair_rows(n, b, p + 1 < depth ? b + call->ldb : NULL, panel);
+		else
+			for (size_t j = 0; j < n; j += VW)
+				v_store(panel + j, j + VW <= n ? v_load(b + j) : v_load_n(b + j, n - j));
+		if (whole < width)
+			memset(panel + whole, 0, (width - whole) * sizeof(float));
+	}
+}
+
+/* turned (rows, TURNED_LD) = rows of op(A) where they cannot be read as they lie */
+static TARGET void
+pack_rows(const SgemmCall *call, const float *a, size_t rows, size_t depth, float *turned)
+{
+	float		pairs[VW * BLOCK_ROWS];
+	size_t		step = VW * group_size(call);
+
+	if (!call->transpose_a)
+		round_rows(rows, depth, a, call->lda, turned, TURNED_LD);
+	else if (!call->bf16)
+		turn_over(depth, rows, a, call->lda, turned, TURNED_LD);
+	for (size_t p = 0; p < depth && call->transpose_a && call->bf16; p += step, a += step * call->lda, turned += VW)
+	{
+		size_t		part = depth - p < step ? depth - p : step;
+
+		for (size_t q = 0; q < part; q += 2)
+			pair_rows(rows, a + q * call->lda, q + 1 < part ? a + (q + 1) * call->lda : NULL, pairs + q / 2 * BLOCK_ROWS);
+		turn_over((part + 1) / 2, rows, pairs, BLOCK_ROWS, turned, TURNED_LD);
 	}
 }
 
@@ -73,11 +157,12 @@ copy_columns(size_t rows, size_t n, const float *from, size_t ld_from, float *to
 /* What one panel is multiplied with: a (rows, lda) of a part of the sum; which is the first one of several or not. */
 typedef struct PanelCall
 {
+	bool		bf16;
 	const float *a;
 	size_t		lda;
 	size_t		rows;
-	size_t		depth;
-	const float *panel;			/* (depth, width) */
+	size_t		groups;
+	const float *panel;			/* (groups, width) */
 	size_t		width;
 	size_t		n;				/* columns of C */
 	const float *bias;			/* NULL: none, or already in C */
@@ -113,10 +198,10 @@ multiply_panel(const PanelCall *call)
 		if (tile == local && call->accumulate)
 			copy_columns(rows, call->n, c, call->ldc, tile, ld);
 		if (narrow)
-			narrow_fp32[rows - 1](call->depth, a, call->lda * sizeof(float), (const uint8_t *) call->panel, tile, ld, accumulate, NULL);
+			(call->bf16 ? narrow_bf16 : narrow_fp32)[rows - 1](call->groups, a, call->lda * sizeof(float), (const uint8_t *) call->panel, tile, ld, accumulate, NULL);
 		else
-			wide_fp32[rows - 1][block * at_once < lines ? variant : 0](call->depth, a, call->lda * sizeof(float), (const uint8_t *) call->panel, tile, ld,
-																	   accumulate, (const uint8_t *) call->next + block * at_once * 64 * call->depth);
+			(call->bf16 ? wide_bf16 : wide_fp32)[rows - 1][block * at_once < lines ? variant : 0](call->groups, a, call->lda * sizeof(float),
+					(const uint8_t *) call->panel, tile, ld, accumulate, (const uint8_t *) call->next + block * at_once * 64 * call->groups);
 		if (tile == local)
 			copy_columns(rows, call->n, tile, ld, c, call->ldc);
 		row += rows;
@@ -127,24 +212,20 @@ multiply_panel(const PanelCall *call)
 static TARGET void
 multiply_block(const SgemmCall *call, size_t row, size_t rows, size_t from, size_t depth, size_t column, size_t columns, const float *panels, float *turned)
 {
-	PanelCall	panel = {.rows = rows, .depth = depth, .panel = panels, .accumulate = call->accumulate || from > 0, .ldc = call->ldc};
+	PanelCall	panel = {.bf16 = call->bf16, .rows = rows, .groups = groups_of(call, depth), .panel = panels, .accumulate = call->accumulate || from > 0,
+		.ldc = call->ldc};
+	const float *a = call->a + (call->transpose_a ? from * call->lda + row : row * call->lda + from);
+	bool		as_it_lies = !call->transpose_a && !call->bf16;
 
-	if (call->transpose_a)
-	{
-		turn_over(depth, rows, call->a + from * call->lda + row, call->lda, turned, TURNED_LD);
-		panel.a = turned;
-		panel.lda = TURNED_LD;
-	}
-	else
-	{
-		panel.a = call->a + row * call->lda + from;
-		panel.lda = call->lda;
-	}
+	panel.a = as_it_lies ? a : turned;
+	panel.lda = as_it_lies ? call->lda : TURNED_LD;
+	if (!as_it_lies)
+		pack_rows(call, a, rows, depth, turned);
 	for (size_t j = 0; j < columns; j += panel.width)
 	{
 		panel.width = panel_width(columns - j);
 		panel.n = columns - j < panel.width ? columns - j : panel.width;
-		panel.next = panel.panel + depth * panel.width;
+		panel.next = panel.panel + panel.groups * panel.width;
 		panel.bias = from > 0 || call->bias == NULL ? NULL : call->bias + column + j;
 		panel.c = call->c + row * call->ldc + column + j;
 		multiply_panel(&panel);
@@ -166,7 +247,7 @@ empty_sum(const SgemmCall *call)
 static TARGET void
 vector_sgemm(const SgemmCall *call, float *scratch)
 {
-	float	   *turned = scratch + (size_t) PART_DEPTH * PART_COLUMNS;
+	float	   *turned = scratch + PART_DEPTH * PART_COLUMNS;
 
 	if (call->k == 0)
 		empty_sum(call);
@@ -182,9 +263,13 @@ vector_sgemm(const SgemmCall *call, float *scratch)
 			for (size_t j = 0; j < columns; j += panel_width(columns - j))
 			{
 				size_t		width = panel_width(columns - j);
+				size_t		n = columns - j < width ? columns - j : width;
 
-				pack_panel(call, from, depth, column + j, columns - j < width ? columns - j : width, width, panel);
-				panel += depth * width;
+				if (call->transpose_b)
+					pack_turned_panel(call, call->b + (column + j) * call->ldb + from, depth, n, width, panel);
+				else
+					pack_panel(call, call->b + from * call->ldb + column + j, depth, n, width, panel);
+				panel += groups_of(call, depth) * width;
 			}
 			for (size_t row = 0; row < call->m; row += BLOCK_ROWS)
 				multiply_block(call, row, call->m - row < BLOCK_ROWS ? call->m - row : BLOCK_ROWS, from, depth, column, columns, scratch, turned);

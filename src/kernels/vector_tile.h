@@ -1,5 +1,5 @@
 /*
- * vector_tile.h: the tiles of every matrix product, and the inner loops over fp32. Included by vector_gemm.h and vector_sgemm.h after an
+ * vector_tile.h: the tiles of every matrix product, and the inner loops over fp32 and bf16. Included by vector_gemm.h and vector_sgemm.h after an
  * instruction set's primitives.
  *
  * A tile is up to WIDE_ROWS rows by PANEL columns, or, "narrow", up to NARROW_ROWS rows by half as many: in both all registers hold sums.
@@ -21,4 +21,16 @@ typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_
 #define group_load(p) v_load((const float *) (p))
 #define group_broadcast(p) v_broadcast((const float *) (p))
 #define dot(c, a, b) v_fma(a, b, c)
+#include "kernels/vector_micro.h"
+
+#define KIND bf16
+#define NARROW
+#define ACC vf
+#define GROUP vg
+#define acc_zero() v_set(0.0f)
+#define acc_load(p) v_load((const float *) (p))
+#define acc_store(p, x) v_store((float *) (p), x)
+#define group_load(p) g_load(p)
+#define group_broadcast(p) g_broadcast(p)
+#define dot(c, a, b) dot_bf16(c, a, b)
 #include "kernels/vector_micro.h"

@@ -132,6 +132,7 @@ set_train_options(JobRun *run)
 	out->seed = (uint64_t) in->seed;
 	out->freeze_embeddings = in->freeze_embeddings;
 	out->micro_batches = in->gradient_accumulation;
+	out->bf16 = strcmp(in->precision, "bf16") == 0;
 	out->threads = in->threads > 0 ? in->threads : default_threads();
 	out->mask_probability = in->mask_probability;
 	out->activation_bytes = (size_t) guc_max_memory * 1024;

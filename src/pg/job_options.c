@@ -233,11 +233,6 @@ check_together(const JobOptions *out, bool warmup_ratio_given)
 
 	check_one_of("schedule", out->schedule, schedules);
 	check_one_of("precision", out->precision, precisions);
-	if (strcmp(out->precision, "fp32") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("training in %s is not supported", out->precision),
-				 errhint("Train in fp32; bert.set_precision chooses what the finished model computes in.")));
 	check_train(out->train);
 	if (out->warmup_steps >= 0 && warmup_ratio_given)
 		ereport(ERROR,

@@ -97,12 +97,13 @@ product_task(void *context, size_t part, int worker)
 
 /* By columns, each thread packs its own of B; by rows each packs all of B. Columns, unless they do not go round. */
 static void
-product(const Compute *compute, const SgemmCall *call)
+product(const Compute *compute, SgemmCall *call)
 {
 	size_t		panels = (call->n + PANEL_GRANULE - 1) / PANEL_GRANULE;
 	size_t		threads = (size_t) compute->threads;
 	ProductTask task = {compute, call, panels % threads == 0 || panels >= 8 * threads};
 
+	call->bf16 = compute->bf16;
 	threadpool_run(compute->pool, threads, product_task, &task);
 }
 

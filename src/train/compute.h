@@ -28,6 +28,7 @@ typedef struct Compute
 	float	   *partials;		/* (threads, 3, partial_columns): sums over rows */
 	size_t		partial_columns;
 	bool		accumulate;		/* false in the first micro-batch of a step */
+	bool		bf16;			/* linear layers multiply in bf16 */
 } Compute;
 
 /* widest: the most columns of any matrix whose rows are summed. */

@@ -101,6 +101,7 @@ trainer_memory(const BertConfig *config, const TensorTable *table, const TrainOp
 {
 	int			first_block = options->part == TRAIN_ALL ? (options->freeze_embeddings ? 1 : 0)
 		: options->part == TRAIN_TOP ? 1 + config->num_hidden_layers - options->top_layers : 1 + config->num_hidden_layers;
+	size_t		threads = (size_t) options->threads;
 	size_t		trained;
 	size_t		floats;
 
@@ -108,7 +109,7 @@ trainer_memory(const BertConfig *config, const TensorTable *table, const TrainOp
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "cannot train the top %d of %d layers", options->top_layers, config->num_hidden_layers);
 	trained = table->elements - network_block_offset(table, first_block);
 	if (!size_mul(trained, 3, &floats) || !size_add(floats, table->elements, &floats) ||
-		!size_add(floats, (size_t) options->threads * 3 * network_widest(table) + 3 * (size_t) config->vocab_size, &floats) ||
+		!size_add(floats, threads * (3 * network_widest(table) + SGEMM_SCRATCH_FLOATS) + 3 * (size_t) config->vocab_size, &floats) ||
 		!size_mul(floats, sizeof(float), bytes))
 		return status_fail(status, STATUS_LIMIT, "the model is too large to train");
 	return true;
@@ -151,6 +152,7 @@ trainer_create(const TrainerArenas *arenas, const BertConfig *config, const Tens
 		threadpool_destroy(trainer->pool);
 		return NULL;
 	}
+	trainer->compute.bf16 = options->bf16;
 	trainer->counters = (TrainerCounters) {.magic = STATE_MAGIC, .elements = table->elements, .frozen_elements = trainer->network.frozen_elements};
 	return trainer;
 }

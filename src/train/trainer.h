@@ -41,6 +41,7 @@ typedef struct TrainOptions
 	bool		freeze_embeddings;
 	int			micro_batches;	/* gradient accumulation: a step's samples are split into so many parts */
 	int			threads;
+	bool		bf16;			/* linear layers multiply in bf16; weights, gradients and all sums stay fp32 */
 	size_t		activation_bytes;	/* above this a batch's activations are recomputed layer by layer; 0: no limit */
 	size_t		feature_bytes;	/* for outputs of the frozen layers, kept by sample; 0: none */
 	double		mask_probability;	/* masked_lm, pretraining */

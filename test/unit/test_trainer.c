@@ -313,6 +313,50 @@ test_same_bits(void **state)
 	}
 }
 
+/* bf16 stays near fp32, is not fp32, and resumes to the same bits. */
+static void
+test_bf16(void **state)
+{
+	double		largest = 0;
+
+	for (int head = HEAD_PRETRAINING; head < HEAD_KIND_COUNT; head++)
+	{
+		TrainOptions options = options_for(12);
+		double		losses[2][12];
+		size_t		n;
+		float	   *fp32;
+		float	   *bf16;
+
+		options.dropout = 0;
+		for (int precision = 0; precision < 2; precision++)
+		{
+			Setup		setup;
+
+			options.bf16 = precision == 1;
+			open_trainer(&setup, (HeadKind) head, &options);
+			for (int64_t step = 0; step < 12; step++)
+				losses[precision][step] = take_step(&setup, step);
+			close_trainer(&setup);
+		}
+		for (int step = 0; step < 12; step++)
+		{
+			double		difference = fabs(losses[1][step] - losses[0][step]) / losses[0][step];
+
+			largest = difference > largest ? difference : largest;
+			assert_true(difference < 0.05);
+		}
+		options.bf16 = false;
+		fp32 = run((HeadKind) head, &options, 1, &n);
+		options.bf16 = true;
+		bf16 = run((HeadKind) head, &options, 1, &n);
+		assert_memory_not_equal(fp32, bf16, n * sizeof(float));
+		free(fp32);
+		free(bf16);
+		check_resume((HeadKind) head, options, 5);
+	}
+	print_message("losses in bf16 differ by at most %.2f %% from those in fp32\n", 100 * largest);
+}
+
 /* Two micro-batches of equal label counts give the gradient of the whole batch; rounding differs. */
 static void
 test_accumulation(void **state)
@@ -533,6 +577,7 @@ main(void)
 		cmocka_unit_test(test_learns),
 		cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_same_bits),
+		cmocka_unit_test(test_bf16),
 		cmocka_unit_test(test_accumulation),
 		cmocka_unit_test(test_frozen),
 		cmocka_unit_test(test_failures),
