@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Training steps of bench_train and of PyTorch in alternation, and OpenBLAS alone on the step's matrices.
+"""Training steps of bench_train and of PyTorch in alternation, fp32 and bf16, and the step's matrix products alone, ours and OpenBLAS's.
 
-    train_speed.py MODEL BENCH_TRAIN [--threads N] [--rounds N] [--shapes 32x32,16x128] [--bf16]
+    train_speed.py MODEL BENCH_TRAIN [--threads N] [--rounds N] [--shapes 32x32,16x128]
 
 MODEL: the folder of all-MiniLM-L6-v2. Needs torch and transformers. Prints milliseconds a step (the best round, wall clock and
 processor time) and GFLOP/s, three times the encoder's forward. Processor time says more than wall clock on a busy machine.
@@ -18,7 +18,6 @@ parser.add_argument("program")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--rounds", type=int, default=6)
 parser.add_argument("--shapes", default="32x32,16x128")
-parser.add_argument("--bf16", action="store_true")
 options = parser.parse_args()
 os.environ.update(OMP_NUM_THREADS=str(options.threads), HF_HUB_OFFLINE="1")
 
@@ -29,10 +28,9 @@ torch.set_num_threads(options.threads)
 
 
 class Program:
-    name = "bert"
-
-    def __init__(self, batch, length):
-        arguments = [options.program, options.model, str(batch), str(length), str(options.threads)]
+    def __init__(self, batch, length, precision):
+        self.name = "bert " + precision
+        arguments = [options.program, options.model, str(batch), str(length), str(options.threads), precision]
         self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, command):
@@ -74,24 +72,25 @@ def flops(batch, length):
 
 for shape in options.shapes.split(","):
     batch, length = map(int, shape.split("x"))
-    program = Program(batch, length)
-    contenders = [program, Torch(batch, length, False)] + ([Torch(batch, length, True)] if options.bf16 else [])
+    programs = [Program(batch, length, precision) for precision in ("fp32", "bf16")]
+    contenders = programs + [Torch(batch, length, False), Torch(batch, length, True)]
     times = {c.name: [] for c in contenders}
-    gemm = []
+    products = {"OpenBLAS": [], "bert fp32": [], "bert bf16": []}
     for turn in range(options.rounds + 1):
         for contender in contenders:
             measured = contender.step()
             if turn > 0:
                 times[contender.name].append(measured)
-        wall, processor, rate = program.ask("gemm")
-        if turn > 0:
-            gemm.append((rate, rate * wall / processor))
-    program.close()
-    base = times["torch fp32"]
+        for name, program, command in (("OpenBLAS", programs[0], "blas"), ("bert fp32", programs[0], "gemm"), ("bert bf16", programs[1], "gemm")):
+            wall, processor, rate = program.ask(command)
+            if turn > 0:
+                products[name].append((rate, rate * wall / processor))
+    for program in programs:
+        program.close()
     for name, rows in times.items():
         wall, processor = min(r[0] for r in rows), min(r[1] for r in rows)
-        print(f"{shape} {options.threads} thread(s) {name}: {wall:.0f} ms, {processor:.0f} ms of processor, {flops(batch, length) / wall / 1e6:.0f} GFLOP/s, "
-              f"{statistics.median(b[0] / r[0] for b, r in zip(base, rows)):.2f} x torch fp32 (wall), "
-              f"{statistics.median(b[1] / r[1] for b, r in zip(base, rows)):.2f} x (processor)", flush=True)
-    print(f"{shape} OpenBLAS alone on the step's matrices: {max(g[0] for g in gemm):.0f} GFLOP/s (wall), {max(g[1] for g in gemm):.0f} (processor); "
-          f"the step has {100 * flops(batch, length) / min(r[1] for r in times['bert']) / 1e6 / max(g[1] for g in gemm):.0f} % of it", flush=True)
+        ratios = ", ".join(f"{statistics.median(b[0] / r[0] for b, r in zip(times[other], rows)):.2f} x {other}" for other in ("torch fp32", "torch bf16") if other != name)
+        print(f"{shape} {options.threads} thread(s) {name}: {wall:.0f} ms ({processor:.0f} of processor), {flops(batch, length) / wall / 1e6:.0f} GFLOP/s, "
+              f"median ratio of wall clock {ratios}", flush=True)
+    for name, rates in products.items():
+        print(f"{shape} products alone, {name}: {max(r[0] for r in rates):.0f} GFLOP/s (wall), {max(r[1] for r in rates):.0f} (processor)", flush=True)

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Draws the losses of a run of train_files as SVG.
+
+    curve.py LOG OUT.svg [--title TEXT] [--line LOSS]
+
+LOG: what train_files printed: a dot for every logged step (the loss of that one batch), a line through the evaluations on held-back
+data. --line draws a dashed line at a loss.
+"""
+import argparse
+import re
+
+from chart import escape
+
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 400, 60, 40, 20, 50
+
+
+def ticks(low, high, count=6):
+    raw = (high - low) / count
+    step = next(m * 10 ** e for e in range(-3, 9) for m in (1, 2, 5) if m * 10 ** e >= raw)
+    first = int(low / step) + (low % step > 0)
+    return [i * step for i in range(first, int(high / step) + 1)]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("log")
+    parser.add_argument("out")
+    parser.add_argument("--title", default="")
+    parser.add_argument("--line", type=float)
+    options = parser.parse_args()
+    text = open(options.log).read()
+    steps = [(int(s), float(l)) for s, l in re.findall(r"^step (\d+) .*?loss ([\d.]+)", text, re.M)]
+    held_back = [(int(s), float(l)) for s, l in re.findall(r"^eval step (\d+) loss ([\d.]+)", text, re.M)]
+    losses = [l for _, l in steps + held_back] + ([options.line] if options.line else [])
+    low, high, last = int(min(losses)), int(max(losses)) + 1, max(s for s, _ in steps + held_back)
+
+    def x(step):
+        return LEFT + (WIDTH - LEFT - RIGHT) * step / last
+
+    def y(loss):
+        return TOP + (HEIGHT - TOP - BOTTOM) * (high - loss) / (high - low)
+
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">',
+           '<rect width="100%" height="100%" fill="white"/>', f'<text x="{LEFT}" y="22" font-size="14" font-weight="bold">{escape(options.title)}</text>']
+    for tick in ticks(low, high):
+        out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#e3e5e8"/>')
+        out.append(f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for tick in ticks(0, last):
+        out.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}" stroke="#333"/>')
+        out.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 19}" text-anchor="middle">{tick:,.0f}</text>')
+    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">step</text>')
+    if options.line:
+        out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(options.line):.1f}" y2="{y(options.line):.1f}" stroke="#b33" stroke-dasharray="5 4"/>')
+    out += [f'<circle cx="{x(s):.1f}" cy="{y(l):.1f}" r="1.6" fill="#b9bec8"/>' for s, l in steps]
+    if held_back:
+        points = " ".join(f"{x(s):.1f},{y(l):.1f}" for s, l in held_back)
+        out.append(f'<polyline points="{points}" fill="none" stroke="#1f5fbf" stroke-width="2"/>')
+        out.append(f'<text x="{x(held_back[-1][0]):.1f}" y="{y(held_back[-1][1]) - 8:.1f}" text-anchor="end" fill="#1f5fbf">held back: {held_back[-1][1]:.2f}</text>')
+    with open(options.out, "w") as file:
+        file.write("\n".join(out + ["</svg>"]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
