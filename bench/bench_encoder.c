@@ -1,6 +1,6 @@
 /*
  * bench_encoder: speed of the whole encoder with random weights, as a share of the core's peak measured in alternation.
- * usage: bench_encoder [minilm|base [kernel [seconds a shape]]]
+ * usage: bench_encoder [minilm|base [kernel [seconds a shape [precision [sequences tokens]]]]]
  */
 #include "core/rng.h"
 #include "model_fixture.h"
@@ -99,20 +99,26 @@ main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "minilm";
 	double		seconds = argc > 3 ? atof(argv[3]) : 1;
+	Shape		one = {argc > 6 ? strtoul(argv[5], NULL, 10) : 0, argc > 6 ? strtoul(argv[6], NULL, 10) : 0};
+	bool		single = one.n_sequences > 0 && one.length > 0;
+	Precision	only = PRECISION_FP32;
 	Status		status = {0};
 	const Kernels *kernels = kernels_choose(argc > 2 ? argv[2] : "auto", &status);
-	bool		ok = kernels != NULL;
+	bool		ok = kernels != NULL && (argc <= 4 || precision_parse(argv[4], &only, &status));
 
 	if (ok)
 		printf("%s, %s (%s)\n", name, kernels->name, kernels->features);
 	for (int p = 0; ok && p < PRECISION_COUNT; p++)
 	{
-		Arena	   *arena = arena_create(&allocator_malloc, 0);
+		Arena	   *arena;
 		Fixture		fixture;
 
+		if (argc > 4 && p != (int) only)
+			continue;
+		arena = arena_create(&allocator_malloc, 0);
 		ok = random_model(arena, name, (Precision) p, kernels, &fixture, &status);
-		for (size_t i = 0; ok && i < sizeof shapes / sizeof shapes[0]; i++)
-			ok = bench_shape(&fixture, &shapes[i], (Precision) p, seconds, &status);
+		for (size_t i = 0; ok && i < (single ? 1 : sizeof shapes / sizeof shapes[0]); i++)
+			ok = bench_shape(&fixture, single ? &one : &shapes[i], (Precision) p, seconds, &status);
 		arena_destroy(arena);
 	}
 	if (!ok)

@@ -13,7 +13,7 @@ def draw(rows, title):
     y = 36
     for case in cases:
         y += panel
-        label = "AG News, 1,024 texts" if case == "text" else f"{case.replace('x', ' × ')} tokens"
+        label = "AG News, 1,024 texts" if case == "text" else f"{case.replace('x', ' × ').replace('base-', 'BERT-base, ')} tokens"
         out.append(f'<text x="10" y="{y - 6}" font-weight="bold">{label}: GFLOP/s</text>')
         for row in sorted((r for r in rows if r["case"] == case), key=lambda r: (-["int8", "bf16", "fp32"].index(r["precision"]), -r["gflop_per_s"])):
             width = row["gflop_per_s"] / most * scale_width

@@ -1,5 +1,5 @@
 """The other implementations, each with one thread: ids of a fixed shape, or texts end to end."""
-import importlib, logging, os, pathlib, warnings
+import importlib, json, logging, os, pathlib, shutil, warnings
 
 import numpy as np
 import torch
@@ -79,6 +79,20 @@ def onnx_files(model, work):
                           dynamic_axes={name: {0: "batch", 1: "length"} for name in ("ids", "mask", "hidden")}, dynamo=False)
         quantize_dynamic(plain, quantised, weight_type=QuantType.QInt8)
     return plain, quantised
+
+
+def random_model(pattern, folder, **changes):
+    """A sentence-transformers folder like the pattern, of another shape, with the reference library's random first weights."""
+    from transformers import BertConfig, BertModel
+    torch.manual_seed(1)
+    shutil.copytree(pattern, folder, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("*.safetensors", ".git*"))
+    BertModel(BertConfig.from_pretrained(str(pattern), **changes)).save_pretrained(str(folder))
+    pooling = folder / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps({**json.loads(pooling.read_text()), "word_embedding_dimension": changes["hidden_size"]}))
+
+
+NAMES = [f"{name} {precision}" for name, precisions in (("torch", ("fp32", "bf16")), ("onnxruntime", ("fp32", "int8")), ("openvino", ("fp32", "bf16")),
+                                                        ("sentence-transformers", ("fp32", "bf16"))) for precision in precisions]
 
 
 def load(model, work, wanted):
