@@ -7,7 +7,7 @@
  * are rounded to bf16; their sum is taken before the rounding.
  */
 #define QUERY_ROWS NARROW_ROWS
-#define VALUE_COLUMNS (NV / 2 * VW) /* values are padded to a multiple of this */
+#define HALF_PANEL (NV / 2 * VW)	/* keys and columns of values are padded to a multiple of this */
 
 typedef struct AttentionLayout
 {
@@ -31,7 +31,7 @@ attention_layout(Precision precision, size_t n_tokens, size_t head_size)
 	layout.head_groups = groups_of(precision, head_size);
 	layout.key_groups = groups_of(precision, n_tokens);
 	layout.padded_keys = padded_features(n_tokens);
-	layout.value_columns = (head_size + VALUE_COLUMNS - 1) / VALUE_COLUMNS * VALUE_COLUMNS;
+	layout.value_columns = (head_size + HALF_PANEL - 1) / HALF_PANEL * HALF_PANEL;
 	layout.keys = 0;
 	layout.values = size_align(layout.keys + layout.padded_keys * layout.head_groups * 4, ALIGNMENT);
 	layout.strip = size_align(layout.values + layout.key_groups * layout.value_columns * 4, ALIGNMENT);
@@ -51,41 +51,60 @@ vector_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_
 	return fp32 > bf16 ? fp32 : bf16;
 }
 
-/* out: panels of PANEL keys; in a panel, for each group of the head, the group of every key */
+/* Width of the panel that begins with key `first`, which is a multiple of PANEL: the last one may be a half. */
+INLINE size_t
+key_width(size_t n_tokens, size_t first)
+{
+	return n_tokens - first > HALF_PANEL ? PANEL : HALF_PANEL;
+}
+
+/* out: panels of keys; in a panel, for each group of the head, the group of every key */
 INLINE void
 pack_keys(size_t n_tokens, size_t head_groups, size_t head_bytes, const uint8_t *keys, size_t ld, uint32_t *out)
 {
-	for (size_t first = 0; first < n_tokens; first += VW)
+	size_t		whole = head_bytes / 4 / VW * VW;	/* groups that are transposed VW at a time */
+
+	for (size_t panel = 0; panel < n_tokens; panel += PANEL)
 	{
-		size_t		count = n_tokens - first < VW ? n_tokens - first : VW;
-		uint32_t   *to = out + first / PANEL * PANEL * head_groups + first % PANEL;
-		const uint8_t *from = keys + first * ld;
-		size_t		g = 0;
+		size_t		width = key_width(n_tokens, panel);
 
-		if (count == VW)
-			for (; g + VW <= head_bytes / 4; g += VW)
-				g_transpose(from + g * 4, ld, to + g * PANEL, PANEL);
-		for (; g < head_groups; g++)
-			for (size_t i = 0; i < VW; i++)
-			{
-				size_t		bytes = head_bytes - g * 4 < 4 ? head_bytes - g * 4 : 4;
-				uint32_t	group = 0;
+		for (size_t first = panel; first < panel + width; first += VW)
+		{
+			size_t		count = first >= n_tokens ? 0 : n_tokens - first < VW ? n_tokens - first : VW;
+			uint32_t   *to = out + panel * head_groups + first - panel;
+			const uint8_t *from = keys + first * ld;
 
-				if (i < count)
-					memcpy(&group, from + i * ld + g * 4, bytes);
-				to[g * PANEL + i] = group;
-			}
+			for (size_t g = 0; g < whole; g += VW)
+				if (count == VW)
+					g_transpose(from + g * 4, ld, to + g * width, width);
+				else
+				{
+					_Alignas(64) uint8_t rows[VW][VW * 4];	/* keys that do not exist are zeros */
+
+					memset(rows, 0, sizeof rows);
+					for (size_t i = 0; i < count; i++)
+						memcpy(rows[i], from + i * ld + g * 4, VW * 4);
+					g_transpose(rows[0], VW * 4, to + g * width, width);
+				}
+			for (size_t g = whole; g < head_groups; g++)
+				for (size_t i = 0; i < VW; i++)
+				{
+					size_t		bytes = head_bytes - g * 4 < 4 ? head_bytes - g * 4 : 4;
+					uint32_t	group = 0;
+
+					if (i < count)
+						memcpy(&group, from + i * ld + g * 4, bytes);
+					to[g * width + i] = group;
+				}
+		}
 	}
-	/* vectors of keys that do not exist */
-	for (size_t first = (n_tokens + VW - 1) / VW * VW; first % PANEL != 0; first += VW)
-		for (size_t g = 0; g < head_groups; g++)
-			memset(out + (first / PANEL * head_groups + g) * PANEL + first % PANEL, 0, VW * 4);
 }
 
-/* out: panels of up to PANEL columns, the last one VALUE_COLUMNS wide when they are an odd number of halves */
+/* out: panels of up to PANEL columns, the last one HALF_PANEL wide when they are an odd number of halves */
 INLINE void
 pack_values(const bool bf16, size_t n_tokens, size_t head_size, size_t columns, const uint8_t *values, size_t ld, uint32_t *out)
 {
+	static const uint16_t nothing[VW];
 	size_t		groups = bf16 ? (n_tokens + 1) / 2 : n_tokens;
 
 	for (size_t column = 0; column < columns;)
@@ -107,32 +126,33 @@ pack_values(const bool bf16, size_t n_tokens, size_t head_size, size_t columns, 
 				else
 				{
 					const uint16_t *row = (const uint16_t *) (values + 2 * g * ld);
-					const uint16_t *next = 2 * g + 1 < n_tokens ? (const uint16_t *) ((const uint8_t *) row + ld) : NULL;
+					const uint16_t *next = 2 * g + 1 < n_tokens ? (const uint16_t *) ((const uint8_t *) row + ld) + at : nothing;
 
-					if (left >= VW && next != NULL)
-						g_pairs(row + at, next + at, out);
+					if (left >= VW)
+						g_pairs(row + at, next, out);
 					else
 						for (size_t i = 0; i < VW; i++)
-							out[i] = i >= left ? 0 : (uint32_t) row[at + i] | (next == NULL ? 0 : (uint32_t) next[at + i] << 16);
+							out[i] = i >= left ? 0 : (uint32_t) row[at + i] | (next == nothing ? 0 : (uint32_t) next[i] << 16);
 				}
 			}
 		column += width;
 	}
 }
 
-/* scores (n) in place to e^(scale * (score - largest)), as fp32 or bf16; returns their sum. factor: scale * log2(e) */
+/*
+ * scores (n, a multiple of VW; -inf behind the last key) in place to e^(scale * (score - largest)), as fp32 or bf16; returns their sum.
+ * factor: scale * log2(e)
+ */
 INLINE float
 strip_softmax(const bool bf16, size_t n, float factor, float *scores)
 {
 	vf			scale = v_set(factor);
-	vf			largest = v_set(row_largest(n, scores) * factor);
+	vf			largest = v_set(row_largest(n, scores) * -factor);
 	vf			total = v_set(0.0f);
-	float		rest = 0.0f;
-	size_t		i = 0;
 
-	for (; i + VW <= n; i += VW)
+	for (size_t i = 0; i < n; i += VW)
 	{
-		vf			x = v_sub(v_mul(v_load(scores + i), scale), largest);
+		vf			x = v_fma(v_load(scores + i), scale, largest);
 		vf			e = bf16 ? v_exp2_negative_coarse(x) : v_exp2_negative(x);
 
 		total = v_add(total, e);
@@ -141,25 +161,7 @@ strip_softmax(const bool bf16, size_t n, float factor, float *scores)
 		else
 			v_store(scores + i, e);
 	}
-	if (i < n)
-	{
-		vf			x = v_sub(v_mul(v_load_n(scores + i, n - i), scale), largest);
-		vf			e = bf16 ? v_exp2_negative_coarse(x) : v_exp2_negative(x);
-		float		numbers[VW];
-
-		v_store(numbers, e);
-		for (size_t j = 0; i + j < n; j++)
-		{
-			rest += numbers[j];
-			if (bf16)
-				((uint16_t *) scores)[i + j] = float_to_bf16(numbers[j]);
-			else
-				scores[i + j] = numbers[j];
-		}
-	}
-	if (bf16 && n % 2 != 0)
-		((uint16_t *) scores)[n] = 0;
-	return v_sum(total) + rest;
+	return v_sum(total);
 }
 
 INLINE void
@@ -174,6 +176,7 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 	size_t		head_bytes = call->head_size * size;
 	size_t		strip_ld = layout.padded_keys + ALIGNMENT / 4; /* floats */
 	size_t		query_ld = layout.head_groups * 4;
+	size_t		whole_keys = (call->n_tokens + VW - 1) / VW * VW;
 	const uint8_t *q = (const uint8_t *) call->q + head * head_bytes;
 	float	   *strip = (float *) (scratch + layout.strip);
 	float	   *out = (float *) (scratch + layout.out);
@@ -199,13 +202,21 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 		{
 			const uint8_t *panel = scratch + layout.keys + key * layout.head_groups * 4;
 
+			if (key_width(call->n_tokens, key) < PANEL)
+			{
+				narrow[rows - 1] (layout.head_groups, scratch + layout.queries, query_ld, panel, strip + key, strip_ld, false, panel);
+				break;
+			}
 			wide[upper - 1][0] (layout.head_groups, scratch + layout.queries, query_ld, panel, strip + key, strip_ld, false, panel);
 			if (rows > upper)
 				wide[rows - upper - 1][0] (layout.head_groups, scratch + layout.queries + upper * query_ld, query_ld, panel,
 										   strip + upper * strip_ld + key, strip_ld, false, panel);
 		}
+		if (call->n_tokens < whole_keys)
+			for (size_t r = 0; r < rows; r++)
+				v_store_n(strip + r * strip_ld + call->n_tokens, v_set(-INFINITY), whole_keys - call->n_tokens);
 		for (size_t r = 0; r < rows; r++)
-			total[r] = strip_softmax(bf16, call->n_tokens, call->scale * 1.44269504f, strip + r * strip_ld);
+			total[r] = strip_softmax(bf16, whole_keys, call->scale * 1.44269504f, strip + r * strip_ld);
 		for (size_t column = 0; column < layout.value_columns;)
 		{
 			const uint8_t *p = (const uint8_t *) strip;
@@ -222,8 +233,8 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 			else
 			{
 				narrow[rows - 1] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, false, values);
-				column += VALUE_COLUMNS;
-				values += layout.key_groups * VALUE_COLUMNS * 4;
+				column += HALF_PANEL;
+				values += layout.key_groups * HALF_PANEL * 4;
 			}
 		}
 		for (size_t r = 0; r < rows; r++)

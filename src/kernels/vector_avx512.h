@@ -153,6 +153,39 @@ g_transpose(const uint8_t *rows, size_t ld, uint32_t *out, size_t ldo)
 	}
 }
 
+#define HAVE_EXP2
+
+/*
+ * 2^x for x <= 0, relative error 1.5e-7. The fraction above the floor and the scaling by the power below are one instruction each, which do the
+ * right thing for infinities and numbers far below as well.
+ */
+INLINE vf
+v_exp2_negative(vf x)
+{
+	vf			f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+	vf			p = _mm512_set1_ps(0.00187758426f);
+
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.00898932386f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0558263287f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.240153611f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.693153083f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.99999994f));
+	return _mm512_scalef_ps(p, x);
+}
+
+/* The same, relative error 8e-5, for results that are rounded to bf16. */
+INLINE vf
+v_exp2_negative_coarse(vf x)
+{
+	vf			f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+	vf			p = _mm512_set1_ps(0.0780245215f);
+
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.226067171f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.695833504f));
+	p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.999925196f));
+	return _mm512_scalef_ps(p, x);
+}
+
 #define HAVE_GELU
 
 /*

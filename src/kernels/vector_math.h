@@ -6,6 +6,7 @@
  * and the tanh GELU 1e-6 of max(1, |x|). NaN gives NaN.
  */
 
+#ifndef HAVE_EXP2
 /* 2^x for -0.5 <= x <= 0.5, relative error 8e-8: least-maximum fit */
 INLINE vf
 v_exp2_fraction(vf x)
@@ -43,6 +44,8 @@ v_exp2_negative_coarse(vf x)
 	p = v_fma(p, f, v_set(0.99992807f));
 	return v_times_power(p, n);
 }
+
+#endif
 
 /* e^x; finite above 88 */
 INLINE vf

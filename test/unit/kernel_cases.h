@@ -72,13 +72,13 @@ typedef struct AttentionCase
 } AttentionCase;
 
 static const AttentionCase attention_cases[] = {
-	{16, 12, 32}, {128, 12, 32}, {512, 12, 32}, {128, 12, 64}, {512, 12, 64},
+	{16, 12, 32}, {57, 12, 32}, {128, 12, 32}, {512, 12, 32}, {128, 12, 64}, {512, 12, 64},
 	{1, 1, 32}, {2, 3, 16}, {3, 2, 64}, {11, 2, 33}, {12, 2, 8}, {13, 2, 24}, {17, 1, 96}, {31, 2, 40}, {33, 1, 128}, {65, 2, 1},
 	{127, 1, 7}, {131, 2, 80}, {1030, 1, 32},
 };
 
 #define N_ATTENTION_CASES (sizeof attention_cases / sizeof attention_cases[0])
-#define N_TIMED_ATTENTION_CASES 5
+#define N_TIMED_ATTENTION_CASES 6
 
 typedef struct CaseRun
 {
