@@ -47,3 +47,13 @@ SELECT bert.drop_model('ours');
 SELECT bert.drop_model('ours');
 SELECT bert.drop_model('sentiment');
 SELECT count(*) AS left_behind FROM bert.block;
+
+-- what spoke for a prediction: one row a token; the weights are read once a statement, for one model after the other
+SELECT token, start_pos, end_pos, attribution <> 0 AS counted FROM bert.explain('a terrible film', model => 'sentiment');
+SELECT count(*), count(DISTINCT e.attribution) AS attributions FROM generate_series(1, 3) AS i, bert.explain('a terrible film', model => 'sentiment') AS e;
+SELECT bert.copy_model('sentiment', 't_explained') > 0 AS copied;
+SELECT bool_and(a.attribution = b.attribution) AS same, count(*)
+	FROM (VALUES ('good'), ('bad')) AS v(t), bert.explain(t, model => 'sentiment') WITH ORDINALITY AS a(token, s, e, attribution, n)
+		JOIN bert.explain('good', model => 't_explained') WITH ORDINALITY AS b(token, s, e, attribution, n) USING (n) WHERE t = 'good';
+SELECT bert.drop_model('t_explained');
+SELECT * FROM bert.explain('x', model => 'minilm');

@@ -16,21 +16,80 @@
 
 PG_FUNCTION_INFO_V1(bert_explain);
 
-/* The fp32 weights, all blocks one after the other; they are not kept prepared, so every call reads them. */
+/*
+ * The fp32 weights of the model last explained by a statement that still runs: they are not kept prepared, and reading them
+ * takes longer than explaining. They lie in the memory of the function call's site, which the executor frees at the statement's end.
+ */
+typedef struct ExplainedWeights
+{
+	BlockHash	digest;
+	float	   *weights;			/* (table->elements); NULL: none */
+	MemoryContext context;
+} ExplainedWeights;
+
+static ExplainedWeights explained;
+
+static void
+forget_weights(void *context)
+{
+	if (explained.context == context)
+		explained = (ExplainedWeights) {0};
+}
+
+static void
+drop_weights(void)
+{
+	float	   *weights = explained.weights;
+
+	explained.weights = NULL;
+	if (weights != NULL)
+		pfree(weights);
+}
+
+/* All blocks one after the other. */
 static float *
-read_weights(ModelDefinition *definition)
+read_weights(ModelDefinition *definition, MemoryContext context)
 {
 	const TensorTable *table = &definition->table;
-	float	   *weights = MemoryContextAllocHuge(CurrentMemoryContext, table->elements * sizeof *weights);
+	float	   *weights;
 	size_t		at = 0;
 
+	if (explained.weights != NULL && explained.context == context && memcmp(&explained.digest, &definition->digest, sizeof(BlockHash)) == 0)
+		return explained.weights;
+	drop_weights();
+	if (explained.context != context)
+	{
+		MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof *callback);
+
+		callback->func = forget_weights;
+		callback->arg = context;
+		MemoryContextRegisterResetCallback(context, callback);
+		explained.context = context;
+	}
+	weights = MemoryContextAllocHuge(context, table->elements * sizeof *weights);
 	for (int b = 0; b < table->n_blocks; b++)
 	{
 		definition_read_block(definition, b, weights + at);
 		at += table->blocks[b].elements;
 		CHECK_FOR_INTERRUPTS();
 	}
+	explained.digest = definition->digest;
+	explained.weights = weights;
 	return weights;
+}
+
+static void
+check_head(const ModelDefinition *definition)
+{
+	HeadKind	head = definition->table.head;
+
+	if (head == HEAD_SEQUENCE_CLASSIFICATION || head == HEAD_NEXT_SENTENCE || head == HEAD_MULTIPLE_CHOICE)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("model \"%s\" has no head whose predictions can be explained", definition->name),
+			 head == HEAD_NONE ? errdetail("It is an encoder without a head.") : errdetail("Its head is %s.", head_kind_name(head)),
+			 errhint("Heads for sequence classification, next sentence and multiple choice can.")));
 }
 
 static void
@@ -77,9 +136,10 @@ bert_explain(PG_FUNCTION_ARGS)
 		input_text(PG_GETARG_TEXT_PP(1), &pair);
 	encode_input(&call, &input, has_pair ? &pair : NULL, OVERFLOW_TRUNCATE, &encoded);
 	definition = definition_open(call.handle->name);
+	check_head(definition);
 	attributions = arena_alloc_array(call.arena, encoded.windows[0].n, sizeof *attributions);
 	if (attributions == NULL || !windows_batch(&encoded, 0, 1, call.arena, &batch, &status)
-		|| !explain_prediction(call.arena, &definition->config, &definition->table, read_weights(definition), &batch, attributions, &predicted,
+		|| !explain_prediction(call.arena, &definition->config, &definition->table, read_weights(definition, fcinfo->flinfo->fn_mcxt), &batch, attributions, &predicted,
 							   &backend_may_continue, &status))
 	{
 		if (attributions == NULL)
