@@ -154,7 +154,7 @@ copy_columns(size_t rows, size_t n, const float *from, size_t ld_from, float *to
 	}
 }
 
-/* What one panel is multiplied with: a (rows, lda) of a part of the sum; which is the first one of several or not. */
+/* One panel of a part of the sum, and what it is multiplied with. */
 typedef struct PanelCall
 {
 	bool		bf16;
@@ -175,8 +175,11 @@ typedef struct PanelCall
 static TARGET void
 multiply_panel(const PanelCall *call)
 {
-	bool		narrow = call->width < PANEL;
-	size_t		most = narrow ? NARROW_ROWS : WIDE_ROWS;
+	const Micro (*wide)[4] = call->bf16 ? wide_bf16 : wide_fp32;
+	const Micro *narrow = call->bf16 ? narrow_bf16 : narrow_fp32;
+	const uint8_t *panel = (const uint8_t *) call->panel;
+	bool		half = call->width < PANEL;
+	size_t		most = half ? NARROW_ROWS : WIDE_ROWS;
 	size_t		blocks = (call->rows + most - 1) / most;
 	size_t		lines = PANEL * sizeof(float) / 64;
 	size_t		at_once = blocks >= lines ? 1 : blocks > 1 ? 2 : lines;
@@ -197,11 +200,11 @@ multiply_panel(const PanelCall *call)
 			copy_columns(1, call->n, call->bias, 0, tile + r * ld, 0);
 		if (tile == local && call->accumulate)
 			copy_columns(rows, call->n, c, call->ldc, tile, ld);
-		if (narrow)
-			(call->bf16 ? narrow_bf16 : narrow_fp32)[rows - 1](call->groups, a, call->lda * sizeof(float), (const uint8_t *) call->panel, tile, ld, accumulate, NULL);
+		if (half)
+			narrow[rows - 1](call->groups, a, call->lda * sizeof(float), panel, tile, ld, accumulate, NULL);
 		else
-			(call->bf16 ? wide_bf16 : wide_fp32)[rows - 1][block * at_once < lines ? variant : 0](call->groups, a, call->lda * sizeof(float),
-					(const uint8_t *) call->panel, tile, ld, accumulate, (const uint8_t *) call->next + block * at_once * 64 * call->groups);
+			wide[rows - 1][block * at_once < lines ? variant : 0](call->groups, a, call->lda * sizeof(float), panel, tile, ld, accumulate,
+																   (const uint8_t *) call->next + block * at_once * 64 * call->groups);
 		if (tile == local)
 			copy_columns(rows, call->n, tile, ld, c, call->ldc);
 		row += rows;
@@ -210,10 +213,11 @@ multiply_panel(const PanelCall *call)
 
 /* BLOCK_ROWS rows at most, from `row` on, through the packed columns */
 static TARGET void
-multiply_block(const SgemmCall *call, size_t row, size_t rows, size_t from, size_t depth, size_t column, size_t columns, const float *panels, float *turned)
+multiply_block(const SgemmCall *call, size_t row, size_t rows, size_t from, size_t depth, size_t column, size_t columns, const float *panels,
+			   float *turned)
 {
-	PanelCall	panel = {.bf16 = call->bf16, .rows = rows, .groups = groups_of(call, depth), .panel = panels, .accumulate = call->accumulate || from > 0,
-		.ldc = call->ldc};
+	PanelCall	panel = {.bf16 = call->bf16, .rows = rows, .groups = groups_of(call, depth), .panel = panels,
+		.accumulate = call->accumulate || from > 0, .ldc = call->ldc};
 	const float *a = call->a + (call->transpose_a ? from * call->lda + row : row * call->lda + from);
 	bool		as_it_lies = !call->transpose_a && !call->bf16;
 

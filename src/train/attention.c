@@ -163,7 +163,8 @@ add_distances(const PairTask *task, const Pair *pair, bool by_query)
 	size_t		count = pair->queries + pair->keys - 1;
 
 	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_b = true, .m = n_rows, .n = count, .k = size,
-			.a = by_query ? pair->q : pair->k, .lda = by_query ? pair->q_ld : pair->k_ld, .b = task->parameters->distance + first_distance(task, pair) * size, .ldb = size, .c = pair->distances, .ldc = count});
+			.a = by_query ? pair->q : pair->k, .lda = by_query ? pair->q_ld : pair->k_ld,
+			.b = task->parameters->distance + first_distance(task, pair) * size, .ldb = size, .c = pair->distances, .ldc = count});
 	for (size_t l = 0; l < pair->queries; l++)
 		for (size_t r = 0; r < pair->keys; r++)
 			pair->probs[l * pair->keys + r] += pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r];
@@ -195,7 +196,8 @@ forward_pair(const PairTask *task, const Pair *pair)
 	task->compute->kernels->softmax_forward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), task->shape->causal ? 0 : SIZE_MAX,
 											pair->dropout.bits, pair->dropout.key.scale, dropped);
 	compute_product(task->compute, pair->worker, &(SgemmCall) {.m = pair->queries, .n = size, .k = pair->keys,
-			.a = dropped == NULL ? pair->probs : dropped, .lda = pair->keys, .b = pair->v, .ldb = pair->k_ld, .c = task->saved.context + pair->at, .ldc = width});
+			.a = dropped == NULL ? pair->probs : dropped, .lda = pair->keys, .b = pair->v, .ldb = pair->k_ld,
+			.c = task->saved.context + pair->at, .ldc = width});
 }
 
 /* The other way: d_scores to the rows (d_rows += ...) and to the distance embedding. */
@@ -213,7 +215,8 @@ distances_backward(const PairTask *task, const Pair *pair, bool by_query)
 		for (size_t r = 0; r < pair->keys; r++)
 			pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r] = pair->tile[l * pair->keys + r];
 	compute_product(task->compute, pair->worker, &(SgemmCall) {.accumulate = true, .m = n_rows, .n = size, .k = count,
-			.a = pair->distances, .lda = count, .b = task->parameters->distance + first * size, .ldb = size, .c = by_query ? pair->d_q : pair->d_k, .ldc = ld});
+			.a = pair->distances, .lda = count, .b = task->parameters->distance + first * size, .ldb = size,
+			.c = by_query ? pair->d_q : pair->d_k, .ldc = ld});
 	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_a = true, .accumulate = true, .m = count, .n = size, .k = n_rows,
 			.a = pair->distances, .lda = count, .b = by_query ? pair->q : pair->k, .ldb = ld, .c = pair->d_distance + first * size, .ldc = size});
 }

@@ -110,23 +110,23 @@ product(const Compute *compute, SgemmCall *call)
 void
 train_linear_forward(Compute *compute, const Linear *linear, size_t m, const float *x, float *y)
 {
-	product(compute, &(SgemmCall) {.m = m, .n = linear->out, .k = linear->in, .a = x, .lda = linear->in, .b = linear->weight, .ldb = linear->in,
-			.transpose_b = true, .bias = linear->bias, .c = y, .ldc = linear->out});
+	product(compute, &(SgemmCall) {.transpose_b = true, .m = m, .n = linear->out, .k = linear->in,
+			.a = x, .lda = linear->in, .b = linear->weight, .ldb = linear->in, .bias = linear->bias, .c = y, .ldc = linear->out});
 }
 
 void
 train_linear_backward_input(Compute *compute, const Linear *linear, size_t m, const float *dy, bool accumulate, float *dx)
 {
-	product(compute, &(SgemmCall) {.m = m, .n = linear->in, .k = linear->out, .a = dy, .lda = linear->out, .b = linear->weight, .ldb = linear->in,
-			.accumulate = accumulate, .c = dx, .ldc = linear->in});
+	product(compute, &(SgemmCall) {.accumulate = accumulate, .m = m, .n = linear->in, .k = linear->out,
+			.a = dy, .lda = linear->out, .b = linear->weight, .ldb = linear->in, .c = dx, .ldc = linear->in});
 }
 
 void
 train_linear_backward_weight(Compute *compute, const Linear *linear, size_t m, const float *x, const float *dy)
 {
 	if (linear->d_weight != NULL)
-		product(compute, &(SgemmCall) {.m = linear->out, .n = linear->in, .k = m, .a = dy, .lda = linear->out, .transpose_a = true, .b = x, .ldb = linear->in,
-				.accumulate = compute->accumulate, .c = linear->d_weight, .ldc = linear->in});
+		product(compute, &(SgemmCall) {.transpose_a = true, .accumulate = compute->accumulate, .m = linear->out, .n = linear->in, .k = m,
+				.a = dy, .lda = linear->out, .b = x, .ldb = linear->in, .c = linear->d_weight, .ldc = linear->in});
 }
 
 typedef struct BiasTask
