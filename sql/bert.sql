@@ -352,6 +352,12 @@ CREATE FUNCTION build_vocab(query text, size int, lowercase bool DEFAULT true)
 	RETURNS text AS 'MODULE_PATHNAME', 'bert_build_vocab' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION build_vocab(text, int, bool) IS
 	'WordPiece vocabulary, one token a line, made from the texts that the query returns in its only column';
+
+CREATE FUNCTION sentence_pairs(query text, model text DEFAULT NULL, max_tokens int DEFAULT 128, seed bigint DEFAULT 0,
+		OUT input text, OUT pair text, OUT label bool)
+	RETURNS SETOF record AS 'MODULE_PATHNAME', 'bert_sentence_pairs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION sentence_pairs(text, text, int, bigint) IS
+	'pairs for pre-training made of the documents that the query returns in its only column; label: pair follows input; half do';
 -- Jobs
 
 CREATE SEQUENCE bert.job_number;

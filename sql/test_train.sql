@@ -24,3 +24,15 @@ SELECT bert.build_vocab('SELECT 1', 5);
 SELECT bert.build_vocab('SELECT ''a'', ''b''', 100);
 SELECT bert.build_vocab('CREATE TABLE t (x int)', 100);
 SELECT bert.build_vocab('SELECT x FROM missing_table', 100);
+
+-- pairs for pre-training from documents
+SELECT * FROM bert.sentence_pairs($$SELECT unnest(ARRAY['The first one. It has three sentences! Has it? "Yes." said a.m. nobody',
+	E'A second document\nwith lines.\n\n  And more of them.  ', NULL, '', '   '])$$, max_tokens => 20, seed => 3);
+SELECT count(*) FILTER (WHERE label) BETWEEN 80 AND 120 AS half, count(*) FILTER (WHERE label AND split_part(input, ' ', 1) <> split_part(pair, ' ', 1)) AS strangers,
+	count(*) FILTER (WHERE NOT label AND split_part(input, ' ', 1) = split_part(pair, ' ', 1)) AS relatives, bool_and(bert.count_tokens(input) + bert.count_tokens(pair) <= 24) AS short
+FROM (SELECT * FROM bert.sentence_pairs('SELECT repeat(format(''%s is one. '', i), 8) FROM generate_series(10, 80) AS i', max_tokens => 20) LIMIT 200) AS p;
+SELECT * FROM bert.sentence_pairs('SELECT NULL::text');
+SELECT * FROM bert.sentence_pairs('SELECT ''a'', 2');
+SELECT * FROM bert.sentence_pairs('CREATE TABLE t (x int)');
+SELECT * FROM bert.sentence_pairs('SELECT ''a. B.''', max_tokens => 1);
+SELECT * FROM bert.sentence_pairs('SELECT ''a. B.''', model => 'nosuch');

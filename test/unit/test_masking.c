@@ -11,6 +11,7 @@
 
 #include "nn/loss.h"
 #include "train/masking.h"
+#include "train/sentences.h"
 
 #define N 200000
 #define VOCAB 1000
@@ -197,6 +198,44 @@ test_pairs(void **state)
 	arena_destroy(arena);
 }
 
+static void
+test_sentences(void **state)
+{
+	static const struct
+	{
+		const char *text;
+		const char *sentences[5];
+	}			cases[] = {
+		{"", {NULL}},
+		{" \n\t ", {NULL}},
+		{"one", {"one"}},
+		{" One. Two!  Three? ", {"One.", "Two!", "Three?"}},
+		{"It costs 3.50 e.g. here. Well... 4 more.", {"It costs 3.50 e.g. here.", "Well...", "4 more."}},
+		{"\"Yes.\" (No!) She said \"no.\" again", {"\"Yes.\"", "(No!)", "She said \"no.\" again"}},
+		{"“Так.” Да!\r\nИ", {"“Так.”", "Да!", "И"}},
+		{"A line\nwithout marks  \n\n\nand more", {"A line", "without marks", "and more"}},
+		{"一つ目。二つ目です！三つ", {"一つ目。", "二つ目です！", "三つ"}},
+		{"...", {"..."}},
+		{"a.B", {"a.B"}},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	{
+		const char *text = cases[i].text;
+		SentenceBytes sentence = {0, 0};
+		int			n = 0;
+
+		while (sentence_next(text, strlen(text), sentence.to, &sentence))
+		{
+			assert_non_null(cases[i].sentences[n]);
+			assert_int_equal(strlen(cases[i].sentences[n]), sentence.to - sentence.from);
+			assert_memory_equal(cases[i].sentences[n], text + sentence.from, sentence.to - sentence.from);
+			n++;
+		}
+		assert_null(cases[i].sentences[n]);
+	}
+}
+
 int
 main(void)
 {
@@ -205,6 +244,7 @@ main(void)
 		cmocka_unit_test(test_reproducible),
 		cmocka_unit_test(test_whole_words),
 		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_sentences),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,22 @@
+/* sentences.h: where the sentences of a document lie, for next-sentence pairs. */
+#ifndef BERT_TRAIN_SENTENCES_H
+#define BERT_TRAIN_SENTENCES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes from .. to-1 of a text, without white space at the ends. */
+typedef struct SentenceBytes
+{
+	size_t		from;
+	size_t		to;
+} SentenceBytes;
+
+/*
+ * The first sentence of text (UTF-8) at or after byte `at`; false when there is none. A sentence ends with its line; after . ! ? and
+ * the quotes and brackets that close it, when white space follows and no small ASCII letter after that; and after the full-width 。！？.
+ * Abbreviations are not known: "Mr. Smith" are two.
+ */
+bool		sentence_next(const char *text, size_t length, size_t at, SentenceBytes *sentence);
+
+#endif
