@@ -276,28 +276,39 @@ INLINE void
 finish_tile(const bool quantized, const Activation activation, const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
 {
 	const GemmEpilogue *epilogue = finish->epilogue;
+	const RowScale *row_scales = finish->row_scales + row;
+	const bool	bf16 = finish->to.bf16;
+	const size_t ld = finish->to.ld;
 
-	for (size_t r = 0; r < rows; r++)
-		for (size_t j = 0; j < n; j += VW)
+	/* vector by vector of columns, so that what belongs to these is loaded once */
+	for (size_t j = 0; j < n; j += VW)
+	{
+		const uint32_t *sums = (const uint32_t *) tile + j; /* (rows, PANEL) */
+		const float *residual = epilogue->residual == NULL ? NULL : epilogue->residual + row * epilogue->residual_ld + column + j;
+		size_t		left = n - j;
+		size_t		at = row * ld + column + j;
+		vf			bias = epilogue->bias == NULL ? v_set(0.0f) : load_part(epilogue->bias + column + j, left);
+		vf			feature_sums = quantized ? v_load(finish->sums + column + j) : bias;
+		vf			feature_scales = quantized ? v_load(finish->scales + column + j) : bias;
+
+		for (size_t r = 0; r < rows; r++, sums += PANEL, at += ld)
 		{
-			size_t		left = n - j;
-			size_t		at = (row + r) * finish->to.ld + column + j;
-			vf			bias = epilogue->bias == NULL ? v_set(0.0f) : load_part(epilogue->bias + column + j, left);
 			vf			x;
 
 			if (quantized)
 			{
-				vf			sum = v_from_int(i_load((const uint32_t *) tile + r * PANEL + j));
-
-				sum = v_fnma(v_set(finish->row_scales[row + r].zero), v_load(finish->sums + column + j), sum);
-				x = v_fma(v_mul(sum, v_load(finish->scales + column + j)), v_set(finish->row_scales[row + r].scale), bias);
+				x = v_fnma(v_set(row_scales[r].zero), feature_sums, v_from_int(i_load(sums)));
+				x = v_fma(v_mul(x, feature_scales), v_set(row_scales[r].scale), bias);
 			}
 			else
-				x = v_add(v_load((const float *) tile + r * PANEL + j), bias);
+				x = v_add(v_load((const float *) sums), bias);
 			x = v_activate(activation, x);
-			if (epilogue->residual != NULL)
-				x = v_add(x, load_part(epilogue->residual + (row + r) * epilogue->residual_ld + column + j, left));
-			if (finish->to.bf16)
+			if (residual != NULL)
+			{
+				x = v_add(x, load_part(residual, left));
+				residual += epilogue->residual_ld;
+			}
+			if (bf16)
 			{
 				uint16_t   *c = (uint16_t *) finish->to.c + at;
 
@@ -316,6 +327,7 @@ finish_tile(const bool quantized, const Activation activation, const Finish *fin
 			else
 				v_store_n((float *) finish->to.c + at, x, left);
 		}
+	}
 }
 
 static TARGET void
