@@ -108,36 +108,48 @@ pack_quantized(size_t n, size_t k, const float *w, size_t ld, void *panels)
 }
 
 static TARGET void
-vector_gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+pack_plain(size_t n, size_t k, const float *w, size_t ld, uint32_t *panels)
 {
-	size_t		size = element_size(precision);
-	size_t		group = 4 / size;
-	size_t		groups = groups_of(precision, k);
+	for (size_t j = 0; j < padded_features(n); j += VW)
+		for (size_t i = 0; i < k; i += VW)
+		{
+			uint32_t   *to = panels + j / PANEL * PANEL * k + i * PANEL + j % PANEL;
 
-	if (precision == PRECISION_INT8)
-	{
-		pack_quantized(n, k, w, ld, panels);
-		return;
-	}
+			if (j + VW <= n && i + VW <= k)
+				g_transpose((const uint8_t *) (w + j * ld + i), ld * sizeof(float), to, PANEL);
+			else
+				for (size_t r = 0; r < VW; r++)
+					for (size_t c = 0; c < VW && i + c < k; c++)
+						if (j + r < n)
+							memcpy(to + c * PANEL + r, w + (j + r) * ld + i + c, sizeof(float));
+						else
+							to[c * PANEL + r] = 0;
+		}
+}
+
+static TARGET void
+pack_rounded(size_t n, size_t k, const float *w, size_t ld, uint16_t *panels)
+{
+	size_t		groups = groups_of(PRECISION_BF16, k);
+
 	for (size_t j = 0; j < padded_features(n); j++)
 	{
-		uint8_t    *feature = (uint8_t *) panels + (j / PANEL * groups * PANEL + j % PANEL) * 4;
+		uint16_t   *feature = panels + (j / PANEL * groups * PANEL + j % PANEL) * 2;
 
-		for (size_t i = 0; i < groups * group; i++)
-		{
-			float		value = j < n && i < k ? w[j * ld + i] : 0;
-			uint8_t    *at = feature + i / group * PANEL * 4 + i % group * size;
-
-			if (precision == PRECISION_FP32)
-				memcpy(at, &value, sizeof value);
-			else
-			{
-				uint16_t	rounded = float_to_bf16(value);
-
-				memcpy(at, &rounded, sizeof rounded);
-			}
-		}
+		for (size_t i = 0; i < groups * 2; i++)
+			feature[i / 2 * PANEL * 2 + i % 2] = float_to_bf16(j < n && i < k ? w[j * ld + i] : 0);
 	}
+}
+
+static TARGET void
+vector_gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+{
+	if (precision == PRECISION_INT8)
+		pack_quantized(n, k, w, ld, panels);
+	else if (precision == PRECISION_BF16)
+		pack_rounded(n, k, w, ld, panels);
+	else
+		pack_plain(n, k, w, ld, panels);
 }
 
 /* bytes from one row to the next */

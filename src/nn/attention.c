@@ -16,6 +16,13 @@ head_flops(const Workspace *workspace, size_t n_tokens)
 	return 4 * n_tokens * n_tokens * workspace->model->head_size;
 }
 
+bool
+attention_may_be_general(const BertModel *model, size_t n_tokens)
+{
+	return model->config.position_embedding_type != POSITION_ABSOLUTE || model->config.is_decoder ||
+		n_tokens * n_tokens * model->head_size >= STEP_FLOPS_PORTABLE;
+}
+
 /* One sequence with nothing special about it: the kernels' way, head by head so that the question can be asked. */
 static bool
 attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, bool bf16, const void *query_key_value, size_t ld, float *context, Status *status)

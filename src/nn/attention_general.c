@@ -1,14 +1,97 @@
 /*
  * attention_general.c: attention with masks, relative positions, causal order, other keys than the queries' own,
- * and its probabilities as an output. Plain and exact; the common case goes through the kernels' fast path.
+ * and its probabilities as an output. The common case goes through the kernels' fast path.
+ *
+ * Blocks of TILE queries go through the GEMM, keys and values having been packed as its weights, head by head. The terms of relative
+ * positions come from the same GEMM: a block of TILE queries and TILE keys has 2 TILE - 1 distances, whose embeddings, a window of the table,
+ * are packed once for all heads; each row of the products is then added to the scores with a shift of its own. A few queries alone (a token
+ * that is generated) are done key by key.
  */
 #include <float.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "nn/forward.h"
+
+#define TILE 64
+#define WINDOW (2 * TILE)		/* distances of a block, and one column that is zero */
+#define FEW_QUERIES 8
+#define ALIGNMENT 64
 
 /* Dot products between two questions. */
 #define DOTS_PER_STEP 200000
+
+/* Parts of the scratch memory, offsets in bytes. */
+typedef struct GeneralLayout
+{
+	size_t		keys;			/* packed (keys, head_size) */
+	size_t		values;			/* packed (head_size, keys) */
+	size_t		transposed;		/* (head_size, keys), or a window (WINDOW, head_size) */
+	size_t		scores;			/* (TILE, keys) */
+	size_t		rows;			/* TILE rows of keys or of head_size, fp32 */
+	size_t		query_rows;		/* TILE rows of head_size */
+	size_t		tile;			/* (TILE, WINDOW) */
+	size_t		gemm;			/* the GEMM's own */
+	size_t		windows;		/* packed, one after the other */
+	size_t		window_bytes;
+	size_t		n_windows;
+	size_t		total;
+} GeneralLayout;
+
+static size_t
+blocks_of(size_t n)
+{
+	return (n + TILE - 1) / TILE;
+}
+
+static bool
+general_layout(const BertModel *model, size_t n_queries, size_t n_keys, GeneralLayout *layout)
+{
+	const Kernels *kernels = model->kernels;
+	size_t		head_size = model->head_size;
+	bool		positions = model->config.position_embedding_type != POSITION_ABSOLUTE;
+	size_t		widest = n_keys > head_size ? n_keys : head_size;
+	size_t		key_floats;
+	size_t		score_floats;
+	size_t		sizes[9];
+	size_t	   *offsets = &layout->keys;
+
+	widest = widest > WINDOW ? widest : WINDOW;
+	layout->n_windows = positions ? blocks_of(n_queries) + blocks_of(n_keys) - 1 : 0;
+	layout->window_bytes = size_align(kernels->gemm_packed_size(PRECISION_FP32, WINDOW, head_size), ALIGNMENT);
+	if (n_keys > SIZE_MAX / 4096 || !size_mul(widest, head_size * sizeof(float), &key_floats) ||
+		!size_mul(n_keys, TILE * sizeof(float), &score_floats))
+		return false;
+	sizes[0] = kernels->gemm_packed_size(PRECISION_FP32, n_keys, head_size);
+	sizes[1] = kernels->gemm_packed_size(PRECISION_FP32, head_size, n_keys);
+	sizes[2] = key_floats;
+	sizes[3] = score_floats;
+	sizes[4] = kernels->rows_size(PRECISION_FP32, TILE, n_keys > head_size ? n_keys : head_size);
+	sizes[5] = kernels->rows_size(PRECISION_FP32, TILE, head_size);
+	sizes[6] = TILE * WINDOW * sizeof(float);
+	sizes[7] = kernels->gemm_scratch_size(PRECISION_FP32, widest, widest);
+	if (!size_mul(layout->n_windows, layout->window_bytes, &sizes[8]))
+		return false;
+	layout->total = 0;
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+	{
+		offsets[i] = layout->total;
+		if (!size_add(layout->total, size_align(sizes[i], ALIGNMENT), &layout->total))
+			return false;
+	}
+	return true;
+}
+
+bool
+attention_general_size(const BertModel *model, size_t n_queries, size_t n_keys, size_t *bytes)
+{
+	GeneralLayout layout;
+
+	if (!general_layout(model, n_queries, n_keys, &layout))
+		return false;
+	*bytes = n_queries < FEW_QUERIES ? 0 : layout.total;
+	return true;
+}
 
 /* scores (n_keys) of one query of one head, scaled, before the mask */
 static void
@@ -50,8 +133,8 @@ mask_row(const GeneralAttention *call, size_t query, float *scores)
 			scores[key] = -FLT_MAX;
 }
 
-bool
-attention_general(Workspace *workspace, const GeneralAttention *call, Status *status)
+static bool
+attention_rows(Workspace *workspace, const GeneralAttention *call, Status *status)
 {
 	const Kernels *kernels = workspace->kernels;
 	size_t		dots = 0;
@@ -76,4 +159,125 @@ attention_general(Workspace *workspace, const GeneralAttention *call, Status *st
 					kernels->axpy(call->head_size, scores[key], call->v + key * call->v_ld + head * call->head_size, context);
 		}
 	return true;
+}
+
+/* c (m, n) = rows (m, k) w^T, all fp32 */
+static void
+product(const Workspace *workspace, size_t n, size_t k, const void *panels, size_t m, const void *rows, float *c, size_t ldc, void *scratch)
+{
+	const PackedMatrix w = {PRECISION_FP32, n, k, panels};
+	const GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0};
+
+	workspace->kernels->gemm(&w, m, rows, c, ldc, &nothing, scratch);
+}
+
+/*
+ * Window w is that of blocks of queries and keys that are (w - key blocks + 1) blocks apart. Its row TILE - 1 - i + j belongs to query i and key
+ * j of the blocks, so that a row of products runs along the keys.
+ */
+static void
+pack_windows(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout, uint8_t *scratch)
+{
+	size_t		n = call->head_size;
+	float	   *window = (float *) (scratch + layout->transposed);	/* (WINDOW, head_size) */
+	int64_t		n_distances = 2 * (int64_t) call->max_positions - 1;
+
+	for (size_t w = 0; w < layout->n_windows; w++)
+	{
+		int64_t		apart = ((int64_t) w - (int64_t) blocks_of(call->n_keys) + 1) * TILE;
+
+		memset(window, 0, WINDOW * n * sizeof(float));
+		for (int t = 0; t < WINDOW - 1; t++)
+		{
+			int64_t		distance = (int64_t) call->past + apart + (int64_t) call->max_positions - 1 + TILE - 1 - t;
+
+			if (distance >= 0 && distance < n_distances)
+				memcpy(window + (size_t) t * n, call->distance + (size_t) distance * n, n * sizeof(float));
+		}
+		workspace->kernels->gemm_pack(PRECISION_FP32, WINDOW, n, window, n, scratch + layout->windows + w * layout->window_bytes);
+	}
+}
+
+/* Adds the terms of relative positions to scores (rows, ld) of the queries from `first` on. */
+static void
+add_positions(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout, size_t head, size_t first, size_t rows,
+			  float *scores, size_t ld)
+{
+	uint8_t    *scratch = workspace->general_scratch;
+	float	   *tile = (float *) (scratch + layout->tile);	/* (TILE, WINDOW) */
+	size_t		n = call->head_size;
+
+	for (size_t key = 0; key < call->n_keys; key += TILE)
+	{
+		size_t		count = size_min(call->n_keys - key, TILE);
+		const void *window = scratch + layout->windows + (first / TILE + blocks_of(call->n_keys) - 1 - key / TILE) * layout->window_bytes;
+
+		product(workspace, WINDOW, n, window, rows, scratch + layout->query_rows, tile, WINDOW, scratch + layout->gemm);
+		for (size_t i = 0; i < rows; i++)
+			workspace->kernels->axpy(count, 1.0f, tile + i * WINDOW + TILE - 1 - i, scores + i * ld + key);
+		if (call->positions != POSITION_RELATIVE_KEY_QUERY)
+			continue;
+		workspace->kernels->rows_convert(PRECISION_FP32, count, n, call->k + key * call->k_ld + head * n, call->k_ld, scratch + layout->rows);
+		product(workspace, WINDOW, n, window, count, scratch + layout->rows, tile, WINDOW, scratch + layout->gemm);
+		for (size_t i = 0; i < rows; i++)
+			for (size_t j = 0; j < count; j++)
+				scores[i * ld + key + j] += tile[j * WINDOW + TILE - 1 - i + j];
+	}
+}
+
+static bool
+attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *status)
+{
+	const Kernels *kernels = workspace->kernels;
+	size_t		n = call->head_size;
+	uint8_t    *scratch = workspace->general_scratch;
+	GeneralLayout layout;
+	float	   *transposed;		/* (head_size, n_keys) */
+
+	if (!general_layout(workspace->model, call->n_queries, call->n_keys, &layout))
+		return status_fail(status, STATUS_LIMIT, "the batch is too large");
+	transposed = (float *) (scratch + layout.transposed);
+	if (call->positions != POSITION_ABSOLUTE)
+		pack_windows(workspace, call, &layout, scratch);
+	for (size_t head = 0; head < call->n_heads; head++)
+	{
+		const float *values = call->v + head * n;	/* (n_keys, v_ld) */
+
+		if (!may_continue(workspace->question, status))
+			return false;
+		kernels->gemm_pack(PRECISION_FP32, call->n_keys, n, call->k + head * n, call->k_ld, scratch + layout.keys);
+		for (size_t key = 0; key < call->n_keys; key++)
+			for (size_t i = 0; i < n; i++)
+				transposed[i * call->n_keys + key] = values[key * call->v_ld + i];
+		kernels->gemm_pack(PRECISION_FP32, n, call->n_keys, transposed, call->n_keys, scratch + layout.values);
+		for (size_t first = 0; first < call->n_queries; first += TILE)
+		{
+			size_t		rows = size_min(call->n_queries - first, TILE);
+			float	   *scores = call->probs == NULL ? (float *) (scratch + layout.scores) :
+				call->probs + (head * call->n_queries + first) * call->n_keys;	/* (rows, n_keys) */
+
+			if (!may_continue(workspace->question, status))
+				return false;
+			kernels->rows_convert(PRECISION_FP32, rows, n, call->q + first * call->q_ld + head * n, call->q_ld, scratch + layout.query_rows);
+			product(workspace, call->n_keys, n, scratch + layout.keys, rows, scratch + layout.query_rows, scores, call->n_keys,
+					scratch + layout.gemm);
+			if (call->positions != POSITION_ABSOLUTE)
+				add_positions(workspace, call, &layout, head, first, rows, scores, call->n_keys);
+			for (size_t i = 0; i < rows * call->n_keys; i++)
+				scores[i] *= call->scale;
+			for (size_t i = 0; i < rows; i++)
+				mask_row(call, first + i, scores + i * call->n_keys);
+			kernels->softmax(rows, call->n_keys, scores, call->n_keys);
+			kernels->rows_convert(PRECISION_FP32, rows, call->n_keys, scores, call->n_keys, scratch + layout.rows);
+			product(workspace, n, call->n_keys, scratch + layout.values, rows, scratch + layout.rows,
+					call->context + first * call->context_ld + head * n, call->context_ld, scratch + layout.gemm);
+		}
+	}
+	return true;
+}
+
+bool
+attention_general(Workspace *workspace, const GeneralAttention *call, Status *status)
+{
+	return call->n_queries < FEW_QUERIES ? attention_rows(workspace, call, status) : attention_tiles(workspace, call, status);
 }

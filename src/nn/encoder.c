@@ -20,6 +20,12 @@ longest_sequence(const Batch *batch)
 	return longest;
 }
 
+static bool
+may_be_general(const BertModel *model, const Batch *batch, size_t n_keys)
+{
+	return batch->attention_mask != NULL || batch->encoder_hidden_states != NULL || attention_may_be_general(model, n_keys);
+}
+
 /* The attention matrices of the whole call: layer-major, one per sequence. */
 static bool
 allocate_attentions(const BertModel *model, const Batch *batch, Arena *arena, float ***attentions, Status *status)
@@ -71,13 +77,15 @@ run(const BertModel *model, const Batch *batch, const ForwardWants *wants, KvCac
 	size_t		past = cache == NULL ? 0 : cache->n_tokens;
 	size_t		n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	size_t		states = n_tokens * model->hidden_size;
-	WorkspaceShape shape = {span_longest(n_tokens, longest_sequence(batch)), longest_sequence(batch) + past, 0};
+	WorkspaceShape shape = {span_longest(n_tokens, longest_sequence(batch)), longest_sequence(batch) + past, 0, 0};
 	Workspace	workspace;
 
 	if (wants == NULL)
 		wants = &nothing;
 	if (wants->pooler_output && !model->has_pooler)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no pooler");
+	if (wants->attentions || may_be_general(model, batch, shape.longest))
+		shape.general_queries = longest_sequence(batch);
 	if (batch->encoder_hidden_states != NULL)
 	{
 		shape.n_tokens = n_tokens;
@@ -111,15 +119,20 @@ encoder_forward(const BertModel *model, const Batch *batch, const ForwardWants *
 }
 
 bool
-encoder_forward_memory(const BertModel *model, size_t n_tokens, size_t longest, size_t n_sequences, const ForwardWants *wants, size_t *bytes, Status *status)
+encoder_forward_memory(const BertModel *model, const Batch *batch, const ForwardWants *wants, size_t *bytes, Status *status)
 {
-	WorkspaceShape shape = {span_longest(n_tokens, longest), longest, 0};
+	size_t		n_sequences = batch->n_sequences;
+	size_t		n_tokens = (size_t) batch->cu_seqlens[n_sequences];
+	size_t		longest = longest_sequence(batch);
+	WorkspaceShape shape = {span_longest(n_tokens, longest), longest, 0, 0};
 	size_t		layers = (size_t) model->config.num_hidden_layers;
 	size_t		state_bytes;
 	size_t		all_states;
 	size_t		matrices = 0;
 	size_t		total = 4 * ARENA_SLACK;
 
+	if ((wants != NULL && wants->attentions) || may_be_general(model, batch, longest))
+		shape.general_queries = longest;
 	if (!size_mul(n_tokens, model->hidden_size * sizeof(float), &state_bytes) || !size_mul(state_bytes, layers + 1, &all_states) ||
 		!size_add(total, state_bytes, &total) ||
 		(wants != NULL && wants->hidden_states && !size_add(total, all_states, &total)) ||

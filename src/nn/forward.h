@@ -11,6 +11,13 @@
 
 #include "nn/params.h"
 
+/*
+ * Work that a kernel may be given between two questions: under 20 ms on any CPU that the kernel is meant for.
+ * Portable C is some ten times slower than the rest.
+ */
+#define STEP_FLOPS ((size_t) 500 * 1000 * 1000)
+#define STEP_FLOPS_PORTABLE ((size_t) 50 * 1000 * 1000)
+
 typedef struct Workspace
 {
 	const BertModel *model;
@@ -28,6 +35,7 @@ typedef struct Workspace
 	void	   *rows;			/* R rows in the precision's form, of the widest input */
 	void	   *gemm_scratch;
 	void	   *attention_scratch;
+	void	   *general_scratch;	/* of attention_general, where the shape says so */
 } Workspace;
 
 /* Sequences of a batch that pass through a layer together. */
@@ -49,6 +57,7 @@ typedef struct WorkspaceShape
 	size_t		n_tokens;		/* S, or rows for the pooler */
 	size_t		longest;		/* keys of the longest sequence, cached ones included */
 	size_t		n_encoder_tokens;	/* T_enc, 0 for none */
+	size_t		general_queries;	/* of the longest sequence, where attention_general may be needed; else 0 */
 } WorkspaceShape;
 
 /* Adds the workspace's bytes to *bytes: what workspace_create takes from the arena at most. */
@@ -108,6 +117,10 @@ typedef struct GeneralAttention
 	float	   *probs;			/* (n_heads, n_queries, n_keys) or NULL */
 } GeneralAttention;
 
+/* Whether sequences of this length may go through attention_general even if nothing is masked. */
+bool		attention_may_be_general(const BertModel *model, size_t n_tokens);
+/* Bytes of workspace->general_scratch for up to so many queries and keys; false on overflow. */
+bool		attention_general_size(const BertModel *model, size_t n_queries, size_t n_keys, size_t *bytes);
 bool		attention_general(Workspace *workspace, const GeneralAttention *call, Status *status);
 
 /*

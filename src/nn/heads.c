@@ -71,7 +71,7 @@ vocabulary_forward(Workspace *workspace, const EncoderOutput *encoded, const siz
 static WorkspaceShape
 head_shape(size_t n_rows)
 {
-	WorkspaceShape shape = {n_rows < 128 ? n_rows : 128, 1, 0};
+	WorkspaceShape shape = {n_rows < 128 ? n_rows : 128, 1, 0, 0};
 
 	return shape;
 }

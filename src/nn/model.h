@@ -88,7 +88,7 @@ bool		encoder_forward(const BertModel *model, const Batch *batch, const ForwardW
 							const MayContinue *question, Status *status);
 
 /* Bytes that encoder_forward will take from the arena for this batch shape, cross-attention not counted; checked arithmetic. */
-bool		encoder_forward_memory(const BertModel *model, size_t n_tokens, size_t longest, size_t n_sequences, const ForwardWants *wants, size_t *bytes, Status *status);
+bool		encoder_forward_memory(const BertModel *model, const Batch *batch, const ForwardWants *wants, size_t *bytes, Status *status);
 
 /*
  * The same for a decoder that reads on: the batch holds the next tokens of one sequence, whose keys and values so far

@@ -64,7 +64,7 @@ pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Po
 
 	if (pooling == POOLING_POOLER)
 	{
-		WorkspaceShape shape = {batch->n_sequences, 1, 0};
+		WorkspaceShape shape = {batch->n_sequences, 1, 0, 0};
 		Workspace	workspace;
 
 		if (!model->has_pooler)

@@ -7,13 +7,6 @@
 #define BLOCK_ROWS 128
 #define SPAN_TOKENS 192
 
-/*
- * Work that a kernel may be given between two questions: under 20 ms on any CPU that the kernel is meant for.
- * Portable C is some ten times slower than the rest.
- */
-#define STEP_FLOPS ((size_t) 500 * 1000 * 1000)
-#define STEP_FLOPS_PORTABLE ((size_t) 50 * 1000 * 1000)
-
 /* A chunk of the arena may leave as much unused at its end; see arena.c. */
 #define ARENA_SLACK ((size_t) 260 * 1024)
 
@@ -37,6 +30,7 @@ typedef struct WorkspacePlan
 	size_t		rows;
 	size_t		gemm_scratch;
 	size_t		attention_scratch;
+	size_t		general_scratch;
 } WorkspacePlan;
 
 static size_t
@@ -75,6 +69,8 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 	plan->intermediate = kernels->rows_size(model->precision, block_rows, intermediate);
 	plan->gemm_scratch = max_size(scratch_for(model, widest_out, hidden), scratch_for(model, hidden, intermediate));
 	plan->attention_scratch = kernels->attention_scratch_size(model->precision, shape->longest, model->head_size);
+	if (shape->general_queries > 0)
+		return attention_general_size(model, shape->general_queries, max_size(shape->longest, shape->n_encoder_tokens), &plan->general_scratch);
 	return true;
 }
 
@@ -82,7 +78,7 @@ bool
 workspace_size(const BertModel *model, const WorkspaceShape *shape, size_t *bytes, Status *status)
 {
 	WorkspacePlan plan;
-	size_t		sizes[10];
+	size_t		sizes[11];
 
 	if (!workspace_plan(model, shape, &plan))
 		return status_fail(status, STATUS_LIMIT, "the batch is too large");
@@ -127,6 +123,7 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 	workspace->rows = take(arena, plan.rows, &failed);
 	workspace->gemm_scratch = take(arena, plan.gemm_scratch, &failed);
 	workspace->attention_scratch = take(arena, plan.attention_scratch, &failed);
+	workspace->general_scratch = take(arena, plan.general_scratch, &failed);
 	return failed == 0 || arena_fail(arena, status, "a forward pass", failed);
 }
 

@@ -189,15 +189,12 @@ texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix, Overflow
 void
 check_memory(Call *call, const BertModel *model, const Batch *batch, const ForwardWants *wants, size_t n_rows)
 {
-	size_t		longest = 0;
 	size_t		bytes;
 	size_t		head_bytes = 0;
 	size_t		limit = (size_t) guc_max_memory * 1024;
 	Status		status;
 
-	for (size_t b = 0; b < batch->n_sequences; b++)
-		longest = Max(longest, (size_t) (batch->cu_seqlens[b + 1] - batch->cu_seqlens[b]));
-	REPORT_UNLESS(encoder_forward_memory(model, (size_t) batch->cu_seqlens[batch->n_sequences], longest, batch->n_sequences, wants, &bytes, &status), &status);
+	REPORT_UNLESS(encoder_forward_memory(model, batch, wants, &bytes, &status), &status);
 	if (n_rows > 0)
 		REPORT_UNLESS(head_forward_memory(model, n_rows, &head_bytes, &status), &status);
 	if (bytes > limit || head_bytes > limit - bytes)

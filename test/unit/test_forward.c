@@ -341,7 +341,7 @@ test_announced_memory(void **state)
 				size_t		bytes;
 				Arena	   *work;
 
-				assert_true(encoder_forward_memory(fixture.model, (size_t) batch.cu_seqlens[n_sequences], n_sequences, n_sequences, &wants, &bytes, &status));
+				assert_true(encoder_forward_memory(fixture.model, &batch, &wants, &bytes, &status));
 				work = arena_create(&allocator_malloc, bytes);
 				if (!encoder_forward(fixture.model, &batch, &wants, work, &encoded, NULL, &status))
 					fail_msg("%s", status.message);
