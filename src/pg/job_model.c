@@ -84,6 +84,8 @@ set_head(JobRun *run)
 		config->use_pooler = true;
 	if (head == HEAD_CAUSAL_LM)
 		config->is_decoder = true;
+	else if ((head == HEAD_MASKED_LM || head == HEAD_PRETRAINING) && !config->add_cross_attention)
+		config->is_decoder = false;		/* a masked word is told from both sides, also by a model that learned from the left */
 	if (run->task == TRAIN_REGRESSION)
 	{
 		REPORT_UNLESS(config_set_labels(run->arena, config, 1, value_label, &status), &status);
