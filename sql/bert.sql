@@ -237,107 +237,107 @@ COMMENT ON FUNCTION bert.chunk(text, text, int, int) IS 'a long text in parts of
 
 CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
 	RETURNS real[]
-	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.embed(text, text, text, bool, text) IS 'the embedding of a text; pooling mean, cls, max or pooler (NULL: what the model was made for); overflow truncate, window or error';
 
 CREATE FUNCTION bert.embed(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
 	RETURNS SETOF real[]
-	AS 'MODULE_PATHNAME', 'bert_embed_many' LANGUAGE C STABLE PARALLEL SAFE COST 100000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'bert_embed_many' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION bert.embed(text[], text, text, bool, text) IS 'the embeddings of many texts, in their order, computed in batches';
 
 CREATE FUNCTION bert.embed_pinned(input text, model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
 	RETURNS real[]
-	AS 'MODULE_PATHNAME', 'bert_embed_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'bert_embed_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.embed_pinned(text, text, text, bool, text) IS 'bert.embed by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
 CREATE FUNCTION bert.embed_pinned(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
 	RETURNS SETOF real[]
-	AS 'MODULE_PATHNAME', 'bert_embed_many_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'bert_embed_many_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION bert.embed_pinned(text[], text, text, bool, text) IS 'bert.embed of many texts by a name that bert.pinned gave; immutable';
 
 CREATE FUNCTION bert.similarity(a text, b text, model text DEFAULT NULL) RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_similarity' LANGUAGE C STABLE PARALLEL SAFE COST 2000000;
+	AS 'MODULE_PATHNAME', 'bert_similarity' LANGUAGE C STABLE PARALLEL SAFE COST 20000;
 COMMENT ON FUNCTION bert.similarity(text, text, text) IS 'the cosine of the embeddings of two texts';
 
 CREATE FUNCTION bert.classify(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'bert_classify' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.classify(text, text, text, text) IS 'the most probable class of a text, or of a text and a pair';
 
 CREATE FUNCTION bert.classify(inputs text[], model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS SETOF bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify_many' LANGUAGE C STABLE PARALLEL SAFE COST 100000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'bert_classify_many' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION bert.classify(text[], text, text) IS 'the most probable class of each of many texts, in their order, computed in batches';
 
 CREATE FUNCTION bert.classify_pinned(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'bert_classify_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.classify_pinned(text, text, text, text) IS 'bert.classify by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
 CREATE FUNCTION bert.classify_pinned(inputs text[], model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS SETOF bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify_many_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'bert_classify_many_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION bert.classify_pinned(text[], text, text) IS 'bert.classify of many texts by a name that bert.pinned gave; immutable';
 
 CREATE FUNCTION bert.classify_all(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS SETOF bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify_all' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'bert_classify_all' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION bert.classify_all(text, text, text, text) IS 'all classes of a text with their probabilities, best first';
 
 CREATE FUNCTION bert.regress(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_regress' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'bert_regress' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.regress(text, text, text, text) IS 'the value that a regression model gives a text, or a text and a pair';
 
 CREATE FUNCTION bert.regress_pinned(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_regress_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'bert_regress_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.regress_pinned(text, text, text, text) IS 'bert.regress by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
 CREATE FUNCTION bert.rank(query text, documents text[], model text DEFAULT NULL, overflow text DEFAULT 'truncate',
 	OUT document int, OUT score real, OUT text text) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'bert_rank' LANGUAGE C STABLE PARALLEL SAFE COST 100000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'bert_rank' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
 COMMENT ON FUNCTION bert.rank(text, text[], text, text) IS 'documents by how well they fit a query, best first: a cross-encoder''s probability, or the similarity of embeddings when the model has no head';
 
 CREATE FUNCTION bert.tag(input text, model text DEFAULT NULL) RETURNS SETOF bert.token_tag
-	AS 'MODULE_PATHNAME', 'bert_tag' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 50;
+	AS 'MODULE_PATHNAME', 'bert_tag' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 50;
 COMMENT ON FUNCTION bert.tag(text, text) IS 'the label of every token of a text; long texts are read in windows';
 
 CREATE FUNCTION bert.entities(input text, model text DEFAULT NULL, aggregation text DEFAULT 'simple') RETURNS SETOF bert.entity
-	AS 'MODULE_PATHNAME', 'bert_entities' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'bert_entities' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION bert.entities(text, text, text) IS 'the entities in a text; aggregation none, simple, first, average or max; long texts are read in windows';
 
 CREATE FUNCTION bert.answer(question text, context text, model text DEFAULT NULL, null_answer bool DEFAULT false) RETURNS bert.qa_span
-	AS 'MODULE_PATHNAME', 'bert_answer' LANGUAGE C STABLE PARALLEL SAFE COST 3000000;
+	AS 'MODULE_PATHNAME', 'bert_answer' LANGUAGE C STABLE PARALLEL SAFE COST 30000;
 COMMENT ON FUNCTION bert.answer(text, text, text, bool) IS 'the span of the context that answers the question best; with null_answer it may be empty';
 
 CREATE FUNCTION bert.answers(question text, context text, model text DEFAULT NULL, top_k int DEFAULT 5, max_answer_tokens int DEFAULT 30,
 	stride int DEFAULT 128, null_answer bool DEFAULT false) RETURNS SETOF bert.qa_span
-	AS 'MODULE_PATHNAME', 'bert_answers' LANGUAGE C STABLE PARALLEL SAFE COST 3000000 ROWS 5;
+	AS 'MODULE_PATHNAME', 'bert_answers' LANGUAGE C STABLE PARALLEL SAFE COST 30000 ROWS 5;
 COMMENT ON FUNCTION bert.answers(text, text, text, int, int, int, bool) IS 'the top_k best answers; windows of a long context share stride tokens';
 
 CREATE FUNCTION bert.fill_mask(input text, model text DEFAULT NULL, top_k int DEFAULT 5) RETURNS SETOF bert.fill
-	AS 'MODULE_PATHNAME', 'bert_fill_mask' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 5;
+	AS 'MODULE_PATHNAME', 'bert_fill_mask' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 5;
 COMMENT ON FUNCTION bert.fill_mask(text, text, int) IS 'the top_k best tokens for every mask of a text, mask after mask';
 
 CREATE FUNCTION bert.next_sentence(a text, b text, model text DEFAULT NULL) RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_next_sentence' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'bert_next_sentence' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.next_sentence(text, text, text) IS 'the probability that b follows a';
 
 CREATE FUNCTION bert.choose(prompt text, choices text[], model text DEFAULT NULL) RETURNS bert.choice
-	AS 'MODULE_PATHNAME', 'bert_choose' LANGUAGE C STABLE PARALLEL SAFE COST 3000000;
+	AS 'MODULE_PATHNAME', 'bert_choose' LANGUAGE C STABLE PARALLEL SAFE COST 30000;
 COMMENT ON FUNCTION bert.choose(text, text[], text) IS 'the choice that goes best with a prompt';
 
 CREATE FUNCTION bert.choose_all(prompt text, choices text[], model text DEFAULT NULL) RETURNS SETOF bert.choice
-	AS 'MODULE_PATHNAME', 'bert_choose_all' LANGUAGE C STABLE PARALLEL SAFE COST 3000000 ROWS 4;
+	AS 'MODULE_PATHNAME', 'bert_choose_all' LANGUAGE C STABLE PARALLEL SAFE COST 30000 ROWS 4;
 COMMENT ON FUNCTION bert.choose_all(text, text[], text) IS 'all choices with their probabilities, best first';
 
 CREATE FUNCTION bert.generate(prompt text, model text DEFAULT NULL, max_new_tokens int DEFAULT 32, temperature real DEFAULT 0, top_k int DEFAULT 0,
 	top_p real DEFAULT 1, seed bigint DEFAULT NULL) RETURNS text
-	AS 'MODULE_PATHNAME', 'bert_generate' LANGUAGE C STABLE PARALLEL SAFE COST 10000000;
+	AS 'MODULE_PATHNAME', 'bert_generate' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
 COMMENT ON FUNCTION bert.generate(text, text, int, real, int, real, bigint) IS 'what a causal language model writes after the prompt; temperature 0 always takes the most probable token; equal seeds give equal texts (NULL: 0)';
 
 CREATE FUNCTION bert.pseudo_perplexity(input text, model text DEFAULT NULL) RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_pseudo_perplexity' LANGUAGE C STABLE PARALLEL SAFE COST 50000000;
+	AS 'MODULE_PATHNAME', 'bert_pseudo_perplexity' LANGUAGE C STABLE PARALLEL SAFE COST 500000;
 COMMENT ON FUNCTION bert.pseudo_perplexity(text, text) IS 'how surprising a text is to a masked language model that sees all but one token at a time; NaN for a text without tokens';
 
 CREATE FUNCTION bert.forward(input_ids int[], token_type_ids int[] DEFAULT NULL, attention_mask int[] DEFAULT NULL, labels float8[] DEFAULT NULL,
 	model text DEFAULT NULL, head text DEFAULT NULL, output text[] DEFAULT '{logits}', encoder_hidden_states real[] DEFAULT NULL,
 	encoder_attention_mask int[] DEFAULT NULL) RETURNS bert.model_output
-	AS 'MODULE_PATHNAME', 'bert_forward' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'bert_forward' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.forward(int[], int[], int[], float8[], text, text, text[], real[], int[]) IS 'the raw model: ids in, tensors out, the loss when labels are given';
 
 -- Training
@@ -472,7 +472,7 @@ COMMENT ON FUNCTION bert.evaluate(text, text, text) IS 'the metrics of a model o
 
 CREATE FUNCTION bert.explain(input text, pair text DEFAULT NULL, model text DEFAULT NULL)
 	RETURNS TABLE (token text, start_pos int, end_pos int, attribution real)
-	AS 'MODULE_PATHNAME', 'bert_explain' LANGUAGE C STABLE PARALLEL SAFE COST 3000000;
+	AS 'MODULE_PATHNAME', 'bert_explain' LANGUAGE C STABLE PARALLEL SAFE COST 30000;
 COMMENT ON FUNCTION bert.explain(text, text, text) IS 'what each token contributed to the predicted class: gradient times input';
 
 CREATE FUNCTION bert.job_report(job bigint) RETURNS text

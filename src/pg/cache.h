@@ -1,7 +1,7 @@
 /*
  * cache.h: files of prepared data, mapped read-only and shared by all backends.
  *
- * A file is one page of header and the payload. It is written under a temporary name, read back, synced and renamed, so a
+ * A file is one page of header, the payload, and zeros up to a whole large page where that is cheap. It is written under a temporary name, read back, synced and renamed, so a
  * file with its proper name is whole; all the same length, header and CRC-32C of the payload are checked when it is
  * mapped (the CRC once for all backends, and again after anything changed the file: see shared.h), and a damaged one
  * is removed and made again. Everything here can be deleted at any time, with the server running.
@@ -63,7 +63,7 @@ typedef struct CacheEntry
 	char		kind[32];
 	char		precision[16];
 	char		kernel[32];
-	int64		size;			/* bytes, header included */
+	int64		size;			/* bytes, all of the file */
 	bool		mapped;			/* by this backend */
 } CacheEntry;
 
