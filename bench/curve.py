@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Draws the losses of a run of train_files as SVG.
+"""Draws the losses of a training run as SVG.
 
-    curve.py LOG OUT.svg [--title TEXT] [--line LOSS]
+    curve.py OUT.svg LOG[=LABEL] [LOG[=LABEL] ...] [--title TEXT] [--line LOSS]
 
-LOG: what train_files printed: a dot for every logged step (the loss of that one batch), a line through the evaluations on held-back
-data. --line draws a dashed line at a loss.
+LOG: what train_files printed, or the same lines from bert.job_metrics:
+    SELECT format('step %s loss %s', step, loss) FROM bert.job_metrics WHERE job = 1 AND loss IS NOT NULL
+    UNION ALL SELECT format('eval step %s loss %s', step, eval ->> 'loss') FROM bert.job_metrics WHERE job = 1 AND eval IS NOT NULL
+A dot for every logged step, a line through the evaluations on held-back data; several logs are runs one after the other.
+--line draws a dashed line at a loss.
 """
 import argparse
 import re
@@ -21,18 +24,30 @@ def ticks(low, high, count=6):
     return [i * step for i in range(first, int(high / step) + 1)]
 
 
+class Run:
+    """One log's losses, (step, loss), the steps counted on from `first`."""
+
+    def __init__(self, argument, first):
+        path, _, self.label = argument.partition("=")
+        text = open(path).read()
+        self.first = first
+        self.steps = [(first + int(s), float(l)) for s, l in re.findall(r"^step (\d+) .*?loss ([\d.]+)", text, re.M)]
+        self.held_back = sorted((first + int(s), float(l)) for s, l in re.findall(r"^eval step (\d+) loss ([\d.]+)", text, re.M))
+        self.last = max(s for s, _ in self.steps + self.held_back)
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("log")
     parser.add_argument("out")
+    parser.add_argument("log", nargs="+")
     parser.add_argument("--title", default="")
     parser.add_argument("--line", type=float)
     options = parser.parse_args()
-    text = open(options.log).read()
-    steps = [(int(s), float(l)) for s, l in re.findall(r"^step (\d+) .*?loss ([\d.]+)", text, re.M)]
-    held_back = [(int(s), float(l)) for s, l in re.findall(r"^eval step (\d+) loss ([\d.]+)", text, re.M)]
-    losses = [l for _, l in steps + held_back] + ([options.line] if options.line else [])
-    low, high, last = int(min(losses)), int(max(losses)) + 1, max(s for s, _ in steps + held_back)
+    runs = []
+    for argument in options.log:
+        runs.append(Run(argument, runs[-1].last if runs else 0))
+    losses = [l for run in runs for _, l in run.steps + run.held_back] + ([options.line] if options.line else [])
+    low, high, last = int(min(losses)), int(max(losses)) + 1, runs[-1].last
 
     def x(step):
         return LEFT + (WIDTH - LEFT - RIGHT) * step / last
@@ -51,11 +66,16 @@ def main():
     out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">step</text>')
     if options.line:
         out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(options.line):.1f}" y2="{y(options.line):.1f}" stroke="#b33" stroke-dasharray="5 4"/>')
-    out += [f'<circle cx="{x(s):.1f}" cy="{y(l):.1f}" r="1.6" fill="#b9bec8"/>' for s, l in steps]
-    if held_back:
-        points = " ".join(f"{x(s):.1f},{y(l):.1f}" for s, l in held_back)
-        out.append(f'<polyline points="{points}" fill="none" stroke="#1f5fbf" stroke-width="2"/>')
-        out.append(f'<text x="{x(held_back[-1][0]):.1f}" y="{y(held_back[-1][1]) - 8:.1f}" text-anchor="end" fill="#1f5fbf">held back: {held_back[-1][1]:.2f}</text>')
+    for run in runs:
+        if run.first > 0:
+            out.append(f'<line x1="{x(run.first):.1f}" x2="{x(run.first):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#999"/>')
+        lines = [(run.label, "#555")] + ([(f"held back: {run.held_back[-1][1]:.2f}", "#1f5fbf")] if run.held_back else [])
+        for row, (text, color) in enumerate(line for line in lines if line[0]):
+            out.append(f'<text x="{x(run.first) + 6:.1f}" y="{TOP + 14 + 15 * row}" fill="{color}">{escape(text)}</text>')
+        out += [f'<circle cx="{x(s):.1f}" cy="{y(l):.1f}" r="1.2" fill="#b9bec8"/>' for s, l in run.steps]
+        if run.held_back:
+            points = " ".join(f"{x(s):.1f},{y(l):.1f}" for s, l in run.held_back)
+            out.append(f'<polyline points="{points}" fill="none" stroke="#1f5fbf" stroke-width="2"/>')
     with open(options.out, "w") as file:
         file.write("\n".join(out + ["</svg>"]) + "\n")
 
