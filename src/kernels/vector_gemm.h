@@ -283,63 +283,116 @@ load_part(const float *x, size_t n)
 	return n >= VW ? v_load(x) : v_load_n(x, n);
 }
 
-/* Finished results of a tile: rows from `row` on, columns from `column` on, n of them. */
+/* A vector of sums to a vector of results, but for the residual. */
+INLINE vf
+finish_vector(const bool quantized, const Activation activation, const uint32_t *sums, vf bias, vf feature_sums, vf feature_scales, vf zero, vf scale)
+{
+	vf			x;
+
+	if (!quantized)
+		return v_activate(activation, v_add(v_load((const float *) sums), bias));
+	x = v_fnma(zero, feature_sums, v_from_int(i_load(sums)));
+	x = v_fma(v_mul(x, feature_scales), scale, bias);
+	return activation == ACTIVATION_GELU ? v_gelu_coarse(x) : v_activate(activation, x);
+}
+
+/* A whole panel's results: what belongs to its columns stays in registers from row to row. */
 INLINE void
-finish_tile(const bool quantized, const Activation activation, const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+finish_panel(const bool quantized, const Activation activation, const bool bf16, const bool residual, const Finish *finish, size_t row, size_t rows,
+			 size_t column, const uint32_t *sums)
 {
 	const GemmEpilogue *epilogue = finish->epilogue;
 	const RowScale *row_scales = finish->row_scales + row;
-	const bool	bf16 = finish->to.bf16;
-	const size_t ld = finish->to.ld;
+	const float *added = residual ? epilogue->residual + row * epilogue->residual_ld + column : NULL;
+	size_t		at = row * finish->to.ld + column;
+	vf			bias[NV];
+	vf			feature_sums[NV];
+	vf			feature_scales[NV];
 
-	/* vector by vector of columns, so that what belongs to these is loaded once */
+#pragma GCC unroll 4
+	for (int v = 0; v < NV; v++)
+	{
+		bias[v] = epilogue->bias == NULL ? v_set(0.0f) : v_load(epilogue->bias + column + v * VW);
+		feature_sums[v] = quantized ? v_load(finish->sums + column + v * VW) : bias[v];
+		feature_scales[v] = quantized ? v_load(finish->scales + column + v * VW) : bias[v];
+	}
+	for (size_t r = 0; r < rows; r++)
+	{
+		vf			zero = v_set(quantized ? row_scales[r].zero : 0);
+		vf			scale = v_set(quantized ? row_scales[r].scale : 0);
+
+#pragma GCC unroll 4
+		for (int v = 0; v < NV; v++)
+		{
+			vf			x = finish_vector(quantized, activation, sums + v * VW, bias[v], feature_sums[v], feature_scales[v], zero, scale);
+
+			if (residual)
+				x = v_add(x, v_load(added + v * VW));
+			if (bf16)
+				v_store_bf16((uint16_t *) finish->to.c + at + v * VW, x);
+			else
+				v_store((float *) finish->to.c + at + v * VW, x);
+		}
+		sums += PANEL;
+		at += finish->to.ld;
+		if (residual)
+			added += epilogue->residual_ld;
+	}
+}
+
+/* The results of a tile that ends inside its panel, n columns of it. */
+INLINE void
+finish_part(const bool quantized, const Activation activation, const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const uint32_t *tile)
+{
+	const GemmEpilogue *epilogue = finish->epilogue;
+
 	for (size_t j = 0; j < n; j += VW)
 	{
-		const uint32_t *sums = (const uint32_t *) tile + j; /* (rows, PANEL) */
-		const float *residual = epilogue->residual == NULL ? NULL : epilogue->residual + row * epilogue->residual_ld + column + j;
-		size_t		left = n - j;
-		size_t		at = row * ld + column + j;
+		size_t		left = n - j < VW ? n - j : VW;
 		vf			bias = epilogue->bias == NULL ? v_set(0.0f) : load_part(epilogue->bias + column + j, left);
 		vf			feature_sums = quantized ? v_load(finish->sums + column + j) : bias;
 		vf			feature_scales = quantized ? v_load(finish->scales + column + j) : bias;
 
-		for (size_t r = 0; r < rows; r++, sums += PANEL, at += ld)
+		for (size_t r = 0; r < rows; r++)
 		{
-			vf			x;
+			const RowScale *row_scale = finish->row_scales + row + r;
+			size_t		at = (row + r) * finish->to.ld + column + j;
+			vf			x = finish_vector(quantized, activation, tile + r * PANEL + j, bias, feature_sums, feature_scales,
+										  v_set(quantized ? row_scale->zero : 0), v_set(quantized ? row_scale->scale : 0));
 
-			if (quantized)
+			if (epilogue->residual != NULL)
+				x = v_add(x, load_part(epilogue->residual + (row + r) * epilogue->residual_ld + column + j, left));
+			if (finish->to.bf16)
 			{
-				x = v_fnma(v_set(row_scales[r].zero), feature_sums, v_from_int(i_load(sums)));
-				x = v_fma(v_mul(x, feature_scales), v_set(row_scales[r].scale), bias);
-			}
-			else
-				x = v_add(v_load((const float *) sums), bias);
-			x = v_activate(activation, x);
-			if (residual != NULL)
-			{
-				x = v_add(x, load_part(residual, left));
-				residual += epilogue->residual_ld;
-			}
-			if (bf16)
-			{
-				uint16_t   *c = (uint16_t *) finish->to.c + at;
+				uint16_t	rest[VW];
 
-				if (left >= VW)
-					v_store_bf16(c, x);
-				else
-				{
-					uint16_t	rest[VW];
-
-					v_store_bf16(rest, x);
-					memcpy(c, rest, left * sizeof(uint16_t));
-				}
+				v_store_bf16(rest, x);
+				memcpy((uint16_t *) finish->to.c + at, rest, left * sizeof(uint16_t));
 			}
-			else if (left >= VW)
+			else if (left == VW)
 				v_store((float *) finish->to.c + at, x);
 			else
 				v_store_n((float *) finish->to.c + at, x, left);
 		}
 	}
+}
+
+/* Finished results of a tile: rows from `row` on, columns from `column` on, n of them. */
+INLINE void
+finish_tile(const bool quantized, const Activation activation, const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+{
+	const bool	residual = finish->epilogue->residual != NULL;
+
+	if (n < PANEL)
+		finish_part(quantized, activation, finish, row, rows, column, n, tile);
+	else if (finish->to.bf16 && residual)
+		finish_panel(quantized, activation, true, true, finish, row, rows, column, tile);
+	else if (finish->to.bf16)
+		finish_panel(quantized, activation, true, false, finish, row, rows, column, tile);
+	else if (residual)
+		finish_panel(quantized, activation, false, true, finish, row, rows, column, tile);
+	else
+		finish_panel(quantized, activation, false, false, finish, row, rows, column, tile);
 }
 
 static TARGET void

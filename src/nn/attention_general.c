@@ -53,31 +53,38 @@ general_layout(const BertModel *model, size_t n_queries, size_t n_keys, GeneralL
 	size_t		widest = n_keys > head_size ? n_keys : head_size;
 	size_t		key_floats;
 	size_t		score_floats;
-	size_t		sizes[9];
-	size_t	   *offsets = &layout->keys;
+	size_t		window_bytes;
 
 	widest = widest > WINDOW ? widest : WINDOW;
 	layout->n_windows = positions ? blocks_of(n_queries) + blocks_of(n_keys) - 1 : 0;
 	layout->window_bytes = size_align(kernels->gemm_packed_size(PRECISION_FP32, WINDOW, head_size), ALIGNMENT);
 	if (n_keys > SIZE_MAX / 4096 || !size_mul(widest, head_size * sizeof(float), &key_floats) ||
-		!size_mul(n_keys, TILE * sizeof(float), &score_floats))
+		!size_mul(n_keys, TILE * sizeof(float), &score_floats) || !size_mul(layout->n_windows, layout->window_bytes, &window_bytes))
 		return false;
-	sizes[0] = kernels->gemm_packed_size(PRECISION_FP32, n_keys, head_size);
-	sizes[1] = kernels->gemm_packed_size(PRECISION_FP32, head_size, n_keys);
-	sizes[2] = key_floats;
-	sizes[3] = score_floats;
-	sizes[4] = kernels->rows_size(PRECISION_FP32, TILE, n_keys > head_size ? n_keys : head_size);
-	sizes[5] = kernels->rows_size(PRECISION_FP32, TILE, head_size);
-	sizes[6] = TILE * WINDOW * sizeof(float);
-	sizes[7] = kernels->gemm_scratch_size(PRECISION_FP32, widest, widest);
-	if (!size_mul(layout->n_windows, layout->window_bytes, &sizes[8]))
-		return false;
-	layout->total = 0;
-	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
 	{
-		offsets[i] = layout->total;
-		if (!size_add(layout->total, size_align(sizes[i], ALIGNMENT), &layout->total))
-			return false;
+		const struct
+		{
+			size_t	   *offset;
+			size_t		size;
+		}			parts[] = {
+			{&layout->keys, kernels->gemm_packed_size(PRECISION_FP32, n_keys, head_size)},
+			{&layout->values, kernels->gemm_packed_size(PRECISION_FP32, head_size, n_keys)},
+			{&layout->transposed, key_floats},
+			{&layout->scores, score_floats},
+			{&layout->rows, kernels->rows_size(PRECISION_FP32, TILE, n_keys > head_size ? n_keys : head_size)},
+			{&layout->query_rows, kernels->rows_size(PRECISION_FP32, TILE, head_size)},
+			{&layout->tile, TILE * WINDOW * sizeof(float)},
+			{&layout->gemm, kernels->gemm_scratch_size(PRECISION_FP32, widest, widest)},
+			{&layout->windows, window_bytes},
+		};
+
+		layout->total = 0;
+		for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		{
+			*parts[i].offset = layout->total;
+			if (!size_add(layout->total, size_align(parts[i].size, ALIGNMENT), &layout->total))
+				return false;
+		}
 	}
 	return true;
 }

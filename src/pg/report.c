@@ -3,6 +3,7 @@
 
 #include "mb/pg_wchar.h"
 
+#include "pg/guc.h"
 #include "pg/memory.h"
 #include "pg/report.h"
 
@@ -60,6 +61,12 @@ report_status(const Status *status)
 {
 	if (status->code == STATUS_CANCELLED)
 		raise_interrupt();
+	/* Only the arenas of calls and jobs have a limit; it is the setting's. */
+	if (status->code == STATUS_OUT_OF_MEMORY && status->hint[0] != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg_internal("%s", message_text(status->message)),
+				 errhint("The limit is bert.max_memory, %d MB. Raise it, or give fewer or shorter inputs at a time.", guc_max_memory / 1024)));
 	ereport(ERROR,
 			(errcode(sqlstate_for(status->code)),
 			 errmsg_internal("%s", message_text(status->message)),
