@@ -146,6 +146,16 @@ destroy_trainer_at_exit(int code, Datum unused)
 	job_trainer_destroy();
 }
 
+/*
+ * DROP EXTENSION locks the tables one by one, in another order than a worker's transactions. Who notices a deadlock first gives way: a
+ * worker that looks early, not the user's statement.
+ */
+static void
+yield_in_deadlocks(void)
+{
+	SetConfigOption("deadlock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 void
 bert_job_worker_main(Datum database)
 {
@@ -156,6 +166,7 @@ bert_job_worker_main(Datum database)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+	yield_in_deadlocks();
 	before_shmem_exit(destroy_trainer_at_exit, (Datum) 0);
 	MemoryContextSwitchTo(TopMemoryContext);
 
@@ -233,6 +244,7 @@ bert_visitor_main(Datum database)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+	yield_in_deadlocks();
 	if (!extension_present())
 		return;
 	begin();
