@@ -28,7 +28,7 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	float	   *residual = case_alloc(m * n * sizeof(float));
 	float	   *c = case_alloc(m * n * sizeof(float));
 	void	   *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
-	void	   *rows = case_alloc(kernels->rows_size(precision, m, k));
+	void	   *buffer = case_alloc(kernels->rows_size(precision, m, k));
 	void	   *scratch = case_alloc(kernels->gemm_scratch_size(precision, n, k));
 	PackedMatrix packed = {precision, n, k, panels};
 	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation, shape->residual ? residual : NULL, n};
@@ -49,8 +49,7 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 		for (int i = 0; i < 50; i++)
 		{
 			start = now();
-			kernels->rows_convert(precision, m, k, a, k, rows);
-			kernels->gemm(&packed, m, rows, c, n, &epilogue, scratch);
+			kernels->gemm(&packed, m, kernels->rows_convert(precision, m, k, a, k, buffer), c, n, &epilogue, scratch);
 			best = fmin(best, now() - start);
 		}
 	}
@@ -61,7 +60,7 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	free(residual);
 	free(c);
 	free(panels);
-	free(rows);
+	free(buffer);
 	free(scratch);
 }
 

@@ -43,10 +43,10 @@ blas_rows_size(Precision precision, size_t m, size_t k)
 	return kernels_portable.rows_size(precision, m, k);
 }
 
-static void
-blas_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *rows)
+static Rows
+blas_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *buffer)
 {
-	kernels_portable.rows_convert(precision, m, k, a, ld, rows);
+	return kernels_portable.rows_convert(precision, m, k, a, ld, buffer);
 }
 
 /* fp32: a row of products, where the residual may be C itself; a row in fp32 on its way to bf16 */
@@ -57,9 +57,10 @@ blas_gemm_scratch_size(Precision precision, size_t n, size_t k)
 }
 
 static void
-blas_gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+blas_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
 {
 	GemmEpilogue rest = *epilogue;
+	size_t		lda = rows.stride / sizeof(float);
 	bool		in_place = epilogue->residual == c && epilogue->residual_ld == ldc && epilogue->activation == ACTIVATION_NONE;
 
 	if (w->precision != PRECISION_FP32)
@@ -74,20 +75,20 @@ blas_gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ld
 		{
 			GemmEpilogue row = {epilogue->bias, epilogue->activation, epilogue->residual + i * epilogue->residual_ld, 0};
 
-			blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) rows + i * w->k, w->k, w->panels, w->k, 0, scratch, w->n);
+			blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) rows.data + i * lda, lda, w->panels, w->k, 0, scratch, w->n);
 			portable_epilogue(1, w->n, scratch, w->n, &row);
 			memcpy(c + i * ldc, scratch, w->n * sizeof(float));
 		}
 		return;
 	}
-	blas_sgemm(false, true, m, w->n, w->k, 1, rows, w->k, w->panels, w->k, in_place ? 1 : 0, c, ldc);
+	blas_sgemm(false, true, m, w->n, w->k, 1, rows.data, lda, w->panels, w->k, in_place ? 1 : 0, c, ldc);
 	if (in_place)
 		rest.residual = NULL;
 	portable_epilogue(m, w->n, c, ldc, &rest);
 }
 
 static void
-blas_gemm_bf16(const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+blas_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
 {
 	if (w->precision != PRECISION_FP32)
 	{
@@ -100,20 +101,20 @@ blas_gemm_bf16(const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, s
 
 		if (row.residual != NULL)
 			row.residual += i * row.residual_ld;
-		blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) rows + i * w->k, w->k, w->panels, w->k, 0, scratch, w->n);
+		blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) ((const uint8_t *) rows.data + i * rows.stride), w->k, w->panels, w->k, 0, scratch, w->n);
 		portable_epilogue(1, w->n, scratch, w->n, &row);
 		for (size_t j = 0; j < w->n; j++)
 			c[i * ldc + j] = float_to_bf16(((const float *) scratch)[j]);
 	}
 }
 
-static void
-blas_gemm_rows(const PackedMatrix *w, size_t m, const void *rows, void *out, const GemmEpilogue *epilogue, void *scratch)
+static Rows
+blas_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEpilogue *epilogue, void *scratch)
 {
-	if (w->precision == PRECISION_FP32)
-		blas_gemm(w, m, rows, out, w->n, epilogue, scratch);
-	else
-		kernels_portable.gemm_rows(w, m, rows, out, epilogue, scratch);
+	if (w->precision != PRECISION_FP32)
+		return kernels_portable.gemm_rows(w, m, rows, buffer, epilogue, scratch);
+	blas_gemm(w, m, rows, buffer, w->n, epilogue, scratch);
+	return (Rows) {buffer, w->n * sizeof(float), NULL};
 }
 
 const Kernels kernels_blas = {

@@ -39,6 +39,17 @@ typedef struct GemmEpilogue
 	size_t		residual_ld;
 } GemmEpilogue;
 
+/*
+ * What a GEMM reads, in the precision's form: row i at data + i * stride. Made by rows_convert and gemm_rows. In fp32 rows_convert only says where the
+ * matrix is: no buffer is needed, and the matrix must stay as it is.
+ */
+typedef struct Rows
+{
+	const void *data;
+	size_t		stride;			/* bytes */
+	const void *scales;			/* int8: of each row, the family's own business */
+} Rows;
+
 /* A GEMM weight in its packed form: a view into a prepared block. */
 typedef struct PackedMatrix
 {
@@ -79,18 +90,18 @@ typedef struct Kernels
 	size_t		(*gemm_packed_size) (Precision precision, size_t n, size_t k);
 	void		(*gemm_pack) (Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels);
 
-	/* bytes that m rows of k take in the precision's form, and how to make them from fp32 */
+	/* bytes of the buffer for m rows of k in the precision's form, and how to make them from fp32 */
 	size_t		(*rows_size) (Precision precision, size_t m, size_t k);
-	void		(*rows_convert) (Precision precision, size_t m, size_t k, const float *a, size_t ld, void *rows);
+	Rows		(*rows_convert) (Precision precision, size_t m, size_t k, const float *a, size_t ld, void *buffer);
 
-	/* C (m,n) from rows (made by rows_convert with the same precision, m and k). scratch: gemm_scratch_size bytes. */
+	/* C (m,n) from rows of the same precision and k, which C must not overlap. scratch: gemm_scratch_size bytes. */
 	size_t		(*gemm_scratch_size) (Precision precision, size_t n, size_t k);
-	void		(*gemm) (const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch);
+	void		(*gemm) (const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch);
 
 	/* The same, rounded to bf16: what attention takes in bf16. */
-	void		(*gemm_bf16) (const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch);
-	/* The same, in the precision's form: the rows (of w->n) that the next GEMM reads. out: rows_size(precision, m, w->n) bytes */
-	void		(*gemm_rows) (const PackedMatrix *w, size_t m, const void *rows, void *out, const GemmEpilogue *epilogue, void *scratch);
+	void		(*gemm_bf16) (const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch);
+	/* The same, in the precision's form: the rows (of w->n) that the next GEMM reads. buffer: rows_size(precision, m, w->n) bytes */
+	Rows		(*gemm_rows) (const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEpilogue *epilogue, void *scratch);
 
 	/* y (m,n) = LayerNorm(x) * gamma + beta, eps inside the root; y may be x */
 	void		(*layer_norm) (size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta, float eps, float *y, size_t ldy);

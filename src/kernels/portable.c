@@ -140,20 +140,30 @@ quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 		q[i] = (uint8_t) fminf(fmaxf(rintf(x[i] * inverse) + (float) row->zero, 0), 255);
 }
 
-static void
-rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *rows)
+/* Where m rows lie in a buffer of rows_size bytes. */
+static Rows
+rows_in(Precision precision, size_t m, size_t k, void *buffer)
 {
-	RowScale   *scales = rows;
-	uint8_t    *bytes = (uint8_t *) rows + size_align(m * sizeof(RowScale), ALIGNMENT);
+	if (precision == PRECISION_INT8)
+		return (Rows) {(uint8_t *) buffer + size_align(m * sizeof(RowScale), ALIGNMENT), int8_row_stride(k), buffer};
+	return (Rows) {buffer, k * element_size(precision), NULL};
+}
 
-	for (size_t i = 0; i < m; i++)
-		if (precision == PRECISION_FP32)
-			memcpy((float *) rows + i * k, a + i * ld, k * sizeof(float));
-		else if (precision == PRECISION_BF16)
+static Rows
+rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *buffer)
+{
+	Rows		rows = rows_in(precision, m, k, buffer);
+	uint8_t    *bytes = (uint8_t *) rows.data;
+
+	if (precision == PRECISION_FP32)
+		return (Rows) {a, ld * sizeof(float), NULL};
+	for (size_t i = 0; i < m; i++, a += ld, bytes += rows.stride)
+		if (precision == PRECISION_BF16)
 			for (size_t j = 0; j < k; j++)
-				((uint16_t *) rows)[i * k + j] = float_to_bf16(a[i * ld + j]);
+				((uint16_t *) bytes)[j] = float_to_bf16(a[j]);
 		else
-			quantize_row(k, a + i * ld, bytes + i * int8_row_stride(k), &scales[i]);
+			quantize_row(k, a, bytes, &((RowScale *) buffer)[i]);
+	return rows;
 }
 
 /* ROWS rows of A widened to fp32 (bf16), and ROWS rows of results that are not wanted as fp32 */
@@ -243,15 +253,15 @@ store_block(size_t rows, size_t from, size_t n, float acc[ROWS][PANEL], float *c
 			c[r * ldc + from + j] = acc[r][j] + (part.residual == NULL ? 0 : part.residual[r * part.residual_ld + from + j]);
 }
 
-/* count <= ROWS rows of all m, from row i on; c (count, n) */
+/* count <= ROWS rows, from row i on; c (count, n) */
 static void
-gemm_block(const PackedMatrix *w, size_t m, size_t i, size_t count, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+gemm_block(const PackedMatrix *w, size_t i, size_t count, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
 {
 	size_t		n = w->n;
 	size_t		k = w->k;
 	size_t		padded = panels_of(n) * PANEL;
-	const RowScale *row_scales = rows;
-	const uint8_t *bytes = (const uint8_t *) rows + size_align(m * sizeof(RowScale), ALIGNMENT);
+	const RowScale *row_scales = rows.scales;
+	const uint8_t *bytes = (const uint8_t *) rows.data + i * rows.stride;
 	const float *scales = w->panels;
 	const int32_t *sums = (const int32_t *) (scales + padded);
 	GemmEpilogue part = *epilogue;
@@ -259,8 +269,9 @@ gemm_block(const PackedMatrix *w, size_t m, size_t i, size_t count, const void *
 	if (part.residual != NULL)
 		part.residual += i * part.residual_ld;
 	if (w->precision == PRECISION_BF16)
-		for (size_t j = 0; j < count * k; j++)
-			((float *) scratch)[j] = bf16_to_float(((const uint16_t *) rows)[i * k + j]);
+		for (size_t r = 0; r < count; r++)
+			for (size_t j = 0; j < k; j++)
+				((float *) scratch)[r * k + j] = bf16_to_float(((const uint16_t *) (bytes + r * rows.stride))[j]);
 	for (size_t p = 0; p < panels_of(n); p++)
 	{
 		size_t		from = p * PANEL;
@@ -268,13 +279,12 @@ gemm_block(const PackedMatrix *w, size_t m, size_t i, size_t count, const void *
 		int32_t		sum[ROWS][PANEL];
 
 		if (w->precision == PRECISION_FP32)
-			block_fp32(count, k, (const float *) rows + i * k, k, (const float *) w->panels + p * k * PANEL, acc);
+			block_fp32(count, k, (const float *) bytes, rows.stride / sizeof(float), (const float *) w->panels + p * k * PANEL, acc);
 		else if (w->precision == PRECISION_BF16)
 			block_bf16(count, k, scratch, (const uint16_t *) w->panels + p * k * PANEL, acc);
 		else
 		{
-			block_int8(count, k, bytes + i * int8_row_stride(k), int8_row_stride(k),
-					   (const int8_t *) w->panels + int8_head(n) + p * k * PANEL, sum);
+			block_int8(count, k, bytes, rows.stride, (const int8_t *) w->panels + int8_head(n) + p * k * PANEL, sum);
 			for (size_t r = 0; r < count; r++)
 				for (size_t j = 0; j < PANEL; j++)
 					acc[r][j] = (float) (sum[r][j] - row_scales[i + r].zero * sums[from + j]) * row_scales[i + r].scale * scales[from + j];
@@ -284,14 +294,14 @@ gemm_block(const PackedMatrix *w, size_t m, size_t i, size_t count, const void *
 }
 
 static void
-gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
 {
 	for (size_t i = 0; i < m; i += ROWS)
-		gemm_block(w, m, i, m - i < ROWS ? m - i : ROWS, rows, c + i * ldc, ldc, epilogue, scratch);
+		gemm_block(w, i, m - i < ROWS ? m - i : ROWS, rows, c + i * ldc, ldc, epilogue, scratch);
 }
 
 static void
-gemm_bf16(const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
 {
 	float	   *results = (float *) ((uint8_t *) scratch + widened_size(w->precision, w->k));	/* (ROWS, n) */
 
@@ -299,32 +309,33 @@ gemm_bf16(const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, size_t
 	{
 		size_t		count = m - i < ROWS ? m - i : ROWS;
 
-		gemm_block(w, m, i, count, rows, results, w->n, epilogue, scratch);
+		gemm_block(w, i, count, rows, results, w->n, epilogue, scratch);
 		for (size_t r = 0; r < count; r++)
 			for (size_t j = 0; j < w->n; j++)
 				c[(i + r) * ldc + j] = float_to_bf16(results[r * w->n + j]);
 	}
 }
 
-static void
-gemm_rows(const PackedMatrix *w, size_t m, const void *rows, void *out, const GemmEpilogue *epilogue, void *scratch)
+static Rows
+gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEpilogue *epilogue, void *scratch)
 {
 	float	   *results = (float *) ((uint8_t *) scratch + widened_size(w->precision, w->k));	/* (ROWS, n) */
-	uint8_t    *bytes = (uint8_t *) out + size_align(m * sizeof(RowScale), ALIGNMENT);
+	Rows		out = rows_in(w->precision, m, w->n, buffer);
 
 	if (w->precision == PRECISION_FP32)
-		gemm(w, m, rows, out, w->n, epilogue, scratch);
+		gemm(w, m, rows, buffer, w->n, epilogue, scratch);
 	else if (w->precision == PRECISION_BF16)
-		gemm_bf16(w, m, rows, out, w->n, epilogue, scratch);
+		gemm_bf16(w, m, rows, buffer, w->n, epilogue, scratch);
 	else
 		for (size_t i = 0; i < m; i += ROWS)
 		{
 			size_t		count = m - i < ROWS ? m - i : ROWS;
 
-			gemm_block(w, m, i, count, rows, results, w->n, epilogue, scratch);
+			gemm_block(w, i, count, rows, results, w->n, epilogue, scratch);
 			for (size_t r = 0; r < count; r++)
-				quantize_row(w->n, results + r * w->n, bytes + (i + r) * int8_row_stride(w->n), &((RowScale *) out)[i + r]);
+				quantize_row(w->n, results + r * w->n, (uint8_t *) out.data + (i + r) * out.stride, &((RowScale *) buffer)[i + r]);
 		}
+	return out;
 }
 
 void

@@ -4,7 +4,7 @@
  * Head by head, keys are transposed into panels and values padded into panels once; then blocks of QUERY_ROWS queries
  * get a strip of scores (QUERY_ROWS, keys), which becomes probabilities in place. The strip, not the matrix, is what
  * is held: memory is linear in the length. With bf16 input both products are bf16 with fp32 sums, and probabilities
- * are rounded to bf16; their sum is taken before the rounding.
+ * are rounded to bf16.
  */
 #define QUERY_ROWS NARROW_ROWS
 #define HALF_PANEL (NV / 2 * VW)	/* keys and columns of values are padded to a multiple of this */
@@ -139,20 +139,49 @@ pack_values(const bool bf16, size_t n_tokens, size_t head_size, size_t columns, 
 	}
 }
 
-/*
- * scores (n, a multiple of VW; -inf behind the last key) in place to e^(scale * (score - largest)), as fp32 or bf16; returns their sum.
- * factor: scale * log2(e)
- */
-INLINE float
-strip_softmax(const bool bf16, size_t n, float factor, float *scores)
+#ifndef HAVE_ROW_REDUCTIONS
+/* out[r]: the largest element, or the sum, of x[r] */
+INLINE void
+rows_largest(const vf *x, float *out)
 {
-	vf			scale = v_set(factor);
-	vf			largest = v_set(row_largest(n, scores) * -factor);
+	for (size_t r = 0; r < QUERY_ROWS; r++)
+		out[r] = v_largest(x[r]);
+}
+
+INLINE void
+rows_sum(const vf *x, float *out)
+{
+	for (size_t r = 0; r < QUERY_ROWS; r++)
+		out[r] = v_sum(x[r]);
+}
+#endif
+
+#ifdef HAVE_EXP2_BF16
+#define SOFTMAX_STEP_BF16 (2 * VW)	/* scores that are taken at a time */
+#else
+#define SOFTMAX_STEP_BF16 VW
+#endif
+
+/* One row: scores (n) to e^(scale * (score - largest)); returns vectors of which the sum is theirs. */
+INLINE vf
+row_exp(const bool bf16, size_t n, float factor, float largest, float *scores)
+{
 	vf			total = v_set(0.0f);
 
+#ifdef HAVE_EXP2_BF16
+	if (bf16)
+	{
+		vf			scale = v_set(factor * EXP2_BF16_UNIT);
+		vf			shift = v_set(EXP2_BF16_ONE - largest * factor * EXP2_BF16_UNIT);
+
+		for (size_t i = 0; i < n; i += SOFTMAX_STEP_BF16)
+			total = v_exp2_bf16((uint16_t *) scores + i, v_fma(v_load(scores + i), scale, shift), v_fma(v_load(scores + i + VW), scale, shift), total);
+		return total;
+	}
+#endif
 	for (size_t i = 0; i < n; i += VW)
 	{
-		vf			x = v_fma(v_load(scores + i), scale, largest);
+		vf			x = v_fma(v_load(scores + i), v_set(factor), v_set(largest * -factor));
 		vf			e = bf16 ? v_exp2_negative_coarse(x) : v_exp2_negative(x);
 
 		total = v_add(total, e);
@@ -161,7 +190,51 @@ strip_softmax(const bool bf16, size_t n, float factor, float *scores)
 		else
 			v_store(scores + i, e);
 	}
-	return v_sum(total);
+	return total;
+}
+
+/*
+ * strip (rows, ld): scores of n keys, -inf behind the last one, in place to e^(scale * (score - largest)), as fp32 or bf16. inverse
+ * (rows): one over their sums. factor: scale * log2(e)
+ */
+INLINE void
+strip_softmax(const bool bf16, size_t rows, size_t n, float factor, float *strip, size_t ld, float *inverse)
+{
+	vf			reduced[QUERY_ROWS];
+	float		largest[QUERY_ROWS];
+
+	for (size_t r = 0; r < QUERY_ROWS; r++)
+		reduced[r] = v_set(1.0f);
+	for (size_t r = 0; r < rows; r++)
+	{
+		const float *scores = strip + r * ld;
+		vf			even = v_load(scores);
+		vf			odd = even;
+		size_t		i = VW;
+
+		for (; i + 2 * VW <= n; i += 2 * VW)
+		{
+			odd = v_max(odd, v_load(scores + i));
+			even = v_max(even, v_load(scores + i + VW));
+		}
+		reduced[r] = v_max(even, i < n ? v_max(odd, v_load(scores + i)) : odd);
+	}
+	rows_largest(reduced, largest);
+	for (size_t r = 0; r < rows; r++)
+		reduced[r] = row_exp(bf16, n, factor, largest[r], strip + r * ld);
+	rows_sum(reduced, inverse);
+	for (size_t r = 0; r < QUERY_ROWS; r++)
+		inverse[r] = 1.0f / inverse[r];
+}
+
+/* n scores of keys that do not exist */
+INLINE void
+hide_keys(float *scores, size_t n)
+{
+	for (; n >= VW; n -= VW, scores += VW)
+		v_store(scores, v_set(-INFINITY));
+	if (n > 0)
+		v_store_n(scores, v_set(-INFINITY), n);
 }
 
 INLINE void
@@ -175,9 +248,9 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 	size_t		ld = call->qkv_ld * size;
 	size_t		head_bytes = call->head_size * size;
 	size_t		strip_ld = layout.padded_keys + ALIGNMENT / 4; /* floats */
-	size_t		query_ld = layout.head_groups * 4;
-	size_t		whole_keys = (call->n_tokens + VW - 1) / VW * VW;
-	const uint8_t *q = (const uint8_t *) call->q + head * head_bytes;
+	size_t		softmax_step = bf16 ? SOFTMAX_STEP_BF16 : VW;
+	size_t		whole_keys = (call->n_tokens + softmax_step - 1) / softmax_step * softmax_step;
+	bool		copied = head_bytes % 4 != 0;	/* the last group of a query is filled up with zeros */
 	float	   *strip = (float *) (scratch + layout.strip);
 	float	   *out = (float *) (scratch + layout.out);
 
@@ -189,14 +262,18 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 		size_t		rows = call->n_tokens - first < QUERY_ROWS ? call->n_tokens - first : QUERY_ROWS;
 		size_t		upper = rows < WIDE_ROWS ? rows : (rows + 1) / 2;	/* rows of the first of two calls */
 		const uint8_t *values = scratch + layout.values;
-		float		total[QUERY_ROWS];
+		const uint8_t *q = (const uint8_t *) call->q + head * head_bytes + first * ld;
+		size_t		query_ld = copied ? layout.head_groups * 4 : ld;
+		float		inverses[QUERY_ROWS];
 
-		for (size_t r = 0; r < rows; r++)
+		if (copied)
 		{
-			uint8_t    *copy = scratch + layout.queries + r * query_ld;
+			uint8_t    *copy = scratch + layout.queries;
 
-			memset(copy + query_ld - 4, 0, 4);
-			memcpy(copy, q + (first + r) * ld, head_bytes);
+			memset(copy, 0, rows * query_ld);
+			for (size_t r = 0; r < rows; r++)
+				memcpy(copy + r * query_ld, q + r * ld, head_bytes);
+			q = copy;
 		}
 		for (size_t key = 0; key < call->n_tokens; key += PANEL)
 		{
@@ -204,42 +281,40 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 
 			if (key_width(call->n_tokens, key) < PANEL)
 			{
-				narrow[rows - 1] (layout.head_groups, scratch + layout.queries, query_ld, panel, strip + key, strip_ld, false, panel);
+				narrow[rows - 1] (layout.head_groups, q, query_ld, panel, strip + key, strip_ld, &from_zero, panel);
 				break;
 			}
-			wide[upper - 1][0] (layout.head_groups, scratch + layout.queries, query_ld, panel, strip + key, strip_ld, false, panel);
+			wide[upper - 1][0] (layout.head_groups, q, query_ld, panel, strip + key, strip_ld, &from_zero, panel);
 			if (rows > upper)
-				wide[rows - upper - 1][0] (layout.head_groups, scratch + layout.queries + upper * query_ld, query_ld, panel,
-										   strip + upper * strip_ld + key, strip_ld, false, panel);
+				wide[rows - upper - 1][0] (layout.head_groups, q + upper * query_ld, query_ld, panel, strip + upper * strip_ld + key, strip_ld, &from_zero, panel);
 		}
 		if (call->n_tokens < whole_keys)
 			for (size_t r = 0; r < rows; r++)
-				v_store_n(strip + r * strip_ld + call->n_tokens, v_set(-INFINITY), whole_keys - call->n_tokens);
-		for (size_t r = 0; r < rows; r++)
-			total[r] = strip_softmax(bf16, whole_keys, call->scale * 1.44269504f, strip + r * strip_ld);
+				hide_keys(strip + r * strip_ld + call->n_tokens, whole_keys - call->n_tokens);
+		strip_softmax(bf16, rows, whole_keys, call->scale * 1.44269504f, strip, strip_ld, inverses);
 		for (size_t column = 0; column < layout.value_columns;)
 		{
 			const uint8_t *p = (const uint8_t *) strip;
 
 			if (layout.value_columns - column >= PANEL)
 			{
-				wide[upper - 1][0] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, false, values);
+				wide[upper - 1][0] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, &from_zero, values);
 				if (rows > upper)
 					wide[rows - upper - 1][0] (layout.key_groups, p + upper * strip_ld * 4, strip_ld * 4, values,
-											   out + upper * layout.value_columns + column, layout.value_columns, false, values);
+											   out + upper * layout.value_columns + column, layout.value_columns, &from_zero, values);
 				column += PANEL;
 				values += layout.key_groups * PANEL * 4;
 			}
 			else
 			{
-				narrow[rows - 1] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, false, values);
+				narrow[rows - 1] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, &from_zero, values);
 				column += HALF_PANEL;
 				values += layout.key_groups * HALF_PANEL * 4;
 			}
 		}
 		for (size_t r = 0; r < rows; r++)
 		{
-			vf			inverse = v_set(1.0f / total[r]);
+			vf			inverse = v_set(inverses[r]);
 			const float *row = out + r * layout.value_columns;
 			float	   *context = call->context + (first + r) * call->context_ld + head * call->head_size;
 			size_t		j = 0;

@@ -81,6 +81,7 @@ v_largest(vf a)
 INLINE vf v_from_int(vi a) { return _mm256_cvtepi32_ps(a); }
 INLINE vi i_zero(void) { return _mm256_setzero_si256(); }
 INLINE vi i_load(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *) p); }
+INLINE vi i_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 INLINE void i_store(uint32_t *p, vi a) { _mm256_storeu_si256((__m256i *) p, a); }
 INLINE vg g_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *) p); }
 

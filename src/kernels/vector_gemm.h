@@ -6,8 +6,8 @@
  * features (4 bytes: one fp32, two bf16, four int8), the groups of all the panel's features lie side by side. In front of int8
  * panels lie one scale and one sum of the quantised weights per (padded) output feature.
  *
- * Rows lie row_bytes apart, an odd number of cache lines, so that no two of a block share all their cache sets; int8
- * rows are preceded by a RowScale each.
+ * Rows that are made here lie row_bytes apart, an odd number of cache lines, so that no two of a block share all their cache sets; int8
+ * rows have a RowScale each in front of all of them.
  *
  * A block of up to WIDE_ROWS rows passes through a panel, then the next block; meanwhile the next panel is fetched
  * into L2. Long sums are cut into parts of GROUPS_PER_PART groups, with tiles of partial sums in the scratch memory.
@@ -23,6 +23,7 @@
 #define GROUP vg
 #define acc_zero() i_zero()
 #define acc_load(p) i_load(p)
+#define acc_add(a, b) i_add(a, b)
 #define acc_store(p, x) i_store(p, x)
 #define group_load(p) g_load(p)
 #define group_broadcast(p) g_broadcast(p)
@@ -165,6 +166,13 @@ rows_offset(Precision precision, size_t m)
 	return precision == PRECISION_INT8 ? size_align(m * sizeof(RowScale), ALIGNMENT) : 0;
 }
 
+/* Where m rows lie in a buffer of vector_rows_size bytes. */
+static Rows
+rows_in(Precision precision, size_t m, size_t k, void *buffer)
+{
+	return (Rows) {(uint8_t *) buffer + rows_offset(precision, m), row_bytes(precision, k), buffer};
+}
+
 static size_t
 vector_rows_size(Precision precision, size_t m, size_t k)
 {
@@ -229,22 +237,23 @@ round_row(size_t k, const float *x, uint16_t *y)
 		y[k] = 0;
 }
 
-static TARGET void
-vector_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *rows)
+static TARGET Rows
+vector_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *buffer)
 {
-	size_t		stride = row_bytes(precision, k);
-	uint8_t    *out = (uint8_t *) rows + rows_offset(precision, m);
+	Rows		rows = rows_in(precision, m, k, buffer);
+	uint8_t    *out = (uint8_t *) rows.data;
 
-	for (size_t i = 0; i < m; i++, out += stride, a += ld)
-		if (precision == PRECISION_FP32)
-			memcpy(out, a, k * sizeof(float));
-		else if (precision == PRECISION_BF16)
+	if (precision == PRECISION_FP32)
+		return (Rows) {a, ld * sizeof(float), NULL};
+	for (size_t i = 0; i < m; i++, out += rows.stride, a += ld)
+		if (precision == PRECISION_BF16)
 			round_row(k, a, (uint16_t *) out);
 		else
 		{
-			memset(out + stride - ALIGNMENT, 0, ALIGNMENT); /* the last group's padding has a defined value */
-			quantize_row(k, a, out, &((RowScale *) rows)[i]);
+			memset(out + rows.stride - ALIGNMENT, 0, ALIGNMENT); /* the last group's padding has a defined value */
+			quantize_row(k, a, out, &((RowScale *) buffer)[i]);
 		}
+	return rows;
 }
 
 /* int8: room for QUANTIZED_ROWS rows of results */
@@ -450,7 +459,10 @@ static TARGET void
 gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const Finish *finish, uint8_t *tiles)
 {
 	const Micro (*micro)[4] = w->precision == PRECISION_FP32 ? wide_fp32 : w->precision == PRECISION_BF16 ? wide_bf16 : wide_int8;
-	FinishTile	finish_function = finish_choose(w->precision, finish->epilogue->activation);
+	const GemmEpilogue *epilogue = finish->epilogue;
+	FinishTile	finish_function = finish_choose(w->precision, epilogue->activation);
+	/* Sums that are the results but for bias and residual begin with these and go where they belong at once. */
+	bool		all_direct = w->precision != PRECISION_INT8 && epilogue->activation == ACTIVATION_NONE && !finish->to.bf16;
 	const uint8_t *b = (const uint8_t *) w->panels + panels_offset(w->precision, w->n);
 	size_t		groups = groups_of(w->precision, w->k);
 	size_t		parts = (groups + GROUPS_PER_PART - 1) / GROUPS_PER_PART;
@@ -461,6 +473,9 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 	int			variant = at_once == 4 ? 3 : (int) at_once;
 
 	for (size_t column = 0; column < w->n; column += PANEL)
+	{
+		bool		direct = all_direct && w->n - column >= PANEL;
+
 		for (size_t first = 0; first < groups; first += per_part)
 		{
 			size_t		count = groups - first < per_part ? groups - first : per_part;
@@ -473,79 +488,87 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 				bool		fetch = block * at_once < lines;
 				_Alignas(64) uint32_t local[WIDE_ROWS * PANEL];
 				void	   *tile = parts == 1 ? (void *) local : tiles + row * PANEL * 4;
+				size_t		ld = PANEL;
+				Start		start = {first > 0 ? tile : NULL, PANEL, NULL};
 
-				micro[rows - 1][fetch ? variant : 0] (count, a + row * lda + first * 4, lda, b, tile, PANEL, first > 0,
-													  next + block * at_once * 64 * count);
-				if (first + count == groups)
+				if (direct)
+				{
+					ld = finish->to.ld;
+					tile = (float *) finish->to.c + row * ld + column;
+					start = (Start) {tile, ld, NULL};
+					if (first == 0)
+						start = (Start) {epilogue->residual == NULL ? NULL : epilogue->residual + row * epilogue->residual_ld + column,
+							epilogue->residual_ld, epilogue->bias == NULL ? NULL : epilogue->bias + column};
+				}
+				micro[rows - 1][fetch ? variant : 0] (count, a + row * lda + first * 4, lda, b, tile, ld, &start, next + block * at_once * 64 * count);
+				if (first + count == groups && !direct)
 					finish_function(finish, row, rows, column, w->n - column < PANEL ? w->n - column : PANEL, tile);
 				row += rows;
 			}
 			b = next;
 		}
-}
-
-static TARGET void
-gemm_to(const PackedMatrix *w, size_t m, const void *rows, const GemmEpilogue *epilogue, Destination to, void *scratch)
-{
-	size_t		lda = row_bytes(w->precision, w->k);
-	const uint8_t *a = (const uint8_t *) rows + rows_offset(w->precision, m);
-
-	for (size_t row = 0; row < m; row += BLOCK_ROWS)
-	{
-		GemmEpilogue part = *epilogue;
-		Finish		finish = {&part, (const RowScale *) rows + row, w->panels, (const float *) w->panels + padded_features(w->n), to};
-
-		finish.to.c = (uint8_t *) to.c + row * to.ld * (to.bf16 ? sizeof(uint16_t) : sizeof(float));
-		if (part.residual != NULL)
-			part.residual += row * part.residual_ld;
-		gemm_block(w, m - row < BLOCK_ROWS ? m - row : BLOCK_ROWS, a + row * lda, lda, &finish, scratch);
 	}
 }
 
 static TARGET void
-vector_gemm(const PackedMatrix *w, size_t m, const void *rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+gemm_to(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *epilogue, Destination to, void *scratch)
+{
+	for (size_t row = 0; row < m; row += BLOCK_ROWS)
+	{
+		GemmEpilogue part = *epilogue;
+		Finish		finish = {&part, (const RowScale *) rows.scales + row, w->panels, (const float *) w->panels + padded_features(w->n), to};
+
+		finish.to.c = (uint8_t *) to.c + row * to.ld * (to.bf16 ? sizeof(uint16_t) : sizeof(float));
+		if (part.residual != NULL)
+			part.residual += row * part.residual_ld;
+		gemm_block(w, m - row < BLOCK_ROWS ? m - row : BLOCK_ROWS, (const uint8_t *) rows.data + row * rows.stride, rows.stride, &finish, scratch);
+	}
+}
+
+static TARGET void
+vector_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
 {
 	gemm_to(w, m, rows, epilogue, (Destination) {c, ldc, false}, scratch);
 }
 
 static TARGET void
-vector_gemm_bf16(const PackedMatrix *w, size_t m, const void *rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+vector_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
 {
 	gemm_to(w, m, rows, epilogue, (Destination) {c, ldc, true}, scratch);
 }
 
 /* The results, rounded or quantised, as rows of the same precision for a GEMM that reads w->n features. */
-static TARGET void
-vector_gemm_rows(const PackedMatrix *w, size_t m, const void *rows, void *out, const GemmEpilogue *epilogue, void *scratch)
+static TARGET Rows
+vector_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEpilogue *epilogue, void *scratch)
 {
-	size_t		stride = row_bytes(w->precision, w->n);
-	uint8_t    *data = (uint8_t *) out + rows_offset(w->precision, m);
-	size_t		lda = row_bytes(w->precision, w->k);
-	const uint8_t *a = (const uint8_t *) rows + rows_offset(w->precision, m);
+	Rows		out = rows_in(w->precision, m, w->n, buffer);
+	uint8_t    *data = (uint8_t *) out.data;
 	float	   *results = (float *) ((uint8_t *) scratch + BLOCK_ROWS * PANEL * sizeof(float));	/* (QUANTIZED_ROWS, padded n) */
 	size_t		ld = padded_features(w->n);
+	size_t		blocks = (m + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
 
 	if (w->precision != PRECISION_INT8)
 	{
-		gemm_to(w, m, rows, epilogue, (Destination) {data, stride / element_size(w->precision), w->precision == PRECISION_BF16}, scratch);
+		gemm_to(w, m, rows, epilogue, (Destination) {data, out.stride / element_size(w->precision), w->precision == PRECISION_BF16}, scratch);
 		if (w->precision == PRECISION_BF16 && w->n % 2 != 0)
 			for (size_t i = 0; i < m; i++)
-				((uint16_t *) (data + i * stride))[w->n] = 0;
-		return;
+				((uint16_t *) (data + i * out.stride))[w->n] = 0;
+		return out;
 	}
-	for (size_t row = 0; row < m; row += QUANTIZED_ROWS)
+	for (size_t block = 0, row = 0; block < blocks; block++)
 	{
-		size_t		count = m - row < QUANTIZED_ROWS ? m - row : QUANTIZED_ROWS;
+		size_t		count = m / blocks + (block < m % blocks);
 		GemmEpilogue part = *epilogue;
-		Finish		finish = {&part, (const RowScale *) rows + row, w->panels, (const float *) w->panels + ld, {results, ld, false}};
+		Finish		finish = {&part, (const RowScale *) rows.scales + row, w->panels, (const float *) w->panels + ld, {results, ld, false}};
 
 		if (part.residual != NULL)
 			part.residual += row * part.residual_ld;
-		gemm_block(w, count, a + row * lda, lda, &finish, scratch);
-		for (size_t i = 0; i < count; i++)
+		gemm_block(w, count, (const uint8_t *) rows.data + row * rows.stride, rows.stride, &finish, scratch);
+		for (size_t i = 0; i < count; i++, row++)
 		{
-			memset(data + (row + i) * stride + stride - ALIGNMENT, 0, ALIGNMENT);
-			quantize_row(w->n, results + i * ld, data + (row + i) * stride, &((RowScale *) out)[row + i]);
+			memset(data + row * out.stride + out.stride - ALIGNMENT, 0, ALIGNMENT);
+			quantize_row(w->n, results + i * ld, data + row * out.stride, &((RowScale *) buffer)[row]);
 		}
 	}
+	return out;
 }

@@ -1,9 +1,9 @@
 /*
  * vector_micro.h: the inner loops of every matrix product, once per kind of element; included by vector_gemm.h with
- * KIND, ACC (accumulator), GROUP (a vector of 4-byte groups), acc_zero, acc_load, acc_store, group_load,
+ * KIND, ACC (accumulator), GROUP (a vector of 4-byte groups), acc_zero, acc_load, acc_add, acc_store, group_load,
  * group_broadcast and dot defined. A group is one fp32, two bf16 or four int8 along the summed dimension.
  *
- * c (rows, vectors * VW) = [c +] a b: a has a group's 4 bytes at a + row * lda + 4 * g, b the groups of all columns
+ * c (rows, vectors * VW) = start + a b: a has a group's 4 bytes at a + row * lda + 4 * g, b the groups of all columns
  * side by side, g after g. prefetch_lines cache lines are asked for from prefetch on with every group. Accumulators have
  * names instead of indices: compilers keep them in registers at any optimisation level.
  */
@@ -13,9 +13,11 @@
 
 INLINE void
 BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, size_t groups, const uint8_t *a, size_t lda,
-	 const uint8_t *b, void *out, size_t ldc, bool accumulate, const uint8_t *prefetch)
+	 const uint8_t *b, void *out, size_t ldc, const Start *start, const uint8_t *prefetch)
 {
 	uint32_t   *c = out;
+	const uint32_t *from = start->tile;
+	const uint32_t *row = start->row;
 	const size_t step = vectors * VW * 4;
 	const uint8_t *a0 = a;
 	const uint8_t *a1 = a + 3 * lda;
@@ -33,14 +35,26 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, size_
 #define LOAD(r, base, times) \
 	if (rows > r) \
 	{ \
-		c##r##_0 = acc_load(c + r * ldc); \
-		if (vectors > 1) c##r##_1 = acc_load(c + r * ldc + VW); \
-		if (vectors > 2) c##r##_2 = acc_load(c + r * ldc + 2 * VW); \
-		if (vectors > 3) c##r##_3 = acc_load(c + r * ldc + 3 * VW); \
+		c##r##_0 = acc_load(from + r * start->ld); \
+		if (vectors > 1) c##r##_1 = acc_load(from + r * start->ld + VW); \
+		if (vectors > 2) c##r##_2 = acc_load(from + r * start->ld + 2 * VW); \
+		if (vectors > 3) c##r##_3 = acc_load(from + r * start->ld + 3 * VW); \
 	}
-	if (accumulate)
+#define ADD(r, base, times) \
+	if (rows > r) \
+	{ \
+		c##r##_0 = acc_add(c##r##_0, acc_load(row)); \
+		if (vectors > 1) c##r##_1 = acc_add(c##r##_1, acc_load(row + VW)); \
+		if (vectors > 2) c##r##_2 = acc_add(c##r##_2, acc_load(row + 2 * VW)); \
+		if (vectors > 3) c##r##_3 = acc_add(c##r##_3, acc_load(row + 3 * VW)); \
+	}
+	if (from != NULL)
 	{
 		EACH_ROW(LOAD)
+	}
+	if (row != NULL)
+	{
+		EACH_ROW(ADD)
 	}
 	for (size_t g = 0; g < groups; g++)
 	{
@@ -81,6 +95,7 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, size_
 	EACH_ROW(STORE)
 #undef DECLARE
 #undef LOAD
+#undef ADD
 #undef STEP
 #undef STORE
 #undef EACH_ROW
@@ -88,9 +103,9 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, size_
 
 #define DEFINE_MICRO(name, rows, vectors, lines) \
 static TARGET void \
-MICRO_NAME(name, KIND) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, bool accumulate, const uint8_t *prefetch) \
+MICRO_NAME(name, KIND) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, const Start *start, const uint8_t *prefetch) \
 { \
-	BODY(rows, vectors, lines, groups, a, lda, b, c, ldc, accumulate, prefetch); \
+	BODY(rows, vectors, lines, groups, a, lda, b, c, ldc, start, prefetch); \
 }
 #define DEFINE_WIDE(rows) \
 	DEFINE_MICRO(wide##rows##_0, rows, NV, 0) \
@@ -142,6 +157,7 @@ static const Micro MICRO_NAME(narrow, KIND)[NARROW_ROWS] = {
 #undef GROUP
 #undef acc_zero
 #undef acc_load
+#undef acc_add
 #undef acc_store
 #undef group_load
 #undef group_broadcast

@@ -83,6 +83,7 @@ INLINE float v_largest(vf a) { return vmaxnmvq_f32(a); }
 INLINE vf v_from_int(vi a) { return vcvtq_f32_s32(a); }
 INLINE vi i_zero(void) { return vdupq_n_s32(0); }
 INLINE vi i_load(const uint32_t *p) { return vreinterpretq_s32_u32(vld1q_u32(p)); }
+INLINE vi i_add(vi a, vi b) { return vaddq_s32(a, b); }
 INLINE void i_store(uint32_t *p, vi a) { vst1q_u32(p, vreinterpretq_u32_s32(a)); }
 INLINE vg g_load(const uint8_t *p) { return vld1q_u8(p); }
 

@@ -185,25 +185,30 @@ multiply_panel(const PanelCall *call)
 	size_t		at_once = blocks >= lines ? 1 : blocks > 1 ? 2 : lines;
 	int			variant = at_once == 4 ? 3 : (int) at_once;
 	size_t		row = 0;
+	_Alignas(64) float last_bias[PANEL];	/* of a panel that C ends in */
 
 	for (size_t block = 0; block < blocks; block++)
 	{
 		size_t		rows = call->rows / blocks + (block < call->rows % blocks);
 		const uint8_t *a = (const uint8_t *) (call->a + row * call->lda);
 		float	   *c = call->c + row * call->ldc;
-		bool		accumulate = call->accumulate || call->bias != NULL;
 		_Alignas(64) float local[NARROW_ROWS * PANEL / 2 > WIDE_ROWS * PANEL ? NARROW_ROWS * PANEL / 2 : WIDE_ROWS * PANEL];
 		float	   *tile = call->n == call->width ? c : local;
 		size_t		ld = call->n == call->width ? call->ldc : call->width;
 
-		for (size_t r = 0; r < rows && call->bias != NULL; r++)
-			copy_columns(1, call->n, call->bias, 0, tile + r * ld, 0);
+		Start		start = {call->accumulate ? tile : NULL, ld, tile == local ? NULL : call->bias};
+
 		if (tile == local && call->accumulate)
 			copy_columns(rows, call->n, c, call->ldc, tile, ld);
+		if (tile == local && call->bias != NULL)
+		{
+			copy_columns(1, call->n, call->bias, 0, last_bias, 0);
+			start.row = last_bias;
+		}
 		if (half)
-			narrow[rows - 1](call->groups, a, call->lda * sizeof(float), panel, tile, ld, accumulate, NULL);
+			narrow[rows - 1](call->groups, a, call->lda * sizeof(float), panel, tile, ld, &start, NULL);
 		else
-			wide[rows - 1][block * at_once < lines ? variant : 0](call->groups, a, call->lda * sizeof(float), panel, tile, ld, accumulate,
+			wide[rows - 1][block * at_once < lines ? variant : 0](call->groups, a, call->lda * sizeof(float), panel, tile, ld, &start,
 																   (const uint8_t *) call->next + block * at_once * 64 * call->groups);
 		if (tile == local)
 			copy_columns(rows, call->n, tile, ld, c, call->ldc);

@@ -9,7 +9,17 @@
 #define NARROW_ROWS 12
 #define ALIGNMENT 64
 
-typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, bool accumulate, const uint8_t *prefetch);
+/* What sums begin with: a tile, a row that every row gets, both or nothing. */
+typedef struct Start
+{
+	const void *tile;			/* (rows, ld), may be C, or NULL */
+	size_t		ld;
+	const void *row;			/* (columns) or NULL */
+} Start;
+
+typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, const Start *start, const uint8_t *prefetch);
+
+static const Start from_zero = {NULL, 0, NULL};
 
 #define KIND fp32
 #define NARROW
@@ -17,6 +27,7 @@ typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_
 #define GROUP vf
 #define acc_zero() v_set(0.0f)
 #define acc_load(p) v_load((const float *) (p))
+#define acc_add(a, b) v_add(a, b)
 #define acc_store(p, x) v_store((float *) (p), x)
 #define group_load(p) v_load((const float *) (p))
 #define group_broadcast(p) v_broadcast((const float *) (p))
@@ -29,6 +40,7 @@ typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_
 #define GROUP vg
 #define acc_zero() v_set(0.0f)
 #define acc_load(p) v_load((const float *) (p))
+#define acc_add(a, b) v_add(a, b)
 #define acc_store(p, x) v_store((float *) (p), x)
 #define group_load(p) g_load(p)
 #define group_broadcast(p) g_broadcast(p)

@@ -28,8 +28,6 @@ typedef struct GeneralLayout
 	size_t		values;			/* packed (head_size, keys) */
 	size_t		transposed;		/* (head_size, keys), or a window (WINDOW, head_size) */
 	size_t		scores;			/* (TILE, keys) */
-	size_t		rows;			/* TILE rows of keys or of head_size, fp32 */
-	size_t		query_rows;		/* TILE rows of head_size */
 	size_t		tile;			/* (TILE, WINDOW) */
 	size_t		gemm;			/* the GEMM's own */
 	size_t		windows;		/* packed, one after the other */
@@ -71,8 +69,6 @@ general_layout(const BertModel *model, size_t n_queries, size_t n_keys, GeneralL
 			{&layout->values, kernels->gemm_packed_size(PRECISION_FP32, head_size, n_keys)},
 			{&layout->transposed, key_floats},
 			{&layout->scores, score_floats},
-			{&layout->rows, kernels->rows_size(PRECISION_FP32, TILE, n_keys > head_size ? n_keys : head_size)},
-			{&layout->query_rows, kernels->rows_size(PRECISION_FP32, TILE, head_size)},
 			{&layout->tile, TILE * WINDOW * sizeof(float)},
 			{&layout->gemm, kernels->gemm_scratch_size(PRECISION_FP32, widest, widest)},
 			{&layout->windows, window_bytes},
@@ -168,10 +164,11 @@ attention_rows(Workspace *workspace, const GeneralAttention *call, Status *statu
 	return true;
 }
 
-/* c (m, n) = rows (m, k) w^T, all fp32 */
+/* c (m, n) = a (m, k) w^T, all fp32 */
 static void
-product(const Workspace *workspace, size_t n, size_t k, const void *panels, size_t m, const void *rows, float *c, size_t ldc, void *scratch)
+product(const Workspace *workspace, size_t n, size_t k, const void *panels, size_t m, const float *a, size_t lda, float *c, size_t ldc, void *scratch)
 {
+	Rows		rows = workspace->kernels->rows_convert(PRECISION_FP32, m, k, a, lda, NULL);
 	const PackedMatrix w = {PRECISION_FP32, n, k, panels};
 	const GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0};
 
@@ -213,19 +210,20 @@ add_positions(const Workspace *workspace, const GeneralAttention *call, const Ge
 	uint8_t    *scratch = workspace->general_scratch;
 	float	   *tile = (float *) (scratch + layout->tile);	/* (TILE, WINDOW) */
 	size_t		n = call->head_size;
+	const float *queries = call->q + first * call->q_ld + head * n;	/* (rows, q_ld) */
+	const float *keys = call->k + head * n; /* (n_keys, k_ld) */
 
 	for (size_t key = 0; key < call->n_keys; key += TILE)
 	{
 		size_t		count = size_min(call->n_keys - key, TILE);
 		const void *window = scratch + layout->windows + (first / TILE + blocks_of(call->n_keys) - 1 - key / TILE) * layout->window_bytes;
 
-		product(workspace, WINDOW, n, window, rows, scratch + layout->query_rows, tile, WINDOW, scratch + layout->gemm);
+		product(workspace, WINDOW, n, window, rows, queries, call->q_ld, tile, WINDOW, scratch + layout->gemm);
 		for (size_t i = 0; i < rows; i++)
 			workspace->kernels->axpy(count, 1.0f, tile + i * WINDOW + TILE - 1 - i, scores + i * ld + key);
 		if (call->positions != POSITION_RELATIVE_KEY_QUERY)
 			continue;
-		workspace->kernels->rows_convert(PRECISION_FP32, count, n, call->k + key * call->k_ld + head * n, call->k_ld, scratch + layout->rows);
-		product(workspace, WINDOW, n, window, count, scratch + layout->rows, tile, WINDOW, scratch + layout->gemm);
+		product(workspace, WINDOW, n, window, count, keys + key * call->k_ld, call->k_ld, tile, WINDOW, scratch + layout->gemm);
 		for (size_t i = 0; i < rows; i++)
 			for (size_t j = 0; j < count; j++)
 				scores[i * ld + key + j] += tile[j * WINDOW + TILE - 1 - i + j];
@@ -265,8 +263,7 @@ attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *stat
 
 			if (!may_continue(workspace->question, status))
 				return false;
-			kernels->rows_convert(PRECISION_FP32, rows, n, call->q + first * call->q_ld + head * n, call->q_ld, scratch + layout.query_rows);
-			product(workspace, call->n_keys, n, scratch + layout.keys, rows, scratch + layout.query_rows, scores, call->n_keys,
+			product(workspace, call->n_keys, n, scratch + layout.keys, rows, call->q + first * call->q_ld + head * n, call->q_ld, scores, call->n_keys,
 					scratch + layout.gemm);
 			if (call->positions != POSITION_ABSOLUTE)
 				add_positions(workspace, call, &layout, head, first, rows, scores, call->n_keys);
@@ -275,9 +272,7 @@ attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *stat
 			for (size_t i = 0; i < rows; i++)
 				mask_row(call, first + i, scores + i * call->n_keys);
 			kernels->softmax(rows, call->n_keys, scores, call->n_keys);
-			kernels->rows_convert(PRECISION_FP32, rows, call->n_keys, scores, call->n_keys, scratch + layout.rows);
-			product(workspace, n, call->n_keys, scratch + layout.values, rows, scratch + layout.rows,
-					call->context + first * call->context_ld + head * n, call->context_ld, scratch + layout.gemm);
+			product(workspace, n, call->n_keys, scratch + layout.values, rows, scores, call->n_keys, call->context + first * call->context_ld + head * n, call->context_ld, scratch + layout.gemm);
 		}
 	}
 	return true;

@@ -31,14 +31,15 @@ feed_forward(Workspace *workspace, const LayerParams *params, size_t n_tokens, c
 		const float *in = input + row * n;	/* (count, H) */
 		GemmEpilogue wide = {params->intermediate.bias, workspace->model->config.hidden_act, NULL, 0};
 		GemmEpilogue narrow = {params->output.bias, ACTIVATION_NONE, in, n};
+		Rows		rows;
 
 		if (!may_continue(workspace->question, status))
 			return false;
-		kernels->rows_convert(w->precision, count, n, in, n, workspace->rows);
-		kernels->gemm_rows(w, count, workspace->rows, workspace->intermediate, &wide, workspace->gemm_scratch);
+		rows = kernels->rows_convert(w->precision, count, n, in, n, workspace->rows);
+		rows = kernels->gemm_rows(w, count, rows, workspace->intermediate, &wide, workspace->gemm_scratch);
 		if (!may_continue(workspace->question, status))
 			return false;
-		kernels->gemm(&params->output.weight, count, workspace->intermediate, out + row * n, n, &narrow, workspace->gemm_scratch);
+		kernels->gemm(&params->output.weight, count, rows, out + row * n, n, &narrow, workspace->gemm_scratch);
 		norm_forward(workspace, &params->output_norm, count, out + row * n);
 	}
 	return true;

@@ -161,8 +161,7 @@ linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, 
 	const PackedMatrix *w = &linear->weight;
 	GemmEpilogue epilogue = {linear->bias, ACTIVATION_NONE, NULL, 0};
 
-	kernels->rows_convert(w->precision, m, w->k, x, ldx, workspace->rows);
-	kernels->gemm_bf16(w, m, workspace->rows, y, ldy, &epilogue, workspace->gemm_scratch);
+	kernels->gemm_bf16(w, m, kernels->rows_convert(w->precision, m, w->k, x, ldx, workspace->rows), y, ldy, &epilogue, workspace->gemm_scratch);
 }
 
 bool
@@ -177,11 +176,12 @@ linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const
 	{
 		size_t		count = m - row < step ? m - row : step;
 		GemmEpilogue epilogue = {linear->bias, activation, residual == NULL ? NULL : residual + row * residual_ld, residual_ld};
+		Rows		rows;
 
 		if (!may_continue(workspace->question, status))
 			return false;
-		kernels->rows_convert(w->precision, count, w->k, x + row * ldx, ldx, workspace->rows);
-		kernels->gemm(w, count, workspace->rows, y + row * ldy, ldy, &epilogue, workspace->gemm_scratch);
+		rows = kernels->rows_convert(w->precision, count, w->k, x + row * ldx, ldx, workspace->rows);
+		kernels->gemm(w, count, rows, y + row * ldy, ldy, &epilogue, workspace->gemm_scratch);
 	}
 	return true;
 }

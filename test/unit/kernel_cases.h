@@ -170,20 +170,22 @@ check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 		const Kernels *kernels = tables[t];
 		void	   *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
 		void	   *panels2 = case_alloc(kernels->gemm_packed_size(precision, n2, n));
-		void	   *rows = case_alloc(kernels->rows_size(precision, m, k));
-		void	   *rows2 = case_alloc(kernels->rows_size(precision, m, n));
+		void	   *buffer = case_alloc(kernels->rows_size(precision, m, k));
+		void	   *buffer2 = case_alloc(kernels->rows_size(precision, m, n));
 		size_t		scratch_size = kernels->gemm_scratch_size(precision, n, k);
 		size_t		scratch_size2 = kernels->gemm_scratch_size(precision, n2, n);
 		void	   *scratch = case_alloc(scratch_size > scratch_size2 ? scratch_size : scratch_size2);
 		PackedMatrix packed = {precision, n, k, panels};
 		PackedMatrix packed2 = {precision, n2, n, panels2};
+		Rows		rows;
+		Rows		rows2;
 
 		c[t] = case_alloc(m * ldc * sizeof(float));
 		c2[t] = case_alloc(m * n2 * sizeof(float));
 		rounded[t] = case_alloc(m * ldc * sizeof(uint16_t));
 		kernels->gemm_pack(precision, n, k, w, k + 1, panels);
 		kernels->gemm_pack(precision, n2, n, w2, n, panels2);
-		kernels->rows_convert(precision, m, k, a, lda, rows);
+		rows = kernels->rows_convert(precision, m, k, a, lda, buffer);
 		if (shape->residual)	/* the residual may be C itself */
 		{
 			memcpy(c[t], residual, m * ldc * sizeof(float));
@@ -193,12 +195,12 @@ check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 		if (shape->residual)
 			epilogue.residual = residual;
 		kernels->gemm_bf16(&packed, m, rows, rounded[t], ldc, &epilogue, scratch);
-		kernels->gemm_rows(&packed, m, rows, rows2, &epilogue, scratch);
+		rows2 = kernels->gemm_rows(&packed, m, rows, buffer2, &epilogue, scratch);
 		kernels->gemm(&packed2, m, rows2, c2[t], n2, &nothing, scratch);
 		free(panels);
 		free(panels2);
-		free(rows);
-		free(rows2);
+		free(buffer);
+		free(buffer2);
 		free(scratch);
 	}
 	for (size_t i = 0; i < m && shape->data != DATA_NOT_FINITE; i++)
