@@ -126,18 +126,26 @@ quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 {
 	float		low = 0;
 	float		high = 0;
-	float		inverse;
+	Quantizer	quantizer;
 
 	for (size_t i = 0; i < k; i++)
 	{
 		low = fminf(low, x[i]);
 		high = fmaxf(high, x[i]);
 	}
-	row->scale = (high - low) / 255;
-	inverse = row->scale > 0 && row->scale <= 3.4e38f ? 1 / row->scale : 0;
-	row->zero = (int32_t) rintf(fminf(fmaxf(-low * inverse, 0), 255));
+	quantizer = quantizer_for(low, high);
+	row->scale = quantizer.scale;
+	row->zero = (int32_t) quantizer.zero;
 	for (size_t i = 0; i < k; i++)
-		q[i] = (uint8_t) fminf(fmaxf(rintf(x[i] * inverse) + (float) row->zero, 0), 255);
+	{
+		union
+		{
+			float		number;
+			uint32_t	bits;
+		}			u = {(float) ((double) x[i] * quantizer.inverse + (double) (QUANTIZE_MAGIC + quantizer.zero))};	/* as by one fma */
+
+		q[i] = (uint8_t) u.bits;
+	}
 }
 
 /* Where m rows lie in a buffer of rows_size bytes. */

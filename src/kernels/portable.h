@@ -11,6 +11,8 @@
 #ifndef BERT_KERNELS_PORTABLE_H
 #define BERT_KERNELS_PORTABLE_H
 
+#include <math.h>
+
 #include "kernels/kernels.h"
 
 #define PORTABLE_PANEL 16
@@ -39,6 +41,32 @@ bf16_to_float(uint16_t value)
 	}			u = {(uint32_t) value << 16};
 
 	return u.number;
+}
+
+/*
+ * int8 rows: x ~ scale * (q - zero), scale = (high - low) / QUANTIZE_STEPS. Adding QUANTIZE_MAGIC + zero to x / scale rounds it and leaves q in the
+ * lowest byte. There are a little less than 255 steps, so that x between low and high cannot leave the byte, whatever is rounded.
+ */
+#define QUANTIZE_STEPS 254.98f
+#define QUANTIZE_MAGIC 12582912.0f	/* 1.5 * 2^23 */
+
+typedef struct Quantizer
+{
+	float		scale;
+	float		inverse;		/* of scale; 0 where there is none */
+	float		zero;			/* 0 .. 255 */
+} Quantizer;
+
+/* For a row within low .. high, low <= 0 <= high. */
+static inline Quantizer
+quantizer_for(float low, float high)
+{
+	Quantizer	q = {(high - low) / QUANTIZE_STEPS, 0, 0};
+
+	if (q.scale > 1e-37f && q.scale <= 3.4e38f)
+		q.inverse = 1 / q.scale;
+	q.zero = rintf(-low * q.inverse);
+	return q;
 }
 
 /* Round to nearest even; NaN stays NaN. */

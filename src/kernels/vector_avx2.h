@@ -137,13 +137,11 @@ v_store_bf16(uint16_t *p, vf x)
 }
 
 INLINE void
-v_quantize(uint8_t *q, vf x, int32_t zero)
+v_quantize(uint8_t *q, vf x, vf inverse, vf offset)
 {
-	vi			value = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(zero));
-	__m128i		words;
+	vi			bits = _mm256_castps_si256(_mm256_fmadd_ps(x, inverse, offset));
+	__m128i		words = low_halves(_mm256_and_si256(bits, _mm256_set1_epi32(255)));
 
-	value = _mm256_min_epi32(_mm256_max_epi32(value, _mm256_setzero_si256()), _mm256_set1_epi32(255));
-	words = low_halves(value);
 	_mm_storel_epi64((__m128i *) q, _mm_packus_epi16(words, words));
 }
 

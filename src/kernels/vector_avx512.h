@@ -101,14 +101,11 @@ v_store_bf16(uint16_t *p, vf x)
 #endif
 }
 
-/* q (VW) = clamp(round(x) + zero) to 0 .. 255 */
+/* q (VW): the lowest bytes of x * inverse + offset; see QUANTIZE_MAGIC */
 INLINE void
-v_quantize(uint8_t *q, vf x, int32_t zero)
+v_quantize(uint8_t *q, vf x, vf inverse, vf offset)
 {
-	vi			value = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(zero));
-
-	value = _mm512_max_epi32(value, _mm512_setzero_si512());
-	_mm_storeu_si128((__m128i *) q, _mm512_cvtusepi32_epi8(value));
+	_mm_storeu_si128((__m128i *) q, _mm512_cvtepi32_epi8(_mm512_castps_si512(_mm512_fmadd_ps(x, inverse, offset))));
 }
 
 /* out[2i] = row[i], out[2i + 1] = next[i], for VW bf16 each */

@@ -16,7 +16,8 @@
 
 #define GROUPS_PER_PART 768
 #define BLOCK_ROWS 192			/* rows that go through all panels together; the scratch holds their tiles */
-#define QUANTIZED_ROWS 48		/* the same, where the fp32 results wait in the scratch to be quantised */
+#define QUANTIZED_ROWS 64		/* the same, where the fp32 results wait in the scratch to be quantised */
+#define GELU_LEAST -0.1702f		/* below all of its values, coarse ones too */
 
 #define KIND int8
 #define ACC vi
@@ -184,15 +185,33 @@ vector_rows_size(Precision precision, size_t m, size_t k)
 	return size - ALIGNMENT;
 }
 
+/* x (k) within low .. high */
+static TARGET void
+quantize_within(size_t k, const float *x, float low, float high, uint8_t *q, RowScale *row)
+{
+	const Quantizer quantizer = quantizer_for(low, high);
+	vf			inverse = v_set(quantizer.inverse);
+	vf			offset = v_set(QUANTIZE_MAGIC + quantizer.zero);
+	size_t		i = 0;
+
+	row->scale = quantizer.scale;
+	row->zero = quantizer.zero - QUANTIZED_OFFSET;
+	for (; i + VW <= k; i += VW)
+		v_quantize(q + i, v_load(x + i), inverse, offset);
+	if (i < k)
+	{
+		uint8_t		rest[VW];
+
+		v_quantize(rest, v_load_n(x + i, k - i), inverse, offset);
+		memcpy(q + i, rest, k - i);
+	}
+}
+
 static TARGET void
 quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 {
 	vf			low = v_set(0.0f);
 	vf			high = v_set(0.0f);
-	float		lowest;
-	float		highest;
-	float		inverse;
-	int32_t		zero;
 	size_t		i = 0;
 
 	for (; i + VW <= k; i += VW)
@@ -207,21 +226,7 @@ quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 		low = v_min(v_load_n(x + i, k - i), low);
 		high = v_max(v_load_n(x + i, k - i), high);
 	}
-	lowest = -v_largest(v_sub(v_set(0.0f), low));
-	highest = v_largest(high);
-	row->scale = (highest - lowest) / 255;
-	inverse = row->scale > 0 && row->scale <= 3.4e38f ? 1 / row->scale : 0;
-	zero = (int32_t) rintf(fminf(fmaxf(-lowest * inverse, 0), 255));
-	row->zero = (float) (zero - QUANTIZED_OFFSET);
-	for (i = 0; i + VW <= k; i += VW)
-		v_quantize(q + i, v_mul(v_load(x + i), v_set(inverse)), zero);
-	if (i < k)
-	{
-		uint8_t		rest[VW];
-
-		v_quantize(rest, v_mul(v_load_n(x + i, k - i), v_set(inverse)), zero);
-		memcpy(q + i, rest, k - i);
-	}
+	quantize_within(k, x, -v_largest(v_sub(v_set(0.0f), low)), v_largest(high), q, row);
 }
 
 static TARGET void
@@ -284,6 +289,7 @@ typedef struct Finish
 	const float *scales;		/* of the features; int8 */
 	const float *sums;
 	Destination to;
+	float	   *highs;			/* (rows, VW), GELU in int8: vectors whose largest element is the row's; or NULL */
 } Finish;
 
 INLINE vf
@@ -329,6 +335,7 @@ finish_panel(const bool quantized, const Activation activation, const bool bf16,
 	{
 		vf			zero = v_set(quantized ? row_scales[r].zero : 0);
 		vf			scale = v_set(quantized ? row_scales[r].scale : 0);
+		vf			high = v_set(0.0f);
 
 #pragma GCC unroll 4
 		for (int v = 0; v < NV; v++)
@@ -337,11 +344,15 @@ finish_panel(const bool quantized, const Activation activation, const bool bf16,
 
 			if (residual)
 				x = v_add(x, v_load(added + v * VW));
+			if (quantized && activation == ACTIVATION_GELU)
+				high = v_max(x, high);
 			if (bf16)
 				v_store_bf16((uint16_t *) finish->to.c + at + v * VW, x);
 			else
 				v_store((float *) finish->to.c + at + v * VW, x);
 		}
+		if (quantized && activation == ACTIVATION_GELU && finish->highs != NULL)
+			v_store(finish->highs + (row + r) * VW, v_max(v_load(finish->highs + (row + r) * VW), high));
 		sums += PANEL;
 		at += finish->to.ld;
 		if (residual)
@@ -516,7 +527,7 @@ gemm_to(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *epilogue
 	for (size_t row = 0; row < m; row += BLOCK_ROWS)
 	{
 		GemmEpilogue part = *epilogue;
-		Finish		finish = {&part, (const RowScale *) rows.scales + row, w->panels, (const float *) w->panels + padded_features(w->n), to};
+		Finish		finish = {&part, (const RowScale *) rows.scales + row, w->panels, (const float *) w->panels + padded_features(w->n), to, NULL};
 
 		finish.to.c = (uint8_t *) to.c + row * to.ld * (to.bf16 ? sizeof(uint16_t) : sizeof(float));
 		if (part.residual != NULL)
@@ -546,6 +557,8 @@ vector_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const
 	float	   *results = (float *) ((uint8_t *) scratch + BLOCK_ROWS * PANEL * sizeof(float));	/* (QUANTIZED_ROWS, padded n) */
 	size_t		ld = padded_features(w->n);
 	size_t		blocks = (m + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
+	bool		bounded = epilogue->activation == ACTIVATION_GELU && epilogue->residual == NULL && w->n % PANEL == 0;
+	_Alignas(64) float highs[QUANTIZED_ROWS * VW];
 
 	if (w->precision != PRECISION_INT8)
 	{
@@ -559,15 +572,22 @@ vector_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const
 	{
 		size_t		count = m / blocks + (block < m % blocks);
 		GemmEpilogue part = *epilogue;
-		Finish		finish = {&part, (const RowScale *) rows.scales + row, w->panels, (const float *) w->panels + ld, {results, ld, false}};
+		Finish		finish = {&part, (const RowScale *) rows.scales + row, w->panels, (const float *) w->panels + ld, {results, ld, false}, bounded ? highs : NULL};
 
 		if (part.residual != NULL)
 			part.residual += row * part.residual_ld;
+		memset(highs, 0, count * VW * sizeof(float));
 		gemm_block(w, count, (const uint8_t *) rows.data + row * rows.stride, rows.stride, &finish, scratch);
 		for (size_t i = 0; i < count; i++, row++)
 		{
-			memset(data + row * out.stride + out.stride - ALIGNMENT, 0, ALIGNMENT);
-			quantize_row(w->n, results + i * ld, data + row * out.stride, &((RowScale *) buffer)[row]);
+			uint8_t    *q = data + row * out.stride;
+			RowScale   *scale = &((RowScale *) buffer)[row];
+
+			memset(q + out.stride - ALIGNMENT, 0, ALIGNMENT);
+			if (bounded)
+				quantize_within(w->n, results + i * ld, GELU_LEAST, v_largest(v_load(highs + i * VW)), q, scale);
+			else
+				quantize_row(w->n, results + i * ld, q, scale);
 		}
 	}
 	return out;

@@ -139,11 +139,10 @@ v_store_bf16(uint16_t *p, vf x)
 }
 
 INLINE void
-v_quantize(uint8_t *q, vf x, int32_t zero)
+v_quantize(uint8_t *q, vf x, vf inverse, vf offset)
 {
-	vi			value = vqaddq_s32(vcvtnq_s32_f32(x), vdupq_n_s32(zero));
-	uint16x4_t	words = vqmovun_s32(value);
-	uint8x8_t	bytes = veor_u8(vqmovn_u16(vcombine_u16(words, words)), vdup_n_u8(0x80));
+	uint16x4_t	words = vmovn_u32(vreinterpretq_u32_f32(vfmaq_f32(offset, x, inverse)));
+	uint8x8_t	bytes = veor_u8(vmovn_u16(vcombine_u16(words, words)), vdup_n_u8(0x80));
 	uint32_t	four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
 
 	memcpy(q, &four, sizeof four);
