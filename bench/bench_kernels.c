@@ -31,7 +31,7 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	void	   *buffer = case_alloc(kernels->rows_size(precision, m, k));
 	void	   *scratch = case_alloc(kernels->gemm_scratch_size(precision, n, k));
 	PackedMatrix packed = {precision, n, k, panels};
-	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation, shape->residual ? residual : NULL, n};
+	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation, shape->residual ? residual : NULL, n, shape->mix};
 	double		best = 1e9;
 	double		top = 0;
 

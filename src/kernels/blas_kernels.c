@@ -73,7 +73,7 @@ blas_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, cons
 		/* an activation and a residual that the product would overwrite: row by row */
 		for (size_t i = 0; i < m; i++)
 		{
-			GemmEpilogue row = {epilogue->bias, epilogue->activation, epilogue->residual + i * epilogue->residual_ld, 0};
+			GemmEpilogue row = {epilogue->bias, epilogue->activation, epilogue->residual + i * epilogue->residual_ld, 0, false};
 
 			blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) rows.data + i * lda, lda, w->panels, w->k, 0, scratch, w->n);
 			portable_epilogue(1, w->n, scratch, w->n, &row);

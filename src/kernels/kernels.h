@@ -37,6 +37,7 @@ typedef struct GemmEpilogue
 	Activation	activation;		/* applied after the bias; ACTIVATION_NONE */
 	const float *residual;		/* (M,N), added last, or NULL; may be C itself */
 	size_t		residual_ld;
+	bool		mix_rows;		/* the rows may be added to each other on the way: see Kernels.mix_rows_least */
 } GemmEpilogue;
 
 /*
@@ -85,6 +86,12 @@ typedef struct Kernels
 	const char *name;			/* "avx512", "avx2", "neon", "blas", "portable": what bert.kernel takes */
 	const char *features;		/* for people: "AVX-512 VNNI BF16" */
 	uint32_t	layout[PRECISION_COUNT];	/* identifies the packed layout; part of the cache file's name */
+
+	/*
+	 * fp32 products of this many rows or more, all of one text, gain from GemmEpilogue.mix_rows: fewer multiplications, errors up to three times as
+	 * large and relative to the largest row, last bits of each row that depend on the others. 0: never.
+	 */
+	size_t		mix_rows_least;
 
 	/* bytes of the packed form of an (n,k) weight; 0 on overflow */
 	size_t		(*gemm_packed_size) (Precision precision, size_t n, size_t k);

@@ -252,7 +252,7 @@ store_block(size_t rows, size_t from, size_t n, float acc[ROWS][PANEL], float *c
 		part.bias += from;
 	if (part.activation != ACTIVATION_NONE || part.bias != NULL)
 	{
-		GemmEpilogue first = {part.bias, part.activation, NULL, 0};
+		GemmEpilogue first = {part.bias, part.activation, NULL, 0, false};
 
 		portable_epilogue(rows, n, acc[0], PANEL, &first);
 	}

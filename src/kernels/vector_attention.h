@@ -342,6 +342,7 @@ const Kernels table = { \
 	.name = family, \
 	.features = description, \
 	.layout = {fp32_layout, bf16_layout, int8_layout}, \
+	.mix_rows_least = MIX_ROWS_LEAST, \
 	.gemm_packed_size = vector_gemm_packed_size, \
 	.gemm_pack = vector_gemm_pack, \
 	.rows_size = vector_rows_size, \

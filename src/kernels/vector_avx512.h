@@ -17,6 +17,7 @@
 
 #define VW 16
 #define NV 4
+#define HAVE_STRASSEN
 #define QUANTIZED_OFFSET 0		/* quantised values are stored as they are */
 
 typedef __m512 vf;

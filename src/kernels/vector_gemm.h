@@ -261,6 +261,13 @@ vector_rows_convert(Precision precision, size_t m, size_t k, const float *a, siz
 	return rows;
 }
 
+#ifdef HAVE_STRASSEN
+#include "kernels/vector_strassen.h"
+#define MIX_ROWS_LEAST STRASSEN_LEAST
+#else
+#define MIX_ROWS_LEAST 0
+#endif
+
 /* int8: room for QUANTIZED_ROWS rows of results */
 static size_t
 quantized_scratch(Precision precision, size_t n)
@@ -271,6 +278,10 @@ quantized_scratch(Precision precision, size_t n)
 static size_t
 vector_gemm_scratch_size(Precision precision, size_t n, size_t k)
 {
+#ifdef HAVE_STRASSEN
+	if (precision == PRECISION_FP32 && strassen_scratch_size(k) > BLOCK_ROWS * PANEL * sizeof(float))
+		return strassen_scratch_size(k);
+#endif
 	return BLOCK_ROWS * PANEL * sizeof(float) + quantized_scratch(precision, n);
 }
 
@@ -524,6 +535,13 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 static TARGET void
 gemm_to(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *epilogue, Destination to, void *scratch)
 {
+#ifdef HAVE_STRASSEN
+	if (epilogue->mix_rows && !to.bf16 && strassen_fits(w, m, epilogue))
+	{
+		strassen_rows(w, m, rows, epilogue, to.c, to.ld, scratch);
+		return;
+	}
+#endif
 	for (size_t row = 0; row < m; row += BLOCK_ROWS)
 	{
 		GemmEpilogue part = *epilogue;

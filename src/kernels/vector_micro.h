@@ -3,6 +3,8 @@
  * KIND, ACC (accumulator), GROUP (a vector of 4-byte groups), acc_zero, acc_load, acc_add, acc_store, group_load,
  * group_broadcast and dot defined. A group is one fp32, two bf16 or four int8 along the summed dimension.
  *
+ * With COMBINED, b may be the sum or the difference of two matrices, taken on the way by group_add and group_sub.
+ *
  * c (rows, vectors * VW) = start + a b: a has a group's 4 bytes at a + row * lda + 4 * g, b the groups of all columns
  * side by side, g after g. prefetch_lines cache lines are asked for from prefetch on with every group. Accumulators have
  * names instead of indices: compilers keep them in registers at any optimisation level.
@@ -11,14 +13,19 @@
 #define MICRO_NAME(a, b) MICRO_PASTE(a, b)
 #define BODY MICRO_NAME(micro_body, KIND)
 
+#ifndef COMBINED
+#define group_add(b, p) b
+#define group_sub(b, p) b
+#endif
+#define COMBINE(x, at) (sign == 0 ? x : sign > 0 ? group_add(x, second + (at)) : group_sub(x, second + (at)))
+
 INLINE void
-BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, size_t groups, const uint8_t *a, size_t lda,
-	 const uint8_t *b, void *out, size_t ldc, const Start *start, const uint8_t *prefetch)
+BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const int sign, const size_t step, size_t groups, const uint8_t *a, size_t lda,
+	 const uint8_t *b, const uint8_t *second, void *out, size_t ldc, const Start *start, const uint8_t *prefetch)
 {
 	uint32_t   *c = out;
 	const uint32_t *from = start->tile;
 	const uint32_t *row = start->row;
-	const size_t step = vectors * VW * 4;
 	const uint8_t *a0 = a;
 	const uint8_t *a1 = a + 3 * lda;
 	const uint8_t *a2 = a + 6 * lda;
@@ -58,10 +65,10 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, size_
 	}
 	for (size_t g = 0; g < groups; g++)
 	{
-		GROUP		b0 = group_load(b);
-		GROUP		b1 = vectors > 1 ? group_load(b + 4 * VW) : b0;
-		GROUP		b2 = vectors > 2 ? group_load(b + 8 * VW) : b0;
-		GROUP		b3 = vectors > 3 ? group_load(b + 12 * VW) : b0;
+		GROUP		b0 = COMBINE(group_load(b), 0);
+		GROUP		b1 = vectors > 1 ? COMBINE(group_load(b + 4 * VW), 4 * VW) : b0;
+		GROUP		b2 = vectors > 2 ? COMBINE(group_load(b + 8 * VW), 8 * VW) : b0;
+		GROUP		b3 = vectors > 3 ? COMBINE(group_load(b + 12 * VW), 12 * VW) : b0;
 
 		if (prefetch_lines > 0) __builtin_prefetch(prefetch, 0, 2);
 		if (prefetch_lines > 1) __builtin_prefetch(prefetch + 64, 0, 2);
@@ -82,6 +89,7 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, size_
 		a2 += 4;
 		a3 += 4;
 		b += step;
+		if (sign != 0) second += step;
 		prefetch += prefetch_lines * 64;
 	}
 #define STORE(r, base, times) \
@@ -105,7 +113,7 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, size_
 static TARGET void \
 MICRO_NAME(name, KIND) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, const Start *start, const uint8_t *prefetch) \
 { \
-	BODY(rows, vectors, lines, groups, a, lda, b, c, ldc, start, prefetch); \
+	BODY(rows, vectors, lines, 0, (vectors) * VW * 4, groups, a, lda, b, NULL, c, ldc, start, prefetch); \
 }
 #define DEFINE_WIDE(rows) \
 	DEFINE_MICRO(wide##rows##_0, rows, NV, 0) \
@@ -146,6 +154,47 @@ static const Micro MICRO_NAME(narrow, KIND)[NARROW_ROWS] = {
 };
 #endif
 
+#ifdef COMBINED
+#define DEFINE_COMBINED(name, rows, lines, sign) \
+static TARGET void \
+MICRO_NAME(name, KIND) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, const uint8_t *second, void *c, size_t ldc, const Start *start, \
+						const uint8_t *prefetch) \
+{ \
+	BODY(rows, NV / 2, lines, sign, PANEL * 4, groups, a, lda, b, second, c, ldc, start, prefetch); \
+}
+#define DEFINE_COMBINED_ROWS(rows) \
+	DEFINE_COMBINED(single##rows##_1, rows, 1, 0) \
+	DEFINE_COMBINED(single##rows##_2, rows, 2, 0) \
+	DEFINE_COMBINED(plus##rows##_1, rows, 1, 1) \
+	DEFINE_COMBINED(plus##rows##_2, rows, 2, 1) \
+	DEFINE_COMBINED(minus##rows##_1, rows, 1, -1) \
+	DEFINE_COMBINED(minus##rows##_2, rows, 2, -1)
+#define LIST_COMBINED(rows) { \
+	{MICRO_NAME(minus##rows##_1, KIND), MICRO_NAME(minus##rows##_2, KIND)}, \
+	{MICRO_NAME(single##rows##_1, KIND), MICRO_NAME(single##rows##_2, KIND)}, \
+	{MICRO_NAME(plus##rows##_1, KIND), MICRO_NAME(plus##rows##_2, KIND)}}
+
+DEFINE_COMBINED_ROWS(5)
+DEFINE_COMBINED_ROWS(6)
+DEFINE_COMBINED_ROWS(7)
+DEFINE_COMBINED_ROWS(8)
+DEFINE_COMBINED_ROWS(9)
+DEFINE_COMBINED_ROWS(10)
+DEFINE_COMBINED_ROWS(11)
+DEFINE_COMBINED_ROWS(12)
+
+/* half of a panel's columns: [rows - COMBINED_LEAST][sign + 1][lines fetched a group - 1] */
+static const Combined MICRO_NAME(combined, KIND)[NARROW_ROWS - COMBINED_LEAST + 1][3][2] = {
+	LIST_COMBINED(5), LIST_COMBINED(6), LIST_COMBINED(7), LIST_COMBINED(8), LIST_COMBINED(9), LIST_COMBINED(10), LIST_COMBINED(11), LIST_COMBINED(12)
+};
+#undef DEFINE_COMBINED
+#undef DEFINE_COMBINED_ROWS
+#undef LIST_COMBINED
+#endif
+
+#undef COMBINE
+#undef group_add
+#undef group_sub
 #undef DEFINE_MICRO
 #undef DEFINE_WIDE
 #undef LIST_WIDE
@@ -162,4 +211,5 @@ static const Micro MICRO_NAME(narrow, KIND)[NARROW_ROWS] = {
 #undef group_load
 #undef group_broadcast
 #undef dot
+#undef COMBINED
 #undef NARROW

@@ -19,10 +19,21 @@ typedef struct Start
 
 typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, const Start *start, const uint8_t *prefetch);
 
+/* The same for half of a panel's columns of b, of b + second or of b - second. */
+typedef void (*Combined) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, const uint8_t *second, void *c, size_t ldc, const Start *start,
+						  const uint8_t *prefetch);
+
+#define COMBINED_LEAST 5		/* rows */
+
 static const Start from_zero = {NULL, 0, NULL};
 
 #define KIND fp32
 #define NARROW
+#ifdef HAVE_STRASSEN
+#define COMBINED
+#define group_add(b, p) v_add(b, v_load((const float *) (p)))
+#define group_sub(b, p) v_sub(b, v_load((const float *) (p)))
+#endif
 #define ACC vf
 #define GROUP vf
 #define acc_zero() v_set(0.0f)

@@ -74,16 +74,15 @@ attention_bf16(Workspace *workspace, const Batch *batch, const Span *span, const
 {
 	size_t		n = workspace->model->hidden_size;
 	size_t		width = params->n_heads * workspace->model->head_size; /* A */
-	size_t		step = linear_step(workspace, &params->query_key_value);
+	size_t		count;
 	uint16_t   *query_key_value = workspace->query_key_value;	/* (S, 3A) */
 
-	for (size_t row = 0; row < span->end - span->first; row += step)
+	for (size_t row = 0; row < span->end - span->first; row += count)
 	{
-		size_t		left = span->end - span->first - row;
-
+		count = linear_step(workspace, &params->query_key_value, span->end - span->first - row);
 		if (!may_continue(workspace->question, status))
 			return false;
-		linear_forward_bf16(workspace, &params->query_key_value, left < step ? left : step, x + row * n, n, query_key_value + row * 3 * width, 3 * width);
+		linear_forward_bf16(workspace, &params->query_key_value, count, x + row * n, n, query_key_value + row * 3 * width, 3 * width);
 	}
 	for (size_t b = span->first_sequence; b < span->end_sequence; b++)
 	{

@@ -170,7 +170,7 @@ product(const Workspace *workspace, size_t n, size_t k, const void *panels, size
 {
 	Rows		rows = workspace->kernels->rows_convert(PRECISION_FP32, m, k, a, lda, NULL);
 	const PackedMatrix w = {PRECISION_FP32, n, k, panels};
-	const GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0};
+	const GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, false};
 
 	workspace->kernels->gemm(&w, m, rows, c, ldc, &nothing, scratch);
 }

@@ -24,6 +24,7 @@ typedef struct Workspace
 	const Kernels *kernels;
 	const MayContinue *question;
 	size_t		block_rows;		/* R */
+	bool		mix_rows;		/* of GEMMs: all rows belong to one text; see GemmEpilogue */
 	size_t		step_flops;		/* work between two questions, in floating-point operations */
 	void	   *query_key_value;	/* (S, 3H), S: tokens of the longest span; floats, or bf16 for attention in bf16 */
 	float	   *context;		/* (S, H) */
@@ -47,8 +48,11 @@ typedef struct Span
 	size_t		end;
 } Span;
 
-/* The span that begins at a sequence: up to SPAN_TOKENS tokens, one sequence at least; all with encoder states. */
-Span		span_next(const Batch *batch, size_t first_sequence);
+/*
+ * The span that begins at a sequence: up to SPAN_TOKENS tokens, one sequence at least; all with encoder states. A sequence of alone_from tokens or
+ * more has a span of its own.
+ */
+Span		span_next(const Batch *batch, size_t first_sequence, size_t alone_from);
 /* Tokens of a batch's longest span, or a bound: longest is the longest sequence's */
 size_t		span_longest(size_t n_tokens, size_t longest);
 
@@ -81,8 +85,8 @@ bool		linear_forward(Workspace *workspace, const LinearParams *linear, size_t m,
 						   Activation activation, const float *residual, size_t residual_ld, Status *status);
 /* The same in one go for m <= linear_step rows, with bf16 results. */
 void		linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, uint16_t *y, size_t ldy);
-/* Rows that may be given to a GEMM between two questions, at most block_rows */
-size_t		linear_step(const Workspace *workspace, const LinearParams *linear);
+/* Rows to give to a GEMM next, of those left: at most block_rows, few enough for the time between two questions, and about as many each time. */
+size_t		linear_step(const Workspace *workspace, const LinearParams *linear, size_t left);
 /* x (m, H) in place */
 void		norm_forward(const Workspace *workspace, const NormParams *norm, size_t m, float *x);
 

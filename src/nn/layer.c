@@ -15,7 +15,8 @@ self_output_forward(Workspace *workspace, const LinearParams *dense, const NormP
 
 /*
  * BertIntermediate and BertOutput, block by block: out (T, H) = LayerNorm(act(input W1^T + b1) W2^T + b2 + input). The
- * intermediate goes from one GEMM to the other in the precision's form.
+ * intermediate goes from one GEMM to the other in the precision's form. Its rows are never mixed: in trained models those of a few tokens, [SEP]
+ * for one, are a hundred times as large as the others, and mixing would leave their rounding errors in the others.
  */
 static bool
 feed_forward(Workspace *workspace, const LayerParams *params, size_t n_tokens, const float *input, float *out, Status *status)
@@ -23,16 +24,16 @@ feed_forward(Workspace *workspace, const LayerParams *params, size_t n_tokens, c
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &params->intermediate.weight;
 	size_t		n = workspace->model->hidden_size;
-	size_t		step = linear_step(workspace, &params->intermediate);
+	size_t		count;
 
-	for (size_t row = 0; row < n_tokens; row += step)
+	for (size_t row = 0; row < n_tokens; row += count)
 	{
-		size_t		count = n_tokens - row < step ? n_tokens - row : step;
 		const float *in = input + row * n;	/* (count, H) */
-		GemmEpilogue wide = {params->intermediate.bias, workspace->model->config.hidden_act, NULL, 0};
-		GemmEpilogue narrow = {params->output.bias, ACTIVATION_NONE, in, n};
+		GemmEpilogue wide = {params->intermediate.bias, workspace->model->config.hidden_act, NULL, 0, workspace->mix_rows};
+		GemmEpilogue narrow = {params->output.bias, ACTIVATION_NONE, in, n, false};
 		Rows		rows;
 
+		count = linear_step(workspace, &params->intermediate, n_tokens - row);
 		if (!may_continue(workspace->question, status))
 			return false;
 		rows = kernels->rows_convert(w->precision, count, n, in, n, workspace->rows);
@@ -63,15 +64,32 @@ span_forward(Workspace *workspace, const Batch *batch, const Span *span, int lay
 	return feed_forward(workspace, params, n_tokens, attended, x, status);
 }
 
+/*
+ * From how many tokens on the rows of a sequence may be mixed, which then is a span of its own, so that its result does not depend on its
+ * neighbours: not where some tokens must not see others.
+ */
+static size_t
+mix_from(const BertModel *model, const Batch *batch, const KvCache *cache)
+{
+	bool		plain = model->precision == PRECISION_FP32 && !model->config.is_decoder && batch->attention_mask == NULL &&
+		batch->encoder_hidden_states == NULL && cache == NULL;
+
+	return plain && model->kernels->mix_rows_least > 0 ? model->kernels->mix_rows_least : SIZE_MAX;
+}
+
 bool
 layer_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, float *x, float **probs, Status *status)
 {
+	size_t		alone_from = mix_from(workspace->model, batch, cache);
+
 	for (size_t b = 0; b < batch->n_sequences;)
 	{
-		Span		span = span_next(batch, b);
+		Span		span = span_next(batch, b, alone_from);
 
+		workspace->mix_rows = span.end - span.first >= alone_from;
 		if (!span_forward(workspace, batch, &span, layer, cache, x + span.first * workspace->model->hidden_size, probs, status))
 			return false;
+		workspace->mix_rows = false;
 		b = span.end_sequence;
 	}
 	return true;

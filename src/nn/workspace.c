@@ -111,6 +111,7 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 	workspace->model = model;
 	workspace->kernels = model->kernels;
 	workspace->question = question;
+	workspace->mix_rows = false;
 	workspace->block_rows = plan.block_rows;
 	workspace->step_flops = strcmp(model->kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
 	workspace->query_key_value = take(arena, plan.query_key_value, &failed);
@@ -128,13 +129,16 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 }
 
 Span
-span_next(const Batch *batch, size_t first_sequence)
+span_next(const Batch *batch, size_t first_sequence, size_t alone_from)
 {
-	Span		span = {first_sequence, first_sequence + 1, (size_t) batch->cu_seqlens[first_sequence], (size_t) batch->cu_seqlens[first_sequence + 1]};
+	const int32_t *cu_seqlens = batch->cu_seqlens;
+	Span		span = {first_sequence, first_sequence + 1, (size_t) cu_seqlens[first_sequence], (size_t) cu_seqlens[first_sequence + 1]};
 
-	while (span.end_sequence < batch->n_sequences &&
-		   (batch->encoder_hidden_states != NULL || (size_t) batch->cu_seqlens[span.end_sequence + 1] - span.first <= SPAN_TOKENS))
-		span.end = (size_t) batch->cu_seqlens[++span.end_sequence];
+	if (span.end - span.first >= alone_from)
+		return span;
+	while (span.end_sequence < batch->n_sequences && (size_t) (cu_seqlens[span.end_sequence + 1] - cu_seqlens[span.end_sequence]) < alone_from &&
+		   (batch->encoder_hidden_states != NULL || (size_t) cu_seqlens[span.end_sequence + 1] - span.first <= SPAN_TOKENS))
+		span.end = (size_t) cu_seqlens[++span.end_sequence];
 	return span;
 }
 
@@ -147,11 +151,14 @@ span_longest(size_t n_tokens, size_t longest)
 }
 
 size_t
-linear_step(const Workspace *workspace, const LinearParams *linear)
+linear_step(const Workspace *workspace, const LinearParams *linear, size_t left)
 {
 	size_t		step = workspace->step_flops / (2 * linear->weight.n * linear->weight.k) + 1;
+	size_t		steps;
 
-	return step < workspace->block_rows ? step : workspace->block_rows;
+	step = step < workspace->block_rows ? step : workspace->block_rows;
+	steps = (left + step - 1) / step;
+	return (left + steps - 1) / steps;
 }
 
 void
@@ -159,7 +166,7 @@ linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, 
 {
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &linear->weight;
-	GemmEpilogue epilogue = {linear->bias, ACTIVATION_NONE, NULL, 0};
+	GemmEpilogue epilogue = {linear->bias, ACTIVATION_NONE, NULL, 0, false};
 
 	kernels->gemm_bf16(w, m, kernels->rows_convert(w->precision, m, w->k, x, ldx, workspace->rows), y, ldy, &epilogue, workspace->gemm_scratch);
 }
@@ -170,14 +177,14 @@ linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const
 {
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &linear->weight;
-	size_t		step = linear_step(workspace, linear);
+	size_t		count;
 
-	for (size_t row = 0; row < m; row += step)
+	for (size_t row = 0; row < m; row += count)
 	{
-		size_t		count = m - row < step ? m - row : step;
-		GemmEpilogue epilogue = {linear->bias, activation, residual == NULL ? NULL : residual + row * residual_ld, residual_ld};
+		GemmEpilogue epilogue = {linear->bias, activation, residual == NULL ? NULL : residual + row * residual_ld, residual_ld, workspace->mix_rows};
 		Rows		rows;
 
+		count = linear_step(workspace, linear, m - row);
 		if (!may_continue(workspace->question, status))
 			return false;
 		rows = kernels->rows_convert(w->precision, count, w->k, x + row * ldx, ldx, workspace->rows);

@@ -11,6 +11,7 @@
 
 #include <math.h>
 
+#include "core/rng.h"
 #include "model_fixture.h"
 #include "nn/answers.h"
 #include "nn/entities.h"
@@ -100,6 +101,64 @@ test_packing(void **state)
 			for (size_t i = 0; i < hidden; i++)
 				assert_float_equal(alone.pooler_output[i], together.pooler_output[b * hidden + i], 2e-6);
 		}
+	}
+}
+
+/* Also where kernels gain from mixing the rows of a text: to the last bit, and near what the plain way gives. */
+static void
+test_mixed_rows(void **state)
+{
+	static const int lengths[] = {5, 25, 21, 130, 19, 40, 41};
+	enum
+	{
+		N = sizeof lengths / sizeof lengths[0]
+	};
+	Fixture		fixture = {0};
+	int32_t		bounds[N + 1] = {0};
+	int32_t		ids[300];
+	Batch		batch = {.n_sequences = N, .cu_seqlens = bounds, .input_ids = ids};
+	EncoderOutput together;
+	EncoderOutput plain;
+	const BertModel *model;
+	size_t		hidden = 128;
+	Rng			rng;
+
+	assert_true(config_default(arena, &fixture.config, &status));
+	fixture.config.hidden_size = (int) hidden;
+	fixture.config.num_attention_heads = 4;
+	fixture.config.num_hidden_layers = 2;
+	fixture.config.intermediate_size = 256;
+	fixture.config.vocab_size = 500;
+	fixture.config.use_pooler = false;
+	assert_true(tensor_table_build(arena, &fixture.config, HEAD_NONE, &fixture.table, &status));
+	fixture.blocks = arena_alloc_array(arena, (size_t) fixture.table.n_blocks, sizeof(float *));
+	rng_init(&rng, 1, 0);
+	for (int b = 0; b < fixture.table.n_blocks; b++)
+	{
+		fixture.blocks[b] = arena_alloc_array(arena, fixture.table.blocks[b].elements, sizeof(float));
+		for (size_t i = 0; i < fixture.table.blocks[b].elements; i++)
+			fixture.blocks[b][i] = (float) (rng_uniform(&rng) - 0.5) * 0.5f;
+	}
+	for (int b = 0; b < N; b++)
+		bounds[b + 1] = bounds[b] + lengths[b];
+	for (int t = 0; t < bounds[N]; t++)
+		ids[t] = t * 7919 % 500;
+	assert_true(fixture_bind(arena, &fixture, PRECISION_FP32, kernels_choose("portable", &status), &status));
+	assert_true(encoder_forward(fixture.model, &batch, NULL, arena, &plain, NULL, &status));
+	assert_true(fixture_bind(arena, &fixture, PRECISION_FP32, kernels_choose("auto", &status), &status));
+	model = fixture.model;
+	assert_true(encoder_forward(model, &batch, NULL, arena, &together, NULL, &status));
+	for (int b = 0; b < N; b++)
+	{
+		int32_t		ends[2] = {0, lengths[b]};
+		Batch		single = {.n_sequences = 1, .cu_seqlens = ends, .input_ids = ids + bounds[b]};
+		EncoderOutput alone;
+		size_t		first = (size_t) bounds[b] * hidden;
+
+		assert_true(encoder_forward(model, &single, NULL, arena, &alone, NULL, &status));
+		assert_memory_equal(alone.last_hidden_state, together.last_hidden_state + first, (size_t) lengths[b] * hidden * sizeof(float));
+		for (size_t i = 0; i < (size_t) lengths[b] * hidden; i++)
+			assert_float_equal(alone.last_hidden_state[i], plain.last_hidden_state[first + i], 2e-5);
 	}
 }
 
@@ -455,6 +514,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_packing),
+		cmocka_unit_test(test_mixed_rows),
 		cmocka_unit_test(test_chosen_rows),
 		cmocka_unit_test(test_selection),
 		cmocka_unit_test(test_lack_of_memory),
