@@ -491,8 +491,6 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 	size_t		per_part = (groups + parts - 1) / parts;
 	size_t		blocks = (m + WIDE_ROWS - 1) / WIDE_ROWS;
 	size_t		lines = PANEL * 4 / 64; /* of a panel's group */
-	size_t		at_once = blocks >= lines ? 1 : blocks > 1 ? 2 : lines;
-	int			variant = at_once == 4 ? 3 : (int) at_once;
 
 	for (size_t column = 0; column < w->n; column += PANEL)
 	{
@@ -503,11 +501,13 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 			size_t		count = groups - first < per_part ? groups - first : per_part;
 			const uint8_t *next = b + count * PANEL * 4;
 			size_t		row = 0;
+			size_t		fetched = 0;
 
 			for (size_t block = 0; block < blocks; block++)
 			{
 				size_t		rows = m / blocks + (block < m % blocks);
-				bool		fetch = block * at_once < lines;
+				/* lines of the next panel a group: 0, 1, 2 or 4, all of them early, few at a time */
+				size_t		fetch = blocks >= lines ? block < lines : (block + 1) * lines / blocks - fetched;
 				_Alignas(64) uint32_t local[WIDE_ROWS * PANEL];
 				void	   *tile = parts == 1 ? (void *) local : tiles + row * PANEL * 4;
 				size_t		ld = PANEL;
@@ -522,7 +522,8 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 						start = (Start) {epilogue->residual == NULL ? NULL : epilogue->residual + row * epilogue->residual_ld + column,
 							epilogue->residual_ld, epilogue->bias == NULL ? NULL : epilogue->bias + column};
 				}
-				micro[rows - 1][fetch ? variant : 0] (count, a + row * lda + first * 4, lda, b, tile, ld, &start, next + block * at_once * 64 * count);
+				micro[rows - 1][fetch == 4 ? 3 : fetch] (count, a + row * lda + first * 4, lda, b, tile, ld, &start, next + fetched * 64 * count);
+				fetched += fetch;
 				if (first + count == groups && !direct)
 					finish_function(finish, row, rows, column, w->n - column < PANEL ? w->n - column : PANEL, tile);
 				row += rows;
