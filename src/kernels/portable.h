@@ -64,8 +64,10 @@ quantizer_for(float low, float high)
 	Quantizer	q = {(high - low) / QUANTIZE_STEPS, 0, 0};
 
 	if (q.scale > 1e-37f && q.scale <= 3.4e38f)
+	{
 		q.inverse = 1 / q.scale;
-	q.zero = rintf(-low * q.inverse);
+		q.zero = rintf(-low * q.inverse);
+	}
 	return q;
 }
 
