@@ -478,3 +478,21 @@ COMMENT ON FUNCTION bert.explain(text, text, text) IS 'what each token contribut
 CREATE FUNCTION bert.job_report(job bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_job_report' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION bert.job_report(bigint) IS 'one self-contained HTML page about a job: curves, schedule, confusion matrix, worst examples, settings, lineage';
+
+-- Tables at work
+
+CREATE PROCEDURE bert.embed_column(relation regclass, source name, target name, model text DEFAULT NULL, workers int DEFAULT 2,
+	batch_rows int DEFAULT 500, "where" text DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'bert_embed_column' LANGUAGE C;
+COMMENT ON PROCEDURE bert.embed_column(regclass, name, name, text, int, int, text) IS
+	'fills the target column with embeddings of the source column wherever it is NULL, in committed batches, on several processes';
+
+CREATE FUNCTION bert.list_progress() RETURNS TABLE (pid int, role regrole, relation regclass, source text, target text, model text, workers int,
+		pass int, blocks_total bigint, blocks_done bigint, rows_total bigint, rows_done bigint, rows_skipped bigint, rows_per_second float8,
+		eta interval, started_at timestamptz)
+	AS 'MODULE_PATHNAME', 'bert_list_progress' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+COMMENT ON FUNCTION bert.list_progress() IS 'what the view bert.progress shows';
+
+CREATE VIEW bert.progress AS SELECT * FROM bert.list_progress();
+COMMENT ON VIEW bert.progress IS 'the calls of bert.embed_column that are running: yours, or all for members of pg_read_all_stats';
+GRANT SELECT ON bert.progress TO PUBLIC;

@@ -17,6 +17,7 @@
 #define VERIFIED_WAYS 4
 
 #define STATS_SLOTS 96
+#define CALL_SLOTS 64
 
 typedef struct StatsSlot
 {
@@ -27,9 +28,10 @@ typedef struct StatsSlot
 
 typedef struct Shared
 {
-	slock_t		lock;			/* protects clock and slots */
+	slock_t		lock;			/* protects clock, slots and calls */
 	uint64		clock;
 	StatsSlot	slots[STATS_SLOTS];
+	RunningCall calls[CALL_SLOTS];
 	pg_atomic_uint64 verified[VERIFIED_BUCKETS][VERIFIED_WAYS];
 } Shared;
 
@@ -143,6 +145,51 @@ stats_list(void)
 	for (int i = 0; i < STATS_SLOTS; i++)
 		if (copy[i].database == MyDatabaseId)
 			result = lappend(result, &copy[i].stats);
+	return result;
+}
+
+int
+running_call_begin(uint32 segment)
+{
+	Shared	   *area = get_shared();
+	int			slot = -1;
+
+	SpinLockAcquire(&area->lock);
+	for (int i = 0; i < CALL_SLOTS && slot < 0; i++)
+		if (area->calls[i].pid == 0)
+		{
+			area->calls[i] = (RunningCall) {MyProcPid, MyDatabaseId, segment};
+			slot = i;
+		}
+	SpinLockRelease(&area->lock);
+	return slot;
+}
+
+void
+running_call_end(int slot)
+{
+	Shared	   *area = get_shared();
+
+	if (slot < 0)
+		return;
+	SpinLockAcquire(&area->lock);
+	area->calls[slot].pid = 0;
+	SpinLockRelease(&area->lock);
+}
+
+List *
+running_call_list(void)
+{
+	Shared	   *area = get_shared();
+	RunningCall *copy = palloc(sizeof area->calls);
+	List	   *result = NIL;
+
+	SpinLockAcquire(&area->lock);
+	memcpy(copy, area->calls, sizeof area->calls);
+	SpinLockRelease(&area->lock);
+	for (int i = 0; i < CALL_SLOTS; i++)
+		if (copy[i].pid != 0 && copy[i].database == MyDatabaseId)
+			result = lappend(result, &copy[i]);
 	return result;
 }
 

@@ -34,6 +34,18 @@ typedef struct ModelStats
 
 extern List *stats_list(void);	/* of ModelStats * */
 
+/* The running calls of bert.embed_column: where each keeps its counters (dsm_handle). -1: not noted, for want of room. */
+typedef struct RunningCall
+{
+	int			pid;			/* 0: free */
+	Oid			database;
+	uint32		segment;
+} RunningCall;
+
+extern int	running_call_begin(uint32 segment);
+extern void running_call_end(int slot);
+extern List *running_call_list(void);	/* of RunningCall *, this database's */
+
 extern void shared_init(void);
 
 #endif
