@@ -124,7 +124,7 @@ UPDATE note SET e = NULL WHERE id = 5;
 ALTER TABLE note ENABLE TRIGGER judge;
 SET bert_test.fail = 'on';
 CALL bert.embed_column('note', 'body', 'e', batch_rows => 10, workers => 1);
-SELECT count(e) AS committed_before FROM note WHERE id <= 36;
+SELECT count(e) > 0 AS committed_before FROM note WHERE id <= 36;
 SET bert_test.fail = 'off';
 CALL bert.embed_column('note', 'body', 'e', workers => 1);
 SELECT array_agg(id ORDER BY id) AS still_null FROM note WHERE e IS NULL AND body IS NOT NULL;

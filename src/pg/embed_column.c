@@ -26,6 +26,7 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
+#include "pg/auto_embed.h"
 #include "pg/embed_shared.h"
 #include "pg/guc.h"
 #include "pg/infer.h"
@@ -348,6 +349,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 		SPI_commit();
 		left = run_passes(&call, &turn);
 		report(call.shared, column.name, column.target_name, left);
+		auto_start_due();		/* rows that nobody has come for, after a restart */
 	}
 	PG_FINALLY();
 	{
