@@ -126,7 +126,9 @@ SET bert_test.fail = 'on';
 CALL bert.embed_column('note', 'body', 'e', batch_rows => 10, workers => 1);
 SELECT count(e) > 0 AS committed_before FROM note WHERE id <= 36;
 SET bert_test.fail = 'off';
+SET client_min_messages = warning;
 CALL bert.embed_column('note', 'body', 'e', workers => 1);
+RESET client_min_messages;
 SELECT array_agg(id ORDER BY id) AS still_null FROM note WHERE e IS NULL AND body IS NOT NULL;
 DROP TRIGGER judge ON note;
 
