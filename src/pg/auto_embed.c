@@ -354,6 +354,44 @@ is_meant(FunctionCallInfo fcinfo, Relation relation, const AutoColumn *automatic
 	return PG_ARGISNULL(3) || strcmp(text_to_cstring(PG_GETARG_TEXT_PP(3)), automatic->model) == 0;
 }
 
+static void
+refuse_stop(const char *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("no such column of table \"%s\" is embedded automatically", table),
+			 errhint("See the view bert.auto_embeds.")));
+}
+
+static bool
+may_stop(const AutoColumn *automatic)
+{
+	return OWNS_TABLE(automatic->relation, GetUserId()) || has_privs_of_role(GetUserId(), automatic->role);
+}
+
+/* Before the table is locked: somebody without rights there must not hold up others. */
+static void
+check_stop(Oid relation, const List *columns)
+{
+	const char *name = get_rel_name(relation);
+	bool		may = columns == NIL;
+	ListCell   *cell;
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table with OID %u does not exist", relation)));
+	foreach(cell, columns)
+		may = may || may_stop(lfirst(cell));
+	if (!may)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", name),
+				 errdetail("Its owner may stop it, and the role that has started it.")));
+	if (columns == NIL)
+		refuse_stop(name);
+}
+
 PGDLLEXPORT Datum
 bert_stop_auto_embed(PG_FUNCTION_ARGS)
 {
@@ -367,28 +405,24 @@ bert_stop_auto_embed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"relation\" of bert.stop_auto_embed is NULL")));
 	PreventCommandIfReadOnly("bert.stop_auto_embed()");
-	relation = table_open(PG_GETARG_OID(0), ShareRowExclusiveLock);
-	columns = auto_columns_of(RelationGetRelid(relation));
+	columns = auto_columns_of(PG_GETARG_OID(0));
+	check_stop(PG_GETARG_OID(0), columns);
+	/* what dropping a trigger takes */
+	relation = table_open(PG_GETARG_OID(0), AccessExclusiveLock);
 	foreach(cell, columns)
 	{
 		const AutoColumn *automatic = lfirst(cell);
 
 		if (!is_meant(fcinfo, relation, automatic))
 			continue;
-		if (!OWNS_TABLE(RelationGetRelid(relation), GetUserId()) && !has_privs_of_role(GetUserId(), automatic->role))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied for table %s", RelationGetRelationName(relation)),
-					 errdetail("Its owner may stop it, and the role that has started it.")));
+		if (!may_stop(automatic))
+			continue;
 		drop_triggers(relation, automatic->number);
 		auto_column_delete(automatic->number);
 		stopped++;
 	}
 	if (stopped == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("no such column of table \"%s\" is embedded automatically", RelationGetRelationName(relation)),
-				 errhint("See the view bert.auto_embeds.")));
+		refuse_stop(RelationGetRelationName(relation));
 	auto_columns_sweep();
 	table_close(relation, NoLock);
 	PG_RETURN_VOID();

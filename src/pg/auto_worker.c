@@ -210,7 +210,7 @@ embed_taken(List *taken, const TableColumn *column, ModelHandle *model)
 	EmbedRows	found;
 	const char *sql = find_sql(column, rows, n, &input);
 
-	embed_rows_begin(&found, n);
+	embed_rows_begin(&found, n, model);
 	embed_rows_read(&found, column, sql, &input);
 	input_rows_end(&input);
 	(void) embed_rows_write(&found, column, model);

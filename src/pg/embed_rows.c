@@ -12,14 +12,15 @@
 #include "pg/infer.h"
 #include "pg/table_statement.h"
 
-/* Texts held at once; a batch ends early with what is larger. */
-#define BATCH_BYTES ((Size) 16 * 1024 * 1024)
+/* Texts and embeddings held at once; a batch ends early with what is larger. */
+#define BATCH_BYTES ((Size) 32 * 1024 * 1024)
 
 void
-embed_rows_begin(EmbedRows *rows, int capacity)
+embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model)
 {
 	memset(rows, 0, sizeof *rows);
 	rows->capacity = capacity;
+	rows->row_bytes = sizeof *rows->rows + (Size) model->config.hidden_size * sizeof(float);
 	rows->rows = palloc0((Size) capacity * sizeof *rows->rows);
 }
 
@@ -50,7 +51,7 @@ take_row(void *context, TupleTableSlot *slot)
 	previous = MemoryContextSwitchTo(reading->context);
 	row->text = PointerGetDatum(PG_DETOAST_DATUM_COPY(slot->tts_values[3]));
 	MemoryContextSwitchTo(previous);
-	rows->bytes += VARSIZE(DatumGetPointer(row->text));
+	rows->bytes += VARSIZE(DatumGetPointer(row->text)) + rows->row_bytes;
 	return true;
 }
 

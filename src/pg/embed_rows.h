@@ -26,11 +26,12 @@ typedef struct EmbedRows
 	EmbedRow   *rows;
 	int			n;
 	int			capacity;
-	Size		bytes;			/* of texts */
-	bool		cut;			/* reading stopped before the statement's end: the texts are large */
+	Size		row_bytes;		/* that an embedding takes */
+	Size		bytes;			/* of texts and embeddings */
+	bool		cut;			/* reading stopped before the statement's end: these were too many */
 } EmbedRows;
 
-extern void embed_rows_begin(EmbedRows *rows, int capacity);
+extern void embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model);
 
 /* Adds what a SELECT gives: number int4, tableoid, ctid, text. In CurrentMemoryContext. */
 struct InputRows;

@@ -171,7 +171,7 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 	turn->begin(turn);
 	previous = MemoryContextSwitchTo(context);
 	table_column_reopen(shared->progress.relation, shared->source, shared->target, &column);
-	embed_rows_begin(&rows, shared->batch_rows);
+	embed_rows_begin(&rows, shared->batch_rows, turn->model);
 	embed_rows_read(&rows, &column,
 					batch_sql(&column, shared->condition == 0 ? NULL : (char *) shared + shared->condition, first, end, *has_after ? after : NULL,
 							  shared->batch_rows), NULL);

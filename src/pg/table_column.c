@@ -153,9 +153,9 @@ check_target(Relation relation, Form_pg_attribute form, TableColumn *column)
 }
 
 static Relation
-open_table(Oid relation)
+open_table(Oid relation, LOCKMODE mode)
 {
-	Relation	opened = try_relation_open(relation, AccessShareLock);
+	Relation	opened = try_relation_open(relation, mode);
 
 	if (opened == NULL)
 		ereport(ERROR,
@@ -189,7 +189,7 @@ fill_column(Relation relation, AttrNumber source, AttrNumber target, TableColumn
 void
 table_column_open(Oid relation, const char *source, const char *target, TableColumn *column)
 {
-	Relation	opened = open_table(relation);
+	Relation	opened = open_table(relation, AccessShareLock);
 
 	check_kind(opened);
 	check_children(opened);
@@ -200,7 +200,7 @@ table_column_open(Oid relation, const char *source, const char *target, TableCol
 void
 table_column_reopen(Oid relation, AttrNumber source, AttrNumber target, TableColumn *column)
 {
-	Relation	opened = open_table(relation);
+	Relation	opened = open_table(relation, RowExclusiveLock);
 
 	check_kind(opened);
 	fill_column(opened, source, target, column);

@@ -27,8 +27,8 @@ typedef struct TableColumn
 } TableColumn;
 
 /*
- * Opens a table by name of columns, or again by their numbers, locks it (AccessShareLock, until the transaction ends) and refuses
- * what cannot be filled: 42809 no table, 42703 no such column, 42804 wrong type, 428C9 generated, 42P01 dropped since.
+ * Opens a table by name of columns (AccessShareLock, until the transaction ends), or again by their numbers to write it
+ * (RowExclusiveLock), and refuses what cannot be filled: 42809 no table, 42703 no such column, 42804 wrong type, 428C9 generated, 42P01 dropped since.
  */
 extern void table_column_open(Oid relation, const char *source, const char *target, TableColumn *column);
 extern void table_column_reopen(Oid relation, AttrNumber source, AttrNumber target, TableColumn *column);
