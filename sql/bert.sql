@@ -525,7 +525,7 @@ CREATE TABLE bert.auto_queue (
 	sqlstate text,
 	error text
 );
-CREATE INDEX ON bert.auto_queue (number, id);
+CREATE INDEX ON bert.auto_queue (number, next_try, id);
 COMMENT ON TABLE bert.auto_queue IS 'keys of rows that wait for their embedding';
 
 ALTER TABLE bert.auto_column ENABLE ROW LEVEL SECURITY;
@@ -536,7 +536,9 @@ GRANT SELECT ON bert.auto_column, bert.auto_queue TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_number', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue_id', '');
-SELECT pg_catalog.pg_extension_config_dump('bert.auto_column', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
+-- a table or role that is gone would be dumped as a number, and mean another one where that is restored
+SELECT pg_catalog.pg_extension_config_dump('bert.auto_column', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)'
+	' AND EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = role)');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue', '');
 
 CREATE FUNCTION bert.auto_embed(relation regclass, source name, target name, model text DEFAULT NULL) RETURNS void

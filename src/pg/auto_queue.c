@@ -264,7 +264,7 @@ auto_queue_take(int64 number, int limit)
 	add(&statement, INT8OID, Int64GetDatum(number), false);
 	add(&statement, INT4OID, Int32GetDatum(limit), false);
 	n = run(&statement, "SELECT id, attempts, names, key FROM bert.auto_queue WHERE number = $1 AND next_try <= pg_catalog.clock_timestamp()"
-			" ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED");
+			" ORDER BY next_try, id LIMIT $2 FOR UPDATE SKIP LOCKED");
 	for (uint64 i = 0; i < n; i++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(statement.caller);

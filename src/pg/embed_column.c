@@ -36,6 +36,8 @@
 #define COLUMN_SPACE 0x6263		/* of advisory locks: a column that is being filled */
 #define WAIT_MS 100
 #define MAX_STUCK_PASSES 5
+#define DEFAULT_WORKERS 2
+#define DEFAULT_BATCH_ROWS 500
 
 PG_FUNCTION_INFO_V1(bert_embed_column);
 
@@ -320,8 +322,8 @@ bert_embed_column(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"relation\" of bert.embed_column is NULL")));
-	fixed.max_workers = Min(int_argument(fcinfo, 4, "workers", 1, EMBED_MAX_WORKERS, 1), guc_max_table_workers);
-	fixed.batch_rows = int_argument(fcinfo, 5, "batch_rows", 1, 100000, 500);
+	fixed.max_workers = Min(int_argument(fcinfo, 4, "workers", 1, EMBED_MAX_WORKERS, DEFAULT_WORKERS), guc_max_table_workers);
+	fixed.batch_rows = int_argument(fcinfo, 5, "batch_rows", 1, 100000, DEFAULT_BATCH_ROWS);
 	fixed.caller_pid = MyProcPid;
 	fixed.database = MyDatabaseId;
 	fixed.session_role = GetSessionUserId();
@@ -339,6 +341,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), TASK_EMBED);
 	table_column_check_size(&column, turn.model);
 	tag = column_lock(&column);
+	SPI_commit();				/* who waits shall hold up nobody */
 	lock_column(&tag, &column);
 	PG_TRY();
 	{
@@ -346,7 +349,6 @@ bert_embed_column(PG_FUNCTION_ARGS)
 		turn.shared = call.shared = dsm_segment_address(call.segment);
 		call.slot = running_call_begin(dsm_segment_handle(call.segment));
 		on_dsm_detach(call.segment, caller_gone, Int32GetDatum(call.slot));
-		SPI_commit();
 		left = run_passes(&call, &turn);
 		report(call.shared, column.name, column.target_name, left);
 		auto_start_due();		/* rows that nobody has come for, after a restart */

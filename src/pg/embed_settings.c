@@ -17,7 +17,7 @@
 static const char *const not_passed_on[] = {
 	"role", "session_authorization", "client_encoding", "application_name", "statement_timeout", "transaction_timeout",
 	"idle_in_transaction_session_timeout", "transaction_isolation", "transaction_read_only", "transaction_deferrable",
-	"default_transaction_isolation", "default_transaction_deferrable",
+	"default_transaction_isolation", "default_transaction_deferrable", "seed",
 };
 
 static bool
