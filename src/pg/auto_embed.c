@@ -292,24 +292,22 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 	AutoColumn	automatic = {0};
 	TableColumn column;
 	bool		generated;
-	Oid			acting;
 
 	(void) name_argument(fcinfo, 0);
 	PreventCommandIfReadOnly("bert.auto_embed()");
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
 	automatic.relation = column.relation;
-	automatic.role = GetUserId();
-	acting = auto_acting_role(automatic.role, column.relation);
+	automatic.role = auto_acting_role(GetUserId(), column.relation);
+	table_column_check_rights(&column, GetUserId());
 	table_column_check_rights(&column, automatic.role);
-	table_column_check_rights(&column, acting);
-	if (!OWNS_TABLE(column.relation, automatic.role) && pg_class_aclcheck(column.relation, automatic.role, ACL_TRIGGER) != ACLCHECK_OK)
+	if (!OWNS_TABLE(column.relation, GetUserId()) && pg_class_aclcheck(column.relation, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for table %s", column.name),
 				 errdetail("It needs TRIGGER.")));
 	generated = check_table(&column);
 	automatic.search_path = GetConfigOptionByName("search_path", NULL, false);
-	automatic.model = check_model(&column, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), acting, automatic.search_path);
+	automatic.model = check_model(&column, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), automatic.role, automatic.search_path);
 	auto_columns_sweep();
 	automatic.number = auto_column_insert(&automatic);
 	create_triggers(&column, automatic.number, generated);
