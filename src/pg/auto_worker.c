@@ -23,6 +23,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -303,6 +304,8 @@ run_column(const AutoColumn *automatic, MemoryContext context)
 		AutoBatch	batch = {.column = automatic, .limit = alone_until > 0 ? 1 : BATCH_ROWS};
 
 		CHECK_FOR_INTERRUPTS();
+		if (!PostmasterIsAlive())
+			proc_exit(1);			/* nothing may be written any more */
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 		PG_TRY();

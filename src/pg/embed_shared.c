@@ -1,10 +1,10 @@
 /* embed_shared.c: ranges of blocks, counters and errors that the processes of a call share, and a process's turn at them. */
 #include "pg/compat.h"
 
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
+#include "storage/ipc.h"
+#include "storage/pmsignal.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -208,6 +208,8 @@ embed_turn_run(EmbedTurn *turn)
 		while (more && !embed_shared_stopping(turn->shared))
 		{
 			CHECK_FOR_INTERRUPTS();
+			if (!PostmasterIsAlive())
+				proc_exit(1);		/* nothing may be written any more */
 			MemoryContextReset(context);
 			more = run_batch(turn, context, first, end, &after, &has_after);
 		}
