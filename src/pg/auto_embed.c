@@ -245,7 +245,10 @@ create_triggers(const TableColumn *column, int64 number, bool generated)
 {
 	const char *source = column->source_sql;
 	const char *target = column->target_sql;
+	int			level = NewGUCNestLevel();
 
+	/* IS DISTINCT FROM takes its operator from the path */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	/* The name makes it fire last, after what other triggers do to the text. A generated text is not there yet when it fires. */
 	if (generated)
@@ -260,6 +263,7 @@ create_triggers(const TableColumn *column, int64 number, bool generated)
 	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld AFTER INSERT OR UPDATE ON %s FOR EACH ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
 					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')", (long long) number, column->table_sql, target, source, (long long) number));
 	SPI_finish();
+	AtEOXact_GUC(false, level);
 }
 
 static bool
