@@ -478,3 +478,102 @@ COMMENT ON FUNCTION bert.explain(text, text, text) IS 'what each token contribut
 CREATE FUNCTION bert.job_report(job bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_job_report' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION bert.job_report(bigint) IS 'one self-contained HTML page about a job: curves, schedule, confusion matrix, worst examples, settings, lineage';
+
+-- Tables at work
+
+CREATE PROCEDURE bert.embed_column(relation regclass, source name, target name, model text DEFAULT NULL, workers int DEFAULT 2,
+	batch_rows int DEFAULT 500, "where" text DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'bert_embed_column' LANGUAGE C;
+COMMENT ON PROCEDURE bert.embed_column(regclass, name, name, text, int, int, text) IS
+	'fills the target column with embeddings of the source column wherever it is NULL, in committed batches, on several processes';
+
+CREATE FUNCTION bert.list_progress() RETURNS TABLE (pid int, role regrole, relation regclass, source text, target text, model text, workers int,
+		pass int, blocks_total bigint, blocks_done bigint, rows_total bigint, rows_done bigint, rows_skipped bigint, rows_per_second float8,
+		eta interval, started_at timestamptz)
+	AS 'MODULE_PATHNAME', 'bert_list_progress' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+COMMENT ON FUNCTION bert.list_progress() IS 'what the view bert.progress shows';
+
+CREATE VIEW bert.progress AS SELECT * FROM bert.list_progress();
+COMMENT ON VIEW bert.progress IS 'the calls of bert.embed_column that are running: yours, or all for members of pg_read_all_stats';
+GRANT SELECT ON bert.progress TO PUBLIC;
+
+CREATE SEQUENCE bert.auto_number;
+CREATE SEQUENCE bert.auto_queue_id;
+
+CREATE TABLE bert.auto_column (
+	number bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_number'),
+	relation regclass NOT NULL,
+	model text NOT NULL,
+	role regrole NOT NULL,
+	search_path text NOT NULL,
+	started timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	next_try timestamptz NOT NULL DEFAULT '-infinity',
+	failed timestamptz,
+	sqlstate text,
+	error text
+);
+COMMENT ON TABLE bert.auto_column IS 'columns that are embedded automatically; see the view bert.auto_embeds';
+
+CREATE TABLE bert.auto_queue (
+	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_queue_id'),
+	number bigint NOT NULL,
+	names text[] NOT NULL,
+	key text[] NOT NULL,
+	queued timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	next_try timestamptz NOT NULL DEFAULT '-infinity',
+	attempts int NOT NULL DEFAULT 0,
+	sqlstate text,
+	error text
+);
+CREATE INDEX ON bert.auto_queue (number, next_try, id);
+COMMENT ON TABLE bert.auto_queue IS 'keys of rows that wait for their embedding';
+
+ALTER TABLE bert.auto_column ENABLE ROW LEVEL SECURITY;
+ALTER TABLE bert.auto_queue ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON bert.auto_column FOR SELECT USING (pg_catalog.pg_has_role(role::oid, 'USAGE'));
+CREATE POLICY own ON bert.auto_queue FOR SELECT USING (EXISTS (SELECT 1 FROM bert.auto_column AS a WHERE a.number = auto_queue.number));
+GRANT SELECT ON bert.auto_column, bert.auto_queue TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('bert.auto_number', '');
+SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue_id', '');
+-- a table or role that is gone would be dumped as a number, and mean another one where that is restored
+SELECT pg_catalog.pg_extension_config_dump('bert.auto_column', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)'
+	' AND EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = role)');
+SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue', '');
+
+CREATE FUNCTION bert.auto_embed(relation regclass, source name, target name, model text DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_auto_embed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.auto_embed(regclass, name, name, text) IS
+	'has the target column filled with the source column''s embedding shortly after each insert or update commits';
+
+CREATE FUNCTION bert.stop_auto_embed(relation regclass, source name DEFAULT NULL, target name DEFAULT NULL, model text DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_stop_auto_embed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.stop_auto_embed(regclass, name, name, text) IS 'ends what bert.auto_embed began, for all columns of the table or those named';
+
+CREATE FUNCTION bert.auto_embed_clear() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'bert_auto_embed_clear' LANGUAGE C;
+COMMENT ON FUNCTION bert.auto_embed_clear() IS 'for triggers that bert.auto_embed makes: an embedding of another text is none';
+
+CREATE FUNCTION bert.auto_embed_queue() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'bert_auto_embed_queue' LANGUAGE C;
+COMMENT ON FUNCTION bert.auto_embed_queue() IS 'for triggers that bert.auto_embed makes: queues a row''s key';
+
+CREATE FUNCTION bert.auto_column_names(relation oid, number bigint, OUT source text, OUT target text)
+	AS 'MODULE_PATHNAME', 'bert_auto_column_names' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bert.auto_column_names(oid, bigint) IS 'the columns that the view bert.auto_embeds names';
+
+CREATE VIEW bert.auto_embeds WITH (security_invoker = true) AS
+SELECT a.relation, c.source, c.target, a.model, a.role, a.started,
+	   (SELECT count(*) FROM bert.auto_queue AS q WHERE q.number = a.number AND q.error IS NULL) AS queued,
+	   (SELECT count(*) FROM bert.auto_queue AS q WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
+	   a.sqlstate, a.error, a.failed AS failed_at
+FROM bert.auto_column AS a, LATERAL bert.auto_column_names(a.relation, a.number) AS c
+WHERE c.target IS NOT NULL;
+COMMENT ON VIEW bert.auto_embeds IS 'the columns for which you have called bert.auto_embed (all, for a superuser), rows waiting and failed, and why a column rests';
+
+CREATE VIEW bert.auto_errors WITH (security_invoker = true) AS
+SELECT a.relation, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error, q.queued, q.next_try
+FROM bert.auto_queue AS q JOIN bert.auto_column AS a USING (number), LATERAL bert.auto_column_names(a.relation, a.number) AS c
+WHERE q.error IS NOT NULL;
+COMMENT ON VIEW bert.auto_errors IS 'the rows that could not be embedded automatically, why, and when they are tried again';
+GRANT SELECT ON bert.auto_embeds, bert.auto_errors TO PUBLIC;

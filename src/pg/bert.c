@@ -1,6 +1,7 @@
 /* bert.c: the module's entry point; calls one Init per subsystem and does nothing else. */
 #include "pg/compat.h"
 
+#include "pg/auto_embed.h"
 #include "pg/guc.h"
 #include "pg/job.h"
 #include "pg/shared.h"
@@ -18,5 +19,6 @@ _PG_init(void)
 {
 	guc_init();
 	job_init();
+	auto_init();
 	shared_init();
 }

@@ -32,4 +32,32 @@
 #define pg_noreturn __attribute__((noreturn))
 #endif
 
+/* Where a query keeps the permissions that a table needs: requiredPerms, selectedCols, updatedCols. */
+#if PG_VERSION_NUM < 160000
+#define QUERY_PERMISSIONS(query, rte) (rte)
+#define QUERY_HAS_PERMISSIONS(rte) true
+#else
+#define QUERY_PERMISSIONS(query, rte) getRTEPermissionInfo((query)->rteperminfos, rte)
+#define QUERY_HAS_PERMISSIONS(rte) ((rte)->perminfoindex != 0)
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define RUN_EXECUTOR(desc) ExecutorRun(desc, ForwardScanDirection, 0, true)
+#else
+#define RUN_EXECUTOR(desc) ExecutorRun(desc, ForwardScanDirection, 0)
+#endif
+
+/* All settings of the server: struct config_generic ** and their number. */
+#if PG_VERSION_NUM < 160000
+#define ALL_SETTINGS(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#else
+#define ALL_SETTINGS(n) get_guc_variables(n)
+#endif
+
+#if PG_VERSION_NUM < 160000
+#define OWNS_TABLE(relation, role) pg_class_ownercheck(relation, role)
+#else
+#define OWNS_TABLE(relation, role) object_ownercheck(RelationRelationId, relation, role)
+#endif
+
 #endif

@@ -13,6 +13,7 @@ char	   *guc_kernel;
 char	   *guc_cache_directory;
 int			guc_max_memory;
 int			guc_max_jobs;
+int			guc_max_table_workers;
 
 /* A kernel that the CPU lacks is refused here, so a later query cannot meet it. */
 static bool
@@ -51,5 +52,9 @@ guc_init(void)
 							"The most fine-tuning jobs that run at once in a database; the others queue.",
 							NULL,
 							&guc_max_jobs, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("bert.max_table_workers",
+							"The most processes that one call of bert.embed_column may use, the caller's own included.",
+							NULL,
+							&guc_max_table_workers, 8, 1, 64, PGC_SUSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("bert");
 }

@@ -526,6 +526,18 @@ keep_sound(Handle *handle)
 	definition_rest(handle->definition);
 }
 
+void
+model_handle_keep_sound(ModelHandle *handle)
+{
+	keep_sound((Handle *) handle);
+}
+
+char *
+model_handle_pinned_name(const ModelHandle *handle)
+{
+	return definition_pinned_name(((const Handle *) handle)->definition);
+}
+
 static void
 check_head(const Handle *handle, HeadKind head)
 {

@@ -50,4 +50,11 @@ extern ModelHandle *model_handle_get(FmgrInfo *flinfo, const text *model, ModelT
  */
 extern const BertModel *model_handle_bind(ModelHandle *handle, HeadKind head);
 
+/*
+ * For work of several transactions with one model: got with flinfo NULL, a handle stays pinned as long as the memory context
+ * that was current then. Before each piece of work its mapped files must be looked at. The pinned name is palloc'd.
+ */
+extern void model_handle_keep_sound(ModelHandle *handle);
+extern char *model_handle_pinned_name(const ModelHandle *handle);
+
 #endif

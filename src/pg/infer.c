@@ -86,6 +86,16 @@ call_begin_pinned(Call *call, FunctionCallInfo fcinfo, int model_argument, Model
 }
 
 void
+call_begin_with(Call *call, ModelHandle *handle)
+{
+	memset(call, 0, sizeof *call);
+	INSTR_TIME_SET_CURRENT(call->started);
+	model_handle_keep_sound(handle);
+	call->handle = handle;
+	call->arena = call_arena();
+}
+
+void
 call_end(Call *call)
 {
 	instr_time	elapsed;

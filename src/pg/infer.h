@@ -28,6 +28,8 @@ typedef struct Call
 extern void call_begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task);
 /* The same for a *_pinned function: the model must be given, by a pinned name. */
 extern void call_begin_pinned(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task);
+/* The same with a model that the caller keeps pinned. */
+extern void call_begin_with(Call *call, ModelHandle *handle);
 /* Counts the call in bert.stats. */
 extern void call_end(Call *call);
 
@@ -86,6 +88,10 @@ typedef void (*GroupTake) (void *context, Call *call, const TextGroup *group);
  * text of every pair, the elements being the second; or NULL. The arena is rewound after each group.
  */
 extern void texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix, Overflow overflow, GroupTake take, void *context);
+
+/* The same for n text values. */
+extern void values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, const InputText *prefix, Overflow overflow, GroupTake take,
+							 void *context);
 
 /* Embeddings (texts, H) of a group, in the arena. */
 extern float *group_embeddings(Call *call, const BertModel *model, const TextGroup *group, Pooling pooling, bool normalize);

@@ -151,9 +151,17 @@ texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix, Overflow
 	Datum	   *values;
 	bool	   *nulls;
 	int			n;
-	int			next = 0;
 
 	deconstruct_array(inputs, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	values_in_groups(call, values, nulls, n, prefix, overflow, take_group, context);
+}
+
+void
+values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, const InputText *prefix, Overflow overflow, GroupTake take_group,
+				 void *context)
+{
+	int			next = 0;
+
 	while (next < n)
 	{
 		ArenaMark	mark = arena_mark(call->arena);

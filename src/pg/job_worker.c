@@ -27,6 +27,7 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
+#include "pg/auto_embed.h"
 #include "pg/guc.h"
 #include "pg/job_run.h"
 
@@ -249,6 +250,8 @@ bert_visitor_main(Datum database)
 		return;
 	begin();
 	job_requeue_interrupted();
+	auto_columns_sweep();
+	auto_start_due();
 	commit();
 	if (!queue_is_empty())
 		(void) job_start_worker();

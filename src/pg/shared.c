@@ -9,6 +9,7 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "pg/shared.h"
 
@@ -17,6 +18,18 @@
 #define VERIFIED_WAYS 4
 
 #define STATS_SLOTS 96
+#define CALL_SLOTS 64
+#define WORKER_SLOTS 64
+#define WORKER_START_MS 10000	/* one that has not arrived by then never will */
+
+typedef struct WorkerSlot
+{
+	Oid			database;		/* InvalidOid: free */
+	Oid			role;
+	int			pid;			/* 0: on its way */
+	bool		again;			/* there is something new to look at */
+	TimestampTz started;
+} WorkerSlot;
 
 typedef struct StatsSlot
 {
@@ -27,13 +40,16 @@ typedef struct StatsSlot
 
 typedef struct Shared
 {
-	slock_t		lock;			/* protects clock and slots */
+	slock_t		lock;			/* protects clock, slots, calls and workers */
 	uint64		clock;
 	StatsSlot	slots[STATS_SLOTS];
+	RunningCall calls[CALL_SLOTS];
+	WorkerSlot	workers[WORKER_SLOTS];
 	pg_atomic_uint64 verified[VERIFIED_BUCKETS][VERIFIED_WAYS];
 } Shared;
 
 static Shared *shared;
+static bool is_private;			/* there was no room for one that is shared */
 static shmem_request_hook_type previous_request_hook;
 
 static void
@@ -70,6 +86,7 @@ get_shared(void)
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
 		shared = MemoryContextAlloc(TopMemoryContext, sizeof(Shared));
+		is_private = true;
 		initialize(shared);
 	}
 	PG_END_TRY();
@@ -144,6 +161,149 @@ stats_list(void)
 		if (copy[i].database == MyDatabaseId)
 			result = lappend(result, &copy[i].stats);
 	return result;
+}
+
+int
+running_call_begin(uint32 segment)
+{
+	Shared	   *area = get_shared();
+	int			slot = -1;
+
+	SpinLockAcquire(&area->lock);
+	for (int i = 0; i < CALL_SLOTS && slot < 0; i++)
+		if (area->calls[i].pid == 0)
+		{
+			area->calls[i] = (RunningCall) {MyProcPid, MyDatabaseId, segment};
+			slot = i;
+		}
+	SpinLockRelease(&area->lock);
+	return slot;
+}
+
+void
+running_call_end(int slot)
+{
+	Shared	   *area = get_shared();
+
+	if (slot < 0)
+		return;
+	SpinLockAcquire(&area->lock);
+	area->calls[slot].pid = 0;
+	SpinLockRelease(&area->lock);
+}
+
+List *
+running_call_list(void)
+{
+	Shared	   *area = get_shared();
+	RunningCall *copy = palloc(sizeof area->calls);
+	List	   *result = NIL;
+
+	SpinLockAcquire(&area->lock);
+	memcpy(copy, area->calls, sizeof area->calls);
+	SpinLockRelease(&area->lock);
+	for (int i = 0; i < CALL_SLOTS; i++)
+		if (copy[i].pid != 0 && copy[i].database == MyDatabaseId)
+			result = lappend(result, &copy[i]);
+	return result;
+}
+
+/* Under the lock. */
+static WorkerSlot *
+find_worker(Shared *area, Oid role)
+{
+	for (int i = 0; i < WORKER_SLOTS; i++)
+		if (area->workers[i].database == MyDatabaseId && area->workers[i].role == role)
+			return &area->workers[i];
+	return NULL;
+}
+
+static WorkerSlot *
+add_worker(Shared *area, Oid role, int pid, TimestampTz now)
+{
+	for (int i = 0; i < WORKER_SLOTS; i++)
+		if (!OidIsValid(area->workers[i].database))
+		{
+			area->workers[i] = (WorkerSlot) {MyDatabaseId, role, pid, false, now};
+			return &area->workers[i];
+		}
+	return NULL;				/* it works without */
+}
+
+bool
+auto_worker_wanted(Oid role, int *pid)
+{
+	Shared	   *area = get_shared();
+	TimestampTz now = GetCurrentTimestamp();
+	WorkerSlot *slot;
+	bool		wanted = true;
+
+	*pid = 0;
+	if (is_private)
+		return true;
+	SpinLockAcquire(&area->lock);
+	slot = find_worker(area, role);
+	if (slot == NULL)
+		(void) add_worker(area, role, 0, now);
+	else if (slot->pid == 0 && now - slot->started > WORKER_START_MS * INT64CONST(1000))
+		slot->started = now;
+	else
+	{
+		slot->again = true;
+		*pid = slot->pid;
+		wanted = false;
+	}
+	SpinLockRelease(&area->lock);
+	return wanted;
+}
+
+void
+auto_worker_arrive(Oid role)
+{
+	Shared	   *area = get_shared();
+	TimestampTz now = GetCurrentTimestamp();
+	WorkerSlot *slot;
+
+	SpinLockAcquire(&area->lock);
+	slot = find_worker(area, role);
+	if (slot == NULL)
+		slot = add_worker(area, role, MyProcPid, now);
+	else if (slot->pid == 0)
+		slot->pid = MyProcPid;
+	SpinLockRelease(&area->lock);
+}
+
+bool
+auto_worker_leave(Oid role)
+{
+	Shared	   *area = get_shared();
+	WorkerSlot *slot;
+	bool		again = false;
+
+	SpinLockAcquire(&area->lock);
+	slot = find_worker(area, role);
+	if (slot != NULL && slot->pid == MyProcPid)
+	{
+		again = slot->again;
+		slot->again = false;
+		if (!again)
+			slot->database = InvalidOid;
+	}
+	SpinLockRelease(&area->lock);
+	return !again;
+}
+
+void
+auto_worker_gone(Oid role)
+{
+	Shared	   *area = get_shared();
+	WorkerSlot *slot;
+
+	SpinLockAcquire(&area->lock);
+	slot = find_worker(area, role);
+	if (slot != NULL && (slot->pid == 0 || slot->pid == MyProcPid))
+		slot->database = InvalidOid;
+	SpinLockRelease(&area->lock);
 }
 
 static void

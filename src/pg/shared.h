@@ -34,6 +34,27 @@ typedef struct ModelStats
 
 extern List *stats_list(void);	/* of ModelStats * */
 
+/* The running calls of bert.embed_column: where each keeps its counters (dsm_handle). -1: not noted, for want of room. */
+typedef struct RunningCall
+{
+	int			pid;			/* 0: free */
+	Oid			database;
+	uint32		segment;
+} RunningCall;
+
+extern int	running_call_begin(uint32 segment);
+extern void running_call_end(int slot);
+extern List *running_call_list(void);	/* of RunningCall *, this database's */
+
+/*
+ * The workers that embed queued rows, one for each database and role, so that a commit starts one only if none runs.
+ * wanted: true when the caller must start one; else a running one will look again, and *pid is to be woken (0: it is starting).
+ */
+extern bool auto_worker_wanted(Oid role, int *pid);
+extern void auto_worker_arrive(Oid role);	/* in the worker */
+extern bool auto_worker_leave(Oid role);	/* false: somebody has queued rows meanwhile */
+extern void auto_worker_gone(Oid role);	/* it could not start, or ends by force */
+
 extern void shared_init(void);
 
 #endif
