@@ -14,8 +14,8 @@
 #define BODY MICRO_NAME(micro_body, KIND)
 
 #ifndef COMBINED
-#define group_add(b, p) b
-#define group_sub(b, p) b
+#define group_add(b, p) ((void) (p), b)
+#define group_sub(b, p) ((void) (p), b)
 #endif
 #define COMBINE(x, at) (sign == 0 ? x : sign > 0 ? group_add(x, second + (at)) : group_sub(x, second + (at)))
 
