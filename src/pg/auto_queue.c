@@ -2,76 +2,22 @@
 #include "pg/compat.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "pg/auto_embed.h"
-#include "pg/role.h"
-
-#define MAX_PARAMETERS 5
-
-typedef struct Statement
-{
-	RoleSwitch	role;
-	MemoryContext caller;
-	int			n;
-	Oid			types[MAX_PARAMETERS];
-	Datum		values[MAX_PARAMETERS];
-	char		nulls[MAX_PARAMETERS];
-} Statement;
+#include "pg/own_statement.h"
 
 static void
-begin(Statement *statement)
-{
-	memset(statement, 0, sizeof *statement);
-	statement->caller = CurrentMemoryContext;
-	role_become_owner(&statement->role);
-	SPI_connect();
-}
-
-static void
-end(Statement *statement)
-{
-	SPI_finish();
-	role_restore(&statement->role);
-}
-
-static void
-add(Statement *statement, Oid type, Datum value, bool is_null)
-{
-	Assert(statement->n < MAX_PARAMETERS);
-	statement->types[statement->n] = type;
-	statement->values[statement->n] = value;
-	statement->nulls[statement->n++] = is_null ? 'n' : ' ';
-}
-
-static void
-add_text(Statement *statement, const char *value)
-{
-	add(statement, TEXTOID, value == NULL ? (Datum) 0 : CStringGetTextDatum(value), value == NULL);
-}
-
-static void
-add_ids(Statement *statement, const int64 *ids, int n)
+add_ids(OwnStatement *statement, const int64 *ids, int n)
 {
 	Datum	   *elements = palloc((Size) Max(n, 1) * sizeof *elements);
 
 	for (int i = 0; i < n; i++)
 		elements[i] = Int64GetDatum(ids[i]);
-	add(statement, INT8ARRAYOID, PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)), false);
-}
-
-static uint64
-run(Statement *statement, const char *sql)
-{
-	int			result = SPI_execute_with_args(sql, statement->n, statement->types, statement->values, statement->nulls, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "queue statement failed: %s", SPI_result_code_string(result));
-	return SPI_processed;
+	own_add(statement, INT8ARRAYOID, PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)), false);
 }
 
 static Datum
@@ -84,7 +30,7 @@ result(uint64 row, int column, bool *is_null)
 
 /* In the caller's context. */
 static AutoColumn *
-read_column(Statement *statement, uint64 row)
+read_column(OwnStatement *statement, uint64 row)
 {
 	MemoryContext spi = MemoryContextSwitchTo(statement->caller);
 	AutoColumn *column = palloc(sizeof *column);
@@ -100,7 +46,7 @@ read_column(Statement *statement, uint64 row)
 }
 
 static List *
-read_columns(Statement *statement, uint64 n)
+read_columns(OwnStatement *statement, uint64 n)
 {
 	List	   *columns = NIL;
 
@@ -118,101 +64,101 @@ read_columns(Statement *statement, uint64 n)
 int64
 auto_column_insert(const AutoColumn *column)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	int64		number;
 	bool		is_null;
 
-	begin(&statement);
-	add(&statement, OIDOID, ObjectIdGetDatum(column->relation), false);
-	add(&statement, OIDOID, ObjectIdGetDatum(column->role), false);
-	add_text(&statement, column->model);
-	add_text(&statement, column->search_path);
-	run(&statement, "INSERT INTO bert.auto_column (relation, role, model, search_path)"
+	own_begin(&statement);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(column->relation), false);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(column->role), false);
+	own_add_text(&statement, column->model);
+	own_add_text(&statement, column->search_path);
+	own_run(&statement, "INSERT INTO bert.auto_column (relation, role, model, search_path)"
 		" VALUES ($1::pg_catalog.regclass, $2::pg_catalog.regrole, $3, $4) RETURNING number");
 	number = DatumGetInt64(result(0, 1, &is_null));
-	end(&statement);
+	own_end(&statement);
 	return number;
 }
 
 bool
 auto_column_load(int64 number, AutoColumn *column)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	bool		found;
 
-	begin(&statement);
-	add(&statement, INT8OID, Int64GetDatum(number), false);
-	found = run(&statement, "SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a WHERE a.number = $1") == 1;
+	own_begin(&statement);
+	own_add(&statement, INT8OID, Int64GetDatum(number), false);
+	found = own_run(&statement, "SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a WHERE a.number = $1") == 1;
 	if (found)
 		*column = *read_column(&statement, 0);
-	end(&statement);
+	own_end(&statement);
 	return found;
 }
 
 List *
 auto_columns_due(void)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	List	   *columns;
 
-	begin(&statement);
+	own_begin(&statement);
 	columns = read_columns(&statement,
-						   run(&statement, "SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a"
+						   own_run(&statement, "SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a"
 							   " WHERE a.next_try <= pg_catalog.clock_timestamp() AND EXISTS (SELECT FROM bert.auto_queue AS q"
 							   " WHERE q.number = a.number AND q.next_try <= pg_catalog.clock_timestamp()) ORDER BY a.number"));
-	end(&statement);
+	own_end(&statement);
 	return columns;
 }
 
 List *
 auto_columns_of(Oid relation)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	List	   *columns;
 
-	begin(&statement);
-	add(&statement, OIDOID, ObjectIdGetDatum(relation), false);
-	columns = read_columns(&statement, run(&statement, "SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a WHERE a.relation = $1 ORDER BY a.number"));
-	end(&statement);
+	own_begin(&statement);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(relation), false);
+	columns = read_columns(&statement, own_run(&statement, "SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a WHERE a.relation = $1 ORDER BY a.number"));
+	own_end(&statement);
 	return columns;
 }
 
 void
 auto_column_delete(int64 number)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add(&statement, INT8OID, Int64GetDatum(number), false);
-	run(&statement, "DELETE FROM bert.auto_column WHERE number = $1");
-	run(&statement, "DELETE FROM bert.auto_queue WHERE number = $1");
-	end(&statement);
+	own_begin(&statement);
+	own_add(&statement, INT8OID, Int64GetDatum(number), false);
+	own_run(&statement, "DELETE FROM bert.auto_column WHERE number = $1");
+	own_run(&statement, "DELETE FROM bert.auto_queue WHERE number = $1");
+	own_end(&statement);
 }
 
 void
 auto_columns_sweep(void)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	run(&statement, "DELETE FROM bert.auto_column AS a WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = a.relation)");
-	run(&statement, "DELETE FROM bert.auto_queue AS q WHERE NOT EXISTS (SELECT FROM bert.auto_column AS a WHERE a.number = q.number)");
-	end(&statement);
+	own_begin(&statement);
+	own_run(&statement, "DELETE FROM bert.auto_column AS a WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = a.relation)");
+	own_run(&statement, "DELETE FROM bert.auto_queue AS q WHERE NOT EXISTS (SELECT FROM bert.auto_column AS a WHERE a.number = q.number)");
+	own_end(&statement);
 }
 
 void
 auto_column_fail(int64 number, const char *sqlstate, const char *error)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add(&statement, INT8OID, Int64GetDatum(number), false);
-	add_text(&statement, sqlstate);
-	add_text(&statement, error);
-	run(&statement, "UPDATE bert.auto_column SET sqlstate = $2, error = $3, failed = CASE WHEN $3 IS NOT NULL THEN pg_catalog.clock_timestamp() END,"
+	own_begin(&statement);
+	own_add(&statement, INT8OID, Int64GetDatum(number), false);
+	own_add_text(&statement, sqlstate);
+	own_add_text(&statement, error);
+	own_run(&statement, "UPDATE bert.auto_column SET sqlstate = $2, error = $3, failed = CASE WHEN $3 IS NOT NULL THEN pg_catalog.clock_timestamp() END,"
 		" next_try = CASE WHEN $3 IS NULL THEN '-infinity' ELSE pg_catalog.clock_timestamp() + '20 s' END"
 		" WHERE number = $1 AND (error IS NOT NULL OR $3 IS NOT NULL)");
-	end(&statement);
+	own_end(&statement);
 }
 
 void
@@ -221,12 +167,12 @@ auto_queue_insert(int64 number, int n, Datum *names, Datum *key)
 	static SPIPlanPtr plan;
 	Oid			types[3] = {INT8OID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		values[3];
-	Statement	statement;
+	OwnStatement	statement;
 
 	values[0] = Int64GetDatum(number);
 	values[1] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 	values[2] = PointerGetDatum(construct_array(key, n, TEXTOID, -1, false, TYPALIGN_INT));
-	begin(&statement);
+	own_begin(&statement);
 	if (plan == NULL)
 	{
 		SPIPlanPtr	prepared = SPI_prepare("INSERT INTO bert.auto_queue (number, names, key) VALUES ($1, $2, $3)", 3, types);
@@ -237,7 +183,7 @@ auto_queue_insert(int64 number, int n, Datum *names, Datum *key)
 	}
 	if (SPI_execute_plan(plan, values, NULL, false, 0) < 0)
 		elog(ERROR, "queue statement failed: %s", SPI_result_code_string(SPI_result));
-	end(&statement);
+	own_end(&statement);
 }
 
 static char **
@@ -256,14 +202,14 @@ read_texts(Datum array, int *n)
 List *
 auto_queue_take(int64 number, int limit)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	List	   *rows = NIL;
 	uint64		n;
 
-	begin(&statement);
-	add(&statement, INT8OID, Int64GetDatum(number), false);
-	add(&statement, INT4OID, Int32GetDatum(limit), false);
-	n = run(&statement, "SELECT id, attempts, names, key FROM bert.auto_queue WHERE number = $1 AND next_try <= pg_catalog.clock_timestamp()"
+	own_begin(&statement);
+	own_add(&statement, INT8OID, Int64GetDatum(number), false);
+	own_add(&statement, INT4OID, Int32GetDatum(limit), false);
+	n = own_run(&statement, "SELECT id, attempts, names, key FROM bert.auto_queue WHERE number = $1 AND next_try <= pg_catalog.clock_timestamp()"
 			" ORDER BY next_try, id LIMIT $2 FOR UPDATE SKIP LOCKED");
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -278,21 +224,21 @@ auto_queue_take(int64 number, int limit)
 		rows = lappend(rows, row);
 		MemoryContextSwitchTo(spi);
 	}
-	end(&statement);
+	own_end(&statement);
 	return rows;
 }
 
 static void
 for_ids(const char *sql, const int64 *ids, int n)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
 	if (n == 0)
 		return;
-	begin(&statement);
+	own_begin(&statement);
 	add_ids(&statement, ids, n);
-	run(&statement, sql);
-	end(&statement);
+	own_run(&statement, sql);
+	own_end(&statement);
 }
 
 void
@@ -310,28 +256,28 @@ auto_queue_delay(const int64 *ids, int n)
 void
 auto_queue_fail(int64 id, const char *sqlstate, const char *error)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add(&statement, INT8OID, Int64GetDatum(id), false);
-	add_text(&statement, sqlstate);
-	add_text(&statement, error);
+	own_begin(&statement);
+	own_add(&statement, INT8OID, Int64GetDatum(id), false);
+	own_add_text(&statement, sqlstate);
+	own_add_text(&statement, error);
 	/* after 10 s, 80 s, 11 min, 85 min; then no more */
-	run(&statement, "UPDATE bert.auto_queue SET attempts = attempts + 1, sqlstate = $2, error = $3,"
+	own_run(&statement, "UPDATE bert.auto_queue SET attempts = attempts + 1, sqlstate = $2, error = $3,"
 		" next_try = CASE WHEN attempts < 4 THEN pg_catalog.clock_timestamp() + '10 s'::pg_catalog.interval * (8 ^ attempts) ELSE 'infinity' END"
 		" WHERE id = $1");
-	end(&statement);
+	own_end(&statement);
 }
 
 double
 auto_queue_next(Oid acting)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	double		next = -1;
 	uint64		n;
 
-	begin(&statement);
-	n = run(&statement, "SELECT a.role::pg_catalog.oid, a.relation::pg_catalog.oid,"
+	own_begin(&statement);
+	n = own_run(&statement, "SELECT a.role::pg_catalog.oid, a.relation::pg_catalog.oid,"
 			" pg_catalog.date_part('epoch', min(greatest(q.next_try, a.next_try, pg_catalog.clock_timestamp())) - pg_catalog.clock_timestamp())"
 			" FROM bert.auto_queue AS q JOIN bert.auto_column AS a USING (number) WHERE q.next_try < 'infinity' GROUP BY 1, 2");
 	for (uint64 i = 0; i < n; i++)
@@ -343,6 +289,6 @@ auto_queue_next(Oid acting)
 			(next < 0 || seconds < next))
 			next = Max(seconds, 0);
 	}
-	end(&statement);
+	own_end(&statement);
 	return next;
 }

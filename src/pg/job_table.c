@@ -2,7 +2,6 @@
 #include "pg/compat.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -11,87 +10,7 @@
 #include "utils/snapmgr.h"
 
 #include "pg/job.h"
-#include "pg/role.h"
-
-#define MAX_PARAMETERS 10
-
-/* One statement with parameters, as the tables' owner. Between begin and end SPI is connected. */
-typedef struct Statement
-{
-	RoleSwitch	role;
-	MemoryContext caller;
-	int			n;
-	Oid			types[MAX_PARAMETERS];
-	Datum		values[MAX_PARAMETERS];
-	char		nulls[MAX_PARAMETERS];
-} Statement;
-
-static void
-begin(Statement *statement)
-{
-	memset(statement, 0, sizeof *statement);
-	statement->caller = CurrentMemoryContext;
-	role_become_owner(&statement->role);
-	SPI_connect();
-}
-
-static void
-end(Statement *statement)
-{
-	SPI_finish();
-	role_restore(&statement->role);
-}
-
-static void
-add(Statement *statement, Oid type, Datum value, bool is_null)
-{
-	Assert(statement->n < MAX_PARAMETERS);
-	statement->types[statement->n] = type;
-	statement->values[statement->n] = value;
-	statement->nulls[statement->n++] = is_null ? 'n' : ' ';
-}
-
-static void
-add_int64(Statement *statement, int64 value)
-{
-	add(statement, INT8OID, Int64GetDatum(value), false);
-}
-
-static void
-add_float(Statement *statement, double value)
-{
-	add(statement, FLOAT8OID, Float8GetDatum(value), false);
-}
-
-static void
-add_text(Statement *statement, const char *value)
-{
-	add(statement, TEXTOID, value == NULL ? (Datum) 0 : CStringGetTextDatum(value), value == NULL);
-}
-
-static void
-add_jsonb(Statement *statement, Jsonb *value)
-{
-	add(statement, JSONBOID, PointerGetDatum(value), value == NULL);
-}
-
-static uint64
-run(Statement *statement, const char *sql)
-{
-	int			result = SPI_execute_with_args(sql, statement->n, statement->types, statement->values, statement->nulls, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "job statement failed: %s", SPI_result_code_string(result));
-	return SPI_processed;
-}
-
-/* begin, run, end for a statement that returns nothing of interest */
-static void
-run_alone(Statement *statement, const char *sql)
-{
-	(void) run(statement, sql);
-	end(statement);
-}
+#include "pg/own_statement.h"
 
 static Datum
 result(int column, bool *is_null)
@@ -129,22 +48,22 @@ result_float(int column)
 int64
 job_insert(const Job *job)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	int64		number;
 
-	begin(&statement);
-	add_text(&statement, job->name);
-	add_text(&statement, job->base);
-	add_text(&statement, job->task);
-	add_text(&statement, job->query);
-	add_text(&statement, job->search_path);
-	add_jsonb(&statement, job->options);
-	add(&statement, OIDOID, ObjectIdGetDatum(job->role), false);
-	run(&statement,
+	own_begin(&statement);
+	own_add_text(&statement, job->name);
+	own_add_text(&statement, job->base);
+	own_add_text(&statement, job->task);
+	own_add_text(&statement, job->query);
+	own_add_text(&statement, job->search_path);
+	own_add_jsonb(&statement, job->options);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(job->role), false);
+	own_run(&statement,
 		"INSERT INTO bert.job (job, name, base, task, query, search_path, options, role)"
 		" VALUES (pg_catalog.nextval('bert.job_number'), $1, $2, $3, $4, $5, $6, $7::pg_catalog.regrole) RETURNING job");
 	number = result_int64(1, 0);
-	end(&statement);
+	own_end(&statement);
 	return number;
 }
 
@@ -171,7 +90,7 @@ read_labels(ArrayType *array, Job *job)
 
 /* Copies the first result row into job, in the caller's context. */
 static void
-read_job(Statement *statement, Job *job)
+read_job(OwnStatement *statement, Job *job)
 {
 	MemoryContext spi = MemoryContextSwitchTo(statement->caller);
 	bool		is_null;
@@ -208,18 +127,18 @@ read_job(Statement *statement, Job *job)
 bool
 job_load(int64 number, Job *job)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	bool		found;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	begin(&statement);
-	add_int64(&statement, number);
+	own_begin(&statement);
+	own_add_int64(&statement, number);
 	SPI_execute_with_args("SELECT" JOB_COLUMNS " FROM bert.job WHERE job = $1", statement.n, statement.types, statement.values,
 						  statement.nulls, true, 1);
 	found = SPI_processed == 1;
 	if (found)
 		read_job(&statement, job);
-	end(&statement);
+	own_end(&statement);
 	PopActiveSnapshot();
 	return found;
 }
@@ -227,43 +146,43 @@ job_load(int64 number, Job *job)
 bool
 job_claim(Job *job)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	bool		found;
 
-	begin(&statement);
-	add_int64(&statement, MyProcPid);
-	found = run(&statement,
+	own_begin(&statement);
+	own_add_int64(&statement, MyProcPid);
+	found = own_run(&statement,
 				"UPDATE bert.job SET state = 'running', phase = 'starting', worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
 				" started = coalesce(started, pg_catalog.clock_timestamp()), finished = NULL, error = NULL, sqlstate = NULL"
 				" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = 'queued' ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
 				" RETURNING" JOB_COLUMNS) == 1;
 	if (found)
 		read_job(&statement, job);
-	end(&statement);
+	own_end(&statement);
 	return found;
 }
 
 bool
 job_queue_empty(void)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	bool		empty;
 
-	begin(&statement);
-	empty = run(&statement, "SELECT 1 FROM bert.job WHERE state = 'queued' LIMIT 1") == 0;
-	end(&statement);
+	own_begin(&statement);
+	empty = own_run(&statement, "SELECT 1 FROM bert.job WHERE state = 'queued' LIMIT 1") == 0;
+	own_end(&statement);
 	return empty;
 }
 
 void
 job_set_phase(int64 number, const char *phase)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_text(&statement, phase);
-	run_alone(&statement, "UPDATE bert.job SET phase = $2 WHERE job = $1");
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_text(&statement, phase);
+	own_run_alone(&statement, "UPDATE bert.job SET phase = $2 WHERE job = $1");
 }
 
 static Datum
@@ -289,29 +208,29 @@ make_bytea(const void *bytes, Size length)
 void
 job_set_base(int64 number, int64 base_version)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_int64(&statement, base_version);
-	run_alone(&statement, "UPDATE bert.job SET base_version = $2 WHERE job = $1");
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_int64(&statement, base_version);
+	own_run_alone(&statement, "UPDATE bert.job SET base_version = $2 WHERE job = $1");
 }
 
 void
 job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps, uint64 truncated, const void *digest, Size digest_length,
 			 int n_labels, const char *const *labels)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_int64(&statement, samples);
-	add_int64(&statement, eval_samples);
-	add_int64(&statement, total_steps);
-	add(&statement, BYTEAOID, PointerGetDatum(make_bytea(digest, digest_length)), false);
-	add(&statement, TEXTARRAYOID, text_array(n_labels, labels), false);
-	add_int64(&statement, (int64) truncated);
-	run_alone(&statement,
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_int64(&statement, samples);
+	own_add_int64(&statement, eval_samples);
+	own_add_int64(&statement, total_steps);
+	own_add(&statement, BYTEAOID, PointerGetDatum(make_bytea(digest, digest_length)), false);
+	own_add(&statement, TEXTARRAYOID, text_array(n_labels, labels), false);
+	own_add_int64(&statement, (int64) truncated);
+	own_run_alone(&statement,
 			  "UPDATE bert.job SET samples = $2, eval_samples = $3, total_steps = $4, data_digest = $5, labels = $6,"
 			  " details = pg_catalog.jsonb_set(coalesce(details, '{}'), '{truncated}', pg_catalog.to_jsonb($7)) WHERE job = $1");
 }
@@ -319,44 +238,44 @@ job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps,
 void
 job_set_progress(int64 number, const JobProgress *progress, bool add_metric)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_int64(&statement, progress->step);
-	add_float(&statement, progress->epoch);
-	add_float(&statement, progress->loss);
-	add_float(&statement, progress->learning_rate);
-	add_float(&statement, progress->samples_per_second);
-	add_float(&statement, progress->tokens_per_second);
-	add_float(&statement, progress->seconds_per_step);
-	run(&statement,
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_int64(&statement, progress->step);
+	own_add_float(&statement, progress->epoch);
+	own_add_float(&statement, progress->loss);
+	own_add_float(&statement, progress->learning_rate);
+	own_add_float(&statement, progress->samples_per_second);
+	own_add_float(&statement, progress->tokens_per_second);
+	own_add_float(&statement, progress->seconds_per_step);
+	own_run(&statement,
 		"UPDATE bert.job SET step = $2, epoch = $3, loss = $4, learning_rate = $5, samples_per_second = $6, tokens_per_second = $7,"
 		" details = pg_catalog.jsonb_set(coalesce(details, '{}'), '{seconds_per_step}', pg_catalog.to_jsonb($8)) WHERE job = $1");
 	if (add_metric)
 	{
 		statement.n = 6;
-		add_float(&statement, progress->grad_norm);
-		run(&statement,
+		own_add_float(&statement, progress->grad_norm);
+		own_run(&statement,
 			"INSERT INTO bert.job_metric (job, step, epoch, loss, learning_rate, samples_per_second, grad_norm)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7)"
 			" ON CONFLICT (job, step) DO UPDATE SET epoch = EXCLUDED.epoch, loss = EXCLUDED.loss, learning_rate = EXCLUDED.learning_rate,"
 			" samples_per_second = EXCLUDED.samples_per_second, grad_norm = EXCLUDED.grad_norm, at = EXCLUDED.at");
 	}
-	end(&statement);
+	own_end(&statement);
 }
 
 void
 job_add_evaluation(int64 number, int64 step, double epoch, Jsonb *eval)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_int64(&statement, step);
-	add_float(&statement, epoch);
-	add_jsonb(&statement, eval);
-	run_alone(&statement,
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_int64(&statement, step);
+	own_add_float(&statement, epoch);
+	own_add_jsonb(&statement, eval);
+	own_run_alone(&statement,
 			  "INSERT INTO bert.job_metric (job, step, epoch, eval) VALUES ($1, $2, $3, $4)"
 			  " ON CONFLICT (job, step) DO UPDATE SET eval = EXCLUDED.eval");
 }
@@ -364,56 +283,56 @@ job_add_evaluation(int64 number, int64 step, double epoch, Jsonb *eval)
 void
 job_set_result(int64 number, int64 version, Jsonb *metrics, Jsonb *details)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_int64(&statement, version);
-	add_jsonb(&statement, metrics);
-	add_jsonb(&statement, details);
-	run_alone(&statement,
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_int64(&statement, version);
+	own_add_jsonb(&statement, metrics);
+	own_add_jsonb(&statement, details);
+	own_run_alone(&statement,
 			  "UPDATE bert.job SET version = $2, metrics = $3, details = coalesce(details, '{}') || coalesce($4, '{}') WHERE job = $1");
 }
 
 bool
 job_finish(int64 number, const char *from, const char *state, const char *sqlstate, const char *error)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	bool		done;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_text(&statement, state);
-	add_text(&statement, sqlstate);
-	add_text(&statement, error);
-	add_text(&statement, from);
-	done = run(&statement,
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_text(&statement, state);
+	own_add_text(&statement, sqlstate);
+	own_add_text(&statement, error);
+	own_add_text(&statement, from);
+	done = own_run(&statement,
 			   "UPDATE bert.job SET state = $2, sqlstate = $3, error = $4, phase = NULL, worker_pid = NULL,"
 			   " finished = pg_catalog.clock_timestamp() WHERE job = $1 AND state = $5") == 1;
-	end(&statement);
+	own_end(&statement);
 	return done;
 }
 
 void
 job_requeue(int64 number)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	run_alone(&statement,
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_run_alone(&statement,
 			  "UPDATE bert.job SET state = 'queued', phase = NULL, worker_pid = NULL, finished = NULL, error = NULL, sqlstate = NULL WHERE job = $1");
 }
 
 void
 job_requeue_interrupted(void)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	uint64		n;
 	int64	   *numbers;
 
-	begin(&statement);
-	n = run(&statement, "SELECT job FROM bert.job WHERE state = 'running'");
+	own_begin(&statement);
+	n = own_run(&statement, "SELECT job FROM bert.job WHERE state = 'running'");
 	numbers = MemoryContextAlloc(statement.caller, Max(n, 1) * sizeof *numbers);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -421,7 +340,7 @@ job_requeue_interrupted(void)
 
 		numbers[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
 	}
-	end(&statement);
+	own_end(&statement);
 	for (uint64 i = 0; i < n; i++)
 		if (!job_lock_held(numbers[i]))
 			job_requeue(numbers[i]);
@@ -430,39 +349,39 @@ job_requeue_interrupted(void)
 void
 job_restart(int64 number)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	run(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1");
-	run(&statement, "DELETE FROM bert.job_metric WHERE job = $1");
-	run_alone(&statement, "UPDATE bert.job SET step = 0, epoch = 0, loss = NULL WHERE job = $1");
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_run(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1");
+	own_run(&statement, "DELETE FROM bert.job_metric WHERE job = $1");
+	own_run_alone(&statement, "UPDATE bert.job SET step = 0, epoch = 0, loss = NULL WHERE job = $1");
 }
 
 void
 job_checkpoint_begin(int64 number, const char *kind)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_text(&statement, kind);
-	run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1 AND kind = $2");
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_text(&statement, kind);
+	own_run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1 AND kind = $2");
 }
 
 void
 job_checkpoint_append(int64 number, const char *kind, int chunk, int64 step, const void *bytes, Size length)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	bytea	   *data = make_bytea(bytes, length);
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_text(&statement, kind);
-	add_int64(&statement, chunk);
-	add_int64(&statement, step);
-	add(&statement, BYTEAOID, PointerGetDatum(data), false);
-	run_alone(&statement,
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_text(&statement, kind);
+	own_add_int64(&statement, chunk);
+	own_add_int64(&statement, step);
+	own_add(&statement, BYTEAOID, PointerGetDatum(data), false);
+	own_run_alone(&statement,
 			  "INSERT INTO bert.job_checkpoint (job, kind, chunk, step, data) VALUES ($1, $2, $3::pg_catalog.int4, $4, $5)");
 	pfree(data);
 }
@@ -470,46 +389,46 @@ job_checkpoint_append(int64 number, const char *kind, int chunk, int64 step, con
 int64
 job_checkpoint_step(int64 number, const char *kind)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	int64		step = -1;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_text(&statement, kind);
-	if (run(&statement, "SELECT step FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = 0") == 1)
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_text(&statement, kind);
+	if (own_run(&statement, "SELECT step FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = 0") == 1)
 		step = result_int64(1, -1);
-	end(&statement);
+	own_end(&statement);
 	return step;
 }
 
 bytea *
 job_checkpoint_chunk(int64 number, const char *kind, int chunk)
 {
-	Statement	statement;
+	OwnStatement	statement;
 	bytea	   *data = NULL;
 	bool		is_null;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	add_text(&statement, kind);
-	add_int64(&statement, chunk);
-	if (run(&statement, "SELECT data FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = $3") == 1)
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_text(&statement, kind);
+	own_add_int64(&statement, chunk);
+	if (own_run(&statement, "SELECT data FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = $3") == 1)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(statement.caller);
 
 		data = DatumGetByteaPCopy(result(1, &is_null));
 		MemoryContextSwitchTo(spi);
 	}
-	end(&statement);
+	own_end(&statement);
 	return data;
 }
 
 void
 job_checkpoint_drop(int64 number)
 {
-	Statement	statement;
+	OwnStatement	statement;
 
-	begin(&statement);
-	add_int64(&statement, number);
-	run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1");
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1");
 }
