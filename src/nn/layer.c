@@ -86,7 +86,7 @@ layer_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cach
 	{
 		Span		span = span_next(batch, b, alone_from);
 
-		workspace->mix_rows = span.end - span.first >= alone_from;
+		workspace->mix_rows = span.end_sequence - b == 1 && span.end - span.first >= alone_from;
 		if (!span_forward(workspace, batch, &span, layer, cache, x + span.first * workspace->model->hidden_size, probs, status))
 			return false;
 		workspace->mix_rows = false;

@@ -108,14 +108,14 @@ test_packing(void **state)
 static void
 test_mixed_rows(void **state)
 {
-	static const int lengths[] = {5, 25, 21, 130, 19, 40, 41};
+	static const int lengths[] = {5, 25, 21, 130, 19, 40, 41, 12, 7, 19, 3};
 	enum
 	{
 		N = sizeof lengths / sizeof lengths[0]
 	};
 	Fixture		fixture = {0};
 	int32_t		bounds[N + 1] = {0};
-	int32_t		ids[300];
+	int32_t		ids[400];
 	Batch		batch = {.n_sequences = N, .cu_seqlens = bounds, .input_ids = ids};
 	EncoderOutput together;
 	EncoderOutput plain;
