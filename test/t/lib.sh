@@ -84,6 +84,32 @@ wait_for_server() {
 	return 1
 }
 
+# left_of PID...: those that still run after ten seconds. One that has ended and waits for an init that reaps it late does not.
+left_of() {
+	local turn pid left=
+	for turn in $(seq 100); do
+		left=
+		for pid in "$@"; do
+			! grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status" || left="$left $pid"
+		done
+		[ -n "$left" ] || break
+		sleep 0.1
+	done
+	printf '%s' "$left"
+}
+
+# kill_postmaster NAME DIRECTORY BACKEND_TYPE: kill -9; all its processes end by themselves, one of this type among them. The next start
+# would take the killed one, unreaped, for a running server: the files that name it go.
+kill_postmaster() {
+	local pids n
+	pids=$(sql "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+	n=$(sql "SELECT count(*) FROM pg_stat_activity WHERE backend_type = '$3'")
+	kill -9 "$(head -n 1 "$2/data/postmaster.pid")"
+	# shellcheck disable=SC2086
+	is "$1" "$((n > 0)) $(left_of $pids)" "1 "
+	rm -f "$2/data/postmaster.pid" "$PGHOST/".s.*.lock
+}
+
 done_testing() {
 	printf '1..%d\n' "$TESTS"
 }
