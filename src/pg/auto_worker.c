@@ -16,20 +16,16 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 #include "utils/wait_event.h"
 
@@ -37,6 +33,7 @@
 #include "pg/embed_rows.h"
 #include "pg/shared.h"
 #include "pg/table_statement.h"
+#include "pg/worker.h"
 
 #define BATCH_ROWS 200
 #define IDLE_MS 1000			/* how long it stays when there is nothing to do */
@@ -55,33 +52,6 @@ typedef struct AutoBatch
 	int64		first_id;
 	int64		last_id;
 } AutoBatch;
-
-static void
-begin(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	XactIsoLevel = XACT_READ_COMMITTED;
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-commit(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-}
-
-static bool
-extension_present(void)
-{
-	bool		present;
-
-	begin();
-	present = OidIsValid(get_extension_oid("bert", true));
-	commit();
-	return present;
-}
 
 /* Statements ------------------------------------------------------------------------------------------------------ */
 
@@ -242,7 +212,7 @@ run_batch(AutoBatch *batch)
 	ModelHandle *model;
 	List	   *taken;
 
-	begin();
+	worker_begin();
 	SetUserIdAndSecContext(my_role, SECURITY_LOCAL_USERID_CHANGE);
 	(void) set_config_option("search_path", automatic->search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, WARNING, false);
 	if (open_column(automatic, &column, &model))
@@ -260,7 +230,7 @@ run_batch(AutoBatch *batch)
 	}
 	else
 		auto_column_delete(automatic->number);
-	commit();
+	worker_commit();
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, 0);
 	return batch->n > 0;
 }
@@ -277,9 +247,9 @@ static void
 note_failure(const AutoBatch *batch, const ErrorData *error)
 {
 	const char *sqlstate = unpack_sql_state(error->sqlerrcode);
-	char	   *message = error->hint == NULL ? pstrdup(error->message) : psprintf("%s (%s)", error->message, error->hint);
+	char	   *message = worker_error_text(error);
 
-	begin();
+	worker_begin();
 	if (!batch->opened)
 	{
 		ereport(LOG, (errmsg("bert.auto_embed of table %u rests: %s", batch->column->relation, error->message)));
@@ -289,7 +259,7 @@ note_failure(const AutoBatch *batch, const ErrorData *error)
 		auto_queue_fail(batch->first_id, sqlstate, message);
 	else if (batch->n == 1)
 		auto_queue_delay(&batch->first_id, 1);
-	commit();
+	worker_commit();
 }
 
 /* A column's queue until nothing is due. */
@@ -316,19 +286,13 @@ run_column(const AutoColumn *automatic, MemoryContext context)
 		}
 		PG_CATCH();
 		{
-			ErrorData  *error;
+			ErrorData  *error = worker_take_error(context);
 
-			HOLD_INTERRUPTS();
+			more = worker_extension_present();
 			MemoryContextSwitchTo(context);
-			error = CopyErrorData();
-			FlushErrorState();
-			AbortOutOfAnyTransaction();
-			QueryCancelPending = false;
-			RESUME_INTERRUPTS();
-			MemoryContextSwitchTo(context);
-			more = batch.opened && extension_present();
-			if (extension_present())
+			if (more)
 				note_failure(&batch, error);
+			more = more && batch.opened;
 			if (batch.n > 1)
 				alone_until = Max(alone_until, batch.last_id);
 			else if (batch.n == 1 && batch.last_id >= alone_until)
@@ -347,7 +311,7 @@ run_due(MemoryContext round, MemoryContext batch)
 	ListCell   *cell;
 
 	MemoryContextReset(round);
-	begin();
+	worker_begin();
 	MemoryContextSwitchTo(round);
 	columns = auto_columns_due();
 	foreach(cell, columns)
@@ -357,7 +321,7 @@ run_due(MemoryContext round, MemoryContext batch)
 		if (auto_acting_role(column->role, column->relation) == my_role)
 			mine = lappend(mine, column);
 	}
-	commit();
+	worker_commit();
 	foreach(cell, mine)
 	{
 		pgstat_report_activity(STATE_RUNNING, "bert.auto_embed");
@@ -372,9 +336,9 @@ next_due(void)
 {
 	double		seconds;
 
-	begin();
+	worker_begin();
 	seconds = auto_queue_next(my_role);
-	commit();
+	worker_commit();
 	return seconds;
 }
 
@@ -384,11 +348,7 @@ wait_for(long milliseconds)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	worker_reload_settings();
 }
 
 static void
@@ -404,24 +364,20 @@ bert_auto_worker_main(Datum database)
 	MemoryContext batch;
 	bool		idle = false;
 
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGINT, StatementCancelHandler);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	BackgroundWorkerUnblockSignals();
+	worker_take_signals();
 	memcpy(&my_role, MyBgworkerEntry->bgw_extra, sizeof my_role);
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 	auto_worker_arrive(my_role);
 	before_shmem_exit(leave_at_exit, ObjectIdGetDatum(my_role));
-	/* in a deadlock, with DROP EXTENSION for instance, it is this process that gives way */
-	SetConfigOption("deadlock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
+	worker_yields_in_deadlocks();
 	round = AllocSetContextCreate(TopMemoryContext, "bert auto round", ALLOCSET_DEFAULT_SIZES);
 	batch = AllocSetContextCreate(TopMemoryContext, "bert auto batch", ALLOCSET_DEFAULT_SIZES);
-	while (extension_present())
+	while (worker_extension_present())
 	{
 		double		due;
 
 		run_due(round, batch);
-		if (!extension_present())
+		if (!worker_extension_present())
 			break;
 		due = next_due();
 		if (due >= 0 && due <= PATIENCE_SECONDS)

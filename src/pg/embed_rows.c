@@ -2,9 +2,11 @@
 #include "pg/compat.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -84,6 +86,35 @@ take_embeddings(void *context, Call *call, const TextGroup *group)
 }
 
 static void
+show_row(void *context)
+{
+	const EmbedRow *row = *(const EmbedRow *const *) context;
+
+	errcontext("text of the row with ctid (%u,%u) of table \"%s\"", ItemPointerGetBlockNumberNoCheck(&row->tid),
+			   ItemPointerGetOffsetNumberNoCheck(&row->tid), get_rel_name(row->table));
+}
+
+/* In some databases' encodings not every text has a form in UTF-8: the row is named that stops the batch. */
+static void
+check_texts(const EmbedRows *rows)
+{
+	const EmbedRow *row;
+	ErrorContextCallback callback = {error_context_stack, show_row, &row};
+	InputText	input;
+
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return;
+	error_context_stack = &callback;
+	for (row = rows->rows; row < rows->rows + rows->n; row++)
+	{
+		input_text(DatumGetTextPP(row->text), &input);
+		if (input.utf8 != input.bytes)
+			pfree(unconstify(char *, input.utf8));
+	}
+	error_context_stack = callback.previous;
+}
+
+static void
 compute(EmbedRows *rows, ModelHandle *model)
 {
 	Embedding	embedding = {.next = rows->rows, .context = CurrentMemoryContext};
@@ -93,6 +124,7 @@ compute(EmbedRows *rows, ModelHandle *model)
 
 	for (int i = 0; i < rows->n; i++)
 		texts[i] = rows->rows[i].text;
+	check_texts(rows);
 	/* blocks that the cache has lost are read from the tables */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	call_begin_with(&call, model);

@@ -12,13 +12,13 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "pg/embed_shared.h"
+#include "pg/worker.h"
 
 static void
 begin_batch(EmbedTurn *turn)
@@ -88,9 +88,7 @@ bert_embed_worker_main(Datum handle)
 	MemoryContext context;
 	int			slot;
 
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGINT, StatementCancelHandler);
-	BackgroundWorkerUnblockSignals();
+	worker_take_signals();
 	segment = dsm_attach(DatumGetUInt32(handle));
 	if (segment == NULL)
 		return;					/* the caller has gone */
@@ -108,18 +106,11 @@ bert_embed_worker_main(Datum handle)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = worker_take_error(context);
 
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
 		/* who was told to stop has nothing to report */
 		if (!embed_shared_stopping(turn.shared))
 			embed_shared_fail(turn.shared, error);
-		QueryCancelPending = false;
-		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
 }

@@ -21,6 +21,7 @@
 #include "pg/memory.h"
 #include "pg/report.h"
 #include "pg/role.h"
+#include "pg/worker.h"
 
 #define METRIC_POINTS 500		/* of the loss curve */
 #define PROGRESS_MS 1000
@@ -36,20 +37,11 @@ worker_may_go_on(void *context)
 
 const MayContinue worker_may_continue = {worker_may_go_on, NULL};
 
-static void
-begin_transaction(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
 /* Leaves the job's context current: a commit leaves TopMemoryContext. */
 static void
 end_transaction(const JobRun *run)
 {
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	worker_commit();
 	MemoryContextSwitchTo(run->context);
 }
 
@@ -75,7 +67,7 @@ static void
 set_phase(const JobRun *run, const char *phase)
 {
 	show_phase(run, phase);
-	begin_transaction();
+	worker_begin();
 	job_set_phase(run->job->job, phase);
 	end_transaction(run);
 }
@@ -162,7 +154,7 @@ save_ranges(const JobRun *run, const char *kind, int64 step, const StateRange *r
 	Size		filled = 0;
 	int			chunk = 0;
 
-	begin_transaction();
+	worker_begin();
 	job_checkpoint_begin(run->job->job, kind);
 	for (int i = 0; i < n_ranges; i++)
 		for (Size at = 0; at < ranges[i].size;)
@@ -249,7 +241,7 @@ restore_checkpoint(JobRun *run)
 
 	run->best_score = -INFINITY;
 	show_phase(run, "restoring the checkpoint");
-	begin_transaction();
+	worker_begin();
 	if (job_checkpoint_step(run->job->job, "last") >= 0)
 	{
 		int			n = trainer_state(run->trainer, ranges + 1);
@@ -333,7 +325,7 @@ report_progress(JobRun *run, Meter *meter, const StepResult *step, bool metric)
 	};
 
 	show_step(run);
-	begin_transaction();
+	worker_begin();
 	job_set_progress(run->job->job, &progress, metric);
 	end_transaction(run);
 	meter->reported = now;
@@ -381,7 +373,7 @@ evaluate_and_keep(JobRun *run)
 	run->last_score = evaluate(run);
 	score = scores_main(run->last_score->scores);
 	loss = scores_loss(run->last_score->scores);
-	begin_transaction();
+	worker_begin();
 	job_add_evaluation(run->job->job, step, (double) step / (double) run->steps_per_epoch, job_score_json(run->last_score));
 	end_transaction(run);
 	if (score > run->best_score || (score == run->best_score && loss < run->best_loss))
@@ -484,7 +476,7 @@ take_best(JobRun *run)
 
 	if (run->n_eval == 0 || run->best_step == trainer_steps(run->trainer))
 		return;
-	begin_transaction();
+	worker_begin();
 	if (!load_ranges(run, "best", ranges, n))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -529,7 +521,7 @@ finish(JobRun *run)
 	RoleSwitch	role;
 
 	show_phase(run, "storing the model");
-	begin_transaction();
+	worker_begin();
 	check_role(run->job);
 	role_become(&role, run->job->role, run->job->search_path);
 	version = job_model_store(run, make_lineage(run));
@@ -571,7 +563,7 @@ job_run(Job *job, MemoryContext context)
 	job_options_parse(job->options, &run->options);
 	REPORT_UNLESS(train_task_parse(job->task, &run->task, &status), &status);
 	show_phase(run, "opening the base model");
-	begin_transaction();
+	worker_begin();
 	MemoryContextSwitchTo(context);
 	check_role(job);
 	job_model_open(run);
@@ -579,7 +571,7 @@ job_run(Job *job, MemoryContext context)
 	end_transaction(run);
 	open_data(run);
 	show_phase(run, "loading the weights");
-	begin_transaction();
+	worker_begin();
 	MemoryContextSwitchTo(context);
 	job_model_train(run);
 	end_transaction(run);

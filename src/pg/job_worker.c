@@ -11,55 +11,22 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/pmsignal.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #include "pg/auto_embed.h"
 #include "pg/guc.h"
 #include "pg/job_run.h"
+#include "pg/worker.h"
 
 #define LAUNCHER_INTERVAL_MS 60000
-
-static void
-begin(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-commit(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(TopMemoryContext);
-}
-
-/* The extension may be dropped at any time; then there is nothing to do here. */
-static bool
-extension_present(void)
-{
-	bool		present;
-
-	begin();
-	present = OidIsValid(get_extension_oid("bert", true));
-	commit();
-	return present;
-}
 
 static bool
 claim(Job **job)
@@ -67,13 +34,13 @@ claim(Job **job)
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "bert claimed job", ALLOCSET_DEFAULT_SIZES);
 	bool		found;
 
-	begin();
+	worker_begin();
 	MemoryContextSwitchTo(context);
 	*job = palloc(sizeof **job);
 	found = job_claim(*job);
 	if (found)
 		job_lock_acquire((*job)->job);	/* before "running" is committed: who sees the one finds the other */
-	commit();
+	worker_commit();
 	if (!found)
 		MemoryContextDelete(context);
 	return found;
@@ -84,13 +51,13 @@ static void
 conclude(const Job *job, const ErrorData *error)
 {
 	bool		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
-	char	   *message = error->hint == NULL ? pstrdup(error->message) : psprintf("%s (%s)", error->message, error->hint);
+	char	   *message = worker_error_text(error);
 
 	ereport(LOG,
 			(errmsg("bert job %lld %s: %s", (long long) job->job, cancelled ? "cancelled" : "failed", error->message)));
-	begin();
+	worker_begin();
 	(void) job_finish(job->job, "running", cancelled ? "cancelled" : "failed", unpack_sql_state(error->sqlerrcode), message);
-	commit();
+	worker_commit();
 }
 
 static void
@@ -106,22 +73,11 @@ run_claimed(Job *job, MemoryContext parent)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = worker_take_error(TopMemoryContext);
 
-		/* without a postmaster nothing may be written any more */
-		if (!PostmasterIsAlive())
-			proc_exit(1);
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(TopMemoryContext);
-		error = CopyErrorData();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
 		job_trainer_destroy();
 		MemoryContextDelete(context);	/* closes files, and removes unfinished ones, before the end is announced */
-		QueryCancelPending = false;
-		RESUME_INTERRUPTS();
-		MemoryContextSwitchTo(TopMemoryContext);
-		if (extension_present())
+		if (worker_extension_present())
 			conclude(job, error);
 		FreeErrorData(error);
 	}
@@ -135,9 +91,9 @@ queue_is_empty(void)
 {
 	bool		empty;
 
-	begin();
+	worker_begin();
 	empty = job_queue_empty();
-	commit();
+	worker_commit();
 	return empty;
 }
 
@@ -147,34 +103,21 @@ destroy_trainer_at_exit(int code, Datum unused)
 	job_trainer_destroy();
 }
 
-/*
- * DROP EXTENSION locks the tables one by one, in another order than a worker's transactions. Who notices a deadlock first gives way: a
- * worker that looks early, not the user's statement.
- */
-static void
-yield_in_deadlocks(void)
-{
-	SetConfigOption("deadlock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 void
 bert_job_worker_main(Datum database)
 {
 	Job		   *job;
 
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGINT, StatementCancelHandler);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	BackgroundWorkerUnblockSignals();
+	worker_take_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
-	yield_in_deadlocks();
+	worker_yields_in_deadlocks();
 	before_shmem_exit(destroy_trainer_at_exit, (Datum) 0);
 	MemoryContextSwitchTo(TopMemoryContext);
 
 	/* after a slot is given back the queue is looked at once more: a worker that found no slot meanwhile has left */
-	while (extension_present() && !queue_is_empty() && job_slot_acquire(guc_max_jobs))
+	while (worker_extension_present() && !queue_is_empty() && job_slot_acquire(guc_max_jobs))
 	{
-		while (extension_present() && claim(&job))
+		while (worker_extension_present() && claim(&job))
 		{
 			MemoryContext context = GetMemoryChunkContext(job);
 
@@ -195,7 +138,7 @@ list_databases(MemoryContext context)
 	TableScanDesc scan;
 	HeapTuple	tuple;
 
-	begin();
+	worker_begin();
 	relation = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(relation, 0, NULL);
 	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
@@ -212,7 +155,7 @@ list_databases(MemoryContext context)
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
-	commit();
+	worker_commit();
 	return databases;
 }
 
@@ -242,17 +185,16 @@ visit(Oid database)
 void
 bert_visitor_main(Datum database)
 {
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	worker_take_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
-	yield_in_deadlocks();
-	if (!extension_present())
+	worker_yields_in_deadlocks();
+	if (!worker_extension_present())
 		return;
-	begin();
+	worker_begin();
 	job_requeue_interrupted();
 	auto_columns_sweep();
 	auto_start_due();
-	commit();
+	worker_commit();
 	if (!queue_is_empty())
 		(void) job_start_worker();
 }
@@ -262,9 +204,7 @@ bert_launcher_main(Datum unused)
 {
 	MemoryContext round;
 
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	BackgroundWorkerUnblockSignals();
+	worker_take_signals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	round = AllocSetContextCreate(TopMemoryContext, "bert launcher", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
@@ -281,10 +221,6 @@ bert_launcher_main(Datum unused)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LAUNCHER_INTERVAL_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		worker_reload_settings();
 	}
 }

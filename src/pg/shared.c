@@ -147,16 +147,25 @@ stats_count(const ModelHandle *handle, int64 texts, int64 tokens, int64 truncati
 	SpinLockRelease(&area->lock);
 }
 
+/* Slots as they are at one moment: nothing may be allocated under the lock. */
+static void *
+copy_slots(Shared *area, const void *slots, Size size)
+{
+	void	   *copy = palloc(size);
+
+	SpinLockAcquire(&area->lock);
+	memcpy(copy, slots, size);
+	SpinLockRelease(&area->lock);
+	return copy;
+}
+
 List *
 stats_list(void)
 {
 	Shared	   *area = get_shared();
-	StatsSlot  *copy = palloc(sizeof area->slots);
+	StatsSlot  *copy = copy_slots(area, area->slots, sizeof area->slots);
 	List	   *result = NIL;
 
-	SpinLockAcquire(&area->lock);
-	memcpy(copy, area->slots, sizeof area->slots);
-	SpinLockRelease(&area->lock);
 	for (int i = 0; i < STATS_SLOTS; i++)
 		if (copy[i].database == MyDatabaseId)
 			result = lappend(result, &copy[i].stats);
@@ -196,12 +205,9 @@ List *
 running_call_list(void)
 {
 	Shared	   *area = get_shared();
-	RunningCall *copy = palloc(sizeof area->calls);
+	RunningCall *copy = copy_slots(area, area->calls, sizeof area->calls);
 	List	   *result = NIL;
 
-	SpinLockAcquire(&area->lock);
-	memcpy(copy, area->calls, sizeof area->calls);
-	SpinLockRelease(&area->lock);
 	for (int i = 0; i < CALL_SLOTS; i++)
 		if (copy[i].pid != 0 && copy[i].database == MyDatabaseId)
 			result = lappend(result, &copy[i]);
