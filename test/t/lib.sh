@@ -73,12 +73,15 @@ wait_until() {
 	return 1
 }
 
-# wait_for_server: until it takes connections again after a crash.
-wait_for_server() {
-	local turn
-	sleep 0.3
+# kill_process PID: kill -9 of one of the server's processes, unless it has ended by itself. Afterwards the server has recovered: with
+# another checkpointer, for it takes connections until it notices.
+kill_process() {
+	local turn before now query="SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+	before=$(sql "$query")
+	[ -n "$1" ] && kill -9 "$1" 2>/dev/null || return 0
 	for turn in $(seq 300); do
-		psql -X -q -At -c "SELECT 1" >/dev/null 2>&1 && return 0
+		now=$(psql -X -q -At -c "$query" 2>/dev/null)
+		[ -z "$now" ] || [ "$now" = "$before" ] || return 0
 		sleep 0.1
 	done
 	return 1
