@@ -237,6 +237,14 @@ hide_keys(float *scores, size_t n)
 		v_store_n(scores, v_set(-INFINITY), n);
 }
 
+/* Asks for a head's part of `rows` rows from `first` on, as far as there are any. */
+INLINE void
+fetch_rows(const uint8_t *at, size_t bytes, size_t ld, size_t first, size_t rows, size_t n)
+{
+	for (size_t r = first; r < first + rows && r < n; r++)
+		fetch_lines(at + r * ld, bytes, 0);
+}
+
 INLINE void
 attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t *scratch)
 {
@@ -251,6 +259,7 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 	size_t		softmax_step = bf16 ? SOFTMAX_STEP_BF16 : VW;
 	size_t		whole_keys = (call->n_tokens + softmax_step - 1) / softmax_step * softmax_step;
 	bool		copied = head_bytes % 4 != 0;	/* the last group of a query is filled up with zeros */
+	bool		fetch_early = call->n_tokens * ld > FETCH_BYTES;
 	float	   *strip = (float *) (scratch + layout.strip);
 	float	   *out = (float *) (scratch + layout.out);
 
@@ -291,7 +300,16 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 		if (call->n_tokens < whole_keys)
 			for (size_t r = 0; r < rows; r++)
 				hide_keys(strip + r * strip_ld + call->n_tokens, whole_keys - call->n_tokens);
+		if (fetch_early)
+			fetch_rows((const uint8_t *) call->q + head * head_bytes, head_bytes, ld, first + rows, rows, call->n_tokens);
 		strip_softmax(bf16, rows, whole_keys, call->scale * 1.44269504f, strip, strip_ld, inverses);
+		for (size_t r = 0; fetch_early && r < rows; r++)
+			fetch_lines(call->context + (first + r) * call->context_ld + head * call->head_size, call->head_size * sizeof(float), 1);
+		if (fetch_early && head + 1 < call->n_heads)
+		{
+			fetch_rows((const uint8_t *) call->k + (head + 1) * head_bytes, head_bytes, ld, first, rows, call->n_tokens);
+			fetch_rows((const uint8_t *) call->v + (head + 1) * head_bytes, head_bytes, ld, first, rows, call->n_tokens);
+		}
 		for (size_t column = 0; column < layout.value_columns;)
 		{
 			const uint8_t *p = (const uint8_t *) strip;

@@ -17,6 +17,7 @@
 #define GROUPS_PER_PART 768
 #define BLOCK_ROWS 192			/* rows that go through all panels together; the scratch holds their tiles */
 #define QUANTIZED_ROWS 64		/* the same, where the fp32 results wait in the scratch to be quantised */
+#define FETCH_BYTES ((size_t) 512 * 1024)	/* half of L2: what is more is no longer there when it is needed again, and fetched early */
 #define GELU_LEAST -0.1702f		/* below all of its values, coarse ones too */
 
 #define KIND int8
@@ -476,6 +477,39 @@ finish_choose(Precision precision, Activation activation)
 	return quantized ? finish_quantized_other : finish_other;
 }
 
+INLINE void
+fetch_lines(const void *at, size_t bytes, const int writing)
+{
+	for (size_t i = 0; i < bytes; i += 64)
+		if (writing)
+			__builtin_prefetch((const uint8_t *) at + i, 1, 3);
+		else
+			__builtin_prefetch((const uint8_t *) at + i, 0, 3);
+}
+
+/* Bytes of m rows of results and of what is added to them. */
+INLINE size_t
+ends_size(const Finish *finish, size_t m)
+{
+	return m * (finish->to.ld * (finish->to.bf16 ? sizeof(uint16_t) : sizeof(float)) +
+				(finish->epilogue->residual == NULL ? 0 : finish->epilogue->residual_ld * sizeof(float)));
+}
+
+/* Asks for what a tile's results go to and for what is added to them, while its sums are computed. */
+INLINE void
+fetch_ends(const Finish *finish, size_t row, size_t rows, size_t column)
+{
+	const GemmEpilogue *epilogue = finish->epilogue;
+	size_t		size = finish->to.bf16 ? sizeof(uint16_t) : sizeof(float);
+
+	for (size_t r = row; r < row + rows; r++)
+	{
+		fetch_lines((const uint8_t *) finish->to.c + (r * finish->to.ld + column) * size, PANEL * size, 1);
+		if (epilogue->residual != NULL)
+			fetch_lines(epilogue->residual + r * epilogue->residual_ld + column, PANEL * sizeof(float), 0);
+	}
+}
+
 /* m <= BLOCK_ROWS rows at a through all panels */
 static TARGET void
 gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const Finish *finish, uint8_t *tiles)
@@ -491,6 +525,7 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 	size_t		per_part = (groups + parts - 1) / parts;
 	size_t		blocks = (m + WIDE_ROWS - 1) / WIDE_ROWS;
 	size_t		lines = PANEL * 4 / 64; /* of a panel's group */
+	bool		fetch_early = ends_size(finish, m) > FETCH_BYTES;
 
 	for (size_t column = 0; column < w->n; column += PANEL)
 	{
@@ -522,6 +557,8 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 						start = (Start) {epilogue->residual == NULL ? NULL : epilogue->residual + row * epilogue->residual_ld + column,
 							epilogue->residual_ld, epilogue->bias == NULL ? NULL : epilogue->bias + column};
 				}
+				if (fetch_early && first + count == groups && !direct)
+					fetch_ends(finish, row, rows, column);
 				micro[rows - 1][fetch == 4 ? 3 : fetch] (count, a + row * lda + first * 4, lda, b, tile, ld, &start, next + fetched * 64 * count);
 				fetched += fetch;
 				if (first + count == groups && !direct)

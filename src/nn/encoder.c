@@ -91,8 +91,6 @@ run(const BertModel *model, const Batch *batch, const ForwardWants *wants, KvCac
 		shape.n_tokens = n_tokens;
 		shape.n_encoder_tokens = (size_t) batch->encoder_cu_seqlens[batch->n_sequences];
 	}
-	if (wants->pooler_output && shape.n_tokens < batch->n_sequences)
-		shape.n_tokens = batch->n_sequences;
 	if (!allocate_output(model, batch, wants, arena, output, status) ||
 		!workspace_create(model, &shape, arena, question, &workspace, status) ||
 		!embeddings_forward(&workspace, batch, past, output->last_hidden_state, status))
@@ -142,8 +140,6 @@ encoder_forward_memory(const BertModel *model, const Batch *batch, const Forward
 		(!size_mul(n_tokens, longest, &matrices) || !size_mul(matrices, (size_t) model->config.num_attention_heads * layers * sizeof(float), &matrices) ||
 		 !size_add(total, matrices, &total) || !size_add(total, n_sequences * layers * ARENA_SLACK, &total)))
 		return status_fail(status, STATUS_LIMIT, "the attentions are too large");
-	if (wants != NULL && wants->pooler_output && shape.n_tokens < n_sequences)
-		shape.n_tokens = n_sequences;
 	if (!workspace_size(model, &shape, &total, status))
 		return false;
 	*bytes = total;

@@ -28,7 +28,7 @@ typedef struct Workspace
 	size_t		step_flops;		/* work between two questions, in floating-point operations */
 	void	   *query_key_value;	/* (S, 3H), S: tokens of the longest span; floats, or bf16 for attention in bf16 */
 	float	   *context;		/* (S, H) */
-	float	   *attended;		/* (S, H) */
+	float	   *attended;		/* (R, H), with encoder states (S, H) */
 	void	   *intermediate;	/* R rows of I in the precision's form */
 	float	   *scores;			/* (keys of the longest sequence) */
 	float	   *cross_query;	/* (S, H), with encoder states only */
@@ -58,7 +58,7 @@ size_t		span_longest(size_t n_tokens, size_t longest);
 
 typedef struct WorkspaceShape
 {
-	size_t		n_tokens;		/* S, or rows for the pooler */
+	size_t		n_tokens;		/* S */
 	size_t		longest;		/* keys of the longest sequence, cached ones included */
 	size_t		n_encoder_tokens;	/* T_enc, 0 for none */
 	size_t		general_queries;	/* of the longest sequence, where attention_general may be needed; else 0 */

@@ -1,20 +1,21 @@
 /* layer.c: BertLayer: BertSelfOutput after the attention, BertIntermediate, BertOutput. */
 #include "nn/forward.h"
 
-/* BertSelfOutput: out (T, H) = LayerNorm(context W^T + b + input); out may be input */
+/* BertSelfOutput: out (B, H) = LayerNorm(context W^T + b + input); out may be input */
 static bool
-self_output_forward(Workspace *workspace, const LinearParams *dense, const NormParams *norm, size_t n_tokens, const float *input, float *out, Status *status)
+self_output_forward(Workspace *workspace, const LinearParams *dense, const NormParams *norm, size_t n_tokens, const float *context, const float *input,
+					float *out, Status *status)
 {
 	size_t		n = workspace->model->hidden_size;
 
-	if (!linear_forward(workspace, dense, n_tokens, workspace->context, dense->weight.k, out, n, ACTIVATION_NONE, input, n, status))
+	if (!linear_forward(workspace, dense, n_tokens, context, dense->weight.k, out, n, ACTIVATION_NONE, input, n, status))
 		return false;
 	norm_forward(workspace, norm, n_tokens, out);
 	return true;
 }
 
 /*
- * BertIntermediate and BertOutput, block by block: out (T, H) = LayerNorm(act(input W1^T + b1) W2^T + b2 + input). The
+ * BertIntermediate and BertOutput of a block: out (B, H) = LayerNorm(act(input W1^T + b1) W2^T + b2 + input). The
  * intermediate goes from one GEMM to the other in the precision's form. Its rows are never mixed: in trained models those of a few tokens, [SEP]
  * for one, are a hundred times as large as the others, and mixing would leave their rounding errors in the others.
  */
@@ -24,44 +25,54 @@ feed_forward(Workspace *workspace, const LayerParams *params, size_t n_tokens, c
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &params->intermediate.weight;
 	size_t		n = workspace->model->hidden_size;
-	size_t		count;
+	GemmEpilogue wide = {params->intermediate.bias, workspace->model->config.hidden_act, NULL, 0, workspace->mix_rows};
+	GemmEpilogue narrow = {params->output.bias, ACTIVATION_NONE, input, n, false};
+	Rows		rows;
 
-	for (size_t row = 0; row < n_tokens; row += count)
-	{
-		const float *in = input + row * n;	/* (count, H) */
-		GemmEpilogue wide = {params->intermediate.bias, workspace->model->config.hidden_act, NULL, 0, workspace->mix_rows};
-		GemmEpilogue narrow = {params->output.bias, ACTIVATION_NONE, in, n, false};
-		Rows		rows;
-
-		count = linear_step(workspace, &params->intermediate, n_tokens - row);
-		if (!may_continue(workspace->question, status))
-			return false;
-		rows = kernels->rows_convert(w->precision, count, n, in, n, workspace->rows);
-		rows = kernels->gemm_rows(w, count, rows, workspace->intermediate, &wide, workspace->gemm_scratch);
-		if (!may_continue(workspace->question, status))
-			return false;
-		kernels->gemm(&params->output.weight, count, rows, out + row * n, n, &narrow, workspace->gemm_scratch);
-		norm_forward(workspace, &params->output_norm, count, out + row * n);
-	}
+	if (!may_continue(workspace->question, status))
+		return false;
+	rows = kernels->rows_convert(w->precision, n_tokens, n, input, n, workspace->rows);
+	rows = kernels->gemm_rows(w, n_tokens, rows, workspace->intermediate, &wide, workspace->gemm_scratch);
+	if (!may_continue(workspace->question, status))
+		return false;
+	kernels->gemm(&params->output.weight, n_tokens, rows, out, n, &narrow, workspace->gemm_scratch);
+	norm_forward(workspace, &params->output_norm, n_tokens, out);
 	return true;
 }
 
-/* x (S, H): the span's rows */
+/* x (S, H): the span's rows. What follows the last attention is done block by block, so that a block's states stay in the caches. */
 static bool
 span_forward(Workspace *workspace, const Batch *batch, const Span *span, int layer, KvCache *cache, float *x, float **probs, Status *status)
 {
 	const LayerParams *params = &workspace->model->layers[layer];
+	const LinearParams *dense = &params->attention_output;
+	const NormParams *norm = &params->attention_norm;
 	size_t		n_tokens = span->end - span->first;
-	float	   *attended = workspace->attended; /* (S, H) */
+	size_t		n = workspace->model->hidden_size;
+	bool		cross = batch->encoder_hidden_states != NULL;
+	float	   *attended = workspace->attended; /* (S, H) with cross-attention, else (B, H) */
+	size_t		count;
 
-	if (!self_attention_forward(workspace, batch, span, layer, cache, x, probs, status) ||
-		!self_output_forward(workspace, &params->attention_output, &params->attention_norm, n_tokens, x, attended, status))
+	if (!self_attention_forward(workspace, batch, span, layer, cache, x, probs, status))
 		return false;
-	if (batch->encoder_hidden_states != NULL &&
-		(!cross_attention_forward(workspace, batch, layer, cache, status) ||
-		 !self_output_forward(workspace, &params->cross_output, &params->cross_norm, n_tokens, attended, attended, status)))
-		return false;
-	return feed_forward(workspace, params, n_tokens, attended, x, status);
+	if (cross)
+	{
+		if (!self_output_forward(workspace, dense, norm, n_tokens, workspace->context, x, attended, status) ||
+			!cross_attention_forward(workspace, batch, layer, cache, status))
+			return false;
+		dense = &params->cross_output;
+		norm = &params->cross_norm;
+	}
+	for (size_t row = 0; row < n_tokens; row += count)
+	{
+		float	   *block = cross ? attended + row * n : attended;
+
+		count = linear_step(workspace, &params->intermediate, n_tokens - row);
+		if (!self_output_forward(workspace, dense, norm, count, workspace->context + row * dense->weight.k, cross ? block : x + row * n, block, status) ||
+			!feed_forward(workspace, params, count, block, x + row * n, status))
+			return false;
+	}
+	return true;
 }
 
 /*

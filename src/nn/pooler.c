@@ -10,9 +10,15 @@ pooler_forward(Workspace *workspace, const Batch *batch, const float *x, float *
 {
 	size_t		n = workspace->model->hidden_size;
 
-	for (size_t b = 0; b < batch->n_sequences; b++)
-		memcpy(workspace->attended + b * n, x + (size_t) batch->cu_seqlens[b] * n, n * sizeof(float));
-	return linear_forward(workspace, &workspace->model->pooler, batch->n_sequences, workspace->attended, n, out, n, ACTIVATION_TANH, NULL, 0, status);
+	for (size_t first = 0, count; first < batch->n_sequences; first += count)
+	{
+		count = batch->n_sequences - first < workspace->block_rows ? batch->n_sequences - first : workspace->block_rows;
+		for (size_t b = 0; b < count; b++)
+			memcpy(workspace->attended + b * n, x + (size_t) batch->cu_seqlens[first + b] * n, n * sizeof(float));
+		if (!linear_forward(workspace, &workspace->model->pooler, count, workspace->attended, n, out + first * n, n, ACTIVATION_TANH, NULL, 0, status))
+			return false;
+	}
+	return true;
 }
 
 /* out (n) of the visible rows among first .. end - 1 of hidden (T, n) */

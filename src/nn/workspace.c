@@ -56,9 +56,9 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 	plan->block_rows = block_rows;
 	if (!size_mul(shape->n_tokens, 3 * state_bytes, &plan->query_key_value) ||
 		!size_mul(shape->n_tokens, state_bytes, &plan->context) ||
+		!size_mul(shape->n_encoder_tokens > 0 ? shape->n_tokens : block_rows, state_bytes, &plan->attended) ||
 		!size_mul(max_size(shape->longest, shape->n_encoder_tokens), sizeof(float), &plan->scores))
 		return false;
-	plan->attended = plan->context;
 	if (shape->n_encoder_tokens > 0)
 	{
 		plan->cross_query = plan->context;

@@ -104,6 +104,40 @@ test_packing(void **state)
 	}
 }
 
+/* More sequences than the pooler takes at a time, and than a block has rows. */
+static void
+test_many_sequences(void **state)
+{
+	enum { SEQUENCES = 300 };
+	Fixture		fixture = load("bare", HEAD_NONE, PRECISION_FP32);
+	ForwardWants wants = {.pooler_output = true};
+	size_t		hidden = (size_t) fixture.config.hidden_size;
+	int32_t		bounds[SEQUENCES + 1] = {0};
+	int32_t		ids[SEQUENCES * 3];
+	Batch		batch = {.n_sequences = SEQUENCES, .cu_seqlens = bounds, .input_ids = ids};
+	EncoderOutput together;
+	float	   *pooled = arena_alloc_array(arena, SEQUENCES * hidden, sizeof(float));
+
+	for (int b = 0; b < SEQUENCES; b++)
+		bounds[b + 1] = bounds[b] + 1 + b % 3;
+	for (int t = 0; t < bounds[SEQUENCES]; t++)
+		ids[t] = (t * 7919) % fixture.config.vocab_size;
+	if (!encoder_forward(fixture.model, &batch, &wants, arena, &together, NULL, &status))
+		fail_msg("%s", status.message);
+	assert_true(pool_forward(fixture.model, &batch, together.last_hidden_state, POOLING_POOLER, false, arena, pooled, &status));
+	assert_memory_equal(pooled, together.pooler_output, SEQUENCES * hidden * sizeof(float));
+	for (int b = 0; b < SEQUENCES; b++)
+	{
+		int32_t		own[2] = {0, bounds[b + 1] - bounds[b]};
+		Batch		single = {.n_sequences = 1, .cu_seqlens = own, .input_ids = ids + bounds[b]};
+		EncoderOutput alone;
+
+		assert_true(encoder_forward(fixture.model, &single, &wants, arena, &alone, NULL, &status));
+		for (size_t i = 0; i < hidden; i++)
+			assert_float_equal(alone.pooler_output[i], pooled[(size_t) b * hidden + i], 2e-6);
+	}
+}
+
 /* Also where kernels gain from mixing the rows of a text: to the last bit, and near what the plain way gives. */
 static void
 test_mixed_rows(void **state)
@@ -514,6 +548,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_packing),
+		cmocka_unit_test(test_many_sequences),
 		cmocka_unit_test(test_mixed_rows),
 		cmocka_unit_test(test_chosen_rows),
 		cmocka_unit_test(test_selection),
