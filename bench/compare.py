@@ -143,12 +143,12 @@ class Bench:
         self.ratios(case, contenders)
 
     def ratios(self, case, contenders):
-        speed = {r["contender"]: r["texts_per_s"] for r in self.rows if r["case"] == case}
+        time = {r["contender"]: r["median_ms"] for r in self.rows if r["case"] == case}
         for precision in PRECISIONS:
-            ours = speed.get(f"bert {precision}")
-            others = [(c.name, speed[c.name]) for c, _ in contenders if c.precision == precision and not c.name.startswith("bert")]
+            ours = time.get(f"bert {precision}")
+            others = [(c.name, time[c.name]) for c, _ in contenders if c.precision == precision and not c.name.startswith("bert")]
             if ours and others:
-                print(f"    bert {precision}: " + ", ".join(f"{ours / v:.2f} x {n}" for n, v in sorted(others, key=lambda o: -o[1])))
+                print(f"    bert {precision}: " + ", ".join(f"{t / ours:.2f} x {n}" for n, t in sorted(others, key=lambda o: o[1])))
 
     @staticmethod
     def clocked(function, *arguments):
