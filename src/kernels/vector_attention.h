@@ -245,6 +245,26 @@ fetch_rows(const uint8_t *at, size_t bytes, size_t ld, size_t first, size_t rows
 		fetch_lines(at + r * ld, bytes, 0);
 }
 
+/*
+ * Asks for what comes next, of as many rows as a block has: the place of the block's results, the next queries, and part of the next head's keys and
+ * values.
+ */
+INLINE void
+fetch_next(const AttentionCall *call, size_t element, size_t head, size_t first, size_t rows)
+{
+	size_t		bytes = call->head_size * element;
+	size_t		ld = call->qkv_ld * element;
+
+	for (size_t r = first; r < first + rows; r++)
+		fetch_lines(call->context + r * call->context_ld + head * call->head_size, call->head_size * sizeof(float), 1);
+	fetch_rows((const uint8_t *) call->q + head * bytes, bytes, ld, first + rows, rows, call->n_tokens);
+	if (head + 1 < call->n_heads)
+	{
+		fetch_rows((const uint8_t *) call->k + (head + 1) * bytes, bytes, ld, first, rows, call->n_tokens);
+		fetch_rows((const uint8_t *) call->v + (head + 1) * bytes, bytes, ld, first, rows, call->n_tokens);
+	}
+}
+
 INLINE void
 attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t *scratch)
 {
@@ -300,16 +320,9 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 		if (call->n_tokens < whole_keys)
 			for (size_t r = 0; r < rows; r++)
 				hide_keys(strip + r * strip_ld + call->n_tokens, whole_keys - call->n_tokens);
-		if (fetch_early)
-			fetch_rows((const uint8_t *) call->q + head * head_bytes, head_bytes, ld, first + rows, rows, call->n_tokens);
 		strip_softmax(bf16, rows, whole_keys, call->scale * 1.44269504f, strip, strip_ld, inverses);
-		for (size_t r = 0; fetch_early && r < rows; r++)
-			fetch_lines(call->context + (first + r) * call->context_ld + head * call->head_size, call->head_size * sizeof(float), 1);
-		if (fetch_early && head + 1 < call->n_heads)
-		{
-			fetch_rows((const uint8_t *) call->k + (head + 1) * head_bytes, head_bytes, ld, first, rows, call->n_tokens);
-			fetch_rows((const uint8_t *) call->v + (head + 1) * head_bytes, head_bytes, ld, first, rows, call->n_tokens);
-		}
+		if (fetch_early)
+			fetch_next(call, size, head, first, rows);
 		for (size_t column = 0; column < layout.value_columns;)
 		{
 			const uint8_t *p = (const uint8_t *) strip;

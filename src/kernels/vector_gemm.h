@@ -17,7 +17,7 @@
 #define GROUPS_PER_PART 768
 #define BLOCK_ROWS 192			/* rows that go through all panels together; the scratch holds their tiles */
 #define QUANTIZED_ROWS 64		/* the same, where the fp32 results wait in the scratch to be quantised */
-#define FETCH_BYTES ((size_t) 512 * 1024)	/* half of L2: what is more is no longer there when it is needed again, and fetched early */
+#define FETCH_BYTES ((size_t) 512 * 1024)	/* half of an L2: what is more is no longer there when it is needed again, and is fetched early */
 #define GELU_LEAST -0.1702f		/* below all of its values, coarse ones too */
 
 #define KIND int8

@@ -1,7 +1,7 @@
 /* layer.c: BertLayer: BertSelfOutput after the attention, BertIntermediate, BertOutput. */
 #include "nn/forward.h"
 
-/* BertSelfOutput: out (B, H) = LayerNorm(context W^T + b + input); out may be input */
+/* BertSelfOutput: out (R, H) = LayerNorm(context W^T + b + input); out may be input */
 static bool
 self_output_forward(Workspace *workspace, const LinearParams *dense, const NormParams *norm, size_t n_tokens, const float *context, const float *input,
 					float *out, Status *status)
@@ -15,7 +15,7 @@ self_output_forward(Workspace *workspace, const LinearParams *dense, const NormP
 }
 
 /*
- * BertIntermediate and BertOutput of a block: out (B, H) = LayerNorm(act(input W1^T + b1) W2^T + b2 + input). The
+ * BertIntermediate and BertOutput of a block: out (R, H) = LayerNorm(act(input W1^T + b1) W2^T + b2 + input). The
  * intermediate goes from one GEMM to the other in the precision's form. Its rows are never mixed: in trained models those of a few tokens, [SEP]
  * for one, are a hundred times as large as the others, and mixing would leave their rounding errors in the others.
  */
@@ -50,7 +50,7 @@ span_forward(Workspace *workspace, const Batch *batch, const Span *span, int lay
 	size_t		n_tokens = span->end - span->first;
 	size_t		n = workspace->model->hidden_size;
 	bool		cross = batch->encoder_hidden_states != NULL;
-	float	   *attended = workspace->attended; /* (S, H) with cross-attention, else (B, H) */
+	float	   *attended = workspace->attended; /* (S, H) with cross-attention, else (R, H) */
 	size_t		count;
 
 	if (!self_attention_forward(workspace, batch, span, layer, cache, x, probs, status))
