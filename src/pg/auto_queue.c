@@ -20,12 +20,6 @@ add_ids(OwnStatement *statement, const int64 *ids, int n)
 	own_add(statement, INT8ARRAYOID, PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)), false);
 }
 
-static Datum
-result(uint64 row, int column, bool *is_null)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null);
-}
-
 #define COLUMN_COLUMNS " a.number, a.relation::pg_catalog.oid, a.role::pg_catalog.oid, a.model, a.search_path"
 
 /* In the caller's context. */
@@ -36,11 +30,11 @@ read_column(OwnStatement *statement, uint64 row)
 	AutoColumn *column = palloc(sizeof *column);
 	bool		is_null;
 
-	column->number = DatumGetInt64(result(row, 1, &is_null));
-	column->relation = DatumGetObjectId(result(row, 2, &is_null));
-	column->role = DatumGetObjectId(result(row, 3, &is_null));
-	column->model = TextDatumGetCString(result(row, 4, &is_null));
-	column->search_path = TextDatumGetCString(result(row, 5, &is_null));
+	column->number = DatumGetInt64(own_result(row, 1, &is_null));
+	column->relation = DatumGetObjectId(own_result(row, 2, &is_null));
+	column->role = DatumGetObjectId(own_result(row, 3, &is_null));
+	column->model = TextDatumGetCString(own_result(row, 4, &is_null));
+	column->search_path = TextDatumGetCString(own_result(row, 5, &is_null));
 	MemoryContextSwitchTo(spi);
 	return column;
 }
@@ -75,7 +69,7 @@ auto_column_insert(const AutoColumn *column)
 	own_add_text(&statement, column->search_path);
 	own_run(&statement, "INSERT INTO bert.auto_column (relation, role, model, search_path)"
 		" VALUES ($1::pg_catalog.regclass, $2::pg_catalog.regrole, $3, $4) RETURNING number");
-	number = DatumGetInt64(result(0, 1, &is_null));
+	number = DatumGetInt64(own_result(0, 1, &is_null));
 	own_end(&statement);
 	return number;
 }
@@ -87,7 +81,7 @@ auto_column_load(int64 number, AutoColumn *column)
 	bool		found;
 
 	own_begin(&statement);
-	own_add(&statement, INT8OID, Int64GetDatum(number), false);
+	own_add_int64(&statement, number);
 	found = own_run(&statement, "SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a WHERE a.number = $1") == 1;
 	if (found)
 		*column = *read_column(&statement, 0);
@@ -129,10 +123,9 @@ auto_column_delete(int64 number)
 	OwnStatement	statement;
 
 	own_begin(&statement);
-	own_add(&statement, INT8OID, Int64GetDatum(number), false);
+	own_add_int64(&statement, number);
 	own_run(&statement, "DELETE FROM bert.auto_column WHERE number = $1");
-	own_run(&statement, "DELETE FROM bert.auto_queue WHERE number = $1");
-	own_end(&statement);
+	own_run_alone(&statement, "DELETE FROM bert.auto_queue WHERE number = $1");
 }
 
 void
@@ -142,8 +135,7 @@ auto_columns_sweep(void)
 
 	own_begin(&statement);
 	own_run(&statement, "DELETE FROM bert.auto_column AS a WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = a.relation)");
-	own_run(&statement, "DELETE FROM bert.auto_queue AS q WHERE NOT EXISTS (SELECT FROM bert.auto_column AS a WHERE a.number = q.number)");
-	own_end(&statement);
+	own_run_alone(&statement, "DELETE FROM bert.auto_queue AS q WHERE NOT EXISTS (SELECT FROM bert.auto_column AS a WHERE a.number = q.number)");
 }
 
 void
@@ -152,13 +144,12 @@ auto_column_fail(int64 number, const char *sqlstate, const char *error)
 	OwnStatement	statement;
 
 	own_begin(&statement);
-	own_add(&statement, INT8OID, Int64GetDatum(number), false);
+	own_add_int64(&statement, number);
 	own_add_text(&statement, sqlstate);
 	own_add_text(&statement, error);
-	own_run(&statement, "UPDATE bert.auto_column SET sqlstate = $2, error = $3, failed = CASE WHEN $3 IS NOT NULL THEN pg_catalog.clock_timestamp() END,"
+	own_run_alone(&statement, "UPDATE bert.auto_column SET sqlstate = $2, error = $3, failed = CASE WHEN $3 IS NOT NULL THEN pg_catalog.clock_timestamp() END,"
 		" next_try = CASE WHEN $3 IS NULL THEN '-infinity' ELSE pg_catalog.clock_timestamp() + '20 s' END"
 		" WHERE number = $1 AND (error IS NOT NULL OR $3 IS NOT NULL)");
-	own_end(&statement);
 }
 
 void
@@ -207,7 +198,7 @@ auto_queue_take(int64 number, int limit)
 	uint64		n;
 
 	own_begin(&statement);
-	own_add(&statement, INT8OID, Int64GetDatum(number), false);
+	own_add_int64(&statement, number);
 	own_add(&statement, INT4OID, Int32GetDatum(limit), false);
 	n = own_run(&statement, "SELECT id, attempts, names, key FROM bert.auto_queue WHERE number = $1 AND next_try <= pg_catalog.clock_timestamp()"
 			" ORDER BY next_try, id LIMIT $2 FOR UPDATE SKIP LOCKED");
@@ -217,10 +208,10 @@ auto_queue_take(int64 number, int limit)
 		QueuedRow  *row = palloc(sizeof *row);
 		bool		is_null;
 
-		row->id = DatumGetInt64(result(i, 1, &is_null));
-		row->attempts = DatumGetInt32(result(i, 2, &is_null));
-		row->names = read_texts(result(i, 3, &is_null), &row->n);
-		row->key = read_texts(result(i, 4, &is_null), &row->n);
+		row->id = DatumGetInt64(own_result(i, 1, &is_null));
+		row->attempts = DatumGetInt32(own_result(i, 2, &is_null));
+		row->names = read_texts(own_result(i, 3, &is_null), &row->n);
+		row->key = read_texts(own_result(i, 4, &is_null), &row->n);
 		rows = lappend(rows, row);
 		MemoryContextSwitchTo(spi);
 	}
@@ -237,8 +228,7 @@ for_ids(const char *sql, const int64 *ids, int n)
 		return;
 	own_begin(&statement);
 	add_ids(&statement, ids, n);
-	own_run(&statement, sql);
-	own_end(&statement);
+	own_run_alone(&statement, sql);
 }
 
 void
@@ -259,14 +249,13 @@ auto_queue_fail(int64 id, const char *sqlstate, const char *error)
 	OwnStatement	statement;
 
 	own_begin(&statement);
-	own_add(&statement, INT8OID, Int64GetDatum(id), false);
+	own_add_int64(&statement, id);
 	own_add_text(&statement, sqlstate);
 	own_add_text(&statement, error);
 	/* after 10 s, 80 s, 11 min, 85 min; then no more */
-	own_run(&statement, "UPDATE bert.auto_queue SET attempts = attempts + 1, sqlstate = $2, error = $3,"
+	own_run_alone(&statement, "UPDATE bert.auto_queue SET attempts = attempts + 1, sqlstate = $2, error = $3,"
 		" next_try = CASE WHEN attempts < 4 THEN pg_catalog.clock_timestamp() + '10 s'::pg_catalog.interval * (8 ^ attempts) ELSE 'infinity' END"
 		" WHERE id = $1");
-	own_end(&statement);
 }
 
 double
@@ -283,9 +272,9 @@ auto_queue_next(Oid acting)
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		is_null;
-		double		seconds = DatumGetFloat8(result(i, 3, &is_null));
+		double		seconds = DatumGetFloat8(own_result(i, 3, &is_null));
 
-		if (auto_acting_role(DatumGetObjectId(result(i, 1, &is_null)), DatumGetObjectId(result(i, 2, &is_null))) == acting &&
+		if (auto_acting_role(DatumGetObjectId(own_result(i, 1, &is_null)), DatumGetObjectId(own_result(i, 2, &is_null))) == acting &&
 			(next < 0 || seconds < next))
 			next = Max(seconds, 0);
 	}

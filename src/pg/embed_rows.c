@@ -2,7 +2,6 @@
 #include "pg/compat.h"
 
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -67,7 +66,9 @@ embed_rows_read(EmbedRows *rows, const TableColumn *column, const char *sql, con
 
 typedef struct Embedding
 {
+	const EmbedRow *rows;
 	EmbedRow   *next;
+	const Call *call;
 	const BertModel *model;
 	MemoryContext context;
 } Embedding;
@@ -85,51 +86,38 @@ take_embeddings(void *context, Call *call, const TextGroup *group)
 	MemoryContextSwitchTo(previous);
 }
 
+/* In some databases' encodings not every text has a form in UTF-8: names the row that stops the batch. */
 static void
 show_row(void *context)
 {
-	const EmbedRow *row = *(const EmbedRow *const *) context;
+	const Embedding *embedding = context;
+	const EmbedRow *row;
 
+	if (embedding->call->reading < 0)
+		return;
+	row = &embedding->rows[embedding->call->reading];
 	errcontext("text of the row with ctid (%u,%u) of table \"%s\"", ItemPointerGetBlockNumberNoCheck(&row->tid),
 			   ItemPointerGetOffsetNumberNoCheck(&row->tid), get_rel_name(row->table));
-}
-
-/* In some databases' encodings not every text has a form in UTF-8: the row is named that stops the batch. */
-static void
-check_texts(const EmbedRows *rows)
-{
-	const EmbedRow *row;
-	ErrorContextCallback callback = {error_context_stack, show_row, &row};
-	InputText	input;
-
-	if (GetDatabaseEncoding() == PG_UTF8)
-		return;
-	error_context_stack = &callback;
-	for (row = rows->rows; row < rows->rows + rows->n; row++)
-	{
-		input_text(DatumGetTextPP(row->text), &input);
-		if (input.utf8 != input.bytes)
-			pfree(unconstify(char *, input.utf8));
-	}
-	error_context_stack = callback.previous;
 }
 
 static void
 compute(EmbedRows *rows, ModelHandle *model)
 {
-	Embedding	embedding = {.next = rows->rows, .context = CurrentMemoryContext};
+	Call		call;
+	Embedding	embedding = {.rows = rows->rows, .next = rows->rows, .call = &call, .context = CurrentMemoryContext};
+	ErrorContextCallback callback = {error_context_stack, show_row, &embedding};
 	Datum	   *texts = palloc((Size) rows->n * sizeof *texts);
 	bool	   *nulls = palloc0((Size) rows->n * sizeof *nulls);
-	Call		call;
 
 	for (int i = 0; i < rows->n; i++)
 		texts[i] = rows->rows[i].text;
-	check_texts(rows);
 	/* blocks that the cache has lost are read from the tables */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	call_begin_with(&call, model);
 	embedding.model = model_handle_bind(model, HEAD_NONE);
+	error_context_stack = &callback;
 	values_in_groups(&call, texts, nulls, rows->n, NULL, OVERFLOW_TRUNCATE, take_embeddings, &embedding);
+	error_context_stack = callback.previous;
 	call_end(&call);
 	PopActiveSnapshot();
 }

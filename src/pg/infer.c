@@ -92,6 +92,7 @@ call_begin_with(Call *call, ModelHandle *handle)
 	INSTR_TIME_SET_CURRENT(call->started);
 	model_handle_keep_sound(handle);
 	call->handle = handle;
+	call->reading = -1;
 	call->arena = call_arena();
 }
 

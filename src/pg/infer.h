@@ -22,6 +22,7 @@ typedef struct Call
 	int64		tokens;
 	int64		truncations;
 	instr_time	started;
+	int			reading;		/* the value that values_in_groups is converting to UTF-8, which may fail; else -1 */
 } Call;
 
 /* model_argument: its index; NULL means the task's default. */

@@ -178,7 +178,9 @@ values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, cons
 				InputText	input;
 				EncodeResult encoded;
 
+				call->reading = next;
 				input_text(DatumGetTextPP(values[next]), &input);
+				call->reading = -1;
 				if (prefix != NULL)
 					encode_input(call, prefix, &input, overflow, &encoded);
 				else

@@ -12,17 +12,11 @@
 #include "pg/job.h"
 #include "pg/own_statement.h"
 
-static Datum
-result(int column, bool *is_null)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, is_null);
-}
-
 static char *
 result_text(int column)
 {
 	bool		is_null;
-	Datum		value = result(column, &is_null);
+	Datum		value = own_result(0, column, &is_null);
 
 	return is_null ? NULL : TextDatumGetCString(value);
 }
@@ -31,7 +25,7 @@ static int64
 result_int64(int column, int64 if_null)
 {
 	bool		is_null;
-	Datum		value = result(column, &is_null);
+	Datum		value = own_result(0, column, &is_null);
 
 	return is_null ? if_null : DatumGetInt64(value);
 }
@@ -40,7 +34,7 @@ static double
 result_float(int column)
 {
 	bool		is_null;
-	Datum		value = result(column, &is_null);
+	Datum		value = own_result(0, column, &is_null);
 
 	return is_null ? 0 : DatumGetFloat8(value);
 }
@@ -103,8 +97,8 @@ read_job(OwnStatement *statement, Job *job)
 	job->task = result_text(4);
 	job->query = result_text(5);
 	job->search_path = result_text(6);
-	job->options = (Jsonb *) PG_DETOAST_DATUM_COPY(result(7, &is_null));
-	job->role = DatumGetObjectId(result(8, &is_null));
+	job->options = (Jsonb *) PG_DETOAST_DATUM_COPY(own_result(0, 7, &is_null));
+	job->role = DatumGetObjectId(own_result(0, 8, &is_null));
 	job->state = result_text(9);
 	job->worker_pid = (int) result_int64(10, 0);
 	job->attempts = (int) result_int64(11, 0);
@@ -115,10 +109,10 @@ read_job(OwnStatement *statement, Job *job)
 	job->samples_per_second = result_float(16);
 	job->seconds_per_step = result_float(17);
 	job->base_version = result_int64(18, -1);
-	value = result(19, &is_null);
+	value = own_result(0, 19, &is_null);
 	job->data_digest = is_null ? NULL : DatumGetByteaPCopy(value);
 	job->error = result_text(20);
-	value = result(21, &is_null);
+	value = own_result(0, 21, &is_null);
 	if (!is_null)
 		read_labels(DatumGetArrayTypePCopy(value), job);
 	MemoryContextSwitchTo(spi);
@@ -338,7 +332,7 @@ job_requeue_interrupted(void)
 	{
 		bool		is_null;
 
-		numbers[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
+		numbers[i] = DatumGetInt64(own_result(i, 1, &is_null));
 	}
 	own_end(&statement);
 	for (uint64 i = 0; i < n; i++)
@@ -416,7 +410,7 @@ job_checkpoint_chunk(int64 number, const char *kind, int chunk)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(statement.caller);
 
-		data = DatumGetByteaPCopy(result(1, &is_null));
+		data = DatumGetByteaPCopy(own_result(0, 1, &is_null));
 		MemoryContextSwitchTo(spi);
 	}
 	own_end(&statement);

@@ -65,6 +65,12 @@ own_run(OwnStatement *statement, const char *sql)
 	return SPI_processed;
 }
 
+Datum
+own_result(uint64 row, int column, bool *is_null)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null);
+}
+
 void
 own_run_alone(OwnStatement *statement, const char *sql)
 {

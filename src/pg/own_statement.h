@@ -34,6 +34,8 @@ extern void own_add_jsonb(OwnStatement *statement, Jsonb *value);
 
 /* Returns the number of rows. */
 extern uint64 own_run(OwnStatement *statement, const char *sql);
+/* A column, from 1 on, of a row of its result. */
+extern Datum own_result(uint64 row, int column, bool *is_null);
 /* For a statement that returns nothing of interest: run and end. */
 extern void own_run_alone(OwnStatement *statement, const char *sql);
 
