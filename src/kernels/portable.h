@@ -45,9 +45,11 @@ bf16_to_float(uint16_t value)
 
 /*
  * int8 rows: x ~ scale * (q - zero), scale = (high - low) / QUANTIZE_STEPS. Adding QUANTIZE_MAGIC + zero to x / scale rounds it and leaves q in the
- * lowest byte. There are a little less than 255 steps, so that x between low and high cannot leave the byte, whatever is rounded.
+ * lowest byte. The row lies in the middle of 255 steps and is two margins shorter: each x between low and high is rounded at least QUANTIZE_MARGIN away
+ * from where it would leave the byte and come back at the other end. Rounding in fp32 adds up to less than a hundredth of that.
  */
-#define QUANTIZE_STEPS 254.98f
+#define QUANTIZE_MARGIN 0.01f	/* steps */
+#define QUANTIZE_STEPS (255 - 2 * QUANTIZE_MARGIN)
 #define QUANTIZE_MAGIC 12582912.0f	/* 1.5 * 2^23 */
 
 typedef struct Quantizer
@@ -66,7 +68,7 @@ quantizer_for(float low, float high)
 	if (q.scale > 1e-37f && q.scale <= 3.4e38f)
 	{
 		q.inverse = 1 / q.scale;
-		q.zero = rintf(-low * q.inverse);
+		q.zero = rintf(-low * q.inverse + QUANTIZE_MARGIN);
 	}
 	return q;
 }

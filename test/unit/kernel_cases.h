@@ -236,21 +236,23 @@ check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 	{
 		double		row_largest = 0;
 		double		row_sum = shape->mix ? 3 * largest_sum : absolute_sum(a + i * lda, k);
+		double		coarse = precision == PRECISION_INT8 && shape->activation == ACTIVATION_GELU ? 1.3e-4 : 0;
+		double		limit = 1e-6 * row_sum + 4e-6 + coarse;
+		double		step;		/* what rounding a result to the precision's rows may change */
 
 		for (size_t j = 0; j < n; j++)
 		{
-			double		coarse = precision == PRECISION_INT8 && shape->activation == ACTIVATION_GELU ? 1.3e-4 : 0;
-			double		limit = 1e-6 * row_sum + 4e-6 + coarse;
-			double		step = fabs((double) c[0][i * ldc + j]) / 128;
+			double		expected = fabs((double) c[0][i * ldc + j]);
 
-			row_largest = fmax(row_largest, fabs((double) c[0][i * ldc + j]));
+			row_largest = fmax(row_largest, expected);
 			case_near(run, precision_name(precision), i, j, k, c[1][i * ldc + j], c[0][i * ldc + j], limit);
-			case_near(run, "gemm_bf16", i, j, k, bf16_to_float(rounded[1][i * ldc + j]), bf16_to_float(rounded[0][i * ldc + j]), limit + step);
+			case_near(run, "gemm_bf16", i, j, k, bf16_to_float(rounded[1][i * ldc + j]), bf16_to_float(rounded[0][i * ldc + j]), limit + expected / 128);
 		}
+		/* n results, each wrong by the limit and rounded, times weights of up to 1; roundings of n results grow as the root */
+		step = precision == PRECISION_FP32 ? 0 : precision == PRECISION_BF16 ? row_largest / 64 : row_largest / 60;
 		for (size_t j = 0; j < n2; j++)
 			case_near(run, "gemm_rows", i, j, n, c2[1][i * n2 + j], c2[0][i * n2 + j],
-					  1e-6 * row_largest * (double) n + 1e-6 * row_sum * (double) n +
-					  (precision == PRECISION_FP32 ? 4e-6 * (double) n : precision == PRECISION_BF16 ? row_largest / 64 * sqrt((double) n) : row_largest / 60 * sqrt((double) n)));
+					  (limit + 1e-6 * row_largest) * (double) n + step * sqrt((double) n));
 		for (size_t j = n; j < ldc; j++)	/* nothing was written beside the result */
 			if (!shape->residual && memcmp(&c[1][i * ldc + j], "\xA5\xA5\xA5\xA5", 4) != 0)
 				case_fail(run, "written beyond a row", i, j, n, c[1][i * ldc + j], 0);
@@ -266,6 +268,66 @@ check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 	free(w2);
 	free(bias - 1);
 	free(residual);
+}
+
+/* x, or the float that lies so many floats above or below it */
+static float
+case_neighbour(float x, int distance)
+{
+	for (; distance > 0; distance--)
+		x = nextafterf(x, INFINITY);
+	for (; distance < 0; distance++)
+		x = nextafterf(x, -INFINITY);
+	return x;
+}
+
+/*
+ * Rows whose smallest value lies in the middle between two steps, or a few floats beside it: rounding must not carry an end of the row out of its
+ * byte. Multiplied by one, each value comes back to half a step.
+ */
+static void
+check_quantized_ends(CaseRun *run, const Kernels *kernels)
+{
+	enum
+	{
+		BESIDE = 3,
+		K = 16,
+		M = 255 * (2 * BESIDE + 1)
+	};
+	float	   *a = case_alloc(M * K * sizeof(float));
+	float	   *c = case_alloc(M * K * sizeof(float));
+	float		one[K * K] = {0};
+	void	   *panels = case_alloc(kernels->gemm_packed_size(PRECISION_INT8, K, K));
+	void	   *buffer = case_alloc(kernels->rows_size(PRECISION_INT8, M, K));
+	void	   *scratch = case_alloc(kernels->gemm_scratch_size(PRECISION_INT8, K, K));
+	PackedMatrix packed = {PRECISION_INT8, K, K, panels};
+	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, false};
+	float	   *row = a;
+
+	for (size_t step = 0; step < 255; step++)
+	{
+		double		below = ((double) step + 0.5) / QUANTIZE_STEPS;	/* zero, of a range that ends at 1 */
+
+		for (int distance = -BESIDE; distance <= BESIDE; distance++, row += K)
+		{
+			row[0] = below < 1 ? case_neighbour((float) (-below / (1 - below)), distance) : -1;
+			for (size_t j = 1; j < K; j++)
+				row[j] = j == K - 1 ? 1 : row[0] + (1 - row[0]) * (float) j / (K - 1);
+		}
+	}
+	for (size_t i = 0; i < K; i++)
+		one[i * K + i] = 1;
+	kernels->gemm_pack(PRECISION_INT8, K, K, one, K, panels);
+	kernels->gemm(&packed, M, kernels->rows_convert(PRECISION_INT8, M, K, a, K, buffer), c, K, &nothing, scratch);
+	for (size_t i = 0; i < M; i++)
+		for (size_t j = 0; j < K; j++)
+			case_near(run, "quantized ends", i / (2 * BESIDE + 1), i % (2 * BESIDE + 1), j, c[i * K + j], a[i * K + j],
+					  0.52 * (1 - (double) a[i * K]) / QUANTIZE_STEPS);
+	free(a);
+	free(c);
+	free(panels);
+	free(buffer);
+	free(scratch);
 }
 
 static void
@@ -427,6 +489,8 @@ kernel_cases_run(const Kernels *kernels, uint64_t seed, bool small)
 			check_gemm(&run, &shape, (Precision) p, &rng);
 		}
 	}
+	check_quantized_ends(&run, &kernels_portable);
+	check_quantized_ends(&run, kernels);
 	for (size_t i = 0; i < N_ATTENTION_CASES; i++)
 		for (int bf16 = 0; bf16 < 2; bf16++)
 		{
