@@ -1,7 +1,4 @@
-/*
- * Every family of kernels that this CPU can run agrees with the portable one over the table of cases; the chooser. The numbers are the same in each
- * run, others with KERNEL_SEED.
- */
+/* Every family of kernels that this CPU can run agrees with the portable one over the table of cases; the chooser. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,12 +10,9 @@
 static void
 families_agree_with_portable(void **state)
 {
-	const char *given = getenv("KERNEL_SEED");
-	uint64_t	seed = given != NULL ? strtoull(given, NULL, 10) : 1;
-
 	for (const KernelFamily *family = kernel_families; family->kernels != NULL; family++)
 		if (family->kernels != &kernels_portable && family->usable())
-			assert_true(kernel_cases_run(family->kernels, seed, MOST_PRODUCTS));
+			assert_true(kernel_cases_run(family->kernels, kernel_cases_seed(), MOST_PRODUCTS));
 }
 
 static void

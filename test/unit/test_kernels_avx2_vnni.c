@@ -35,7 +35,7 @@ agrees_with_portable(void **state)
 #if defined(__x86_64__)
 	if (cpu_features()->avx512_vnni)
 	{
-		assert_true(kernel_cases_run(&kernels_avx2_vnni_elsewhere, 1, MOST_PRODUCTS));
+		assert_true(kernel_cases_run(&kernels_avx2_vnni_elsewhere, kernel_cases_seed(), MOST_PRODUCTS));
 		return;
 	}
 #endif
