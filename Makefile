@@ -4,7 +4,7 @@ EXTENSION = bert
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" bert.control)
 
 MODULE_big = bert
-SOURCES := $(sort $(wildcard src/*/*.c))
+SOURCES := $(sort $(wildcard src/*/*.c src/pg/*/*.c))
 OBJS = $(SOURCES:.c=.o)
 
 DATA = sql/bert--$(EXTVERSION).sql $(filter-out sql/bert--$(EXTVERSION).sql,$(wildcard sql/bert--*.sql))
@@ -44,7 +44,7 @@ sql/bert--$(EXTVERSION).sql: sql/bert.sql bert.control
 	cp $< $@
 
 # Every object depends on every header of ours: the project is small and this is never wrong.
-$(OBJS): $(wildcard src/*/*.h)
+$(OBJS): $(wildcard src/*/*.h src/pg/*/*.h)
 
 # Bundled models go below the extension's share directory.
 BUNDLED := $(sort $(shell find models -type f 2>/dev/null))
@@ -77,7 +77,7 @@ build/unit/test_%: build/unit/test/unit/test_%.o build/unit/libbert.a
 FAST_OBJECTS = $(CORE_SOURCES:%.c=build/fast/%.o)
 FAST_CFLAGS = $(subst $(UNIT_CFLAGS),-O3 -g,$(PLAIN_CFLAGS))
 
-build/fast/%.o: %.c $(wildcard src/*/*.h)
+build/fast/%.o: %.c $(wildcard src/*/*.h src/pg/*/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(FAST_CFLAGS) -c $< -o $@
 
@@ -99,7 +99,7 @@ FUZZ_CFLAGS = $(subst $(UNIT_CFLAGS),-O1 -g -fno-omit-frame-pointer,$(PLAIN_CFLA
 FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 FUZZ_OBJECTS = $(CORE_SOURCES:%.c=build/fuzz/obj/%.o)
 
-build/fuzz/obj/%.o: %.c $(wildcard src/*/*.h)
+build/fuzz/obj/%.o: %.c $(wildcard src/*/*.h src/pg/*/*.h)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
 

@@ -1,9 +1,13 @@
 #!/bin/bash
-# A layer includes only itself and what lies below; only src/pg sees postgres.h, only src/kernels intrinsics.
+# A layer includes only itself and what lies below; only src/pg sees postgres.h, only src/kernels
+# intrinsics. Within src/pg a floor includes only itself and the floors below; job and column lie
+# side by side and never include each other.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 shopt -s nullglob
 
 layers=(core files tokenizer kernels nn train pg)
+floors=(server model infer column job)
+top=(bert.c launcher.c launcher.h)
 status=0
 
 complain() {
@@ -11,35 +15,68 @@ complain() {
 	status=1
 }
 
+# one_of WORD LIST...
+one_of() {
+	local word=$1
+	shift
+	[[ " $* " == *" $word "* ]]
+}
+
+# quoted_includes FILE...: "file:line:target" of every include in quotes.
+quoted_includes() {
+	grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$@" /dev/null |
+		sed -E 's/^([^:]*:[0-9]+):[^"]*"([^"]*)".*/\1:\2/'
+}
+
+# check_layer NAME ALLOWED: ALLOWED are this layer and those below.
+check_layer() {
+	local layer=$1 allowed=$2 file line target
+	while IFS=: read -r file line target; do
+		one_of "${target%%/*}" $allowed && [[ $target != *..* ]] && continue
+		# src/pg also takes PostgreSQL's headers.
+		[ "$layer" = pg ] && ! one_of "${target%%/*}" "${layers[@]}" && [[ $target != *..* ]] && continue
+		complain "$file:$line: $layer includes $target"
+	done < <(quoted_includes $(find "src/$layer" -name '*.[ch]'))
+}
+
+# check_floor NAME ALLOWED: includes of src/pg/NAME.
+check_floor() {
+	local floor=$1 allowed=$2 file line target name
+	while IFS=: read -r file line target; do
+		[[ $target == pg/* ]] || continue
+		name=${target#pg/}
+		[[ $name == */* ]] && one_of "${name%%/*}" $allowed && continue
+		complain "$file:$line: src/pg/$floor includes $target"
+	done < <(quoted_includes src/pg/"$floor"/*.[ch])
+}
+
 for folder in src/*/; do
-	case " ${layers[*]} " in
-		*" $(basename "$folder") "*) ;;
-		*) complain "$folder is no layer" ;;
-	esac
+	one_of "$(basename "$folder")" "${layers[@]}" || complain "$folder is no layer"
+done
+for folder in src/pg/*/; do
+	one_of "$(basename "$folder")" "${floors[@]}" || complain "$folder is no floor"
+done
+for folder in src/*/ src/pg/*/; do
+	[ -f "${folder}README.md" ] || complain "$folder has no README"
+done
+for file in src/pg/*.[ch]; do
+	one_of "$(basename "$file")" "${top[@]}" || complain "$file lies on top of the floors"
 done
 
 allowed=
 for layer in "${layers[@]}"; do
-	allowed="$allowed${allowed:+|}$layer"
-	files=(src/"$layer"/*.[ch])
-	[ ${#files[@]} -gt 0 ] || { complain "src/$layer has no sources"; continue; }
-	# Every include in quotes names a layer, this one or a lower one; src/pg also takes PostgreSQL's headers.
-	while IFS=: read -r file line include; do
-		target=${include#*\"} target=${target%%\"*}
-		case $target in
-			*..*) complain "$file:$line: $target leaves its folder" ;;
-		esac
-		if ! [[ $target =~ ^($allowed)/ ]]; then
-			first=${target%%/*}
-			if [ "$layer" != pg ] || [[ " ${layers[*]} " == *" $first "* ]]; then
-				complain "$file:$line: $layer includes $target"
-			fi
-		fi
-	done < <(grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "${files[@]}" /dev/null)
-	if [ "$layer" != kernels ]; then
-		while IFS= read -r line; do
-			complain "$line: intrinsics belong to src/kernels"
-		done < <(grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*<([a-z]*intrin|arm_neon|cblas|openblas.*)\.h>' "${files[@]}" /dev/null)
-	fi
+	allowed="$allowed $layer"
+	check_layer "$layer" "$allowed"
+	[ "$layer" = kernels ] && continue
+	while IFS= read -r line; do
+		complain "$line: intrinsics belong to src/kernels"
+	done < <(grep -rnE \
+		'^[[:space:]]*#[[:space:]]*include[[:space:]]*<([a-z]*intrin|arm_neon|cblas|openblas.*)\.h>' \
+		"src/$layer")
 done
+check_floor server "server"
+check_floor model "server model"
+check_floor infer "server model infer"
+check_floor column "server model infer column"
+check_floor job "server model infer job"
 exit $status

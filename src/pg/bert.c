@@ -1,10 +1,11 @@
 /* bert.c: the module's entry point; calls one Init per subsystem and does nothing else. */
-#include "pg/compat.h"
+#include "pg/server/compat.h"
 
-#include "pg/auto_embed.h"
-#include "pg/guc.h"
-#include "pg/job.h"
-#include "pg/shared.h"
+#include "pg/column/auto_embed.h"
+#include "pg/server/settings.h"
+#include "pg/job/job.h"
+#include "pg/launcher.h"
+#include "pg/server/shared.h"
 
 PG_MODULE_MAGIC;
 
@@ -20,5 +21,6 @@ _PG_init(void)
 	guc_init();
 	job_init();
 	auto_init();
+	launcher_init();
 	shared_init();
 }

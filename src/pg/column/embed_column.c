@@ -1,0 +1,362 @@
+/*
+ * embed_column.c: bert.embed_column.
+ *
+ * The caller's own process works as the others do. It goes over the table in passes: what a pass had to leave out, because it was
+ * locked or changed while the model computed, is for the next one; rows that an update has moved behind the front are found there
+ * too. All batches are transactions of their own, so an end by any means loses a batch at most, and another call goes on.
+ */
+#include "pg/server/compat.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/snapmgr.h"
+#include "utils/wait_event.h"
+
+#include "pg/column/auto_embed.h"
+#include "pg/column/call.h"
+#include "pg/server/settings.h"
+#include "pg/infer/call.h"
+#include "pg/server/shared.h"
+#include "pg/server/worker.h"
+#include "pg/column/statement.h"
+
+#define COLUMN_SPACE 0x6263		/* of advisory locks: a column that is being filled */
+#define WAIT_MS 100
+#define MAX_STUCK_PASSES 5
+#define DEFAULT_WORKERS 2
+#define DEFAULT_BATCH_ROWS 500
+
+PG_FUNCTION_INFO_V1(bert_embed_column);
+
+typedef struct EmbedCall
+{
+	dsm_segment *segment;
+	EmbedShared *shared;
+	int			slot;			/* in the list of running calls */
+	int			n_workers;		/* started in this pass */
+	BackgroundWorkerHandle *workers[EMBED_MAX_WORKERS];
+} EmbedCall;
+
+static void
+begin_batch(EmbedTurn *turn)
+{
+	/* a new transaction has begun with the last commit */
+	if (!FirstSnapshotSet)
+		XactIsoLevel = XACT_READ_COMMITTED;
+}
+
+static void
+commit_batch(EmbedTurn *turn)
+{
+	SPI_commit();
+}
+
+static void
+interrupt_workers(EmbedShared *shared)
+{
+	int			pids[EMBED_MAX_WORKERS];
+
+	SpinLockAcquire(&shared->lock);
+	shared->stop = true;
+	memcpy(pids, shared->worker_pid, sizeof pids);
+	SpinLockRelease(&shared->lock);
+	for (int i = 0; i < EMBED_MAX_WORKERS; i++)
+		if (pids[i] != 0)
+			(void) kill(pids[i], SIGINT);
+}
+
+/* The caller lets go of the segment: at the end, after an error, or because its process ends. */
+static void
+caller_gone(dsm_segment *segment, Datum call)
+{
+	interrupt_workers(dsm_segment_address(segment));
+	running_call_end(DatumGetInt32(call));
+}
+
+static void
+start_workers(EmbedCall *call, int wanted)
+{
+	BackgroundWorker worker;
+
+	worker_describe(&worker, "bert_embed_worker_main", EMBED_WORKER_TYPE);
+	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(call->segment));
+	worker.bgw_notify_pid = MyProcPid;
+	snprintf(worker.bgw_name, sizeof worker.bgw_name, EMBED_WORKER_TYPE " for process %d", MyProcPid);
+	for (int i = 0; i < wanted; i++)
+	{
+		memcpy(worker.bgw_extra, &i, sizeof i);
+		/* without a free worker fewer processes do the same work */
+		if (!RegisterDynamicBackgroundWorker(&worker, &call->workers[call->n_workers]))
+			break;
+		call->n_workers++;
+	}
+}
+
+static void
+await_workers(EmbedCall *call)
+{
+	for (int i = 0; i < call->n_workers; i++)
+	{
+		pid_t		pid;
+		BgwHandleStatus status;
+
+		while ((status = GetBackgroundWorkerPid(call->workers[i], &pid)) != BGWH_STOPPED)
+		{
+			if (status == BGWH_POSTMASTER_DIED)
+				ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the postmaster has died")));
+			if (call->shared->failed)
+				return;
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MS, PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	for (int i = 0; i < call->n_workers; i++)
+		pfree(call->workers[i]);
+	call->n_workers = 0;
+}
+
+/* After an error: none of them may outlive the statement. */
+static void
+end_workers(EmbedCall *call)
+{
+	if (call->n_workers == 0)
+		return;
+	HOLD_INTERRUPTS();
+	interrupt_workers(call->shared);
+	for (int i = 0; i < call->n_workers; i++)
+	{
+		pid_t		pid;
+
+		if (GetBackgroundWorkerPid(call->workers[i], &pid) == BGWH_NOT_YET_STARTED)
+			TerminateBackgroundWorker(call->workers[i]);
+		(void) WaitForBackgroundWorkerShutdown(call->workers[i]);
+	}
+	call->n_workers = 0;
+	RESUME_INTERRUPTS();
+}
+
+static void
+raise_worker_error(const EmbedShared *shared)
+{
+	const EmbedError *error = &shared->error;
+
+	ereport(ERROR,
+			(errcode(error->sqlstate),
+			 errmsg_internal("%s", error->message),
+			 error->detail[0] == '\0' ? 0 : errdetail_internal("%s", error->detail),
+			 error->hint[0] == '\0' ? 0 : errhint("%s", error->hint),
+			 errcontext("%s%sa worker of bert.embed_column", error->context, error->context[0] == '\0' ? "" : "\n")));
+}
+
+/* Over the whole table once. */
+static void
+run_pass(EmbedCall *call, EmbedTurn *turn, int workers)
+{
+	EmbedShared *shared = call->shared;
+	TableColumn column;
+	uint32		blocks;
+
+	turn->begin(turn);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	table_column_reopen(shared->progress.relation, shared->source, shared->target, &column);
+	blocks = table_column_blocks(&column);
+	embed_shared_begin_pass(shared, blocks, table_column_rows(&column));
+	PopActiveSnapshot();
+	turn->commit(turn);
+	if (!column.temporary)
+		start_workers(call, Min(workers - 1, (int) Min(blocks, EMBED_MAX_WORKERS) - 1));
+	embed_turn_run(turn);
+	await_workers(call);
+	if (shared->failed)
+		raise_worker_error(shared);
+}
+
+static void
+wait_for_row(EmbedTurn *turn, const EmbedRow *row)
+{
+	TableColumn column;
+
+	turn->begin(turn);
+	table_column_reopen(turn->shared->progress.relation, turn->shared->source, turn->shared->target, &column);
+	embed_rows_wait(row, &column);
+	turn->commit(turn);
+}
+
+/* Passes until one leaves nothing; returns how many rows are left. */
+static int64
+run_passes(EmbedCall *call, EmbedTurn *turn)
+{
+	EmbedShared *shared = call->shared;
+	int64		done = 0;
+	int64		skipped = 0;
+	int			stuck = 0;
+
+	for (int pass = 1; stuck < MAX_STUCK_PASSES; pass++)
+	{
+		int64		written;
+		bool		complete;
+
+		/* leftovers of a few batches are not worth the start of a process */
+		run_pass(call, turn, pass == 1 || skipped > 2 * shared->batch_rows ? shared->max_workers : 1);
+		written = shared->progress.rows_done - done;
+		done = shared->progress.rows_done;
+		skipped = shared->progress.rows_skipped;
+		complete = shared->progress.blocks_done >= shared->progress.blocks;	/* unless somebody has ended a worker */
+		stuck = written > 0 || !complete ? 0 : stuck + 1;
+		if (!complete)
+			continue;
+		if (skipped == 0 && (written == 0 || pass >= 3))
+			break;
+		if (skipped > 0 && !ItemPointerIsValid(&shared->skipped.tid))
+			break;				/* a trigger wants it so */
+		if (skipped > 0 && (pass > 1 || written == 0))
+			wait_for_row(turn, &shared->skipped);
+	}
+	return skipped;
+}
+
+static void
+report(const EmbedShared *shared, const char *table, const char *target, int64 left)
+{
+	long long	done = shared->progress.rows_done;
+
+	ereport(NOTICE,
+			(errmsg_plural("%lld row embedded into column \"%s\" of table \"%s\"", "%lld rows embedded into column \"%s\" of table \"%s\"", done, done,
+						   target, table)));
+	if (left > 0)
+		ereport(WARNING,
+				(errmsg_plural("%lld row was left without embedding", "%lld rows were left without embedding", left, (long long) left),
+				 errdetail("Others kept using what is left, or a trigger refused the update."),
+				 errhint("Call bert.embed_column again.")));
+}
+
+/* One call at a time fills a column: the second one waits, and then finds less to do. */
+static LOCKTAG
+column_lock(const TableColumn *column)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, column->relation, (uint32) column->target, COLUMN_SPACE);
+	return tag;
+}
+
+static void
+lock_column(const LOCKTAG *tag, const TableColumn *column)
+{
+	if (LockAcquire(tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL)
+		return;
+	ereport(NOTICE, (errmsg("column \"%s\" of table \"%s\" is being filled by another call: waiting for its end", column->target_name, column->name)));
+	(void) LockAcquire(tag, ExclusiveLock, true, false);
+}
+
+static void
+check_context(FunctionCallInfo fcinfo)
+{
+	CallContext *context = (CallContext *) fcinfo->context;
+
+	if (context == NULL || !IsA(context, CallContext) || context->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("bert.embed_column cannot run inside a transaction block"),
+				 errdetail("It commits after each batch."),
+				 errhint("Call it by itself: not after BEGIN, not in a function, not in a block with EXCEPTION.")));
+	PreventCommandDuringRecovery("CALL bert.embed_column()");
+	PreventCommandIfReadOnly("CALL bert.embed_column()");
+}
+
+static char *
+name_argument(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" of bert.embed_column is NULL", name)));
+	return pstrdup(NameStr(*PG_GETARG_NAME(argument)));
+}
+
+/* The condition's columns, types and privileges are looked at before anything is done. */
+static void
+check_condition(const TableColumn *column, const char *condition)
+{
+	check_expression(condition, "where");
+	(void) table_statement_run(psprintf("SELECT FROM %s WHERE (\n%s\n) LIMIT 0", column->table_sql, condition), column->relation, true,
+							   NULL, NULL, NULL);
+}
+
+/* (relation, source, target, model, workers, batch_rows, where) */
+PGDLLEXPORT Datum
+bert_embed_column(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	EmbedShared fixed = {0};
+	EmbedCall	call = {0};
+	EmbedTurn	turn = {.begin = begin_batch, .commit = commit_batch};
+	char	   *source = name_argument(fcinfo, 1, "source");
+	char	   *target = name_argument(fcinfo, 2, "target");
+	char	   *condition = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
+	TableColumn column;
+	LOCKTAG		tag;
+	int64		left;
+
+	check_context(fcinfo);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"relation\" of bert.embed_column is NULL")));
+	fixed.max_workers = Min(int_argument(fcinfo, 4, "workers", 1, EMBED_MAX_WORKERS, DEFAULT_WORKERS), guc_max_table_workers);
+	fixed.batch_rows = int_argument(fcinfo, 5, "batch_rows", 1, 100000, DEFAULT_BATCH_ROWS);
+	fixed.caller_pid = MyProcPid;
+	fixed.database = MyDatabaseId;
+	fixed.session_role = GetSessionUserId();
+	fixed.role = GetUserId();
+	table_column_open(PG_GETARG_OID(0), source, target, &column);
+	fixed.source = column.source;
+	fixed.target = column.target;
+	table_column_check_rights(&column, fixed.role);
+	if (condition != NULL)
+		check_condition(&column, condition);
+
+	context = AllocSetContextCreate(PortalContext, "bert embed_column", ALLOCSET_DEFAULT_SIZES);
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	MemoryContextSwitchTo(context);
+	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), TASK_EMBED);
+	table_column_check_size(&column, turn.model);
+	tag = column_lock(&column);
+	SPI_commit();				/* who waits shall hold up nobody */
+	lock_column(&tag, &column);
+	PG_TRY();
+	{
+		call.segment = embed_shared_create(&fixed, &column, turn.model->name, model_handle_pinned_name(turn.model), condition);
+		turn.shared = call.shared = dsm_segment_address(call.segment);
+		call.slot = running_call_begin(dsm_segment_handle(call.segment));
+		on_dsm_detach(call.segment, caller_gone, Int32GetDatum(call.slot));
+		left = run_passes(&call, &turn);
+		report(call.shared, column.name, column.target_name, left);
+		auto_start_due();		/* rows that nobody has come for, after a restart */
+	}
+	PG_FINALLY();
+	{
+		end_workers(&call);
+		if (call.segment != NULL)
+			dsm_detach(call.segment);
+		(void) LockRelease(&tag, ExclusiveLock, true);
+	}
+	PG_END_TRY();
+	SPI_finish();
+	PG_RETURN_VOID();
+}

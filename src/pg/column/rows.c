@@ -1,0 +1,210 @@
+/* rows.c: a batch of rows: read, embedded, written. */
+#include "pg/server/compat.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "pg/column/rows.h"
+#include "pg/infer/call.h"
+#include "pg/column/statement.h"
+
+/* Texts and embeddings held at once; a batch ends early with what is larger. */
+#define BATCH_BYTES ((Size) 32 * 1024 * 1024)
+
+void
+embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model)
+{
+	memset(rows, 0, sizeof *rows);
+	rows->capacity = capacity;
+	rows->row_bytes = sizeof *rows->rows + (Size) model->config.hidden_size * sizeof(float);
+	rows->rows = palloc0((Size) capacity * sizeof *rows->rows);
+}
+
+typedef struct Reading
+{
+	EmbedRows  *rows;
+	MemoryContext context;
+} Reading;
+
+static bool
+take_row(void *context, TupleTableSlot *slot)
+{
+	Reading    *reading = context;
+	EmbedRows  *rows = reading->rows;
+	MemoryContext previous;
+	EmbedRow   *row;
+
+	if (rows->n == rows->capacity || rows->bytes > BATCH_BYTES)
+	{
+		rows->cut = true;
+		return false;
+	}
+	slot_getallattrs(slot);
+	row = &rows->rows[rows->n++];
+	row->number = DatumGetInt32(slot->tts_values[0]);
+	row->table = DatumGetObjectId(slot->tts_values[1]);
+	ItemPointerCopy((ItemPointer) DatumGetPointer(slot->tts_values[2]), &row->tid);
+	previous = MemoryContextSwitchTo(reading->context);
+	row->text = PointerGetDatum(PG_DETOAST_DATUM_COPY(slot->tts_values[3]));
+	MemoryContextSwitchTo(previous);
+	rows->bytes += VARSIZE(DatumGetPointer(row->text)) + rows->row_bytes;
+	return true;
+}
+
+void
+embed_rows_read(EmbedRows *rows, const TableColumn *column, const char *sql, const InputRows *input)
+{
+	Reading		reading = {rows, CurrentMemoryContext};
+
+	(void) table_statement_run(sql, column->relation, true, input, take_row, &reading);
+}
+
+typedef struct Embedding
+{
+	const EmbedRow *rows;
+	EmbedRow   *next;
+	const Call *call;
+	const BertModel *model;
+	MemoryContext context;
+} Embedding;
+
+static void
+take_embeddings(void *context, Call *call, const TextGroup *group)
+{
+	Embedding  *embedding = context;
+	int			hidden = call->handle->config.hidden_size;
+	float	   *values = group_embeddings(call, embedding->model, group, call->handle->sentence.pooling, true);	/* (texts, H) */
+	MemoryContext previous = MemoryContextSwitchTo(embedding->context);
+
+	for (size_t t = 0; t < group->n_texts; t++)
+		(embedding->next++)->embedding = PointerGetDatum(real_array(values + t * (size_t) hidden, 1, &hidden));
+	MemoryContextSwitchTo(previous);
+}
+
+/* In some databases' encodings not every text has a form in UTF-8: names the row that stops the batch. */
+static void
+show_row(void *context)
+{
+	const Embedding *embedding = context;
+	const EmbedRow *row;
+
+	if (embedding->call->reading < 0)
+		return;
+	row = &embedding->rows[embedding->call->reading];
+	errcontext("text of the row with ctid (%u,%u) of table \"%s\"", ItemPointerGetBlockNumberNoCheck(&row->tid),
+			   ItemPointerGetOffsetNumberNoCheck(&row->tid), get_rel_name(row->table));
+}
+
+static void
+compute(EmbedRows *rows, ModelHandle *model)
+{
+	Call		call;
+	Embedding	embedding = {.rows = rows->rows, .next = rows->rows, .call = &call, .context = CurrentMemoryContext};
+	ErrorContextCallback callback = {error_context_stack, show_row, &embedding};
+	Datum	   *texts = palloc((Size) rows->n * sizeof *texts);
+	bool	   *nulls = palloc0((Size) rows->n * sizeof *nulls);
+
+	for (int i = 0; i < rows->n; i++)
+		texts[i] = rows->rows[i].text;
+	/* blocks that the cache has lost are read from the tables */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	call_begin_with(&call, model);
+	embedding.model = model_handle_bind(model, HEAD_NONE);
+	error_context_stack = &callback;
+	values_in_groups(&call, texts, nulls, rows->n, NULL, OVERFLOW_TRUNCATE, take_embeddings, &embedding);
+	error_context_stack = callback.previous;
+	call_end(&call);
+	PopActiveSnapshot();
+}
+
+/* Notes the row's place now and that we hold it. */
+static bool
+take_locked(void *context, TupleTableSlot *slot)
+{
+	EmbedRows  *rows = context;
+	EmbedRow   *row;
+
+	slot_getallattrs(slot);
+	row = &rows->rows[DatumGetInt32(slot->tts_values[0])];
+	row->table = DatumGetObjectId(slot->tts_values[1]);
+	ItemPointerCopy((ItemPointer) DatumGetPointer(slot->tts_values[2]), &row->tid);
+	row->written = true;
+	return true;
+}
+
+static void
+lock(EmbedRows *rows, const TableColumn *column)
+{
+	static const char *const names[] = {"n", "t", "c", "source"};
+	static const Oid types[] = {INT4OID, OIDOID, TIDOID, TEXTOID};
+	bool		nulls[4] = {false};
+	InputRows	input;
+	const char *sql = psprintf("SELECT k.n, l.tableoid, l.ctid FROM bert_batch AS k, %s AS l"
+							   " WHERE l.ctid OPERATOR(pg_catalog.=) k.c AND l.tableoid OPERATOR(pg_catalog.=) k.t AND l.%s IS NULL"
+							   " AND l.%s::pg_catalog.text COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) k.source"
+							   " FOR NO KEY UPDATE OF l SKIP LOCKED",
+							   column->table_sql, column->target_sql, column->source_sql);
+
+	input_rows_begin(&input, 4, names, types);
+	for (int i = 0; i < rows->n; i++)
+	{
+		EmbedRow   *row = &rows->rows[i];
+		Datum		values[4] = {Int32GetDatum(i), ObjectIdGetDatum(row->table), PointerGetDatum(&row->tid), row->text};
+
+		input_rows_add(&input, values, nulls);
+	}
+	(void) table_statement_run(sql, column->relation, false, &input, take_locked, rows);
+	input_rows_end(&input);
+}
+
+static int
+update(const EmbedRows *rows, const TableColumn *column)
+{
+	static const char *const names[] = {"t", "c", "value"};
+	static const Oid types[] = {OIDOID, TIDOID, FLOAT4ARRAYOID};
+	bool		nulls[3] = {false};
+	InputRows	input;
+	uint64		updated = 0;
+	const char *sql = psprintf("UPDATE %s AS l SET %s = k.value FROM bert_batch AS k"
+							   " WHERE l.ctid OPERATOR(pg_catalog.=) k.c AND l.tableoid OPERATOR(pg_catalog.=) k.t",
+							   column->table_sql, column->target_sql);
+
+	input_rows_begin(&input, 3, names, types);
+	for (int i = 0; i < rows->n; i++)
+	{
+		EmbedRow   *row = &rows->rows[i];
+		Datum		values[3] = {ObjectIdGetDatum(row->table), PointerGetDatum(&row->tid), row->embedding};
+
+		if (row->written)
+			input_rows_add(&input, values, nulls);
+	}
+	if (input.n > 0)
+		updated = table_statement_run(sql, column->relation, false, &input, NULL, NULL);
+	input_rows_end(&input);
+	return (int) updated;
+}
+
+int
+embed_rows_write(EmbedRows *rows, const TableColumn *column, ModelHandle *model)
+{
+	if (rows->n == 0)
+		return 0;
+	compute(rows, model);
+	lock(rows, column);
+	return update(rows, column);
+}
+
+void
+embed_rows_wait(const EmbedRow *row, const TableColumn *column)
+{
+	(void) table_statement_run(psprintf("SELECT 1 FROM %s AS l WHERE l.ctid OPERATOR(pg_catalog.=) '(%u,%u)'::pg_catalog.tid"
+										" AND l.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid FOR NO KEY UPDATE",
+										column->table_sql, ItemPointerGetBlockNumberNoCheck(&row->tid),
+										ItemPointerGetOffsetNumberNoCheck(&row->tid), row->table),
+							   column->relation, false, NULL, NULL, NULL);
+}

@@ -1,0 +1,350 @@
+/* call.c: texts in and out, and the arena that calls share. */
+#include "pg/server/compat.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "pg/server/settings.h"
+#include "pg/infer/call.h"
+#include "pg/server/memory.h"
+#include "pg/server/errors.h"
+#include "pg/server/shared.h"
+
+/* What an idle backend may keep; more is given back. */
+#define KEPT_BYTES ((size_t) 32 * 1024 * 1024)
+
+static Arena *kept_arena;
+static Size kept_limit;
+
+static void
+release_arena(XactEvent event, void *arg)
+{
+	if (kept_arena != NULL && arena_held(kept_arena) > KEPT_BYTES)
+	{
+		arena_destroy(kept_arena);
+		kept_arena = NULL;
+	}
+}
+
+/* The backend's arena, empty. */
+static Arena *
+call_arena(void)
+{
+	static MemoryContext context;
+	Size		limit = (Size) guc_max_memory * 1024;
+
+	if (context == NULL)
+	{
+		context = AllocSetContextCreate(TopMemoryContext, "bert calls", ALLOCSET_DEFAULT_SIZES);
+		RegisterXactCallback(release_arena, NULL);
+	}
+	if (kept_arena != NULL && (limit != kept_limit || arena_held(kept_arena) > KEPT_BYTES))
+	{
+		arena_destroy(kept_arena);
+		kept_arena = NULL;
+	}
+	if (kept_arena == NULL)
+	{
+		kept_arena = arena_in_context(context, limit);
+		kept_limit = limit;
+	}
+	arena_rewind(kept_arena, (ArenaMark) {NULL, 0});
+	return kept_arena;
+}
+
+static void
+begin(Call *call, FmgrInfo *flinfo, const text *model, ModelTask task)
+{
+	memset(call, 0, sizeof *call);
+	INSTR_TIME_SET_CURRENT(call->started);
+	call->handle = model_handle_get(flinfo, model, task);
+	call->arena = call_arena();
+}
+
+void
+call_begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task)
+{
+	begin(call, fcinfo->flinfo, PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument), task);
+}
+
+void
+call_begin_pinned(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task)
+{
+	text	   *model = PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument);
+
+	if (model == NULL || memchr(VARDATA_ANY(model), '@', VARSIZE_ANY_EXHDR(model)) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 model == NULL ? errmsg("a pinned model name is required") : errmsg("\"%s\" is not a pinned model name", text_to_cstring(model)),
+				 errhint("bert.pinned(model) gives the name with the contents it stands for.")));
+	begin(call, fcinfo->flinfo, model, task);
+}
+
+void
+call_begin_with(Call *call, ModelHandle *handle)
+{
+	memset(call, 0, sizeof *call);
+	INSTR_TIME_SET_CURRENT(call->started);
+	model_handle_keep_sound(handle);
+	call->handle = handle;
+	call->reading = -1;
+	call->arena = call_arena();
+}
+
+void
+call_end(Call *call)
+{
+	instr_time	elapsed;
+
+	INSTR_TIME_SET_CURRENT(elapsed);
+	INSTR_TIME_SUBTRACT(elapsed, call->started);
+	stats_count(call->handle->name, call->texts, call->tokens, call->truncations, INSTR_TIME_GET_MILLISEC(elapsed));
+}
+
+void
+input_text(const text *value, InputText *input)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	input->bytes = VARDATA_ANY(value);
+	input->n_bytes = VARSIZE_ANY_EXHDR(value);
+	input->utf8 = input->bytes;
+	input->length = input->n_bytes;
+	input->characters = NULL;
+	input->same = encoding != PG_SQL_ASCII && encoding != PG_EUC_JIS_2004;
+	input->seen_characters = input->seen_bytes = 0;
+	if (encoding == PG_UTF8 || input->n_bytes == 0)
+		return;
+	input->utf8 = pg_server_to_any(input->bytes, (int) input->n_bytes, PG_UTF8);
+	if (input->utf8 != input->bytes)
+		input->length = strlen(input->utf8);
+}
+
+static size_t
+code_points(const char *utf8, size_t length)
+{
+	size_t		count = 0;
+
+	for (size_t i = 0; i < length; i++)
+		count += ((unsigned char) utf8[i] & 0xC0) != 0x80;
+	return count;
+}
+
+/* For the encodings where a character is not a code point: SQL_ASCII counts bytes, EUC_JIS_2004 has characters of two code points. */
+static void
+map_characters(Call *call, InputText *input)
+{
+	size_t		count = code_points(input->utf8, input->length);
+	uint32_t   *characters = arena_alloc_array(call->arena, count + 1, sizeof(uint32_t));
+	size_t		at = 0;
+	Status		status;
+
+	if (characters == NULL)
+	{
+		arena_fail(call->arena, &status, "character positions", (count + 1) * sizeof(uint32_t));
+		report_status(&status);
+	}
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+	{
+		for (size_t i = 0; i < input->length; i++)
+			if (((unsigned char) input->utf8[i] & 0xC0) != 0x80)
+				characters[at++] = (uint32_t) i;
+		characters[count] = (uint32_t) input->length;
+	}
+	else
+	{
+		uint32_t	character = 0;
+
+		for (size_t i = 0; i < input->n_bytes; character++)
+		{
+			int			bytes = pg_mblen(input->bytes + i);
+			char	   *alone = IS_HIGHBIT_SET(input->bytes[i]) ? pg_server_to_any(input->bytes + i, bytes, PG_UTF8) : NULL;
+			size_t		points = alone == NULL ? 1 : code_points(alone, strlen(alone));
+
+			while (points-- > 0 && at < count)
+				characters[at++] = character;
+			if (alone != NULL)
+				pfree(alone);
+			i += (size_t) bytes;
+		}
+		while (at <= count)
+			characters[at++] = character;
+	}
+	input->characters = characters;
+}
+
+int32
+input_position(Call *call, InputText *input, uint32_t code_point)
+{
+	if (input->same)
+		return (int32) code_point;
+	if (input->characters == NULL)
+		map_characters(call, input);
+	return (int32) input->characters[code_point];
+}
+
+/* The byte where a character begins; fast when positions ascend. */
+static size_t
+byte_of(InputText *input, size_t character)
+{
+	if (pg_database_encoding_max_length() == 1)
+		return character;
+	if (character < input->seen_characters)
+		input->seen_characters = input->seen_bytes = 0;
+	while (input->seen_characters < character && input->seen_bytes < input->n_bytes)
+	{
+		input->seen_bytes += (size_t) pg_mblen(input->bytes + input->seen_bytes);
+		input->seen_characters++;
+	}
+	return Min(input->seen_bytes, input->n_bytes);
+}
+
+text *
+input_slice(Call *call, InputText *input, uint32_t start, uint32_t end)
+{
+	size_t		first = byte_of(input, (size_t) input_position(call, input, start));
+	InputText	ahead = *input;	/* windows overlap: the next slice may begin before this one's end */
+	size_t		last = byte_of(&ahead, (size_t) input_position(call, input, end));
+
+	return cstring_to_text_with_len(input->bytes + first, (int) (last - first));
+}
+
+text *
+output_text(const char *utf8, size_t length)
+{
+	char	   *converted = pg_any_to_server(utf8, (int) length, PG_UTF8);
+
+	return converted == utf8 ? cstring_to_text_with_len(utf8, (int) length) : cstring_to_text(converted);
+}
+
+Overflow
+overflow_argument(FunctionCallInfo fcinfo, int argument)
+{
+	char	   *name;
+
+	if (PG_ARGISNULL(argument))
+		return OVERFLOW_TRUNCATE;
+	name = text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	if (strcmp(name, "truncate") == 0)
+		return OVERFLOW_TRUNCATE;
+	if (strcmp(name, "window") == 0)
+		return OVERFLOW_WINDOW;
+	if (strcmp(name, "error") == 0)
+		return OVERFLOW_ERROR;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("overflow \"%s\" is not known", name),
+			 errhint("It is one of truncate, window, error.")));
+}
+
+Pooling
+pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle)
+{
+	Pooling		pooling = handle->sentence.pooling;
+	Status		status;
+
+	if (!PG_ARGISNULL(argument))
+		REPORT_UNLESS(pooling_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), &pooling, &status), &status);
+	if (pooling == POOLING_POOLER && !handle->config.use_pooler)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("model \"%s\" has no pooling layer", handle->name),
+				 errhint("Use pooling mean, cls or max.")));
+	return pooling;
+}
+
+int
+int_argument(FunctionCallInfo fcinfo, int argument, const char *name, int least, int most, int value_if_null)
+{
+	int32		value = PG_ARGISNULL(argument) ? value_if_null : PG_GETARG_INT32(argument);
+
+	if (value < least || value > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 most == INT_MAX ? errmsg("%s must be at least %d, not %d", name, least, value) :
+				 errmsg("%s must be between %d and %d, not %d", name, least, most, value)));
+	return value;
+}
+
+/* An array of a four-byte type without NULLs, its elements still to be written. */
+static ArrayType *
+array_of_four_bytes(Oid type, int n_dims, const int *dims)
+{
+	Size		n_bytes = ARR_OVERHEAD_NONULLS(n_dims);
+	size_t		n_elements = 1;
+	ArrayType  *array;
+
+	for (int i = 0; i < n_dims; i++)
+	{
+		if (dims[i] == 0)
+			return construct_empty_array(type);
+		if (__builtin_mul_overflow(n_elements, (size_t) dims[i], &n_elements) || n_elements > (MaxAllocSize - n_bytes) / 4)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("the result does not fit into an array"),
+					 errdetail("An array has at most %zu bytes.", (size_t) MaxAllocSize),
+					 errhint("Ask for fewer outputs, or compute fewer sequences at a time.")));
+	}
+	n_bytes += n_elements * 4;
+	array = palloc(n_bytes);
+	SET_VARSIZE(array, n_bytes);
+	array->ndim = n_dims;
+	array->dataoffset = 0;
+	array->elemtype = type;
+	for (int i = 0; i < n_dims; i++)
+	{
+		ARR_DIMS(array)[i] = dims[i];
+		ARR_LBOUND(array)[i] = 1;
+	}
+	return array;
+}
+
+ArrayType *
+real_array(const float *values, int n_dims, const int *dims)
+{
+	ArrayType  *array = array_of_four_bytes(FLOAT4OID, n_dims, dims);
+
+	if (ARR_NDIM(array) > 0)
+		memcpy(ARR_DATA_PTR(array), values, VARSIZE(array) - ARR_OVERHEAD_NONULLS(n_dims));
+	return array;
+}
+
+ArrayType *
+int_array(const int32_t *values, size_t n)
+{
+	int			length = (int) n;
+	ArrayType  *array = array_of_four_bytes(INT4OID, 1, &length);
+
+	if (n > 0)
+		memcpy(ARR_DATA_PTR(array), values, n * sizeof(int32_t));
+	return array;
+}
+
+ArrayType *
+text_array(Datum *values, size_t n)
+{
+	return construct_array(values, (int) n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+Datum
+composite_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	TupleDesc	tupdesc;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
+}
+
+void
+put_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}

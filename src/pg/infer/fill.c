@@ -1,0 +1,111 @@
+/* fill.c: fill_mask, pseudo_perplexity and next_sentence: the pre-training heads at work. */
+#include "pg/server/compat.h"
+
+#include <limits.h>
+
+#include "nn/fill.h"
+#include "pg/infer/call.h"
+#include "pg/server/memory.h"
+#include "pg/server/errors.h"
+
+PG_FUNCTION_INFO_V1(bert_fill_mask);
+PG_FUNCTION_INFO_V1(bert_pseudo_perplexity);
+PG_FUNCTION_INFO_V1(bert_next_sentence);
+
+#define STRIDE 128
+
+/* A pre-training model has the wanted head among others. */
+static const BertModel *
+bind_or_pretraining(ModelHandle *handle, HeadKind head)
+{
+	return model_handle_bind(handle, handle->head == HEAD_PRETRAINING ? HEAD_PRETRAINING : head);
+}
+
+/* bert.fill_mask(input, model, top_k) */
+PGDLLEXPORT Datum
+bert_fill_mask(PG_FUNCTION_ARGS)
+{
+	Call		call;
+	InputText	input;
+	EncodeResult encoded;
+	const BertModel *model;
+	Fill	   *fills;
+	size_t		n_fills;
+	size_t		top_k;
+	Status		status;
+
+	InitMaterializedSRF(fcinfo, 0);
+	top_k = (size_t) int_argument(fcinfo, 2, "top_k", 1, INT_MAX, 5);
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	call_begin(&call, fcinfo, 1, TASK_FILL_MASK);
+	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
+	input_text(PG_GETARG_TEXT_PP(0), &input);
+	encode_input(&call, &input, NULL, OVERFLOW_ERROR, &encoded);
+	REPORT_UNLESS(fill_masks(model, call.handle->tokenizer, &encoded.windows[0], top_k, call.arena, &fills, &n_fills, &backend_may_continue, &status), &status);
+	for (size_t i = 0; i < n_fills; i++)
+	{
+		Datum		values[4] = {
+			PointerGetDatum(output_text(fills[i].token, strlen(fills[i].token))),
+			Int32GetDatum(fills[i].token_id),
+			Float4GetDatum(fills[i].score),
+			PointerGetDatum(output_text(fills[i].sequence, strlen(fills[i].sequence)))
+		};
+		bool		nulls[4] = {false};
+
+		put_row(fcinfo, values, nulls);
+	}
+	call_end(&call);
+	return (Datum) 0;
+}
+
+/* bert.pseudo_perplexity(input, model) */
+PGDLLEXPORT Datum
+bert_pseudo_perplexity(PG_FUNCTION_ARGS)
+{
+	Call		call;
+	InputText	input;
+	EncodeResult encoded;
+	const BertModel *model;
+	double		perplexity;
+	int			stride;
+	Status		status;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	call_begin(&call, fcinfo, 1, TASK_FILL_MASK);
+	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
+	stride = window_stride(call.handle, STRIDE);
+	input_text(PG_GETARG_TEXT_PP(0), &input);
+	encode_windows(&call, &input, stride, &encoded);
+	REPORT_UNLESS(pseudo_perplexity(model, call.handle->tokenizer, &encoded, (size_t) stride, call.arena, &perplexity, &backend_may_continue, &status), &status);
+	call_end(&call);
+	PG_RETURN_FLOAT4((float4) perplexity);
+}
+
+/* bert.next_sentence(a, b, model) */
+PGDLLEXPORT Datum
+bert_next_sentence(PG_FUNCTION_ARGS)
+{
+	Call		call;
+	InputText	texts[2];
+	EncodeResult encoded;
+	size_t		first_window[2];
+	TextGroup	group;
+	const BertModel *model;
+	size_t		columns;
+	float	   *scores;			/* (2): follows, does not */
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	call_begin(&call, fcinfo, 2, TASK_NEXT_SENTENCE);
+	model = bind_or_pretraining(call.handle, HEAD_NEXT_SENTENCE);
+	input_text(PG_GETARG_TEXT_PP(0), &texts[0]);
+	input_text(PG_GETARG_TEXT_PP(1), &texts[1]);
+	encode_input(&call, &texts[0], &texts[1], OVERFLOW_TRUNCATE, &encoded);
+	group = single_group(&encoded, first_window);
+	scores = group_logits(&call, model, &group, &columns);
+	softmax_rows(1, columns, scores);
+	call_end(&call);
+	PG_RETURN_FLOAT4(scores[0]);
+}

@@ -1,0 +1,193 @@
+/* control.c: bert.wait_job, bert.cancel_job and bert.resume_job. */
+#include "pg/server/compat.h"
+
+#include <signal.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "pg/job/job.h"
+
+#define POLL_MS 50
+#define NOTICE_MS 2000
+#define CANCEL_WAIT_MS 1000
+#define LOST_MS 2000			/* how long a running job may be without its lock: it takes it before it commits */
+
+PG_FUNCTION_INFO_V1(bert_wait_job);
+PG_FUNCTION_INFO_V1(bert_cancel_job);
+PG_FUNCTION_INFO_V1(bert_resume_job);
+
+/* The job, if the current user may see it: somebody else's is as absent as one that never was. */
+static void
+load_own_job(int64 number, Job *job)
+{
+	if (!job_load(number, job) || !has_privs_of_role(GetUserId(), job->role))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("job %lld does not exist", (long long) number),
+				 errhint("See the view bert.jobs.")));
+}
+
+static bool
+has_ended(const Job *job)
+{
+	return strcmp(job->state, "queued") != 0 && strcmp(job->state, "running") != 0;
+}
+
+static void
+pause_for(long milliseconds)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+report_progress(const Job *job)
+{
+	double		left = (double) (job->total_steps - job->step) * job->seconds_per_step;
+
+	ereport(NOTICE,
+			(errmsg("job %lld: step %lld of %lld, epoch %.2f, loss %.4f, %.1f samples/s, %02d:%02d:%02d left",
+					(long long) job->job, (long long) job->step, (long long) job->total_steps, job->epoch, job->loss,
+					job->samples_per_second, (int) (left / 3600), (int) (left / 60) % 60, (int) left % 60)));
+}
+
+/* A running job without its lock has lost its worker; a queued one may have none yet. */
+static void
+warn_if_lost(const Job *job)
+{
+	if (strcmp(job->state, "running") == 0)
+		ereport(WARNING,
+				(errmsg("job %lld was interrupted: its worker is gone", (long long) job->job),
+				 errhint("Call bert.resume_job(%lld) to go on from its last checkpoint.", (long long) job->job)));
+}
+
+static char *
+wait_for_end(int64 number, TimestampTz deadline)
+{
+	TimestampTz next_notice = 0;
+	TimestampTz unlocked_since = 0;
+	int64		reported_step = -1;
+	MemoryContext round = AllocSetContextCreate(CurrentMemoryContext, "bert wait_job", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(round);
+
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		Job			job;
+
+		MemoryContextReset(round);
+		load_own_job(number, &job);
+		if (has_ended(&job) || now >= deadline)
+		{
+			MemoryContextSwitchTo(caller);
+			return pstrdup(job.state);
+		}
+		if (strcmp(job.state, "running") == 0 && !job_lock_held(number))
+		{
+			if (unlocked_since == 0)
+				unlocked_since = now;
+			else if (TimestampDifferenceExceeds(unlocked_since, now, LOST_MS))
+			{
+				warn_if_lost(&job);
+				MemoryContextSwitchTo(caller);
+				return pstrdup(job.state);
+			}
+		}
+		else
+			unlocked_since = 0;
+		if (job.step > 0 && job.step != reported_step && now >= next_notice)
+		{
+			report_progress(&job);
+			reported_step = job.step;
+			next_notice = TimestampTzPlusMilliseconds(now, NOTICE_MS);
+		}
+		pause_for(POLL_MS);
+	}
+}
+
+Datum
+bert_wait_job(PG_FUNCTION_ARGS)
+{
+	int64		number;
+	TimestampTz deadline = DT_NOEND;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	number = PG_GETARG_INT64(0);
+	if (!PG_ARGISNULL(1))
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now), PG_GETARG_DATUM(1)));
+	}
+	if (job_submitted_here(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job %lld was submitted in this transaction and starts when it commits", (long long) number),
+				 errhint("Commit first, then wait.")));
+	PG_RETURN_TEXT_P(cstring_to_text(wait_for_end(number, deadline)));
+}
+
+/* The worker ends a running job itself: it is the one who writes to the row. */
+static char *
+interrupt_worker(int64 number, Job *job)
+{
+	if (job->worker_pid != 0 && kill(job->worker_pid, SIGINT) != 0)
+		ereport(WARNING, (errmsg("could not send a signal to process %d: %m", job->worker_pid)));
+	for (int waited = 0; waited < CANCEL_WAIT_MS && !has_ended(job); waited += POLL_MS)
+	{
+		pause_for(POLL_MS);
+		load_own_job(number, job);
+	}
+	return job->state;
+}
+
+Datum
+bert_cancel_job(PG_FUNCTION_ARGS)
+{
+	int64		number = PG_GETARG_INT64(0);
+	Job			job;
+
+	for (;;)
+	{
+		load_own_job(number, &job);
+		if (has_ended(&job))
+			PG_RETURN_TEXT_P(cstring_to_text(job.state));
+		if (strcmp(job.state, "running") == 0 && job_lock_held(number))
+			PG_RETURN_TEXT_P(cstring_to_text(interrupt_worker(number, &job)));
+		/* fails, and we look again, when a worker has taken the job meanwhile */
+		if (job_finish(number, job.state, "cancelled", NULL, NULL))
+			PG_RETURN_TEXT_P(cstring_to_text("cancelled"));
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+Datum
+bert_resume_job(PG_FUNCTION_ARGS)
+{
+	int64		number = PG_GETARG_INT64(0);
+	Job			job;
+
+	load_own_job(number, &job);
+	if (strcmp(job.state, "succeeded") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job %lld has succeeded; there is nothing to resume", (long long) number)));
+	if (strcmp(job.state, "running") == 0 && job_lock_held(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("job %lld is running", (long long) number),
+				 errhint("Wait for it with bert.wait_job, or stop it with bert.cancel_job.")));
+	if (strcmp(job.state, "queued") != 0)
+		job_requeue(number);
+	job_start_worker_at_commit(number);
+	PG_RETURN_TEXT_P(cstring_to_text("queued"));
+}

@@ -1,0 +1,306 @@
+/* data.c: from the submitter's query to spill files. */
+#include "pg/server/compat.h"
+
+#include <unistd.h>
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "core/rng.h"
+#include "pg/model/cache.h"
+#include "pg/job/data.h"
+#include "pg/server/memory.h"
+#include "pg/server/errors.h"
+#include "pg/server/role.h"
+
+#define SPLIT_STREAM UINT64_C(0x73706c6974000000) /* "split" */
+
+static char *
+spill_path(int64 number, const char *kind)
+{
+	return psprintf("%s/job_%u_%lld.%s", cache_directory(), MyDatabaseId, (long long) number, kind);
+}
+
+void
+job_data_remove(int64 number)
+{
+	(void) unlink(spill_path(number, "train"));
+	(void) unlink(spill_path(number, "eval"));
+}
+
+static bool
+has_classes(TrainTask task)
+{
+	return task == TRAIN_SEQUENCE_CLASSIFICATION || task == TRAIN_TOKEN_CLASSIFICATION;
+}
+
+void
+job_data_check(TrainTask task, const char *text, const char *name, DataSummary *summary)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	TaskQuery  *query;
+	TaskRow		row;
+
+	memset(summary, 0, sizeof *summary);
+	SPI_connect();
+	query = task_query_open(task, text, name);
+	if (has_classes(task))
+		summary->labels = label_set_create(caller, task_query_numeric_labels(query));
+	for (; task_query_next(query, &row); summary->rows++)
+		if (summary->labels != NULL)
+			label_set_add_row(summary->labels, task, &row);
+	task_query_close(query);
+	SPI_finish();
+	if (summary->rows == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA),
+				 errmsg("the %s returns no rows", name)));
+}
+
+/* Where the samples of the row that is being encoded go. */
+typedef struct Sink
+{
+	SpillWriter *writer;
+} Sink;
+
+static bool
+append_sample(void *context, const Sample *sample, Status *status)
+{
+	return spill_append(((Sink *) context)->writer, sample, status);
+}
+
+/* Sets the label ids of a row. */
+static void
+number_labels(TrainTask task, const LabelSet *labels, TaskRow *row, int32_t *item_labels, const char *name)
+{
+	size_t		n = task == TRAIN_TOKEN_CLASSIFICATION ? row->sample.n_items : 1;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		const char *label = task == TRAIN_TOKEN_CLASSIFICATION ? row->item_labels[i] : row->label;
+		int			id = label_set_id(labels, label);
+
+		if (id < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("row %llu of the %s: label \"%s\" does not occur in the training data",
+							(unsigned long long) row->sample.number + 1, name, label)));
+		item_labels[i] = id;
+	}
+	if (task == TRAIN_TOKEN_CLASSIFICATION)
+		row->sample.item_labels = item_labels;
+	else
+		row->sample.label = item_labels[0];
+}
+
+/* Uniform in [0, 1), a function of the seed and the row: which rows are held back does not depend on their order. */
+static double
+split_position(int64 seed, uint64 row)
+{
+	Rng			rng;
+
+	rng_init(&rng, (uint64_t) seed, SPLIT_STREAM + row);
+	return rng_uniform(&rng);
+}
+
+/* Reads one query into the writers; held_back: that part of the rows goes to `eval`. */
+static void
+spill_query(SampleEncoder *encoder, const char *text, const char *name, const LabelSet *labels, int64 seed, double held_back,
+			SpillWriter *train, SpillWriter *eval)
+{
+	Arena	   *arena = arena_in_context(CurrentMemoryContext, 0);
+	TaskQuery  *query;
+	TaskRow		row;
+	Status		status;
+
+	SPI_connect();
+	query = task_query_open(encoder->task, text, name);
+	while (task_query_next(query, &row))
+	{
+		ArenaMark	mark = arena_mark(arena);
+		Sink		sink = {train};
+
+		if (labels != NULL)
+		{
+			int32_t    *ids = arena_alloc_array(arena, Max(row.sample.n_items, 1), sizeof *ids);
+
+			if (ids == NULL)
+				ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+			number_labels(encoder->task, labels, &row, ids, name);
+		}
+		if (held_back > 0 && split_position(seed, row.sample.number) < held_back)
+			sink.writer = eval;
+		REPORT_UNLESS(samples_encode(encoder, &row.sample, arena, append_sample, &sink, &backend_may_continue, &status), &status);
+		arena_rewind(arena, mark);
+	}
+	task_query_close(query);
+	SPI_finish();
+	arena_destroy(arena);
+}
+
+/* The files, finished or not, are removed unless all of them were made. */
+typedef struct WriterGuard
+{
+	MemoryContextCallback callback;
+	SpillWriter *writer;
+	const char *path;
+	bool		keep;
+} WriterGuard;
+
+static void
+abandon_writer(void *argument)
+{
+	WriterGuard *guard = argument;
+
+	spill_abandon(guard->writer);
+	if (!guard->keep)
+		(void) unlink(guard->path);
+}
+
+static WriterGuard *
+create_writer(Arena *arena, const char *path)
+{
+	WriterGuard *guard = palloc0(sizeof *guard);
+	Status		status;
+
+	guard->path = path;
+	(void) unlink(path);
+	guard->writer = spill_create(arena, path, &status);
+	REPORT_UNLESS(guard->writer != NULL, &status);
+	guard->callback.func = abandon_writer;
+	guard->callback.arg = guard;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &guard->callback);
+	return guard;
+}
+
+/* The labels of the training data in the order of their ids: the base model's where it has the same ones, else sorted. */
+static LabelSet *
+find_labels(const JobDataRequest *request)
+{
+	DataSummary summary;
+	bool		same;
+
+	job_data_check(request->task, request->job->query, "query", &summary);
+	if (summary.labels == NULL)
+		return NULL;
+	same = label_set_sort(summary.labels) == request->n_base_labels;
+	for (int i = 0; same && i < request->n_base_labels; i++)
+		same = label_set_id(summary.labels, request->base_labels[i]) >= 0;
+	if (same)
+		label_set_reorder(summary.labels, request->base_labels);
+	return summary.labels;
+}
+
+static bool
+evaluates(const JobOptions *options)
+{
+	return options->eval_query != NULL || options->eval_fraction > 0;
+}
+
+static void
+build_files(const JobDataRequest *request, Arena *arena, JobData *data)
+{
+	const Job  *job = request->job;
+	const JobOptions *options = request->options;
+	SampleEncoder encoder = {.tokenizer = request->tokenizer, .task = request->task, .max_length = request->max_length, .stride = JOB_STRIDE};
+	WriterGuard *train;
+	WriterGuard *eval;
+	unsigned char digest[SHA256_BYTES];
+	LabelSet   *labels;
+	RoleSwitch	role;
+	Status		status;
+
+	cache_make_directory();
+	train = create_writer(arena, spill_path(job->job, "train"));
+	eval = evaluates(options) ? create_writer(arena, spill_path(job->job, "eval")) : NULL;
+	role_become(&role, job->role, job->search_path);
+	labels = find_labels(request);
+	spill_query(&encoder, job->query, "query", labels, options->seed, options->eval_fraction, train->writer,
+				eval == NULL ? NULL : eval->writer);
+	if (options->eval_query != NULL)
+		spill_query(&encoder, options->eval_query, "eval_query", labels, 0, 0, eval->writer, NULL);
+	role_restore(&role);
+	if (spill_count(train->writer) == 0 || (eval != NULL && spill_count(eval->writer) == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA),
+				 errmsg("the %s set is empty", spill_count(train->writer) == 0 ? "training" : "evaluation"),
+				 options->eval_fraction > 0 ? errhint("Choose another eval_fraction or give an eval_query.") : 0));
+	REPORT_UNLESS(spill_finish(train->writer, digest, &status), &status);
+	if (eval != NULL)
+		REPORT_UNLESS(spill_finish(eval->writer, digest, &status), &status);
+	train->keep = true;
+	if (eval != NULL)
+		eval->keep = true;
+	data->truncated = encoder.truncated;
+	if (labels != NULL)
+	{
+		data->n_labels = label_set_count(labels);
+		data->labels = label_set_names(labels);
+	}
+}
+
+/* Privileges may have changed since the files were made: planning and starting the query checks them. */
+static void
+check_query_allowed(const JobDataRequest *request)
+{
+	RoleSwitch	role;
+
+	role_become(&role, request->job->role, request->job->search_path);
+	SPI_connect();
+	task_query_close(task_query_open(request->task, request->job->query, "query"));
+	if (request->options->eval_query != NULL)
+		task_query_close(task_query_open(request->task, request->options->eval_query, "eval_query"));
+	SPI_finish();
+	role_restore(&role);
+}
+
+static bool
+open_files(const JobDataRequest *request, Arena *arena, JobData *data, Status *status)
+{
+	memset(data->digest, 0, sizeof data->digest);
+	data->train = spill_open(arena, spill_path(request->job->job, "train"), status);
+	if (data->train == NULL)
+		return false;
+	memcpy(data->digest, spill_digest(data->train), SHA256_BYTES);
+	if (!evaluates(request->options))
+		return true;
+	data->eval = spill_open(arena, spill_path(request->job->job, "eval"), status);
+	if (data->eval == NULL)
+		return false;
+	memcpy(data->digest + SHA256_BYTES, spill_digest(data->eval), SHA256_BYTES);
+	return true;
+}
+
+void
+job_data_open(const JobDataRequest *request, Arena *arena, JobData *data, bool *rebuilt)
+{
+	const Job  *job = request->job;
+	const bytea *expected = job->data_digest;
+	Status		status;
+
+	memset(data, 0, sizeof *data);
+	data->task = request->task;
+	*rebuilt = false;
+	if (expected != NULL && VARSIZE_ANY_EXHDR(expected) == sizeof data->digest)
+	{
+		check_query_allowed(request);
+		data->n_labels = job->n_labels;
+		data->labels = (const char *const *) job->labels;
+		if (open_files(request, arena, data, &status) && memcmp(VARDATA_ANY(expected), data->digest, sizeof data->digest) == 0)
+			return;
+		job_data_close(data);
+	}
+	*rebuilt = true;
+	build_files(request, arena, data);
+	REPORT_UNLESS(open_files(request, arena, data, &status), &status);
+}
+
+void
+job_data_close(JobData *data)
+{
+	spill_close(data->train);
+	spill_close(data->eval);
+	data->train = data->eval = NULL;
+}

@@ -1,0 +1,154 @@
+/* label_set.c: the distinct labels of a data set, found while it is read. */
+#include "pg/server/compat.h"
+
+#include "common/hashfn.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "pg/job/task_query.h"
+
+typedef struct LabelEntry
+{
+	const char *label;			/* the key: a pointer whose text is compared */
+	int			id;
+} LabelEntry;
+
+struct LabelSet
+{
+	MemoryContext context;
+	bool		numeric;
+	HTAB	   *table;
+	int			count;
+	int			capacity;
+	const char **names;
+};
+
+static uint32
+label_hash(const void *key, Size size)
+{
+	const char *label = *(const char *const *) key;
+
+	return hash_bytes((const unsigned char *) label, (int) strlen(label));
+}
+
+static int
+label_match(const void *a, const void *b, Size size)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+LabelSet *
+label_set_create(MemoryContext context, bool numeric)
+{
+	LabelSet   *set = MemoryContextAllocZero(context, sizeof *set);
+	HASHCTL		control = {0};
+
+	set->context = context;
+	set->numeric = numeric;
+	set->capacity = 64;
+	set->names = MemoryContextAlloc(context, (Size) set->capacity * sizeof *set->names);
+	control.keysize = sizeof(const char *);
+	control.entrysize = sizeof(LabelEntry);
+	control.hash = label_hash;
+	control.match = label_match;
+	control.hcxt = context;
+	set->table = hash_create("bert labels", 64, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	return set;
+}
+
+void
+label_set_add(LabelSet *set, const char *label)
+{
+	LabelEntry *entry;
+
+	if (hash_search(set->table, &label, HASH_FIND, NULL) != NULL)
+		return;
+	if (set->count == CONFIG_MAX_LABELS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("there are more than %d different labels", CONFIG_MAX_LABELS),
+				 errhint("For numbers to be predicted as such use the task regression.")));
+	if (set->count == set->capacity)
+	{
+		set->capacity *= 2;
+		set->names = repalloc(set->names, (Size) set->capacity * sizeof *set->names);
+	}
+	label = MemoryContextStrdup(set->context, label);
+	entry = hash_search(set->table, &label, HASH_ENTER, NULL);
+	entry->id = set->count;
+	set->names[set->count++] = label;
+}
+
+void
+label_set_add_row(LabelSet *set, TrainTask task, const TaskRow *row)
+{
+	if (task == TRAIN_SEQUENCE_CLASSIFICATION)
+		label_set_add(set, row->label);
+	else if (task == TRAIN_TOKEN_CLASSIFICATION)
+		for (size_t i = 0; i < row->sample.n_items; i++)
+			label_set_add(set, row->item_labels[i]);
+}
+
+static int
+compare_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static int
+compare_number(const void *a, const void *b)
+{
+	long long	left = strtoll(*(const char *const *) a, NULL, 10);
+	long long	right = strtoll(*(const char *const *) b, NULL, 10);
+
+	return (left > right) - (left < right);
+}
+
+/* Ids follow the order of names. */
+static void
+number_names(LabelSet *set)
+{
+	for (int i = 0; i < set->count; i++)
+	{
+		LabelEntry *entry = hash_search(set->table, &set->names[i], HASH_FIND, NULL);
+
+		entry->id = i;
+	}
+}
+
+int
+label_set_sort(LabelSet *set)
+{
+	qsort(set->names, (size_t) set->count, sizeof *set->names, set->numeric ? compare_number : compare_text);
+	number_names(set);
+	return set->count;
+}
+
+void
+label_set_reorder(LabelSet *set, const char *const *labels)
+{
+	for (int i = 0; i < set->count; i++)
+		set->names[i] = MemoryContextStrdup(set->context, labels[i]);
+	number_names(set);
+}
+
+int
+label_set_count(const LabelSet *set)
+{
+	return set->count;
+}
+
+const char *const *
+label_set_names(const LabelSet *set)
+{
+	return set->names;
+}
+
+int
+label_set_id(const LabelSet *set, const char *label)
+{
+	LabelEntry *entry = hash_search(set->table, &label, HASH_FIND, NULL);
+
+	return entry == NULL ? -1 : entry->id;
+}

@@ -1,0 +1,243 @@
+/* model.c: from the base model to a trainer with weights, and from the trainer to a stored model. */
+#include "pg/server/compat.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#include "utils/builtins.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "pg/server/settings.h"
+#include "pg/job/run.h"
+#include "pg/server/memory.h"
+#include "pg/server/errors.h"
+#include "pg/server/role.h"
+#include "pg/model/store.h"
+
+/* The trainer of this process; its threads must be joined before anything else ends. */
+static Trainer *current_trainer;
+
+void
+job_trainer_destroy(void)
+{
+	Trainer    *trainer = current_trainer;
+
+	current_trainer = NULL;
+	trainer_destroy(trainer);
+}
+
+/* The base by name, as the submitter: existence and privilege are checked again, at a resume too. */
+static ModelDefinition *
+open_base(const JobRun *run)
+{
+	RoleSwitch	role;
+	ModelDefinition *base;
+
+	role_become(&role, run->job->role, run->job->search_path);
+	base = definition_open(run->job->base);
+	role_restore(&role);
+	return base;
+}
+
+/* What an input may have: the least of the model's, the tokenizer's and the sentence settings' limits. */
+static int
+length_limit(const ModelDefinition *base, const TokenizerSettings *settings)
+{
+	int			limit = base->config.max_position_embeddings;
+
+	if (settings->model_max_length > 0)
+		limit = Min(limit, settings->model_max_length);
+	if (base->sentence.max_seq_length > 0)
+		limit = Min(limit, base->sentence.max_seq_length);
+	return limit;
+}
+
+void
+job_model_open(JobRun *run)
+{
+	unsigned char *image;
+	size_t		length;
+	Status		status;
+
+	run->base = open_base(run);
+	definition_read_tokenizer(run->base, run->arena, &run->settings);
+	REPORT_UNLESS(tokenizer_compile(run->arena, &run->settings, &image, &length, &status), &status);
+	run->tokenizer = tokenizer_open(run->arena, image, length, &status);
+	REPORT_UNLESS(run->tokenizer != NULL, &status);
+	run->config = run->base->config;
+	run->max_length = run->options.max_length > 0 ? run->options.max_length : length_limit(run->base, &run->settings);
+}
+
+/* The config of the model to be: the base's with the task's head and labels. */
+static void
+set_head(JobRun *run)
+{
+	static const char *const value_label[] = {"LABEL_0"};
+	BertConfig *config = &run->config;
+	HeadKind	head = train_task_head(run->task);
+	Status		status;
+
+	config->architecture = head;
+	config->problem_type = PROBLEM_UNSET;
+	if (head_uses_pooler(head))
+		config->use_pooler = true;
+	if (head == HEAD_CAUSAL_LM)
+		config->is_decoder = true;
+	else if ((head == HEAD_MASKED_LM || head == HEAD_PRETRAINING) && !config->add_cross_attention)
+		config->is_decoder = false;		/* a masked word is told from both sides, also by a model that learned from the left */
+	if (run->task == TRAIN_REGRESSION)
+	{
+		REPORT_UNLESS(config_set_labels(run->arena, config, 1, value_label, &status), &status);
+		config->problem_type = PROBLEM_REGRESSION;
+	}
+	if (run->data.n_labels > 0)
+	{
+		REPORT_UNLESS(config_set_labels(run->arena, config, run->data.n_labels, run->data.labels, &status), &status);
+		if (run->task == TRAIN_SEQUENCE_CLASSIFICATION)
+			config->problem_type = PROBLEM_SINGLE_LABEL;
+	}
+	REPORT_UNLESS(config_validate(config, &status) && tensor_table_build(run->arena, config, head, &run->table, &status), &status);
+}
+
+static int
+default_threads(void)
+{
+	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return (int) Max(1, Min(cores / 2, COMPUTE_MAX_THREADS));
+}
+
+static void
+set_train_options(JobRun *run)
+{
+	const JobOptions *in = &run->options;
+	TrainOptions *out = &run->train_options;
+	ScheduleKind kind;
+	int64		warmup;
+	Status		status;
+
+	*out = train_options_default(run->total_steps);
+	REPORT_UNLESS(schedule_parse(in->schedule, &kind, &status) && train_part_parse(in->train, &out->part, &out->top_layers, &status), &status);
+	warmup = in->warmup_steps >= 0 ? in->warmup_steps : (int64) ceil(in->warmup_ratio * (double) run->total_steps);
+	out->schedule = schedule_default(kind, warmup, run->total_steps);
+	out->schedule.num_cycles = in->num_cycles;
+	out->schedule.power = in->power;
+	out->learning_rate = in->learning_rate;
+	out->adamw.beta1 = in->beta1;
+	out->adamw.beta2 = in->beta2;
+	out->adamw.epsilon = in->epsilon;
+	out->adamw.weight_decay = in->weight_decay;
+	out->adamw.max_grad_norm = in->max_grad_norm;
+	out->adamw.correct_bias = in->correct_bias;
+	out->dropout = in->dropout;
+	out->seed = (uint64_t) in->seed;
+	out->freeze_embeddings = in->freeze_embeddings;
+	out->micro_batches = in->gradient_accumulation;
+	out->bf16 = strcmp(in->precision, "bf16") == 0;
+	out->threads = in->threads > 0 ? in->threads : default_threads();
+	out->mask_probability = in->mask_probability;
+	out->activation_bytes = (size_t) guc_max_memory * 1024;
+	out->feature_bytes = out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : (size_t) guc_max_memory * 1024;
+}
+
+/* A classifier is kept only if its rows still mean the same. */
+static bool
+keeps_classifier(const JobRun *run)
+{
+	const BertConfig *base = &run->base->config;
+
+	if (run->base->table.head != run->table.head || base->num_labels != run->config.num_labels)
+		return false;
+	for (int i = 0; i < base->num_labels && run->data.n_labels > 0; i++)
+		if (strcmp(base->id2label[i], run->config.id2label[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool
+is_classifier(TensorRole role)
+{
+	return role == ROLE_CLASSIFIER_WEIGHT || role == ROLE_CLASSIFIER_BIAS;
+}
+
+/* Copies what the base has of a tensor's name and shape; the rest is initialised as the reference does. */
+static void
+fill_weights(JobRun *run)
+{
+	const TensorTable *table = &run->table;
+	bool		keep = keeps_classifier(run);
+	bool	   *filled = palloc0((Size) table->n_tensors * sizeof *filled);
+	const TensorTable *base_table = &run->base->table;
+
+	for (int b = 0; b < base_table->n_blocks; b++)
+	{
+		const BlockSpec *block = &base_table->blocks[b];
+		float	   *floats = MemoryContextAllocHuge(run->context, Max(block->elements, 1) * sizeof *floats);
+
+		definition_read_block(run->base, b, floats);
+		for (int i = block->first_tensor; i < block->first_tensor + block->n_tensors; i++)
+		{
+			const TensorSpec *from = &base_table->tensors[i];
+			const TensorSpec *to = tensor_table_find(table, from->name);
+
+			if (to == NULL || to->rank != from->rank || to->elements != from->elements || to->shape[0] != from->shape[0] || (is_classifier(to->role) && !keep))
+				continue;
+			memcpy(trainer_block(run->trainer, to->block) + to->offset, floats + from->offset, from->elements * sizeof *floats);
+			filled[to - table->tensors] = true;
+		}
+		pfree(floats);
+		CHECK_FOR_INTERRUPTS();
+	}
+	for (int i = 0; i < table->n_tensors; i++)
+		if (!filled[i])
+			tensor_initialize(&table->tensors[i], &run->config, (uint64_t) run->options.seed,
+							  trainer_block(run->trainer, table->tensors[i].block) + table->tensors[i].offset);
+}
+
+void
+job_model_train(JobRun *run)
+{
+	Size		limit = (Size) guc_max_memory * 1024;
+	TrainerArenas arenas = {
+		.state = arena_in_context(run->context, 0),
+		.batch = arena_in_context(run->context, 0),
+		.workspace = arena_in_context(run->context, 0),
+		.features = arena_in_context(run->context, limit),
+	};
+	Status		status;
+
+	set_head(run);
+	set_train_options(run);
+	current_trainer = run->trainer = trainer_create(&arenas, &run->config, &run->table, run->tokenizer, &run->train_options, "auto", &status);
+	REPORT_UNLESS(run->trainer != NULL, &status);
+	fill_weights(run);
+}
+
+int64
+job_model_store(JobRun *run, Jsonb *lineage)
+{
+	const TensorTable *table = &run->table;
+	BlockHash  *hashes = palloc((Size) table->n_blocks * sizeof *hashes);
+	ModelDraft	draft = {
+		.name = run->job->name,
+		.source = "trained",
+		.table = table,
+		.config = &run->config,
+		.precision = PRECISION_FP32,
+		.sentence = run->base->sentence,
+		.blocks = hashes,
+		.base = run->base->name,
+		.base_version = run->base->version,
+		.lineage = lineage,
+	};
+	Status		status;
+
+	store_begin_write();
+	for (int b = 0; b < table->n_blocks; b++)
+		store_put_block(trainer_block(run->trainer, b), table->blocks[b].elements * sizeof(float), &hashes[b]);
+	store_put_block(run->settings.vocab, run->settings.vocab_length, &draft.vocab);
+	draft.tokenizer = tokenizer_settings_write(run->arena, &run->settings, &status);
+	REPORT_UNLESS(draft.tokenizer != NULL, &status);
+	return store_put_model(&draft, true);
+}

@@ -1,0 +1,23 @@
+/* score.h: an evaluation's scores in a memory context of their own, and as jsonb. */
+#ifndef BERT_PG_JOB_SCORE_H
+#define BERT_PG_JOB_SCORE_H
+
+#include "train/scores.h"
+#include "utils/jsonb.h"
+
+typedef struct JobScore
+{
+	MemoryContext context;
+	Scores	   *scores;
+	const BertConfig *config;
+	TrainTask	task;
+} JobScore;
+
+extern JobScore *job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config, const Tokenizer *tokenizer);
+extern void job_score_add(JobScore *score, const TrainSample *samples, size_t n, const Evaluation *evaluation);
+extern void job_score_finish(JobScore *score);
+extern Jsonb *job_score_json(const JobScore *score);	/* {"accuracy": 0.9, ...} */
+extern Jsonb *job_score_details(const JobScore *score); /* {"confusion": ..., "worst": ...} */
+extern void job_score_free(JobScore *score);
+
+#endif

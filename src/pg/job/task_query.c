@@ -1,0 +1,487 @@
+/* task_query.c: a user's query as a stream of task rows. */
+#include "pg/server/compat.h"
+
+#include <limits.h>
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "pg/job/task_query.h"
+
+#define FETCH_ROWS 1000
+#define MAX_COLUMNS 4
+
+typedef enum ColumnMeaning
+{
+	COLUMN_INPUT,
+	COLUMN_PAIR,
+	COLUMN_LABEL,
+	COLUMN_VALUE,
+	COLUMN_CHOICE,
+	COLUMN_FOLLOWS,
+	COLUMN_ITEMS,
+	COLUMN_ITEM_LABELS,
+	COLUMN_ANSWER,
+	COLUMN_ANSWER_START
+} ColumnMeaning;
+
+typedef enum ColumnType
+{
+	TYPE_TEXT,
+	TYPE_TEXT_ARRAY,
+	TYPE_LABEL,					/* text or integer */
+	TYPE_NUMBER,
+	TYPE_INTEGER,
+	TYPE_BOOLEAN
+} ColumnType;
+
+typedef struct TaskColumn
+{
+	const char *name;
+	ColumnMeaning meaning;
+	ColumnType	type;
+	bool		required;
+	bool		nullable;
+} TaskColumn;
+
+static const TaskColumn task_columns[TRAIN_TASK_COUNT][MAX_COLUMNS + 1] = {
+	[TRAIN_SEQUENCE_CLASSIFICATION] = {
+		{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+		{"pair", COLUMN_PAIR, TYPE_TEXT, false, false},
+		{"label", COLUMN_LABEL, TYPE_LABEL, true, false}},
+	[TRAIN_REGRESSION] = {
+		{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+		{"pair", COLUMN_PAIR, TYPE_TEXT, false, false},
+		{"label", COLUMN_VALUE, TYPE_NUMBER, true, false}},
+	[TRAIN_MULTIPLE_CHOICE] = {
+		{"prompt", COLUMN_INPUT, TYPE_TEXT, true, false},
+		{"choices", COLUMN_ITEMS, TYPE_TEXT_ARRAY, true, false},
+		{"label", COLUMN_CHOICE, TYPE_INTEGER, true, false}},
+	[TRAIN_TOKEN_CLASSIFICATION] = {
+		{"tokens", COLUMN_ITEMS, TYPE_TEXT_ARRAY, true, false},
+		{"labels", COLUMN_ITEM_LABELS, TYPE_TEXT_ARRAY, true, false}},
+	[TRAIN_QUESTION_ANSWERING] = {
+		{"question", COLUMN_INPUT, TYPE_TEXT, true, false},
+		{"context", COLUMN_PAIR, TYPE_TEXT, true, false},
+		{"answer_text", COLUMN_ANSWER, TYPE_TEXT, true, true},
+		{"answer_start", COLUMN_ANSWER_START, TYPE_INTEGER, true, true}},
+	[TRAIN_MASKED_LM] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false}},
+	[TRAIN_CAUSAL_LM] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false}},
+	[TRAIN_NEXT_SENTENCE] = {
+		{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+		{"pair", COLUMN_PAIR, TYPE_TEXT, true, false},
+		{"label", COLUMN_FOLLOWS, TYPE_BOOLEAN, true, false}},
+	[TRAIN_PRETRAINING] = {
+		{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+		{"pair", COLUMN_PAIR, TYPE_TEXT, true, false},
+		{"label", COLUMN_FOLLOWS, TYPE_BOOLEAN, true, false}},
+};
+
+struct TaskQuery
+{
+	TrainTask	task;
+	const char *name;
+	const TaskColumn *columns;
+	int			attribute[MAX_COLUMNS]; /* 1-based position in the query's result, 0: absent */
+	Oid			type[MAX_COLUMNS];
+	Portal		portal;
+	SPITupleTable *batch;		/* fetched rows, or NULL */
+	uint64		in_batch;
+	uint64		at;				/* next row of the batch */
+	uint64		row;			/* 0-based number of the next row */
+	MemoryContext row_context;
+};
+
+static const char *
+type_description(ColumnType type)
+{
+	switch (type)
+	{
+		case TYPE_TEXT:
+			return "text";
+		case TYPE_TEXT_ARRAY:
+			return "text[]";
+		case TYPE_LABEL:
+			return "text or an integer";
+		case TYPE_NUMBER:
+			return "double precision or another number";
+		case TYPE_INTEGER:
+			return "an integer";
+		case TYPE_BOOLEAN:
+			return "boolean";
+	}
+	return "";
+}
+
+static bool
+is_text(Oid type)
+{
+	return type == TEXTOID || type == VARCHAROID || type == BPCHAROID || type == NAMEOID;
+}
+
+static bool
+is_integer(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+static bool
+type_fits(ColumnType type, Oid oid)
+{
+	switch (type)
+	{
+		case TYPE_TEXT:
+			return is_text(oid);
+		case TYPE_TEXT_ARRAY:
+			return oid == TEXTARRAYOID || is_text(get_element_type(oid));
+		case TYPE_LABEL:
+			return is_text(oid) || is_integer(oid);
+		case TYPE_NUMBER:
+			return is_integer(oid) || oid == FLOAT4OID || oid == FLOAT8OID || oid == NUMERICOID;
+		case TYPE_INTEGER:
+			return is_integer(oid);
+		case TYPE_BOOLEAN:
+			return oid == BOOLOID;
+	}
+	return false;
+}
+
+/* "input, [pair], label" for hints */
+static char *
+describe_columns(const TaskColumn *columns)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; columns[i].name != NULL; i++)
+		appendStringInfo(&text, columns[i].required ? "%s%s %s" : "%s[%s %s]", i == 0 ? "" : ", ", columns[i].name,
+						 type_description(columns[i].type));
+	return text.data;
+}
+
+static int
+column_index(const TaskColumn *columns, const char *name)
+{
+	for (int i = 0; columns[i].name != NULL; i++)
+		if (strcmp(columns[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+/* Maps the query's result columns to the task's, by name. */
+static void
+map_columns(TaskQuery *query, TupleDesc tupdesc)
+{
+	const char *task = train_task_name(query->task);
+
+	for (int a = 0; a < tupdesc->natts; a++)
+	{
+		const char *name = NameStr(TupleDescAttr(tupdesc, a)->attname);
+		Oid			type = getBaseType(TupleDescAttr(tupdesc, a)->atttypid);
+		int			i = column_index(query->columns, name);
+
+		if (i < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of the %s has no meaning for the task %s", name, query->name, task),
+					 errhint("The task's columns are: %s.", describe_columns(query->columns))));
+		if (query->attribute[i] != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("column \"%s\" appears twice in the %s", name, query->name)));
+		if (!type_fits(query->columns[i].type, type))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of the %s has type %s, but the task %s needs %s", name, query->name,
+							format_type_be(type), task, type_description(query->columns[i].type))));
+		query->attribute[i] = a + 1;
+		query->type[i] = type;
+	}
+	for (int i = 0; query->columns[i].name != NULL; i++)
+		if (query->columns[i].required && query->attribute[i] == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("the %s has no column \"%s\", which the task %s needs", query->name, query->columns[i].name, task),
+					 errhint("Name the columns with AS. The task's columns are: %s.", describe_columns(query->columns))));
+}
+
+TaskQuery *
+task_query_open(TrainTask task, const char *text, const char *name)
+{
+	TaskQuery  *query = palloc0(sizeof *query);
+	SPIPlanPtr	plan;
+
+	query->task = task;
+	query->name = name;
+	query->columns = task_columns[task];
+	plan = SPI_prepare_cursor(text, 0, NULL, CURSOR_OPT_NO_SCROLL);
+	if (plan == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the %s could not be prepared: %s", name, SPI_result_code_string(SPI_result))));
+	if (!SPI_is_cursor_plan(plan))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the %s is not a single SELECT", name)));
+	query->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	map_columns(query, query->portal->tupDesc);
+	query->row_context = AllocSetContextCreate(CurrentMemoryContext, "bert task row", ALLOCSET_DEFAULT_SIZES);
+	return query;
+}
+
+bool
+task_query_numeric_labels(const TaskQuery *query)
+{
+	for (int i = 0; query->columns[i].name != NULL; i++)
+		if (query->columns[i].type == TYPE_LABEL)
+			return is_integer(query->type[i]);
+	return false;
+}
+
+void
+task_query_close(TaskQuery *query)
+{
+	SPI_freetuptable(query->batch);
+	SPI_cursor_close(query->portal);
+	MemoryContextDelete(query->row_context);
+	pfree(query);
+}
+
+static SampleText
+to_utf8(const char *bytes, size_t length)
+{
+	SampleText	text;
+	char	   *converted;
+
+	if (length > INT_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("text is too long")));
+	converted = pg_server_to_any(bytes, (int) length, PG_UTF8);
+	text.bytes = converted;
+	text.length = converted == bytes ? length : strlen(converted);
+	return text;
+}
+
+static char *
+datum_text(Datum value, Oid type)
+{
+	Oid			output;
+	bool		varlena;
+
+	getTypeOutputInfo(type, &output, &varlena);
+	return OidOutputFunctionCall(output, value);
+}
+
+static SampleText
+datum_utf8(Datum value, Oid type)
+{
+	char	   *text;
+
+	if (type == TEXTOID || type == VARCHAROID)
+	{
+		struct varlena *raw = PG_DETOAST_DATUM_PACKED(value);
+
+		return to_utf8(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw));
+	}
+	text = datum_text(value, type);
+	return to_utf8(text, strlen(text));
+}
+
+static float
+datum_number(const TaskQuery *query, const TaskColumn *column, Datum value, Oid type)
+{
+	double		number = DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(datum_text(value, type))));
+
+	if (!isfinite((float) number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("row %llu of the %s: column \"%s\" is %g", (unsigned long long) query->row + 1, query->name, column->name, number),
+				 errhint("Labels of a regression must be finite numbers in the range of real.")));
+	return (float) number;
+}
+
+static int64
+datum_integer(Datum value, Oid type)
+{
+	return type == INT2OID ? DatumGetInt16(value) : type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
+}
+
+/* A one-dimensional text array; *items is palloc'd. */
+static size_t
+datum_items(const TaskQuery *query, const TaskColumn *column, Datum value, SampleText **items)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	Oid			element = ARR_ELEMTYPE(array);
+	int16		length;
+	bool		by_value;
+	char		alignment;
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("row %llu of the %s: column \"%s\" has %d dimensions instead of one", (unsigned long long) query->row + 1, query->name,
+						column->name, ARR_NDIM(array))));
+	get_typlenbyvalalign(element, &length, &by_value, &alignment);
+	deconstruct_array(array, element, length, by_value, alignment, &values, &nulls, &count);
+	*items = palloc(Max(count, 1) * sizeof **items);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("row %llu of the %s: element %d of column \"%s\" is NULL", (unsigned long long) query->row + 1, query->name, i + 1,
+							column->name)));
+		(*items)[i] = datum_utf8(values[i], element);
+	}
+	return (size_t) count;
+}
+
+/* Where a NULL is allowed it means "nothing": no answer. */
+static void
+check_null(const TaskQuery *query, const TaskColumn *column)
+{
+	if (!column->nullable)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("row %llu of the %s: column \"%s\" is NULL", (unsigned long long) query->row + 1, query->name, column->name),
+				 errhint("Leave such rows out with WHERE %s IS NOT NULL.", column->name)));
+}
+
+static void
+read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, TaskRow *row, size_t *n_labels)
+{
+	SampleRow  *sample = &row->sample;
+	SampleText *items;
+	char	   *label;
+	int64		number;
+
+	switch (column->meaning)
+	{
+		case COLUMN_INPUT:
+			sample->input = datum_utf8(value, type);
+			break;
+		case COLUMN_PAIR:
+			sample->pair = datum_utf8(value, type);
+			sample->has_pair = true;
+			break;
+		case COLUMN_LABEL:
+			label = datum_text(value, type);
+			row->label = to_utf8(label, strlen(label)).bytes;
+			break;
+		case COLUMN_VALUE:
+			sample->value = datum_number(query, column, value, type);
+			break;
+		case COLUMN_CHOICE:
+			number = datum_integer(value, type);
+			sample->label = number < 1 || number > PG_INT32_MAX ? -1 : (int32_t) (number - 1);
+			break;
+		case COLUMN_FOLLOWS:
+			sample->label = DatumGetBool(value) ? 0 : 1;
+			break;
+		case COLUMN_ITEMS:
+			sample->n_items = datum_items(query, column, value, &items);
+			sample->items = items;
+			break;
+		case COLUMN_ITEM_LABELS:
+			*n_labels = datum_items(query, column, value, &items);
+			row->item_labels = palloc(Max(*n_labels, 1) * sizeof *row->item_labels);
+			for (size_t i = 0; i < *n_labels; i++)
+				row->item_labels[i] = pnstrdup(items[i].bytes, items[i].length);
+			break;
+		case COLUMN_ANSWER:
+			sample->answer = datum_utf8(value, type);
+			break;
+		case COLUMN_ANSWER_START:
+			number = datum_integer(value, type);
+			if (number < 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("row %llu of the %s: answer_start is %lld", (unsigned long long) query->row + 1, query->name, (long long) number),
+						 errhint("It counts characters from 0; a question without an answer has an answer_text that is NULL or empty.")));
+			sample->answer_start = (size_t) number;
+			break;
+	}
+}
+
+/* What can only be said of the whole row. */
+static void
+check_row(const TaskQuery *query, const TaskRow *row, size_t n_labels)
+{
+	const SampleRow *sample = &row->sample;
+	unsigned long long number = (unsigned long long) query->row + 1;
+
+	if (query->task == TRAIN_MULTIPLE_CHOICE)
+	{
+		if (sample->n_items < 2)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("row %llu of the %s has %zu choices; there must be at least two", number, query->name, sample->n_items)));
+		if (sample->label < 0 || (size_t) sample->label >= sample->n_items)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("row %llu of the %s: the label is not the number of one of the %zu choices", number, query->name, sample->n_items),
+					 errhint("Choices are numbered from 1, as the elements of the array are.")));
+	}
+	if (query->task == TRAIN_TOKEN_CLASSIFICATION)
+	{
+		if (sample->n_items != n_labels)
+			ereport(ERROR,
+					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+					 errmsg("row %llu of the %s has %zu tokens but %zu labels", number, query->name, sample->n_items, n_labels)));
+		if (sample->n_items == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("row %llu of the %s has no tokens", number, query->name)));
+	}
+}
+
+bool
+task_query_next(TaskQuery *query, TaskRow *row)
+{
+	MemoryContext old;
+	size_t		n_labels = 0;
+
+	if (query->at >= query->in_batch)
+	{
+		SPI_freetuptable(query->batch);
+		SPI_cursor_fetch(query->portal, true, FETCH_ROWS);
+		query->batch = SPI_tuptable;
+		query->in_batch = SPI_processed;
+		query->at = 0;
+		if (query->in_batch == 0)
+			return false;
+	}
+	CHECK_FOR_INTERRUPTS();
+	MemoryContextReset(query->row_context);
+	old = MemoryContextSwitchTo(query->row_context);
+	memset(row, 0, sizeof *row);
+	row->sample.number = query->row;
+	row->sample.input.bytes = row->sample.pair.bytes = row->sample.answer.bytes = "";
+	for (int i = 0; query->columns[i].name != NULL; i++)
+	{
+		bool		is_null;
+		Datum		value;
+
+		if (query->attribute[i] == 0)
+			continue;
+		value = SPI_getbinval(query->batch->vals[query->at], query->batch->tupdesc, query->attribute[i], &is_null);
+		if (is_null)
+			check_null(query, &query->columns[i]);
+		else
+			read_column(query, &query->columns[i], value, query->type[i], row, &n_labels);
+	}
+	check_row(query, row, n_labels);
+	MemoryContextSwitchTo(old);
+	query->at++;
+	query->row++;
+	return true;
+}

@@ -1,0 +1,418 @@
+/* bundle.c: bundled models as folders. */
+#include "pg/server/compat.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "pg/model/bundle.h"
+#include "pg/server/memory.h"
+#include "pg/server/errors.h"
+
+#define TASK_COUNT (TASK_RANK + 1)
+#define MAX_BUNDLE_JSON 65536
+
+/* The files whose change makes it another model. */
+static const char *const identity_files[] = {
+	"bundle.json", "config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
+	"special_tokens_map.json", "added_tokens.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
+};
+
+const char *
+bundle_task_name(ModelTask task)
+{
+	static const char *const names[] = {"embed", "classify", "regress", "tag", "answer", "fill_mask", "next_sentence", "choose", "generate", "rank"};
+
+	return names[task];
+}
+
+/* The folder of all bundled models, without symbolic links. */
+static const char *
+models_directory(void)
+{
+	static char directory[MAXPGPATH];
+
+	if (directory[0] == '\0')
+	{
+		char		share[MAXPGPATH];
+		char		path[MAXPGPATH + 32];
+		char	   *real;
+
+		get_share_path(my_exec_path, share);
+		snprintf(path, sizeof path, "%s/extension/bert/models", share);
+		real = realpath(path, NULL);
+		strlcpy(directory, real == NULL ? path : real, sizeof directory);
+		free(real);
+	}
+	return directory;
+}
+
+/* A name that can be one of our folders': nothing that leads elsewhere. */
+static bool
+plain_name(const char *name)
+{
+	return name[0] != '\0' && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(name) && strlen(name) < NAMEDATALEN;
+}
+
+bool
+bundle_exists(const char *name)
+{
+	char		path[MAXPGPATH * 2];
+	struct stat state;
+
+	if (!plain_name(name))
+		return false;
+	snprintf(path, sizeof path, "%s/%s/config.json", models_directory(), name);
+	return stat(path, &state) == 0 && S_ISREG(state.st_mode);
+}
+
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+List *
+bundle_names(void)
+{
+	DIR		   *directory = opendir(models_directory());
+	struct dirent *entry;
+	List	   *names = NIL;
+
+	if (directory == NULL)		/* installed without */
+		return NIL;
+	closedir(directory);
+	directory = AllocateDir(models_directory());
+	while ((entry = ReadDir(directory, models_directory())) != NULL)
+		if (bundle_exists(entry->d_name))
+			names = lappend(names, pstrdup(entry->d_name));
+	FreeDir(directory);
+	list_sort(names, compare_names);
+	return names;
+}
+
+static ModelSource *
+open_folder(Arena *arena, const char *name)
+{
+	Status		status;
+	ModelSource *source = modelsource_open_installed(arena, psprintf("%s/%s", models_directory(), name), &status);
+
+	REPORT_UNLESS(source != NULL, &status);
+	return source;
+}
+
+/* The text of a file of the folder, NULL if it is not there. */
+static char *
+read_file(Arena *arena, ModelSource *source, const char *name, size_t limit, size_t *length)
+{
+	ByteSource *file;
+	Status		status;
+	bool		found;
+	char	   *text;
+
+	REPORT_UNLESS(source->open(source, name, &file, &found, &status), &status);
+	if (!found)
+		return NULL;
+	text = source_read_all(arena, file, limit, &status);
+	REPORT_UNLESS(text != NULL, &status);
+	*length = (size_t) file->size;
+	return text;
+}
+
+/* What bundle.json says, nothing without one (false). */
+static bool
+read_info(Arena *arena, ModelSource *source, BundleInfo *info)
+{
+	size_t		length;
+	char	   *text = read_file(arena, source, "bundle.json", MAX_BUNDLE_JSON, &length);
+	Status		status;
+
+	memset(info, 0, sizeof *info);
+	if (text == NULL)
+		return false;
+	REPORT_UNLESS(bundle_json_parse(arena, text, length, info, &status), &status);
+	if (info->encoder != NULL && !bundle_exists(info->encoder))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FILE),
+				 errmsg("the bundled model \"%s\", which another one needs, is not installed", info->encoder)));
+	return true;
+}
+
+void
+bundle_info(Arena *arena, const char *name, BundleInfo *info)
+{
+	ModelSource *source = open_folder(arena, name);
+
+	PG_TRY();
+	{
+		read_info(arena, source, info);
+	}
+	PG_FINALLY();
+	{
+		modelsource_close(source);
+	}
+	PG_END_TRY();
+}
+
+static unsigned int
+task_bits(const BundleInfo *info)
+{
+	unsigned int tasks = 0;
+
+	for (size_t i = 0; i < info->n_tasks; i++)
+		for (int task = 0; task < TASK_COUNT; task++)
+			if (strcmp(info->tasks[i], bundle_task_name((ModelTask) task)) == 0)
+				tasks |= 1u << task;
+	return tasks;
+}
+
+/* Which tasks a bundled model is the default of, as bits. */
+static unsigned int
+tasks_of(const char *name)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_SMALL_SIZES);
+	Arena	   *arena = arena_in_context(context, 0);
+	ModelSource *source = open_folder(arena, name);
+	BundleInfo	info;
+	SentenceSettings sentence;
+	Status		status;
+	volatile unsigned int tasks = 0;
+
+	PG_TRY();
+	{
+		if (read_info(arena, source, &info))
+			tasks = task_bits(&info);
+		else if (!sentence_settings_read(arena, source, &sentence, &status))
+			report_status(&status);
+		else if (sentence.present)	/* a sentence encoder, complete */
+			tasks = 1u << TASK_EMBED | 1u << TASK_RANK;
+	}
+	PG_FINALLY();
+	{
+		modelsource_close(source);
+	}
+	PG_END_TRY();
+	MemoryContextDelete(context);
+	return tasks;
+}
+
+const char *
+bundle_for_task(ModelTask task)
+{
+	static char chosen[TASK_COUNT][NAMEDATALEN];
+	static struct timespec read_at;
+	struct stat state;
+	List	   *names;
+	ListCell   *cell;
+
+	if (stat(models_directory(), &state) != 0)
+		return NULL;
+	if (memcmp(&state.st_mtim, &read_at, sizeof read_at) != 0)
+	{
+		memset(chosen, 0, sizeof chosen);
+		names = bundle_names();
+		foreach(cell, names)
+		{
+			unsigned int tasks = tasks_of(lfirst(cell));
+
+			for (int i = 0; i < TASK_COUNT; i++)
+				if (tasks >> i & 1 && chosen[i][0] == '\0')
+					strlcpy(chosen[i], lfirst(cell), NAMEDATALEN);
+		}
+		read_at = state.st_mtim;
+	}
+	return chosen[task][0] == '\0' ? NULL : chosen[task];
+}
+
+static void
+add_identity(Sha256 *sha, const char *name)
+{
+	char		path[MAXPGPATH * 2];
+	struct stat state;
+
+	for (size_t i = 0; i < lengthof(identity_files); i++)
+	{
+		snprintf(path, sizeof path, "%s/%s/%s", models_directory(), name, identity_files[i]);
+		if (stat(path, &state) == 0)
+		{
+			uint64		parts[5] = {i, state.st_dev, state.st_ino, (uint64) state.st_size, 0};
+
+			parts[4] = (uint64) state.st_mtim.tv_sec * UINT64CONST(1000000000) + (uint64) state.st_mtim.tv_nsec;
+			sha256_update(sha, parts, sizeof parts);
+		}
+	}
+}
+
+void
+bundle_identity(const char *name, BlockHash *identity)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_SMALL_SIZES);
+	BundleInfo	info;
+	Sha256		sha;
+
+	bundle_info(arena_in_context(context, 0), name, &info);
+	sha256_init(&sha);
+	add_identity(&sha, name);
+	if (info.encoder != NULL)
+		add_identity(&sha, info.encoder);
+	sha256_final(&sha, identity->bytes);
+	MemoryContextDelete(context);
+}
+
+static bool
+read_config(Arena *arena, ModelSource *source, BertConfig *config, Status *status)
+{
+	size_t		length = 0;
+	char	   *text = read_file(arena, source, "config.json", 16 * 1024 * 1024, &length);
+
+	return text == NULL ? status_fail(status, STATUS_NOT_FOUND, "there is no config.json") : config_parse(arena, text, length, config, status);
+}
+
+void
+bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision *precision, SentenceSettings *sentence)
+{
+	BundleInfo	info;
+	ModelSource *own;
+	ModelSource *rest;
+	Status		status;
+	bool		ok;
+
+	bundle_info(arena, name, &info);
+	if (!precision_parse(info.precision == NULL ? "fp32" : info.precision, precision, &status))
+		report_status(&status);
+	own = open_folder(arena, name);
+	rest = info.encoder != NULL ? open_folder(arena, info.encoder) : NULL;
+	ok = read_config(arena, own, config, &status) && sentence_settings_read(arena, rest != NULL ? rest : own, sentence, &status);
+	modelsource_close(own);
+	modelsource_close(rest);
+	if (!ok)
+	{
+		status_prefix(&status, "bundled model \"%s\"", name);
+		report_status(&status);
+	}
+}
+
+static const char *
+without_prefix(const char *name)
+{
+	return strncmp(name, "bert.", 5) == 0 ? name + 5 : name;
+}
+
+/* True when own has the tensor, or the tensor that the scales of this name belong to. */
+static bool
+replaced(const Checkpoint *own, const char *name)
+{
+	static const char suffix[] = ".scale";
+	size_t		length = strlen(without_prefix(name));
+
+	for (size_t i = 0; i < own->n_tensors; i++)
+	{
+		const char *other = without_prefix(own->tensors[i].name);
+
+		if (strcmp(other, without_prefix(name)) == 0 ||
+			(length > strlen(suffix) && strcmp(without_prefix(name) + length - strlen(suffix), suffix) == 0 &&
+			 strlen(other) == length - strlen(suffix) && strncmp(other, without_prefix(name), strlen(other)) == 0))
+			return true;
+	}
+	return false;
+}
+
+static int
+compare_tensors(const void *a, const void *b)
+{
+	return strcmp(((const CheckpointTensor *) a)->name, ((const CheckpointTensor *) b)->name);
+}
+
+/* The part's tensors, and the encoder's that it does not replace. */
+static bool
+merge_checkpoints(Arena *arena, const Checkpoint *own, const Checkpoint *encoder, Checkpoint *out, Status *status)
+{
+	size_t		n = own->n_tensors;
+
+	out->tensors = arena_alloc_array(arena, n + encoder->n_tensors, sizeof *out->tensors);
+	if (out->tensors == NULL)
+		return arena_fail(arena, status, "tensors", (n + encoder->n_tensors) * sizeof *out->tensors);
+	memcpy(out->tensors, own->tensors, n * sizeof *out->tensors);
+	for (size_t i = 0; i < encoder->n_tensors; i++)
+		if (!replaced(own, encoder->tensors[i].name))
+			out->tensors[n++] = encoder->tensors[i];
+	out->n_tensors = n;
+	qsort(out->tensors, n, sizeof *out->tensors, compare_tensors);
+	return true;
+}
+
+static bool
+open_checkpoint(Bundle *bundle, Status *status)
+{
+	Checkpoint	own;
+	Checkpoint	encoder;
+
+	if (bundle->encoder == NULL)
+		return checkpoint_open(bundle->arena, bundle->own, &bundle->checkpoint, status);
+	return checkpoint_open(bundle->arena, bundle->own, &own, status) &&
+		checkpoint_open(bundle->arena, bundle->encoder, &encoder, status) &&
+		merge_checkpoints(bundle->arena, &own, &encoder, &bundle->checkpoint, status);
+}
+
+static void
+close_sources(void *argument)
+{
+	Bundle	   *bundle = argument;
+
+	modelsource_close(bundle->own);
+	modelsource_close(bundle->encoder);
+}
+
+static bool
+read_bundle(Bundle *bundle, Status *status)
+{
+	ModelSource *rest = bundle->encoder != NULL ? bundle->encoder : bundle->own;
+	HeadKind	head;
+
+	if (!read_config(bundle->arena, bundle->own, &bundle->config, status) ||
+		!tokenizer_settings_read(bundle->arena, rest, &bundle->settings, status) ||
+		!sentence_settings_read(bundle->arena, rest, &bundle->sentence, status) || !open_checkpoint(bundle, status))
+		return false;
+	head = checkpoint_head(&bundle->checkpoint, &bundle->config);
+	bundle->config.use_pooler = head == HEAD_NONE ? checkpoint_has_pooler(&bundle->checkpoint) : head_uses_pooler(head);
+	return tensor_table_build(bundle->arena, &bundle->config, head, &bundle->table, status) &&
+		load_plan(bundle->arena, &bundle->checkpoint, &bundle->table, &bundle->plan, status);
+}
+
+Bundle *
+bundle_open(const char *name)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_DEFAULT_SIZES);
+	Bundle	   *bundle = MemoryContextAllocZero(context, sizeof *bundle);
+	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof *callback);
+	BundleInfo	info;
+	Status		status;
+
+	bundle->context = context;
+	bundle->arena = arena_in_context(context, 0);
+	callback->func = close_sources;
+	callback->arg = bundle;
+	bundle_info(bundle->arena, name, &info);
+	MemoryContextRegisterResetCallback(context, callback);
+	bundle->own = open_folder(bundle->arena, name);
+	if (info.encoder != NULL)
+		bundle->encoder = open_folder(bundle->arena, info.encoder);
+	if (!read_bundle(bundle, &status))
+	{
+		status_prefix(&status, "bundled model \"%s\"", name);
+		report_status(&status);
+	}
+	return bundle;
+}
+
+void
+bundle_close(Bundle *bundle)
+{
+	MemoryContextDelete(bundle->context);
+}

@@ -1,0 +1,370 @@
+/* definition.c: opening models from the store and from bundled folders. */
+#include "pg/server/compat.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "pg/model/cache.h"
+#include "pg/model/definition.h"
+#include "pg/server/memory.h"
+#include "pg/server/errors.h"
+
+#define PIN_DIGITS 16
+#define RECORD_VERSION 1
+
+/* What is remembered of a bundled model: the payload of its cache file. */
+typedef struct BundleRecord
+{
+	BlockHash	digest;
+	BlockHash	tokenizer;
+	int32		head;
+	int32		use_pooler;
+	int32		n_blocks;
+	BlockHash	blocks[CONFIG_MAX_LAYERS + 3];
+} BundleRecord;
+
+/* The first digits of the hash of content and precision. */
+static char *
+pin_of(const BlockHash *digest, Precision precision)
+{
+	BlockHash	pin;
+	Sha256		sha;
+	char	   *digits;
+
+	sha256_init(&sha);
+	sha256_update(&sha, digest->bytes, SHA256_BYTES);
+	sha256_update(&sha, precision_name(precision), strlen(precision_name(precision)));
+	sha256_final(&sha, pin.bytes);
+	digits = store_hex(&pin);
+	digits[PIN_DIGITS] = '\0';
+	return digits;
+}
+
+static bool
+pin_matches(const char *pin, const BlockHash *digest, Precision precision)
+{
+	return pin == NULL || strcmp(pin, pin_of(digest, precision)) == 0;
+}
+
+/* Finding ------------------------------------------------------------------------------------------------------- */
+
+static bool
+bundle_matches(const char *name, const char *pin)
+{
+	ModelDefinition *definition;
+	bool		matches;
+
+	if (!bundle_exists(name))
+		return false;
+	if (pin == NULL)
+		return true;
+	definition = definition_of_bundle(name);
+	matches = pin_matches(pin, &definition->digest, definition->precision);
+	definition_close(definition);
+	return matches;
+}
+
+/* Any model the user may use that computes what the pin says: the named one may have been renamed or changed. */
+static ModelRow *
+find_pinned(const char *pin, const char **bundled)
+{
+	List	   *rows = store_list();
+	List	   *names = bundle_names();
+	ListCell   *cell;
+
+	foreach(cell, rows)
+	{
+		ModelRow   *row = lfirst(cell);
+
+		if (pin_matches(pin, &row->digest, row->precision) && store_may_use(row, GetUserId()))
+			return row;
+	}
+	foreach(cell, names)
+		if (bundle_matches(lfirst(cell), pin))
+		{
+			*bundled = lfirst(cell);
+			break;
+		}
+	return NULL;
+}
+
+ModelRow *
+definition_find(const char *name, const char **bundled)
+{
+	const char *at = strchr(name, '@');
+	char	   *base = at == NULL ? pstrdup(name) : pnstrdup(name, at - name);
+	const char *pin = at == NULL ? NULL : at + 1;
+	ModelRow   *row = store_find(base);
+
+	*bundled = NULL;
+	if (row != NULL && pin_matches(pin, &row->digest, row->precision) && (pin == NULL || store_may_use(row, GetUserId())))
+	{
+		if (pin == NULL && !store_may_use(row, GetUserId()))
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", name)));
+		return row;
+	}
+	if (row == NULL && bundle_matches(base, pin))
+	{
+		*bundled = base;
+		return NULL;
+	}
+	if (pin != NULL)
+	{
+		row = find_pinned(pin, bundled);
+		if (row != NULL || *bundled != NULL)
+			return row;
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("no model is \"%s\"", name),
+				 errdetail("The model was dropped or changed since the name was pinned.")));
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("model \"%s\" does not exist", name),
+			 errhint("See the view bert.models.")));
+}
+
+/* Opening ------------------------------------------------------------------------------------------------------- */
+
+static ModelDefinition *
+new_definition(const char *name)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert model definition", ALLOCSET_SMALL_SIZES);
+	ModelDefinition *definition = MemoryContextAllocZero(context, sizeof *definition);
+
+	definition->context = context;
+	definition->arena = arena_in_context(context, 0);
+	definition->name = MemoryContextStrdup(context, name);
+	return definition;
+}
+
+static char *
+copy_string(const char *text)
+{
+	return text == NULL ? NULL : pstrdup(text);
+}
+
+static ModelRow *
+copy_row(const ModelRow *row)
+{
+	ModelRow   *copy = palloc(sizeof *copy);
+
+	*copy = *row;
+	copy->name = copy_string(row->name);
+	copy->source = copy_string(row->source);
+	copy->config = copy_string(row->config);
+	copy->tokenizer = copy_string(row->tokenizer);
+	copy->base = copy_string(row->base);
+	if (row->lineage != NULL)
+	{
+		copy->lineage = palloc(VARSIZE(row->lineage));
+		memcpy(copy->lineage, row->lineage, VARSIZE(row->lineage));
+	}
+	return copy;
+}
+
+ModelDefinition *
+definition_of_row(const ModelRow *given)
+{
+	ModelDefinition *definition = new_definition(given->name);
+	MemoryContext previous = MemoryContextSwitchTo(definition->context);
+	ModelRow   *row = copy_row(given);
+	Sha256		sha;
+	Status		status;
+
+	definition->version = row->version;
+	definition->row = row;
+	definition->precision = row->precision;
+	definition->sentence = row->sentence;
+	definition->digest = row->digest;
+	if (!config_parse(definition->arena, row->config, strlen(row->config), &definition->config, &status))
+		report_status(&status);
+	definition->config.use_pooler = row->use_pooler;
+	if (!tensor_table_build(definition->arena, &definition->config, row->head, &definition->table, &status))
+		report_status(&status);
+	definition->blocks = palloc0(sizeof(BlockHash) * (size_t) definition->table.n_blocks);
+	store_block_hashes(row, &definition->table, definition->blocks);
+	sha256_init(&sha);
+	sha256_update(&sha, row->vocab.bytes, SHA256_BYTES);
+	sha256_update(&sha, row->tokenizer, strlen(row->tokenizer));
+	sha256_final(&sha, definition->tokenizer.bytes);
+	MemoryContextSwitchTo(previous);
+	return definition;
+}
+
+static void
+hash_bytes_of(const void *bytes, size_t length, BlockHash *hash)
+{
+	Sha256		sha;
+
+	sha256_init(&sha);
+	sha256_update(&sha, bytes, length);
+	sha256_final(&sha, hash->bytes);
+}
+
+/* Reads the whole model once: seconds for a large one, and then never again on this machine. */
+static void
+fill_record(void *context, void *payload, size_t size)
+{
+	ModelDefinition *definition = context;
+	BundleRecord *record = payload;
+	Bundle	   *bundle = bundle_open(definition->name);
+	BlockHash	vocab;
+	Sha256		sha;
+	Status		status;
+	char	   *tokenizer = tokenizer_settings_write(bundle->arena, &bundle->settings, &status);
+	char	   *config = config_write(bundle->arena, &bundle->config, bundle->table.head, &status);
+
+	REPORT_UNLESS(tokenizer != NULL && config != NULL, &status);
+	memset(record, 0, size);
+	record->head = (int32) bundle->table.head;
+	record->use_pooler = bundle->config.use_pooler;
+	record->n_blocks = bundle->table.n_blocks;
+	for (int b = 0; b < bundle->table.n_blocks; b++)
+	{
+		size_t		elements = bundle->table.blocks[b].elements;
+		float	   *floats = MemoryContextAllocHuge(CurrentMemoryContext, elements * sizeof(float));
+
+		if (!load_block(&bundle->plan, &bundle->config, b, 0, floats, &backend_may_continue, &status))
+			report_status(&status);
+		hash_bytes_of(floats, elements * sizeof(float), &record->blocks[b]);
+		pfree(floats);
+	}
+	hash_bytes_of(bundle->settings.vocab, bundle->settings.vocab_length, &vocab);
+	sha256_init(&sha);
+	sha256_update(&sha, vocab.bytes, SHA256_BYTES);
+	sha256_update(&sha, tokenizer, strlen(tokenizer));
+	sha256_final(&sha, record->tokenizer.bytes);
+	store_digest(config, bundle->config.use_pooler, bundle->table.head, &bundle->sentence, tokenizer, &vocab, record->blocks, record->n_blocks,
+				 &record->digest);
+	bundle_close(bundle);
+}
+
+static void
+use_record(ModelDefinition *definition, const BundleRecord *record)
+{
+	Status		status;
+
+	definition->digest = record->digest;
+	definition->tokenizer = record->tokenizer;
+	definition->config.use_pooler = record->use_pooler != 0;
+	if (!tensor_table_build(definition->arena, &definition->config, (HeadKind) record->head, &definition->table, &status))
+		report_status(&status);
+	if (record->n_blocks != definition->table.n_blocks)
+		elog(ERROR, "the record of bundled model \"%s\" does not fit its config.json", definition->name);
+	definition->blocks = MemoryContextAlloc(definition->context, sizeof(BlockHash) * (size_t) record->n_blocks);
+	memcpy(definition->blocks, record->blocks, sizeof(BlockHash) * (size_t) record->n_blocks);
+}
+
+ModelDefinition *
+definition_of_bundle(const char *name)
+{
+	ModelDefinition *definition = new_definition(name);
+	CacheKey	key = {.kind = "bundle", .precision = "none", .kernel = "none", .version = RECORD_VERSION};
+	CacheFile  *file;
+	size_t		size;
+
+	bundle_identity(name, &definition->identity);
+	bundle_small_files(definition->arena, name, &definition->config, &definition->precision, &definition->sentence);
+	memcpy(key.content, definition->identity.bytes, SHA256_BYTES);
+	file = cache_get(&key, sizeof(BundleRecord), fill_record, definition);
+	PG_TRY();
+	{
+		use_record(definition, cache_payload(file, &size));
+	}
+	PG_FINALLY();
+	{
+		cache_release(file);
+	}
+	PG_END_TRY();
+	return definition;
+}
+
+ModelDefinition *
+definition_open(const char *name)
+{
+	const char *bundled;
+	ModelRow   *row = definition_find(name, &bundled);
+
+	return row != NULL ? definition_of_row(row) : definition_of_bundle(bundled);
+}
+
+/* Reading ------------------------------------------------------------------------------------------------------- */
+
+static Bundle *
+open_again(ModelDefinition *definition)
+{
+	MemoryContext previous;
+
+	if (definition->bundle == NULL)
+	{
+		previous = MemoryContextSwitchTo(definition->context);
+		definition->bundle = bundle_open(definition->name);
+		MemoryContextSwitchTo(previous);
+	}
+	return definition->bundle;
+}
+
+void
+definition_read_block(ModelDefinition *definition, int block, float *out)
+{
+	Status		status;
+	Bundle	   *bundle;
+
+	if (definition->row != NULL)
+	{
+		store_read_block(&definition->blocks[block], out, definition->table.blocks[block].elements * sizeof(float));
+		return;
+	}
+	bundle = open_again(definition);
+	if (bundle->table.n_blocks != definition->table.n_blocks || bundle->table.blocks[block].elements != definition->table.blocks[block].elements)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("bundled model \"%s\" was changed while it was read", definition->name)));
+	if (!load_block(&bundle->plan, &bundle->config, block, 0, out, &backend_may_continue, &status))
+		report_status(&status);
+}
+
+void
+definition_read_tokenizer(ModelDefinition *definition, Arena *arena, TokenizerSettings *settings)
+{
+	Status		status;
+	char	   *vocab;
+	size_t		length;
+
+	if (definition->row == NULL)
+	{
+		*settings = open_again(definition)->settings;	/* lives until definition_rest */
+		return;
+	}
+	if (!tokenizer_settings_parse(arena, definition->row->tokenizer, strlen(definition->row->tokenizer), settings, &status))
+		report_status(&status);
+	vocab = store_read_bytes(&definition->row->vocab, &length);
+	settings->vocab = arena_strndup(arena, vocab, length);
+	settings->vocab_length = length;
+	pfree(vocab);
+	if (settings->vocab == NULL)
+	{
+		arena_fail(arena, &status, "a vocabulary", length);
+		report_status(&status);
+	}
+}
+
+void
+definition_rest(ModelDefinition *definition)
+{
+	if (definition->bundle != NULL)
+		bundle_close(definition->bundle);
+	definition->bundle = NULL;
+}
+
+void
+definition_close(ModelDefinition *definition)
+{
+	MemoryContextDelete(definition->context);
+}
+
+char *
+definition_pinned_name(const ModelDefinition *definition)
+{
+	return psprintf("%s@%s", definition->name, pin_of(&definition->digest, definition->precision));
+}

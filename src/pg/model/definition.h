@@ -1,0 +1,55 @@
+/*
+ * definition.h: what a model is, wherever it lies: a row of bert.model with its blocks, or a bundled folder.
+ *
+ * Handles, export, copies and training jobs read models through this.
+ */
+#ifndef BERT_PG_MODEL_DEFINITION_H
+#define BERT_PG_MODEL_DEFINITION_H
+
+#include "pg/model/bundle.h"
+
+typedef struct ModelDefinition
+{
+	MemoryContext context;		/* holds all of it */
+	Arena	   *arena;
+	const char *name;
+	int64		version;		/* 0: bundled */
+	const ModelRow *row;		/* NULL: bundled */
+	BlockHash	identity;		/* bundled: of the files it was read from */
+	BertConfig	config;
+	Precision	precision;
+	SentenceSettings sentence;
+	TensorTable table;			/* with the model's head */
+	BlockHash  *blocks;			/* (table.n_blocks) content addresses */
+	BlockHash	tokenizer;		/* of vocabulary and settings */
+	BlockHash	digest;			/* of all that decides what the model computes, precision apart */
+	Bundle	   *bundle;			/* open while blocks are read */
+} ModelDefinition;
+
+/*
+ * The model with this name as the active snapshot sees it, or a bundled one, or (name@prefix) the one whose pinned name
+ * it is; its use by the current user is checked. 42704, 42501. In a child of CurrentMemoryContext.
+ */
+extern ModelDefinition *definition_open(const char *name);
+
+/* The same for a row that was found already, unchecked; and for a bundled model. */
+extern ModelDefinition *definition_of_row(const ModelRow *row);
+extern ModelDefinition *definition_of_bundle(const char *name);
+
+/* Resolves a name without opening: the row, or NULL and a bundled model of that name (*bundled). Errors as above. */
+extern ModelRow *definition_find(const char *name, const char **bundled);
+
+/* The floats of a block: table.blocks[block].elements of them. */
+extern void definition_read_block(ModelDefinition *definition, int block, float *out);
+
+/* Tokenizer settings with the vocabulary, allocated in the arena. */
+extern void definition_read_tokenizer(ModelDefinition *definition, Arena *arena, TokenizerSettings *settings);
+
+/* Closes the files of a bundled model; reading opens them again. */
+extern void definition_rest(ModelDefinition *definition);
+extern void definition_close(ModelDefinition *definition);
+
+/* name@prefix of what the model computes now; palloc'd. */
+extern char *definition_pinned_name(const ModelDefinition *definition);
+
+#endif

@@ -1,0 +1,620 @@
+/*
+ * handle.c: the models that this backend has used.
+ *
+ * A handle is kept by version and content, so a replaced model is another handle and nothing has to be invalidated: names
+ * are resolved afresh by every statement. Each handle has its memory in one context; its mappings are released
+ * when that context goes.
+ */
+#include "pg/server/compat.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "pg/model/cache.h"
+#include "pg/model/definition.h"
+#include "pg/server/settings.h"
+#include "pg/model/handle.h"
+#include "pg/server/memory.h"
+#include "pg/server/errors.h"
+
+#define MAX_IDLE_HANDLES 16		/* unpinned ones that are kept */
+#define MAX_NAMES_PER_SITE 8
+#define BUNDLE_CHECK_MS 1000	/* how often a bundled model's files are looked at */
+
+/* One model bound for a head and kernels; its blocks' files are retained. */
+typedef struct Bound
+{
+	struct Bound *next;
+	HeadKind	head;
+	const Kernels *kernels;
+	BertModel  *model;
+	TensorTable table;
+	const BertConfig *config;
+	int			n_files;
+	CacheFile **files;			/* (table.n_blocks) */
+} Bound;
+
+typedef struct Handle
+{
+	ModelHandle public;			/* first */
+	dlist_node	node;			/* in the list, most recently used first */
+	int			pins;
+	MemoryContext context;
+	Arena	   *arena;
+	ModelDefinition *definition;
+	CacheFile  *tokenizer_file;
+	Bound	   *bound;
+	TimestampTz checked;		/* when a bundled model's files were last looked at */
+} Handle;
+
+static dlist_head handles = DLIST_STATIC_INIT(handles);
+
+/* What makes two snapshots see the same: a statement's snapshot, by its contents. */
+typedef struct SnapshotKey
+{
+	TransactionId xmin;
+	TransactionId xmax;
+	CommandId	curcid;
+	uint32		xcnt;
+	int32		subxcnt;
+	uint64		running;		/* hash of the transactions in progress */
+	Oid			user;
+	SubTransactionId subtransaction;	/* what one did and rolled back leaves no other trace */
+} SnapshotKey;
+
+/* What a call site has resolved; several names may alternate there. */
+typedef struct Resolved
+{
+	struct Resolved *next;
+	char	   *name;
+	SnapshotKey key;
+	Handle	   *handle;
+} Resolved;
+
+typedef struct CallSite
+{
+	Resolved   *first;			/* most recently used first */
+	MemoryContext context;
+	MemoryContextCallback callback;
+} CallSite;
+
+/* Snapshots ----------------------------------------------------------------------------------------------------- */
+
+static void
+snapshot_key(SnapshotKey *key)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+
+	memset(key, 0, sizeof *key);
+	key->xmin = snapshot->xmin;
+	key->xmax = snapshot->xmax;
+	key->curcid = snapshot->curcid;
+	key->xcnt = snapshot->xcnt;
+	key->subxcnt = snapshot->subxcnt;
+	if (snapshot->xcnt > 0)
+		key->running = hash_bytes_extended((const unsigned char *) snapshot->xip, (int) (snapshot->xcnt * sizeof(TransactionId)), 0);
+	if (snapshot->subxcnt > 0)
+		key->running = hash_bytes_extended((const unsigned char *) snapshot->subxip, (int) (snapshot->subxcnt * sizeof(TransactionId)), key->running);
+	key->user = GetUserId();
+	key->subtransaction = GetCurrentSubTransactionId();
+}
+
+/* Handles ------------------------------------------------------------------------------------------------------- */
+
+static void
+release_files(void *argument)
+{
+	Handle	   *handle = argument;
+
+	for (Bound *bound = handle->bound; bound != NULL; bound = bound->next)
+		for (int i = 0; i < bound->n_files; i++)
+			cache_release(bound->files[i]);
+	if (handle->tokenizer_file != NULL)
+		cache_release(handle->tokenizer_file);
+	handle->bound = NULL;
+	handle->tokenizer_file = NULL;
+}
+
+static void
+drop_idle(void)
+{
+	dlist_mutable_iter iter;
+	int			idle = 0;
+
+	dlist_foreach_modify(iter, &handles)
+	{
+		Handle	   *handle = dlist_container(Handle, node, iter.cur);
+
+		if (handle->pins > 0 || ++idle <= MAX_IDLE_HANDLES)
+			continue;
+		dlist_delete(&handle->node);
+		MemoryContextDelete(handle->context);
+	}
+}
+
+static Handle *
+find_handle(int64 version, const BlockHash *digest)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &handles)
+	{
+		Handle	   *handle = dlist_container(Handle, node, iter.cur);
+
+		if (handle->public.version == version && version != 0 && memcmp(&handle->definition->digest, digest, sizeof *digest) == 0)
+			return handle;
+	}
+	return NULL;
+}
+
+/* A bundled model's handle, unless its files have changed. */
+static Handle *
+find_bundled(const char *name)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &handles)
+	{
+		Handle	   *handle = dlist_container(Handle, node, iter.cur);
+		TimestampTz now;
+		BlockHash	identity;
+
+		if (handle->public.version != 0 || strcmp(handle->public.name, name) != 0)
+			continue;
+		now = GetCurrentTimestamp();
+		if (!TimestampDifferenceExceeds(handle->checked, now, BUNDLE_CHECK_MS))
+			return handle;
+		bundle_identity(name, &identity);
+		if (memcmp(&identity, &handle->definition->identity, sizeof identity) != 0)
+			continue;
+		handle->checked = now;
+		return handle;
+	}
+	return NULL;
+}
+
+/* A tokenizer's image; without room for it (payload NULL) only its length. */
+typedef struct TokenizerFill
+{
+	ModelDefinition *definition;
+	size_t		length;
+} TokenizerFill;
+
+static void
+fill_tokenizer(void *context, void *payload, size_t size)
+{
+	TokenizerFill *fill = context;
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "bert tokenizer", ALLOCSET_DEFAULT_SIZES);
+	Arena	   *arena = arena_in_context(memory, 0);
+	TokenizerSettings settings;
+	unsigned char *image;
+	Status		status;
+
+	definition_read_tokenizer(fill->definition, arena, &settings);
+	if (!tokenizer_compile(arena, &settings, &image, &fill->length, &status))
+		report_status(&status);
+	if (payload != NULL)
+	{
+		if (fill->length != size)
+			elog(ERROR, "the tokenizer of model \"%s\" changed its size", fill->definition->name);
+		memcpy(payload, image, size);
+	}
+	MemoryContextDelete(memory);
+}
+
+static void
+open_tokenizer(Handle *handle)
+{
+	CacheKey	key = {.kind = "tokenizer", .precision = "none", .kernel = "none"};
+	TokenizerFill fill = {handle->definition, 0};
+	const void *image;
+	size_t		length;
+	Status		status;
+
+	memcpy(key.content, handle->definition->tokenizer.bytes, SHA256_BYTES);
+	for (int attempt = 0; handle->public.tokenizer == NULL; attempt++)
+	{
+		handle->tokenizer_file = cache_open(&key, 0);
+		if (handle->tokenizer_file == NULL)
+		{
+			fill_tokenizer(&fill, NULL, 0);
+			handle->tokenizer_file = cache_get(&key, fill.length, fill_tokenizer, &fill);
+		}
+		image = cache_payload(handle->tokenizer_file, &length);
+		handle->public.tokenizer = tokenizer_open(handle->arena, image, length, &status);
+		if (handle->public.tokenizer == NULL)
+		{
+			if (attempt == 1)
+				report_status(&status);
+			/* Written by another version of the extension. */
+			cache_remove(handle->tokenizer_file);
+			cache_release(handle->tokenizer_file);
+			handle->tokenizer_file = NULL;
+		}
+	}
+}
+
+static int
+least(int limit, int other)
+{
+	return other > 0 && other < limit ? other : limit;
+}
+
+static Handle *
+make_handle(const ModelRow *row, const char *bundled)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert model", ALLOCSET_SMALL_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	Handle	   *handle = palloc0(sizeof *handle);
+	MemoryContextCallback *callback = palloc0(sizeof *callback);
+	ModelDefinition *definition;
+
+	handle->context = context;
+	handle->arena = arena_in_context(context, 0);
+	callback->func = release_files;
+	callback->arg = handle;
+	MemoryContextRegisterResetCallback(context, callback);
+	definition = row != NULL ? definition_of_row(row) : definition_of_bundle(bundled);
+	handle->definition = definition;
+	handle->checked = GetCurrentTimestamp();
+	handle->public.name = definition->name;
+	handle->public.version = definition->version;
+	handle->public.config = definition->config;
+	handle->public.head = definition->table.head;
+	handle->public.precision = definition->precision;
+	handle->public.sentence = definition->sentence;
+	open_tokenizer(handle);
+	definition_rest(definition);
+	handle->public.max_length = least(least(definition->config.max_position_embeddings, tokenizer_max_length(handle->public.tokenizer)),
+									  definition->sentence.max_seq_length);
+	MemoryContextSwitchTo(previous);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	dlist_push_head(&handles, &handle->node);
+	return handle;
+}
+
+/* The handle for the name as the active snapshot sees it; permission checked. */
+static Handle *
+resolve(const char *name)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert name", ALLOCSET_SMALL_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	const char *bundled;
+	ModelRow   *row = definition_find(name, &bundled);
+	Handle	   *handle = row != NULL ? find_handle(row->version, &row->digest) : find_bundled(bundled);
+
+	if (handle == NULL)
+		handle = make_handle(row, bundled);
+	else
+	{
+		dlist_move_head(&handles, &handle->node);
+		if (row != NULL && strcmp(handle->public.name, row->name) != 0)	/* renamed */
+			handle->public.name = MemoryContextStrdup(handle->context, row->name);
+	}
+	MemoryContextSwitchTo(previous);
+	MemoryContextDelete(context);
+	return handle;
+}
+
+/* Call sites ---------------------------------------------------------------------------------------------------- */
+
+static void
+release_site(void *argument)
+{
+	CallSite   *site = argument;
+
+	for (Resolved *resolved = site->first; resolved != NULL; resolved = resolved->next)
+		if (resolved->handle != NULL)
+			resolved->handle->pins--;
+	site->first = NULL;
+}
+
+static CallSite *
+new_site(MemoryContext context)
+{
+	CallSite   *site = MemoryContextAllocZero(context, sizeof *site);
+
+	site->context = context;
+	site->callback.func = release_site;
+	site->callback.arg = site;
+	MemoryContextRegisterResetCallback(context, &site->callback);
+	return site;
+}
+
+static const char *
+effective_name(const text *model, ModelTask task)
+{
+	const char *name;
+
+	if (model != NULL)
+		return text_to_cstring(model);
+	if (guc_default_model[0] != '\0')
+		return guc_default_model;
+	name = bundle_for_task(task);
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("no model was given, and none of the bundled ones is made for the task \"%s\"", bundle_task_name(task)),
+				 errhint("Name one with the argument \"model\", or set bert.default_model.")));
+	return name;
+}
+
+static void keep_sound(Handle *handle);
+
+/* The site's entry of this name, moved to the front; NULL if there is none. The list stays short. */
+static Resolved *
+find_resolved(CallSite *site, const char *name)
+{
+	int			n = 0;
+
+	for (Resolved **link = &site->first; *link != NULL; link = &(*link)->next)
+	{
+		Resolved   *resolved = *link;
+
+		if (strcmp(resolved->name, name) == 0)
+		{
+			*link = resolved->next;
+			resolved->next = site->first;
+			site->first = resolved;
+			return resolved;
+		}
+		if (++n == MAX_NAMES_PER_SITE)
+		{
+			*link = resolved->next;
+			resolved->handle->pins--;
+			pfree(resolved->name);
+			pfree(resolved);
+			break;
+		}
+	}
+	return NULL;
+}
+
+ModelHandle *
+model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task)
+{
+	CallSite   *site = flinfo == NULL ? NULL : flinfo->fn_extra;
+	const char *name = effective_name(model, task);
+	Resolved   *resolved;
+	SnapshotKey key;
+	Handle	   *handle;
+
+	if (site == NULL)
+	{
+		site = new_site(flinfo == NULL ? CurrentMemoryContext : flinfo->fn_mcxt);
+		if (flinfo != NULL)
+			flinfo->fn_extra = site;
+	}
+	resolved = find_resolved(site, name);
+	snapshot_key(&key);
+	if (resolved != NULL && memcmp(&resolved->key, &key, sizeof key) == 0)
+		return &resolved->handle->public;
+
+	handle = resolve(name);
+	keep_sound(handle);
+	if (resolved == NULL)
+	{
+		resolved = MemoryContextAllocZero(site->context, sizeof *resolved);
+		resolved->name = MemoryContextStrdup(site->context, name);
+		resolved->handle = handle;
+		resolved->next = site->first;
+		site->first = resolved;
+	}
+	else
+		resolved->handle->pins--;
+	handle->pins++;
+	resolved->handle = handle;
+	resolved->key = key;
+	drop_idle();
+	return &handle->public;
+}
+
+/* Binding ------------------------------------------------------------------------------------------------------- */
+
+typedef struct BlockFill
+{
+	Handle	   *handle;
+	const Bound *bound;
+	int			block;
+} BlockFill;
+
+/* The floats of a block of the bound table, which may be of another head that the model's own contains. */
+static void
+read_floats(ModelDefinition *definition, const TensorTable *table, int block, float *out)
+{
+	const BlockSpec *spec = &table->blocks[block];
+	int			own = tensor_table_block(&definition->table, spec->kind, spec->layer);
+	float	   *floats;
+
+	if (spec->kind != BLOCK_HEAD || table->head == definition->table.head)
+	{
+		definition_read_block(definition, own, out);
+		return;
+	}
+	floats = MemoryContextAllocHuge(CurrentMemoryContext, definition->table.blocks[own].elements * sizeof(float));
+	definition_read_block(definition, own, floats);
+	for (int i = spec->first_tensor; i < spec->first_tensor + spec->n_tensors; i++)
+	{
+		const TensorSpec *source = tensor_table_find(&definition->table, table->tensors[i].name);
+
+		memcpy(out + table->tensors[i].offset, floats + source->offset, source->elements * sizeof(float));
+	}
+	pfree(floats);
+}
+
+static void
+fill_block(void *context, void *payload, size_t size)
+{
+	BlockFill  *fill = context;
+	const Bound *bound = fill->bound;
+	ModelDefinition *definition = fill->handle->definition;
+	size_t		elements = bound->table.blocks[fill->block].elements;
+	size_t		all = elements;
+	float	   *floats;
+	Status		status;
+
+	if (prepared_needs_embeddings(&bound->table, bound->config, fill->block))
+		all += bound->table.tensors[0].elements;	/* the word embeddings are the first tensor */
+	floats = MemoryContextAllocHuge(CurrentMemoryContext, all * sizeof(float));
+	read_floats(definition, &bound->table, fill->block, floats);
+	if (all > elements)
+	{
+		float	   *embeddings = MemoryContextAllocHuge(CurrentMemoryContext, bound->table.blocks[0].elements * sizeof(float));
+
+		definition_read_block(definition, 0, embeddings);
+		memcpy(floats + elements, embeddings, (all - elements) * sizeof(float));
+		pfree(embeddings);
+	}
+	if (!prepared_write(&bound->table, bound->config, fill->block, fill->handle->public.precision, bound->kernels, floats, payload, size,
+						&backend_may_continue, &status))
+		report_status(&status);
+	pfree(floats);
+}
+
+static CacheFile *
+get_block(Handle *handle, const Bound *bound, int block)
+{
+	static const char *const kinds[] = {"embeddings", "layer", "pooler", "head"};
+	const BlockSpec *spec = &bound->table.blocks[block];
+	ModelDefinition *definition = handle->definition;
+	CacheKey	key = {.kind = kinds[spec->kind], .precision = precision_name(handle->public.precision), .version = PREPARED_VERSION};
+	BlockFill	fill = {handle, bound, block};
+	size_t		size;
+	Status		status;
+	uint64		rest = hash_bytes_extended((const unsigned char *) head_kind_name(bound->table.head),
+										   spec->kind == BLOCK_HEAD ? (int) strlen(head_kind_name(bound->table.head)) : 0, 0);
+
+	/* Equal floats of other shapes would be prepared otherwise. */
+	for (int i = spec->first_tensor; i < spec->first_tensor + spec->n_tensors; i++)
+	{
+		const TensorSpec *tensor = &bound->table.tensors[i];
+		uint64		shape[3] = {(uint64) tensor->role, tensor->shape[0], tensor->shape[1]};
+
+		rest = hash_bytes_extended((const unsigned char *) shape, sizeof shape, rest);
+	}
+	if (prepared_needs_embeddings(&bound->table, bound->config, block))
+		rest = hash_bytes_extended(definition->blocks[0].bytes, SHA256_BYTES, rest);
+	memcpy(key.content, definition->blocks[tensor_table_block(&definition->table, spec->kind, spec->layer)].bytes, SHA256_BYTES);
+	key.kernel = bound->kernels->name;
+	key.layout = bound->kernels->layout[handle->public.precision];
+	key.rest = rest;
+	if (!prepared_size(&bound->table, bound->config, block, handle->public.precision, bound->kernels, &size, &status))
+		report_status(&status);
+	return cache_get(&key, size, fill_block, &fill);
+}
+
+/* What was cut or overwritten while this backend had it mapped is made again. */
+static void
+keep_sound(Handle *handle)
+{
+	TokenizerFill tokenizer = {handle->definition, 0};
+
+	cache_keep_sound(handle->tokenizer_file, fill_tokenizer, &tokenizer);
+	for (Bound *bound = handle->bound; bound != NULL; bound = bound->next)
+		for (int i = 0; i < bound->n_files; i++)
+		{
+			BlockFill	fill = {handle, bound, i};
+
+			cache_keep_sound(bound->files[i], fill_block, &fill);
+		}
+	definition_rest(handle->definition);
+}
+
+void
+model_handle_keep_sound(ModelHandle *handle)
+{
+	keep_sound((Handle *) handle);
+}
+
+char *
+model_handle_pinned_name(const ModelHandle *handle)
+{
+	return definition_pinned_name(((const Handle *) handle)->definition);
+}
+
+static void
+check_head(const Handle *handle, HeadKind head)
+{
+	HeadKind	served[HEAD_KIND_COUNT];
+	HeadKind	own = handle->public.head;
+	int			n = store_served_heads(own, served);
+
+	if (head == HEAD_NONE)
+		return;
+	for (int i = 0; i < n; i++)
+		if (served[i] == head)
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("model \"%s\" has no %s head", handle->public.name, head_kind_name(head)),
+			 own == HEAD_NONE ? errdetail("It is an encoder without a head.") : errdetail("Its head is %s.", head_kind_name(own)),
+			 errhint("Use a model with this head (see bert.models), or train one with bert.finetune.")));
+}
+
+/* Releases what an error has left half bound. */
+static void
+forget_failed(Handle *handle)
+{
+	for (Bound **link = &handle->bound; *link != NULL;)
+	{
+		Bound	   *bound = *link;
+
+		if (bound->model != NULL)
+		{
+			link = &bound->next;
+			continue;
+		}
+		*link = bound->next;
+		for (int i = 0; i < bound->n_files; i++)
+			cache_release(bound->files[i]);
+	}
+}
+
+const BertModel *
+model_handle_bind(ModelHandle *public, HeadKind head)
+{
+	Handle	   *handle = (Handle *) public;
+	Status		status;
+	const Kernels *kernels = kernels_choose(guc_kernel, &status);
+	MemoryContext previous;
+	PreparedImage *images;
+	Bound	   *bound;
+
+	REPORT_UNLESS(kernels != NULL, &status);
+	for (bound = handle->bound; bound != NULL; bound = bound->next)
+		if (bound->head == head && bound->kernels == kernels && bound->model != NULL)
+			return bound->model;
+	check_head(handle, head);
+	forget_failed(handle);
+
+	previous = MemoryContextSwitchTo(handle->context);
+	bound = palloc0(sizeof *bound);
+	bound->head = head;
+	bound->kernels = kernels;
+	bound->config = &handle->definition->config;
+	if (!tensor_table_build(handle->arena, bound->config, head, &bound->table, &status))
+		report_status(&status);
+	bound->files = palloc0(sizeof(CacheFile *) * (size_t) bound->table.n_blocks);
+	images = palloc0(sizeof(PreparedImage) * (size_t) bound->table.n_blocks);
+	bound->next = handle->bound;
+	handle->bound = bound;		/* from now on its files are released with the handle, whatever happens */
+	MemoryContextSwitchTo(previous);
+	for (int i = 0; i < bound->table.n_blocks; i++)
+	{
+		bound->files[i] = get_block(handle, bound, i);
+		bound->n_files = i + 1;
+		images[i].bytes = cache_payload(bound->files[i], &images[i].size);
+	}
+	definition_rest(handle->definition);
+	if (!bert_model_bind(handle->arena, bound->config, &bound->table, handle->public.precision, kernels, images, bound->table.n_blocks,
+						 &bound->model, &status))
+		report_status(&status);
+	pfree(images);
+	return bound->model;
+}

@@ -1,0 +1,63 @@
+/*
+ * compat.h: includes postgres.h for every file of src/pg, and holds all differences between PostgreSQL versions
+ * (15 to 18). No other file tests PG_VERSION_NUM.
+ */
+#ifndef BERT_PG_SERVER_COMPAT_H
+#define BERT_PG_SERVER_COMPAT_H
+
+/* Before version 16 PGDLLEXPORT is empty outside Windows; we build with hidden visibility everywhere. */
+#define PGDLLEXPORT __attribute__((visibility("default")))
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+/* Before version 16 the macro does not export the function itself. */
+#if PG_VERSION_NUM < 160000
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(funcname) \
+	extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
+	extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, funcname)(void); \
+	const Pg_finfo_record * \
+	CppConcat(pg_finfo_, funcname)(void) \
+	{ \
+		static const Pg_finfo_record my_finfo = {1}; \
+		return &my_finfo; \
+	} \
+	extern int no_such_variable
+#endif
+
+/* Version 18 puts it in front of the declaration: "pg_noreturn extern void f(void)". */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
+/* Where a query keeps the permissions that a table needs: requiredPerms, selectedCols, updatedCols. */
+#if PG_VERSION_NUM < 160000
+#define QUERY_PERMISSIONS(query, rte) (rte)
+#define QUERY_HAS_PERMISSIONS(rte) true
+#else
+#define QUERY_PERMISSIONS(query, rte) getRTEPermissionInfo((query)->rteperminfos, rte)
+#define QUERY_HAS_PERMISSIONS(rte) ((rte)->perminfoindex != 0)
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define RUN_EXECUTOR(desc) ExecutorRun(desc, ForwardScanDirection, 0, true)
+#else
+#define RUN_EXECUTOR(desc) ExecutorRun(desc, ForwardScanDirection, 0)
+#endif
+
+/* All settings of the server: struct config_generic ** and their number. */
+#if PG_VERSION_NUM < 160000
+#define ALL_SETTINGS(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#else
+#define ALL_SETTINGS(n) get_guc_variables(n)
+#endif
+
+#if PG_VERSION_NUM < 160000
+#define OWNS_TABLE(relation, role) pg_class_ownercheck(relation, role)
+#else
+#define OWNS_TABLE(relation, role) object_ownercheck(RelationRelationId, relation, role)
+#endif
+
+#endif

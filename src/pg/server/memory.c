@@ -1,0 +1,88 @@
+/* memory.c: the bridge between arenas and memory contexts. */
+#include "pg/server/compat.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "pg/server/settings.h"
+#include "pg/server/memory.h"
+
+static void *
+context_allocate(void *context, size_t size)
+{
+	if (size > MaxAllocHugeSize)
+		return NULL;
+	return MemoryContextAllocExtended(context, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+}
+
+static void
+context_release(void *context, void *pointer)
+{
+	(void) context;
+	pfree(pointer);
+}
+
+Arena *
+arena_in_context(MemoryContext context, Size limit)
+{
+	Allocator	allocator = {context_allocate, context_release, context};
+	Arena	   *arena = arena_create(&allocator, limit);
+
+	if (arena == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return arena;
+}
+
+Arena *
+arena_for_call(void)
+{
+	return arena_in_context(CurrentMemoryContext, (Size) guc_max_memory * 1024);
+}
+
+static ErrorData *interrupt_error;
+
+/*
+ * A cancel or a termination is left to report_status. Other interrupts (a barrier, a recovery conflict, a request for
+ * statistics) are processed here; should that raise an error, it is kept and raised by report_status, so
+ * that nothing jumps over the plain C layers.
+ */
+static bool
+no_interrupt_pending(void *context)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool proceed = true;
+
+	if (!INTERRUPTS_PENDING_CONDITION() || InterruptHoldoffCount != 0 || CritSectionCount != 0)
+		return true;
+	if (QueryCancelPending || ProcDiePending)
+		return false;
+	PG_TRY();
+	{
+		ProcessInterrupts();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(TopMemoryContext);
+		interrupt_error = CopyErrorData();
+		FlushErrorState();
+		proceed = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	return proceed;
+}
+
+void
+raise_interrupt(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (interrupt_error != NULL)
+	{
+		ErrorData  *error = interrupt_error;
+
+		interrupt_error = NULL;
+		ReThrowError(error);
+	}
+}
+
+const MayContinue backend_may_continue = {no_interrupt_pending, NULL};

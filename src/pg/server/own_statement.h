@@ -1,0 +1,42 @@
+/*
+ * own_statement.h: a statement with parameters on the extension's own tables, as their owner. Between own_begin and own_end SPI is
+ * connected; results are SPI's.
+ */
+#ifndef BERT_PG_SERVER_OWN_STATEMENT_H
+#define BERT_PG_SERVER_OWN_STATEMENT_H
+
+#include "executor/spi.h"
+#include "utils/jsonb.h"
+
+#include "pg/server/role.h"
+
+#define OWN_MAX_PARAMETERS 10
+
+typedef struct OwnStatement
+{
+	RoleSwitch	role;
+	MemoryContext caller;		/* where results are to go that outlive SPI */
+	int			n;
+	Oid			types[OWN_MAX_PARAMETERS];
+	Datum		values[OWN_MAX_PARAMETERS];
+	char		nulls[OWN_MAX_PARAMETERS];
+} OwnStatement;
+
+extern void own_begin(OwnStatement *statement);
+extern void own_end(OwnStatement *statement);
+
+/* The next parameter; a text or jsonb that is NULL is an SQL NULL. */
+extern void own_add(OwnStatement *statement, Oid type, Datum value, bool is_null);
+extern void own_add_int64(OwnStatement *statement, int64 value);
+extern void own_add_float(OwnStatement *statement, double value);
+extern void own_add_text(OwnStatement *statement, const char *value);
+extern void own_add_jsonb(OwnStatement *statement, Jsonb *value);
+
+/* Returns the number of rows. */
+extern uint64 own_run(OwnStatement *statement, const char *sql);
+/* A column, from 1 on, of a row of its result. */
+extern Datum own_result(uint64 row, int column, bool *is_null);
+/* For a statement that returns nothing of interest: run and end. */
+extern void own_run_alone(OwnStatement *statement, const char *sql);
+
+#endif

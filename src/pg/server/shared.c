@@ -1,0 +1,330 @@
+/* shared.c: the shared memory of the extension. */
+#include "pg/server/compat.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "pg/server/shared.h"
+
+/* Verified files: a set of fingerprints in buckets of four. */
+#define VERIFIED_BUCKETS 256
+#define VERIFIED_WAYS 4
+
+#define STATS_SLOTS 96
+#define CALL_SLOTS 64
+#define WORKER_SLOTS 64
+#define WORKER_START_MS 10000	/* one that has not arrived by then never will */
+
+typedef struct WorkerSlot
+{
+	Oid			database;		/* InvalidOid: free */
+	Oid			role;
+	int			pid;			/* 0: on its way */
+	bool		again;			/* there is something new to look at */
+	TimestampTz started;
+} WorkerSlot;
+
+typedef struct StatsSlot
+{
+	Oid			database;		/* InvalidOid: free */
+	uint64		last_use;		/* value of the clock; the oldest slot is given away */
+	ModelStats	stats;
+} StatsSlot;
+
+typedef struct Shared
+{
+	slock_t		lock;			/* protects clock, slots, calls and workers */
+	uint64		clock;
+	StatsSlot	slots[STATS_SLOTS];
+	RunningCall calls[CALL_SLOTS];
+	WorkerSlot	workers[WORKER_SLOTS];
+	pg_atomic_uint64 verified[VERIFIED_BUCKETS][VERIFIED_WAYS];
+} Shared;
+
+static Shared *shared;
+static bool is_private;			/* there was no room for one that is shared */
+static shmem_request_hook_type previous_request_hook;
+
+static void
+initialize(Shared *area)
+{
+	memset(area, 0, sizeof *area);
+	SpinLockInit(&area->lock);
+	for (int i = 0; i < VERIFIED_BUCKETS; i++)
+		for (int j = 0; j < VERIFIED_WAYS; j++)
+			pg_atomic_init_u64(&area->verified[i][j], 0);
+}
+
+static Shared *
+get_shared(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		found;
+
+	if (shared != NULL)
+		return shared;
+	PG_TRY();
+	{
+		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+		shared = ShmemInitStruct("bert", sizeof(Shared), &found);
+		if (!found)
+			initialize(shared);
+		LWLockRelease(AddinShmemInitLock);
+	}
+	PG_CATCH();
+	{
+		/* The reserve is used up. */
+		if (LWLockHeldByMe(AddinShmemInitLock))
+			LWLockRelease(AddinShmemInitLock);
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		shared = MemoryContextAlloc(TopMemoryContext, sizeof(Shared));
+		is_private = true;
+		initialize(shared);
+	}
+	PG_END_TRY();
+	return shared;
+}
+
+bool
+shared_is_verified(uint64 fingerprint)
+{
+	pg_atomic_uint64 *bucket = get_shared()->verified[fingerprint % VERIFIED_BUCKETS];
+
+	for (int i = 0; i < VERIFIED_WAYS; i++)
+		if (pg_atomic_read_u64(&bucket[i]) == fingerprint)
+			return true;
+	return false;
+}
+
+void
+shared_set_verified(uint64 fingerprint)
+{
+	pg_atomic_uint64 *bucket = get_shared()->verified[fingerprint % VERIFIED_BUCKETS];
+
+	if (shared_is_verified(fingerprint))
+		return;
+	for (int i = VERIFIED_WAYS - 1; i > 0; i--)
+		pg_atomic_write_u64(&bucket[i], pg_atomic_read_u64(&bucket[i - 1]));
+	pg_atomic_write_u64(&bucket[0], fingerprint);
+}
+
+void
+stats_count(const char *model, int64 texts, int64 tokens, int64 truncations, double ms)
+{
+	Shared	   *area = get_shared();
+	StatsSlot  *slot = NULL;
+	StatsSlot  *oldest = &area->slots[0];
+
+	SpinLockAcquire(&area->lock);
+	for (int i = 0; i < STATS_SLOTS && slot == NULL; i++)
+	{
+		if (area->slots[i].database == MyDatabaseId && strcmp(area->slots[i].stats.name, model) == 0)
+			slot = &area->slots[i];
+		else if (area->slots[i].last_use < oldest->last_use)
+			oldest = &area->slots[i];
+	}
+	if (slot == NULL)
+	{
+		slot = oldest;
+		memset(slot, 0, sizeof *slot);
+		slot->database = MyDatabaseId;
+		strlcpy(slot->stats.name, model, NAMEDATALEN);
+	}
+	slot->last_use = ++area->clock;
+	slot->stats.calls++;
+	slot->stats.texts += texts;
+	slot->stats.tokens += tokens;
+	slot->stats.truncations += truncations;
+	slot->stats.ms += ms;
+	SpinLockRelease(&area->lock);
+}
+
+/* Slots as they are at one moment: nothing may be allocated under the lock. */
+static void *
+copy_slots(Shared *area, const void *slots, Size size)
+{
+	void	   *copy = palloc(size);
+
+	SpinLockAcquire(&area->lock);
+	memcpy(copy, slots, size);
+	SpinLockRelease(&area->lock);
+	return copy;
+}
+
+List *
+stats_list(void)
+{
+	Shared	   *area = get_shared();
+	StatsSlot  *copy = copy_slots(area, area->slots, sizeof area->slots);
+	List	   *result = NIL;
+
+	for (int i = 0; i < STATS_SLOTS; i++)
+		if (copy[i].database == MyDatabaseId)
+			result = lappend(result, &copy[i].stats);
+	return result;
+}
+
+int
+running_call_begin(uint32 segment)
+{
+	Shared	   *area = get_shared();
+	int			slot = -1;
+
+	SpinLockAcquire(&area->lock);
+	for (int i = 0; i < CALL_SLOTS && slot < 0; i++)
+		if (area->calls[i].pid == 0)
+		{
+			area->calls[i] = (RunningCall) {MyProcPid, MyDatabaseId, segment};
+			slot = i;
+		}
+	SpinLockRelease(&area->lock);
+	return slot;
+}
+
+void
+running_call_end(int slot)
+{
+	Shared	   *area = get_shared();
+
+	if (slot < 0)
+		return;
+	SpinLockAcquire(&area->lock);
+	area->calls[slot].pid = 0;
+	SpinLockRelease(&area->lock);
+}
+
+List *
+running_call_list(void)
+{
+	Shared	   *area = get_shared();
+	RunningCall *copy = copy_slots(area, area->calls, sizeof area->calls);
+	List	   *result = NIL;
+
+	for (int i = 0; i < CALL_SLOTS; i++)
+		if (copy[i].pid != 0 && copy[i].database == MyDatabaseId)
+			result = lappend(result, &copy[i]);
+	return result;
+}
+
+/* Under the lock. */
+static WorkerSlot *
+find_worker(Shared *area, Oid role)
+{
+	for (int i = 0; i < WORKER_SLOTS; i++)
+		if (area->workers[i].database == MyDatabaseId && area->workers[i].role == role)
+			return &area->workers[i];
+	return NULL;
+}
+
+static WorkerSlot *
+add_worker(Shared *area, Oid role, int pid, TimestampTz now)
+{
+	for (int i = 0; i < WORKER_SLOTS; i++)
+		if (!OidIsValid(area->workers[i].database))
+		{
+			area->workers[i] = (WorkerSlot) {MyDatabaseId, role, pid, false, now};
+			return &area->workers[i];
+		}
+	return NULL;				/* it works without */
+}
+
+bool
+auto_worker_wanted(Oid role, int *pid)
+{
+	Shared	   *area = get_shared();
+	TimestampTz now = GetCurrentTimestamp();
+	WorkerSlot *slot;
+	bool		wanted = true;
+
+	*pid = 0;
+	if (is_private)
+		return true;
+	SpinLockAcquire(&area->lock);
+	slot = find_worker(area, role);
+	if (slot == NULL)
+		(void) add_worker(area, role, 0, now);
+	else if (slot->pid == 0 && now - slot->started > WORKER_START_MS * INT64CONST(1000))
+		slot->started = now;
+	else
+	{
+		slot->again = true;
+		*pid = slot->pid;
+		wanted = false;
+	}
+	SpinLockRelease(&area->lock);
+	return wanted;
+}
+
+void
+auto_worker_arrive(Oid role)
+{
+	Shared	   *area = get_shared();
+	TimestampTz now = GetCurrentTimestamp();
+	WorkerSlot *slot;
+
+	SpinLockAcquire(&area->lock);
+	slot = find_worker(area, role);
+	if (slot == NULL)
+		slot = add_worker(area, role, MyProcPid, now);
+	else if (slot->pid == 0)
+		slot->pid = MyProcPid;
+	SpinLockRelease(&area->lock);
+}
+
+bool
+auto_worker_leave(Oid role)
+{
+	Shared	   *area = get_shared();
+	WorkerSlot *slot;
+	bool		again = false;
+
+	SpinLockAcquire(&area->lock);
+	slot = find_worker(area, role);
+	if (slot != NULL && slot->pid == MyProcPid)
+	{
+		again = slot->again;
+		slot->again = false;
+		if (!again)
+			slot->database = InvalidOid;
+	}
+	SpinLockRelease(&area->lock);
+	return !again;
+}
+
+void
+auto_worker_gone(Oid role)
+{
+	Shared	   *area = get_shared();
+	WorkerSlot *slot;
+
+	SpinLockAcquire(&area->lock);
+	slot = find_worker(area, role);
+	if (slot != NULL && (slot->pid == 0 || slot->pid == MyProcPid))
+		slot->database = InvalidOid;
+	SpinLockRelease(&area->lock);
+}
+
+static void
+request(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(sizeof(Shared));
+}
+
+void
+shared_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request;
+}
