@@ -120,7 +120,7 @@ unit: unit-programs
 	@set -e; for program in $(UNIT_PROGRAMS); do echo "# $$program"; $$program; done
 
 format:
-	clang-format -i $(shell git ls-files 'src/*.[ch]' 'test/*.[ch]' 'bench/*.[ch]')
+	@clang-format -i $(shell git ls-files 'src/*.[ch]' 'test/*.[ch]' 'bench/*.[ch]')
 
 bench:
 	bench/run

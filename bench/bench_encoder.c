@@ -1,6 +1,7 @@
 /*
- * bench_encoder: speed of the whole encoder with random weights, as a share of the core's peak measured in alternation.
- * usage: bench_encoder [minilm|base [kernel [seconds a shape [precision [sequences tokens]]]]]
+ * bench_encoder: speed of the whole encoder with random weights, as a share of the core's peak
+ * measured in alternation. usage: bench_encoder [minilm|base [kernel [seconds a shape [precision
+ * [sequences tokens]]]]]
  */
 #include "core/rng.h"
 #include "model_fixture.h"
@@ -8,8 +9,8 @@
 
 typedef struct Shape
 {
-	size_t		n_sequences;
-	size_t		length;
+	size_t n_sequences;
+	size_t length;
 } Shape;
 
 static const Shape shapes[] = {{1, 16}, {1, 56}, {1, 128}, {32, 32}, {32, 128}, {8, 512}};
@@ -17,16 +18,18 @@ static const Shape shapes[] = {{1, 16}, {1, 56}, {1, 128}, {32, 32}, {32, 128}, 
 static double
 operations(const BertConfig *config, const Shape *shape)
 {
-	double		h = config->hidden_size;
-	double		tokens = (double) (shape->n_sequences * shape->length);
+	double h = config->hidden_size;
+	double tokens = (double) (shape->n_sequences * shape->length);
 
-	return config->num_hidden_layers * tokens * (2 * (4 * h * h + 2 * h * config->intermediate_size) + 4 * (double) shape->length * h);
+	return config->num_hidden_layers * tokens *
+		   (2 * (4 * h * h + 2 * h * config->intermediate_size) + 4 * (double) shape->length * h);
 }
 
 static bool
-random_model(Arena *arena, const char *name, Precision precision, const Kernels *kernels, Fixture *fixture, Status *status)
+random_model(Arena *arena, const char *name, Precision precision, const Kernels *kernels,
+			 Fixture *fixture, Status *status)
 {
-	Rng			rng;
+	Rng rng;
 
 	if (!config_default(arena, &fixture->config, status))
 		return false;
@@ -43,7 +46,7 @@ random_model(Arena *arena, const char *name, Precision precision, const Kernels 
 	rng_init(&rng, 1, 0);
 	for (int b = 0; b < fixture->table.n_blocks; b++)
 	{
-		size_t		n = fixture->table.blocks[b].elements;
+		size_t n = fixture->table.blocks[b].elements;
 
 		fixture->blocks[b] = arena_alloc_array(arena, n, sizeof(float));
 		for (size_t i = 0; i < n; i++)
@@ -53,19 +56,20 @@ random_model(Arena *arena, const char *name, Precision precision, const Kernels 
 }
 
 static bool
-bench_shape(const Fixture *fixture, const Shape *shape, Precision precision, double seconds, Status *status)
+bench_shape(const Fixture *fixture, const Shape *shape, Precision precision, double seconds,
+			Status *status)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	size_t		n_tokens = shape->n_sequences * shape->length;
-	int32_t    *cu_seqlens = arena_alloc_array(arena, shape->n_sequences + 1, sizeof(int32_t));
-	int32_t    *ids = arena_alloc_array(arena, n_tokens, sizeof(int32_t));
-	Batch		batch = {.n_sequences = shape->n_sequences, .cu_seqlens = cu_seqlens, .input_ids = ids};
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	size_t n_tokens = shape->n_sequences * shape->length;
+	int32_t *cu_seqlens = arena_alloc_array(arena, shape->n_sequences + 1, sizeof(int32_t));
+	int32_t *ids = arena_alloc_array(arena, n_tokens, sizeof(int32_t));
+	Batch batch = {.n_sequences = shape->n_sequences, .cu_seqlens = cu_seqlens, .input_ids = ids};
 	ForwardWants wants = {false, false, false};
-	double		best = 1e9;
-	double		top = 0;
-	double		rate;
-	ArenaMark	mark;
-	int			n = 0;
+	double best = 1e9;
+	double top = 0;
+	double rate;
+	ArenaMark mark;
+	int n = 0;
 
 	for (size_t i = 0; i <= shape->n_sequences; i++)
 		cu_seqlens[i] = (int32_t) (i * shape->length);
@@ -75,7 +79,7 @@ bench_shape(const Fixture *fixture, const Shape *shape, Precision precision, dou
 	for (double until = now() + seconds; now() < until || n < 3; n++)
 	{
 		EncoderOutput output;
-		double		start;
+		double start;
 
 		if (n % 8 == 0)
 			top = fmax(top, peak(precision));
@@ -86,7 +90,8 @@ bench_shape(const Fixture *fixture, const Shape *shape, Precision precision, dou
 		arena_rewind(arena, mark);
 	}
 	rate = operations(&fixture->config, shape) / best;
-	printf("  %s %3zu x %3zu %8.2f ms %8.1f GFLOP/s", precision_name(precision), shape->n_sequences, shape->length, best * 1e3, rate / 1e9);
+	printf("  %s %3zu x %3zu %8.2f ms %8.1f GFLOP/s", precision_name(precision), shape->n_sequences,
+		   shape->length, best * 1e3, rate / 1e9);
 	if (top > 0)
 		printf("  %5.1f %% of %.0f", 100 * rate / top, top / 1e9);
 	printf("\n");
@@ -98,20 +103,21 @@ int
 main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "minilm";
-	double		seconds = argc > 3 ? atof(argv[3]) : 1;
-	Shape		one = {argc > 6 ? strtoul(argv[5], NULL, 10) : 0, argc > 6 ? strtoul(argv[6], NULL, 10) : 0};
-	bool		single = one.n_sequences > 0 && one.length > 0;
-	Precision	only = PRECISION_FP32;
-	Status		status = {0};
+	double seconds = argc > 3 ? atof(argv[3]) : 1;
+	Shape one = {argc > 6 ? strtoul(argv[5], NULL, 10) : 0,
+				 argc > 6 ? strtoul(argv[6], NULL, 10) : 0};
+	bool single = one.n_sequences > 0 && one.length > 0;
+	Precision only = PRECISION_FP32;
+	Status status = {0};
 	const Kernels *kernels = kernels_choose(argc > 2 ? argv[2] : "auto", &status);
-	bool		ok = kernels != NULL && (argc <= 4 || precision_parse(argv[4], &only, &status));
+	bool ok = kernels != NULL && (argc <= 4 || precision_parse(argv[4], &only, &status));
 
 	if (ok)
 		printf("%s, %s (%s)\n", name, kernels->name, kernels->features);
 	for (int p = 0; ok && p < PRECISION_COUNT; p++)
 	{
-		Arena	   *arena;
-		Fixture		fixture;
+		Arena *arena;
+		Fixture fixture;
 
 		if (argc > 4 && p != (int) only)
 			continue;

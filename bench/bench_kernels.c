@@ -1,7 +1,7 @@
 /*
- * bench_kernels: speed of the GEMM and attention kernels over the timed shapes of the table of cases, in GFLOP/s and as
- * a share of the core's peak, which is measured by loops without memory access in alternation with each shape.
- * usage: bench_kernels [kernel [seconds a shape]]
+ * bench_kernels: speed of the GEMM and attention kernels over the timed shapes of the table of
+ * cases, in GFLOP/s and as a share of the core's peak, which is measured by loops without memory
+ * access in alternation with each shape. usage: bench_kernels [kernel [seconds a shape]]
  */
 #include "kernel_cases.h"
 #include "peak.h"
@@ -18,22 +18,23 @@ report(const char *what, size_t a, size_t b, size_t c, double operations, double
 static void
 bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, double seconds)
 {
-	size_t		m = shape->m;
-	size_t		n = shape->n;
-	size_t		k = shape->k;
-	Rng			rng;
-	float	   *a = case_alloc(m * k * sizeof(float));
-	float	   *w = case_alloc(n * k * sizeof(float));
-	float	   *bias = case_alloc(n * sizeof(float));
-	float	   *residual = case_alloc(m * n * sizeof(float));
-	float	   *c = case_alloc(m * n * sizeof(float));
-	void	   *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
-	void	   *buffer = case_alloc(kernels->rows_size(precision, m, k));
-	void	   *scratch = case_alloc(kernels->gemm_scratch_size(precision, n, k));
+	size_t m = shape->m;
+	size_t n = shape->n;
+	size_t k = shape->k;
+	Rng rng;
+	float *a = case_alloc(m * k * sizeof(float));
+	float *w = case_alloc(n * k * sizeof(float));
+	float *bias = case_alloc(n * sizeof(float));
+	float *residual = case_alloc(m * n * sizeof(float));
+	float *c = case_alloc(m * n * sizeof(float));
+	void *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
+	void *buffer = case_alloc(kernels->rows_size(precision, m, k));
+	void *scratch = case_alloc(kernels->gemm_scratch_size(precision, n, k));
 	PackedMatrix packed = {precision, n, k, panels};
-	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation, shape->residual ? residual : NULL, n, shape->mix};
-	double		best = 1e9;
-	double		top = 0;
+	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation,
+							 shape->residual ? residual : NULL, n, shape->mix};
+	double best = 1e9;
+	double top = 0;
 
 	rng_init(&rng, 1, 0);
 	case_fill(&rng, DATA_UNIFORM, m, k, k, a);
@@ -43,13 +44,14 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	kernels->gemm_pack(precision, n, k, w, k, panels);
 	for (double until = now() + seconds; now() < until;)
 	{
-		double		start;
+		double start;
 
 		top = fmax(top, peak(precision));
 		for (int i = 0; i < 50; i++)
 		{
 			start = now();
-			kernels->gemm(&packed, m, kernels->rows_convert(precision, m, k, a, k, buffer), c, n, &epilogue, scratch);
+			kernels->gemm(&packed, m, kernels->rows_convert(precision, m, k, a, k, buffer), c, n,
+						  &epilogue, scratch);
 			best = fmin(best, now() - start);
 		}
 	}
@@ -67,13 +69,14 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 static void
 bench_attention(const Kernels *kernels, const AttentionCase *shape, bool bf16, double seconds)
 {
-	size_t		width = shape->n_heads * shape->head_size;
-	size_t		size = shape->n_tokens * 3 * width;
-	float	   *numbers = case_alloc(size * sizeof(float));
-	uint16_t   *rounded = case_alloc(size * sizeof(uint16_t));
-	float	   *context = case_alloc(shape->n_tokens * width * sizeof(float));
-	Precision	precision = bf16 ? PRECISION_BF16 : PRECISION_FP32;
-	void	   *scratch = case_alloc(kernels->attention_scratch_size(precision, shape->n_tokens, shape->head_size));
+	size_t width = shape->n_heads * shape->head_size;
+	size_t size = shape->n_tokens * 3 * width;
+	float *numbers = case_alloc(size * sizeof(float));
+	uint16_t *rounded = case_alloc(size * sizeof(uint16_t));
+	float *context = case_alloc(shape->n_tokens * width * sizeof(float));
+	Precision precision = bf16 ? PRECISION_BF16 : PRECISION_FP32;
+	void *scratch =
+		case_alloc(kernels->attention_scratch_size(precision, shape->n_tokens, shape->head_size));
 	AttentionCall call = {
 		.n_tokens = shape->n_tokens,
 		.n_heads = shape->n_heads,
@@ -87,9 +90,9 @@ bench_attention(const Kernels *kernels, const AttentionCase *shape, bool bf16, d
 		.context = context,
 		.context_ld = width,
 	};
-	double		best = 1e9;
-	double		top = 0;
-	Rng			rng;
+	double best = 1e9;
+	double top = 0;
+	Rng rng;
 
 	rng_init(&rng, 1, 0);
 	case_fill(&rng, DATA_UNIFORM, shape->n_tokens, 3 * width, 3 * width, numbers);
@@ -100,7 +103,7 @@ bench_attention(const Kernels *kernels, const AttentionCase *shape, bool bf16, d
 		top = fmax(top, peak(precision));
 		for (int i = 0; i < 20; i++)
 		{
-			double		start = now();
+			double start = now();
 
 			kernels->attention(&call, scratch);
 			best = fmin(best, now() - start);
@@ -117,9 +120,9 @@ bench_attention(const Kernels *kernels, const AttentionCase *shape, bool bf16, d
 int
 main(int argc, char **argv)
 {
-	Status		status = {0};
+	Status status = {0};
 	const Kernels *kernels = kernels_choose(argc > 1 ? argv[1] : "auto", &status);
-	double		seconds = argc > 2 ? atof(argv[2]) : 0.3;
+	double seconds = argc > 2 ? atof(argv[2]) : 0.3;
 
 	if (kernels == NULL)
 	{

@@ -3,8 +3,9 @@
  *
  *     bench_tokenizer vocab.txt texts.txt [cased]
  *
- * Every line of the file is one text (for a .csv file: its fields after the first, unquoted and joined by ". "), encoded
- * with special tokens and without truncation. Rounds are repeated for two seconds; the median counts.
+ * Every line of the file is one text (for a .csv file: its fields after the first, unquoted and
+ * joined by ". "), encoded with special tokens and without truncation. Rounds are repeated for two
+ * seconds; the median counts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +19,9 @@
 static char *
 read_file(const char *name, size_t *length)
 {
-	FILE	   *file = fopen(name, "rb");
-	char	   *bytes;
-	long		size;
+	FILE *file = fopen(name, "rb");
+	char *bytes;
+	long size;
 
 	if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0)
 	{
@@ -48,8 +49,8 @@ now(void)
 static int
 compare(const void *a, const void *b)
 {
-	double		x = *(const double *) a;
-	double		y = *(const double *) b;
+	double x = *(const double *) a;
+	double y = *(const double *) b;
 
 	return x < y ? -1 : x > y;
 }
@@ -58,9 +59,9 @@ compare(const void *a, const void *b)
 static size_t
 join_fields(char *line, size_t length)
 {
-	size_t		out = 0;
-	int			field = 0;
-	bool		quoted = false;
+	size_t out = 0;
+	int field = 0;
+	bool quoted = false;
 
 	for (size_t i = 0; i < length; i++)
 	{
@@ -89,28 +90,38 @@ join_fields(char *line, size_t length)
 int
 main(int argc, char **argv)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	AddedToken	added[5];
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	AddedToken added[5];
 	const char *names[] = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
-	bool		cased = argc > 3;
-	TokenizerSettings settings = {.clean_text = true,.handle_chinese_chars = true,.lowercase = !cased,.strip_accents = !cased,
-	.unk_token = "[UNK]",.sep_token = "[SEP]",.pad_token = "[PAD]",.cls_token = "[CLS]",.mask_token = "[MASK]",
-	.continuing_subword_prefix = "##",.max_input_chars_per_word = 100,.n_added = 5,.added = added};
+	bool cased = argc > 3;
+	TokenizerSettings settings = {.clean_text = true,
+								  .handle_chinese_chars = true,
+								  .lowercase = !cased,
+								  .strip_accents = !cased,
+								  .unk_token = "[UNK]",
+								  .sep_token = "[SEP]",
+								  .pad_token = "[PAD]",
+								  .cls_token = "[CLS]",
+								  .mask_token = "[MASK]",
+								  .continuing_subword_prefix = "##",
+								  .max_input_chars_per_word = 100,
+								  .n_added = 5,
+								  .added = added};
 	EncodeOptions options = {.special_tokens = true};
-	Status		status = {0};
-	double		seconds[MAX_ROUNDS];
-	double		began;
+	Status status = {0};
+	double seconds[MAX_ROUNDS];
+	double began;
 	unsigned char *image;
-	char	   *text;
-	char	  **texts;
-	size_t	   *lengths;
-	size_t		length;
-	size_t		n = 0;
-	size_t		bytes = 0;
-	size_t		tokens = 0;
-	size_t		counted = 0;
-	int			rounds = 0;
-	Tokenizer  *tokenizer;
+	char *text;
+	char **texts;
+	size_t *lengths;
+	size_t length;
+	size_t n = 0;
+	size_t bytes = 0;
+	size_t tokens = 0;
+	size_t counted = 0;
+	int rounds = 0;
+	Tokenizer *tokenizer;
 
 	if (argc < 3)
 	{
@@ -118,7 +129,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	for (int i = 0; i < 5; i++)
-		added[i] = (AddedToken) {.content = names[i],.id = -1,.special = true};
+		added[i] = (AddedToken){.content = names[i], .id = -1, .special = true};
 	settings.vocab = read_file(argv[1], &settings.vocab_length);
 	began = now();
 	if (!tokenizer_compile(arena, &settings, &image, &length, &status))
@@ -136,8 +147,8 @@ main(int argc, char **argv)
 	lengths = malloc((length + 1) * sizeof *lengths);
 	for (char *line = text; line < text + length;)
 	{
-		char	   *end = memchr(line, '\n', (size_t) (text + length - line));
-		size_t		line_length = (size_t) ((end == NULL ? text + length : end) - line);
+		char *end = memchr(line, '\n', (size_t) (text + length - line));
+		size_t line_length = (size_t) ((end == NULL ? text + length : end) - line);
 
 		if (strlen(argv[2]) > 4 && strcmp(argv[2] + strlen(argv[2]) - 4, ".csv") == 0)
 			lengths[n] = join_fields(line, line_length);
@@ -151,15 +162,16 @@ main(int argc, char **argv)
 	began = now();
 	while (rounds < MAX_ROUNDS && now() - began < 2.0)
 	{
-		double		start = now();
+		double start = now();
 
 		tokens = 0;
 		for (size_t i = 0; i < n; i++)
 		{
-			ArenaMark	mark = arena_mark(arena);
+			ArenaMark mark = arena_mark(arena);
 			EncodeResult result;
 
-			if (!tokenizer_encode(tokenizer, arena, texts[i], lengths[i], NULL, 0, &options, NULL, &result, &status))
+			if (!tokenizer_encode(tokenizer, arena, texts[i], lengths[i], NULL, 0, &options, NULL,
+								  &result, &status))
 			{
 				fprintf(stderr, "text %zu: %s\n", i, status.message);
 				return 1;
@@ -170,14 +182,16 @@ main(int argc, char **argv)
 		seconds[rounds++] = now() - start;
 	}
 	qsort(seconds, (size_t) rounds, sizeof *seconds, compare);
-	printf("encode: %zu texts, %zu bytes, %zu tokens: median %.1f MB/s, best %.1f MB/s, %.1f ns/token (%d rounds)\n", n, bytes, tokens,
-		   (double) bytes / seconds[rounds / 2] / 1e6, (double) bytes / seconds[0] / 1e6, seconds[rounds / 2] / (double) tokens * 1e9, rounds);
+	printf("encode: %zu texts, %zu bytes, %zu tokens: median %.1f MB/s, best %.1f MB/s, %.1f "
+		   "ns/token (%d rounds)\n",
+		   n, bytes, tokens, (double) bytes / seconds[rounds / 2] / 1e6,
+		   (double) bytes / seconds[0] / 1e6, seconds[rounds / 2] / (double) tokens * 1e9, rounds);
 
 	began = now();
 	for (size_t i = 0; i < n; i++)
 	{
-		ArenaMark	mark = arena_mark(arena);
-		size_t		count;
+		ArenaMark mark = arena_mark(arena);
+		size_t count;
 
 		if (!tokenizer_count(tokenizer, arena, texts[i], lengths[i], NULL, &count, &status))
 			return 1;

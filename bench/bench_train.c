@@ -1,12 +1,14 @@
 /*
- * bench_train: the speed of training steps of a sequence classifier, of the same recipe as the reference's (AdamW, dropout of the
- * config, all layers), and of the step's own matrix products alone, by our kernels and by OpenBLAS.
+ * bench_train: the speed of training steps of a sequence classifier, of the same recipe as the
+ * reference's (AdamW, dropout of the config, all layers), and of the step's own matrix products
+ * alone, by our kernels and by OpenBLAS.
  *
  *     bench_train MODEL BATCH LENGTH THREADS [PRECISION [KERNELS]]
  *
- * Reads commands, one a line: "step" takes a training step, "gemm" multiplies every matrix pair of a step once, "blas" does so with
- * OpenBLAS; answers a line each: milliseconds of wall clock and of processor time, GFLOP/s of wall clock, and for a step the loss.
- * bench/train_speed.py alternates it with PyTorch.
+ * Reads commands, one a line: "step" takes a training step, "gemm" multiplies every matrix pair of
+ * a step once, "blas" does so with OpenBLAS; answers a line each: milliseconds of wall clock and of
+ * processor time, GFLOP/s of wall clock, and for a step the loss. bench/train_speed.py alternates
+ * it with PyTorch.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +27,12 @@ die(const Status *status)
 	exit(1);
 }
 
-#define CHECK(expression) do { if (!(expression)) die(&status); } while (0)
+#define CHECK(expression)  \
+	do                     \
+	{                      \
+		if (!(expression)) \
+			die(&status);  \
+	} while (0)
 
 static double
 milliseconds(clockid_t clock)
@@ -36,53 +43,64 @@ milliseconds(clockid_t clock)
 	return 1e3 * (double) now.tv_sec + 1e-6 * (double) now.tv_nsec;
 }
 
-/* Multiplications and additions of the encoder's forward, as bench/train_speed.py counts them for the reference too. */
+/*
+ * Multiplications and additions of the encoder's forward, as bench/train_speed.py counts them for
+ * the reference too.
+ */
 static double
 forward_flops(const BertConfig *config, double batch, double length)
 {
-	double		h = config->hidden_size;
-	double		f = config->intermediate_size;
+	double h = config->hidden_size;
+	double f = config->intermediate_size;
 
-	return batch * (length * config->num_hidden_layers * 2 * (4 * h * h + 2 * h * f) + config->num_hidden_layers * 4 * length * length * h);
+	return batch * (length * config->num_hidden_layers * 2 * (4 * h * h + 2 * h * f) +
+					config->num_hidden_layers * 4 * length * length * h);
 }
 
 typedef struct Product
 {
-	size_t		out;
-	size_t		in;
+	size_t out;
+	size_t in;
 } Product;
 
-/* The products of one layer, forward, to the input and to the weight, through the same split over threads as in a step. */
+/*
+ * The products of one layer, forward, to the input and to the weight, through the same split over
+ * threads as in a step.
+ */
 static double
-run_gemms(Compute *compute, const BertConfig *config, size_t tokens, float *x, float *y, float *w, float *dw)
+run_gemms(Compute *compute, const BertConfig *config, size_t tokens, float *x, float *y, float *w,
+		  float *dw)
 {
-	size_t		h = (size_t) config->hidden_size;
-	size_t		f = (size_t) config->intermediate_size;
+	size_t h = (size_t) config->hidden_size;
+	size_t f = (size_t) config->intermediate_size;
 	const Product products[] = {{3 * h, h}, {h, h}, {f, h}, {h, f}};
-	double		flops = 0;
+	double flops = 0;
 
 	for (int layer = 0; layer < config->num_hidden_layers; layer++)
 		for (int i = 0; i < 4; i++)
 		{
-			Linear		linear = {.out = products[i].out, .in = products[i].in, .weight = w, .d_weight = dw};
+			Linear linear = {
+				.out = products[i].out, .in = products[i].in, .weight = w, .d_weight = dw};
 
 			train_linear_forward(compute, &linear, tokens, x, y);
 			train_linear_backward_input(compute, &linear, tokens, y, false, x);
 			train_linear_backward_weight(compute, &linear, tokens, x, y);
 			flops += 6.0 * (double) tokens * (double) products[i].out * (double) products[i].in;
-			memset(x, 0, tokens * products[i].in * sizeof(float));	/* no overflow to infinity in the next rounds */
+			/* no overflow to infinity in the next rounds */
+			memset(x, 0, tokens * products[i].in * sizeof(float));
 		}
 	return flops;
 }
 
 static void
-load_model(Arena *arena, const char *folder, BertConfig *config, TensorTable *table, Checkpoint *checkpoint, LoadPlan *plan)
+load_model(Arena *arena, const char *folder, BertConfig *config, TensorTable *table,
+		   Checkpoint *checkpoint, LoadPlan *plan)
 {
 	ModelSource *source;
 	ByteSource *bytes;
-	bool		found;
-	char	   *json;
-	Status		status;
+	bool found;
+	char *json;
+	Status status;
 
 	source = modelsource_open_directory(arena, folder, &status);
 	if (source == NULL)
@@ -90,7 +108,7 @@ load_model(Arena *arena, const char *folder, BertConfig *config, TensorTable *ta
 	CHECK(source->open(source, "config.json", &bytes, &found, &status) && found);
 	json = source_read_all(arena, bytes, 1 << 20, &status);
 	CHECK(json != NULL && config_parse(arena, json, strlen(json), config, &status));
-	CHECK(config_set_labels(arena, config, 2, (const char *const[]) {"0", "1"}, &status));
+	CHECK(config_set_labels(arena, config, 2, (const char *const[]){"0", "1"}, &status));
 	CHECK(tensor_table_build(arena, config, HEAD_SEQUENCE_CLASSIFICATION, table, &status));
 	CHECK(checkpoint_open(arena, source, checkpoint, &status));
 	CHECK(load_plan(arena, checkpoint, table, plan, &status));
@@ -99,27 +117,28 @@ load_model(Arena *arena, const char *folder, BertConfig *config, TensorTable *ta
 int
 main(int argc, char **argv)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	TrainerArenas arenas = {arena, arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	TrainerArenas arenas = {arena, arena_create(&allocator_malloc, 0),
+							arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};
 	TrainOptions options = train_options_default(1000000);
-	BertConfig	config;
+	BertConfig config;
 	TensorTable table;
-	Checkpoint	checkpoint = {0};
-	LoadPlan	plan;
-	Trainer    *trainer;
-	Compute		compute;
+	Checkpoint checkpoint = {0};
+	LoadPlan plan;
+	Trainer *trainer;
+	Compute compute;
 	const TrainKernels *own;
 	TrainKernels blas;
-	size_t		batch;
-	uint32_t	length;
-	size_t		widest;
+	size_t batch;
+	uint32_t length;
+	size_t widest;
 	TrainSample *samples;
-	float	   *x;
-	float	   *y;
-	float	   *w;
-	Rng			rng;
-	char		line[64];
-	Status		status;
+	float *x;
+	float *y;
+	float *w;
+	Rng rng;
+	char line[64];
+	Status status;
 
 	if (argc < 5)
 	{
@@ -134,7 +153,8 @@ main(int argc, char **argv)
 	options.adamw.weight_decay = 0.01;
 	options.adamw.max_grad_norm = 0;
 	load_model(arena, argv[1], &config, &table, &checkpoint, &plan);
-	trainer = trainer_create(&arenas, &config, &table, NULL, &options, argc > 6 ? argv[6] : "auto", &status);
+	trainer = trainer_create(&arenas, &config, &table, NULL, &options, argc > 6 ? argv[6] : "auto",
+							 &status);
 	if (trainer == NULL)
 		die(&status);
 	for (int block = 0; block < table.n_blocks; block++)
@@ -143,9 +163,9 @@ main(int argc, char **argv)
 	rng_init(&rng, 1, 0);
 	for (size_t i = 0; i < batch; i++)
 	{
-		Sample	   *sample = arena_alloc_zero(arena, sizeof *sample);
+		Sample *sample = arena_alloc_zero(arena, sizeof *sample);
 
-		*sample = (Sample) {.n_sequences = 1, .n_tokens = length, .n_labels = 1};
+		*sample = (Sample){.n_sequences = 1, .n_tokens = length, .n_labels = 1};
 		sample->lengths = arena_alloc_array(arena, 1, sizeof(uint32_t));
 		sample->lengths[0] = length;
 		sample->input_ids = arena_alloc_array(arena, length, sizeof(int32_t));
@@ -153,29 +173,33 @@ main(int argc, char **argv)
 		sample->labels = arena_alloc_array(arena, 1, sizeof(int32_t));
 		sample->labels[0] = (int32_t) rng_below(&rng, 2);
 		for (uint32_t t = 0; t < length; t++)
-			sample->input_ids[t] = 1000 + (int32_t) rng_below(&rng, (uint64_t) config.vocab_size - 1000);
-		samples[i] = (TrainSample) {sample, i};
+			sample->input_ids[t] =
+				1000 + (int32_t) rng_below(&rng, (uint64_t) config.vocab_size - 1000);
+		samples[i] = (TrainSample){sample, i};
 	}
-	widest = (size_t) (config.intermediate_size > 3 * config.hidden_size ? config.intermediate_size : 3 * config.hidden_size);
+	widest = (size_t) (config.intermediate_size > 3 * config.hidden_size ? config.intermediate_size
+																		 : 3 * config.hidden_size);
 	x = arena_alloc_array_zero(arena, batch * length * widest, sizeof(float));
 	y = arena_alloc_array_zero(arena, batch * length * widest, sizeof(float));
 	w = arena_alloc_array_zero(arena, 2 * widest * (size_t) config.hidden_size, sizeof(float));
-	CHECK(compute_init(&compute, arena, train_kernels_choose(argc > 6 ? argv[6] : "auto", &status), threadpool_create(options.threads, &status), widest, &status));
+	CHECK(compute_init(&compute, arena, train_kernels_choose(argc > 6 ? argv[6] : "auto", &status),
+					   threadpool_create(options.threads, &status), widest, &status));
 	CHECK(blas_load(&status));
 	blas = *compute.kernels;
 	own = compute.kernels;
 	blas.sgemm = train_kernels_portable.sgemm;
 	while (fgets(line, sizeof line, stdin) != NULL)
 	{
-		double		wall = milliseconds(CLOCK_MONOTONIC);
-		double		processor = milliseconds(CLOCK_PROCESS_CPUTIME_ID);
-		double		flops;
-		StepResult	result = {0};
+		double wall = milliseconds(CLOCK_MONOTONIC);
+		double processor = milliseconds(CLOCK_PROCESS_CPUTIME_ID);
+		double flops;
+		StepResult result = {0};
 
 		compute.bf16 = options.bf16 && strcmp(line, "gemm\n") == 0;
 		compute.kernels = strcmp(line, "blas\n") == 0 ? &blas : own;
 		if (strcmp(line, "gemm\n") == 0 || strcmp(line, "blas\n") == 0)
-			flops = run_gemms(&compute, &config, batch * length, x, y, w, w + widest * (size_t) config.hidden_size);
+			flops = run_gemms(&compute, &config, batch * length, x, y, w,
+							  w + widest * (size_t) config.hidden_size);
 		else
 		{
 			CHECK(trainer_step(trainer, samples, batch, &result, NULL, &status));

@@ -1,6 +1,6 @@
 /*
- * peak.h: the clock (the thread's CPU time, so that a busy machine does not count), and the core's peak: loops over
- * registers, best of many short tries.
+ * peak.h: the clock (the thread's CPU time, so that a busy machine does not count), and the core's
+ * peak: loops over registers, best of many short tries.
  */
 #ifndef BERT_BENCH_PEAK_H
 #define BERT_BENCH_PEAK_H
@@ -26,20 +26,19 @@ now(void)
 #define TWELVE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 #define DECLARE(i) __m512 a##i = _mm512_set1_ps((float) i);
 #define DECLARE_HALF(i) __m256 a##i = _mm256_set1_ps((float) i);
-#define FMA(i) __asm__ volatile ("vfmadd231ps %1,%1,%0" : "+v" (a##i) : "v" (b));
-#define BF16(i) __asm__ volatile ("vdpbf16ps %1,%1,%0" : "+v" (a##i) : "v" (b));
-#define VNNI(i) __asm__ volatile ("vpdpbusd %1,%1,%0" : "+v" (a##i) : "v" (b));
-#define PEAK(name, type, set, declare, instruction, isa) \
-static __attribute__((target(isa))) void \
-name(size_t n) \
-{ \
-	type		b = set(1.0001f); \
-	TWELVE(declare) \
-	for (size_t i = 0; i < n; i++) \
-	{ \
-		TWELVE(instruction) \
-	} \
-}
+#define FMA(i) __asm__ volatile("vfmadd231ps %1,%1,%0" : "+v"(a##i) : "v"(b));
+#define BF16(i) __asm__ volatile("vdpbf16ps %1,%1,%0" : "+v"(a##i) : "v"(b));
+#define VNNI(i) __asm__ volatile("vpdpbusd %1,%1,%0" : "+v"(a##i) : "v"(b));
+#define PEAK(name, type, set, declare, instruction, isa)    \
+	static __attribute__((target(isa))) void name(size_t n) \
+	{                                                       \
+		type b = set(1.0001f);                              \
+		TWELVE(declare)                                     \
+		for (size_t i = 0; i < n; i++)                      \
+		{                                                   \
+			TWELVE(instruction)                             \
+		}                                                   \
+	}
 
 PEAK(peak_fp32, __m512, _mm512_set1_ps, DECLARE, FMA, "avx512f")
 PEAK(peak_bf16, __m512, _mm512_set1_ps, DECLARE, BF16, "avx512f,avx512bf16")
@@ -51,15 +50,15 @@ PEAK(peak_fp32_half, __m256, _mm256_set1_ps, DECLARE_HALF, FMA, "avx2,fma")
 static inline double
 peak(Precision precision)
 {
-	double		best = 0;
+	double best = 0;
 #if defined(__x86_64__)
 	const CpuFeatures *cpu = cpu_features();
 
 	for (int i = 0; i < 40; i++)
 	{
-		size_t		n = 40000;
-		double		start = now();
-		double		operations = 0;
+		size_t n = 40000;
+		double start = now();
+		double operations = 0;
 
 		if (precision == PRECISION_INT8 && cpu->avx512_vnni)
 			peak_int8(n), operations = 128;

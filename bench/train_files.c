@@ -1,12 +1,15 @@
 /*
- * train_files: fine-tunes, or pre-trains from scratch, from files, with the same trainer that the server's jobs use.
+ * train_files: fine-tunes, or pre-trains from scratch, from files, with the same trainer that the
+ * server's jobs use.
  *
  *     train_files TASK MODEL TRAIN DEV [option=value ...]
  *
- * TASK: classify, tag, answer, mlm. MODEL: a folder with config.json, vocab.txt and, unless training starts from
- * scratch, model.safetensors. TRAIN, DEV: lines as bench/train_data.py writes them. Options: epochs, batch, lr, length, seed,
- * threads, precision (fp32, bf16), warmup (a ratio), decay, dropout, part (all, head, top:N), steps (at most), every (steps between evaluations),
- * log (steps between lines), schedule, dev_limit. Prints one line per log interval and evaluation.
+ * TASK: classify, tag, answer, mlm. MODEL: a folder with config.json, vocab.txt and, unless
+ * training starts from scratch, model.safetensors. TRAIN, DEV: lines as bench/train_data.py writes
+ * them. Options: epochs, batch, lr, length, seed, threads, precision (fp32, bf16), warmup (a
+ * ratio), decay, dropout, part (all, head, top:N), steps (at most), every (steps between
+ * evaluations), log (steps between lines), schedule, dev_limit. Prints one line per log interval
+ * and evaluation.
  */
 #include <math.h>
 #include <stdio.h>
@@ -23,42 +26,42 @@
 
 typedef struct Program
 {
-	Arena	   *arena;
-	Arena	   *scratch;
-	TrainTask	task;
-	BertConfig	config;
+	Arena *arena;
+	Arena *scratch;
+	TrainTask task;
+	BertConfig config;
 	TensorTable table;
-	Tokenizer  *tokenizer;
-	Trainer    *trainer;
-	int			n_labels;
+	Tokenizer *tokenizer;
+	Trainer *trainer;
+	int n_labels;
 	const char *labels[MAX_LABELS];
-	double		epochs;
-	size_t		batch;
-	double		lr;
-	int			length;
-	uint64_t	seed;
-	double		warmup;
-	double		decay;
-	double		dropout;
-	int			threads;
-	bool		bf16;
+	double epochs;
+	size_t batch;
+	double lr;
+	int length;
+	uint64_t seed;
+	double warmup;
+	double decay;
+	double dropout;
+	int threads;
+	bool bf16;
 	const char *part;
 	const char *schedule;
-	int64_t		steps;
-	int64_t		every;
-	int64_t		log;
-	size_t		dev_limit;
-	uint64_t	features;
+	int64_t steps;
+	int64_t every;
+	int64_t log;
+	size_t dev_limit;
+	uint64_t features;
 } Program;
 
 typedef struct Data
 {
-	Program    *program;
-	size_t		n_lines;
-	char	  **lines;			/* fields NUL-separated */
-	size_t		n;
-	size_t		capacity;
-	Sample	   *samples;		/* row is the line */
+	Program *program;
+	size_t n_lines;
+	char **lines; /* fields NUL-separated */
+	size_t n;
+	size_t capacity;
+	Sample *samples; /* row is the line */
 } Data;
 
 static void
@@ -68,7 +71,12 @@ die(const Status *status)
 	exit(1);
 }
 
-#define CHECK(expression) do { if (!(expression)) die(&status); } while (0)
+#define CHECK(expression)  \
+	do                     \
+	{                      \
+		if (!(expression)) \
+			die(&status);  \
+	} while (0)
 
 static double
 seconds(void)
@@ -82,7 +90,7 @@ seconds(void)
 static void
 parse_option(Program *program, char *text)
 {
-	char	   *value = strchr(text, '=');
+	char *value = strchr(text, '=');
 
 	if (value == NULL)
 	{
@@ -100,7 +108,8 @@ parse_option(Program *program, char *text)
 		program->length = atoi(value);
 	else if (strcmp(text, "seed") == 0)
 		program->seed = (uint64_t) atoll(value);
-	else if (strcmp(text, "precision") == 0 && (strcmp(value, "fp32") == 0 || strcmp(value, "bf16") == 0))
+	else if (strcmp(text, "precision") == 0 &&
+			 (strcmp(value, "fp32") == 0 || strcmp(value, "bf16") == 0))
 		program->bf16 = strcmp(value, "bf16") == 0;
 	else if (strcmp(text, "threads") == 0)
 		program->threads = atoi(value);
@@ -134,11 +143,11 @@ parse_option(Program *program, char *text)
 static void
 read_lines(Data *data, const char *path)
 {
-	FILE	   *file = fopen(path, "r");
-	char	   *line = NULL;
-	size_t		capacity = 0;
-	size_t		room = 0;
-	ssize_t		length;
+	FILE *file = fopen(path, "r");
+	char *line = NULL;
+	size_t capacity = 0;
+	size_t room = 0;
+	ssize_t length;
 
 	if (file == NULL)
 	{
@@ -173,11 +182,12 @@ field(char *line, int index)
 static size_t
 split(char *text, SampleText *items, size_t limit)
 {
-	size_t		n = 0;
-	char	   *rest;
+	size_t n = 0;
+	char *rest;
 
-	for (char *word = strtok_r(text, " ", &rest); word != NULL && n < limit; word = strtok_r(NULL, " ", &rest))
-		items[n++] = (SampleText) {word, strlen(word)};
+	for (char *word = strtok_r(text, " ", &rest); word != NULL && n < limit;
+		 word = strtok_r(NULL, " ", &rest))
+		items[n++] = (SampleText){word, strlen(word)};
 	return n;
 }
 
@@ -199,12 +209,13 @@ label_id(Program *program, const char *text, bool grow)
 static bool
 keep_sample(void *context, const Sample *sample, Status *status)
 {
-	Data	   *data = context;
-	Arena	   *arena = data->program->arena;
-	Sample	   *copy;
+	Data *data = context;
+	Arena *arena = data->program->arena;
+	Sample *copy;
 
 	if (data->n == data->capacity)
-		data->samples = realloc(data->samples, (data->capacity = data->capacity * 2 + 1024) * sizeof *data->samples);
+		data->samples = realloc(data->samples, (data->capacity = data->capacity * 2 + 1024) *
+												   sizeof *data->samples);
 	copy = &data->samples[data->n++];
 	*copy = *sample;
 	copy->lengths = arena_alloc(arena, sample->n_sequences * sizeof *copy->lengths);
@@ -221,15 +232,18 @@ keep_sample(void *context, const Sample *sample, Status *status)
 static void
 encode_lines(Data *data, bool training)
 {
-	Program    *program = data->program;
-	SampleEncoder encoder = {.tokenizer = program->tokenizer, .task = program->task, .max_length = program->length, .stride = 64};
-	Status		status;
+	Program *program = data->program;
+	SampleEncoder encoder = {.tokenizer = program->tokenizer,
+							 .task = program->task,
+							 .max_length = program->length,
+							 .stride = 64};
+	Status status;
 
 	for (size_t i = 0; i < data->n_lines; i++)
 	{
-		ArenaMark	mark = arena_mark(program->scratch);
-		char	   *line = data->lines[i];
-		SampleRow	row = {.number = i, .input = {line, strlen(line)}};
+		ArenaMark mark = arena_mark(program->scratch);
+		char *line = data->lines[i];
+		SampleRow row = {.number = i, .input = {line, strlen(line)}};
 		static SampleText words[4096];
 		static int32_t word_labels[4096];
 
@@ -238,14 +252,14 @@ encode_lines(Data *data, bool training)
 		else if (program->task == TRAIN_QUESTION_ANSWERING)
 		{
 			row.has_pair = true;
-			row.pair = (SampleText) {field(line, 1), strlen(field(line, 1))};
-			row.answer = (SampleText) {field(line, 2), strlen(field(line, 2))};
+			row.pair = (SampleText){field(line, 1), strlen(field(line, 1))};
+			row.answer = (SampleText){field(line, 2), strlen(field(line, 2))};
 			row.answer_start = (size_t) atol(field(line, 3));
 		}
 		else if (program->task == TRAIN_TOKEN_CLASSIFICATION)
 		{
-			char	   *tags = arena_strdup(program->scratch, field(line, 1));
-			SampleText	items[4096];
+			char *tags = arena_strdup(program->scratch, field(line, 1));
+			SampleText items[4096];
 
 			row.n_items = split(arena_strdup(program->scratch, line), words, 4096);
 			if (split(tags, items, 4096) != row.n_items)
@@ -261,13 +275,14 @@ encode_lines(Data *data, bool training)
 		CHECK(samples_encode(&encoder, &row, program->scratch, keep_sample, data, NULL, &status));
 		arena_rewind(program->scratch, mark);
 	}
-	fprintf(stderr, "%zu lines, %zu samples, %llu cut\n", data->n_lines, data->n, (unsigned long long) encoder.truncated);
+	fprintf(stderr, "%zu lines, %zu samples, %llu cut\n", data->n_lines, data->n,
+			(unsigned long long) encoder.truncated);
 }
 
 static int
 best_column(const float *logits, size_t n)
 {
-	size_t		best = 0;
+	size_t best = 0;
 
 	for (size_t i = 1; i < n; i++)
 		if (logits[i] > logits[best])
@@ -277,22 +292,29 @@ best_column(const float *logits, size_t n)
 
 /* The best start and end of a window as text; the score is the sum of the logits. */
 static void
-read_answer(Program *program, char *line, size_t window, const float *logits, double *score, char *answer, size_t room)
+read_answer(Program *program, char *line, size_t window, const float *logits, double *score,
+			char *answer, size_t room)
 {
-	EncodeOptions options = {.special_tokens = true, .truncation = TRUNCATE_ONLY_SECOND, .max_length = program->length, .stride = 64, .overflow = true};
-	char	   *context = field(line, 1);
+	EncodeOptions options = {.special_tokens = true,
+							 .truncation = TRUNCATE_ONLY_SECOND,
+							 .max_length = program->length,
+							 .stride = 64,
+							 .overflow = true};
+	char *context = field(line, 1);
 	EncodeResult result;
-	Encoding   *encoding;
-	Status		status;
-	size_t		best_start = 0;
-	size_t		best_end = 0;
-	double		best = -INFINITY;
+	Encoding *encoding;
+	Status status;
+	size_t best_start = 0;
+	size_t best_end = 0;
+	double best = -INFINITY;
 
-	CHECK(tokenizer_encode(program->tokenizer, program->scratch, line, strlen(line), context, strlen(context), &options, NULL, &result, &status));
+	CHECK(tokenizer_encode(program->tokenizer, program->scratch, line, strlen(line), context,
+						   strlen(context), &options, NULL, &result, &status));
 	encoding = &result.windows[window];
 	for (size_t start = 0; start < encoding->n; start++)
 		for (size_t end = start; end < encoding->n && end < start + 30; end++)
-			if (encoding->sequences[start] == 1 && encoding->sequences[end] == 1 && logits[2 * start] + logits[2 * end + 1] > best)
+			if (encoding->sequences[start] == 1 && encoding->sequences[end] == 1 &&
+				logits[2 * start] + logits[2 * end + 1] > best)
 			{
 				best = logits[2 * start] + logits[2 * end + 1];
 				best_start = start;
@@ -300,15 +322,16 @@ read_answer(Program *program, char *line, size_t window, const float *logits, do
 			}
 	if (best > *score)
 	{
-		size_t		character = 0;
-		size_t		n = 0;
+		size_t character = 0;
+		size_t n = 0;
 
 		*score = best;
 		for (char *c = context; *c != '\0'; c++)
 		{
 			if (((unsigned char) *c & 0xC0) != 0x80)
 				character++;
-			if (character > encoding->starts[best_start] && character <= encoding->ends[best_end] && n + 1 < room)
+			if (character > encoding->starts[best_start] && character <= encoding->ends[best_end] &&
+				n + 1 < room)
 				answer[n++] = *c;
 		}
 		answer[n] = '\0';
@@ -317,23 +340,26 @@ read_answer(Program *program, char *line, size_t window, const float *logits, do
 
 typedef struct Scores
 {
-	int32_t    *labels;
-	int32_t    *predictions;
+	int32_t *labels;
+	int32_t *predictions;
 	SpanMetrics spans;
-	double	   *best;			/* per line: of the answer */
-	char	 (*answers)[1024];
-	double		loss;
-	double		count;
-	double		correct;
+	double *best; /* per line: of the answer */
+	char (*answers)[1024];
+	double loss;
+	double count;
+	double correct;
 } Scores;
 
 static void
-score_batch(Program *program, const Data *data, size_t from, size_t n, const Evaluation *evaluation, Scores *scores)
+score_batch(Program *program, const Data *data, size_t from, size_t n, const Evaluation *evaluation,
+			Scores *scores)
 {
 	for (size_t i = 0; i < n; i++)
 	{
 		const Sample *sample = &data->samples[from + i];
-		const float *logits = evaluation->logits + (evaluation->logits == NULL ? 0 : evaluation->row_offsets[i] * evaluation->n_columns);
+		const float *logits =
+			evaluation->logits +
+			(evaluation->logits == NULL ? 0 : evaluation->row_offsets[i] * evaluation->n_columns);
 
 		if (program->task == TRAIN_SEQUENCE_CLASSIFICATION)
 		{
@@ -344,23 +370,25 @@ score_batch(Program *program, const Data *data, size_t from, size_t n, const Eva
 		{
 			static const char *right[4096];
 			static const char *given[4096];
-			size_t		words = 0;
+			size_t words = 0;
 
 			for (size_t t = 0; t < sample->n_tokens; t++)
 				if (sample->labels[t] != -100)
 				{
 					right[words] = program->labels[sample->labels[t]];
-					given[words++] = program->labels[best_column(logits + t * evaluation->n_columns, evaluation->n_columns)];
+					given[words++] = program->labels[best_column(logits + t * evaluation->n_columns,
+																 evaluation->n_columns)];
 				}
 			metrics_spans_add(&scores->spans, words, right, given);
 		}
 		else if (program->task == TRAIN_QUESTION_ANSWERING)
 		{
-			size_t		window = 0;
+			size_t window = 0;
 
 			while (window < from + i && data->samples[from + i - window - 1].row == sample->row)
 				window++;
-			read_answer(program, data->lines[sample->row], window, logits, &scores->best[sample->row], scores->answers[sample->row],
+			read_answer(program, data->lines[sample->row], window, logits,
+						&scores->best[sample->row], scores->answers[sample->row],
 						sizeof scores->answers[0]);
 		}
 	}
@@ -369,11 +397,11 @@ score_batch(Program *program, const Data *data, size_t from, size_t n, const Eva
 static void
 evaluate(Program *program, const Data *data, int64_t step)
 {
-	ArenaMark	mark = arena_mark(program->scratch);
-	Scores		scores = {0};
-	Status		status;
-	double		exact = 0;
-	double		f1 = 0;
+	ArenaMark mark = arena_mark(program->scratch);
+	Scores scores = {0};
+	Status status;
+	double exact = 0;
+	double f1 = 0;
 
 	scores.labels = arena_alloc_array(program->scratch, data->n, sizeof(int32_t));
 	scores.predictions = arena_alloc_array(program->scratch, data->n, sizeof(int32_t));
@@ -386,14 +414,15 @@ evaluate(Program *program, const Data *data, int64_t step)
 	}
 	for (size_t from = 0; from < data->n; from += program->batch)
 	{
-		ArenaMark	inner = arena_mark(program->scratch);
+		ArenaMark inner = arena_mark(program->scratch);
 		TrainSample samples[4096];
-		size_t		n = data->n - from < program->batch ? data->n - from : program->batch;
-		Evaluation	evaluation;
+		size_t n = data->n - from < program->batch ? data->n - from : program->batch;
+		Evaluation evaluation;
 
 		for (size_t i = 0; i < n; i++)
-			samples[i] = (TrainSample) {&data->samples[from + i], from + i};
-		CHECK(trainer_evaluate(program->trainer, samples, n, program->scratch, &evaluation, NULL, &status));
+			samples[i] = (TrainSample){&data->samples[from + i], from + i};
+		CHECK(trainer_evaluate(program->trainer, samples, n, program->scratch, &evaluation, NULL,
+							   &status));
 		if (evaluation.labels > 0)
 		{
 			scores.loss += evaluation.loss * (double) evaluation.labels;
@@ -408,30 +437,36 @@ evaluate(Program *program, const Data *data, int64_t step)
 	{
 		ClassMetrics metrics;
 
-		CHECK(metrics_classes(program->scratch, data->n, (size_t) program->n_labels, scores.labels, scores.predictions, NULL, &metrics, &status));
-		printf(" accuracy %.4f f1_macro %.4f matthews %.4f", metrics.accuracy, metrics.f1_macro, metrics.matthews);
+		CHECK(metrics_classes(program->scratch, data->n, (size_t) program->n_labels, scores.labels,
+							  scores.predictions, NULL, &metrics, &status));
+		printf(" accuracy %.4f f1_macro %.4f matthews %.4f", metrics.accuracy, metrics.f1_macro,
+			   metrics.matthews);
 	}
 	else if (program->task == TRAIN_TOKEN_CLASSIFICATION)
 	{
 		metrics_spans_finish(&scores.spans);
-		printf(" span precision %.4f recall %.4f f1 %.4f", scores.spans.precision, scores.spans.recall, scores.spans.f1);
+		printf(" span precision %.4f recall %.4f f1 %.4f", scores.spans.precision,
+			   scores.spans.recall, scores.spans.f1);
 	}
 	else if (program->task == TRAIN_QUESTION_ANSWERING)
 	{
 		for (size_t i = 0; i < data->n_lines; i++)
 		{
 			const char *right = field(data->lines[i], 2);
-			double		e;
-			double		f;
+			double e;
+			double f;
 
-			CHECK(metrics_answer(program->scratch, right, strlen(right), scores.answers[i], strlen(scores.answers[i]), &e, &f, &status));
+			CHECK(metrics_answer(program->scratch, right, strlen(right), scores.answers[i],
+								 strlen(scores.answers[i]), &e, &f, &status));
 			exact += e;
 			f1 += f;
 		}
-		printf(" exact_match %.4f f1 %.4f", exact / (double) data->n_lines, f1 / (double) data->n_lines);
+		printf(" exact_match %.4f f1 %.4f", exact / (double) data->n_lines,
+			   f1 / (double) data->n_lines);
 	}
 	else
-		printf(" perplexity %.2f accuracy %.4f", metrics_perplexity(scores.loss / scores.count), scores.correct / scores.count);
+		printf(" perplexity %.2f accuracy %.4f", metrics_perplexity(scores.loss / scores.count),
+			   scores.correct / scores.count);
 	printf("\n");
 	fflush(stdout);
 	arena_rewind(program->scratch, mark);
@@ -443,16 +478,17 @@ open_model(Program *program, const char *folder, ModelSource **source, char **js
 	ByteSource *bytes;
 	TokenizerSettings settings;
 	unsigned char *image;
-	size_t		length;
-	bool		found;
-	Status		status;
+	size_t length;
+	bool found;
+	Status status;
 
 	*source = modelsource_open_directory(program->arena, folder, &status);
 	if (*source == NULL)
 		die(&status);
 	CHECK((*source)->open(*source, "config.json", &bytes, &found, &status));
 	*json = source_read_all(program->arena, bytes, 1 << 20, &status);
-	CHECK(*json != NULL && config_parse(program->arena, *json, strlen(*json), &program->config, &status));
+	CHECK(*json != NULL &&
+		  config_parse(program->arena, *json, strlen(*json), &program->config, &status));
 	CHECK(tokenizer_settings_read(program->arena, *source, &settings, &status));
 	CHECK(tokenizer_compile(program->arena, &settings, &image, &length, &status));
 	program->tokenizer = tokenizer_open(program->arena, image, length, &status);
@@ -463,11 +499,11 @@ open_model(Program *program, const char *folder, ModelSource **source, char **js
 static void
 load_weights(Program *program, ModelSource *source)
 {
-	Checkpoint	checkpoint = {0};
+	Checkpoint checkpoint = {0};
 	ByteSource *bytes;
-	LoadPlan	plan;
-	bool		found;
-	Status		status;
+	LoadPlan plan;
+	bool found;
+	Status status;
 
 	CHECK(source->open(source, "model.safetensors", &bytes, &found, &status));
 	if (found)
@@ -477,7 +513,8 @@ load_weights(Program *program, ModelSource *source)
 	}
 	for (int block = 0; block < program->table.n_blocks; block++)
 		if (found)
-			CHECK(load_block(&plan, &program->config, block, program->seed, trainer_block(program->trainer, block), NULL, &status));
+			CHECK(load_block(&plan, &program->config, block, program->seed,
+							 trainer_block(program->trainer, block), NULL, &status));
 		else
 			trainer_initialize_block(program->trainer, block, program->seed);
 }
@@ -485,28 +522,29 @@ load_weights(Program *program, ModelSource *source)
 static void
 train(Program *program, const Data *training, const Data *dev)
 {
-	uint32_t   *order = malloc(training->n * sizeof *order);
-	int64_t		per_epoch = (int64_t) ((training->n + program->batch - 1) / program->batch);
-	int64_t		total = program->steps;
-	double		began = seconds();
-	double		computing = 0;
-	double		loss = 0;
-	double		tokens = 0;
-	int64_t		logged = 0;
-	Status		status;
+	uint32_t *order = malloc(training->n * sizeof *order);
+	int64_t per_epoch = (int64_t) ((training->n + program->batch - 1) / program->batch);
+	int64_t total = program->steps;
+	double began = seconds();
+	double computing = 0;
+	double loss = 0;
+	double tokens = 0;
+	int64_t logged = 0;
+	Status status;
 
 	for (int64_t step = 0; step < total; step++)
 	{
-		size_t		from = (size_t) (step % per_epoch) * program->batch;
-		size_t		n = training->n - from < program->batch ? training->n - from : program->batch;
+		size_t from = (size_t) (step % per_epoch) * program->batch;
+		size_t n = training->n - from < program->batch ? training->n - from : program->batch;
 		TrainSample samples[4096];
-		StepResult	result;
-		double		start;
+		StepResult result;
+		double start;
 
 		if (from == 0)
-			spill_shuffle(program->seed, (uint64_t) (step / per_epoch), (uint32_t) training->n, order);
+			spill_shuffle(program->seed, (uint64_t) (step / per_epoch), (uint32_t) training->n,
+						  order);
 		for (size_t i = 0; i < n; i++)
-			samples[i] = (TrainSample) {&training->samples[order[from + i]], order[from + i]};
+			samples[i] = (TrainSample){&training->samples[order[from + i]], order[from + i]};
 		start = seconds();
 		CHECK(trainer_step(program->trainer, samples, n, &result, NULL, &status));
 		computing += seconds() - start;
@@ -515,9 +553,10 @@ train(Program *program, const Data *training, const Data *dev)
 		logged++;
 		if ((step + 1) % program->log == 0 || step + 1 == total)
 		{
-			printf("step %lld epoch %.2f loss %.4f norm %.3f lr %.3g tokens/s %.0f seconds %.0f\n", (long long) step + 1,
-				   (double) (step + 1) / (double) per_epoch, loss / (double) logged, result.grad_norm, result.learning_rate, tokens / computing,
-				   seconds() - began);
+			printf("step %lld epoch %.2f loss %.4f norm %.3f lr %.3g tokens/s %.0f seconds %.0f\n",
+				   (long long) step + 1, (double) (step + 1) / (double) per_epoch,
+				   loss / (double) logged, result.grad_norm, result.learning_rate,
+				   tokens / computing, seconds() - began);
 			fflush(stdout);
 			loss = tokens = computing = 0;
 			logged = 0;
@@ -532,21 +571,34 @@ int
 main(int argc, char **argv)
 {
 	static const char *const names[] = {"classify", "tag", "answer", "mlm"};
-	static const TrainTask tasks[] = {TRAIN_SEQUENCE_CLASSIFICATION, TRAIN_TOKEN_CLASSIFICATION, TRAIN_QUESTION_ANSWERING, TRAIN_MASKED_LM};
-	Program		program = {.epochs = 3, .batch = 32, .lr = 5e-5, .length = 128, .seed = 1, .warmup = 0.1, .decay = 0.01, .dropout = -1, .threads = 1,
-		.part = "all", .schedule = "linear", .log = 50, .task = TRAIN_TASK_COUNT};
-	Data		training = {.program = &program};
-	Data		dev = {.program = &program};
+	static const TrainTask tasks[] = {TRAIN_SEQUENCE_CLASSIFICATION, TRAIN_TOKEN_CLASSIFICATION,
+									  TRAIN_QUESTION_ANSWERING, TRAIN_MASKED_LM};
+	Program program = {.epochs = 3,
+					   .batch = 32,
+					   .lr = 5e-5,
+					   .length = 128,
+					   .seed = 1,
+					   .warmup = 0.1,
+					   .decay = 0.01,
+					   .dropout = -1,
+					   .threads = 1,
+					   .part = "all",
+					   .schedule = "linear",
+					   .log = 50,
+					   .task = TRAIN_TASK_COUNT};
+	Data training = {.program = &program};
+	Data dev = {.program = &program};
 	TrainOptions options;
 	TrainerArenas arenas;
 	ModelSource *source;
 	ScheduleKind kind;
-	char	   *json;
-	Status		status = {0};
+	char *json;
+	Status status = {0};
 
 	if (argc < 5)
 	{
-		fprintf(stderr, "usage: train_files classify|tag|answer|mlm MODEL TRAIN DEV [option=value ...]\n");
+		fprintf(stderr,
+				"usage: train_files classify|tag|answer|mlm MODEL TRAIN DEV [option=value ...]\n");
 		return 1;
 	}
 	for (int i = 0; i < 4; i++)
@@ -569,13 +621,17 @@ main(int argc, char **argv)
 	encode_lines(&training, true);
 	encode_lines(&dev, false);
 	if (program.task == TRAIN_SEQUENCE_CLASSIFICATION || program.task == TRAIN_TOKEN_CLASSIFICATION)
-		CHECK(config_set_labels(program.arena, &program.config, program.n_labels, program.labels, &status));
-	CHECK(tensor_table_build(program.arena, &program.config, train_task_head(program.task), &program.table, &status));
+		CHECK(config_set_labels(program.arena, &program.config, program.n_labels, program.labels,
+								&status));
+	CHECK(tensor_table_build(program.arena, &program.config, train_task_head(program.task),
+							 &program.table, &status));
 	if (program.steps == 0)
-		program.steps = (int64_t) ceil(program.epochs * (double) ((training.n + program.batch - 1) / program.batch));
+		program.steps = (int64_t) ceil(program.epochs *
+									   (double) ((training.n + program.batch - 1) / program.batch));
 	options = train_options_default(program.steps);
 	CHECK(schedule_parse(program.schedule, &kind, &status));
-	options.schedule = schedule_default(kind, (int64_t) (program.warmup * (double) program.steps), program.steps);
+	options.schedule =
+		schedule_default(kind, (int64_t) (program.warmup * (double) program.steps), program.steps);
 	options.learning_rate = program.lr;
 	options.adamw.weight_decay = program.decay;
 	options.dropout = program.dropout;
@@ -584,8 +640,11 @@ main(int argc, char **argv)
 	options.bf16 = program.bf16;
 	options.feature_bytes = program.features;
 	CHECK(train_part_parse(program.part, &options.part, &options.top_layers, &status));
-	arenas = (TrainerArenas) {program.arena, arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};
-	program.trainer = trainer_create(&arenas, &program.config, &program.table, program.tokenizer, &options, "auto", &status);
+	arenas =
+		(TrainerArenas){program.arena, arena_create(&allocator_malloc, 0),
+						arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};
+	program.trainer = trainer_create(&arenas, &program.config, &program.table, program.tokenizer,
+									 &options, "auto", &status);
 	if (program.trainer == NULL)
 		die(&status);
 	load_weights(&program, source);

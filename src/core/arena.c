@@ -1,4 +1,5 @@
-/* arena.c: a list of chunks, the newest first; a free list keeps rewound chunks of the standard size. */
+/* arena.c: a list of chunks, the newest first; a free list keeps rewound chunks of the standard
+ * size. */
 #include "core/arena.h"
 
 #include <stdint.h>
@@ -12,20 +13,20 @@
 typedef struct Chunk
 {
 	struct Chunk *older;
-	size_t		size;			/* usable bytes from base */
-	size_t		used;
-	size_t		taken;			/* bytes asked of the allocator */
-	unsigned char *base;		/* aligned */
+	size_t size; /* usable bytes from base */
+	size_t used;
+	size_t taken;        /* bytes asked of the allocator */
+	unsigned char *base; /* aligned */
 } Chunk;
 
 struct Arena
 {
-	Allocator	allocator;
-	size_t		limit;
-	size_t		held;
-	size_t		peak;
-	Chunk	   *newest;
-	Chunk	   *spare;
+	Allocator allocator;
+	size_t limit;
+	size_t held;
+	size_t peak;
+	Chunk *newest;
+	Chunk *spare;
 };
 
 static void *
@@ -47,7 +48,7 @@ const Allocator allocator_malloc = {malloc_allocate, malloc_release, NULL};
 Arena *
 arena_create(const Allocator *allocator, size_t limit)
 {
-	Arena	   *arena = allocator->allocate(allocator->context, sizeof *arena);
+	Arena *arena = allocator->allocate(allocator->context, sizeof *arena);
 
 	if (arena == NULL)
 		return NULL;
@@ -62,7 +63,7 @@ release_list(Arena *arena, Chunk *chunk)
 {
 	while (chunk != NULL)
 	{
-		Chunk	   *older = chunk->older;
+		Chunk *older = chunk->older;
 
 		arena->held -= chunk->taken;
 		arena->allocator.release(arena->allocator.context, chunk);
@@ -83,8 +84,8 @@ arena_destroy(Arena *arena)
 static Chunk *
 chunk_create(Arena *arena, size_t size)
 {
-	size_t		taken;
-	Chunk	   *chunk;
+	size_t taken;
+	Chunk *chunk;
 
 	if (!size_add(size, sizeof(Chunk) + ARENA_ALIGNMENT, &taken))
 		return NULL;
@@ -96,7 +97,8 @@ chunk_create(Arena *arena, size_t size)
 	chunk->size = size;
 	chunk->used = 0;
 	chunk->taken = taken;
-	chunk->base = (unsigned char *) (((uintptr_t) (chunk + 1) + ARENA_ALIGNMENT - 1) & ~(uintptr_t) (ARENA_ALIGNMENT - 1));
+	chunk->base = (unsigned char *) (((uintptr_t) (chunk + 1) + ARENA_ALIGNMENT - 1) &
+									 ~(uintptr_t) (ARENA_ALIGNMENT - 1));
 	arena->held += taken;
 	if (arena->held > arena->peak)
 		arena->peak = arena->held;
@@ -106,9 +108,9 @@ chunk_create(Arena *arena, size_t size)
 void *
 arena_alloc(Arena *arena, size_t size)
 {
-	Chunk	   *chunk = arena->newest;
-	size_t		rounded;
-	void	   *pointer;
+	Chunk *chunk = arena->newest;
+	size_t rounded;
+	void *pointer;
 
 	if (!size_add(size, ARENA_ALIGNMENT, &rounded))
 		return NULL;
@@ -136,7 +138,7 @@ arena_alloc(Arena *arena, size_t size)
 void *
 arena_alloc_zero(Arena *arena, size_t size)
 {
-	void	   *pointer = arena_alloc(arena, size);
+	void *pointer = arena_alloc(arena, size);
 
 	if (pointer != NULL)
 		memset(pointer, 0, size);
@@ -146,7 +148,7 @@ arena_alloc_zero(Arena *arena, size_t size)
 void *
 arena_alloc_array(Arena *arena, size_t count, size_t size)
 {
-	size_t		total;
+	size_t total;
 
 	return size_mul(count, size, &total) ? arena_alloc(arena, total) : NULL;
 }
@@ -154,7 +156,7 @@ arena_alloc_array(Arena *arena, size_t count, size_t size)
 void *
 arena_alloc_array_zero(Arena *arena, size_t count, size_t size)
 {
-	size_t		total;
+	size_t total;
 
 	return size_mul(count, size, &total) ? arena_alloc_zero(arena, total) : NULL;
 }
@@ -162,7 +164,7 @@ arena_alloc_array_zero(Arena *arena, size_t count, size_t size)
 char *
 arena_strndup(Arena *arena, const char *text, size_t length)
 {
-	char	   *copy = length == SIZE_MAX ? NULL : arena_alloc(arena, length + 1);
+	char *copy = length == SIZE_MAX ? NULL : arena_alloc(arena, length + 1);
 
 	if (copy != NULL)
 	{
@@ -193,7 +195,7 @@ arena_peak(const Arena *arena)
 ArenaMark
 arena_mark(const Arena *arena)
 {
-	ArenaMark	mark = {arena->newest, arena->newest == NULL ? 0 : arena->newest->used};
+	ArenaMark mark = {arena->newest, arena->newest == NULL ? 0 : arena->newest->used};
 
 	return mark;
 }
@@ -203,7 +205,7 @@ arena_rewind(Arena *arena, ArenaMark mark)
 {
 	while (arena->newest != mark.chunk)
 	{
-		Chunk	   *chunk = arena->newest;
+		Chunk *chunk = arena->newest;
 
 		arena->newest = chunk->older;
 		if (chunk->size == CHUNK_SIZE)
@@ -224,7 +226,8 @@ arena_rewind(Arena *arena, ArenaMark mark)
 bool
 arena_fail(const Arena *arena, Status *status, const char *what, size_t size)
 {
-	status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory: %s needs %zu bytes more, %zu are held", what, size, arena->held);
+	status_fail(status, STATUS_OUT_OF_MEMORY,
+				"out of memory: %s needs %zu bytes more, %zu are held", what, size, arena->held);
 	if (arena->limit != 0)
 		status_hint(status, "The limit is %zu bytes.", arena->limit);
 	return false;

@@ -1,10 +1,10 @@
 /*
  * arena.h: the only allocator of the plain C layers.
  *
- * An Arena hands out 64-byte aligned memory from chunks that it gets from an Allocator (malloc in programs, a
- * memory context in the server) and gives all of it back at once. It refuses, by returning NULL, what would
- * take it past its limit: the caller turns that into STATUS_OUT_OF_MEMORY. The caller who creates an arena
- * owns it; nobody frees a piece of one.
+ * An Arena hands out 64-byte aligned memory from chunks that it gets from an Allocator (malloc in
+ * programs, a memory context in the server) and gives all of it back at once. It refuses, by
+ * returning NULL, what would take it past its limit: the caller turns that into
+ * STATUS_OUT_OF_MEMORY. The caller who creates an arena owns it; nobody frees a piece of one.
  */
 #ifndef BERT_CORE_ARENA_H
 #define BERT_CORE_ARENA_H
@@ -17,9 +17,9 @@
 
 typedef struct Allocator
 {
-	void	   *(*allocate) (void *context, size_t size);	/* NULL when out of memory */
-	void		(*release) (void *context, void *pointer);
-	void	   *context;
+	void *(*allocate)(void *context, size_t size); /* NULL when out of memory */
+	void (*release)(void *context, void *pointer);
+	void *context;
 } Allocator;
 
 extern const Allocator allocator_malloc;
@@ -27,36 +27,41 @@ extern const Allocator allocator_malloc;
 typedef struct Arena Arena;
 
 /* limit: bytes the arena may hold in all, 0 for none. NULL when out of memory. */
-Arena	   *arena_create(const Allocator *allocator, size_t limit);
-void		arena_destroy(Arena *arena);	/* NULL is allowed */
+Arena *arena_create(const Allocator *allocator, size_t limit);
+void arena_destroy(Arena *arena); /* NULL is allowed */
 
-/* Memory for size bytes (0 is allowed), uninitialised or zeroed; NULL past the limit or out of memory. */
-void	   *arena_alloc(Arena *arena, size_t size);
-void	   *arena_alloc_zero(Arena *arena, size_t size);
+/*
+ * Memory for size bytes (0 is allowed), uninitialised or zeroed; NULL past the limit or out of
+ * memory.
+ */
+void *arena_alloc(Arena *arena, size_t size);
+void *arena_alloc_zero(Arena *arena, size_t size);
 
 /* The same for count elements of size bytes, with a checked product. */
-void	   *arena_alloc_array(Arena *arena, size_t count, size_t size);
-void	   *arena_alloc_array_zero(Arena *arena, size_t count, size_t size);
+void *arena_alloc_array(Arena *arena, size_t count, size_t size);
+void *arena_alloc_array_zero(Arena *arena, size_t count, size_t size);
 
 /* A NUL-terminated copy of length bytes. */
-char	   *arena_strndup(Arena *arena, const char *text, size_t length);
-char	   *arena_strdup(Arena *arena, const char *text);
+char *arena_strndup(Arena *arena, const char *text, size_t length);
+char *arena_strdup(Arena *arena, const char *text);
 
 /* Bytes held now, chunks included; and the most that were ever held. */
-size_t		arena_held(const Arena *arena);
-size_t		arena_peak(const Arena *arena);
+size_t arena_held(const Arena *arena);
+size_t arena_peak(const Arena *arena);
 
-/* Gives back all that was allocated after the mark; chunks of the standard size are kept for reuse. */
+/*
+ * Gives back all that was allocated after the mark; chunks of the standard size are kept for reuse.
+ */
 typedef struct ArenaMark
 {
-	void	   *chunk;
-	size_t		used;
+	void *chunk;
+	size_t used;
 } ArenaMark;
 
-ArenaMark	arena_mark(const Arena *arena);
-void		arena_rewind(Arena *arena, ArenaMark mark);
+ArenaMark arena_mark(const Arena *arena);
+void arena_rewind(Arena *arena, ArenaMark mark);
 
 /* Fills *status with STATUS_OUT_OF_MEMORY, naming what the memory was for; returns false. */
-bool		arena_fail(const Arena *arena, Status *status, const char *what, size_t size);
+bool arena_fail(const Arena *arena, Status *status, const char *what, size_t size);
 
 #endif

@@ -1,4 +1,5 @@
-/* checked.h: size arithmetic that cannot wrap. Each returns false on overflow and then leaves *out alone. */
+/* checked.h: size arithmetic that cannot wrap. Each returns false on overflow and then leaves *out
+ * alone. */
 #ifndef BERT_CORE_CHECKED_H
 #define BERT_CORE_CHECKED_H
 
@@ -8,7 +9,7 @@
 static inline bool
 size_add(size_t a, size_t b, size_t *out)
 {
-	size_t		sum;
+	size_t sum;
 
 	if (__builtin_add_overflow(a, b, &sum))
 		return false;
@@ -19,7 +20,7 @@ size_add(size_t a, size_t b, size_t *out)
 static inline bool
 size_mul(size_t a, size_t b, size_t *out)
 {
-	size_t		product;
+	size_t product;
 
 	if (__builtin_mul_overflow(a, b, &product))
 		return false;
@@ -33,7 +34,9 @@ size_min(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* n rounded up to a multiple of step (a power of two). The caller knows that n + step cannot wrap. */
+/*
+ * n rounded up to a multiple of step (a power of two). The caller knows that n + step cannot wrap.
+ */
 static inline size_t
 size_align(size_t n, size_t step)
 {

@@ -23,7 +23,8 @@ rotate_right(uint32_t x, int n)
 static inline uint32_t
 load_be32(const unsigned char *bytes)
 {
-	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
+	return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 |
+		   bytes[3];
 }
 
 static void
@@ -38,25 +39,25 @@ store_be32(unsigned char *bytes, uint32_t value)
 static void
 compress(uint32_t state[8], const unsigned char *block)
 {
-	uint32_t	w[64];
-	uint32_t	a = state[0], b = state[1], c = state[2], d = state[3];
-	uint32_t	e = state[4], f = state[5], g = state[6], h = state[7];
+	uint32_t w[64];
+	uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+	uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
 
 	for (int i = 0; i < 16; i++)
 		w[i] = load_be32(block + 4 * i);
 	for (int i = 16; i < 64; i++)
 	{
-		uint32_t	s0 = rotate_right(w[i - 15], 7) ^ rotate_right(w[i - 15], 18) ^ w[i - 15] >> 3;
-		uint32_t	s1 = rotate_right(w[i - 2], 17) ^ rotate_right(w[i - 2], 19) ^ w[i - 2] >> 10;
+		uint32_t s0 = rotate_right(w[i - 15], 7) ^ rotate_right(w[i - 15], 18) ^ w[i - 15] >> 3;
+		uint32_t s1 = rotate_right(w[i - 2], 17) ^ rotate_right(w[i - 2], 19) ^ w[i - 2] >> 10;
 
 		w[i] = w[i - 16] + s0 + w[i - 7] + s1;
 	}
 	for (int i = 0; i < 64; i++)
 	{
-		uint32_t	s1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
-		uint32_t	s0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
-		uint32_t	t1 = h + s1 + ((e & f) ^ (~e & g)) + round_constants[i] + w[i];
-		uint32_t	t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
+		uint32_t s1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+		uint32_t s0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+		uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + round_constants[i] + w[i];
+		uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
 
 		h = g;
 		g = f;
@@ -80,8 +81,8 @@ compress(uint32_t state[8], const unsigned char *block)
 void
 sha256_init(Sha256 *hash)
 {
-	static const uint32_t initial[8] = {
-		0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+	static const uint32_t initial[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+										0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
 	memcpy(hash->state, initial, sizeof initial);
 	hash->length = 0;
@@ -91,15 +92,15 @@ void
 sha256_update(Sha256 *hash, const void *data, size_t length)
 {
 	const unsigned char *at = data;
-	size_t		filled = hash->length % 64;
+	size_t filled = hash->length % 64;
 
 	if (length == 0)
 		return;
 	hash->length += length;
 	if (filled > 0)
 	{
-		size_t		room = 64 - filled;
-		size_t		n = length < room ? length : room;
+		size_t room = 64 - filled;
+		size_t n = length < room ? length : room;
 
 		memcpy(hash->buffer + filled, at, n);
 		at += n;
@@ -117,8 +118,8 @@ void
 sha256_final(Sha256 *hash, unsigned char digest[SHA256_BYTES])
 {
 	static const unsigned char padding[64] = {0x80};
-	uint64_t	bits = hash->length * 8;
-	size_t		filled = hash->length % 64;
+	uint64_t bits = hash->length * 8;
+	size_t filled = hash->length % 64;
 	unsigned char length[8];
 
 	store_be32(length, (uint32_t) (bits >> 32));
@@ -129,15 +130,17 @@ sha256_final(Sha256 *hash, unsigned char digest[SHA256_BYTES])
 		store_be32(digest + 4 * i, hash->state[i]);
 }
 
-/* tables[0] is the byte-wise table of the reflected polynomial; tables[j] advances it by j zero bytes. */
+/*
+ * tables[0] is the byte-wise table of the reflected polynomial; tables[j] advances it by j zero
+ * bytes.
+ */
 static uint32_t tables[8][256];
 
-static void __attribute__((constructor))
-fill_tables(void)
+static void __attribute__((constructor)) fill_tables(void)
 {
 	for (uint32_t i = 0; i < 256; i++)
 	{
-		uint32_t	crc = i;
+		uint32_t crc = i;
 
 		for (int bit = 0; bit < 8; bit++)
 			crc = crc & 1 ? crc >> 1 ^ 0x82F63B78u : crc >> 1;
@@ -151,7 +154,8 @@ fill_tables(void)
 static inline uint32_t
 load_le32(const unsigned char *bytes)
 {
-	return bytes[0] | (uint32_t) bytes[1] << 8 | (uint32_t) bytes[2] << 16 | (uint32_t) bytes[3] << 24;
+	return bytes[0] | (uint32_t) bytes[1] << 8 | (uint32_t) bytes[2] << 16 |
+		   (uint32_t) bytes[3] << 24;
 }
 
 /* Eight bytes at a time ("slicing by eight"). */
@@ -163,11 +167,12 @@ crc32c(uint32_t crc, const void *data, size_t length)
 	crc = ~crc;
 	for (; length >= 8; at += 8, length -= 8)
 	{
-		uint32_t	low = crc ^ load_le32(at);
-		uint32_t	high = load_le32(at + 4);
+		uint32_t low = crc ^ load_le32(at);
+		uint32_t high = load_le32(at + 4);
 
-		crc = tables[7][low & 0xFF] ^ tables[6][low >> 8 & 0xFF] ^ tables[5][low >> 16 & 0xFF] ^ tables[4][low >> 24]
-			^ tables[3][high & 0xFF] ^ tables[2][high >> 8 & 0xFF] ^ tables[1][high >> 16 & 0xFF] ^ tables[0][high >> 24];
+		crc = tables[7][low & 0xFF] ^ tables[6][low >> 8 & 0xFF] ^ tables[5][low >> 16 & 0xFF] ^
+			  tables[4][low >> 24] ^ tables[3][high & 0xFF] ^ tables[2][high >> 8 & 0xFF] ^
+			  tables[1][high >> 16 & 0xFF] ^ tables[0][high >> 24];
 	}
 	for (; length > 0; at++, length--)
 		crc = crc >> 8 ^ tables[0][(crc ^ *at) & 0xFF];

@@ -8,19 +8,19 @@
 void
 philox4x32(uint64_t seed, uint64_t stream, uint64_t position, uint32_t out[4])
 {
-	uint32_t	key0 = (uint32_t) seed;
-	uint32_t	key1 = (uint32_t) (seed >> 32);
-	uint32_t	c0 = (uint32_t) position;
-	uint32_t	c1 = (uint32_t) (position >> 32);
-	uint32_t	c2 = (uint32_t) stream;
-	uint32_t	c3 = (uint32_t) (stream >> 32);
+	uint32_t key0 = (uint32_t) seed;
+	uint32_t key1 = (uint32_t) (seed >> 32);
+	uint32_t c0 = (uint32_t) position;
+	uint32_t c1 = (uint32_t) (position >> 32);
+	uint32_t c2 = (uint32_t) stream;
+	uint32_t c3 = (uint32_t) (stream >> 32);
 
 	for (int round = 0; round < PHILOX_ROUNDS; round++)
 	{
-		uint64_t	product0 = (uint64_t) 0xD2511F53u * c0;
-		uint64_t	product1 = (uint64_t) 0xCD9E8D57u * c2;
-		uint32_t	next0 = (uint32_t) (product1 >> 32) ^ c1 ^ key0;
-		uint32_t	next2 = (uint32_t) (product0 >> 32) ^ c3 ^ key1;
+		uint64_t product0 = (uint64_t) 0xD2511F53u * c0;
+		uint64_t product1 = (uint64_t) 0xCD9E8D57u * c2;
+		uint32_t next0 = (uint32_t) (product1 >> 32) ^ c1 ^ key0;
+		uint32_t next2 = (uint32_t) (product0 >> 32) ^ c3 ^ key1;
 
 		c0 = next0;
 		c1 = (uint32_t) product1;
@@ -58,7 +58,7 @@ rng_u32(Rng *rng)
 uint64_t
 rng_u64(Rng *rng)
 {
-	uint64_t	low = rng_u32(rng);
+	uint64_t low = rng_u32(rng);
 
 	return low | (uint64_t) rng_u32(rng) << 32;
 }
@@ -66,8 +66,9 @@ rng_u64(Rng *rng)
 uint64_t
 rng_below(Rng *rng, uint64_t bound)
 {
-	uint64_t	threshold = -bound % bound; /* 2^64 mod bound: values below it would be drawn too often */
-	uint64_t	value;
+	/* 2^64 mod bound: values below it would be drawn too often */
+	uint64_t threshold = -bound % bound;
+	uint64_t value;
 
 	do
 		value = rng_u64(rng);
@@ -84,7 +85,7 @@ rng_uniform(Rng *rng)
 double
 rng_normal(Rng *rng)
 {
-	double		radius = sqrt(-2.0 * log1p(-rng_uniform(rng)));
+	double radius = sqrt(-2.0 * log1p(-rng_uniform(rng)));
 
 	return radius * cos(6.283185307179586476925 * rng_uniform(rng));
 }

@@ -10,17 +10,25 @@
 static size_t
 sequence_length(const unsigned char *text)
 {
-	size_t		length = text[0] < 0x80 ? 1 : text[0] >= 0xC2 && text[0] < 0xE0 ? 2 : (text[0] & 0xF0) == 0xE0 ? 3 : text[0] >= 0xF0 && text[0] < 0xF5 ? 4 : 0;
+	size_t length = text[0] < 0x80                      ? 1
+					: text[0] >= 0xC2 && text[0] < 0xE0 ? 2
+					: (text[0] & 0xF0) == 0xE0          ? 3
+					: text[0] >= 0xF0 && text[0] < 0xF5 ? 4
+														: 0;
 
 	for (size_t i = 1; i < length; i++)
 		if ((text[i] & 0xC0) != 0x80)
 			return 0;
-	if ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] > 0x9F) || (text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] > 0x8F))
+	if ((text[0] == 0xE0 && text[1] < 0xA0) || (text[0] == 0xED && text[1] > 0x9F) ||
+		(text[0] == 0xF0 && text[1] < 0x90) || (text[0] == 0xF4 && text[1] > 0x8F))
 		return 0;
 	return length;
 }
 
-/* What comes from a file may be anything: a message is valid UTF-8 on one line, other bytes become question marks. */
+/*
+ * What comes from a file may be anything: a message is valid UTF-8 on one line, other bytes become
+ * question marks.
+ */
 static void
 clean(char *message)
 {
@@ -28,7 +36,7 @@ clean(char *message)
 
 	while (*at != '\0')
 	{
-		size_t		length = *at < 0x20 || *at == 0x7F ? 0 : sequence_length(at);
+		size_t length = *at < 0x20 || *at == 0x7F ? 0 : sequence_length(at);
 
 		if (length == 0)
 			*at++ = '?';
@@ -40,7 +48,7 @@ clean(char *message)
 bool
 status_fail(Status *status, StatusCode code, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	if (status == NULL)
 		return false;
@@ -56,7 +64,7 @@ status_fail(Status *status, StatusCode code, const char *format, ...)
 bool
 status_hint(Status *status, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	if (status == NULL)
 		return false;
@@ -93,8 +101,8 @@ code_for_errno(int errnum)
 bool
 status_fail_errno(Status *status, int errnum, const char *format, ...)
 {
-	va_list		args;
-	int			used;
+	va_list args;
+	int used;
 
 	if (status == NULL)
 		return false;
@@ -104,7 +112,8 @@ status_fail_errno(Status *status, int errnum, const char *format, ...)
 	used = vsnprintf(status->message, sizeof status->message, format, args);
 	va_end(args);
 	if (used >= 0 && (size_t) used < sizeof status->message)
-		snprintf(status->message + used, sizeof status->message - (size_t) used, ": %s", strerror(errnum));
+		snprintf(status->message + used, sizeof status->message - (size_t) used, ": %s",
+				 strerror(errnum));
 	clean(status->message);
 	return false;
 }
@@ -112,16 +121,17 @@ status_fail_errno(Status *status, int errnum, const char *format, ...)
 bool
 status_prefix(Status *status, const char *format, ...)
 {
-	char		message[sizeof ((Status *) 0)->message];
-	va_list		args;
-	int			used;
+	char message[sizeof((Status *) 0)->message];
+	va_list args;
+	int used;
 
 	if (status == NULL)
 		return false;
 	va_start(args, format);
 	used = vsnprintf(message, sizeof message, format, args);
 	va_end(args);
-	if (used >= 0 && (size_t) used < sizeof message && snprintf(message + used, sizeof message - (size_t) used, ": %s", status->message) < 0)
+	if (used >= 0 && (size_t) used < sizeof message &&
+		snprintf(message + used, sizeof message - (size_t) used, ": %s", status->message) < 0)
 		return false;
 	memcpy(status->message, message, sizeof message);
 	clean(status->message);

@@ -1,8 +1,9 @@
 /*
  * threads.c: a fixed set of threads around one shared task counter.
  *
- * A run publishes (task, context, count), raises the generation and wakes the threads; every thread, the caller
- * included, takes the next index until there is none. The caller returns when all indices have been finished.
+ * A run publishes (task, context, count), raises the generation and wakes the threads; every
+ * thread, the caller included, takes the next index until there is none. The caller returns when
+ * all indices have been finished.
  */
 #include "core/threads.h"
 
@@ -16,24 +17,24 @@
 typedef struct Worker
 {
 	ThreadPool *pool;
-	pthread_t	thread;
-	int			number;			/* 1 .. threads-1; the caller is 0 */
+	pthread_t thread;
+	int number; /* 1 .. threads-1; the caller is 0 */
 } Worker;
 
 struct ThreadPool
 {
-	int			threads;
-	int			started;		/* threads created, the caller not counted */
-	Worker	   *workers;
+	int threads;
+	int started; /* threads created, the caller not counted */
+	Worker *workers;
 	pthread_mutex_t mutex;
-	pthread_cond_t work;		/* a new generation, or the end */
-	pthread_cond_t idle;		/* the last thread left the run */
+	pthread_cond_t work; /* a new generation, or the end */
+	pthread_cond_t idle; /* the last thread left the run */
 	unsigned long generation;
-	int			inside;			/* threads that have not left the current run */
-	bool		ending;
-	ThreadTask	task;
-	void	   *context;
-	size_t		tasks;
+	int inside; /* threads that have not left the current run */
+	bool ending;
+	ThreadTask task;
+	void *context;
+	size_t tasks;
 	atomic_size_t next;
 };
 
@@ -42,7 +43,7 @@ take_tasks(ThreadPool *pool, int worker)
 {
 	for (;;)
 	{
-		size_t		task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
+		size_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
 
 		if (task >= pool->tasks)
 			return;
@@ -53,7 +54,7 @@ take_tasks(ThreadPool *pool, int worker)
 static void *
 thread_main(void *argument)
 {
-	Worker	   *worker = argument;
+	Worker *worker = argument;
 	ThreadPool *pool = worker->pool;
 	unsigned long seen = 0;
 
@@ -79,14 +80,14 @@ thread_main(void *argument)
 static bool
 start_threads(ThreadPool *pool)
 {
-	sigset_t	all;
-	sigset_t	saved;
+	sigset_t all;
+	sigset_t saved;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &saved);
 	for (; pool->started < pool->threads - 1; pool->started++)
 	{
-		Worker	   *worker = &pool->workers[pool->started];
+		Worker *worker = &pool->workers[pool->started];
 
 		worker->pool = pool;
 		worker->number = pool->started + 1;
@@ -104,7 +105,9 @@ threadpool_create(int threads, Status *status)
 
 	if (threads < 1 || threads > MAX_THREADS)
 	{
-		status_fail(status, STATUS_INVALID_ARGUMENT, "the number of threads is %d; it must be between 1 and %d", threads, MAX_THREADS);
+		status_fail(status, STATUS_INVALID_ARGUMENT,
+					"the number of threads is %d; it must be between 1 and %d", threads,
+					MAX_THREADS);
 		return NULL;
 	}
 	pool = calloc(1, sizeof *pool);
@@ -120,7 +123,8 @@ threadpool_create(int threads, Status *status)
 	pthread_cond_init(&pool->idle, NULL);
 	if (!start_threads(pool))
 	{
-		status_fail(status, STATUS_LIMIT, "could not start thread %d of %d", pool->started + 2, threads);
+		status_fail(status, STATUS_LIMIT, "could not start thread %d of %d", pool->started + 2,
+					threads);
 		threadpool_destroy(pool);
 		return NULL;
 	}

@@ -7,13 +7,14 @@
 
 typedef struct BundleInfo
 {
-	const char *encoder;		/* the folder that has the rest, or NULL */
-	const char *description;	/* or NULL */
-	const char *precision;		/* or NULL */
-	size_t		n_tasks;
+	const char *encoder;     /* the folder that has the rest, or NULL */
+	const char *description; /* or NULL */
+	const char *precision;   /* or NULL */
+	size_t n_tasks;
 	const char **tasks;
 } BundleInfo;
 
-bool		bundle_json_parse(Arena *arena, const char *text, size_t length, BundleInfo *info, Status *status);
+bool bundle_json_parse(Arena *arena, const char *text, size_t length, BundleInfo *info,
+					   Status *status);
 
 #endif

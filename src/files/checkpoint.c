@@ -15,17 +15,19 @@
 #define MAX_NAME_BYTES 512
 #define MAX_SHARDS 1024
 #define LENGTH_BYTES 8
-#define READ_CHUNK 16384		/* elements */
+#define READ_CHUNK 16384 /* elements */
 
 static const struct
 {
 	const char *name;
-	size_t		bytes;
+	size_t bytes;
 	TensorDtype dtype;
-}			dtypes[] = {
-	{"F32", 4, DTYPE_F32}, {"F16", 2, DTYPE_F16}, {"BF16", 2, DTYPE_BF16}, {"I8", 1, DTYPE_I8}, {"F64", 8, DTYPE_OTHER},
-	{"I64", 8, DTYPE_OTHER}, {"I32", 4, DTYPE_OTHER}, {"I16", 2, DTYPE_OTHER}, {"U8", 1, DTYPE_OTHER}, {"U16", 2, DTYPE_OTHER},
-	{"U32", 4, DTYPE_OTHER}, {"U64", 8, DTYPE_OTHER}, {"BOOL", 1, DTYPE_OTHER}, {"F8_E4M3", 1, DTYPE_OTHER}, {"F8_E5M2", 1, DTYPE_OTHER},
+} dtypes[] = {
+	{"F32", 4, DTYPE_F32},    {"F16", 2, DTYPE_F16},       {"BF16", 2, DTYPE_BF16},
+	{"I8", 1, DTYPE_I8},      {"F64", 8, DTYPE_OTHER},     {"I64", 8, DTYPE_OTHER},
+	{"I32", 4, DTYPE_OTHER},  {"I16", 2, DTYPE_OTHER},     {"U8", 1, DTYPE_OTHER},
+	{"U16", 2, DTYPE_OTHER},  {"U32", 4, DTYPE_OTHER},     {"U64", 8, DTYPE_OTHER},
+	{"BOOL", 1, DTYPE_OTHER}, {"F8_E4M3", 1, DTYPE_OTHER}, {"F8_E5M2", 1, DTYPE_OTHER},
 };
 
 static bool
@@ -34,7 +36,9 @@ parse_shape(const json_t *entry, CheckpointTensor *tensor, Status *status)
 	const json_t *shape = json_object_get(entry, "shape");
 
 	if (!json_is_array(shape) || json_array_size(shape) > CHECKPOINT_MAX_RANK)
-		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has no shape of at most %d dimensions", tensor->name, CHECKPOINT_MAX_RANK);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "tensor \"%.100s\" has no shape of at most %d dimensions", tensor->name,
+						   CHECKPOINT_MAX_RANK);
 	tensor->rank = (int) json_array_size(shape);
 	tensor->elements = 1;
 	for (int i = 0; i < tensor->rank; i++)
@@ -42,10 +46,15 @@ parse_shape(const json_t *entry, CheckpointTensor *tensor, Status *status)
 		const json_t *size = json_array_get(shape, (size_t) i);
 
 		if (!json_is_integer(size) || json_integer_value(size) < 0)
-			return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has a dimension that is not a size", tensor->name);
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "tensor \"%.100s\" has a dimension that is not a size",
+							   tensor->name);
 		tensor->shape[i] = json_integer_value(size);
-		if (__builtin_mul_overflow(tensor->elements, (uint64_t) tensor->shape[i], &tensor->elements))
-			return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has more elements than 64 bits can count", tensor->name);
+		if (__builtin_mul_overflow(tensor->elements, (uint64_t) tensor->shape[i],
+								   &tensor->elements))
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "tensor \"%.100s\" has more elements than 64 bits can count",
+							   tensor->name);
 	}
 	return true;
 }
@@ -56,7 +65,8 @@ parse_dtype(const json_t *entry, CheckpointTensor *tensor, size_t *element_bytes
 	const json_t *dtype = json_object_get(entry, "dtype");
 
 	if (!json_is_string(dtype))
-		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has no dtype", tensor->name);
+		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has no dtype",
+						   tensor->name);
 	for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
 		if (strcmp(json_string_value(dtype), dtypes[i].name) == 0)
 		{
@@ -65,40 +75,56 @@ parse_dtype(const json_t *entry, CheckpointTensor *tensor, size_t *element_bytes
 			*element_bytes = dtypes[i].bytes;
 			return true;
 		}
-	return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has the unknown dtype \"%.40s\"", tensor->name, json_string_value(dtype));
+	return status_fail(status, STATUS_INVALID_DATA,
+					   "tensor \"%.100s\" has the unknown dtype \"%.40s\"", tensor->name,
+					   json_string_value(dtype));
 }
 
 /* data: bytes of the file after the header */
 static bool
-parse_tensor(const char *name, const json_t *entry, ByteSource *file, uint64_t data_start, uint64_t data, Arena *arena, CheckpointTensor *tensor, Status *status)
+parse_tensor(const char *name, const json_t *entry, ByteSource *file, uint64_t data_start,
+			 uint64_t data, Arena *arena, CheckpointTensor *tensor, Status *status)
 {
 	const json_t *offsets;
-	json_int_t	begin;
-	json_int_t	end;
-	size_t		element_bytes = 0;
-	uint64_t	bytes;
+	json_int_t begin;
+	json_int_t end;
+	size_t element_bytes = 0;
+	uint64_t bytes;
 
 	memset(tensor, 0, sizeof *tensor);
 	if (strlen(name) > MAX_NAME_BYTES || name[0] == '\0')
-		return status_fail(status, STATUS_INVALID_DATA, "a tensor's name has %zu bytes, not 1 to %d", strlen(name), MAX_NAME_BYTES);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "a tensor's name has %zu bytes, not 1 to %d", strlen(name),
+						   MAX_NAME_BYTES);
 	tensor->name = arena_strdup(arena, name);
 	if (tensor->name == NULL)
 		return arena_fail(arena, status, "a tensor's name", strlen(name));
 	if (!json_is_object(entry))
-		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" is not described by an object", name);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "tensor \"%.100s\" is not described by an object", name);
 	if (json_object_size(entry) != 3)
-		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" does not have exactly dtype, shape and data_offsets", name);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "tensor \"%.100s\" does not have exactly dtype, shape and data_offsets",
+						   name);
 	if (!parse_dtype(entry, tensor, &element_bytes, status) || !parse_shape(entry, tensor, status))
 		return false;
 	offsets = json_object_get(entry, "data_offsets");
-	if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !json_is_integer(json_array_get(offsets, 0)) || !json_is_integer(json_array_get(offsets, 1)))
-		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has no two data_offsets", name);
+	if (!json_is_array(offsets) || json_array_size(offsets) != 2 ||
+		!json_is_integer(json_array_get(offsets, 0)) ||
+		!json_is_integer(json_array_get(offsets, 1)))
+		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has no two data_offsets",
+						   name);
 	begin = json_integer_value(json_array_get(offsets, 0));
 	end = json_integer_value(json_array_get(offsets, 1));
 	if (begin < 0 || end < begin || (uint64_t) end > data)
-		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" lies outside the file's data", name);
-	if (__builtin_mul_overflow(tensor->elements, (uint64_t) element_bytes, &bytes) || bytes != (uint64_t) (end - begin))
-		return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" has %lld bytes, which its shape and dtype do not give", name, (long long) (end - begin));
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "tensor \"%.100s\" lies outside the file's data", name);
+	if (__builtin_mul_overflow(tensor->elements, (uint64_t) element_bytes, &bytes) ||
+		bytes != (uint64_t) (end - begin))
+		return status_fail(
+			status, STATUS_INVALID_DATA,
+			"tensor \"%.100s\" has %lld bytes, which its shape and dtype do not give", name,
+			(long long) (end - begin));
 	tensor->source = file;
 	tensor->offset = data_start + (uint64_t) begin;
 	tensor->bytes = bytes;
@@ -124,33 +150,39 @@ compare_name(const void *a, const void *b)
 
 /* The ranges must follow each other from the first byte to the last. */
 static bool
-check_coverage(CheckpointTensor *tensors, size_t count, uint64_t data_start, uint64_t data, Status *status)
+check_coverage(CheckpointTensor *tensors, size_t count, uint64_t data_start, uint64_t data,
+			   Status *status)
 {
-	uint64_t	at = data_start;
+	uint64_t at = data_start;
 
 	qsort(tensors, count, sizeof *tensors, compare_offset);
 	for (size_t i = 0; i < count; i++)
 	{
 		if (tensors[i].offset != at)
 			return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" %s", tensors[i].name,
-							   tensors[i].offset < at ? "overlaps another" : "follows a hole in the data");
+							   tensors[i].offset < at ? "overlaps another"
+													  : "follows a hole in the data");
 		at += tensors[i].bytes;
 	}
 	if (at != data_start + data)
-		return status_fail(status, STATUS_INVALID_DATA, "%llu bytes of the data belong to no tensor", (unsigned long long) (data_start + data - at));
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "%llu bytes of the data belong to no tensor",
+						   (unsigned long long) (data_start + data - at));
 	return true;
 }
 
 static bool
-parse_header(json_t *root, ByteSource *file, uint64_t data_start, Arena *arena, CheckpointTensor **out, size_t *count, Status *status)
+parse_header(json_t *root, ByteSource *file, uint64_t data_start, Arena *arena,
+			 CheckpointTensor **out, size_t *count, Status *status)
 {
-	size_t		n = json_object_size(root);
+	size_t n = json_object_size(root);
 	const char *name;
-	json_t	   *entry;
+	json_t *entry;
 
 	*count = 0;
 	if (n > MAX_TENSORS)
-		return status_fail(status, STATUS_LIMIT, "the header names %zu tensors, more than %d", n, MAX_TENSORS);
+		return status_fail(status, STATUS_LIMIT, "the header names %zu tensors, more than %d", n,
+						   MAX_TENSORS);
 	*out = arena_alloc_array(arena, n, sizeof **out);
 	if (*out == NULL)
 		return arena_fail(arena, status, "the table of tensors", n * sizeof **out);
@@ -159,16 +191,16 @@ parse_header(json_t *root, ByteSource *file, uint64_t data_start, Arena *arena, 
 		if (strcmp(name, "__metadata__") == 0)
 		{
 			const char *key;
-			json_t	   *value;
+			json_t *value;
 
 			if (!json_is_object(entry))
 				return status_fail(status, STATUS_INVALID_DATA, "__metadata__ is not an object");
-			json_object_foreach(entry, key, value)
-				if (!json_is_string(value))
-					return status_fail(status, STATUS_INVALID_DATA, "__metadata__ entry \"%.60s\" is not a string", key);
+			json_object_foreach(entry, key, value) if (!json_is_string(value)) return status_fail(
+				status, STATUS_INVALID_DATA, "__metadata__ entry \"%.60s\" is not a string", key);
 			continue;
 		}
-		if (!parse_tensor(name, entry, file, data_start, file->size - data_start, arena, &(*out)[*count], status))
+		if (!parse_tensor(name, entry, file, data_start, file->size - data_start, arena,
+						  &(*out)[*count], status))
 			return false;
 		(*count)++;
 	}
@@ -180,32 +212,40 @@ static bool
 explain_bad_start(const unsigned char *start, Status *status)
 {
 	if (memcmp(start, "version ", 8) == 0)
-		return status_hint(status, "This looks like a Git LFS pointer: the weights themselves were not downloaded (git lfs pull).");
+		return status_hint(status, "This looks like a Git LFS pointer: the weights themselves were "
+								   "not downloaded (git lfs pull).");
 	if (start[0] == 0x80 || memcmp(start, "PK\003\004", 4) == 0)
-		return status_hint(status, "This looks like a PyTorch pickle. Save the model with safe_serialization=True; pickles are never read.");
+		return status_hint(status, "This looks like a PyTorch pickle. Save the model with "
+								   "safe_serialization=True; pickles are never read.");
 	return false;
 }
 
 static bool
-open_header(Arena *arena, ByteSource *file, CheckpointTensor **tensors, size_t *count, Status *status)
+open_header(Arena *arena, ByteSource *file, CheckpointTensor **tensors, size_t *count,
+			Status *status)
 {
 	unsigned char start[LENGTH_BYTES];
-	uint64_t	length = 0;
-	ArenaMark	mark;
-	char	   *text;
-	json_t	   *root;
-	bool		ok;
+	uint64_t length = 0;
+	ArenaMark mark;
+	char *text;
+	json_t *root;
+	bool ok;
 
 	if (file->size < LENGTH_BYTES)
-		return status_fail(status, STATUS_INVALID_DATA, "the file has only %llu bytes", (unsigned long long) file->size);
+		return status_fail(status, STATUS_INVALID_DATA, "the file has only %llu bytes",
+						   (unsigned long long) file->size);
 	if (!file->read(file, 0, start, LENGTH_BYTES, status))
 		return false;
 	for (int i = LENGTH_BYTES - 1; i >= 0; i--)
 		length = length << 8 | start[i];
 	if (length > file->size - LENGTH_BYTES || length > MAX_HEADER_BYTES || length < 2)
 	{
-		status_fail(status, length > MAX_HEADER_BYTES && length <= file->size - LENGTH_BYTES ? STATUS_LIMIT : STATUS_INVALID_DATA,
-					"the header's length is %llu bytes in a file of %llu", (unsigned long long) length, (unsigned long long) file->size);
+		status_fail(status,
+					length > MAX_HEADER_BYTES && length <= file->size - LENGTH_BYTES
+						? STATUS_LIMIT
+						: STATUS_INVALID_DATA,
+					"the header's length is %llu bytes in a file of %llu",
+					(unsigned long long) length, (unsigned long long) file->size);
 		explain_bad_start(start, status);
 		return false;
 	}
@@ -230,20 +270,21 @@ open_header(Arena *arena, ByteSource *file, CheckpointTensor **tensors, size_t *
 typedef struct Part
 {
 	CheckpointTensor *tensors;
-	size_t		count;
+	size_t count;
 } Part;
 
 /* All parts as one table sorted by name; a name that is there twice is an error. */
 static bool
 join_parts(Arena *arena, const Part *parts, size_t n_parts, Checkpoint *checkpoint, Status *status)
 {
-	size_t		total = 0;
+	size_t total = 0;
 	CheckpointTensor *all;
 
 	for (size_t i = 0; i < n_parts; i++)
 		total += parts[i].count;
 	if (total > MAX_TENSORS)
-		return status_fail(status, STATUS_LIMIT, "the files have %zu tensors, more than %d", total, MAX_TENSORS);
+		return status_fail(status, STATUS_LIMIT, "the files have %zu tensors, more than %d", total,
+						   MAX_TENSORS);
 	all = arena_alloc_array(arena, total, sizeof *all);
 	if (all == NULL)
 		return arena_fail(arena, status, "the table of tensors", total * sizeof *all);
@@ -253,7 +294,8 @@ join_parts(Arena *arena, const Part *parts, size_t n_parts, Checkpoint *checkpoi
 	qsort(all, total, sizeof *all, compare_name);
 	for (size_t i = 1; i < total; i++)
 		if (strcmp(all[i - 1].name, all[i].name) == 0)
-			return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" appears twice", all[i].name);
+			return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" appears twice",
+							   all[i].name);
 	checkpoint->tensors = all;
 	checkpoint->n_tensors = total;
 	return true;
@@ -262,9 +304,10 @@ join_parts(Arena *arena, const Part *parts, size_t n_parts, Checkpoint *checkpoi
 bool
 checkpoint_open_file(Arena *arena, ByteSource *file, Checkpoint *checkpoint, Status *status)
 {
-	Part		part;
+	Part part;
 
-	if (open_header(arena, file, &part.tensors, &part.count, status) && join_parts(arena, &part, 1, checkpoint, status))
+	if (open_header(arena, file, &part.tensors, &part.count, status) &&
+		join_parts(arena, &part, 1, checkpoint, status))
 		return true;
 	return status_prefix(status, "%s", file->name);
 }
@@ -273,25 +316,28 @@ checkpoint_open_file(Arena *arena, ByteSource *file, Checkpoint *checkpoint, Sta
 static bool
 shard_names(const json_t *root, Arena *arena, const char **names, size_t *count, Status *status)
 {
-	json_t	   *map = json_object_get(root, "weight_map");
+	json_t *map = json_object_get(root, "weight_map");
 	const char *tensor;
-	json_t	   *value;
+	json_t *value;
 
 	*count = 0;
 	if (!json_is_object(map) || json_object_size(map) == 0 || json_object_size(map) > MAX_TENSORS)
-		return status_fail(status, STATUS_INVALID_DATA, "\"weight_map\" is not an object with 1 to %d tensors", MAX_TENSORS);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "\"weight_map\" is not an object with 1 to %d tensors", MAX_TENSORS);
 	json_object_foreach(map, tensor, value)
 	{
-		size_t		i = 0;
+		size_t i = 0;
 
 		if (!json_is_string(value))
-			return status_fail(status, STATUS_INVALID_DATA, "\"weight_map\" gives no file for tensor \"%.100s\"", tensor);
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "\"weight_map\" gives no file for tensor \"%.100s\"", tensor);
 		while (i < *count && strcmp(names[i], json_string_value(value)) != 0)
 			i++;
 		if (i < *count)
 			continue;
 		if (*count == MAX_SHARDS)
-			return status_fail(status, STATUS_LIMIT, "\"weight_map\" names more than %d files", MAX_SHARDS);
+			return status_fail(status, STATUS_LIMIT, "\"weight_map\" names more than %d files",
+							   MAX_SHARDS);
 		names[*count] = arena_strdup(arena, json_string_value(value));
 		if (names[*count] == NULL)
 			return arena_fail(arena, status, "a file's name", json_string_length(value));
@@ -304,26 +350,29 @@ shard_names(const json_t *root, Arena *arena, const char **names, size_t *count,
 static bool
 check_index(const json_t *root, const Checkpoint *checkpoint, Status *status)
 {
-	json_t	   *map = json_object_get(root, "weight_map");
+	json_t *map = json_object_get(root, "weight_map");
 	const char *name;
-	json_t	   *value;
+	json_t *value;
 
 	json_object_foreach(map, name, value)
 	{
 		const CheckpointTensor *tensor = checkpoint_find(checkpoint, name);
 
 		if (tensor == NULL || strcmp(tensor->source->name, json_string_value(value)) != 0)
-			return status_fail(status, STATUS_INVALID_DATA, "tensor \"%.100s\" is not in \"%.100s\"", name, json_string_value(value));
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "tensor \"%.100s\" is not in \"%.100s\"", name,
+							   json_string_value(value));
 	}
 	return true;
 }
 
 static bool
-open_shards(Arena *arena, ModelSource *source, const json_t *root, Checkpoint *checkpoint, Status *status)
+open_shards(Arena *arena, ModelSource *source, const json_t *root, Checkpoint *checkpoint,
+			Status *status)
 {
 	const char **names = arena_alloc_array(arena, MAX_SHARDS, sizeof *names);
-	Part	   *parts = arena_alloc_array_zero(arena, MAX_SHARDS, sizeof *parts);
-	size_t		count;
+	Part *parts = arena_alloc_array_zero(arena, MAX_SHARDS, sizeof *parts);
+	size_t count;
 
 	if (names == NULL || parts == NULL)
 		return arena_fail(arena, status, "the index", MAX_SHARDS * sizeof *parts);
@@ -332,16 +381,18 @@ open_shards(Arena *arena, ModelSource *source, const json_t *root, Checkpoint *c
 	for (size_t i = 0; i < count; i++)
 	{
 		ByteSource *file;
-		bool		found;
+		bool found;
 
 		if (!source->open(source, names[i], &file, &found, status))
 			return false;
 		if (!found)
-			return status_fail(status, STATUS_NOT_FOUND, "file \"%.200s\", which the index names, does not exist", names[i]);
+			return status_fail(status, STATUS_NOT_FOUND,
+							   "file \"%.200s\", which the index names, does not exist", names[i]);
 		if (!open_header(arena, file, &parts[i].tensors, &parts[i].count, status))
 			return status_prefix(status, "%s", file->name);
 	}
-	return join_parts(arena, parts, count, checkpoint, status) && check_index(root, checkpoint, status);
+	return join_parts(arena, parts, count, checkpoint, status) &&
+		   check_index(root, checkpoint, status);
 }
 
 bool
@@ -349,10 +400,10 @@ checkpoint_open(Arena *arena, ModelSource *source, Checkpoint *checkpoint, Statu
 {
 	static const char *const index_name = "model.safetensors.index.json";
 	ByteSource *file;
-	bool		found;
-	char	   *text;
-	json_t	   *root;
-	bool		ok;
+	bool found;
+	char *text;
+	json_t *root;
+	bool ok;
 
 	memset(checkpoint, 0, sizeof *checkpoint);
 	if (!source->open(source, "model.safetensors", &file, &found, status))
@@ -377,8 +428,12 @@ checkpoint_open(Arena *arena, ModelSource *source, Checkpoint *checkpoint, Statu
 		return false;
 	if (found)
 	{
-		status_fail(status, STATUS_UNSUPPORTED, "\"%s\" has its weights in pytorch_model.bin only, which is a pickle and never read", source->name);
-		return status_hint(status, "Save the model as safetensors: model.save_pretrained(directory, safe_serialization=True).");
+		status_fail(
+			status, STATUS_UNSUPPORTED,
+			"\"%s\" has its weights in pytorch_model.bin only, which is a pickle and never read",
+			source->name);
+		return status_hint(status, "Save the model as safetensors: "
+								   "model.save_pretrained(directory, safe_serialization=True).");
 	}
 	return status_fail(status, STATUS_NOT_FOUND, "\"%s\" has no model.safetensors", source->name);
 }
@@ -396,18 +451,18 @@ checkpoint_find(const Checkpoint *checkpoint, const char *name)
 static float
 half_to_float(uint16_t half)
 {
-	uint32_t	sign = (uint32_t) (half & 0x8000) << 16;
-	uint32_t	exponent = half >> 10 & 0x1F;
-	uint32_t	mantissa = half & 0x3FF;
+	uint32_t sign = (uint32_t) (half & 0x8000) << 16;
+	uint32_t exponent = half >> 10 & 0x1F;
+	uint32_t mantissa = half & 0x3FF;
 	union
 	{
-		uint32_t	bits;
-		float		number;
-	}			u;
+		uint32_t bits;
+		float number;
+	} u;
 
 	if (exponent == 0)
 	{
-		float		tiny = (float) mantissa * 0x1p-24f;
+		float tiny = (float) mantissa * 0x1p-24f;
 
 		return sign ? -tiny : tiny;
 	}
@@ -420,9 +475,9 @@ bfloat_to_float(uint16_t value)
 {
 	union
 	{
-		uint32_t	bits;
-		float		number;
-	}			u = {(uint32_t) value << 16};
+		uint32_t bits;
+		float number;
+	} u = {(uint32_t) value << 16};
 
 	return u.number;
 }
@@ -454,27 +509,33 @@ widen(TensorDtype dtype, const unsigned char *bytes, size_t count, float *out)
 }
 
 bool
-checkpoint_read(const CheckpointTensor *tensor, uint64_t first, size_t count, float *out, Status *status)
+checkpoint_read(const CheckpointTensor *tensor, uint64_t first, size_t count, float *out,
+				Status *status)
 {
-	size_t		element = dtype_bytes(tensor->dtype);
+	size_t element = dtype_bytes(tensor->dtype);
 	unsigned char buffer[READ_CHUNK];
 
 	if (tensor->dtype == DTYPE_OTHER)
-		return status_fail(status, STATUS_INVALID_DATA, "%s: tensor \"%.100s\" has dtype %s; weights must be F32, F16 or BF16",
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "%s: tensor \"%.100s\" has dtype %s; weights must be F32, F16 or BF16",
 						   tensor->source->name, tensor->name, tensor->dtype_name);
 	if (first > tensor->elements || count > tensor->elements - first)
-		return status_fail(status, STATUS_INTERNAL, "elements outside tensor \"%.100s\"", tensor->name);
+		return status_fail(status, STATUS_INTERNAL, "elements outside tensor \"%.100s\"",
+						   tensor->name);
 	while (count > 0)
 	{
-		size_t		n = count < sizeof buffer / element ? count : sizeof buffer / element;
+		size_t n = count < sizeof buffer / element ? count : sizeof buffer / element;
 
-		if (!tensor->source->read(tensor->source, tensor->offset + first * element, buffer, n * element, status))
+		if (!tensor->source->read(tensor->source, tensor->offset + first * element, buffer,
+								  n * element, status))
 			return false;
 		widen(tensor->dtype, buffer, n, out);
 		for (size_t i = 0; i < n; i++)
 			if (!isfinite(out[i]))
-				return status_fail(status, STATUS_INVALID_DATA, "%s: tensor \"%.100s\" has a value that is not finite at element %llu",
-								   tensor->source->name, tensor->name, (unsigned long long) (first + i));
+				return status_fail(
+					status, STATUS_INVALID_DATA,
+					"%s: tensor \"%.100s\" has a value that is not finite at element %llu",
+					tensor->source->name, tensor->name, (unsigned long long) (first + i));
 		first += n;
 		out += n;
 		count -= n;
@@ -485,7 +546,7 @@ checkpoint_read(const CheckpointTensor *tensor, uint64_t first, size_t count, fl
 static json_t *
 declaration_value(const CheckpointDeclaration *tensor, uint64_t begin, uint64_t end)
 {
-	json_t	   *shape = json_array();
+	json_t *shape = json_array();
 	const char *dtype = "F32";
 
 	for (int i = 0; i < tensor->rank; i++)
@@ -497,24 +558,26 @@ declaration_value(const CheckpointDeclaration *tensor, uint64_t begin, uint64_t 
 	for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
 		if (dtypes[i].dtype == tensor->dtype && tensor->dtype != DTYPE_OTHER)
 			dtype = dtypes[i].name;
-	return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape", shape, "data_offsets", (json_int_t) begin, (json_int_t) end);
+	return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape", shape, "data_offsets",
+					 (json_int_t) begin, (json_int_t) end);
 }
 
 bool
-checkpoint_write_header(Arena *arena, const CheckpointDeclaration *tensors, size_t count, const CheckpointWriter *writer, Status *status)
+checkpoint_write_header(Arena *arena, const CheckpointDeclaration *tensors, size_t count,
+						const CheckpointWriter *writer, Status *status)
 {
-	json_t	   *root = json_object();
-	bool		complete = true;
-	uint64_t	at = 0;
+	json_t *root = json_object();
+	bool complete = true;
+	uint64_t at = 0;
 	unsigned char length_bytes[LENGTH_BYTES];
 	const char *text;
-	size_t		length;
-	bool		ok;
+	size_t length;
+	bool ok;
 
 	json_put(root, "__metadata__", json_pack("{s:s}", "format", "pt"), &complete);
 	for (size_t i = 0; i < count; i++)
 	{
-		uint64_t	bytes = dtype_bytes(tensors[i].dtype);
+		uint64_t bytes = dtype_bytes(tensors[i].dtype);
 
 		for (int d = 0; d < tensors[i].rank; d++)
 			bytes *= (uint64_t) tensors[i].shape[d];
@@ -527,8 +590,8 @@ checkpoint_write_header(Arena *arena, const CheckpointDeclaration *tensors, size
 	length = size_align(strlen(text), 8);
 	for (int i = 0; i < LENGTH_BYTES; i++)
 		length_bytes[i] = (unsigned char) ((uint64_t) length >> (8 * i));
-	ok = writer->write(writer->context, length_bytes, LENGTH_BYTES, status)
-		&& writer->write(writer->context, text, strlen(text), status)
-		&& writer->write(writer->context, "        ", length - strlen(text), status);
+	ok = writer->write(writer->context, length_bytes, LENGTH_BYTES, status) &&
+		 writer->write(writer->context, text, strlen(text), status) &&
+		 writer->write(writer->context, "        ", length - strlen(text), status);
 	return ok;
 }

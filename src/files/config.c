@@ -13,8 +13,8 @@
 static const struct
 {
 	const char *name;
-	Activation	activation;
-}			activations[] = {
+	Activation activation;
+} activations[] = {
 	{"gelu", ACTIVATION_GELU},
 	{"gelu_python", ACTIVATION_GELU},
 	{"gelu_new", ACTIVATION_GELU_TANH},
@@ -32,7 +32,7 @@ static const struct
 {
 	const char *name;
 	const char *class;
-}			heads[HEAD_KIND_COUNT] = {
+} heads[HEAD_KIND_COUNT] = {
 	[HEAD_NONE] = {"none", "BertModel"},
 	[HEAD_PRETRAINING] = {"pretraining", "BertForPreTraining"},
 	[HEAD_MASKED_LM] = {"masked_lm", "BertForMaskedLM"},
@@ -45,18 +45,45 @@ static const struct
 };
 
 static const char *const position_names[] = {"absolute", "relative_key", "relative_key_query"};
-static const char *const problem_names[] = {NULL, "regression", "single_label_classification", "multi_label_classification"};
+static const char *const problem_names[] = {NULL, "regression", "single_label_classification",
+											"multi_label_classification"};
 static const char *const pooling_names[] = {"mean", "cls", "max", "pooler"};
 
 /*
- * Fields that say the model computes something else than the reference's BERT: custom code, quantised weights, other
- * positions, norms, sharing or factorisation. Any other field that we do not read has no effect in the reference either.
+ * Fields that say the model computes something else than the reference's BERT: custom code,
+ * quantised weights, other positions, norms, sharing or factorisation. Any other field that we do
+ * not read has no effect in the reference either.
  */
 static const char *const refused[] = {
-	"auto_map", "quantization_config", "compression_config", "rope_theta", "rope_scaling", "rope_parameters", "rotary_emb_base", "rotary_emb_fraction",
-	"alibi_starting_size", "relative_attention", "position_biased_input", "pos_att_type", "max_relative_positions", "embedding_size",
-	"num_hidden_groups", "inner_group_num", "norm_type", "normalization_type", "normalize_before", "use_rms_norm", "use_glu", "mlp_type",
-	"sparse_config", "attention_type", "block_size", "num_random_blocks", "local_attention", "attention_window", "num_experts",
+	"auto_map",
+	"quantization_config",
+	"compression_config",
+	"rope_theta",
+	"rope_scaling",
+	"rope_parameters",
+	"rotary_emb_base",
+	"rotary_emb_fraction",
+	"alibi_starting_size",
+	"relative_attention",
+	"position_biased_input",
+	"pos_att_type",
+	"max_relative_positions",
+	"embedding_size",
+	"num_hidden_groups",
+	"inner_group_num",
+	"norm_type",
+	"normalization_type",
+	"normalize_before",
+	"use_rms_norm",
+	"use_glu",
+	"mlp_type",
+	"sparse_config",
+	"attention_type",
+	"block_size",
+	"num_random_blocks",
+	"local_attention",
+	"attention_window",
+	"num_experts",
 };
 
 bool
@@ -90,12 +117,15 @@ config_default(Arena *arena, BertConfig *config, Status *status)
 }
 
 bool
-config_set_labels(Arena *arena, BertConfig *config, int num_labels, const char *const *labels, Status *status)
+config_set_labels(Arena *arena, BertConfig *config, int num_labels, const char *const *labels,
+				  Status *status)
 {
-	char	  **copy;
+	char **copy;
 
 	if (num_labels < 1 || num_labels > CONFIG_MAX_LABELS)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "the number of labels is %d; it must be between 1 and %d", num_labels, CONFIG_MAX_LABELS);
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "the number of labels is %d; it must be between 1 and %d", num_labels,
+						   CONFIG_MAX_LABELS);
 	copy = arena_alloc_array(arena, (size_t) num_labels, sizeof *copy);
 	if (copy == NULL)
 		return arena_fail(arena, status, "labels", (size_t) num_labels * sizeof *copy);
@@ -116,7 +146,7 @@ set_numbered_labels(Arena *arena, BertConfig *config, int num_labels, Status *st
 		return arena_fail(arena, status, "labels", (size_t) num_labels);
 	for (int i = 0; i < num_labels; i++)
 	{
-		char		name[32];
+		char name[32];
 
 		snprintf(name, sizeof name, "LABEL_%d", i);
 		if ((config->id2label[i] = arena_strdup(arena, name)) == NULL)
@@ -142,7 +172,8 @@ parse_activation(const json_t *root, Arena *arena, BertConfig *config, Status *s
 			return true;
 		}
 	status_fail(status, STATUS_UNSUPPORTED, "hidden_act \"%.40s\" is not supported", name);
-	return status_hint(status, "Supported are gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu and tanh.");
+	return status_hint(
+		status, "Supported are gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu and tanh.");
 }
 
 /* The index of name in names, or -1. NULL names are skipped. */
@@ -161,26 +192,30 @@ parse_enumerations(const json_t *root, Arena *arena, BertConfig *config, Status 
 	const char *position = NULL;
 	const char *problem = NULL;
 	const char *model_type = NULL;
-	int			i;
+	int i;
 
-	if (!json_get_string(root, "position_embedding_type", arena, &position, status) || !json_get_string(root, "problem_type", arena, &problem, status)
-		|| !json_get_string(root, "model_type", arena, &model_type, status))
+	if (!json_get_string(root, "position_embedding_type", arena, &position, status) ||
+		!json_get_string(root, "problem_type", arena, &problem, status) ||
+		!json_get_string(root, "model_type", arena, &model_type, status))
 		return false;
 	if (model_type != NULL && strcmp(model_type, "bert") != 0)
 	{
-		status_fail(status, STATUS_UNSUPPORTED, "the model's type is \"%.60s\", not \"bert\"", model_type);
+		status_fail(status, STATUS_UNSUPPORTED, "the model's type is \"%.60s\", not \"bert\"",
+					model_type);
 		return status_hint(status, "Only models of the BERT architecture can be imported.");
 	}
 	if (position != NULL)
 	{
 		if ((i = find_name(position, position_names, 3)) < 0)
-			return status_fail(status, STATUS_UNSUPPORTED, "position_embedding_type \"%.40s\" is not supported", position);
+			return status_fail(status, STATUS_UNSUPPORTED,
+							   "position_embedding_type \"%.40s\" is not supported", position);
 		config->position_embedding_type = (PositionKind) i;
 	}
 	if (problem != NULL)
 	{
 		if ((i = find_name(problem, problem_names, 4)) < 0)
-			return status_fail(status, STATUS_UNSUPPORTED, "problem_type \"%.40s\" is not supported", problem);
+			return status_fail(status, STATUS_UNSUPPORTED,
+							   "problem_type \"%.40s\" is not supported", problem);
 		config->problem_type = (ProblemType) i;
 	}
 	return true;
@@ -204,15 +239,16 @@ parse_architecture(const json_t *root, BertConfig *config, Status *status)
 			return true;
 		}
 	status_fail(status, STATUS_UNSUPPORTED, "architecture \"%.60s\" is not supported", class);
-	return status_hint(status, "Supported are BertModel and the BertFor... classes of the reference library.");
+	return status_hint(
+		status, "Supported are BertModel and the BertFor... classes of the reference library.");
 }
 
 /* A key that is a whole number from 0 to limit - 1; -1 otherwise. */
 static int
 parse_index(const char *key, int limit)
 {
-	char	   *end;
-	long		value = strtol(key, &end, 10);
+	char *end;
+	long value = strtol(key, &end, 10);
 
 	return key[0] < '0' || key[0] > '9' || *end != '\0' || value >= limit ? -1 : (int) value;
 }
@@ -220,31 +256,40 @@ parse_index(const char *key, int limit)
 static bool
 parse_labels(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
-	json_t	   *id2label = json_object_get(root, "id2label");
+	json_t *id2label = json_object_get(root, "id2label");
 	const json_t *label2id = json_object_get(root, "label2id");
-	int			num_labels = 0;
+	int num_labels = 0;
 	const char *key;
-	json_t	   *value;
+	json_t *value;
 
 	if (!json_get_int(root, "num_labels", 1, CONFIG_MAX_LABELS, &num_labels, status))
 		return false;
 	if (id2label == NULL || json_is_null(id2label))
 		return set_numbered_labels(arena, config, num_labels == 0 ? 2 : num_labels, status);
-	if (!json_is_object(id2label) || json_object_size(id2label) == 0 || json_object_size(id2label) > CONFIG_MAX_LABELS)
-		return status_fail(status, STATUS_INVALID_DATA, "\"id2label\" is not an object with 1 to %d labels", CONFIG_MAX_LABELS);
+	if (!json_is_object(id2label) || json_object_size(id2label) == 0 ||
+		json_object_size(id2label) > CONFIG_MAX_LABELS)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "\"id2label\" is not an object with 1 to %d labels", CONFIG_MAX_LABELS);
 	config->num_labels = (int) json_object_size(id2label);
 	if (num_labels != 0 && num_labels != config->num_labels)
-		return status_fail(status, STATUS_INVALID_DATA, "\"num_labels\" is %d, but \"id2label\" has %d labels", num_labels, config->num_labels);
-	config->id2label = arena_alloc_array_zero(arena, (size_t) config->num_labels, sizeof *config->id2label);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "\"num_labels\" is %d, but \"id2label\" has %d labels", num_labels,
+						   config->num_labels);
+	config->id2label =
+		arena_alloc_array_zero(arena, (size_t) config->num_labels, sizeof *config->id2label);
 	if (config->id2label == NULL)
 		return arena_fail(arena, status, "labels", (size_t) config->num_labels);
 	json_object_foreach(id2label, key, value)
 	{
-		int			i = parse_index(key, config->num_labels);
+		int i = parse_index(key, config->num_labels);
 
-		if (i < 0 || !json_is_string(value) || json_string_length(value) > MAX_LABEL_BYTES || config->id2label[i] != NULL)
-			return status_fail(status, STATUS_INVALID_DATA, "\"id2label\" entry \"%.20s\" is not a label for an id from 0 to %d", key, config->num_labels - 1);
-		if ((config->id2label[i] = arena_strndup(arena, json_string_value(value), json_string_length(value))) == NULL)
+		if (i < 0 || !json_is_string(value) || json_string_length(value) > MAX_LABEL_BYTES ||
+			config->id2label[i] != NULL)
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "\"id2label\" entry \"%.20s\" is not a label for an id from 0 to %d",
+							   key, config->num_labels - 1);
+		if ((config->id2label[i] =
+				 arena_strndup(arena, json_string_value(value), json_string_length(value))) == NULL)
 			return arena_fail(arena, status, "labels", json_string_length(value));
 	}
 	if (label2id == NULL || json_is_null(label2id))
@@ -256,9 +301,13 @@ parse_labels(const json_t *root, Arena *arena, BertConfig *config, Status *statu
 		const json_t *id = json_object_get(label2id, config->id2label[i]);
 
 		/* repeated labels share one entry */
-		if (id != NULL && (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= config->num_labels
-						   || strcmp(config->id2label[json_integer_value(id)], config->id2label[i]) != 0))
-			return status_fail(status, STATUS_INVALID_DATA, "\"label2id\" and \"id2label\" disagree about \"%.60s\"", config->id2label[i]);
+		if (id != NULL &&
+			(!json_is_integer(id) || json_integer_value(id) < 0 ||
+			 json_integer_value(id) >= config->num_labels ||
+			 strcmp(config->id2label[json_integer_value(id)], config->id2label[i]) != 0))
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "\"label2id\" and \"id2label\" disagree about \"%.60s\"",
+							   config->id2label[i]);
 	}
 	return true;
 }
@@ -278,24 +327,27 @@ compare_pruned(const void *a, const void *b)
 static bool
 parse_pruned_heads(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
-	json_t	   *layers = json_object_get(root, "pruned_heads");
+	json_t *layers = json_object_get(root, "pruned_heads");
 	const char *key;
-	json_t	   *list;
+	json_t *list;
 
 	if (layers == NULL || json_is_null(layers))
 		return true;
 	if (!json_is_object(layers))
 		return status_fail(status, STATUS_INVALID_DATA, "\"pruned_heads\" is not an object");
-	config->pruned_heads = arena_alloc_array(arena, json_object_size(layers), sizeof *config->pruned_heads);
+	config->pruned_heads =
+		arena_alloc_array(arena, json_object_size(layers), sizeof *config->pruned_heads);
 	if (config->pruned_heads == NULL)
 		return arena_fail(arena, status, "pruned heads", json_object_size(layers));
 	json_object_foreach(layers, key, list)
 	{
 		PrunedHeads *pruned = &config->pruned_heads[config->n_pruned];
-		int			layer = parse_index(key, config->num_hidden_layers);
+		int layer = parse_index(key, config->num_hidden_layers);
 
 		if (layer < 0 || !json_is_array(list) || json_array_size(list) > CONFIG_MAX_HEADS)
-			return status_fail(status, STATUS_INVALID_DATA, "\"pruned_heads\" entry \"%.20s\" is not a list of heads of a layer", key);
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "\"pruned_heads\" entry \"%.20s\" is not a list of heads of a layer",
+							   key);
 		if (json_array_size(list) == 0)
 			continue;
 		pruned->layer = layer;
@@ -307,14 +359,18 @@ parse_pruned_heads(const json_t *root, Arena *arena, BertConfig *config, Status 
 		{
 			const json_t *head = json_array_get(list, (size_t) i);
 
-			if (!json_is_integer(head) || json_integer_value(head) < 0 || json_integer_value(head) >= config->num_attention_heads)
-				return status_fail(status, STATUS_INVALID_DATA, "\"pruned_heads\" of layer %d names a head that does not exist", layer);
+			if (!json_is_integer(head) || json_integer_value(head) < 0 ||
+				json_integer_value(head) >= config->num_attention_heads)
+				return status_fail(status, STATUS_INVALID_DATA,
+								   "\"pruned_heads\" of layer %d names a head that does not exist",
+								   layer);
 			pruned->heads[i] = (int) json_integer_value(head);
 		}
 		qsort(pruned->heads, (size_t) pruned->n_heads, sizeof *pruned->heads, compare_ints);
 		config->n_pruned++;
 	}
-	qsort(config->pruned_heads, (size_t) config->n_pruned, sizeof *config->pruned_heads, compare_pruned);
+	qsort(config->pruned_heads, (size_t) config->n_pruned, sizeof *config->pruned_heads,
+		  compare_pruned);
 	return true;
 }
 
@@ -326,7 +382,9 @@ refuse_fields(const json_t *root, Status *status)
 		const json_t *value = json_object_get(root, refused[i]);
 
 		if (value != NULL && !json_is_null(value) && !json_is_false(value))
-			return status_fail(status, STATUS_UNSUPPORTED, "\"%s\" changes what the model computes and is not supported", refused[i]);
+			return status_fail(status, STATUS_UNSUPPORTED,
+							   "\"%s\" changes what the model computes and is not supported",
+							   refused[i]);
 	}
 	return true;
 }
@@ -334,37 +392,43 @@ refuse_fields(const json_t *root, Status *status)
 static bool
 parse_fields(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
-	return json_get_int(root, "vocab_size", 1, CONFIG_MAX_VOCAB, &config->vocab_size, status)
-		&& json_get_int(root, "hidden_size", 1, CONFIG_MAX_HIDDEN, &config->hidden_size, status)
-		&& json_get_int(root, "num_hidden_layers", 0, CONFIG_MAX_LAYERS, &config->num_hidden_layers, status)
-		&& json_get_int(root, "num_attention_heads", 1, CONFIG_MAX_HEADS, &config->num_attention_heads, status)
-		&& json_get_int(root, "intermediate_size", 1, CONFIG_MAX_INTERMEDIATE, &config->intermediate_size, status)
-		&& json_get_float(root, "hidden_dropout_prob", 0, 1, &config->hidden_dropout_prob, status)
-		&& json_get_float(root, "attention_probs_dropout_prob", 0, 1, &config->attention_probs_dropout_prob, status)
-		&& json_get_float(root, "classifier_dropout", 0, 1, &config->classifier_dropout, status)
-		&& json_get_int(root, "max_position_embeddings", 1, CONFIG_MAX_POSITIONS, &config->max_position_embeddings, status)
-		&& json_get_int(root, "type_vocab_size", 1, CONFIG_MAX_TYPES, &config->type_vocab_size, status)
-		&& json_get_float(root, "initializer_range", 0, 100, &config->initializer_range, status)
-		&& json_get_float(root, "layer_norm_eps", 0, 1, &config->layer_norm_eps, status)
-		&& json_get_int(root, "pad_token_id", -1, CONFIG_MAX_VOCAB - 1, &config->pad_token_id, status)
-		&& json_get_bool(root, "is_decoder", &config->is_decoder, status)
-		&& json_get_bool(root, "add_cross_attention", &config->add_cross_attention, status)
-		&& json_get_bool(root, "use_cache", &config->use_cache, status)
-		&& json_get_bool(root, "tie_word_embeddings", &config->tie_word_embeddings, status)
-		&& parse_enumerations(root, arena, config, status)
-		&& parse_activation(root, arena, config, status)
-		&& parse_architecture(root, config, status)
-		&& parse_labels(root, arena, config, status)
-		&& parse_pruned_heads(root, arena, config, status)
-		&& refuse_fields(root, status)
-		&& config_validate(config, status);
+	return json_get_int(root, "vocab_size", 1, CONFIG_MAX_VOCAB, &config->vocab_size, status) &&
+		   json_get_int(root, "hidden_size", 1, CONFIG_MAX_HIDDEN, &config->hidden_size, status) &&
+		   json_get_int(root, "num_hidden_layers", 0, CONFIG_MAX_LAYERS, &config->num_hidden_layers,
+						status) &&
+		   json_get_int(root, "num_attention_heads", 1, CONFIG_MAX_HEADS,
+						&config->num_attention_heads, status) &&
+		   json_get_int(root, "intermediate_size", 1, CONFIG_MAX_INTERMEDIATE,
+						&config->intermediate_size, status) &&
+		   json_get_float(root, "hidden_dropout_prob", 0, 1, &config->hidden_dropout_prob,
+						  status) &&
+		   json_get_float(root, "attention_probs_dropout_prob", 0, 1,
+						  &config->attention_probs_dropout_prob, status) &&
+		   json_get_float(root, "classifier_dropout", 0, 1, &config->classifier_dropout, status) &&
+		   json_get_int(root, "max_position_embeddings", 1, CONFIG_MAX_POSITIONS,
+						&config->max_position_embeddings, status) &&
+		   json_get_int(root, "type_vocab_size", 1, CONFIG_MAX_TYPES, &config->type_vocab_size,
+						status) &&
+		   json_get_float(root, "initializer_range", 0, 100, &config->initializer_range, status) &&
+		   json_get_float(root, "layer_norm_eps", 0, 1, &config->layer_norm_eps, status) &&
+		   json_get_int(root, "pad_token_id", -1, CONFIG_MAX_VOCAB - 1, &config->pad_token_id,
+						status) &&
+		   json_get_bool(root, "is_decoder", &config->is_decoder, status) &&
+		   json_get_bool(root, "add_cross_attention", &config->add_cross_attention, status) &&
+		   json_get_bool(root, "use_cache", &config->use_cache, status) &&
+		   json_get_bool(root, "tie_word_embeddings", &config->tie_word_embeddings, status) &&
+		   parse_enumerations(root, arena, config, status) &&
+		   parse_activation(root, arena, config, status) &&
+		   parse_architecture(root, config, status) && parse_labels(root, arena, config, status) &&
+		   parse_pruned_heads(root, arena, config, status) && refuse_fields(root, status) &&
+		   config_validate(config, status);
 }
 
 bool
 config_parse(Arena *arena, const char *json, size_t length, BertConfig *config, Status *status)
 {
-	json_t	   *root;
-	bool		ok;
+	json_t *root;
+	bool ok;
 
 	if (!config_default(arena, config, status))
 		return false;
@@ -382,44 +446,58 @@ config_validate(const BertConfig *config, Status *status)
 	static const struct
 	{
 		const char *name;
-		size_t		offset;
-		int			minimum;
-		int			maximum;
-	}			bounds[] = {
+		size_t offset;
+		int minimum;
+		int maximum;
+	} bounds[] = {
 		{"vocab_size", offsetof(BertConfig, vocab_size), 1, CONFIG_MAX_VOCAB},
 		{"hidden_size", offsetof(BertConfig, hidden_size), 1, CONFIG_MAX_HIDDEN},
 		{"num_hidden_layers", offsetof(BertConfig, num_hidden_layers), 0, CONFIG_MAX_LAYERS},
 		{"num_attention_heads", offsetof(BertConfig, num_attention_heads), 1, CONFIG_MAX_HEADS},
 		{"intermediate_size", offsetof(BertConfig, intermediate_size), 1, CONFIG_MAX_INTERMEDIATE},
-		{"max_position_embeddings", offsetof(BertConfig, max_position_embeddings), 1, CONFIG_MAX_POSITIONS},
+		{"max_position_embeddings", offsetof(BertConfig, max_position_embeddings), 1,
+		 CONFIG_MAX_POSITIONS},
 		{"type_vocab_size", offsetof(BertConfig, type_vocab_size), 1, CONFIG_MAX_TYPES},
 		{"num_labels", offsetof(BertConfig, num_labels), 1, CONFIG_MAX_LABELS},
 	};
 
 	for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++)
 	{
-		int			value = *(const int *) ((const char *) config + bounds[i].offset);
+		int value = *(const int *) ((const char *) config + bounds[i].offset);
 
 		if (value < bounds[i].minimum || value > bounds[i].maximum)
-			return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %d, not between %d and %d", bounds[i].name, value, bounds[i].minimum, bounds[i].maximum);
+			return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %d, not between %d and %d",
+							   bounds[i].name, value, bounds[i].minimum, bounds[i].maximum);
 	}
 	if (config->hidden_size % config->num_attention_heads != 0)
-		return status_fail(status, STATUS_INVALID_DATA, "hidden_size %d is not a multiple of num_attention_heads %d", config->hidden_size, config->num_attention_heads);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "hidden_size %d is not a multiple of num_attention_heads %d",
+						   config->hidden_size, config->num_attention_heads);
 	if (config->pad_token_id >= config->vocab_size)
-		return status_fail(status, STATUS_INVALID_DATA, "pad_token_id %d is outside the vocabulary of %d", config->pad_token_id, config->vocab_size);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "pad_token_id %d is outside the vocabulary of %d", config->pad_token_id,
+						   config->vocab_size);
 	if (config->add_cross_attention && !config->is_decoder)
 		return status_fail(status, STATUS_INVALID_DATA, "add_cross_attention needs is_decoder");
 	for (int i = 0; i < config->n_pruned; i++)
 	{
 		const PrunedHeads *pruned = &config->pruned_heads[i];
 
-		if (pruned->layer < 0 || pruned->layer >= config->num_hidden_layers || (i > 0 && pruned->layer <= config->pruned_heads[i - 1].layer))
-			return status_fail(status, STATUS_INVALID_DATA, "pruned_heads names layer %d twice or one that does not exist", pruned->layer);
+		if (pruned->layer < 0 || pruned->layer >= config->num_hidden_layers ||
+			(i > 0 && pruned->layer <= config->pruned_heads[i - 1].layer))
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "pruned_heads names layer %d twice or one that does not exist",
+							   pruned->layer);
 		if (pruned->n_heads >= config->num_attention_heads)
-			return status_fail(status, STATUS_INVALID_DATA, "pruned_heads leaves no head in layer %d", pruned->layer);
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "pruned_heads leaves no head in layer %d", pruned->layer);
 		for (int j = 0; j < pruned->n_heads; j++)
-			if (pruned->heads[j] < 0 || pruned->heads[j] >= config->num_attention_heads || (j > 0 && pruned->heads[j] <= pruned->heads[j - 1]))
-				return status_fail(status, STATUS_INVALID_DATA, "pruned_heads of layer %d names a head twice or one that does not exist", pruned->layer);
+			if (pruned->heads[j] < 0 || pruned->heads[j] >= config->num_attention_heads ||
+				(j > 0 && pruned->heads[j] <= pruned->heads[j - 1]))
+				return status_fail(
+					status, STATUS_INVALID_DATA,
+					"pruned_heads of layer %d names a head twice or one that does not exist",
+					pruned->layer);
 	}
 	return true;
 }
@@ -428,7 +506,7 @@ config_validate(const BertConfig *config, Status *status)
 static json_t *
 float_value(float value)
 {
-	char		text[40];
+	char text[40];
 
 	for (int digits = 1; digits <= 9; digits++)
 	{
@@ -442,11 +520,11 @@ float_value(float value)
 static json_t *
 labels_value(const BertConfig *config, bool by_id, bool *complete)
 {
-	json_t	   *object = json_object();
+	json_t *object = json_object();
 
 	for (int i = 0; i < config->num_labels; i++)
 	{
-		char		id[16];
+		char id[16];
 
 		snprintf(id, sizeof id, "%d", i);
 		if (by_id)
@@ -460,12 +538,12 @@ labels_value(const BertConfig *config, bool by_id, bool *complete)
 static json_t *
 pruned_value(const BertConfig *config, bool *complete)
 {
-	json_t	   *object = json_object();
+	json_t *object = json_object();
 
 	for (int i = 0; i < config->n_pruned; i++)
 	{
-		json_t	   *list = json_array();
-		char		layer[16];
+		json_t *list = json_array();
+		char layer[16];
 
 		for (int j = 0; j < config->pruned_heads[i].n_heads; j++)
 			if (json_array_append_new(list, json_integer(config->pruned_heads[i].heads[j])) != 0)
@@ -479,9 +557,9 @@ pruned_value(const BertConfig *config, bool *complete)
 char *
 config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *status)
 {
-	json_t	   *root = json_object();
-	json_t	   *architectures = json_array();
-	bool		complete = json_array_append_new(architectures, json_string(heads[head].class)) == 0;
+	json_t *root = json_object();
+	json_t *architectures = json_array();
+	bool complete = json_array_append_new(architectures, json_string(heads[head].class)) == 0;
 
 	json_put(root, "architectures", architectures, &complete);
 	json_put(root, "model_type", json_string("bert"), &complete);
@@ -492,14 +570,21 @@ config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *stat
 	json_put(root, "intermediate_size", json_integer(config->intermediate_size), &complete);
 	json_put(root, "hidden_act", json_string(config->hidden_act_name), &complete);
 	json_put(root, "hidden_dropout_prob", float_value(config->hidden_dropout_prob), &complete);
-	json_put(root, "attention_probs_dropout_prob", float_value(config->attention_probs_dropout_prob), &complete);
-	json_put(root, "classifier_dropout", config->classifier_dropout < 0 ? json_null() : float_value(config->classifier_dropout), &complete);
-	json_put(root, "max_position_embeddings", json_integer(config->max_position_embeddings), &complete);
+	json_put(root, "attention_probs_dropout_prob",
+			 float_value(config->attention_probs_dropout_prob), &complete);
+	json_put(root, "classifier_dropout",
+			 config->classifier_dropout < 0 ? json_null() : float_value(config->classifier_dropout),
+			 &complete);
+	json_put(root, "max_position_embeddings", json_integer(config->max_position_embeddings),
+			 &complete);
 	json_put(root, "type_vocab_size", json_integer(config->type_vocab_size), &complete);
 	json_put(root, "initializer_range", float_value(config->initializer_range), &complete);
 	json_put(root, "layer_norm_eps", float_value(config->layer_norm_eps), &complete);
-	json_put(root, "pad_token_id", config->pad_token_id < 0 ? json_null() : json_integer(config->pad_token_id), &complete);
-	json_put(root, "position_embedding_type", json_string(position_names[config->position_embedding_type]), &complete);
+	json_put(root, "pad_token_id",
+			 config->pad_token_id < 0 ? json_null() : json_integer(config->pad_token_id),
+			 &complete);
+	json_put(root, "position_embedding_type",
+			 json_string(position_names[config->position_embedding_type]), &complete);
 	json_put(root, "is_decoder", json_boolean(config->is_decoder), &complete);
 	json_put(root, "add_cross_attention", json_boolean(config->add_cross_attention), &complete);
 	json_put(root, "use_cache", json_boolean(config->use_cache), &complete);
@@ -510,7 +595,8 @@ config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *stat
 	json_put(root, "label2id", labels_value(config, false, &complete), &complete);
 	if (config->n_pruned > 0)
 		json_put(root, "pruned_heads", pruned_value(config, &complete), &complete);
-	return json_write(arena, root, JSON_INDENT(2) | JSON_REAL_PRECISION(9), complete, "config.json", status);
+	return json_write(arena, root, JSON_INDENT(2) | JSON_REAL_PRECISION(9), complete, "config.json",
+					  status);
 }
 
 const char *
@@ -535,8 +621,9 @@ head_kind_parse(const char *name, HeadKind *head, Status *status)
 			return true;
 		}
 	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown head \"%.60s\"", name);
-	return status_hint(status, "Heads are none, pretraining, masked_lm, causal_lm, next_sentence, sequence_classification, multiple_choice, "
-					   "token_classification and question_answering.");
+	return status_hint(status, "Heads are none, pretraining, masked_lm, causal_lm, next_sentence, "
+							   "sequence_classification, multiple_choice, "
+							   "token_classification and question_answering.");
 }
 
 const char *
@@ -548,7 +635,7 @@ pooling_name(Pooling pooling)
 bool
 pooling_parse(const char *name, Pooling *pooling, Status *status)
 {
-	int			i = find_name(name, pooling_names, 4);
+	int i = find_name(name, pooling_names, 4);
 
 	if (i < 0)
 	{

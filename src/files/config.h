@@ -1,10 +1,11 @@
 /*
  * config.h: config.json, parsed and checked.
  *
- * BertConfig holds every field of the published config.json that changes a result. A field that changes the
- * result and that we do not know, or an unknown architecture, is refused (STATUS_UNSUPPORTED); fields that do not
- * change it (transformers_version, _name_or_path, torch_dtype, ...) are ignored. Defaults are those of the
- * reference's BertConfig. Bounds are checked here, so that later sizes cannot overflow.
+ * BertConfig holds every field of the published config.json that changes a result. A field that
+ * changes the result and that we do not know, or an unknown architecture, is refused
+ * (STATUS_UNSUPPORTED); fields that do not change it (transformers_version, _name_or_path,
+ * torch_dtype, ...) are ignored. Defaults are those of the reference's BertConfig. Bounds are
+ * checked here, so that later sizes cannot overflow.
  */
 #ifndef BERT_FILES_CONFIG_H
 #define BERT_FILES_CONFIG_H
@@ -17,10 +18,10 @@
 
 typedef enum Activation
 {
-	ACTIVATION_GELU,			/* 0.5 x (1 + erf(x / sqrt 2)) */
-	ACTIVATION_GELU_TANH,		/* gelu_new, gelu_pytorch_tanh, gelu_fast: the tanh form */
+	ACTIVATION_GELU,      /* 0.5 x (1 + erf(x / sqrt 2)) */
+	ACTIVATION_GELU_TANH, /* gelu_new, gelu_pytorch_tanh, gelu_fast: the tanh form */
 	ACTIVATION_RELU,
-	ACTIVATION_SILU,			/* silu, swish */
+	ACTIVATION_SILU, /* silu, swish */
 	ACTIVATION_TANH,
 	ACTIVATION_NONE
 } Activation;
@@ -32,14 +33,17 @@ typedef enum PositionKind
 	POSITION_RELATIVE_KEY_QUERY
 } PositionKind;
 
-/* The heads of the reference library's BERT; the order is the order of bert.forward's documentation. */
+/*
+ * The heads of the reference library's BERT; the order is the order of bert.forward's
+ * documentation.
+ */
 typedef enum HeadKind
 {
-	HEAD_NONE,					/* BertModel */
-	HEAD_PRETRAINING,			/* BertForPreTraining */
-	HEAD_MASKED_LM,				/* BertForMaskedLM */
-	HEAD_CAUSAL_LM,				/* BertLMHeadModel */
-	HEAD_NEXT_SENTENCE,			/* BertForNextSentencePrediction */
+	HEAD_NONE,          /* BertModel */
+	HEAD_PRETRAINING,   /* BertForPreTraining */
+	HEAD_MASKED_LM,     /* BertForMaskedLM */
+	HEAD_CAUSAL_LM,     /* BertLMHeadModel */
+	HEAD_NEXT_SENTENCE, /* BertForNextSentencePrediction */
 	HEAD_SEQUENCE_CLASSIFICATION,
 	HEAD_MULTIPLE_CHOICE,
 	HEAD_TOKEN_CLASSIFICATION,
@@ -49,7 +53,7 @@ typedef enum HeadKind
 
 typedef enum ProblemType
 {
-	PROBLEM_UNSET,				/* as the reference: regression for one label, else single-label */
+	PROBLEM_UNSET, /* as the reference: regression for one label, else single-label */
 	PROBLEM_REGRESSION,
 	PROBLEM_SINGLE_LABEL,
 	PROBLEM_MULTI_LABEL
@@ -60,7 +64,7 @@ typedef enum Pooling
 	POOLING_MEAN,
 	POOLING_CLS,
 	POOLING_MAX,
-	POOLING_POOLER				/* tanh(W h_cls + b) */
+	POOLING_POOLER /* tanh(W h_cls + b) */
 } Pooling;
 
 #define CONFIG_MAX_LAYERS 256
@@ -75,61 +79,70 @@ typedef enum Pooling
 
 typedef struct PrunedHeads
 {
-	int			layer;
-	int			n_heads;
-	int		   *heads;			/* ascending indices of the unpruned layer's heads */
+	int layer;
+	int n_heads;
+	int *heads; /* ascending indices of the unpruned layer's heads */
 } PrunedHeads;
 
 typedef struct BertConfig
 {
-	int			vocab_size;
-	int			hidden_size;	/* H */
-	int			num_hidden_layers;
-	int			num_attention_heads;
-	int			intermediate_size;	/* I */
-	Activation	hidden_act;
-	char		hidden_act_name[CONFIG_ACTIVATION_NAME_LENGTH]; /* as written, for export */
-	float		hidden_dropout_prob;
-	float		attention_probs_dropout_prob;
-	float		classifier_dropout;	/* negative: unset, hidden_dropout_prob is used */
-	int			max_position_embeddings;
-	int			type_vocab_size;
-	float		initializer_range;
-	float		layer_norm_eps;
-	int			pad_token_id;
+	int vocab_size;
+	int hidden_size; /* H */
+	int num_hidden_layers;
+	int num_attention_heads;
+	int intermediate_size; /* I */
+	Activation hidden_act;
+	char hidden_act_name[CONFIG_ACTIVATION_NAME_LENGTH]; /* as written, for export */
+	float hidden_dropout_prob;
+	float attention_probs_dropout_prob;
+	float classifier_dropout; /* negative: unset, hidden_dropout_prob is used */
+	int max_position_embeddings;
+	int type_vocab_size;
+	float initializer_range;
+	float layer_norm_eps;
+	int pad_token_id;
 	PositionKind position_embedding_type;
-	bool		is_decoder;
-	bool		add_cross_attention;
-	bool		use_cache;
-	bool		tie_word_embeddings;
-	bool		use_pooler;		/* not in config.json: the checkpoint has a pooler */
+	bool is_decoder;
+	bool add_cross_attention;
+	bool use_cache;
+	bool tie_word_embeddings;
+	bool use_pooler; /* not in config.json: the checkpoint has a pooler */
 	ProblemType problem_type;
-	int			num_labels;		/* 2 when neither id2label nor num_labels is given */
-	char	  **id2label;		/* num_labels strings, "LABEL_0" ... when absent */
-	int			n_pruned;
-	PrunedHeads *pruned_heads;	/* one per layer that has any, ascending */
-	HeadKind	architecture;	/* from "architectures"; HEAD_NONE when absent */
+	int num_labels;  /* 2 when neither id2label nor num_labels is given */
+	char **id2label; /* num_labels strings, "LABEL_0" ... when absent */
+	int n_pruned;
+	PrunedHeads *pruned_heads; /* one per layer that has any, ascending */
+	HeadKind architecture;     /* from "architectures"; HEAD_NONE when absent */
 } BertConfig;
 
 /* The reference's BertConfig() defaults (bert-base); strings are allocated in the arena. */
-bool		config_default(Arena *arena, BertConfig *config, Status *status);
+bool config_default(Arena *arena, BertConfig *config, Status *status);
 
-/* Parses and validates; the JSON may have at most 16 MB, 64 levels. All strings are allocated in the arena. */
-bool		config_parse(Arena *arena, const char *json, size_t length, BertConfig *config, Status *status);
+/*
+ * Parses and validates; the JSON may have at most 16 MB, 64 levels. All strings are allocated in
+ * the arena.
+ */
+bool config_parse(Arena *arena, const char *json, size_t length, BertConfig *config,
+				  Status *status);
 
 /* The checks of config_parse on a struct made otherwise (divisibility, bounds, pruned heads). */
-bool		config_validate(const BertConfig *config, Status *status);
+bool config_validate(const BertConfig *config, Status *status);
 
-/* JSON that the reference library's BertConfig reads back to the same model; NUL-terminated, in the arena. */
-char	   *config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *status);
+/*
+ * JSON that the reference library's BertConfig reads back to the same model; NUL-terminated, in the
+ * arena.
+ */
+char *config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *status);
 
 /* Sets the label names (copied into the arena) and num_labels. */
-bool		config_set_labels(Arena *arena, BertConfig *config, int num_labels, const char *const *labels, Status *status);
+bool config_set_labels(Arena *arena, BertConfig *config, int num_labels, const char *const *labels,
+					   Status *status);
 
-const char *head_kind_name(HeadKind head);	/* "sequence_classification" */
+const char *head_kind_name(HeadKind head);  /* "sequence_classification" */
 const char *head_kind_class(HeadKind head); /* "BertForSequenceClassification" */
-bool		head_kind_parse(const char *name, HeadKind *head, Status *status);	/* from head_kind_name's names */
+/* from head_kind_name's names */
+bool head_kind_parse(const char *name, HeadKind *head, Status *status);
 const char *pooling_name(Pooling pooling);
-bool		pooling_parse(const char *name, Pooling *pooling, Status *status);
+bool pooling_parse(const char *name, Pooling *pooling, Status *status);
 
 #endif

@@ -5,18 +5,18 @@
 #include <string.h>
 
 /*
- * jansson has a depth limit of its own (2048) and recurses; ours is checked first, on the text, so that nothing deep is
- * ever built.
+ * jansson has a depth limit of its own (2048) and recurses; ours is checked first, on the text, so
+ * that nothing deep is ever built.
  */
 static bool
 depth_allowed(const char *text, size_t length)
 {
-	int			depth = 0;
-	bool		in_string = false;
+	int depth = 0;
+	bool in_string = false;
 
 	for (size_t i = 0; i < length; i++)
 	{
-		char		c = text[i];
+		char c = text[i];
 
 		if (in_string)
 		{
@@ -38,15 +38,18 @@ depth_allowed(const char *text, size_t length)
 	return true;
 }
 
-/* Makes real numbers of integers with 19 digits or more, in place: the last two become "e0", which leaves them huge. */
+/*
+ * Makes real numbers of integers with 19 digits or more, in place: the last two become "e0", which
+ * leaves them huge.
+ */
 static void
 widen_integers(char *text, size_t length)
 {
-	bool		in_string = false;
+	bool in_string = false;
 
 	for (size_t i = 0; i < length; i++)
 	{
-		size_t		start = i;
+		size_t start = i;
 
 		if (text[i] == '"')
 			in_string = !in_string;
@@ -56,17 +59,21 @@ widen_integers(char *text, size_t length)
 			continue;
 		while (i + 1 < length && text[i + 1] >= '0' && text[i + 1] <= '9')
 			i++;
-		if (i - start >= 18 && (start == 0 || strchr(".eE+", text[start - 1]) == NULL) && (i + 1 == length || strchr(".eE", text[i + 1]) == NULL))
+		if (i - start >= 18 && (start == 0 || strchr(".eE+", text[start - 1]) == NULL) &&
+			(i + 1 == length || strchr(".eE", text[i + 1]) == NULL))
 			memcpy(text + i - 1, "e0", 2);
 	}
 }
 
-/* jansson refuses integers beyond 64 bits; tokenizer_config.json has 1e30 written out where there is no limit. */
+/*
+ * jansson refuses integers beyond 64 bits; tokenizer_config.json has 1e30 written out where there
+ * is no limit.
+ */
 static json_t *
 load_widened(const char *text, size_t length, json_error_t *error)
 {
-	char	   *copy = malloc(length);
-	json_t	   *document;
+	char *copy = malloc(length);
+	json_t *document;
 
 	if (copy == NULL)
 		return NULL;
@@ -78,13 +85,15 @@ load_widened(const char *text, size_t length, json_error_t *error)
 }
 
 /*
- * jansson's scanner does not survive a buffer that cannot grow (2.14). So there must be memory for the buffer and for
- * the objects before it starts; nothing else of this process allocates in between.
+ * jansson's scanner does not survive a buffer that cannot grow (2.14). So there must be memory for
+ * the buffer and for the objects before it starts; nothing else of this process allocates in
+ * between.
  */
 static bool
 memory_is_there(size_t length)
 {
-	void	   *volatile probe = malloc(length * 8 + 65536); /* volatile: or the compiler leaves the pair out */
+	/* volatile: or the compiler leaves the pair out */
+	void *volatile probe = malloc(length * 8 + 65536);
 
 	free(probe);
 	return probe != NULL;
@@ -94,16 +103,18 @@ static json_t *
 open_document(const char *name, const char *text, size_t length, size_t max_length, Status *status)
 {
 	json_error_t error;
-	json_t	   *document;
+	json_t *document;
 
 	if (length > max_length)
 	{
-		status_fail(status, STATUS_LIMIT, "%s has %zu bytes, more than the %zu allowed", name, length, max_length);
+		status_fail(status, STATUS_LIMIT, "%s has %zu bytes, more than the %zu allowed", name,
+					length, max_length);
 		return NULL;
 	}
 	if (!depth_allowed(text, length))
 	{
-		status_fail(status, STATUS_INVALID_DATA, "%s is nested deeper than %d levels", name, JSON_MAX_DEPTH);
+		status_fail(status, STATUS_INVALID_DATA, "%s is nested deeper than %d levels", name,
+					JSON_MAX_DEPTH);
 		return NULL;
 	}
 	if (!memory_is_there(length))
@@ -119,16 +130,19 @@ open_document(const char *name, const char *text, size_t length, size_t max_leng
 		if (json_error_code(&error) == json_error_out_of_memory)
 			status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory while %s was parsed", name);
 		else
-			status_fail(status, STATUS_INVALID_DATA, "%s is not valid JSON: %s at line %d, column %d", name, error.text, error.line, error.column);
+			status_fail(status, STATUS_INVALID_DATA,
+						"%s is not valid JSON: %s at line %d, column %d", name, error.text,
+						error.line, error.column);
 		return NULL;
 	}
 	return document;
 }
 
 json_t *
-json_open_object(const char *name, const char *text, size_t length, size_t max_length, Status *status)
+json_open_object(const char *name, const char *text, size_t length, size_t max_length,
+				 Status *status)
 {
-	json_t	   *document = open_document(name, text, length, max_length, status);
+	json_t *document = open_document(name, text, length, max_length, status);
 
 	if (document == NULL || json_is_object(document))
 		return document;
@@ -138,9 +152,10 @@ json_open_object(const char *name, const char *text, size_t length, size_t max_l
 }
 
 json_t *
-json_open_array(const char *name, const char *text, size_t length, size_t max_length, Status *status)
+json_open_array(const char *name, const char *text, size_t length, size_t max_length,
+				Status *status)
 {
-	json_t	   *document = open_document(name, text, length, max_length, status);
+	json_t *document = open_document(name, text, length, max_length, status);
 
 	if (document == NULL || json_is_array(document))
 		return document;
@@ -164,10 +179,11 @@ member(const json_t *object, const char *name)
 }
 
 bool
-json_get_int(const json_t *object, const char *name, long long minimum, long long maximum, int *out, Status *status)
+json_get_int(const json_t *object, const char *name, long long minimum, long long maximum, int *out,
+			 Status *status)
 {
 	const json_t *value = member(object, name);
-	long long	number;
+	long long number;
 
 	if (value == NULL)
 		return true;
@@ -175,16 +191,18 @@ json_get_int(const json_t *object, const char *name, long long minimum, long lon
 		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is not an integer", name);
 	number = json_integer_value(value);
 	if (number < minimum || number > maximum)
-		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %lld, not between %lld and %lld", name, number, minimum, maximum);
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %lld, not between %lld and %lld",
+						   name, number, minimum, maximum);
 	*out = (int) number;
 	return true;
 }
 
 bool
-json_get_float(const json_t *object, const char *name, double minimum, double maximum, float *out, Status *status)
+json_get_float(const json_t *object, const char *name, double minimum, double maximum, float *out,
+			   Status *status)
 {
 	const json_t *value = member(object, name);
-	double		number;
+	double number;
 
 	if (value == NULL)
 		return true;
@@ -192,7 +210,8 @@ json_get_float(const json_t *object, const char *name, double minimum, double ma
 		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is not a number", name);
 	number = json_number_value(value);
 	if (!(number >= minimum && number <= maximum))
-		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %g, not between %g and %g", name, number, minimum, maximum);
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %g, not between %g and %g", name,
+						   number, minimum, maximum);
 	*out = (float) number;
 	return true;
 }
@@ -211,7 +230,8 @@ json_get_bool(const json_t *object, const char *name, bool *out, Status *status)
 }
 
 bool
-json_get_string(const json_t *object, const char *name, Arena *arena, const char **out, Status *status)
+json_get_string(const json_t *object, const char *name, Arena *arena, const char **out,
+				Status *status)
 {
 	const json_t *value = member(object, name);
 
@@ -231,14 +251,16 @@ json_put(json_t *object, const char *name, json_t *value, bool *complete)
 }
 
 char *
-json_write(Arena *arena, json_t *document, size_t flags, bool complete, const char *name, Status *status)
+json_write(Arena *arena, json_t *document, size_t flags, bool complete, const char *name,
+		   Status *status)
 {
-	char	   *text = complete ? json_dumps(document, flags) : NULL;
-	char	   *copy = text == NULL ? NULL : arena_strdup(arena, text);
+	char *text = complete ? json_dumps(document, flags) : NULL;
+	char *copy = text == NULL ? NULL : arena_strdup(arena, text);
 
 	json_decref(document);
 	if (text == NULL)
-		status_fail(status, STATUS_OUT_OF_MEMORY, "could not write %s: out of memory, or a text in it is not valid UTF-8", name);
+		status_fail(status, STATUS_OUT_OF_MEMORY,
+					"could not write %s: out of memory, or a text in it is not valid UTF-8", name);
 	else if (copy == NULL)
 		arena_fail(arena, status, name, strlen(text));
 	free(text);

@@ -1,6 +1,7 @@
 /*
- * json.h: JSON from untrusted files, through jansson: duplicate names rejected, size and depth bounded, values read
- * with the type they must have. The document's memory is jansson's own; json_close gives it back.
+ * json.h: JSON from untrusted files, through jansson: duplicate names rejected, size and depth
+ * bounded, values read with the type they must have. The document's memory is jansson's own;
+ * json_close gives it back.
  */
 #ifndef BERT_FILES_JSON_H
 #define BERT_FILES_JSON_H
@@ -15,24 +16,31 @@
 #define JSON_MAX_DEPTH 64
 
 /* Parses an array or an object. name: for messages. NULL and *status on failure. */
-json_t	   *json_open_array(const char *name, const char *text, size_t length, size_t max_length, Status *status);
-json_t	   *json_open_object(const char *name, const char *text, size_t length, size_t max_length, Status *status);
-void		json_close(json_t *document);
+json_t *json_open_array(const char *name, const char *text, size_t length, size_t max_length,
+						Status *status);
+json_t *json_open_object(const char *name, const char *text, size_t length, size_t max_length,
+						 Status *status);
+void json_close(json_t *document);
 
 /*
- * Members of an object. Absent or null leaves *out alone; a wrong type or a value outside [minimum, maximum] is
- * STATUS_INVALID_DATA naming the member.
+ * Members of an object. Absent or null leaves *out alone; a wrong type or a value outside [minimum,
+ * maximum] is STATUS_INVALID_DATA naming the member.
  */
-bool		json_get_int(const json_t *object, const char *name, long long minimum, long long maximum, int *out, Status *status);
-bool		json_get_float(const json_t *object, const char *name, double minimum, double maximum, float *out, Status *status);
-bool		json_get_bool(const json_t *object, const char *name, bool *out, Status *status);
-bool		json_get_string(const json_t *object, const char *name, Arena *arena, const char **out, Status *status);
+bool json_get_int(const json_t *object, const char *name, long long minimum, long long maximum,
+				  int *out, Status *status);
+bool json_get_float(const json_t *object, const char *name, double minimum, double maximum,
+					float *out, Status *status);
+bool json_get_bool(const json_t *object, const char *name, bool *out, Status *status);
+bool json_get_string(const json_t *object, const char *name, Arena *arena, const char **out,
+					 Status *status);
 
 /*
- * Writing: json_put takes the value over and clears *complete when it could not be stored; json_write gives the document
- * as text in the arena and closes it, or NULL and *status. flags are those of json_dumps.
+ * Writing: json_put takes the value over and clears *complete when it could not be stored;
+ * json_write gives the document as text in the arena and closes it, or NULL and *status. flags are
+ * those of json_dumps.
  */
-void		json_put(json_t *object, const char *name, json_t *value, bool *complete);
-char	   *json_write(Arena *arena, json_t *document, size_t flags, bool complete, const char *name, Status *status);
+void json_put(json_t *object, const char *name, json_t *value, bool *complete);
+char *json_write(Arena *arena, json_t *document, size_t flags, bool complete, const char *name,
+				 Status *status);
 
 #endif

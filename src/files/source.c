@@ -1,6 +1,6 @@
 /* source.c: directories, memory and sets of named sources. */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE				/* O_PATH */
+#define _GNU_SOURCE /* O_PATH */
 #endif
 #include "files/source.h"
 
@@ -33,18 +33,19 @@ source_from_memory(ByteSource *source, const char *name, const void *bytes, size
 static bool
 file_read(ByteSource *source, uint64_t offset, void *buffer, size_t length, Status *status)
 {
-	char	   *at = buffer;
+	char *at = buffer;
 
 	while (length > 0)
 	{
-		ssize_t		n = pread(source->fd, at, length, (off_t) offset);
+		ssize_t n = pread(source->fd, at, length, (off_t) offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return status_fail_errno(status, errno, "could not read file \"%s\"", source->name);
 		if (n == 0)
-			return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" became shorter while it was read", source->name);
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "file \"%s\" became shorter while it was read", source->name);
 		at += n;
 		offset += (uint64_t) n;
 		length -= (size_t) n;
@@ -55,11 +56,12 @@ file_read(ByteSource *source, uint64_t offset, void *buffer, size_t length, Stat
 char *
 source_read_all(Arena *arena, ByteSource *source, size_t limit, Status *status)
 {
-	char	   *text;
+	char *text;
 
 	if (source->size > limit)
 	{
-		status_fail(status, STATUS_LIMIT, "\"%s\" has %llu bytes, more than the %zu allowed", source->name, (unsigned long long) source->size, limit);
+		status_fail(status, STATUS_LIMIT, "\"%s\" has %llu bytes, more than the %zu allowed",
+					source->name, (unsigned long long) source->size, limit);
 		return NULL;
 	}
 	text = arena_alloc(arena, (size_t) source->size + 1);
@@ -81,7 +83,10 @@ modelsource_close(ModelSource *source)
 		source->close(source);
 }
 
-/* Our own names and an index file's: relative, without "..", "." or empty components, backslashes or control characters. */
+/*
+ * Our own names and an index file's: relative, without "..", "." or empty components, backslashes
+ * or control characters.
+ */
 static bool
 name_allowed(const char *name)
 {
@@ -89,9 +94,10 @@ name_allowed(const char *name)
 		return false;
 	for (const char *at = name; *at != '\0';)
 	{
-		size_t		length = strcspn(at, "/");
+		size_t length = strcspn(at, "/");
 
-		if (length == 0 || (length == 1 && at[0] == '.') || (length == 2 && at[0] == '.' && at[1] == '.'))
+		if (length == 0 || (length == 1 && at[0] == '.') ||
+			(length == 2 && at[0] == '.' && at[1] == '.'))
 			return false;
 		at += length;
 		if (*at == '/' && *++at == '\0')
@@ -106,23 +112,25 @@ name_allowed(const char *name)
 static bool
 check_name(const char *name, Status *status)
 {
-	return name_allowed(name) || status_fail(status, STATUS_INVALID_DATA, "\"%.100s\" is not the name of a file inside the model's directory", name);
+	return name_allowed(name) ||
+		   status_fail(status, STATUS_INVALID_DATA,
+					   "\"%.100s\" is not the name of a file inside the model's directory", name);
 }
 
 /* A directory: its descriptor and the files opened so far, newest first. */
 typedef struct OpenFile
 {
-	ByteSource	source;			/* first: a ByteSource * is an OpenFile * */
+	ByteSource source; /* first: a ByteSource * is an OpenFile * */
 	struct OpenFile *older;
 } OpenFile;
 
 typedef struct Directory
 {
-	ModelSource base;			/* first */
-	Arena	   *arena;
-	int			fd;
-	bool		links_allowed;	/* of the installation */
-	OpenFile   *files;
+	ModelSource base; /* first */
+	Arena *arena;
+	int fd;
+	bool links_allowed; /* of the installation */
+	OpenFile *files;
 } Directory;
 
 /* A directory on the way needs search permission only, where the system can open it so. */
@@ -137,21 +145,23 @@ static int
 open_component(int at, const char *component, int flags)
 {
 	struct stat st;
-	int			fd = openat(at, component, flags);
+	int fd = openat(at, component, flags);
 
 	if (fd < 0 && errno == ENOTDIR)
-		errno = fstatat(at, component, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+		errno = fstatat(at, component, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)
+					? ELOOP
+					: ENOTDIR;
 	return fd;
 }
 
 /*
- * Walks a path one component at a time, following no symbolic link, from the descriptor `at`, which stays open. The last
- * component is opened with last_flags. -1 with errno on failure.
+ * Walks a path one component at a time, following no symbolic link, from the descriptor `at`, which
+ * stays open. The last component is opened with last_flags. -1 with errno on failure.
  */
 static int
 open_without_links(int at, const char *path, int last_flags)
 {
-	int			current = at;
+	int current = at;
 
 	if (path[0] == '/')
 	{
@@ -165,11 +175,11 @@ open_without_links(int at, const char *path, int last_flags)
 	}
 	for (;;)
 	{
-		char		component[256];
-		size_t		length = strcspn(path, "/");
+		char component[256];
+		size_t length = strcspn(path, "/");
 		const char *rest = path + length;
-		bool		last;
-		int			next;
+		bool last;
+		int next;
 
 		while (*rest == '/')
 			rest++;
@@ -184,7 +194,7 @@ open_without_links(int at, const char *path, int last_flags)
 		}
 		if (current != at)
 		{
-			int			saved = errno;
+			int saved = errno;
 
 			close(current);
 			errno = saved;
@@ -201,13 +211,14 @@ open_failed(Status *status, int errnum, const char *name)
 {
 	status_fail_errno(status, errnum, "could not open \"%s\"", name);
 	if (errnum == ELOOP)
-		status_hint(status, "Symbolic links are not followed, in no part of the path; copy the files to a directory of their own.");
+		status_hint(status, "Symbolic links are not followed, in no part of the path; copy the "
+							"files to a directory of their own.");
 	return false;
 }
 
 /*
- * A hard link shows a file of another place under a name of the model's; who may write to the directory need not be
- * allowed to read that file.
+ * A hard link shows a file of another place under a name of the model's; who may write to the
+ * directory need not be allowed to read that file.
  */
 static bool
 refuse_file(Status *status, const struct stat *st, const char *name)
@@ -221,10 +232,10 @@ refuse_file(Status *status, const struct stat *st, const char *name)
 static bool
 directory_open(ModelSource *base, const char *name, ByteSource **out, bool *found, Status *status)
 {
-	Directory  *directory = (Directory *) base;
-	OpenFile   *file;
+	Directory *directory = (Directory *) base;
+	OpenFile *file;
 	struct stat st;
-	int			fd;
+	int fd;
 
 	*found = false;
 	if (!check_name(name, status))
@@ -232,12 +243,14 @@ directory_open(ModelSource *base, const char *name, ByteSource **out, bool *foun
 	if (directory->links_allowed)
 		fd = openat(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	else
-		fd = open_without_links(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+		fd = open_without_links(directory->fd, name,
+								O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return true;
 	if (fd < 0)
 		return open_failed(status, errno, name);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_nlink > 1 && !directory->links_allowed))
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+		(st.st_nlink > 1 && !directory->links_allowed))
 	{
 		close(fd);
 		return refuse_file(status, &st, name);
@@ -263,7 +276,7 @@ directory_open(ModelSource *base, const char *name, ByteSource **out, bool *foun
 static void
 directory_close(ModelSource *base)
 {
-	Directory  *directory = (Directory *) base;
+	Directory *directory = (Directory *) base;
 
 	for (OpenFile *file = directory->files; file != NULL; file = file->older)
 		close(file->source.fd);
@@ -276,7 +289,7 @@ directory_close(ModelSource *base)
 static ModelSource *
 open_directory(Arena *arena, const char *path, bool links_allowed, Status *status)
 {
-	Directory  *directory = arena_alloc_zero(arena, sizeof *directory);
+	Directory *directory = arena_alloc_zero(arena, sizeof *directory);
 
 	if (directory == NULL || (directory->base.name = arena_strdup(arena, path)) == NULL)
 	{
@@ -292,7 +305,8 @@ open_directory(Arena *arena, const char *path, bool links_allowed, Status *statu
 	directory->base.close = directory_close;
 	directory->arena = arena;
 	directory->links_allowed = links_allowed;
-	directory->fd = links_allowed ? open(path, WALK_FLAGS & ~O_NOFOLLOW) : open_without_links(AT_FDCWD, path, WALK_FLAGS);
+	directory->fd = links_allowed ? open(path, WALK_FLAGS & ~O_NOFOLLOW)
+								  : open_without_links(AT_FDCWD, path, WALK_FLAGS);
 	if (directory->fd < 0)
 	{
 		if (errno == ENOENT)
@@ -318,15 +332,15 @@ modelsource_open_installed(Arena *arena, const char *path, Status *status)
 
 typedef struct SourceSet
 {
-	ModelSource base;			/* first */
+	ModelSource base; /* first */
 	ByteSource *sources;
-	size_t		count;
+	size_t count;
 } SourceSet;
 
 static bool
 set_open(ModelSource *base, const char *name, ByteSource **out, bool *found, Status *status)
 {
-	SourceSet  *set = (SourceSet *) base;
+	SourceSet *set = (SourceSet *) base;
 
 	*found = false;
 	if (!check_name(name, status))
@@ -347,9 +361,10 @@ set_close(ModelSource *base)
 }
 
 ModelSource *
-modelsource_from_sources(Arena *arena, const char *name, ByteSource *sources, size_t count, Status *status)
+modelsource_from_sources(Arena *arena, const char *name, ByteSource *sources, size_t count,
+						 Status *status)
 {
-	SourceSet  *set = arena_alloc_zero(arena, sizeof *set);
+	SourceSet *set = arena_alloc_zero(arena, sizeof *set);
 
 	if (set == NULL || (set->base.name = arena_strdup(arena, name)) == NULL)
 	{

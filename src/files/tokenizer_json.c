@@ -17,7 +17,8 @@ check_stage(const json_t *root, const char *stage, const char *const *types, Sta
 	for (int i = types[0] == NULL ? 1 : 0; json_is_string(type) && types[i] != NULL; i++)
 		if (strcmp(json_string_value(type), types[i]) == 0)
 			return true;
-	return status_fail(status, STATUS_UNSUPPORTED, "its %s is \"%.60s\", not that of a Bert tokenizer", stage,
+	return status_fail(status, STATUS_UNSUPPORTED,
+					   "its %s is \"%.60s\", not that of a Bert tokenizer", stage,
 					   json_is_string(type) ? json_string_value(type) : "?");
 }
 
@@ -25,24 +26,27 @@ check_stage(const json_t *root, const char *stage, const char *const *types, Sta
 static bool
 read_vocab(const json_t *vocab, Arena *arena, TokenizerSettings *settings, Status *status)
 {
-	size_t		n = json_object_size(vocab);
+	size_t n = json_object_size(vocab);
 	const char **tokens;
 	const char *token;
-	json_t	   *id;
-	size_t		bytes = 0;
-	char	   *at;
+	json_t *id;
+	size_t bytes = 0;
+	char *at;
 
 	if (!json_is_object(vocab) || n == 0 || n > CONFIG_MAX_VOCAB)
-		return status_fail(status, STATUS_INVALID_DATA, "its vocabulary is not an object with 1 to %d tokens", CONFIG_MAX_VOCAB);
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "its vocabulary is not an object with 1 to %d tokens", CONFIG_MAX_VOCAB);
 	tokens = arena_alloc_array_zero(arena, n, sizeof *tokens);
 	if (tokens == NULL)
 		return arena_fail(arena, status, "the vocabulary", n * sizeof *tokens);
 	json_object_foreach((json_t *) vocab, token, id)
 	{
-		json_int_t	i = json_is_integer(id) ? json_integer_value(id) : -1;
+		json_int_t i = json_is_integer(id) ? json_integer_value(id) : -1;
 
 		if (i < 0 || (size_t) i >= n || tokens[i] != NULL)
-			return status_fail(status, STATUS_INVALID_DATA, "token \"%.60s\" has an id that is not one of 0 to %zu, each once", token, n - 1);
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "token \"%.60s\" has an id that is not one of 0 to %zu, each once",
+							   token, n - 1);
 		if (strchr(token, '\n') != NULL)
 			return status_fail(status, STATUS_INVALID_DATA, "a token contains a line break");
 		tokens[i] = token;
@@ -55,7 +59,7 @@ read_vocab(const json_t *vocab, Arena *arena, TokenizerSettings *settings, Statu
 	settings->vocab_length = bytes;
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		length = strlen(tokens[i]);
+		size_t length = strlen(tokens[i]);
 
 		memcpy(at, tokens[i], length);
 		at[length] = '\n';
@@ -73,11 +77,14 @@ read_model(const json_t *root, Arena *arena, TokenizerSettings *settings, Status
 	if (!json_is_object(model))
 		return status_fail(status, STATUS_INVALID_DATA, "it has no model");
 	if (json_is_string(type) && strcmp(json_string_value(type), "WordPiece") != 0)
-		return status_fail(status, STATUS_UNSUPPORTED, "its model is \"%.60s\", not WordPiece", json_string_value(type));
-	return json_get_string(model, "unk_token", arena, &settings->unk_token, status)
-		&& json_get_string(model, "continuing_subword_prefix", arena, &settings->continuing_subword_prefix, status)
-		&& json_get_int(model, "max_input_chars_per_word", 1, 1000000, &settings->max_input_chars_per_word, status)
-		&& read_vocab(json_object_get(model, "vocab"), arena, settings, status);
+		return status_fail(status, STATUS_UNSUPPORTED, "its model is \"%.60s\", not WordPiece",
+						   json_string_value(type));
+	return json_get_string(model, "unk_token", arena, &settings->unk_token, status) &&
+		   json_get_string(model, "continuing_subword_prefix", arena,
+						   &settings->continuing_subword_prefix, status) &&
+		   json_get_int(model, "max_input_chars_per_word", 1, 1000000,
+						&settings->max_input_chars_per_word, status) &&
+		   read_vocab(json_object_get(model, "vocab"), arena, settings, status);
 }
 
 /* [CLS] A [SEP], and [CLS] A [SEP] B:1 [SEP]:1: what a template must say, piece by piece. */
@@ -89,7 +96,7 @@ check_template(const json_t *pieces, const char *const *expected, const int *typ
 	for (size_t i = 0; i < n; i++)
 	{
 		const json_t *piece = json_array_get(pieces, i);
-		bool		is_text = expected[i][0] != '\0' && expected[i][1] == '\0';
+		bool is_text = expected[i][0] != '\0' && expected[i][1] == '\0';
 		const json_t *part = json_object_get(piece, is_text ? "Sequence" : "SpecialToken");
 		const json_t *id = json_object_get(part, "id");
 
@@ -111,7 +118,8 @@ check_post_processor(const json_t *root, Status *status)
 
 	if (!json_is_string(type) || strcmp(json_string_value(type), "TemplateProcessing") != 0)
 		return true;
-	if (check_template(json_object_get(object, "single"), pieces, types, 3) && check_template(json_object_get(object, "pair"), pieces, types, 5))
+	if (check_template(json_object_get(object, "single"), pieces, types, 3) &&
+		check_template(json_object_get(object, "pair"), pieces, types, 5))
 		return true;
 	return status_fail(status, STATUS_UNSUPPORTED, "its template is not \"[CLS] A [SEP] B [SEP]\"");
 }
@@ -127,9 +135,10 @@ read_added(const json_t *root, Arena *arena, TokenizerSettings *settings, Status
 		return status_fail(status, STATUS_INVALID_DATA, "\"added_tokens\" is not a list");
 	for (size_t i = 0; i < json_array_size(list); i++)
 	{
-		AddedToken	token;
+		AddedToken token;
 
-		if (!tokenizer_token_parse(json_array_get(list, i), arena, false, &token, status) || !tokenizer_settings_add(settings, &token, status))
+		if (!tokenizer_token_parse(json_array_get(list, i), arena, false, &token, status) ||
+			!tokenizer_settings_add(settings, &token, status))
 			return false;
 	}
 	return true;
@@ -140,12 +149,12 @@ tokenizer_json_parse(const json_t *root, Arena *arena, TokenizerSettings *settin
 {
 	static const char *const normalizers[] = {"BertNormalizer", NULL};
 	static const char *const pre_tokenizers[] = {"BertPreTokenizer", NULL};
-	static const char *const post_processors[] = {NULL, "TemplateProcessing", "BertProcessing", NULL};
+	static const char *const post_processors[] = {NULL, "TemplateProcessing", "BertProcessing",
+												  NULL};
 
-	return check_stage(root, "normalizer", normalizers, status)
-		&& check_stage(root, "pre_tokenizer", pre_tokenizers, status)
-		&& check_stage(root, "post_processor", post_processors, status)
-		&& check_post_processor(root, status)
-		&& read_model(root, arena, settings, status)
-		&& read_added(root, arena, settings, status);
+	return check_stage(root, "normalizer", normalizers, status) &&
+		   check_stage(root, "pre_tokenizer", pre_tokenizers, status) &&
+		   check_stage(root, "post_processor", post_processors, status) &&
+		   check_post_processor(root, status) && read_model(root, arena, settings, status) &&
+		   read_added(root, arena, settings, status);
 }

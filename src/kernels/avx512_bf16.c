@@ -10,6 +10,7 @@
 #include "kernels/vector_attention.h"
 #include "kernels/choose.h"
 
-VECTOR_TABLE(kernels_avx512_bf16, "avx512", "AVX-512 VNNI BF16", 0x61350001, 0x61351001, 0x61352001);
+VECTOR_TABLE(kernels_avx512_bf16, "avx512", "AVX-512 VNNI BF16", 0x61350001, 0x61351001,
+			 0x61352001);
 
 #endif

@@ -15,8 +15,9 @@ enum
 	TRANSPOSE = 112
 };
 
-typedef void (*SgemmFunction) (int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
-							   const float *b, int ldb, float beta, float *c, int ldc);
+typedef void (*SgemmFunction)(int order, int transpose_a, int transpose_b, int m, int n, int k,
+							  float alpha, const float *a, int lda, const float *b, int ldb,
+							  float beta, float *c, int ldc);
 
 #if defined(__x86_64__)
 #define CORE_WITHOUT_AVX2 "Prescott"
@@ -31,7 +32,7 @@ static char description[256] = "not loaded";
 typedef struct Variable
 {
 	const char *name;
-	char	   *saved;			/* NULL: was not set */
+	char *saved; /* NULL: was not set */
 } Variable;
 
 static void
@@ -55,9 +56,10 @@ variable_restore(Variable *variable)
 }
 
 /*
- * OpenBLAS 0.3.21 takes AMD's AVX-512 cores for Zen and uses its Haswell kernels, at half the speed. Its SkylakeX
- * kernels run on every CPU with AVX-512 F, BW, DQ and VL. Other CPUs of AMD that it does not know it takes for Opterons,
- * whose 3DNow! instructions new and virtual ones lack: without AVX2, SSE3 it is. NULL: let it choose.
+ * OpenBLAS 0.3.21 takes AMD's AVX-512 cores for Zen and uses its Haswell kernels, at half the
+ * speed. Its SkylakeX kernels run on every CPU with AVX-512 F, BW, DQ and VL. Other CPUs of AMD
+ * that it does not know it takes for Opterons, whose 3DNow! instructions new and virtual ones lack:
+ * without AVX2, SSE3 it is. NULL: let it choose.
  */
 static const char *
 core_type(void)
@@ -72,15 +74,16 @@ core_type(void)
 static void
 describe(void *library)
 {
-	const char *(*config) (void) = (const char *(*) (void)) dlsym(library, "openblas_get_config");
-	const char *(*core) (void) = (const char *(*) (void)) dlsym(library, "openblas_get_corename");
-	size_t		length;
+	const char *(*config)(void) = (const char *(*) (void) ) dlsym(library, "openblas_get_config");
+	const char *(*core)(void) = (const char *(*) (void) ) dlsym(library, "openblas_get_corename");
+	size_t length;
 
 	description[0] = '\0';
 	if (config != NULL)
 		strncat(description, config(), sizeof description - 1);
 	length = strlen(description);
-	if (core != NULL && (config == NULL || strstr(description, core()) == NULL) && length + 2 < sizeof description)
+	if (core != NULL && (config == NULL || strstr(description, core()) == NULL) &&
+		length + 2 < sizeof description)
 	{
 		strcat(description, " ");
 		strncat(description, core(), sizeof description - length - 2);
@@ -90,9 +93,9 @@ describe(void *library)
 bool
 blas_load(Status *status)
 {
-	Variable	threads;
-	Variable	core = {NULL, NULL};
-	void	   *library;
+	Variable threads;
+	Variable core = {NULL, NULL};
+	void *library;
 
 	if (sgemm != NULL)
 		return true;
@@ -108,7 +111,8 @@ blas_load(Status *status)
 	if (sgemm == NULL)
 	{
 		status_fail(status, STATUS_NOT_FOUND, "could not load OpenBLAS: %s", dlerror());
-		return status_hint(status, "Install libopenblas0 (on Debian: apt-get install libopenblas0-pthread).");
+		return status_hint(
+			status, "Install libopenblas0 (on Debian: apt-get install libopenblas0-pthread).");
 	}
 	describe(library);
 	return true;
@@ -121,11 +125,11 @@ blas_description(void)
 }
 
 void
-blas_sgemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
-		   const float *b, size_t ldb, float beta, float *c, size_t ldc)
+blas_sgemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha,
+		   const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc)
 {
 	if (m == 0 || n == 0)
 		return;
-	sgemm(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE, transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int) m, (int) n, (int) k,
-		  alpha, a, (int) lda, b, (int) ldb, beta, c, (int) ldc);
+	sgemm(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE, transpose_b ? TRANSPOSE : NO_TRANSPOSE,
+		  (int) m, (int) n, (int) k, alpha, a, (int) lda, b, (int) ldb, beta, c, (int) ldc);
 }

@@ -1,6 +1,6 @@
 /*
- * blas_kernels.c: the "blas" family: OpenBLAS for fp32 products, plain C for the rest; for CPUs without a family of their
- * own. fp32 weights and rows stay as they are.
+ * blas_kernels.c: the "blas" family: OpenBLAS for fp32 products, plain C for the rest; for CPUs
+ * without a family of their own. fp32 weights and rows stay as they are.
  */
 #include <string.h>
 
@@ -14,9 +14,10 @@
 static size_t
 matrix_size(size_t rows, size_t columns)
 {
-	size_t		size;
+	size_t size;
 
-	if (!size_mul(rows, columns, &size) || !size_mul(size, sizeof(float), &size) || !size_add(size, ALIGNMENT, &size))
+	if (!size_mul(rows, columns, &size) || !size_mul(size, sizeof(float), &size) ||
+		!size_add(size, ALIGNMENT, &size))
 		return 0;
 	return size_align(size - ALIGNMENT, ALIGNMENT);
 }
@@ -24,7 +25,8 @@ matrix_size(size_t rows, size_t columns)
 static size_t
 blas_gemm_packed_size(Precision precision, size_t n, size_t k)
 {
-	return precision == PRECISION_FP32 ? matrix_size(n, k) : kernels_portable.gemm_packed_size(precision, n, k);
+	return precision == PRECISION_FP32 ? matrix_size(n, k)
+									   : kernels_portable.gemm_packed_size(precision, n, k);
 }
 
 static void
@@ -53,15 +55,18 @@ blas_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_
 static size_t
 blas_gemm_scratch_size(Precision precision, size_t n, size_t k)
 {
-	return precision == PRECISION_FP32 ? size_align(n * sizeof(float), ALIGNMENT) : kernels_portable.gemm_scratch_size(precision, n, k);
+	return precision == PRECISION_FP32 ? size_align(n * sizeof(float), ALIGNMENT)
+									   : kernels_portable.gemm_scratch_size(precision, n, k);
 }
 
 static void
-blas_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+blas_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc,
+		  const GemmEpilogue *epilogue, void *scratch)
 {
 	GemmEpilogue rest = *epilogue;
-	size_t		lda = rows.stride / sizeof(float);
-	bool		in_place = epilogue->residual == c && epilogue->residual_ld == ldc && epilogue->activation == ACTIVATION_NONE;
+	size_t lda = rows.stride / sizeof(float);
+	bool in_place = epilogue->residual == c && epilogue->residual_ld == ldc &&
+					epilogue->activation == ACTIVATION_NONE;
 
 	if (w->precision != PRECISION_FP32)
 	{
@@ -73,22 +78,26 @@ blas_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, cons
 		/* an activation and a residual that the product would overwrite: row by row */
 		for (size_t i = 0; i < m; i++)
 		{
-			GemmEpilogue row = {epilogue->bias, epilogue->activation, epilogue->residual + i * epilogue->residual_ld, 0, false};
+			GemmEpilogue row = {epilogue->bias, epilogue->activation,
+								epilogue->residual + i * epilogue->residual_ld, 0, false};
 
-			blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) rows.data + i * lda, lda, w->panels, w->k, 0, scratch, w->n);
+			blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) rows.data + i * lda, lda,
+					   w->panels, w->k, 0, scratch, w->n);
 			portable_epilogue(1, w->n, scratch, w->n, &row);
 			memcpy(c + i * ldc, scratch, w->n * sizeof(float));
 		}
 		return;
 	}
-	blas_sgemm(false, true, m, w->n, w->k, 1, rows.data, lda, w->panels, w->k, in_place ? 1 : 0, c, ldc);
+	blas_sgemm(false, true, m, w->n, w->k, 1, rows.data, lda, w->panels, w->k, in_place ? 1 : 0, c,
+			   ldc);
 	if (in_place)
 		rest.residual = NULL;
 	portable_epilogue(m, w->n, c, ldc, &rest);
 }
 
 static void
-blas_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+blas_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc,
+			   const GemmEpilogue *epilogue, void *scratch)
 {
 	if (w->precision != PRECISION_FP32)
 	{
@@ -101,7 +110,9 @@ blas_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t l
 
 		if (row.residual != NULL)
 			row.residual += i * row.residual_ld;
-		blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) ((const uint8_t *) rows.data + i * rows.stride), w->k, w->panels, w->k, 0, scratch, w->n);
+		blas_sgemm(false, true, 1, w->n, w->k, 1,
+				   (const float *) ((const uint8_t *) rows.data + i * rows.stride), w->k, w->panels,
+				   w->k, 0, scratch, w->n);
 		portable_epilogue(1, w->n, scratch, w->n, &row);
 		for (size_t j = 0; j < w->n; j++)
 			c[i * ldc + j] = float_to_bf16(((const float *) scratch)[j]);
@@ -109,12 +120,13 @@ blas_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t l
 }
 
 static Rows
-blas_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEpilogue *epilogue, void *scratch)
+blas_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer,
+			   const GemmEpilogue *epilogue, void *scratch)
 {
 	if (w->precision != PRECISION_FP32)
 		return kernels_portable.gemm_rows(w, m, rows, buffer, epilogue, scratch);
 	blas_gemm(w, m, rows, buffer, w->n, epilogue, scratch);
-	return (Rows) {buffer, w->n * sizeof(float), NULL};
+	return (Rows){buffer, w->n * sizeof(float), NULL};
 }
 
 const Kernels kernels_blas = {

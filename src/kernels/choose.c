@@ -57,11 +57,14 @@ has_neon_dotprod(void)
 }
 #endif
 
-/* Also says whether OpenBLAS is installed: only asked where nothing better can run, or when it is forced. */
+/*
+ * Also says whether OpenBLAS is installed: only asked where nothing better can run, or when it is
+ * forced.
+ */
 static bool
 has_blas(void)
 {
-	Status		status;
+	Status status;
 
 	return blas_load(&status);
 }
@@ -80,8 +83,7 @@ const KernelFamily kernel_families[] = {
 #endif
 	{&kernels_blas, has_blas, "the library OpenBLAS (on Debian: libopenblas0-pthread)"},
 	{&kernels_portable, always, "nothing"},
-	{NULL, NULL, NULL}
-};
+	{NULL, NULL, NULL}};
 
 const char *
 precision_name(Precision precision)
@@ -123,7 +125,8 @@ kernels_choose(const char *name, Status *status)
 		return NULL;
 	}
 	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown kernel \"%s\"", name);
-	status_hint(status, "Kernels are auto, avx512, avx2, neon, blas and portable; which are there depends on the machine's architecture.");
+	status_hint(status, "Kernels are auto, avx512, avx2, neon, blas and portable; which are there "
+						"depends on the machine's architecture.");
 	return NULL;
 }
 

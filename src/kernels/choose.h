@@ -7,8 +7,8 @@
 typedef struct KernelFamily
 {
 	const Kernels *kernels;
-	bool		(*usable) (void);	/* on this CPU */
-	const char *needs;			/* for messages */
+	bool (*usable)(void); /* on this CPU */
+	const char *needs;    /* for messages */
 } KernelFamily;
 
 #if defined(__x86_64__)
@@ -25,7 +25,9 @@ extern const Kernels kernels_neon;
 #endif
 extern const Kernels kernels_blas;
 
-/* Best first; several may share a name, the first usable one is meant. Ends with a NULL kernels. */
+/*
+ * Best first; several may share a name, the first usable one is meant. Ends with a NULL kernels.
+ */
 extern const KernelFamily kernel_families[];
 
 #endif

@@ -8,29 +8,29 @@
 
 #include <cpuid.h>
 
-#define XCR0_AVX 0x06u			/* SSE and AVX state */
-#define XCR0_AVX512 0xE6u		/* and opmask, upper halves, upper registers */
+#define XCR0_AVX 0x06u    /* SSE and AVX state */
+#define XCR0_AVX512 0xE6u /* and opmask, upper halves, upper registers */
 
 static uint64_t
 read_xcr0(void)
 {
-	uint32_t	low;
-	uint32_t	high;
+	uint32_t low;
+	uint32_t high;
 
-	__asm__ volatile ("xgetbv" : "=a" (low), "=d" (high) : "c" (0));
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
 	return low | (uint64_t) high << 32;
 }
 
 static void
 detect(CpuFeatures *cpu)
 {
-	uint32_t	a, b, c, d;
-	uint32_t	leaf1_c;
-	uint32_t	leaf7_b;
-	uint32_t	leaf7_c;
-	uint32_t	subleaves;
-	uint64_t	xcr0;
-	char		vendor[13] = "";
+	uint32_t a, b, c, d;
+	uint32_t leaf1_c;
+	uint32_t leaf7_b;
+	uint32_t leaf7_c;
+	uint32_t subleaves;
+	uint64_t xcr0;
+	char vendor[13] = "";
 
 	if (!__get_cpuid(0, &a, &b, &c, &d))
 		return;
@@ -41,7 +41,8 @@ detect(CpuFeatures *cpu)
 	if (!__get_cpuid(1, &a, &b, &leaf1_c, &d) || !(leaf1_c & bit_OSXSAVE))
 		return;
 	xcr0 = read_xcr0();
-	if ((xcr0 & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &subleaves, &leaf7_b, &leaf7_c, &d))
+	if ((xcr0 & XCR0_AVX) != XCR0_AVX ||
+		!__get_cpuid_count(7, 0, &subleaves, &leaf7_b, &leaf7_c, &d))
 		return;
 	cpu->avx2 = (leaf7_b & bit_AVX2) && (leaf1_c & bit_FMA) && (leaf1_c & bit_F16C);
 	a = 0;
@@ -50,7 +51,8 @@ detect(CpuFeatures *cpu)
 	cpu->avx_vnni = cpu->avx2 && (a >> 4 & 1);
 	if ((xcr0 & XCR0_AVX512) != XCR0_AVX512 || !cpu->avx2)
 		return;
-	cpu->avx512 = (leaf7_b & bit_AVX512F) && (leaf7_b & bit_AVX512BW) && (leaf7_b & bit_AVX512DQ) && (leaf7_b & bit_AVX512VL);
+	cpu->avx512 = (leaf7_b & bit_AVX512F) && (leaf7_b & bit_AVX512BW) && (leaf7_b & bit_AVX512DQ) &&
+				  (leaf7_b & bit_AVX512VL);
 	cpu->avx512_vnni = cpu->avx512 && (leaf7_c >> 11 & 1);
 	cpu->avx512_bf16 = cpu->avx512 && (a >> 5 & 1);
 }

@@ -1,4 +1,5 @@
-/* cpu.h: what this CPU and this operating system let us use. Bits are set only when the registers are saved, too. */
+/* cpu.h: what this CPU and this operating system let us use. Bits are set only when the registers
+ * are saved, too. */
 #ifndef BERT_KERNELS_CPU_H
 #define BERT_KERNELS_CPU_H
 
@@ -6,15 +7,15 @@
 
 typedef struct CpuFeatures
 {
-	bool		avx2;			/* AVX2 and FMA */
-	bool		avx_vnni;
-	bool		avx512;			/* F, BW, DQ, VL */
-	bool		avx512_vnni;
-	bool		avx512_bf16;
-	bool		neon;
-	bool		neon_dotprod;
-	bool		neon_bf16;
-	bool		intel;
+	bool avx2; /* AVX2 and FMA */
+	bool avx_vnni;
+	bool avx512; /* F, BW, DQ, VL */
+	bool avx512_vnni;
+	bool avx512_bf16;
+	bool neon;
+	bool neon_dotprod;
+	bool neon_bf16;
+	bool intel;
 } CpuFeatures;
 
 /* Found out once per process. */

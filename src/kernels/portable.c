@@ -1,6 +1,6 @@
 /*
- * portable.c: every kernel in plain C: the meaning of the others, and what runs where nothing better does.
- * Loops are written so that a compiler vectorises them at the baseline.
+ * portable.c: every kernel in plain C: the meaning of the others, and what runs where nothing
+ * better does. Loops are written so that a compiler vectorises them at the baseline.
  */
 #include "kernels/portable.h"
 
@@ -24,7 +24,9 @@ panels_of(size_t n)
 static size_t
 element_size(Precision precision)
 {
-	return precision == PRECISION_FP32 ? sizeof(float) : precision == PRECISION_BF16 ? sizeof(uint16_t) : sizeof(int8_t);
+	return precision == PRECISION_FP32   ? sizeof(float)
+		   : precision == PRECISION_BF16 ? sizeof(uint16_t)
+										 : sizeof(int8_t);
 }
 
 /* int8: scales and sums in front of the panels */
@@ -37,10 +39,11 @@ int8_head(size_t n)
 static size_t
 gemm_packed_size(Precision precision, size_t n, size_t k)
 {
-	size_t		size;
+	size_t size;
 
-	if (n > SIZE_MAX / 64 || !size_mul(panels_of(n) * PANEL, k, &size) || !size_mul(size, element_size(precision), &size)
-		|| !size_add(size, 2 * ALIGNMENT + (precision == PRECISION_INT8 ? int8_head(n) : 0), &size))
+	if (n > SIZE_MAX / 64 || !size_mul(panels_of(n) * PANEL, k, &size) ||
+		!size_mul(size, element_size(precision), &size) ||
+		!size_add(size, 2 * ALIGNMENT + (precision == PRECISION_INT8 ? int8_head(n) : 0), &size))
 		return 0;
 	return size_align(size - ALIGNMENT, ALIGNMENT);
 }
@@ -48,15 +51,15 @@ gemm_packed_size(Precision precision, size_t n, size_t k)
 static void
 pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels)
 {
-	size_t		padded = panels_of(n) * PANEL;
-	float	   *scales = panels;
-	int32_t    *sums = (int32_t *) (scales + padded);
-	int8_t	   *out = (int8_t *) panels + int8_head(n);
+	size_t padded = panels_of(n) * PANEL;
+	float *scales = panels;
+	int32_t *sums = (int32_t *) (scales + padded);
+	int8_t *out = (int8_t *) panels + int8_head(n);
 
 	for (size_t j = 0; j < padded; j++)
 	{
-		float		largest = 0;
-		float		inverse;
+		float largest = 0;
+		float inverse;
 
 		scales[j] = 0;
 		sums[j] = 0;
@@ -67,8 +70,8 @@ pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels)
 		inverse = largest > 0 ? 127 / largest : 0;
 		for (size_t i = 0; i < k; i++)
 		{
-			float		value = j < n ? rintf(w[j * ld + i] * inverse) : 0;
-			int8_t		q = (int8_t) fminf(fmaxf(value, -127), 127);
+			float value = j < n ? rintf(w[j * ld + i] * inverse) : 0;
+			int8_t q = (int8_t) fminf(fmaxf(value, -127), 127);
 
 			out[(j / PANEL * k + i) * PANEL + j % PANEL] = q;
 			sums[j] += q;
@@ -87,8 +90,8 @@ gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, vo
 	for (size_t j = 0; j < panels_of(n) * PANEL; j++)
 		for (size_t i = 0; i < k; i++)
 		{
-			float		value = j < n ? w[j * ld + i] : 0;
-			size_t		at = (j / PANEL * k + i) * PANEL + j % PANEL;
+			float value = j < n ? w[j * ld + i] : 0;
+			size_t at = (j / PANEL * k + i) * PANEL + j % PANEL;
 
 			if (precision == PRECISION_FP32)
 				((float *) panels)[at] = value;
@@ -100,8 +103,8 @@ gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, vo
 /* One row of int8: x ~ scale * (q - zero), q in 0 .. 255 */
 typedef struct RowScale
 {
-	float		scale;
-	int32_t		zero;
+	float scale;
+	int32_t zero;
 } RowScale;
 
 static size_t
@@ -113,10 +116,14 @@ int8_row_stride(size_t k)
 static size_t
 rows_size(Precision precision, size_t m, size_t k)
 {
-	size_t		size;
+	size_t size;
 
-	if (k > SIZE_MAX / 64 || !size_mul(m, precision == PRECISION_INT8 ? int8_row_stride(k) + sizeof(RowScale) : k * element_size(precision), &size)
-		|| !size_add(size, 2 * ALIGNMENT, &size))
+	if (k > SIZE_MAX / 64 ||
+		!size_mul(m,
+				  precision == PRECISION_INT8 ? int8_row_stride(k) + sizeof(RowScale)
+											  : k * element_size(precision),
+				  &size) ||
+		!size_add(size, 2 * ALIGNMENT, &size))
 		return 0;
 	return size_align(size - ALIGNMENT, ALIGNMENT);
 }
@@ -124,9 +131,9 @@ rows_size(Precision precision, size_t m, size_t k)
 static void
 quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 {
-	float		low = 0;
-	float		high = 0;
-	Quantizer	quantizer;
+	float low = 0;
+	float high = 0;
+	Quantizer quantizer;
 
 	for (size_t i = 0; i < k; i++)
 	{
@@ -140,9 +147,11 @@ quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 	{
 		union
 		{
-			float		number;
-			uint32_t	bits;
-		}			u = {(float) ((double) x[i] * quantizer.inverse + (double) (QUANTIZE_MAGIC + quantizer.zero))};	/* as by one fma */
+			float number;
+			uint32_t bits;
+			/* as by one fma */
+		} u = {(float) ((double) x[i] * quantizer.inverse +
+						(double) (QUANTIZE_MAGIC + quantizer.zero))};
 
 		q[i] = (uint8_t) u.bits;
 	}
@@ -153,18 +162,19 @@ static Rows
 rows_in(Precision precision, size_t m, size_t k, void *buffer)
 {
 	if (precision == PRECISION_INT8)
-		return (Rows) {(uint8_t *) buffer + size_align(m * sizeof(RowScale), ALIGNMENT), int8_row_stride(k), buffer};
-	return (Rows) {buffer, k * element_size(precision), NULL};
+		return (Rows){(uint8_t *) buffer + size_align(m * sizeof(RowScale), ALIGNMENT),
+					  int8_row_stride(k), buffer};
+	return (Rows){buffer, k * element_size(precision), NULL};
 }
 
 static Rows
 rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *buffer)
 {
-	Rows		rows = rows_in(precision, m, k, buffer);
-	uint8_t    *bytes = (uint8_t *) rows.data;
+	Rows rows = rows_in(precision, m, k, buffer);
+	uint8_t *bytes = (uint8_t *) rows.data;
 
 	if (precision == PRECISION_FP32)
-		return (Rows) {a, ld * sizeof(float), NULL};
+		return (Rows){a, ld * sizeof(float), NULL};
 	for (size_t i = 0; i < m; i++, a += ld, bytes += rows.stride)
 		if (precision == PRECISION_BF16)
 			for (size_t j = 0; j < k; j++)
@@ -189,7 +199,8 @@ gemm_scratch_size(Precision precision, size_t n, size_t k)
 
 /* acc (rows, PANEL) = a (rows, k) times one fp32 panel */
 static void
-block_fp32(size_t rows, size_t k, const float *a, size_t lda, const float *panel, float acc[ROWS][PANEL])
+block_fp32(size_t rows, size_t k, const float *a, size_t lda, const float *panel,
+		   float acc[ROWS][PANEL])
 {
 	memset(acc, 0, sizeof(float) * ROWS * PANEL);
 	for (size_t i = 0; i < k; i++, panel += PANEL)
@@ -204,7 +215,7 @@ block_bf16(size_t rows, size_t k, const float *a, const uint16_t *panel, float a
 	memset(acc, 0, sizeof(float) * ROWS * PANEL);
 	for (size_t i = 0; i < k; i++, panel += PANEL)
 	{
-		float		w[PANEL];
+		float w[PANEL];
 
 		for (size_t j = 0; j < PANEL; j++)
 			w[j] = bf16_to_float(panel[j]);
@@ -215,7 +226,8 @@ block_bf16(size_t rows, size_t k, const float *a, const uint16_t *panel, float a
 }
 
 static void
-block_int8(size_t rows, size_t k, const uint8_t *a, size_t lda, const int8_t *panel, int32_t acc[ROWS][PANEL])
+block_int8(size_t rows, size_t k, const uint8_t *a, size_t lda, const int8_t *panel,
+		   int32_t acc[ROWS][PANEL])
 {
 	memset(acc, 0, sizeof(int32_t) * ROWS * PANEL);
 	for (size_t i = 0; i < k; i++, panel += PANEL)
@@ -229,7 +241,7 @@ portable_epilogue(size_t m, size_t n, float *c, size_t ldc, const GemmEpilogue *
 {
 	for (size_t i = 0; i < m; i++)
 	{
-		float	   *row = c + i * ldc;
+		float *row = c + i * ldc;
 
 		if (epilogue->bias != NULL)
 			for (size_t j = 0; j < n; j++)
@@ -244,7 +256,8 @@ portable_epilogue(size_t m, size_t n, float *c, size_t ldc, const GemmEpilogue *
 
 /* Stores a block of accumulators with the epilogue for columns from .. from+n-1. */
 static void
-store_block(size_t rows, size_t from, size_t n, float acc[ROWS][PANEL], float *c, size_t ldc, const GemmEpilogue *epilogue)
+store_block(size_t rows, size_t from, size_t n, float acc[ROWS][PANEL], float *c, size_t ldc,
+			const GemmEpilogue *epilogue)
 {
 	GemmEpilogue part = *epilogue;
 
@@ -258,16 +271,19 @@ store_block(size_t rows, size_t from, size_t n, float acc[ROWS][PANEL], float *c
 	}
 	for (size_t r = 0; r < rows; r++)
 		for (size_t j = 0; j < n; j++)
-			c[r * ldc + from + j] = acc[r][j] + (part.residual == NULL ? 0 : part.residual[r * part.residual_ld + from + j]);
+			c[r * ldc + from + j] =
+				acc[r][j] +
+				(part.residual == NULL ? 0 : part.residual[r * part.residual_ld + from + j]);
 }
 
 /* count <= ROWS rows, from row i on; c (count, n) */
 static void
-gemm_block(const PackedMatrix *w, size_t i, size_t count, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+gemm_block(const PackedMatrix *w, size_t i, size_t count, Rows rows, float *c, size_t ldc,
+		   const GemmEpilogue *epilogue, void *scratch)
 {
-	size_t		n = w->n;
-	size_t		k = w->k;
-	size_t		padded = panels_of(n) * PANEL;
+	size_t n = w->n;
+	size_t k = w->k;
+	size_t padded = panels_of(n) * PANEL;
 	const RowScale *row_scales = rows.scales;
 	const uint8_t *bytes = (const uint8_t *) rows.data + i * rows.stride;
 	const float *scales = w->panels;
@@ -279,43 +295,50 @@ gemm_block(const PackedMatrix *w, size_t i, size_t count, Rows rows, float *c, s
 	if (w->precision == PRECISION_BF16)
 		for (size_t r = 0; r < count; r++)
 			for (size_t j = 0; j < k; j++)
-				((float *) scratch)[r * k + j] = bf16_to_float(((const uint16_t *) (bytes + r * rows.stride))[j]);
+				((float *) scratch)[r * k + j] =
+					bf16_to_float(((const uint16_t *) (bytes + r * rows.stride))[j]);
 	for (size_t p = 0; p < panels_of(n); p++)
 	{
-		size_t		from = p * PANEL;
-		float		acc[ROWS][PANEL];
-		int32_t		sum[ROWS][PANEL];
+		size_t from = p * PANEL;
+		float acc[ROWS][PANEL];
+		int32_t sum[ROWS][PANEL];
 
 		if (w->precision == PRECISION_FP32)
-			block_fp32(count, k, (const float *) bytes, rows.stride / sizeof(float), (const float *) w->panels + p * k * PANEL, acc);
+			block_fp32(count, k, (const float *) bytes, rows.stride / sizeof(float),
+					   (const float *) w->panels + p * k * PANEL, acc);
 		else if (w->precision == PRECISION_BF16)
 			block_bf16(count, k, scratch, (const uint16_t *) w->panels + p * k * PANEL, acc);
 		else
 		{
-			block_int8(count, k, bytes, rows.stride, (const int8_t *) w->panels + int8_head(n) + p * k * PANEL, sum);
+			block_int8(count, k, bytes, rows.stride,
+					   (const int8_t *) w->panels + int8_head(n) + p * k * PANEL, sum);
 			for (size_t r = 0; r < count; r++)
 				for (size_t j = 0; j < PANEL; j++)
-					acc[r][j] = (float) (sum[r][j] - row_scales[i + r].zero * sums[from + j]) * row_scales[i + r].scale * scales[from + j];
+					acc[r][j] = (float) (sum[r][j] - row_scales[i + r].zero * sums[from + j]) *
+								row_scales[i + r].scale * scales[from + j];
 		}
 		store_block(count, from, n - from < PANEL ? n - from : PANEL, acc, c, ldc, &part);
 	}
 }
 
 static void
-gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue,
+	 void *scratch)
 {
 	for (size_t i = 0; i < m; i += ROWS)
 		gemm_block(w, i, m - i < ROWS ? m - i : ROWS, rows, c + i * ldc, ldc, epilogue, scratch);
 }
 
 static void
-gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc,
+		  const GemmEpilogue *epilogue, void *scratch)
 {
-	float	   *results = (float *) ((uint8_t *) scratch + widened_size(w->precision, w->k));	/* (ROWS, n) */
+	/* (ROWS, n) */
+	float *results = (float *) ((uint8_t *) scratch + widened_size(w->precision, w->k));
 
 	for (size_t i = 0; i < m; i += ROWS)
 	{
-		size_t		count = m - i < ROWS ? m - i : ROWS;
+		size_t count = m - i < ROWS ? m - i : ROWS;
 
 		gemm_block(w, i, count, rows, results, w->n, epilogue, scratch);
 		for (size_t r = 0; r < count; r++)
@@ -325,10 +348,12 @@ gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc, c
 }
 
 static Rows
-gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEpilogue *epilogue, void *scratch)
+gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEpilogue *epilogue,
+		  void *scratch)
 {
-	float	   *results = (float *) ((uint8_t *) scratch + widened_size(w->precision, w->k));	/* (ROWS, n) */
-	Rows		out = rows_in(w->precision, m, w->n, buffer);
+	/* (ROWS, n) */
+	float *results = (float *) ((uint8_t *) scratch + widened_size(w->precision, w->k));
+	Rows out = rows_in(w->precision, m, w->n, buffer);
 
 	if (w->precision == PRECISION_FP32)
 		gemm(w, m, rows, buffer, w->n, epilogue, scratch);
@@ -337,24 +362,26 @@ gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEp
 	else
 		for (size_t i = 0; i < m; i += ROWS)
 		{
-			size_t		count = m - i < ROWS ? m - i : ROWS;
+			size_t count = m - i < ROWS ? m - i : ROWS;
 
 			gemm_block(w, i, count, rows, results, w->n, epilogue, scratch);
 			for (size_t r = 0; r < count; r++)
-				quantize_row(w->n, results + r * w->n, (uint8_t *) out.data + (i + r) * out.stride, &((RowScale *) buffer)[i + r]);
+				quantize_row(w->n, results + r * w->n, (uint8_t *) out.data + (i + r) * out.stride,
+							 &((RowScale *) buffer)[i + r]);
 		}
 	return out;
 }
 
 void
-portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta, float eps, float *y, size_t ldy)
+portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
+					const float *beta, float eps, float *y, size_t ldy)
 {
 	for (size_t i = 0; i < m; i++, x += ldx, y += ldy)
 	{
-		double		sum = 0;
-		double		squares = 0;
-		float		mean;
-		float		scale;
+		double sum = 0;
+		double squares = 0;
+		float mean;
+		float scale;
 
 		for (size_t j = 0; j < n; j++)
 			sum += x[j];
@@ -372,8 +399,8 @@ portable_softmax(size_t m, size_t n, float *x, size_t ld)
 {
 	for (size_t i = 0; i < m; i++, x += ld)
 	{
-		float		largest = -INFINITY;
-		float		sum = 0;
+		float largest = -INFINITY;
+		float sum = 0;
 
 		for (size_t j = 0; j < n; j++)
 			largest = fmaxf(largest, x[j]);
@@ -394,7 +421,9 @@ portable_activation(Activation activation, size_t n, float *x)
 				x[i] = 0.5f * x[i] * (1 + erff(x[i] * 0.70710678118654752440f));
 				break;
 			case ACTIVATION_GELU_TANH:
-				x[i] = 0.5f * x[i] * (1 + tanhf(0.79788456080286535588f * (x[i] + 0.044715f * x[i] * x[i] * x[i])));
+				x[i] =
+					0.5f * x[i] *
+					(1 + tanhf(0.79788456080286535588f * (x[i] + 0.044715f * x[i] * x[i] * x[i])));
 				break;
 			case ACTIVATION_RELU:
 				x[i] = x[i] > 0 ? x[i] : x[i] != x[i] ? x[i] : 0;
@@ -420,7 +449,7 @@ portable_axpy(size_t n, float a, const float *x, float *y)
 float
 portable_dot(size_t n, const float *x, const float *y)
 {
-	float		sum = 0;
+	float sum = 0;
 
 	for (size_t i = 0; i < n; i++)
 		sum += x[i] * y[i];
@@ -433,14 +462,16 @@ portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t hea
 {
 	(void) precision;
 	(void) n_tokens;
-	return size_align((QUERY_TILE * KEY_TILE + QUERY_TILE * head_size + 2 * head_size) * sizeof(float), ALIGNMENT);
+	return size_align((QUERY_TILE * KEY_TILE + QUERY_TILE * head_size + 2 * head_size) *
+						  sizeof(float),
+					  ALIGNMENT);
 }
 
 /* A head's part of a row of q, k or v as fp32: where it lies, or in room (head_size). */
 static const float *
 attention_row(const AttentionCall *call, const void *rows, size_t row, size_t head, float *room)
 {
-	size_t		at = row * call->qkv_ld + head * call->head_size;
+	size_t at = row * call->qkv_ld + head * call->head_size;
 
 	if (!call->bf16)
 		return (const float *) rows + at;
@@ -450,16 +481,17 @@ attention_row(const AttentionCall *call, const void *rows, size_t row, size_t he
 }
 
 /*
- * Online softmax (Milakov, Gimelshein: "Online normalizer calculation for softmax", 2018): tiles of keys pass by, and
- * what was summed so far is rescaled when the maximum grows.
+ * Online softmax (Milakov, Gimelshein: "Online normalizer calculation for softmax", 2018): tiles of
+ * keys pass by, and what was summed so far is rescaled when the maximum grows.
  */
 static void
-attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_queries, float *scores, float *out)
+attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_queries,
+			   float *scores, float *out)
 {
-	size_t		size = call->head_size;
-	float	   *room = out + QUERY_TILE * size;
-	float		largest[QUERY_TILE];
-	float		total[QUERY_TILE];
+	size_t size = call->head_size;
+	float *room = out + QUERY_TILE * size;
+	float largest[QUERY_TILE];
+	float total[QUERY_TILE];
 
 	for (size_t i = 0; i < n_queries; i++)
 	{
@@ -469,18 +501,20 @@ attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_qu
 	memset(out, 0, n_queries * size * sizeof(float));
 	for (size_t key = 0; key < call->n_tokens; key += KEY_TILE)
 	{
-		size_t		n_keys = call->n_tokens - key < KEY_TILE ? call->n_tokens - key : KEY_TILE;
+		size_t n_keys = call->n_tokens - key < KEY_TILE ? call->n_tokens - key : KEY_TILE;
 
 		for (size_t i = 0; i < n_queries; i++)
 		{
 			const float *q = attention_row(call, call->q, first + i, head, room);
-			float	   *row = scores + i * KEY_TILE;
-			float		highest = largest[i];
-			float		rescale;
+			float *row = scores + i * KEY_TILE;
+			float highest = largest[i];
+			float rescale;
 
 			for (size_t j = 0; j < n_keys; j++)
 			{
-				row[j] = portable_dot(size, q, attention_row(call, call->k, key + j, head, room + size)) * call->scale;
+				row[j] = portable_dot(size, q,
+									  attention_row(call, call->k, key + j, head, room + size)) *
+						 call->scale;
 				highest = fmaxf(highest, row[j]);
 			}
 			rescale = expf(largest[i] - highest);
@@ -490,27 +524,32 @@ attention_tile(const AttentionCall *call, size_t head, size_t first, size_t n_qu
 				out[i * size + d] *= rescale;
 			for (size_t j = 0; j < n_keys; j++)
 			{
-				float		weight = expf(row[j] - highest);
+				float weight = expf(row[j] - highest);
 
 				total[i] += weight;
-				portable_axpy(size, weight, attention_row(call, call->v, key + j, head, room), out + i * size);
+				portable_axpy(size, weight, attention_row(call, call->v, key + j, head, room),
+							  out + i * size);
 			}
 		}
 	}
 	for (size_t i = 0; i < n_queries; i++)
 		for (size_t d = 0; d < size; d++)
-			call->context[(first + i) * call->context_ld + head * size + d] = out[i * size + d] / total[i];
+			call->context[(first + i) * call->context_ld + head * size + d] =
+				out[i * size + d] / total[i];
 }
 
 void
 portable_attention(const AttentionCall *call, void *scratch)
 {
-	float	   *scores = scratch;
-	float	   *out = scores + QUERY_TILE * KEY_TILE;
+	float *scores = scratch;
+	float *out = scores + QUERY_TILE * KEY_TILE;
 
 	for (size_t head = 0; head < call->n_heads; head++)
 		for (size_t first = 0; first < call->n_tokens; first += QUERY_TILE)
-			attention_tile(call, head, first, call->n_tokens - first < QUERY_TILE ? call->n_tokens - first : QUERY_TILE, scores, out);
+			attention_tile(call, head, first,
+						   call->n_tokens - first < QUERY_TILE ? call->n_tokens - first
+															   : QUERY_TILE,
+						   scores, out);
 }
 
 const Kernels kernels_portable = {

@@ -1,10 +1,10 @@
 /*
- * portable.h: the plain C kernels, which every other family falls back to for what it does not do itself, and the
- * packed layout that they share.
+ * portable.h: the plain C kernels, which every other family falls back to for what it does not do
+ * itself, and the packed layout that they share.
  *
- * Panels hold PORTABLE_PANEL output features; the last one is padded with zeros. Within a panel, for each input
- * feature k, the panel's weights lie side by side. int8 panels are preceded, for the whole matrix, by one scale and
- * one sum of the quantised weights per (padded) output feature.
+ * Panels hold PORTABLE_PANEL output features; the last one is padded with zeros. Within a panel,
+ * for each input feature k, the panel's weights lie side by side. int8 panels are preceded, for the
+ * whole matrix, by one scale and one sum of the quantised weights per (padded) output feature.
  *
  * Rows of int8: per row a RowScale, then for each row k bytes, padded to ROW_ALIGNMENT.
  */
@@ -20,50 +20,53 @@
 extern const Kernels kernels_portable;
 
 /* The element-wise and attention kernels of the portable family, for tables that borrow them. */
-void		portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta, float eps, float *y, size_t ldy);
-void		portable_softmax(size_t m, size_t n, float *x, size_t ld);
-void		portable_activation(Activation activation, size_t n, float *x);
-void		portable_axpy(size_t n, float a, const float *x, float *y);
-float		portable_dot(size_t n, const float *x, const float *y);
-size_t		portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size);
-void		portable_attention(const AttentionCall *call, void *scratch);
+void portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
+						 const float *beta, float eps, float *y, size_t ldy);
+void portable_softmax(size_t m, size_t n, float *x, size_t ld);
+void portable_activation(Activation activation, size_t n, float *x);
+void portable_axpy(size_t n, float a, const float *x, float *y);
+float portable_dot(size_t n, const float *x, const float *y);
+size_t portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size);
+void portable_attention(const AttentionCall *call, void *scratch);
 
 /* bias, activation and residual on finished rows */
-void		portable_epilogue(size_t m, size_t n, float *c, size_t ldc, const GemmEpilogue *epilogue);
+void portable_epilogue(size_t m, size_t n, float *c, size_t ldc, const GemmEpilogue *epilogue);
 
 static inline float
 bf16_to_float(uint16_t value)
 {
 	union
 	{
-		uint32_t	bits;
-		float		number;
-	}			u = {(uint32_t) value << 16};
+		uint32_t bits;
+		float number;
+	} u = {(uint32_t) value << 16};
 
 	return u.number;
 }
 
 /*
- * int8 rows: x ~ scale * (q - zero), scale = (high - low) / QUANTIZE_STEPS. Adding QUANTIZE_MAGIC + zero to x / scale rounds it and leaves q in the
- * lowest byte. The row lies in the middle of 255 steps and is two margins shorter: each x between low and high is rounded at least QUANTIZE_MARGIN away
- * from where it would leave the byte and come back at the other end. Rounding in fp32 adds up to less than a hundredth of that.
+ * int8 rows: x ~ scale * (q - zero), scale = (high - low) / QUANTIZE_STEPS. Adding QUANTIZE_MAGIC +
+ * zero to x / scale rounds it and leaves q in the lowest byte. The row lies in the middle of 255
+ * steps and is two margins shorter: each x between low and high is rounded at least QUANTIZE_MARGIN
+ * away from where it would leave the byte and come back at the other end. Rounding in fp32 adds up
+ * to less than a hundredth of that.
  */
-#define QUANTIZE_MARGIN 0.01f	/* steps */
+#define QUANTIZE_MARGIN 0.01f /* steps */
 #define QUANTIZE_STEPS (255 - 2 * QUANTIZE_MARGIN)
-#define QUANTIZE_MAGIC 12582912.0f	/* 1.5 * 2^23 */
+#define QUANTIZE_MAGIC 12582912.0f /* 1.5 * 2^23 */
 
 typedef struct Quantizer
 {
-	float		scale;
-	float		inverse;		/* of scale; 0 where there is none */
-	float		zero;			/* 0 .. 255 */
+	float scale;
+	float inverse; /* of scale; 0 where there is none */
+	float zero;    /* 0 .. 255 */
 } Quantizer;
 
 /* For a row within low .. high, low <= 0 <= high. */
 static inline Quantizer
 quantizer_for(float low, float high)
 {
-	Quantizer	q = {(high - low) / QUANTIZE_STEPS, 0, 0};
+	Quantizer q = {(high - low) / QUANTIZE_STEPS, 0, 0};
 
 	if (q.scale > 1e-37f && q.scale <= 3.4e38f)
 	{
@@ -79,9 +82,9 @@ float_to_bf16(float value)
 {
 	union
 	{
-		float		number;
-		uint32_t	bits;
-	}			u = {value};
+		float number;
+		uint32_t bits;
+	} u = {value};
 
 	if ((u.bits & 0x7FFFFFFFu) > 0x7F800000u)
 		return (uint16_t) (u.bits >> 16 | 0x40);

@@ -1,4 +1,5 @@
-/* sgemm_avx512.c: training's matrix products for AVX-512 (F, BW, DQ, VL); bf16 without its instructions where the CPU lacks them. */
+/* sgemm_avx512.c: training's matrix products for AVX-512 (F, BW, DQ, VL); bf16 without its
+ * instructions where the CPU lacks them. */
 #if defined(__x86_64__)
 
 #include "kernels/cpu.h"

@@ -18,7 +18,8 @@ typedef __m256i vu;
 INLINE __m256i
 tail_mask(size_t k)
 {
-	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int) (k < WIDTH ? k : WIDTH)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int) (k < WIDTH ? k : WIDTH)),
+							  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
 INLINE vf
@@ -120,13 +121,15 @@ v_round(vf a)
 INLINE vf
 v_times_power(vf a, vf n)
 {
-	return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)));
+	return _mm256_mul_ps(a,
+						 _mm256_castsi256_ps(_mm256_slli_epi32(
+							 _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)));
 }
 
 INLINE float
 v_sum(vf a)
 {
-	__m128		x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+	__m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
 
 	x = _mm_add_ps(x, _mm_movehl_ps(x, x));
 	return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
@@ -135,7 +138,7 @@ v_sum(vf a)
 INLINE float
 v_largest(vf a)
 {
-	__m128		x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+	__m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
 
 	x = _mm_max_ps(x, _mm_movehl_ps(x, x));
 	return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
@@ -145,10 +148,12 @@ v_largest(vf a)
 INLINE double
 v_dot_double(vf a, vf b)
 {
-	__m256d		low = _mm256_mul_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_castps256_ps128(b)));
-	__m256d		high = _mm256_mul_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(b, 1)));
-	__m256d		sum = _mm256_add_pd(low, high);
-	__m128d		x = _mm_add_pd(_mm256_castpd256_pd128(sum), _mm256_extractf128_pd(sum, 1));
+	__m256d low = _mm256_mul_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+								_mm256_cvtps_pd(_mm256_castps256_ps128(b)));
+	__m256d high = _mm256_mul_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)),
+								 _mm256_cvtps_pd(_mm256_extractf128_ps(b, 1)));
+	__m256d sum = _mm256_add_pd(low, high);
+	__m128d x = _mm_add_pd(_mm256_castpd256_pd128(sum), _mm256_extractf128_pd(sum, 1));
 
 	return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
 }
@@ -157,9 +162,10 @@ v_dot_double(vf a, vf b)
 INLINE vf
 v_keep(vf a, const uint8_t *bits)
 {
-	__m256i		bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+	__m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
 
-	return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits[0]), bit), bit)));
+	return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(
+								_mm256_and_si256(_mm256_set1_epi32(bits[0]), bit), bit)));
 }
 
 INLINE vu
@@ -172,7 +178,8 @@ u_set(uint32_t a)
 INLINE vu
 u_count(uint32_t first)
 {
-	return _mm256_add_epi32(_mm256_set1_epi32((int) first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+	return _mm256_add_epi32(_mm256_set1_epi32((int) first),
+							_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
 INLINE vu
@@ -190,8 +197,8 @@ u_mul_low(vu a, vu b)
 INLINE vu
 u_mul_high(vu a, vu b)
 {
-	vu			even = _mm256_srli_epi64(_mm256_mul_epu32(a, b), 32);
-	vu			odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+	vu even = _mm256_srli_epi64(_mm256_mul_epu32(a, b), 32);
+	vu odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
 
 	return _mm256_blend_epi32(even, odd, 0xAA);
 }
@@ -200,15 +207,17 @@ u_mul_high(vu a, vu b)
 INLINE vu
 u_compare(vu bits, vu word, int half, vu threshold, uint32_t bit)
 {
-	vu			value = half ? _mm256_srli_epi32(word, 16) : _mm256_and_si256(word, _mm256_set1_epi32(0xFFFF));
+	vu value =
+		half ? _mm256_srli_epi32(word, 16) : _mm256_and_si256(word, _mm256_set1_epi32(0xFFFF));
 
-	return _mm256_or_si256(bits, _mm256_andnot_si256(_mm256_cmpgt_epi32(threshold, value), _mm256_set1_epi32((int) bit)));
+	return _mm256_or_si256(bits, _mm256_andnot_si256(_mm256_cmpgt_epi32(threshold, value),
+													 _mm256_set1_epi32((int) bit)));
 }
 
 INLINE void
 u_store_bytes(uint8_t *p, vu bits, size_t k)
 {
-	uint32_t	lanes[WIDTH];
+	uint32_t lanes[WIDTH];
 
 	_mm256_storeu_si256((__m256i *) lanes, bits);
 	for (size_t i = 0; i < WIDTH && i < k; i++)

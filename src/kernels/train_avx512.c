@@ -136,8 +136,10 @@ v_largest(vf a)
 INLINE double
 v_dot_double(vf a, vf b)
 {
-	__m512d		low = _mm512_mul_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(a)), _mm512_cvtps_pd(_mm512_castps512_ps256(b)));
-	__m512d		high = _mm512_mul_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(b, 1)));
+	__m512d low = _mm512_mul_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(a)),
+								_mm512_cvtps_pd(_mm512_castps512_ps256(b)));
+	__m512d high = _mm512_mul_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)),
+								 _mm512_cvtps_pd(_mm512_extractf32x8_ps(b, 1)));
 
 	return _mm512_reduce_add_pd(_mm512_add_pd(low, high));
 }
@@ -159,7 +161,9 @@ u_set(uint32_t a)
 INLINE vu
 u_count(uint32_t first)
 {
-	return _mm512_add_epi32(_mm512_set1_epi32((int) first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+	return _mm512_add_epi32(
+		_mm512_set1_epi32((int) first),
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
 }
 
 INLINE vu
@@ -177,8 +181,8 @@ u_mul_low(vu a, vu b)
 INLINE vu
 u_mul_high(vu a, vu b)
 {
-	vu			even = _mm512_srli_epi64(_mm512_mul_epu32(a, b), 32);
-	vu			odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
+	vu even = _mm512_srli_epi64(_mm512_mul_epu32(a, b), 32);
+	vu odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
 
 	return _mm512_mask_blend_epi32(0xAAAA, even, odd);
 }
@@ -187,9 +191,11 @@ u_mul_high(vu a, vu b)
 INLINE vu
 u_compare(vu bits, vu word, int half, vu threshold, uint32_t bit)
 {
-	vu			value = half ? _mm512_srli_epi32(word, 16) : _mm512_and_si512(word, _mm512_set1_epi32(0xFFFF));
+	vu value =
+		half ? _mm512_srli_epi32(word, 16) : _mm512_and_si512(word, _mm512_set1_epi32(0xFFFF));
 
-	return _mm512_mask_or_epi32(bits, _mm512_cmpge_epu32_mask(value, threshold), bits, _mm512_set1_epi32((int) bit));
+	return _mm512_mask_or_epi32(bits, _mm512_cmpge_epu32_mask(value, threshold), bits,
+								_mm512_set1_epi32((int) bit));
 }
 
 INLINE void

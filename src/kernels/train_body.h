@@ -1,7 +1,8 @@
 /*
- * train_body.h: the bodies of the training kernels, included by one file per instruction set after it has defined
- * TARGET, INLINE, WIDTH, TABLE, TABLE_NAME, SGEMM and the v_ (float) and u_ (uint32) primitives. Every loop takes the last,
- * partial vector through the same code, with k elements left.
+ * train_body.h: the bodies of the training kernels, included by one file per instruction set after
+ * it has defined TARGET, INLINE, WIDTH, TABLE, TABLE_NAME, SGEMM and the v_ (float) and u_ (uint32)
+ * primitives. Every loop takes the last, partial vector through the same code, with k elements
+ * left.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -23,10 +24,10 @@ keep(vf x, const uint8_t *row_bits, size_t j)
 INLINE vf
 v_exp(vf x)
 {
-	vf			clamped = v_min(v_max(x, v_set(-87.3f)), v_set(88.0f));
-	vf			n = v_round(v_mul(clamped, v_set(1.44269504f)));
-	vf			r = v_fma(n, v_set(-0.693359375f), clamped);
-	vf			p = v_set(1.0f / 5040);
+	vf clamped = v_min(v_max(x, v_set(-87.3f)), v_set(88.0f));
+	vf n = v_round(v_mul(clamped, v_set(1.44269504f)));
+	vf r = v_fma(n, v_set(-0.693359375f), clamped);
+	vf p = v_set(1.0f / 5040);
 
 	r = v_fma(n, v_set(2.12194440e-4f), r);
 	p = v_fma(p, r, v_set(1.0f / 720));
@@ -46,16 +47,16 @@ v_tanh(vf x)
 }
 
 /*
- * The normal distribution at x: *density = phi(x), returns Phi(x). Phi(-a) = exp(-a^2 / 2) t P(t) with t = 1 / (1 + 0.3 a);
- * P is a least-maximum fit of its own, relative error 1.5e-7.
+ * The normal distribution at x: *density = phi(x), returns Phi(x). Phi(-a) = exp(-a^2 / 2) t P(t)
+ * with t = 1 / (1 + 0.3 a); P is a least-maximum fit of its own, relative error 1.5e-7.
  */
 INLINE vf
 v_normal(vf x, vf *density)
 {
-	vf			a = v_abs(x);
-	vf			t = v_div(v_set(1.0f), v_fma(a, v_set(0.3f), v_set(1.0f)));
-	vf			e = v_exp(v_mul(v_mul(a, a), v_set(-0.5f)));
-	vf			p = v_set(0.03567797707f);
+	vf a = v_abs(x);
+	vf t = v_div(v_set(1.0f), v_fma(a, v_set(0.3f), v_set(1.0f)));
+	vf e = v_exp(v_mul(v_mul(a, a), v_set(-0.5f)));
+	vf p = v_set(0.03567797707f);
 
 	p = v_fma(p, t, v_set(-0.1572165781f));
 	p = v_fma(p, t, v_set(0.2063770132f));
@@ -72,43 +73,44 @@ v_normal(vf x, vf *density)
 INLINE void
 activate(Activation activation, vf x, vf *y, vf *derivative)
 {
-	vf			one = v_set(1.0f);
+	vf one = v_set(1.0f);
 
 	switch (activation)
 	{
 		case ACTIVATION_GELU:
-			{
-				vf			density;
-				vf			cumulative = v_normal(x, &density);
+		{
+			vf density;
+			vf cumulative = v_normal(x, &density);
 
-				*y = v_mul(x, cumulative);
-				*derivative = v_fma(x, density, cumulative);
-				break;
-			}
+			*y = v_mul(x, cumulative);
+			*derivative = v_fma(x, density, cumulative);
+			break;
+		}
 		case ACTIVATION_GELU_TANH:
-			{
-				vf			square = v_mul(x, x);
-				vf			k = v_set(0.79788456f);
-				vf			t = v_tanh(v_mul(v_mul(k, x), v_fma(square, v_set(0.044715f), one)));
-				vf			half = v_fma(t, v_set(0.5f), v_set(0.5f));
-				vf			slope = v_mul(v_mul(k, v_fma(square, v_set(3 * 0.044715f), one)), v_fma(v_sub(v_set(0.0f), t), t, one));
+		{
+			vf square = v_mul(x, x);
+			vf k = v_set(0.79788456f);
+			vf t = v_tanh(v_mul(v_mul(k, x), v_fma(square, v_set(0.044715f), one)));
+			vf half = v_fma(t, v_set(0.5f), v_set(0.5f));
+			vf slope = v_mul(v_mul(k, v_fma(square, v_set(3 * 0.044715f), one)),
+							 v_fma(v_sub(v_set(0.0f), t), t, one));
 
-				*y = v_mul(x, half);
-				*derivative = v_fma(v_mul(x, v_set(0.5f)), slope, half);
-				break;
-			}
+			*y = v_mul(x, half);
+			*derivative = v_fma(v_mul(x, v_set(0.5f)), slope, half);
+			break;
+		}
 		case ACTIVATION_RELU:
 			*y = v_max(x, v_set(0.0f));
 			*derivative = v_if_positive(x, one, v_set(0.0f));
 			break;
 		case ACTIVATION_SILU:
-			{
-				vf			sigmoid = v_div(one, v_add(one, v_exp(v_sub(v_set(0.0f), x))));
+		{
+			vf sigmoid = v_div(one, v_add(one, v_exp(v_sub(v_set(0.0f), x))));
 
-				*y = v_mul(x, sigmoid);
-				*derivative = v_fma(v_mul(*y, v_sub(one, sigmoid)), one, sigmoid);
-				break;
-			}
+			*y = v_mul(x, sigmoid);
+			*derivative = v_fma(v_mul(*y, v_sub(one, sigmoid)), one, sigmoid);
+			break;
+		}
 		case ACTIVATION_TANH:
 			*y = v_tanh(x);
 			*derivative = v_fma(v_sub(v_set(0.0f), *y), *y, one);
@@ -124,8 +126,8 @@ activate_all(Activation activation, size_t n, float *u, float *y)
 {
 	FOR_VECTORS(i, n)
 	{
-		vf			value;
-		vf			derivative;
+		vf value;
+		vf derivative;
 
 		activate(activation, v_load(u + i, n - i), &value, &derivative);
 		v_store(y + i, value, n - i);
@@ -165,7 +167,7 @@ activation_backward(size_t m, size_t n, const float *derivative, float *dy, floa
 	for (size_t row = 0; row < m; row++, derivative += n, dy += n)
 		FOR_VECTORS(i, n)
 		{
-			vf			gradient = v_mul(v_load(dy + i, n - i), v_load(derivative + i, n - i));
+			vf gradient = v_mul(v_load(dy + i, n - i), v_load(derivative + i, n - i));
 
 			v_store(dy + i, gradient, n - i);
 			v_store(bias_gradient + i, v_add(v_load(bias_gradient + i, n - i), gradient), n - i);
@@ -177,34 +179,34 @@ column_sum(size_t m, size_t n, const float *x, size_t ld, float *out)
 {
 	for (size_t row = 0; row < m; row++, x += ld)
 		FOR_VECTORS(i, n)
-			v_store(out + i, v_add(v_load(out + i, n - i), v_load(x + i, n - i)), n - i);
+	v_store(out + i, v_add(v_load(out + i, n - i), v_load(x + i, n - i)), n - i);
 }
 
 static TARGET void
 axpy(size_t n, float a, const float *x, float *y)
 {
-	vf			factor = v_set(a);
+	vf factor = v_set(a);
 
 	FOR_VECTORS(i, n)
-		v_store(y + i, v_fma(factor, v_load(x + i, n - i), v_load(y + i, n - i)), n - i);
+	v_store(y + i, v_fma(factor, v_load(x + i, n - i), v_load(y + i, n - i)), n - i);
 }
 
 static TARGET void
 scale_all(size_t n, float a, float *x)
 {
-	vf			factor = v_set(a);
+	vf factor = v_set(a);
 
 	FOR_VECTORS(i, n)
-		v_store(x + i, v_mul(factor, v_load(x + i, n - i)), n - i);
+	v_store(x + i, v_mul(factor, v_load(x + i, n - i)), n - i);
 }
 
 static TARGET double
 dot(size_t n, const float *x, const float *y)
 {
-	double		sum = 0;
+	double sum = 0;
 
 	FOR_VECTORS(i, n)
-		sum += v_dot_double(v_load(x + i, n - i), v_load(y + i, n - i));
+	sum += v_dot_double(v_load(x + i, n - i), v_load(y + i, n - i));
 	return sum;
 }
 
@@ -218,25 +220,25 @@ sum_squares(size_t n, const float *x)
 static TARGET void
 dropout_bits(const DropoutKey *key, size_t first_row, size_t m, size_t columns, uint8_t *bits)
 {
-	size_t		row_bytes = dropout_row_bytes(columns);
-	size_t		n = m * row_bytes;
-	uint64_t	first = (uint64_t) first_row * row_bytes;
-	vu			threshold = u_set(key->threshold);
+	size_t row_bytes = dropout_row_bytes(columns);
+	size_t n = m * row_bytes;
+	uint64_t first = (uint64_t) first_row * row_bytes;
+	vu threshold = u_set(key->threshold);
 
 	FOR_VECTORS(i, n)
 	{
-		vu			c0 = u_count((uint32_t) (first + i));
-		vu			c1 = u_set((uint32_t) ((first + i) >> 32));
-		vu			c2 = u_set((uint32_t) key->stream);
-		vu			c3 = u_set((uint32_t) (key->stream >> 32));
-		uint32_t	key0 = (uint32_t) key->seed;
-		uint32_t	key1 = (uint32_t) (key->seed >> 32);
-		vu			out = u_set(0);
+		vu c0 = u_count((uint32_t) (first + i));
+		vu c1 = u_set((uint32_t) ((first + i) >> 32));
+		vu c2 = u_set((uint32_t) key->stream);
+		vu c3 = u_set((uint32_t) (key->stream >> 32));
+		uint32_t key0 = (uint32_t) key->seed;
+		uint32_t key1 = (uint32_t) (key->seed >> 32);
+		vu out = u_set(0);
 
 		for (int round = 0; round < 10; round++)
 		{
-			vu			next0 = u_xor3(u_mul_high(u_set(0xCD9E8D57u), c2), c1, u_set(key0));
-			vu			next2 = u_xor3(u_mul_high(u_set(0xD2511F53u), c0), c3, u_set(key1));
+			vu next0 = u_xor3(u_mul_high(u_set(0xCD9E8D57u), c2), c1, u_set(key0));
+			vu next2 = u_xor3(u_mul_high(u_set(0xD2511F53u), c0), c3, u_set(key1));
 
 			c1 = u_mul_low(u_set(0xCD9E8D57u), c2);
 			c3 = u_mul_low(u_set(0xD2511F53u), c0);
@@ -260,29 +262,30 @@ dropout_bits(const DropoutKey *key, size_t first_row, size_t m, size_t columns, 
 static TARGET void
 dropout_apply(size_t m, size_t n, const uint8_t *bits, float scale, float *x, size_t ld)
 {
-	vf			factor = v_set(scale);
+	vf factor = v_set(scale);
 
 	for (size_t row = 0; row < m; row++, x += ld, bits += dropout_row_bytes(n))
 		FOR_VECTORS(i, n)
-			v_store(x + i, keep(v_mul(factor, v_load(x + i, n - i)), bits, i), n - i);
+	v_store(x + i, keep(v_mul(factor, v_load(x + i, n - i)), bits, i), n - i);
 }
 
 static TARGET void
-add_norm_forward(size_t m, size_t n, float *x, const float *residual, const uint8_t *bits, float scale, const float *gamma, const float *beta, float eps,
-				 float *y, float *mean, float *rstd)
+add_norm_forward(size_t m, size_t n, float *x, const float *residual, const uint8_t *bits,
+				 float scale, const float *gamma, const float *beta, float eps, float *y,
+				 float *mean, float *rstd)
 {
-	vf			factor = v_set(scale);
+	vf factor = v_set(scale);
 
 	for (size_t row = 0; row < m; row++, x += n, y += n)
 	{
-		vf			sum = v_set(0.0f);
-		vf			squares = v_set(0.0f);
-		vf			center;
-		vf			inverse;
+		vf sum = v_set(0.0f);
+		vf squares = v_set(0.0f);
+		vf center;
+		vf inverse;
 
 		FOR_VECTORS(i, n)
 		{
-			vf			s = v_load(x + i, n - i);
+			vf s = v_load(x + i, n - i);
 
 			if (bits != NULL)
 				s = keep(v_mul(s, factor), bits, i);
@@ -295,7 +298,7 @@ add_norm_forward(size_t m, size_t n, float *x, const float *residual, const uint
 		center = v_set(mean[row]);
 		FOR_VECTORS(i, n)
 		{
-			vf			d = v_first(v_sub(v_load(x + i, n - i), center), n - i, v_set(0.0f));
+			vf d = v_first(v_sub(v_load(x + i, n - i), center), n - i, v_set(0.0f));
 
 			squares = v_fma(d, d, squares);
 		}
@@ -303,7 +306,7 @@ add_norm_forward(size_t m, size_t n, float *x, const float *residual, const uint
 		inverse = v_set(rstd[row]);
 		FOR_VECTORS(i, n)
 		{
-			vf			normal = v_mul(v_sub(v_load(x + i, n - i), center), inverse);
+			vf normal = v_mul(v_sub(v_load(x + i, n - i), center), inverse);
 
 			v_store(y + i, v_fma(normal, v_load(gamma + i, n - i), v_load(beta + i, n - i)), n - i);
 		}
@@ -315,24 +318,27 @@ add_norm_forward(size_t m, size_t n, float *x, const float *residual, const uint
 }
 
 static TARGET void
-add_norm_backward(size_t m, size_t n, const float *dy, const float *s, const float *mean, const float *rstd, const float *gamma, const uint8_t *bits,
-				  float scale, float *ds, float *dx, float *dgamma, float *dbeta, float *dbias)
+add_norm_backward(size_t m, size_t n, const float *dy, const float *s, const float *mean,
+				  const float *rstd, const float *gamma, const uint8_t *bits, float scale,
+				  float *ds, float *dx, float *dgamma, float *dbeta, float *dbias)
 {
-	vf			factor = v_set(scale);
+	vf factor = v_set(scale);
 
 	for (size_t row = 0; row < m; row++, dy += n, s += n, ds += n)
 	{
-		vf			center = v_set(mean[row]);
-		vf			inverse = v_set(rstd[row]);
-		vf			sum = v_set(0.0f);
-		vf			product = v_set(0.0f);
+		vf center = v_set(mean[row]);
+		vf inverse = v_set(rstd[row]);
+		vf sum = v_set(0.0f);
+		vf product = v_set(0.0f);
 
-		/* d normal = dy gamma; ds = (d normal - mean(d normal) - normal mean(d normal normal)) rstd */
+		/*
+		 * d normal = dy gamma; ds = (d normal - mean(d normal) - normal mean(d normal normal)) rstd
+		 */
 		FOR_VECTORS(i, n)
 		{
-			vf			gradient = v_load(dy + i, n - i);
-			vf			normal = v_mul(v_sub(v_load(s + i, n - i), center), inverse);
-			vf			inner = v_mul(gradient, v_load(gamma + i, n - i));
+			vf gradient = v_load(dy + i, n - i);
+			vf normal = v_mul(v_sub(v_load(s + i, n - i), center), inverse);
+			vf inner = v_mul(gradient, v_load(gamma + i, n - i));
 
 			v_store(dgamma + i, v_fma(gradient, normal, v_load(dgamma + i, n - i)), n - i);
 			v_store(dbeta + i, v_add(gradient, v_load(dbeta + i, n - i)), n - i);
@@ -343,9 +349,9 @@ add_norm_backward(size_t m, size_t n, const float *dy, const float *s, const flo
 		product = v_set(v_sum(product) / (float) n);
 		FOR_VECTORS(i, n)
 		{
-			vf			normal = v_mul(v_sub(v_load(s + i, n - i), center), inverse);
-			vf			inner = v_mul(v_load(dy + i, n - i), v_load(gamma + i, n - i));
-			vf			gradient = v_mul(v_sub(v_sub(inner, sum), v_mul(normal, product)), inverse);
+			vf normal = v_mul(v_sub(v_load(s + i, n - i), center), inverse);
+			vf inner = v_mul(v_load(dy + i, n - i), v_load(gamma + i, n - i));
+			vf gradient = v_mul(v_sub(v_sub(inner, sum), v_mul(normal, product)), inverse);
 
 			v_store(ds + i, gradient, n - i);
 			if (bits != NULL)
@@ -365,23 +371,25 @@ add_norm_backward(size_t m, size_t n, const float *dy, const float *s, const flo
 }
 
 static TARGET void
-softmax_forward(size_t m, size_t n, float *scores, float scale, size_t causal_from, const uint8_t *bits, float keep_scale, float *dropped)
+softmax_forward(size_t m, size_t n, float *scores, float scale, size_t causal_from,
+				const uint8_t *bits, float keep_scale, float *dropped)
 {
-	vf			factor = v_set(scale);
+	vf factor = v_set(scale);
 
 	for (size_t row = 0; row < m; row++, scores += n)
 	{
-		size_t		seen = causal_from == SIZE_MAX || causal_from + row + 1 > n ? n : causal_from + row + 1;
-		vf			largest = v_set(-INFINITY);
-		vf			sum = v_set(0.0f);
-		vf			inverse;
+		size_t seen =
+			causal_from == SIZE_MAX || causal_from + row + 1 > n ? n : causal_from + row + 1;
+		vf largest = v_set(-INFINITY);
+		vf sum = v_set(0.0f);
+		vf inverse;
 
 		FOR_VECTORS(j, seen)
-			largest = v_max(largest, v_first(v_load(scores + j, seen - j), seen - j, v_set(-INFINITY)));
+		largest = v_max(largest, v_first(v_load(scores + j, seen - j), seen - j, v_set(-INFINITY)));
 		largest = v_set(v_largest(largest) * scale);
 		FOR_VECTORS(j, seen)
 		{
-			vf			e = v_exp(v_sub(v_mul(v_load(scores + j, seen - j), factor), largest));
+			vf e = v_exp(v_sub(v_mul(v_load(scores + j, seen - j), factor), largest));
 
 			e = v_first(e, seen - j, v_set(0.0f));
 			v_store(scores + j, e, seen - j);
@@ -392,12 +400,12 @@ softmax_forward(size_t m, size_t n, float *scores, float scale, size_t causal_fr
 		inverse = v_set(1.0f / v_sum(sum));
 		if (bits == NULL)
 			FOR_VECTORS(j, seen)
-				v_store(scores + j, v_mul(v_load(scores + j, seen - j), inverse), seen - j);
+		v_store(scores + j, v_mul(v_load(scores + j, seen - j), inverse), seen - j);
 		else
 		{
 			FOR_VECTORS(j, n)
 			{
-				vf			p = v_mul(v_load(scores + j, n - j), inverse);
+				vf p = v_mul(v_load(scores + j, n - j), inverse);
 
 				v_store(scores + j, p, n - j);
 				v_store(dropped + j, keep(v_mul(p, v_set(keep_scale)), bits, j), n - j);
@@ -409,17 +417,18 @@ softmax_forward(size_t m, size_t n, float *scores, float scale, size_t causal_fr
 }
 
 static TARGET void
-softmax_backward(size_t m, size_t n, const float *probs, float scale, const uint8_t *bits, float keep_scale, float *dp)
+softmax_backward(size_t m, size_t n, const float *probs, float scale, const uint8_t *bits,
+				 float keep_scale, float *dp)
 {
-	vf			factor = v_set(scale);
+	vf factor = v_set(scale);
 
 	for (size_t row = 0; row < m; row++, probs += n, dp += n)
 	{
-		vf			product = v_set(0.0f);
+		vf product = v_set(0.0f);
 
 		FOR_VECTORS(j, n)
 		{
-			vf			gradient = v_load(dp + j, n - j);
+			vf gradient = v_load(dp + j, n - j);
 
 			if (bits != NULL)
 			{
@@ -431,7 +440,7 @@ softmax_backward(size_t m, size_t n, const float *probs, float scale, const uint
 		product = v_set(v_sum(product));
 		FOR_VECTORS(j, n)
 		{
-			vf			gradient = v_mul(v_load(probs + j, n - j), v_sub(v_load(dp + j, n - j), product));
+			vf gradient = v_mul(v_load(probs + j, n - j), v_sub(v_load(dp + j, n - j), product));
 
 			v_store(dp + j, v_mul(gradient, factor), n - j);
 		}
@@ -443,19 +452,19 @@ softmax_backward(size_t m, size_t n, const float *probs, float scale, const uint
 static TARGET double
 cross_entropy_row(size_t n, float *logits, size_t label, float scale)
 {
-	vf			largest = v_set(-INFINITY);
-	vf			sum = v_set(0.0f);
-	float		top;
-	float		total;
-	float		target = logits[label];
-	vf			factor;
+	vf largest = v_set(-INFINITY);
+	vf sum = v_set(0.0f);
+	float top;
+	float total;
+	float target = logits[label];
+	vf factor;
 
 	FOR_VECTORS(j, n)
-		largest = v_max(largest, v_first(v_load(logits + j, n - j), n - j, v_set(-INFINITY)));
+	largest = v_max(largest, v_first(v_load(logits + j, n - j), n - j, v_set(-INFINITY)));
 	top = v_largest(largest);
 	FOR_VECTORS(j, n)
 	{
-		vf			e = v_first(v_exp(v_sub(v_load(logits + j, n - j), v_set(top))), n - j, v_set(0.0f));
+		vf e = v_first(v_exp(v_sub(v_load(logits + j, n - j), v_set(top))), n - j, v_set(0.0f));
 
 		v_store(logits + j, e, n - j);
 		sum = v_add(sum, e);
@@ -463,7 +472,7 @@ cross_entropy_row(size_t n, float *logits, size_t label, float scale)
 	total = v_sum(sum);
 	factor = v_set(scale / total);
 	FOR_VECTORS(j, n)
-		v_store(logits + j, v_mul(v_load(logits + j, n - j), factor), n - j);
+	v_store(logits + j, v_mul(v_load(logits + j, n - j), factor), n - j);
 	logits[label] -= scale;
 	return log((double) total) + top - target;
 }
@@ -471,19 +480,19 @@ cross_entropy_row(size_t n, float *logits, size_t label, float scale)
 static TARGET void
 adamw(size_t n, float *w, const float *g, float *m, float *v, const AdamwStep *step)
 {
-	vf			beta1 = v_set(step->beta1);
-	vf			beta2 = v_set(step->beta2);
-	vf			rest1 = v_set(step->rest1);
-	vf			rest2 = v_set(step->rest2);
-	vf			gradient_scale = v_set(step->gradient_scale);
+	vf beta1 = v_set(step->beta1);
+	vf beta2 = v_set(step->beta2);
+	vf rest1 = v_set(step->rest1);
+	vf rest2 = v_set(step->rest2);
+	vf gradient_scale = v_set(step->gradient_scale);
 
 	FOR_VECTORS(i, n)
 	{
-		vf			gradient = v_mul(v_load(g + i, n - i), gradient_scale);
-		vf			first = v_fma(beta1, v_load(m + i, n - i), v_mul(rest1, gradient));
-		vf			second = v_fma(beta2, v_load(v + i, n - i), v_mul(rest2, v_mul(gradient, gradient)));
-		vf			weight = v_load(w + i, n - i);
-		vf			change = v_div(first, v_add(v_sqrt(second), v_set(step->epsilon)));
+		vf gradient = v_mul(v_load(g + i, n - i), gradient_scale);
+		vf first = v_fma(beta1, v_load(m + i, n - i), v_mul(rest1, gradient));
+		vf second = v_fma(beta2, v_load(v + i, n - i), v_mul(rest2, v_mul(gradient, gradient)));
+		vf weight = v_load(w + i, n - i);
+		vf change = v_div(first, v_add(v_sqrt(second), v_set(step->epsilon)));
 
 		weight = v_fma(v_set(-step->step_size), change, weight);
 		weight = v_fma(v_set(-step->decay), weight, weight);

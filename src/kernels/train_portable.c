@@ -112,8 +112,8 @@ v_round(vf a)
 INLINE vf
 v_times_power(vf a, vf n)
 {
-	uint32_t	bits = (uint32_t) ((int) n + 127) << 23;
-	float		power;
+	uint32_t bits = (uint32_t) ((int) n + 127) << 23;
+	float power;
 
 	memcpy(&power, &bits, sizeof power);
 	return a * power;
@@ -170,7 +170,7 @@ u_mul_high(vu a, vu b)
 INLINE vu
 u_compare(vu bits, vu word, int half, vu threshold, uint32_t bit)
 {
-	uint32_t	value = half ? word >> 16 : word & 0xFFFF;
+	uint32_t value = half ? word >> 16 : word & 0xFFFF;
 
 	return value >= threshold ? bits | bit : bits;
 }
@@ -194,13 +194,13 @@ round_matrix(size_t rows, size_t columns, const float *from, size_t ld, float *t
 static void
 add_rounded_product(const SgemmCall *call, float *scratch)
 {
-	float	   *a = scratch + SGEMM_SCRATCH_DEPTH * SGEMM_SCRATCH_COLUMNS;
+	float *a = scratch + SGEMM_SCRATCH_DEPTH * SGEMM_SCRATCH_COLUMNS;
 
 	for (size_t column = 0; column < call->n; column += SGEMM_SCRATCH_COLUMNS)
 		for (size_t from = 0; from < call->k; from += SGEMM_SCRATCH_DEPTH)
 		{
-			size_t		n = size_min(call->n - column, SGEMM_SCRATCH_COLUMNS);
-			size_t		k = size_min(call->k - from, SGEMM_SCRATCH_DEPTH);
+			size_t n = size_min(call->n - column, SGEMM_SCRATCH_COLUMNS);
+			size_t k = size_min(call->k - from, SGEMM_SCRATCH_DEPTH);
 
 			if (call->transpose_b)
 				round_matrix(n, k, call->b + column * call->ldb + from, call->ldb, scratch);
@@ -208,14 +208,15 @@ add_rounded_product(const SgemmCall *call, float *scratch)
 				round_matrix(k, n, call->b + from * call->ldb + column, call->ldb, scratch);
 			for (size_t row = 0; row < call->m; row += SGEMM_SCRATCH_ROWS)
 			{
-				size_t		m = size_min(call->m - row, SGEMM_SCRATCH_ROWS);
+				size_t m = size_min(call->m - row, SGEMM_SCRATCH_ROWS);
 
 				if (call->transpose_a)
 					round_matrix(k, m, call->a + from * call->lda + row, call->lda, a);
 				else
 					round_matrix(m, k, call->a + row * call->lda + from, call->lda, a);
-				blas_sgemm(call->transpose_a, call->transpose_b, m, n, k, 1.0f, a, call->transpose_a ? m : k, scratch, call->transpose_b ? k : n,
-						   1.0f, call->c + row * call->ldc + column, call->ldc);
+				blas_sgemm(call->transpose_a, call->transpose_b, m, n, k, 1.0f, a,
+						   call->transpose_a ? m : k, scratch, call->transpose_b ? k : n, 1.0f,
+						   call->c + row * call->ldc + column, call->ldc);
 			}
 		}
 }
@@ -232,7 +233,8 @@ sgemm_portable(const SgemmCall *call, float *scratch)
 	if (call->bf16)
 		add_rounded_product(call, scratch);
 	else
-		blas_sgemm(call->transpose_a, call->transpose_b, call->m, call->n, call->k, 1.0f, call->a, call->lda, call->b, call->ldb, 1.0f, call->c, call->ldc);
+		blas_sgemm(call->transpose_a, call->transpose_b, call->m, call->n, call->k, 1.0f, call->a,
+				   call->lda, call->b, call->ldb, 1.0f, call->c, call->ldc);
 }
 
 #include "kernels/train_body.h"

@@ -1,26 +1,28 @@
 /*
- * vector_attention.h: softmax(q k^T * scale) v with the micro-kernels of the GEMM. Included after vector_gemm.h.
+ * vector_attention.h: softmax(q k^T * scale) v with the micro-kernels of the GEMM. Included after
+ * vector_gemm.h.
  *
- * Head by head, keys are transposed into panels and values padded into panels once; then blocks of QUERY_ROWS queries
- * get a strip of scores (QUERY_ROWS, keys), which becomes probabilities in place. The strip, not the matrix, is what
- * is held: memory is linear in the length. With bf16 input both products are bf16 with fp32 sums, and probabilities
- * are rounded to bf16.
+ * Head by head, keys are transposed into panels and values padded into panels once; then blocks of
+ * QUERY_ROWS queries get a strip of scores (QUERY_ROWS, keys), which becomes probabilities in
+ * place. The strip, not the matrix, is what is held: memory is linear in the length. With bf16
+ * input both products are bf16 with fp32 sums, and probabilities are rounded to bf16.
  */
 #define QUERY_ROWS NARROW_ROWS
-#define HALF_PANEL (NV / 2 * VW)	/* keys and columns of values are padded to a multiple of this */
+/* keys and columns of values are padded to a multiple of this */
+#define HALF_PANEL (NV / 2 * VW)
 
 typedef struct AttentionLayout
 {
-	size_t		head_groups;	/* groups of a query or key */
-	size_t		key_groups;		/* groups of keys */
-	size_t		padded_keys;
-	size_t		value_columns;
-	size_t		keys;			/* offsets into the scratch, bytes */
-	size_t		values;
-	size_t		strip;
-	size_t		queries;
-	size_t		out;
-	size_t		size;
+	size_t head_groups; /* groups of a query or key */
+	size_t key_groups;  /* groups of keys */
+	size_t padded_keys;
+	size_t value_columns;
+	size_t keys; /* offsets into the scratch, bytes */
+	size_t values;
+	size_t strip;
+	size_t queries;
+	size_t out;
+	size_t size;
 } AttentionLayout;
 
 static AttentionLayout
@@ -33,9 +35,12 @@ attention_layout(Precision precision, size_t n_tokens, size_t head_size)
 	layout.padded_keys = padded_features(n_tokens);
 	layout.value_columns = (head_size + HALF_PANEL - 1) / HALF_PANEL * HALF_PANEL;
 	layout.keys = 0;
-	layout.values = size_align(layout.keys + layout.padded_keys * layout.head_groups * 4, ALIGNMENT);
-	layout.strip = size_align(layout.values + layout.key_groups * layout.value_columns * 4, ALIGNMENT);
-	layout.queries = size_align(layout.strip + QUERY_ROWS * (layout.padded_keys * 4 + ALIGNMENT), ALIGNMENT);
+	layout.values =
+		size_align(layout.keys + layout.padded_keys * layout.head_groups * 4, ALIGNMENT);
+	layout.strip =
+		size_align(layout.values + layout.key_groups * layout.value_columns * 4, ALIGNMENT);
+	layout.queries =
+		size_align(layout.strip + QUERY_ROWS * (layout.padded_keys * 4 + ALIGNMENT), ALIGNMENT);
 	layout.out = size_align(layout.queries + QUERY_ROWS * layout.head_groups * 4, ALIGNMENT);
 	layout.size = size_align(layout.out + QUERY_ROWS * layout.value_columns * 4, ALIGNMENT);
 	return layout;
@@ -44,14 +49,17 @@ attention_layout(Precision precision, size_t n_tokens, size_t head_size)
 static size_t
 vector_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size)
 {
-	size_t		fp32 = attention_layout(PRECISION_FP32, n_tokens, head_size).size;
-	size_t		bf16 = attention_layout(PRECISION_BF16, n_tokens, head_size).size;
+	size_t fp32 = attention_layout(PRECISION_FP32, n_tokens, head_size).size;
+	size_t bf16 = attention_layout(PRECISION_BF16, n_tokens, head_size).size;
 
 	(void) precision;
 	return fp32 > bf16 ? fp32 : bf16;
 }
 
-/* Width of the panel that begins with key `first`, which is a multiple of PANEL: the last one may be a half. */
+/*
+ * Width of the panel that begins with key `first`, which is a multiple of PANEL: the last one may
+ * be a half.
+ */
 INLINE size_t
 key_width(size_t n_tokens, size_t first)
 {
@@ -60,18 +68,19 @@ key_width(size_t n_tokens, size_t first)
 
 /* out: panels of keys; in a panel, for each group of the head, the group of every key */
 INLINE void
-pack_keys(size_t n_tokens, size_t head_groups, size_t head_bytes, const uint8_t *keys, size_t ld, uint32_t *out)
+pack_keys(size_t n_tokens, size_t head_groups, size_t head_bytes, const uint8_t *keys, size_t ld,
+		  uint32_t *out)
 {
-	size_t		whole = head_bytes / 4 / VW * VW;	/* groups that are transposed VW at a time */
+	size_t whole = head_bytes / 4 / VW * VW; /* groups that are transposed VW at a time */
 
 	for (size_t panel = 0; panel < n_tokens; panel += PANEL)
 	{
-		size_t		width = key_width(n_tokens, panel);
+		size_t width = key_width(n_tokens, panel);
 
 		for (size_t first = panel; first < panel + width; first += VW)
 		{
-			size_t		count = first >= n_tokens ? 0 : n_tokens - first < VW ? n_tokens - first : VW;
-			uint32_t   *to = out + panel * head_groups + first - panel;
+			size_t count = first >= n_tokens ? 0 : n_tokens - first < VW ? n_tokens - first : VW;
+			uint32_t *to = out + panel * head_groups + first - panel;
 			const uint8_t *from = keys + first * ld;
 
 			for (size_t g = 0; g < whole; g += VW)
@@ -79,7 +88,8 @@ pack_keys(size_t n_tokens, size_t head_groups, size_t head_bytes, const uint8_t 
 					g_transpose(from + g * 4, ld, to + g * width, width);
 				else
 				{
-					_Alignas(64) uint8_t rows[VW][VW * 4];	/* keys that do not exist are zeros */
+					/* keys that do not exist are zeros */
+					_Alignas(64) uint8_t rows[VW][VW * 4];
 
 					memset(rows, 0, sizeof rows);
 					for (size_t i = 0; i < count; i++)
@@ -89,8 +99,8 @@ pack_keys(size_t n_tokens, size_t head_groups, size_t head_bytes, const uint8_t 
 			for (size_t g = whole; g < head_groups; g++)
 				for (size_t i = 0; i < VW; i++)
 				{
-					size_t		bytes = head_bytes - g * 4 < 4 ? head_bytes - g * 4 : 4;
-					uint32_t	group = 0;
+					size_t bytes = head_bytes - g * 4 < 4 ? head_bytes - g * 4 : 4;
+					uint32_t group = 0;
 
 					if (i < count)
 						memcpy(&group, from + i * ld + g * 4, bytes);
@@ -100,39 +110,50 @@ pack_keys(size_t n_tokens, size_t head_groups, size_t head_bytes, const uint8_t 
 	}
 }
 
-/* out: panels of up to PANEL columns, the last one HALF_PANEL wide when they are an odd number of halves */
+/*
+ * out: panels of up to PANEL columns, the last one HALF_PANEL wide when they are an odd number of
+ * halves
+ */
 INLINE void
-pack_values(const bool bf16, size_t n_tokens, size_t head_size, size_t columns, const uint8_t *values, size_t ld, uint32_t *out)
+pack_values(const bool bf16, size_t n_tokens, size_t head_size, size_t columns,
+			const uint8_t *values, size_t ld, uint32_t *out)
 {
 	static const uint16_t nothing[VW];
-	size_t		groups = bf16 ? (n_tokens + 1) / 2 : n_tokens;
+	size_t groups = bf16 ? (n_tokens + 1) / 2 : n_tokens;
 
 	for (size_t column = 0; column < columns;)
 	{
-		size_t		width = columns - column < PANEL ? columns - column : PANEL;
+		size_t width = columns - column < PANEL ? columns - column : PANEL;
 
 		for (size_t g = 0; g < groups; g++)
 			for (size_t j = 0; j < width; j += VW, out += VW)
 			{
-				size_t		at = column + j;
-				size_t		left = at < head_size ? head_size - at : 0;
+				size_t at = column + j;
+				size_t left = at < head_size ? head_size - at : 0;
 
 				if (!bf16)
 				{
 					const float *row = (const float *) (values + g * ld);
 
-					v_store((float *) out, left >= VW ? v_load(row + at) : left > 0 ? v_load_n(row + at, left) : v_set(0.0f));
+					v_store((float *) out, left >= VW ? v_load(row + at)
+										   : left > 0 ? v_load_n(row + at, left)
+													  : v_set(0.0f));
 				}
 				else
 				{
 					const uint16_t *row = (const uint16_t *) (values + 2 * g * ld);
-					const uint16_t *next = 2 * g + 1 < n_tokens ? (const uint16_t *) ((const uint8_t *) row + ld) + at : nothing;
+					const uint16_t *next =
+						2 * g + 1 < n_tokens ? (const uint16_t *) ((const uint8_t *) row + ld) + at
+											 : nothing;
 
 					if (left >= VW)
 						g_pairs(row + at, next, out);
 					else
 						for (size_t i = 0; i < VW; i++)
-							out[i] = i >= left ? 0 : (uint32_t) row[at + i] | (next == nothing ? 0 : (uint32_t) next[i] << 16);
+							out[i] = i >= left
+										 ? 0
+										 : (uint32_t) row[at + i] |
+											   (next == nothing ? 0 : (uint32_t) next[i] << 16);
 				}
 			}
 		column += width;
@@ -157,32 +178,35 @@ rows_sum(const vf *x, float *out)
 #endif
 
 #ifdef HAVE_EXP2_BF16
-#define SOFTMAX_STEP_BF16 (2 * VW)	/* scores that are taken at a time */
+#define SOFTMAX_STEP_BF16 (2 * VW) /* scores that are taken at a time */
 #else
 #define SOFTMAX_STEP_BF16 VW
 #endif
 
-/* One row: scores (n) to e^(scale * (score - largest)); returns vectors of which the sum is theirs. */
+/*
+ * One row: scores (n) to e^(scale * (score - largest)); returns vectors of which the sum is theirs.
+ */
 INLINE vf
 row_exp(const bool bf16, size_t n, float factor, float largest, float *scores)
 {
-	vf			total = v_set(0.0f);
+	vf total = v_set(0.0f);
 
 #ifdef HAVE_EXP2_BF16
 	if (bf16)
 	{
-		vf			scale = v_set(factor * EXP2_BF16_UNIT);
-		vf			shift = v_set(EXP2_BF16_ONE - largest * factor * EXP2_BF16_UNIT);
+		vf scale = v_set(factor * EXP2_BF16_UNIT);
+		vf shift = v_set(EXP2_BF16_ONE - largest * factor * EXP2_BF16_UNIT);
 
 		for (size_t i = 0; i < n; i += SOFTMAX_STEP_BF16)
-			total = v_exp2_bf16((uint16_t *) scores + i, v_fma(v_load(scores + i), scale, shift), v_fma(v_load(scores + i + VW), scale, shift), total);
+			total = v_exp2_bf16((uint16_t *) scores + i, v_fma(v_load(scores + i), scale, shift),
+								v_fma(v_load(scores + i + VW), scale, shift), total);
 		return total;
 	}
 #endif
 	for (size_t i = 0; i < n; i += VW)
 	{
-		vf			x = v_fma(v_load(scores + i), v_set(factor), v_set(largest * -factor));
-		vf			e = bf16 ? v_exp2_negative_coarse(x) : v_exp2_negative(x);
+		vf x = v_fma(v_load(scores + i), v_set(factor), v_set(largest * -factor));
+		vf e = bf16 ? v_exp2_negative_coarse(x) : v_exp2_negative(x);
 
 		total = v_add(total, e);
 		if (bf16)
@@ -194,23 +218,24 @@ row_exp(const bool bf16, size_t n, float factor, float largest, float *scores)
 }
 
 /*
- * strip (rows, ld): scores of n keys, -inf behind the last one, in place to e^(scale * (score - largest)), as fp32 or bf16. inverse
- * (rows): one over their sums. factor: scale * log2(e)
+ * strip (rows, ld): scores of n keys, -inf behind the last one, in place to e^(scale * (score -
+ * largest)), as fp32 or bf16. inverse (rows): one over their sums. factor: scale * log2(e)
  */
 INLINE void
-strip_softmax(const bool bf16, size_t rows, size_t n, float factor, float *strip, size_t ld, float *inverse)
+strip_softmax(const bool bf16, size_t rows, size_t n, float factor, float *strip, size_t ld,
+			  float *inverse)
 {
-	vf			reduced[QUERY_ROWS];
-	float		largest[QUERY_ROWS];
+	vf reduced[QUERY_ROWS];
+	float largest[QUERY_ROWS];
 
 	for (size_t r = 0; r < QUERY_ROWS; r++)
 		reduced[r] = v_set(1.0f);
 	for (size_t r = 0; r < rows; r++)
 	{
 		const float *scores = strip + r * ld;
-		vf			even = v_load(scores);
-		vf			odd = even;
-		size_t		i = VW;
+		vf even = v_load(scores);
+		vf odd = even;
+		size_t i = VW;
 
 		for (; i + 2 * VW <= n; i += 2 * VW)
 		{
@@ -246,22 +271,26 @@ fetch_rows(const uint8_t *at, size_t bytes, size_t ld, size_t first, size_t rows
 }
 
 /*
- * Asks for what comes next, of as many rows as a block has: the place of the block's results, the next queries, and part of the next head's keys and
- * values.
+ * Asks for what comes next, of as many rows as a block has: the place of the block's results, the
+ * next queries, and part of the next head's keys and values.
  */
 INLINE void
 fetch_next(const AttentionCall *call, size_t element, size_t head, size_t first, size_t rows)
 {
-	size_t		bytes = call->head_size * element;
-	size_t		ld = call->qkv_ld * element;
+	size_t bytes = call->head_size * element;
+	size_t ld = call->qkv_ld * element;
 
 	for (size_t r = first; r < first + rows; r++)
-		fetch_lines(call->context + r * call->context_ld + head * call->head_size, call->head_size * sizeof(float), 1);
-	fetch_rows((const uint8_t *) call->q + head * bytes, bytes, ld, first + rows, rows, call->n_tokens);
+		fetch_lines(call->context + r * call->context_ld + head * call->head_size,
+					call->head_size * sizeof(float), 1);
+	fetch_rows((const uint8_t *) call->q + head * bytes, bytes, ld, first + rows, rows,
+			   call->n_tokens);
 	if (head + 1 < call->n_heads)
 	{
-		fetch_rows((const uint8_t *) call->k + (head + 1) * bytes, bytes, ld, first, rows, call->n_tokens);
-		fetch_rows((const uint8_t *) call->v + (head + 1) * bytes, bytes, ld, first, rows, call->n_tokens);
+		fetch_rows((const uint8_t *) call->k + (head + 1) * bytes, bytes, ld, first, rows,
+				   call->n_tokens);
+		fetch_rows((const uint8_t *) call->v + (head + 1) * bytes, bytes, ld, first, rows,
+				   call->n_tokens);
 	}
 }
 
@@ -269,35 +298,40 @@ INLINE void
 attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t *scratch)
 {
 	const Precision precision = bf16 ? PRECISION_BF16 : PRECISION_FP32;
-	const Micro (*wide)[4] = bf16 ? wide_bf16 : wide_fp32;
+	const Micro(*wide)[4] = bf16 ? wide_bf16 : wide_fp32;
 	const Micro *narrow = bf16 ? narrow_bf16 : narrow_fp32;
 	const AttentionLayout layout = attention_layout(precision, call->n_tokens, call->head_size);
-	size_t		size = element_size(precision);
-	size_t		ld = call->qkv_ld * size;
-	size_t		head_bytes = call->head_size * size;
-	size_t		strip_ld = layout.padded_keys + ALIGNMENT / 4; /* floats */
-	size_t		softmax_step = bf16 ? SOFTMAX_STEP_BF16 : VW;
-	size_t		whole_keys = (call->n_tokens + softmax_step - 1) / softmax_step * softmax_step;
-	bool		copied = head_bytes % 4 != 0;	/* the last group of a query is filled up with zeros */
-	bool		fetch_early = call->n_tokens * ld > FETCH_BYTES;
-	float	   *strip = (float *) (scratch + layout.strip);
-	float	   *out = (float *) (scratch + layout.out);
+	size_t size = element_size(precision);
+	size_t ld = call->qkv_ld * size;
+	size_t head_bytes = call->head_size * size;
+	size_t strip_ld = layout.padded_keys + ALIGNMENT / 4; /* floats */
+	size_t softmax_step = bf16 ? SOFTMAX_STEP_BF16 : VW;
+	size_t whole_keys = (call->n_tokens + softmax_step - 1) / softmax_step * softmax_step;
+	/* the last group of a query is filled up with zeros */
+	bool copied = head_bytes % 4 != 0;
+	bool fetch_early = call->n_tokens * ld > FETCH_BYTES;
+	float *strip = (float *) (scratch + layout.strip);
+	float *out = (float *) (scratch + layout.out);
 
-	pack_keys(call->n_tokens, layout.head_groups, head_bytes, (const uint8_t *) call->k + head * head_bytes, ld, (uint32_t *) (scratch + layout.keys));
-	pack_values(bf16, call->n_tokens, call->head_size, layout.value_columns, (const uint8_t *) call->v + head * head_bytes, ld,
+	pack_keys(call->n_tokens, layout.head_groups, head_bytes,
+			  (const uint8_t *) call->k + head * head_bytes, ld,
+			  (uint32_t *) (scratch + layout.keys));
+	pack_values(bf16, call->n_tokens, call->head_size, layout.value_columns,
+				(const uint8_t *) call->v + head * head_bytes, ld,
 				(uint32_t *) (scratch + layout.values));
 	for (size_t first = 0; first < call->n_tokens; first += QUERY_ROWS)
 	{
-		size_t		rows = call->n_tokens - first < QUERY_ROWS ? call->n_tokens - first : QUERY_ROWS;
-		size_t		upper = rows < WIDE_ROWS ? rows : (rows + 1) / 2;	/* rows of the first of two calls */
+		size_t rows = call->n_tokens - first < QUERY_ROWS ? call->n_tokens - first : QUERY_ROWS;
+		/* rows of the first of two calls */
+		size_t upper = rows < WIDE_ROWS ? rows : (rows + 1) / 2;
 		const uint8_t *values = scratch + layout.values;
 		const uint8_t *q = (const uint8_t *) call->q + head * head_bytes + first * ld;
-		size_t		query_ld = copied ? layout.head_groups * 4 : ld;
-		float		inverses[QUERY_ROWS];
+		size_t query_ld = copied ? layout.head_groups * 4 : ld;
+		float inverses[QUERY_ROWS];
 
 		if (copied)
 		{
-			uint8_t    *copy = scratch + layout.queries;
+			uint8_t *copy = scratch + layout.queries;
 
 			memset(copy, 0, rows * query_ld);
 			for (size_t r = 0; r < rows; r++)
@@ -310,12 +344,16 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 
 			if (key_width(call->n_tokens, key) < PANEL)
 			{
-				narrow[rows - 1] (layout.head_groups, q, query_ld, panel, strip + key, strip_ld, &from_zero, panel);
+				narrow[rows - 1](layout.head_groups, q, query_ld, panel, strip + key, strip_ld,
+								 &from_zero, panel);
 				break;
 			}
-			wide[upper - 1][0] (layout.head_groups, q, query_ld, panel, strip + key, strip_ld, &from_zero, panel);
+			wide[upper - 1][0](layout.head_groups, q, query_ld, panel, strip + key, strip_ld,
+							   &from_zero, panel);
 			if (rows > upper)
-				wide[rows - upper - 1][0] (layout.head_groups, q + upper * query_ld, query_ld, panel, strip + upper * strip_ld + key, strip_ld, &from_zero, panel);
+				wide[rows - upper - 1][0](layout.head_groups, q + upper * query_ld, query_ld, panel,
+										  strip + upper * strip_ld + key, strip_ld, &from_zero,
+										  panel);
 		}
 		if (call->n_tokens < whole_keys)
 			for (size_t r = 0; r < rows; r++)
@@ -329,26 +367,31 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 
 			if (layout.value_columns - column >= PANEL)
 			{
-				wide[upper - 1][0] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, &from_zero, values);
+				wide[upper - 1][0](layout.key_groups, p, strip_ld * 4, values, out + column,
+								   layout.value_columns, &from_zero, values);
 				if (rows > upper)
-					wide[rows - upper - 1][0] (layout.key_groups, p + upper * strip_ld * 4, strip_ld * 4, values,
-											   out + upper * layout.value_columns + column, layout.value_columns, &from_zero, values);
+					wide[rows - upper - 1][0](layout.key_groups, p + upper * strip_ld * 4,
+											  strip_ld * 4, values,
+											  out + upper * layout.value_columns + column,
+											  layout.value_columns, &from_zero, values);
 				column += PANEL;
 				values += layout.key_groups * PANEL * 4;
 			}
 			else
 			{
-				narrow[rows - 1] (layout.key_groups, p, strip_ld * 4, values, out + column, layout.value_columns, &from_zero, values);
+				narrow[rows - 1](layout.key_groups, p, strip_ld * 4, values, out + column,
+								 layout.value_columns, &from_zero, values);
 				column += HALF_PANEL;
 				values += layout.key_groups * HALF_PANEL * 4;
 			}
 		}
 		for (size_t r = 0; r < rows; r++)
 		{
-			vf			inverse = v_set(inverses[r]);
+			vf inverse = v_set(inverses[r]);
 			const float *row = out + r * layout.value_columns;
-			float	   *context = call->context + (first + r) * call->context_ld + head * call->head_size;
-			size_t		j = 0;
+			float *context =
+				call->context + (first + r) * call->context_ld + head * call->head_size;
+			size_t j = 0;
 
 			for (; j + VW <= call->head_size; j += VW)
 				v_store(context + j, v_mul(v_load(row + j), inverse));
@@ -369,24 +412,24 @@ vector_attention(const AttentionCall *call, void *scratch)
 }
 
 #define VECTOR_TABLE(table, family, description, fp32_layout, bf16_layout, int8_layout) \
-const Kernels table = { \
-	.name = family, \
-	.features = description, \
-	.layout = {fp32_layout, bf16_layout, int8_layout}, \
-	.mix_rows_least = MIX_ROWS_LEAST, \
-	.gemm_packed_size = vector_gemm_packed_size, \
-	.gemm_pack = vector_gemm_pack, \
-	.rows_size = vector_rows_size, \
-	.rows_convert = vector_rows_convert, \
-	.gemm_scratch_size = vector_gemm_scratch_size, \
-	.gemm = vector_gemm, \
-	.gemm_bf16 = vector_gemm_bf16, \
-	.gemm_rows = vector_gemm_rows, \
-	.layer_norm = vector_layer_norm, \
-	.softmax = vector_softmax, \
-	.activation = vector_activation, \
-	.axpy = vector_axpy, \
-	.dot = vector_dot, \
-	.attention_scratch_size = vector_attention_scratch_size, \
-	.attention = vector_attention, \
-}
+	const Kernels table = {                                                             \
+		.name = family,                                                                 \
+		.features = description,                                                        \
+		.layout = {fp32_layout, bf16_layout, int8_layout},                              \
+		.mix_rows_least = MIX_ROWS_LEAST,                                               \
+		.gemm_packed_size = vector_gemm_packed_size,                                    \
+		.gemm_pack = vector_gemm_pack,                                                  \
+		.rows_size = vector_rows_size,                                                  \
+		.rows_convert = vector_rows_convert,                                            \
+		.gemm_scratch_size = vector_gemm_scratch_size,                                  \
+		.gemm = vector_gemm,                                                            \
+		.gemm_bf16 = vector_gemm_bf16,                                                  \
+		.gemm_rows = vector_gemm_rows,                                                  \
+		.layer_norm = vector_layer_norm,                                                \
+		.softmax = vector_softmax,                                                      \
+		.activation = vector_activation,                                                \
+		.axpy = vector_axpy,                                                            \
+		.dot = vector_dot,                                                              \
+		.attention_scratch_size = vector_attention_scratch_size,                        \
+		.attention = vector_attention,                                                  \
+	}

@@ -1,6 +1,7 @@
 /*
- * vector_avx2.h: the primitives of the vector_ headers in AVX2 and FMA; see vector_avx512.h. The including file defines
- * TARGET_NAME and, where the CPU has AVX-VNNI, HAVE_VNNI. bf16 is widened to fp32, two products a group.
+ * vector_avx2.h: the primitives of the vector_ headers in AVX2 and FMA; see vector_avx512.h. The
+ * including file defines TARGET_NAME and, where the CPU has AVX-VNNI, HAVE_VNNI. bf16 is widened to
+ * fp32, two products a group.
  */
 #include <immintrin.h>
 #include <math.h>
@@ -29,33 +30,99 @@ first_lanes(size_t n)
 	return _mm256_loadu_si256((const __m256i *) (lanes + 8 - n));
 }
 
-INLINE vf v_set(float x) { return _mm256_set1_ps(x); }
-INLINE vf v_load(const float *p) { return _mm256_loadu_ps(p); }
-INLINE vf v_broadcast(const float *p) { return _mm256_broadcast_ss(p); }
-INLINE vf v_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, first_lanes(n)); }
-INLINE void v_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
-INLINE void v_store_n(float *p, vf x, size_t n) { _mm256_maskstore_ps(p, first_lanes(n), x); }
-INLINE vf v_add(vf a, vf b) { return _mm256_add_ps(a, b); }
-INLINE vf v_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
-INLINE vf v_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
-INLINE vf v_div(vf a, vf b) { return _mm256_div_ps(a, b); }
-INLINE vf v_min(vf a, vf b) { return _mm256_min_ps(a, b); }
-INLINE vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); }
-INLINE vf v_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-INLINE vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE vf v_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
-INLINE vf v_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vf
+v_set(float x)
+{
+	return _mm256_set1_ps(x);
+}
+INLINE vf
+v_load(const float *p)
+{
+	return _mm256_loadu_ps(p);
+}
+INLINE vf
+v_broadcast(const float *p)
+{
+	return _mm256_broadcast_ss(p);
+}
+INLINE vf
+v_load_n(const float *p, size_t n)
+{
+	return _mm256_maskload_ps(p, first_lanes(n));
+}
+INLINE void
+v_store(float *p, vf x)
+{
+	_mm256_storeu_ps(p, x);
+}
+INLINE void
+v_store_n(float *p, vf x, size_t n)
+{
+	_mm256_maskstore_ps(p, first_lanes(n), x);
+}
+INLINE vf
+v_add(vf a, vf b)
+{
+	return _mm256_add_ps(a, b);
+}
+INLINE vf
+v_sub(vf a, vf b)
+{
+	return _mm256_sub_ps(a, b);
+}
+INLINE vf
+v_mul(vf a, vf b)
+{
+	return _mm256_mul_ps(a, b);
+}
+INLINE vf
+v_div(vf a, vf b)
+{
+	return _mm256_div_ps(a, b);
+}
+INLINE vf
+v_min(vf a, vf b)
+{
+	return _mm256_min_ps(a, b);
+}
+INLINE vf
+v_max(vf a, vf b)
+{
+	return _mm256_max_ps(a, b);
+}
+INLINE vf
+v_abs(vf a)
+{
+	return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+INLINE vf
+v_fma(vf a, vf b, vf c)
+{
+	return _mm256_fmadd_ps(a, b, c);
+}
+INLINE vf
+v_fnma(vf a, vf b, vf c)
+{
+	return _mm256_fnmadd_ps(a, b, c);
+}
+INLINE vf
+v_round(vf a)
+{
+	return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 
 /* a 2^n for -150 <= n <= 128, a about 1; zero where the result would be denormal */
 INLINE vf
 v_times_power(vf a, vf n)
 {
-	vf			half = _mm256_floor_ps(_mm256_mul_ps(n, _mm256_set1_ps(0.5f)));
-	vf			rest = _mm256_sub_ps(n, half);
-	__m256i		bias = _mm256_set1_epi32(127);
-	vf			power = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(half), bias), 23));
-	vf			last = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(rest), bias), 23));
-	vf			tiny = _mm256_cmp_ps(n, _mm256_set1_ps(-126.0f), _CMP_LT_OQ);
+	vf half = _mm256_floor_ps(_mm256_mul_ps(n, _mm256_set1_ps(0.5f)));
+	vf rest = _mm256_sub_ps(n, half);
+	__m256i bias = _mm256_set1_epi32(127);
+	vf power = _mm256_castsi256_ps(
+		_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(half), bias), 23));
+	vf last = _mm256_castsi256_ps(
+		_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(rest), bias), 23));
+	vf tiny = _mm256_cmp_ps(n, _mm256_set1_ps(-126.0f), _CMP_LT_OQ);
 
 	return _mm256_andnot_ps(tiny, _mm256_mul_ps(_mm256_mul_ps(a, power), last));
 }
@@ -63,7 +130,7 @@ v_times_power(vf a, vf n)
 INLINE float
 v_sum(vf a)
 {
-	__m128		x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+	__m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
 
 	x = _mm_add_ps(x, _mm_movehl_ps(x, x));
 	return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
@@ -72,23 +139,47 @@ v_sum(vf a)
 INLINE float
 v_largest(vf a)
 {
-	__m128		x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+	__m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
 
 	x = _mm_max_ps(x, _mm_movehl_ps(x, x));
 	return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
 
-INLINE vf v_from_int(vi a) { return _mm256_cvtepi32_ps(a); }
-INLINE vi i_zero(void) { return _mm256_setzero_si256(); }
-INLINE vi i_load(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *) p); }
-INLINE vi i_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
-INLINE void i_store(uint32_t *p, vi a) { _mm256_storeu_si256((__m256i *) p, a); }
-INLINE vg g_load(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *) p); }
+INLINE vf
+v_from_int(vi a)
+{
+	return _mm256_cvtepi32_ps(a);
+}
+INLINE vi
+i_zero(void)
+{
+	return _mm256_setzero_si256();
+}
+INLINE vi
+i_load(const uint32_t *p)
+{
+	return _mm256_loadu_si256((const __m256i *) p);
+}
+INLINE vi
+i_add(vi a, vi b)
+{
+	return _mm256_add_epi32(a, b);
+}
+INLINE void
+i_store(uint32_t *p, vi a)
+{
+	_mm256_storeu_si256((__m256i *) p, a);
+}
+INLINE vg
+g_load(const uint8_t *p)
+{
+	return _mm256_loadu_si256((const __m256i *) p);
+}
 
 INLINE vg
 g_broadcast(const uint8_t *p)
 {
-	int32_t		group;
+	int32_t group;
 
 	memcpy(&group, p, sizeof group);
 	return _mm256_set1_epi32(group);
@@ -97,10 +188,12 @@ g_broadcast(const uint8_t *p)
 INLINE vf
 dot_bf16(vf sum, vg a, vg b)
 {
-	vg			high = _mm256_set1_epi32((int) 0xFFFF0000);
+	vg high = _mm256_set1_epi32((int) 0xFFFF0000);
 
-	sum = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), sum);
-	return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, high)), _mm256_castsi256_ps(_mm256_and_si256(b, high)), sum);
+	sum = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)),
+						  _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), sum);
+	return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, high)),
+						   _mm256_castsi256_ps(_mm256_and_si256(b, high)), sum);
 }
 
 /* a: unsigned, b: signed bytes; exact */
@@ -110,8 +203,9 @@ dot_int8(vi sum, vg a, vg b)
 #ifdef HAVE_VNNI
 	return _mm256_dpbusd_avx_epi32(sum, a, b);
 #else
-	vg			even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi32(0x00FF00FF)), _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
-	vg			odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+	vg even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi32(0x00FF00FF)),
+								_mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+	vg odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
 
 	return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
 #endif
@@ -127,10 +221,10 @@ low_halves(vi x)
 INLINE void
 v_store_bf16(uint16_t *p, vf x)
 {
-	vi			bits = _mm256_castps_si256(x);
-	vi			odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-	vi			rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd);
-	vi			nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+	vi bits = _mm256_castps_si256(x);
+	vi odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+	vi rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd);
+	vi nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 
 	rounded = _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), nan);
 	_mm_storeu_si128((__m128i *) p, low_halves(_mm256_srli_epi32(rounded, 16)));
@@ -139,8 +233,8 @@ v_store_bf16(uint16_t *p, vf x)
 INLINE void
 v_quantize(uint8_t *q, vf x, vf inverse, vf offset)
 {
-	vi			bits = _mm256_castps_si256(_mm256_fmadd_ps(x, inverse, offset));
-	__m128i		words = low_halves(_mm256_and_si256(bits, _mm256_set1_epi32(255)));
+	vi bits = _mm256_castps_si256(_mm256_fmadd_ps(x, inverse, offset));
+	__m128i words = low_halves(_mm256_and_si256(bits, _mm256_set1_epi32(255)));
 
 	_mm_storel_epi64((__m128i *) q, _mm_packus_epi16(words, words));
 }
@@ -148,8 +242,8 @@ v_quantize(uint8_t *q, vf x, vf inverse, vf offset)
 INLINE void
 g_pairs(const uint16_t *row, const uint16_t *next, uint32_t *out)
 {
-	vi			low = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) row));
-	vi			high = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) next));
+	vi low = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) row));
+	vi high = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) next));
 
 	_mm256_storeu_si256((__m256i *) out, _mm256_or_si256(low, _mm256_slli_epi32(high, 16)));
 }
@@ -161,20 +255,24 @@ g_transpose(const uint8_t *rows, size_t ld, uint32_t *out, size_t ldo)
 #pragma GCC unroll 2
 	for (size_t j = 0; j < 2; j++)
 	{
-		__m256i		r[4];
-		__m256i		t[4];
+		__m256i r[4];
+		__m256i t[4];
 
 #pragma GCC unroll 4
 		for (size_t i = 0; i < 4; i++)
-			r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *) (rows + i * ld + 16 * j))),
-										   _mm_loadu_si128((const __m128i *) (rows + (i + 4) * ld + 16 * j)), 1);
+			r[i] = _mm256_inserti128_si256(
+				_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *) (rows + i * ld + 16 * j))),
+				_mm_loadu_si128((const __m128i *) (rows + (i + 4) * ld + 16 * j)), 1);
 		t[0] = _mm256_unpacklo_epi32(r[0], r[1]);
 		t[1] = _mm256_unpackhi_epi32(r[0], r[1]);
 		t[2] = _mm256_unpacklo_epi32(r[2], r[3]);
 		t[3] = _mm256_unpackhi_epi32(r[2], r[3]);
 		_mm256_storeu_si256((__m256i *) (out + 4 * j * ldo), _mm256_unpacklo_epi64(t[0], t[2]));
-		_mm256_storeu_si256((__m256i *) (out + (4 * j + 1) * ldo), _mm256_unpackhi_epi64(t[0], t[2]));
-		_mm256_storeu_si256((__m256i *) (out + (4 * j + 2) * ldo), _mm256_unpacklo_epi64(t[1], t[3]));
-		_mm256_storeu_si256((__m256i *) (out + (4 * j + 3) * ldo), _mm256_unpackhi_epi64(t[1], t[3]));
+		_mm256_storeu_si256((__m256i *) (out + (4 * j + 1) * ldo),
+							_mm256_unpackhi_epi64(t[0], t[2]));
+		_mm256_storeu_si256((__m256i *) (out + (4 * j + 2) * ldo),
+							_mm256_unpacklo_epi64(t[1], t[3]));
+		_mm256_storeu_si256((__m256i *) (out + (4 * j + 3) * ldo),
+							_mm256_unpackhi_epi64(t[1], t[3]));
 	}
 }

@@ -1,24 +1,29 @@
 /*
- * vector_gemm.h: packed layouts and GEMM in terms of an instruction set's primitives. Included by one file per
- * instruction set, after vector_math.h.
+ * vector_gemm.h: packed layouts and GEMM in terms of an instruction set's primitives. Included by
+ * one file per instruction set, after vector_math.h.
  *
- * Panels hold PANEL = NV * VW output features, the last padded with zeros. Within a panel, for each group of input
- * features (4 bytes: one fp32, two bf16, four int8), the groups of all the panel's features lie side by side. In front of int8
- * panels lie one scale and one sum of the quantised weights per (padded) output feature.
+ * Panels hold PANEL = NV * VW output features, the last padded with zeros. Within a panel, for each
+ * group of input features (4 bytes: one fp32, two bf16, four int8), the groups of all the panel's
+ * features lie side by side. In front of int8 panels lie one scale and one sum of the quantised
+ * weights per (padded) output feature.
  *
- * Rows that are made here lie row_bytes apart, an odd number of cache lines, so that no two of a block share all their cache sets; int8
- * rows have a RowScale each in front of all of them.
+ * Rows that are made here lie row_bytes apart, an odd number of cache lines, so that no two of a
+ * block share all their cache sets; int8 rows have a RowScale each in front of all of them.
  *
- * A block of up to WIDE_ROWS rows passes through a panel, then the next block; meanwhile the next panel is fetched
- * into L2. Long sums are cut into parts of GROUPS_PER_PART groups, with tiles of partial sums in the scratch memory.
+ * A block of up to WIDE_ROWS rows passes through a panel, then the next block; meanwhile the next
+ * panel is fetched into L2. Long sums are cut into parts of GROUPS_PER_PART groups, with tiles of
+ * partial sums in the scratch memory.
  */
 #include "kernels/vector_tile.h"
 
 #define GROUPS_PER_PART 768
-#define BLOCK_ROWS 192			/* rows that go through all panels together; the scratch holds their tiles */
-#define QUANTIZED_ROWS 64		/* the same, where the fp32 results wait in the scratch to be quantised */
-#define FETCH_BYTES ((size_t) 512 * 1024)	/* half of an L2: what is more is no longer there when it is needed again, and is fetched early */
-#define GELU_LEAST -0.1702f		/* below all of its values, coarse ones too */
+/* rows that go through all panels together; the scratch holds their tiles */
+#define BLOCK_ROWS 192
+/* the same, where the fp32 results wait in the scratch to be quantised */
+#define QUANTIZED_ROWS 64
+/* half of an L2: what is more is no longer there when it is needed again, and is fetched early */
+#define FETCH_BYTES ((size_t) 512 * 1024)
+#define GELU_LEAST -0.1702f /* below all of its values, coarse ones too */
 
 #define KIND int8
 #define ACC vi
@@ -35,8 +40,8 @@
 /* One row of int8: x ~ scale * (q - zero) */
 typedef struct RowScale
 {
-	float		scale;
-	float		zero;
+	float scale;
+	float zero;
 } RowScale;
 
 static size_t
@@ -48,7 +53,7 @@ element_size(Precision precision)
 static size_t
 groups_of(Precision precision, size_t k)
 {
-	size_t		group = 4 / element_size(precision);
+	size_t group = 4 / element_size(precision);
 
 	return (k + group - 1) / group;
 }
@@ -63,15 +68,18 @@ padded_features(size_t n)
 static size_t
 panels_offset(Precision precision, size_t n)
 {
-	return precision == PRECISION_INT8 ? size_align(padded_features(n) * 2 * sizeof(float), ALIGNMENT) : 0;
+	return precision == PRECISION_INT8
+			   ? size_align(padded_features(n) * 2 * sizeof(float), ALIGNMENT)
+			   : 0;
 }
 
 static size_t
 vector_gemm_packed_size(Precision precision, size_t n, size_t k)
 {
-	size_t		size;
+	size_t size;
 
-	if (n > SIZE_MAX / 64 || k > SIZE_MAX / 64 || !size_mul(padded_features(n), groups_of(precision, k) * 4, &size) ||
+	if (n > SIZE_MAX / 64 || k > SIZE_MAX / 64 ||
+		!size_mul(padded_features(n), groups_of(precision, k) * 4, &size) ||
 		!size_add(size, panels_offset(precision, n) + ALIGNMENT, &size))
 		return 0;
 	return size - ALIGNMENT;
@@ -80,18 +88,18 @@ vector_gemm_packed_size(Precision precision, size_t n, size_t k)
 static TARGET void
 pack_quantized(size_t n, size_t k, const float *w, size_t ld, void *panels)
 {
-	size_t		padded = padded_features(n);
-	size_t		groups = groups_of(PRECISION_INT8, k);
-	float	   *scales = panels;
-	float	   *sums = scales + padded;
-	int8_t	   *out = (int8_t *) panels + panels_offset(PRECISION_INT8, n);
+	size_t padded = padded_features(n);
+	size_t groups = groups_of(PRECISION_INT8, k);
+	float *scales = panels;
+	float *sums = scales + padded;
+	int8_t *out = (int8_t *) panels + panels_offset(PRECISION_INT8, n);
 
 	for (size_t j = 0; j < padded; j++)
 	{
-		int8_t	   *feature = out + (j / PANEL * groups * PANEL + j % PANEL) * 4;
-		float		largest = 0;
-		float		inverse;
-		int32_t		sum = 0;
+		int8_t *feature = out + (j / PANEL * groups * PANEL + j % PANEL) * 4;
+		float largest = 0;
+		float inverse;
+		int32_t sum = 0;
 
 		if (j < n)
 			for (size_t i = 0; i < k; i++)
@@ -99,8 +107,8 @@ pack_quantized(size_t n, size_t k, const float *w, size_t ld, void *panels)
 		inverse = largest > 0 ? 127 / largest : 0;
 		for (size_t i = 0; i < groups * 4; i++)
 		{
-			float		value = j < n && i < k ? rintf(w[j * ld + i] * inverse) : 0;
-			int8_t		q = (int8_t) fminf(fmaxf(value, -127), 127);
+			float value = j < n && i < k ? rintf(w[j * ld + i] * inverse) : 0;
+			int8_t q = (int8_t) fminf(fmaxf(value, -127), 127);
 
 			feature[i / 4 * PANEL * 4 + i % 4] = q;
 			sum += q;
@@ -116,7 +124,7 @@ pack_plain(size_t n, size_t k, const float *w, size_t ld, uint32_t *panels)
 	for (size_t j = 0; j < padded_features(n); j += VW)
 		for (size_t i = 0; i < k; i += VW)
 		{
-			uint32_t   *to = panels + j / PANEL * PANEL * k + i * PANEL + j % PANEL;
+			uint32_t *to = panels + j / PANEL * PANEL * k + i * PANEL + j % PANEL;
 
 			if (j + VW <= n && i + VW <= k)
 				g_transpose((const uint8_t *) (w + j * ld + i), ld * sizeof(float), to, PANEL);
@@ -133,11 +141,11 @@ pack_plain(size_t n, size_t k, const float *w, size_t ld, uint32_t *panels)
 static TARGET void
 pack_rounded(size_t n, size_t k, const float *w, size_t ld, uint16_t *panels)
 {
-	size_t		groups = groups_of(PRECISION_BF16, k);
+	size_t groups = groups_of(PRECISION_BF16, k);
 
 	for (size_t j = 0; j < padded_features(n); j++)
 	{
-		uint16_t   *feature = panels + (j / PANEL * groups * PANEL + j % PANEL) * 2;
+		uint16_t *feature = panels + (j / PANEL * groups * PANEL + j % PANEL) * 2;
 
 		for (size_t i = 0; i < groups * 2; i++)
 			feature[i / 2 * PANEL * 2 + i % 2] = float_to_bf16(j < n && i < k ? w[j * ld + i] : 0);
@@ -172,13 +180,13 @@ rows_offset(Precision precision, size_t m)
 static Rows
 rows_in(Precision precision, size_t m, size_t k, void *buffer)
 {
-	return (Rows) {(uint8_t *) buffer + rows_offset(precision, m), row_bytes(precision, k), buffer};
+	return (Rows){(uint8_t *) buffer + rows_offset(precision, m), row_bytes(precision, k), buffer};
 }
 
 static size_t
 vector_rows_size(Precision precision, size_t m, size_t k)
 {
-	size_t		size;
+	size_t size;
 
 	if (k > SIZE_MAX / 64 || m > SIZE_MAX / 64 || !size_mul(m, row_bytes(precision, k), &size) ||
 		!size_add(size, rows_offset(precision, m) + ALIGNMENT, &size))
@@ -191,9 +199,9 @@ static TARGET void
 quantize_within(size_t k, const float *x, float low, float high, uint8_t *q, RowScale *row)
 {
 	const Quantizer quantizer = quantizer_for(low, high);
-	vf			inverse = v_set(quantizer.inverse);
-	vf			offset = v_set(QUANTIZE_MAGIC + quantizer.zero);
-	size_t		i = 0;
+	vf inverse = v_set(quantizer.inverse);
+	vf offset = v_set(QUANTIZE_MAGIC + quantizer.zero);
+	size_t i = 0;
 
 	row->scale = quantizer.scale;
 	row->zero = quantizer.zero - QUANTIZED_OFFSET;
@@ -201,7 +209,7 @@ quantize_within(size_t k, const float *x, float low, float high, uint8_t *q, Row
 		v_quantize(q + i, v_load(x + i), inverse, offset);
 	if (i < k)
 	{
-		uint8_t		rest[VW];
+		uint8_t rest[VW];
 
 		v_quantize(rest, v_load_n(x + i, k - i), inverse, offset);
 		memcpy(q + i, rest, k - i);
@@ -211,13 +219,13 @@ quantize_within(size_t k, const float *x, float low, float high, uint8_t *q, Row
 static TARGET void
 quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 {
-	vf			low = v_set(0.0f);
-	vf			high = v_set(0.0f);
-	size_t		i = 0;
+	vf low = v_set(0.0f);
+	vf high = v_set(0.0f);
+	size_t i = 0;
 
 	for (; i + VW <= k; i += VW)
 	{
-		vf			value = v_load(x + i);
+		vf value = v_load(x + i);
 
 		low = v_min(value, low);
 		high = v_max(value, high);
@@ -233,7 +241,7 @@ quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 static TARGET void
 round_row(size_t k, const float *x, uint16_t *y)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	for (; i + VW <= k; i += VW)
 		v_store_bf16(y + i, v_load(x + i));
@@ -244,19 +252,21 @@ round_row(size_t k, const float *x, uint16_t *y)
 }
 
 static TARGET Rows
-vector_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld, void *buffer)
+vector_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld,
+					void *buffer)
 {
-	Rows		rows = rows_in(precision, m, k, buffer);
-	uint8_t    *out = (uint8_t *) rows.data;
+	Rows rows = rows_in(precision, m, k, buffer);
+	uint8_t *out = (uint8_t *) rows.data;
 
 	if (precision == PRECISION_FP32)
-		return (Rows) {a, ld * sizeof(float), NULL};
+		return (Rows){a, ld * sizeof(float), NULL};
 	for (size_t i = 0; i < m; i++, out += rows.stride, a += ld)
 		if (precision == PRECISION_BF16)
 			round_row(k, a, (uint16_t *) out);
 		else
 		{
-			memset(out + rows.stride - ALIGNMENT, 0, ALIGNMENT); /* the last group's padding has a defined value */
+			/* the last group's padding has a defined value */
+			memset(out + rows.stride - ALIGNMENT, 0, ALIGNMENT);
 			quantize_row(k, a, out, &((RowScale *) buffer)[i]);
 		}
 	return rows;
@@ -280,7 +290,8 @@ static size_t
 vector_gemm_scratch_size(Precision precision, size_t n, size_t k)
 {
 #ifdef HAVE_STRASSEN
-	if (precision == PRECISION_FP32 && strassen_scratch_size(k) > BLOCK_ROWS * PANEL * sizeof(float))
+	if (precision == PRECISION_FP32 &&
+		strassen_scratch_size(k) > BLOCK_ROWS * PANEL * sizeof(float))
 		return strassen_scratch_size(k);
 #endif
 	return BLOCK_ROWS * PANEL * sizeof(float) + quantized_scratch(precision, n);
@@ -289,19 +300,20 @@ vector_gemm_scratch_size(Precision precision, size_t n, size_t k)
 /* Where results go: fp32 or bf16, ld in elements. */
 typedef struct Destination
 {
-	void	   *c;
-	size_t		ld;
-	bool		bf16;
+	void *c;
+	size_t ld;
+	bool bf16;
 } Destination;
 
 typedef struct Finish
 {
 	const GemmEpilogue *epilogue;
 	const RowScale *row_scales; /* of the rows; int8 */
-	const float *scales;		/* of the features; int8 */
+	const float *scales;        /* of the features; int8 */
 	const float *sums;
 	Destination to;
-	float	   *highs;			/* (rows, VW), GELU in int8: vectors whose largest element is the row's; or NULL */
+	/* (rows, VW), GELU in int8: vectors whose largest element is the row's; or NULL */
+	float *highs;
 } Finish;
 
 INLINE vf
@@ -312,9 +324,10 @@ load_part(const float *x, size_t n)
 
 /* A vector of sums to a vector of results, but for the residual. */
 INLINE vf
-finish_vector(const bool quantized, const Activation activation, const uint32_t *sums, vf bias, vf feature_sums, vf feature_scales, vf zero, vf scale)
+finish_vector(const bool quantized, const Activation activation, const uint32_t *sums, vf bias,
+			  vf feature_sums, vf feature_scales, vf zero, vf scale)
 {
-	vf			x;
+	vf x;
 
 	if (!quantized)
 		return v_activate(activation, v_add(v_load((const float *) sums), bias));
@@ -325,16 +338,18 @@ finish_vector(const bool quantized, const Activation activation, const uint32_t 
 
 /* A whole panel's results: what belongs to its columns stays in registers from row to row. */
 INLINE void
-finish_panel(const bool quantized, const Activation activation, const bool bf16, const bool residual, const Finish *finish, size_t row, size_t rows,
-			 size_t column, const uint32_t *sums)
+finish_panel(const bool quantized, const Activation activation, const bool bf16,
+			 const bool residual, const Finish *finish, size_t row, size_t rows, size_t column,
+			 const uint32_t *sums)
 {
 	const GemmEpilogue *epilogue = finish->epilogue;
 	const RowScale *row_scales = finish->row_scales + row;
-	const float *added = residual ? epilogue->residual + row * epilogue->residual_ld + column : NULL;
-	size_t		at = row * finish->to.ld + column;
-	vf			bias[NV];
-	vf			feature_sums[NV];
-	vf			feature_scales[NV];
+	const float *added =
+		residual ? epilogue->residual + row * epilogue->residual_ld + column : NULL;
+	size_t at = row * finish->to.ld + column;
+	vf bias[NV];
+	vf feature_sums[NV];
+	vf feature_scales[NV];
 
 #pragma GCC unroll 4
 	for (int v = 0; v < NV; v++)
@@ -345,14 +360,15 @@ finish_panel(const bool quantized, const Activation activation, const bool bf16,
 	}
 	for (size_t r = 0; r < rows; r++)
 	{
-		vf			zero = v_set(quantized ? row_scales[r].zero : 0);
-		vf			scale = v_set(quantized ? row_scales[r].scale : 0);
-		vf			high = v_set(0.0f);
+		vf zero = v_set(quantized ? row_scales[r].zero : 0);
+		vf scale = v_set(quantized ? row_scales[r].scale : 0);
+		vf high = v_set(0.0f);
 
 #pragma GCC unroll 4
 		for (int v = 0; v < NV; v++)
 		{
-			vf			x = finish_vector(quantized, activation, sums + v * VW, bias[v], feature_sums[v], feature_scales[v], zero, scale);
+			vf x = finish_vector(quantized, activation, sums + v * VW, bias[v], feature_sums[v],
+								 feature_scales[v], zero, scale);
 
 			if (residual)
 				x = v_add(x, v_load(added + v * VW));
@@ -364,7 +380,8 @@ finish_panel(const bool quantized, const Activation activation, const bool bf16,
 				v_store((float *) finish->to.c + at + v * VW, x);
 		}
 		if (quantized && activation == ACTIVATION_GELU && finish->highs != NULL)
-			v_store(finish->highs + (row + r) * VW, v_max(v_load(finish->highs + (row + r) * VW), high));
+			v_store(finish->highs + (row + r) * VW,
+					v_max(v_load(finish->highs + (row + r) * VW), high));
 		sums += PANEL;
 		at += finish->to.ld;
 		if (residual)
@@ -374,29 +391,34 @@ finish_panel(const bool quantized, const Activation activation, const bool bf16,
 
 /* The results of a tile that ends inside its panel, n columns of it. */
 INLINE void
-finish_part(const bool quantized, const Activation activation, const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const uint32_t *tile)
+finish_part(const bool quantized, const Activation activation, const Finish *finish, size_t row,
+			size_t rows, size_t column, size_t n, const uint32_t *tile)
 {
 	const GemmEpilogue *epilogue = finish->epilogue;
 
 	for (size_t j = 0; j < n; j += VW)
 	{
-		size_t		left = n - j < VW ? n - j : VW;
-		vf			bias = epilogue->bias == NULL ? v_set(0.0f) : load_part(epilogue->bias + column + j, left);
-		vf			feature_sums = quantized ? v_load(finish->sums + column + j) : bias;
-		vf			feature_scales = quantized ? v_load(finish->scales + column + j) : bias;
+		size_t left = n - j < VW ? n - j : VW;
+		vf bias =
+			epilogue->bias == NULL ? v_set(0.0f) : load_part(epilogue->bias + column + j, left);
+		vf feature_sums = quantized ? v_load(finish->sums + column + j) : bias;
+		vf feature_scales = quantized ? v_load(finish->scales + column + j) : bias;
 
 		for (size_t r = 0; r < rows; r++)
 		{
 			const RowScale *row_scale = finish->row_scales + row + r;
-			size_t		at = (row + r) * finish->to.ld + column + j;
-			vf			x = finish_vector(quantized, activation, tile + r * PANEL + j, bias, feature_sums, feature_scales,
-										  v_set(quantized ? row_scale->zero : 0), v_set(quantized ? row_scale->scale : 0));
+			size_t at = (row + r) * finish->to.ld + column + j;
+			vf x = finish_vector(quantized, activation, tile + r * PANEL + j, bias, feature_sums,
+								 feature_scales, v_set(quantized ? row_scale->zero : 0),
+								 v_set(quantized ? row_scale->scale : 0));
 
 			if (epilogue->residual != NULL)
-				x = v_add(x, load_part(epilogue->residual + (row + r) * epilogue->residual_ld + column + j, left));
+				x = v_add(x, load_part(epilogue->residual + (row + r) * epilogue->residual_ld +
+										   column + j,
+									   left));
 			if (finish->to.bf16)
 			{
-				uint16_t	rest[VW];
+				uint16_t rest[VW];
 
 				v_store_bf16(rest, x);
 				memcpy((uint16_t *) finish->to.c + at, rest, left * sizeof(uint16_t));
@@ -411,9 +433,10 @@ finish_part(const bool quantized, const Activation activation, const Finish *fin
 
 /* Finished results of a tile: rows from `row` on, columns from `column` on, n of them. */
 INLINE void
-finish_tile(const bool quantized, const Activation activation, const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+finish_tile(const bool quantized, const Activation activation, const Finish *finish, size_t row,
+			size_t rows, size_t column, size_t n, const void *tile)
 {
-	const bool	residual = finish->epilogue->residual != NULL;
+	const bool residual = finish->epilogue->residual != NULL;
 
 	if (n < PANEL)
 		finish_part(quantized, activation, finish, row, rows, column, n, tile);
@@ -428,47 +451,54 @@ finish_tile(const bool quantized, const Activation activation, const Finish *fin
 }
 
 static TARGET void
-finish_plain(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+finish_plain(const Finish *finish, size_t row, size_t rows, size_t column, size_t n,
+			 const void *tile)
 {
 	finish_tile(false, ACTIVATION_NONE, finish, row, rows, column, n, tile);
 }
 
 static TARGET void
-finish_gelu(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+finish_gelu(const Finish *finish, size_t row, size_t rows, size_t column, size_t n,
+			const void *tile)
 {
 	finish_tile(false, ACTIVATION_GELU, finish, row, rows, column, n, tile);
 }
 
 static TARGET void
-finish_other(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+finish_other(const Finish *finish, size_t row, size_t rows, size_t column, size_t n,
+			 const void *tile)
 {
 	finish_tile(false, finish->epilogue->activation, finish, row, rows, column, n, tile);
 }
 
 static TARGET void
-finish_quantized_plain(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+finish_quantized_plain(const Finish *finish, size_t row, size_t rows, size_t column, size_t n,
+					   const void *tile)
 {
 	finish_tile(true, ACTIVATION_NONE, finish, row, rows, column, n, tile);
 }
 
 static TARGET void
-finish_quantized_gelu(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+finish_quantized_gelu(const Finish *finish, size_t row, size_t rows, size_t column, size_t n,
+					  const void *tile)
 {
 	finish_tile(true, ACTIVATION_GELU, finish, row, rows, column, n, tile);
 }
 
 static TARGET void
-finish_quantized_other(const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile)
+finish_quantized_other(const Finish *finish, size_t row, size_t rows, size_t column, size_t n,
+					   const void *tile)
 {
 	finish_tile(true, finish->epilogue->activation, finish, row, rows, column, n, tile);
 }
 
-typedef void (*FinishTile) (const Finish *finish, size_t row, size_t rows, size_t column, size_t n, const void *tile);
+typedef void (*FinishTile)(const Finish *finish, size_t row, size_t rows, size_t column, size_t n,
+						   const void *tile);
 
 static FinishTile
 finish_choose(Precision precision, Activation activation)
 {
-	bool		quantized = precision == PRECISION_INT8;
+	bool quantized = precision == PRECISION_INT8;
 
 	if (activation == ACTIVATION_NONE)
 		return quantized ? finish_quantized_plain : finish_plain;
@@ -491,78 +521,101 @@ fetch_lines(const void *at, size_t bytes, const int writing)
 INLINE size_t
 ends_size(const Finish *finish, size_t m)
 {
-	return m * (finish->to.ld * (finish->to.bf16 ? sizeof(uint16_t) : sizeof(float)) +
-				(finish->epilogue->residual == NULL ? 0 : finish->epilogue->residual_ld * sizeof(float)));
+	return m *
+		   (finish->to.ld * (finish->to.bf16 ? sizeof(uint16_t) : sizeof(float)) +
+			(finish->epilogue->residual == NULL ? 0
+												: finish->epilogue->residual_ld * sizeof(float)));
 }
 
-/* Asks for what a tile's results go to and for what is added to them, while its sums are computed. */
+/*
+ * Asks for what a tile's results go to and for what is added to them, while its sums are computed.
+ */
 INLINE void
 fetch_ends(const Finish *finish, size_t row, size_t rows, size_t column)
 {
 	const GemmEpilogue *epilogue = finish->epilogue;
-	size_t		size = finish->to.bf16 ? sizeof(uint16_t) : sizeof(float);
+	size_t size = finish->to.bf16 ? sizeof(uint16_t) : sizeof(float);
 
 	for (size_t r = row; r < row + rows; r++)
 	{
-		fetch_lines((const uint8_t *) finish->to.c + (r * finish->to.ld + column) * size, PANEL * size, 1);
+		fetch_lines((const uint8_t *) finish->to.c + (r * finish->to.ld + column) * size,
+					PANEL * size, 1);
 		if (epilogue->residual != NULL)
-			fetch_lines(epilogue->residual + r * epilogue->residual_ld + column, PANEL * sizeof(float), 0);
+			fetch_lines(epilogue->residual + r * epilogue->residual_ld + column,
+						PANEL * sizeof(float), 0);
 	}
 }
 
 /* m <= BLOCK_ROWS rows at a through all panels */
 static TARGET void
-gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const Finish *finish, uint8_t *tiles)
+gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const Finish *finish,
+		   uint8_t *tiles)
 {
-	const Micro (*micro)[4] = w->precision == PRECISION_FP32 ? wide_fp32 : w->precision == PRECISION_BF16 ? wide_bf16 : wide_int8;
+	const Micro(*micro)[4] = w->precision == PRECISION_FP32   ? wide_fp32
+							 : w->precision == PRECISION_BF16 ? wide_bf16
+															  : wide_int8;
 	const GemmEpilogue *epilogue = finish->epilogue;
-	FinishTile	finish_function = finish_choose(w->precision, epilogue->activation);
-	/* Sums that are the results but for bias and residual begin with these and go where they belong at once. */
-	bool		all_direct = w->precision != PRECISION_INT8 && epilogue->activation == ACTIVATION_NONE && !finish->to.bf16;
+	FinishTile finish_function = finish_choose(w->precision, epilogue->activation);
+	/*
+	 * Sums that are the results but for bias and residual begin with these and go where they belong
+	 * at once.
+	 */
+	bool all_direct = w->precision != PRECISION_INT8 && epilogue->activation == ACTIVATION_NONE &&
+					  !finish->to.bf16;
 	const uint8_t *b = (const uint8_t *) w->panels + panels_offset(w->precision, w->n);
-	size_t		groups = groups_of(w->precision, w->k);
-	size_t		parts = (groups + GROUPS_PER_PART - 1) / GROUPS_PER_PART;
-	size_t		per_part = (groups + parts - 1) / parts;
-	size_t		blocks = (m + WIDE_ROWS - 1) / WIDE_ROWS;
-	size_t		lines = PANEL * 4 / 64; /* of a panel's group */
-	bool		fetch_early = ends_size(finish, m) > FETCH_BYTES;
+	size_t groups = groups_of(w->precision, w->k);
+	size_t parts = (groups + GROUPS_PER_PART - 1) / GROUPS_PER_PART;
+	size_t per_part = (groups + parts - 1) / parts;
+	size_t blocks = (m + WIDE_ROWS - 1) / WIDE_ROWS;
+	size_t lines = PANEL * 4 / 64; /* of a panel's group */
+	bool fetch_early = ends_size(finish, m) > FETCH_BYTES;
 
 	for (size_t column = 0; column < w->n; column += PANEL)
 	{
-		bool		direct = all_direct && w->n - column >= PANEL;
+		bool direct = all_direct && w->n - column >= PANEL;
 
 		for (size_t first = 0; first < groups; first += per_part)
 		{
-			size_t		count = groups - first < per_part ? groups - first : per_part;
+			size_t count = groups - first < per_part ? groups - first : per_part;
 			const uint8_t *next = b + count * PANEL * 4;
-			size_t		row = 0;
-			size_t		fetched = 0;
+			size_t row = 0;
+			size_t fetched = 0;
 
 			for (size_t block = 0; block < blocks; block++)
 			{
-				size_t		rows = m / blocks + (block < m % blocks);
-				/* lines of the next panel a group: 0, 1, 2 or 4, all of them early, few at a time */
-				size_t		fetch = blocks >= lines ? block < lines : (block + 1) * lines / blocks - fetched;
+				size_t rows = m / blocks + (block < m % blocks);
+				/*
+				 * lines of the next panel a group: 0, 1, 2 or 4, all of them early, few at a time
+				 */
+				size_t fetch =
+					blocks >= lines ? block < lines : (block + 1) * lines / blocks - fetched;
 				_Alignas(64) uint32_t local[WIDE_ROWS * PANEL];
-				void	   *tile = parts == 1 ? (void *) local : tiles + row * PANEL * 4;
-				size_t		ld = PANEL;
-				Start		start = {first > 0 ? tile : NULL, PANEL, NULL};
+				void *tile = parts == 1 ? (void *) local : tiles + row * PANEL * 4;
+				size_t ld = PANEL;
+				Start start = {first > 0 ? tile : NULL, PANEL, NULL};
 
 				if (direct)
 				{
 					ld = finish->to.ld;
 					tile = (float *) finish->to.c + row * ld + column;
-					start = (Start) {tile, ld, NULL};
+					start = (Start){tile, ld, NULL};
 					if (first == 0)
-						start = (Start) {epilogue->residual == NULL ? NULL : epilogue->residual + row * epilogue->residual_ld + column,
-							epilogue->residual_ld, epilogue->bias == NULL ? NULL : epilogue->bias + column};
+						start =
+							(Start){epilogue->residual == NULL
+										? NULL
+										: epilogue->residual + row * epilogue->residual_ld + column,
+									epilogue->residual_ld,
+									epilogue->bias == NULL ? NULL : epilogue->bias + column};
 				}
 				if (fetch_early && first + count == groups && !direct)
 					fetch_ends(finish, row, rows, column);
-				micro[rows - 1][fetch == 4 ? 3 : fetch] (count, a + row * lda + first * 4, lda, b, tile, ld, &start, next + fetched * 64 * count);
+				micro[rows - 1][fetch == 4 ? 3 : fetch](count, a + row * lda + first * 4, lda, b,
+														tile, ld, &start,
+														next + fetched * 64 * count);
 				fetched += fetch;
 				if (first + count == groups && !direct)
-					finish_function(finish, row, rows, column, w->n - column < PANEL ? w->n - column : PANEL, tile);
+					finish_function(finish, row, rows, column,
+									w->n - column < PANEL ? w->n - column : PANEL, tile);
 				row += rows;
 			}
 			b = next;
@@ -571,7 +624,8 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 }
 
 static TARGET void
-gemm_to(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *epilogue, Destination to, void *scratch)
+gemm_to(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *epilogue, Destination to,
+		void *scratch)
 {
 #ifdef HAVE_STRASSEN
 	if (epilogue->mix_rows && !to.bf16 && strassen_fits(w, m, epilogue))
@@ -583,42 +637,56 @@ gemm_to(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *epilogue
 	for (size_t row = 0; row < m; row += BLOCK_ROWS)
 	{
 		GemmEpilogue part = *epilogue;
-		Finish		finish = {&part, (const RowScale *) rows.scales + row, w->panels, (const float *) w->panels + padded_features(w->n), to, NULL};
+		Finish finish = {&part,     (const RowScale *) rows.scales + row,
+						 w->panels, (const float *) w->panels + padded_features(w->n),
+						 to,        NULL};
 
 		finish.to.c = (uint8_t *) to.c + row * to.ld * (to.bf16 ? sizeof(uint16_t) : sizeof(float));
 		if (part.residual != NULL)
 			part.residual += row * part.residual_ld;
-		gemm_block(w, m - row < BLOCK_ROWS ? m - row : BLOCK_ROWS, (const uint8_t *) rows.data + row * rows.stride, rows.stride, &finish, scratch);
+		gemm_block(w, m - row < BLOCK_ROWS ? m - row : BLOCK_ROWS,
+				   (const uint8_t *) rows.data + row * rows.stride, rows.stride, &finish, scratch);
 	}
 }
 
 static TARGET void
-vector_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+vector_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc,
+			const GemmEpilogue *epilogue, void *scratch)
 {
-	gemm_to(w, m, rows, epilogue, (Destination) {c, ldc, false}, scratch);
+	gemm_to(w, m, rows, epilogue, (Destination){c, ldc, false}, scratch);
 }
 
 static TARGET void
-vector_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc, const GemmEpilogue *epilogue, void *scratch)
+vector_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc,
+				 const GemmEpilogue *epilogue, void *scratch)
 {
-	gemm_to(w, m, rows, epilogue, (Destination) {c, ldc, true}, scratch);
+	gemm_to(w, m, rows, epilogue, (Destination){c, ldc, true}, scratch);
 }
 
-/* The results, rounded or quantised, as rows of the same precision for a GEMM that reads w->n features. */
+/*
+ * The results, rounded or quantised, as rows of the same precision for a GEMM that reads w->n
+ * features.
+ */
 static TARGET Rows
-vector_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEpilogue *epilogue, void *scratch)
+vector_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer,
+				 const GemmEpilogue *epilogue, void *scratch)
 {
-	Rows		out = rows_in(w->precision, m, w->n, buffer);
-	uint8_t    *data = (uint8_t *) out.data;
-	float	   *results = (float *) ((uint8_t *) scratch + BLOCK_ROWS * PANEL * sizeof(float));	/* (QUANTIZED_ROWS, padded n) */
-	size_t		ld = padded_features(w->n);
-	size_t		blocks = (m + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
-	bool		bounded = epilogue->activation == ACTIVATION_GELU && epilogue->residual == NULL && w->n % PANEL == 0;
+	Rows out = rows_in(w->precision, m, w->n, buffer);
+	uint8_t *data = (uint8_t *) out.data;
+	/* (QUANTIZED_ROWS, padded n) */
+	float *results = (float *) ((uint8_t *) scratch + BLOCK_ROWS * PANEL * sizeof(float));
+	size_t ld = padded_features(w->n);
+	size_t blocks = (m + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
+	bool bounded =
+		epilogue->activation == ACTIVATION_GELU && epilogue->residual == NULL && w->n % PANEL == 0;
 	_Alignas(64) float highs[QUANTIZED_ROWS * VW];
 
 	if (w->precision != PRECISION_INT8)
 	{
-		gemm_to(w, m, rows, epilogue, (Destination) {data, out.stride / element_size(w->precision), w->precision == PRECISION_BF16}, scratch);
+		gemm_to(w, m, rows, epilogue,
+				(Destination){data, out.stride / element_size(w->precision),
+							  w->precision == PRECISION_BF16},
+				scratch);
 		if (w->precision == PRECISION_BF16 && w->n % 2 != 0)
 			for (size_t i = 0; i < m; i++)
 				((uint16_t *) (data + i * out.stride))[w->n] = 0;
@@ -626,22 +694,29 @@ vector_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const
 	}
 	for (size_t block = 0, row = 0; block < blocks; block++)
 	{
-		size_t		count = m / blocks + (block < m % blocks);
+		size_t count = m / blocks + (block < m % blocks);
 		GemmEpilogue part = *epilogue;
-		Finish		finish = {&part, (const RowScale *) rows.scales + row, w->panels, (const float *) w->panels + ld, {results, ld, false}, bounded ? highs : NULL};
+		Finish finish = {&part,
+						 (const RowScale *) rows.scales + row,
+						 w->panels,
+						 (const float *) w->panels + ld,
+						 {results, ld, false},
+						 bounded ? highs : NULL};
 
 		if (part.residual != NULL)
 			part.residual += row * part.residual_ld;
 		memset(highs, 0, count * VW * sizeof(float));
-		gemm_block(w, count, (const uint8_t *) rows.data + row * rows.stride, rows.stride, &finish, scratch);
+		gemm_block(w, count, (const uint8_t *) rows.data + row * rows.stride, rows.stride, &finish,
+				   scratch);
 		for (size_t i = 0; i < count; i++, row++)
 		{
-			uint8_t    *q = data + row * out.stride;
-			RowScale   *scale = &((RowScale *) buffer)[row];
+			uint8_t *q = data + row * out.stride;
+			RowScale *scale = &((RowScale *) buffer)[row];
 
 			memset(q + out.stride - ALIGNMENT, 0, ALIGNMENT);
 			if (bounded)
-				quantize_within(w->n, results + i * ld, GELU_LEAST, v_largest(v_load(highs + i * VW)), q, scale);
+				quantize_within(w->n, results + i * ld, GELU_LEAST,
+								v_largest(v_load(highs + i * VW)), q, scale);
 			else
 				quantize_row(w->n, results + i * ld, q, scale);
 		}

@@ -1,9 +1,10 @@
 /*
- * vector_math.h: exp, the activations, softmax and LayerNorm in terms of an instruction set's primitives (see
- * vector_avx512.h for the list). Included by one file per instruction set.
+ * vector_math.h: exp, the activations, softmax and LayerNorm in terms of an instruction set's
+ * primitives (see vector_avx512.h for the list). Included by one file per instruction set.
  *
- * Greatest errors, over all floats: exp 3e-7 relative (below e^-87: zero); GELU 1e-6 absolute or 2e-7 relative (1.3e-4 absolute in products of 8-bit numbers); tanh 3e-7 absolute; SiLU
- * and the tanh GELU 1e-6 of max(1, |x|). NaN gives NaN.
+ * Greatest errors, over all floats: exp 3e-7 relative (below e^-87: zero); GELU 1e-6 absolute or
+ * 2e-7 relative (1.3e-4 absolute in products of 8-bit numbers); tanh 3e-7 absolute; SiLU and the
+ * tanh GELU 1e-6 of max(1, |x|). NaN gives NaN.
  */
 
 #ifndef HAVE_EXP2
@@ -11,7 +12,7 @@
 INLINE vf
 v_exp2_fraction(vf x)
 {
-	vf			p = v_set(0.00132765f);
+	vf p = v_set(0.00132765f);
 
 	p = v_fma(p, x, v_set(0.00967554f));
 	p = v_fma(p, x, v_set(0.05550713f));
@@ -24,8 +25,8 @@ v_exp2_fraction(vf x)
 INLINE vf
 v_exp2_negative(vf x)
 {
-	vf			clamped = v_max(v_set(-150.0f), x);
-	vf			n = v_round(clamped);
+	vf clamped = v_max(v_set(-150.0f), x);
+	vf n = v_round(clamped);
 
 	return v_times_power(v_exp2_fraction(v_sub(clamped, n)), n);
 }
@@ -34,10 +35,10 @@ v_exp2_negative(vf x)
 INLINE vf
 v_exp2_negative_coarse(vf x)
 {
-	vf			clamped = v_max(v_set(-150.0f), x);
-	vf			n = v_round(clamped);
-	vf			f = v_sub(clamped, n);
-	vf			p = v_set(0.05517167f);
+	vf clamped = v_max(v_set(-150.0f), x);
+	vf n = v_round(clamped);
+	vf f = v_sub(clamped, n);
+	vf p = v_set(0.05517167f);
 
 	p = v_fma(p, f, v_set(0.24261112f));
 	p = v_fma(p, f, v_set(0.69326099f));
@@ -51,10 +52,10 @@ v_exp2_negative_coarse(vf x)
 INLINE vf
 v_exp(vf x)
 {
-	vf			clamped = v_min(v_set(88.0f), v_max(v_set(-104.0f), x));
-	vf			n = v_round(v_mul(clamped, v_set(1.44269504f)));
-	vf			r = v_fnma(n, v_set(0.693359375f), clamped);
-	vf			p = v_set(0.00138368f);
+	vf clamped = v_min(v_set(88.0f), v_max(v_set(-104.0f), x));
+	vf n = v_round(v_mul(clamped, v_set(1.44269504f)));
+	vf r = v_fnma(n, v_set(0.693359375f), clamped);
+	vf p = v_set(0.00138368f);
 
 	r = v_fnma(n, v_set(-2.12194440e-4f), r);
 	p = v_fma(p, r, v_set(0.00837482f));
@@ -69,23 +70,23 @@ v_exp(vf x)
 INLINE vf
 v_tanh(vf x)
 {
-	vf			two_x = v_min(v_set(40.0f), v_add(x, x));
+	vf two_x = v_min(v_set(40.0f), v_add(x, x));
 
 	return v_sub(v_set(1.0f), v_div(v_set(2.0f), v_add(v_set(1.0f), v_exp(two_x))));
 }
 
 #ifndef HAVE_GELU
 /*
- * x Phi(x) by Phi(-a) = exp(-a^2 / 2) t P(t) with t = 1 / (1 + 0.3 a), a = |x|: GELU(x) = max(x, 0) - a Phi(-a).
- * P is a least-maximum fit, relative error 1.5e-7.
+ * x Phi(x) by Phi(-a) = exp(-a^2 / 2) t P(t) with t = 1 / (1 + 0.3 a), a = |x|: GELU(x) = max(x, 0)
+ * - a Phi(-a). P is a least-maximum fit, relative error 1.5e-7.
  */
 INLINE vf
 v_gelu(vf x)
 {
-	vf			a = v_min(v_set(14.0f), v_abs(x));
-	vf			t = v_div(v_set(1.0f), v_fma(a, v_set(0.3f), v_set(1.0f)));
-	vf			e = v_exp(v_mul(v_mul(a, a), v_set(-0.5f)));
-	vf			p = v_set(0.03567797707f);
+	vf a = v_min(v_set(14.0f), v_abs(x));
+	vf t = v_div(v_set(1.0f), v_fma(a, v_set(0.3f), v_set(1.0f)));
+	vf e = v_exp(v_mul(v_mul(a, a), v_set(-0.5f)));
+	vf p = v_set(0.03567797707f);
 
 	p = v_fma(p, t, v_set(-0.1572165781f));
 	p = v_fma(p, t, v_set(0.2063770132f));
@@ -111,7 +112,7 @@ v_gelu_coarse(vf x)
 INLINE vf
 v_activate(Activation activation, vf x)
 {
-	vf			cube;
+	vf cube;
 
 	switch (activation)
 	{
@@ -119,7 +120,9 @@ v_activate(Activation activation, vf x)
 			return v_gelu(x);
 		case ACTIVATION_GELU_TANH:
 			cube = v_mul(v_mul(x, x), x);
-			return v_mul(v_mul(x, v_set(0.5f)), v_add(v_set(1.0f), v_tanh(v_mul(v_set(0.79788456f), v_fma(cube, v_set(0.044715f), x)))));
+			return v_mul(v_mul(x, v_set(0.5f)),
+						 v_add(v_set(1.0f), v_tanh(v_mul(v_set(0.79788456f),
+														 v_fma(cube, v_set(0.044715f), x)))));
 		case ACTIVATION_RELU:
 			return v_max(v_set(0.0f), x);
 		case ACTIVATION_SILU:
@@ -135,7 +138,7 @@ v_activate(Activation activation, vf x)
 INLINE void
 activate_all(Activation activation, size_t n, float *x)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	for (; i + VW <= n; i += VW)
 		v_store(x + i, v_activate(activation, v_load(x + i)));
@@ -171,8 +174,8 @@ vector_activation(Activation activation, size_t n, float *x)
 static TARGET float
 vector_dot(size_t n, const float *x, const float *y)
 {
-	vf			sum = v_set(0.0f);
-	size_t		i = 0;
+	vf sum = v_set(0.0f);
+	size_t i = 0;
 
 	for (; i + VW <= n; i += VW)
 		sum = v_fma(v_load(x + i), v_load(y + i), sum);
@@ -184,8 +187,8 @@ vector_dot(size_t n, const float *x, const float *y)
 static TARGET void
 vector_axpy(size_t n, float a, const float *x, float *y)
 {
-	vf			factor = v_set(a);
-	size_t		i = 0;
+	vf factor = v_set(a);
+	size_t i = 0;
 
 	for (; i + VW <= n; i += VW)
 		v_store(y + i, v_fma(factor, v_load(x + i), v_load(y + i)));
@@ -196,9 +199,9 @@ vector_axpy(size_t n, float a, const float *x, float *y)
 INLINE float
 row_largest(size_t n, const float *x)
 {
-	vf			largest = v_set(-INFINITY);
-	float		result;
-	size_t		i = 0;
+	vf largest = v_set(-INFINITY);
+	float result;
+	size_t i = 0;
 
 	for (; i + VW <= n; i += VW)
 		largest = v_max(largest, v_load(x + i));
@@ -214,16 +217,16 @@ vector_softmax(size_t m, size_t n, float *x, size_t ld)
 {
 	for (size_t row = 0; row < m; row++, x += ld)
 	{
-		vf			largest = v_set(row_largest(n, x));
-		vf			total = v_set(0.0f);
-		float		sum;
-		float		rest = 0.0f;
-		vf			inverse;
-		size_t		i = 0;
+		vf largest = v_set(row_largest(n, x));
+		vf total = v_set(0.0f);
+		float sum;
+		float rest = 0.0f;
+		vf inverse;
+		size_t i = 0;
 
 		for (; i + VW <= n; i += VW)
 		{
-			vf			e = v_exp(v_sub(v_load(x + i), largest));
+			vf e = v_exp(v_sub(v_load(x + i), largest));
 
 			v_store(x + i, e);
 			total = v_add(total, e);
@@ -244,20 +247,21 @@ vector_softmax(size_t m, size_t n, float *x, size_t ld)
 }
 
 static TARGET void
-vector_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma, const float *beta, float eps, float *y, size_t ldy)
+vector_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
+				  const float *beta, float eps, float *y, size_t ldy)
 {
-	size_t		whole = n - n % VW;
+	size_t whole = n - n % VW;
 
 	for (size_t row = 0; row < m; row++, x += ldx, y += ldy)
 	{
-		vf			sum0 = v_set(0.0f);
-		vf			sum1 = v_set(0.0f);
-		vf			center;
-		vf			factor;
-		float		mean;
-		float		squares;
-		float		rest = 0.0f;
-		size_t		i = 0;
+		vf sum0 = v_set(0.0f);
+		vf sum1 = v_set(0.0f);
+		vf center;
+		vf factor;
+		float mean;
+		float squares;
+		float rest = 0.0f;
+		size_t i = 0;
 
 		for (; i + 2 * VW <= n; i += 2 * VW)
 		{
@@ -271,15 +275,15 @@ vector_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *g
 		sum0 = sum1 = v_set(0.0f);
 		for (i = 0; i + 2 * VW <= n; i += 2 * VW)
 		{
-			vf			d0 = v_sub(v_load(x + i), center);
-			vf			d1 = v_sub(v_load(x + i + VW), center);
+			vf d0 = v_sub(v_load(x + i), center);
+			vf d1 = v_sub(v_load(x + i + VW), center);
 
 			sum0 = v_fma(d0, d0, sum0);
 			sum1 = v_fma(d1, d1, sum1);
 		}
 		if (i < whole)
 		{
-			vf			d0 = v_sub(v_load(x + i), center);
+			vf d0 = v_sub(v_load(x + i), center);
 
 			sum0 = v_fma(d0, d0, sum0);
 		}
@@ -288,8 +292,12 @@ vector_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *g
 		squares = v_sum(v_add(sum0, sum1)) + rest;
 		factor = v_set(1.0f / sqrtf(squares / (float) n + eps));
 		for (i = 0; i < whole; i += VW)
-			v_store(y + i, v_fma(v_mul(v_sub(v_load(x + i), center), factor), v_load(gamma + i), v_load(beta + i)));
+			v_store(y + i, v_fma(v_mul(v_sub(v_load(x + i), center), factor), v_load(gamma + i),
+								 v_load(beta + i)));
 		if (i < n)
-			v_store_n(y + i, v_fma(v_mul(v_sub(v_load_n(x + i, n - i), center), factor), v_load_n(gamma + i, n - i), v_load_n(beta + i, n - i)), n - i);
+			v_store_n(y + i,
+					  v_fma(v_mul(v_sub(v_load_n(x + i, n - i), center), factor),
+							v_load_n(gamma + i, n - i), v_load_n(beta + i, n - i)),
+					  n - i);
 	}
 }

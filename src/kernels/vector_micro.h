@@ -1,13 +1,16 @@
 /*
- * vector_micro.h: the inner loops of every matrix product, once per kind of element; included by vector_gemm.h with
- * KIND, ACC (accumulator), GROUP (a vector of 4-byte groups), acc_zero, acc_load, acc_add, acc_store, group_load,
- * group_broadcast and dot defined. A group is one fp32, two bf16 or four int8 along the summed dimension.
+ * vector_micro.h: the inner loops of every matrix product, once per kind of element; included by
+ * vector_gemm.h with KIND, ACC (accumulator), GROUP (a vector of 4-byte groups), acc_zero,
+ * acc_load, acc_add, acc_store, group_load, group_broadcast and dot defined. A group is one fp32,
+ * two bf16 or four int8 along the summed dimension.
  *
- * With COMBINED, b may be the sum or the difference of two matrices, taken on the way by group_add and group_sub.
+ * With COMBINED, b may be the sum or the difference of two matrices, taken on the way by group_add
+ * and group_sub.
  *
- * c (rows, vectors * VW) = start + a b: a has a group's 4 bytes at a + row * lda + 4 * g, b the groups of all columns
- * side by side, g after g. prefetch_lines cache lines are asked for from prefetch on with every group. Accumulators have
- * names instead of indices: compilers keep them in registers at any optimisation level.
+ * c (rows, vectors * VW) = start + a b: a has a group's 4 bytes at a + row * lda + 4 * g, b the
+ * groups of all columns side by side, g after g. prefetch_lines cache lines are asked for from
+ * prefetch on with every group. Accumulators have names instead of indices: compilers keep them in
+ * registers at any optimisation level.
  */
 #define MICRO_PASTE(a, b) a##_##b
 #define MICRO_NAME(a, b) MICRO_PASTE(a, b)
@@ -17,13 +20,15 @@
 #define group_add(b, p) ((void) (p), b)
 #define group_sub(b, p) ((void) (p), b)
 #endif
-#define COMBINE(x, at) (sign == 0 ? x : sign > 0 ? group_add(x, second + (at)) : group_sub(x, second + (at)))
+#define COMBINE(x, at) \
+	(sign == 0 ? x : sign > 0 ? group_add(x, second + (at)) : group_sub(x, second + (at)))
 
 INLINE void
-BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const int sign, const size_t step, size_t groups, const uint8_t *a, size_t lda,
-	 const uint8_t *b, const uint8_t *second, void *out, size_t ldc, const Start *start, const uint8_t *prefetch)
+BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const int sign,
+	 const size_t step, size_t groups, const uint8_t *a, size_t lda, const uint8_t *b,
+	 const uint8_t *second, void *out, size_t ldc, const Start *start, const uint8_t *prefetch)
 {
-	uint32_t   *c = out;
+	uint32_t *c = out;
 	const uint32_t *from = start->tile;
 	const uint32_t *row = start->row;
 	const uint8_t *a0 = a;
@@ -31,29 +36,38 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const
 	const uint8_t *a2 = a + 6 * lda;
 	const uint8_t *a3 = a + 9 * lda;
 
-#define EACH_ROW(X) X(0, a0, 0) X(1, a0, 1) X(2, a0, 2) X(3, a1, 0) X(4, a1, 1) X(5, a1, 2) \
+/* clang-format off */
+#define EACH_ROW(X) \
+	X(0, a0, 0) X(1, a0, 1) X(2, a0, 2) X(3, a1, 0) X(4, a1, 1) X(5, a1, 2) \
 	X(6, a2, 0) X(7, a2, 1) X(8, a2, 2) X(9, a3, 0) X(10, a3, 1) X(11, a3, 2)
+/* clang-format on */
 #define DECLARE(r, base, times) \
-	ACC			c##r##_0 = acc_zero(); \
-	ACC			c##r##_1 = acc_zero(); \
-	ACC			c##r##_2 = acc_zero(); \
-	ACC			c##r##_3 = acc_zero();
+	ACC c##r##_0 = acc_zero();  \
+	ACC c##r##_1 = acc_zero();  \
+	ACC c##r##_2 = acc_zero();  \
+	ACC c##r##_3 = acc_zero();
 	EACH_ROW(DECLARE)
-#define LOAD(r, base, times) \
-	if (rows > r) \
-	{ \
-		c##r##_0 = acc_load(from + r * start->ld); \
-		if (vectors > 1) c##r##_1 = acc_load(from + r * start->ld + VW); \
-		if (vectors > 2) c##r##_2 = acc_load(from + r * start->ld + 2 * VW); \
-		if (vectors > 3) c##r##_3 = acc_load(from + r * start->ld + 3 * VW); \
+#define LOAD(r, base, times)                                    \
+	if (rows > r)                                               \
+	{                                                           \
+		c##r##_0 = acc_load(from + r * start->ld);              \
+		if (vectors > 1)                                        \
+			c##r##_1 = acc_load(from + r * start->ld + VW);     \
+		if (vectors > 2)                                        \
+			c##r##_2 = acc_load(from + r * start->ld + 2 * VW); \
+		if (vectors > 3)                                        \
+			c##r##_3 = acc_load(from + r * start->ld + 3 * VW); \
 	}
-#define ADD(r, base, times) \
-	if (rows > r) \
-	{ \
-		c##r##_0 = acc_add(c##r##_0, acc_load(row)); \
-		if (vectors > 1) c##r##_1 = acc_add(c##r##_1, acc_load(row + VW)); \
-		if (vectors > 2) c##r##_2 = acc_add(c##r##_2, acc_load(row + 2 * VW)); \
-		if (vectors > 3) c##r##_3 = acc_add(c##r##_3, acc_load(row + 3 * VW)); \
+#define ADD(r, base, times)                                       \
+	if (rows > r)                                                 \
+	{                                                             \
+		c##r##_0 = acc_add(c##r##_0, acc_load(row));              \
+		if (vectors > 1)                                          \
+			c##r##_1 = acc_add(c##r##_1, acc_load(row + VW));     \
+		if (vectors > 2)                                          \
+			c##r##_2 = acc_add(c##r##_2, acc_load(row + 2 * VW)); \
+		if (vectors > 3)                                          \
+			c##r##_3 = acc_add(c##r##_3, acc_load(row + 3 * VW)); \
 	}
 	if (from != NULL)
 	{
@@ -65,40 +79,51 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const
 	}
 	for (size_t g = 0; g < groups; g++)
 	{
-		GROUP		b0 = COMBINE(group_load(b), 0);
-		GROUP		b1 = vectors > 1 ? COMBINE(group_load(b + 4 * VW), 4 * VW) : b0;
-		GROUP		b2 = vectors > 2 ? COMBINE(group_load(b + 8 * VW), 8 * VW) : b0;
-		GROUP		b3 = vectors > 3 ? COMBINE(group_load(b + 12 * VW), 12 * VW) : b0;
+		GROUP b0 = COMBINE(group_load(b), 0);
+		GROUP b1 = vectors > 1 ? COMBINE(group_load(b + 4 * VW), 4 * VW) : b0;
+		GROUP b2 = vectors > 2 ? COMBINE(group_load(b + 8 * VW), 8 * VW) : b0;
+		GROUP b3 = vectors > 3 ? COMBINE(group_load(b + 12 * VW), 12 * VW) : b0;
 
-		if (prefetch_lines > 0) __builtin_prefetch(prefetch, 0, 2);
-		if (prefetch_lines > 1) __builtin_prefetch(prefetch + 64, 0, 2);
-		if (prefetch_lines > 2) __builtin_prefetch(prefetch + 128, 0, 2);
-		if (prefetch_lines > 3) __builtin_prefetch(prefetch + 192, 0, 2);
-#define STEP(r, base, times) \
-		if (rows > r) \
-		{ \
-			GROUP		x = group_broadcast(base + times * lda); \
-			c##r##_0 = dot(c##r##_0, x, b0); \
-			if (vectors > 1) c##r##_1 = dot(c##r##_1, x, b1); \
-			if (vectors > 2) c##r##_2 = dot(c##r##_2, x, b2); \
-			if (vectors > 3) c##r##_3 = dot(c##r##_3, x, b3); \
-		}
+		if (prefetch_lines > 0)
+			__builtin_prefetch(prefetch, 0, 2);
+		if (prefetch_lines > 1)
+			__builtin_prefetch(prefetch + 64, 0, 2);
+		if (prefetch_lines > 2)
+			__builtin_prefetch(prefetch + 128, 0, 2);
+		if (prefetch_lines > 3)
+			__builtin_prefetch(prefetch + 192, 0, 2);
+#define STEP(r, base, times)                           \
+	if (rows > r)                                      \
+	{                                                  \
+		GROUP x = group_broadcast(base + times * lda); \
+		c##r##_0 = dot(c##r##_0, x, b0);               \
+		if (vectors > 1)                               \
+			c##r##_1 = dot(c##r##_1, x, b1);           \
+		if (vectors > 2)                               \
+			c##r##_2 = dot(c##r##_2, x, b2);           \
+		if (vectors > 3)                               \
+			c##r##_3 = dot(c##r##_3, x, b3);           \
+	}
 		EACH_ROW(STEP)
 		a0 += 4;
 		a1 += 4;
 		a2 += 4;
 		a3 += 4;
 		b += step;
-		if (sign != 0) second += step;
+		if (sign != 0)
+			second += step;
 		prefetch += prefetch_lines * 64;
 	}
-#define STORE(r, base, times) \
-	if (rows > r) \
-	{ \
-		acc_store(c + r * ldc, c##r##_0); \
-		if (vectors > 1) acc_store(c + r * ldc + VW, c##r##_1); \
-		if (vectors > 2) acc_store(c + r * ldc + 2 * VW, c##r##_2); \
-		if (vectors > 3) acc_store(c + r * ldc + 3 * VW, c##r##_3); \
+#define STORE(r, base, times)                          \
+	if (rows > r)                                      \
+	{                                                  \
+		acc_store(c + r * ldc, c##r##_0);              \
+		if (vectors > 1)                               \
+			acc_store(c + r * ldc + VW, c##r##_1);     \
+		if (vectors > 2)                               \
+			acc_store(c + r * ldc + 2 * VW, c##r##_2); \
+		if (vectors > 3)                               \
+			acc_store(c + r * ldc + 3 * VW, c##r##_3); \
 	}
 	EACH_ROW(STORE)
 #undef DECLARE
@@ -109,18 +134,24 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const
 #undef EACH_ROW
 }
 
-#define DEFINE_MICRO(name, rows, vectors, lines) \
-static TARGET void \
-MICRO_NAME(name, KIND) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, const Start *start, const uint8_t *prefetch) \
-{ \
-	BODY(rows, vectors, lines, 0, (vectors) * VW * 4, groups, a, lda, b, NULL, c, ldc, start, prefetch); \
-}
-#define DEFINE_WIDE(rows) \
+#define DEFINE_MICRO(name, rows, vectors, lines)                                                 \
+	static TARGET void MICRO_NAME(name, KIND)(size_t groups, const uint8_t *a, size_t lda,       \
+											  const uint8_t *b, void *c, size_t ldc,             \
+											  const Start *start, const uint8_t *prefetch)       \
+	{                                                                                            \
+		BODY(rows, vectors, lines, 0, (vectors) *VW * 4, groups, a, lda, b, NULL, c, ldc, start, \
+			 prefetch);                                                                          \
+	}
+#define DEFINE_WIDE(rows)                     \
 	DEFINE_MICRO(wide##rows##_0, rows, NV, 0) \
 	DEFINE_MICRO(wide##rows##_1, rows, NV, 1) \
 	DEFINE_MICRO(wide##rows##_2, rows, NV, 2) \
 	DEFINE_MICRO(wide##rows##_4, rows, NV, 4)
-#define LIST_WIDE(rows) {MICRO_NAME(wide##rows##_0, KIND), MICRO_NAME(wide##rows##_1, KIND), MICRO_NAME(wide##rows##_2, KIND), MICRO_NAME(wide##rows##_4, KIND)}
+#define LIST_WIDE(rows)                                                        \
+	{                                                                          \
+		MICRO_NAME(wide##rows##_0, KIND), MICRO_NAME(wide##rows##_1, KIND),    \
+			MICRO_NAME(wide##rows##_2, KIND), MICRO_NAME(wide##rows##_4, KIND) \
+	}
 
 DEFINE_WIDE(1)
 DEFINE_WIDE(2)
@@ -130,7 +161,8 @@ DEFINE_WIDE(5)
 DEFINE_WIDE(6)
 
 /* [rows - 1][0, 1, 2, 4 prefetched lines a group] */
-static const Micro MICRO_NAME(wide, KIND)[WIDE_ROWS][4] = {LIST_WIDE(1), LIST_WIDE(2), LIST_WIDE(3), LIST_WIDE(4), LIST_WIDE(5), LIST_WIDE(6)};
+static const Micro MICRO_NAME(wide, KIND)[WIDE_ROWS][4] = {
+	LIST_WIDE(1), LIST_WIDE(2), LIST_WIDE(3), LIST_WIDE(4), LIST_WIDE(5), LIST_WIDE(6)};
 
 #ifdef NARROW
 DEFINE_MICRO(narrow1, 1, NV / 2, 0)
@@ -148,31 +180,36 @@ DEFINE_MICRO(narrow12, 12, NV / 2, 0)
 
 /* half as many columns, up to twice the rows: [rows - 1] */
 static const Micro MICRO_NAME(narrow, KIND)[NARROW_ROWS] = {
-	MICRO_NAME(narrow1, KIND), MICRO_NAME(narrow2, KIND), MICRO_NAME(narrow3, KIND), MICRO_NAME(narrow4, KIND),
-	MICRO_NAME(narrow5, KIND), MICRO_NAME(narrow6, KIND), MICRO_NAME(narrow7, KIND), MICRO_NAME(narrow8, KIND),
-	MICRO_NAME(narrow9, KIND), MICRO_NAME(narrow10, KIND), MICRO_NAME(narrow11, KIND), MICRO_NAME(narrow12, KIND)
-};
+	MICRO_NAME(narrow1, KIND),  MICRO_NAME(narrow2, KIND),  MICRO_NAME(narrow3, KIND),
+	MICRO_NAME(narrow4, KIND),  MICRO_NAME(narrow5, KIND),  MICRO_NAME(narrow6, KIND),
+	MICRO_NAME(narrow7, KIND),  MICRO_NAME(narrow8, KIND),  MICRO_NAME(narrow9, KIND),
+	MICRO_NAME(narrow10, KIND), MICRO_NAME(narrow11, KIND), MICRO_NAME(narrow12, KIND)};
 #endif
 
 #ifdef COMBINED
-#define DEFINE_COMBINED(name, rows, lines, sign) \
-static TARGET void \
-MICRO_NAME(name, KIND) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, const uint8_t *second, void *c, size_t ldc, const Start *start, \
-						const uint8_t *prefetch) \
-{ \
-	BODY(rows, NV / 2, lines, sign, PANEL * 4, groups, a, lda, b, second, c, ldc, start, prefetch); \
-}
-#define DEFINE_COMBINED_ROWS(rows) \
+#define DEFINE_COMBINED(name, rows, lines, sign)                                              \
+	static TARGET void MICRO_NAME(name, KIND)(                                                \
+		size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, const uint8_t *second, \
+		void *c, size_t ldc, const Start *start, const uint8_t *prefetch)                     \
+	{                                                                                         \
+		BODY(rows, NV / 2, lines, sign, PANEL * 4, groups, a, lda, b, second, c, ldc, start,  \
+			 prefetch);                                                                       \
+	}
+#define DEFINE_COMBINED_ROWS(rows)                \
 	DEFINE_COMBINED(single##rows##_1, rows, 1, 0) \
 	DEFINE_COMBINED(single##rows##_2, rows, 2, 0) \
-	DEFINE_COMBINED(plus##rows##_1, rows, 1, 1) \
-	DEFINE_COMBINED(plus##rows##_2, rows, 2, 1) \
+	DEFINE_COMBINED(plus##rows##_1, rows, 1, 1)   \
+	DEFINE_COMBINED(plus##rows##_2, rows, 2, 1)   \
 	DEFINE_COMBINED(minus##rows##_1, rows, 1, -1) \
 	DEFINE_COMBINED(minus##rows##_2, rows, 2, -1)
-#define LIST_COMBINED(rows) { \
-	{MICRO_NAME(minus##rows##_1, KIND), MICRO_NAME(minus##rows##_2, KIND)}, \
-	{MICRO_NAME(single##rows##_1, KIND), MICRO_NAME(single##rows##_2, KIND)}, \
-	{MICRO_NAME(plus##rows##_1, KIND), MICRO_NAME(plus##rows##_2, KIND)}}
+#define LIST_COMBINED(rows)                                                           \
+	{                                                                                 \
+		{MICRO_NAME(minus##rows##_1, KIND), MICRO_NAME(minus##rows##_2, KIND)},       \
+			{MICRO_NAME(single##rows##_1, KIND), MICRO_NAME(single##rows##_2, KIND)}, \
+		{                                                                             \
+			MICRO_NAME(plus##rows##_1, KIND), MICRO_NAME(plus##rows##_2, KIND)        \
+		}                                                                             \
+	}
 
 DEFINE_COMBINED_ROWS(5)
 DEFINE_COMBINED_ROWS(6)
@@ -185,8 +222,8 @@ DEFINE_COMBINED_ROWS(12)
 
 /* half of a panel's columns: [rows - COMBINED_LEAST][sign + 1][lines fetched a group - 1] */
 static const Combined MICRO_NAME(combined, KIND)[NARROW_ROWS - COMBINED_LEAST + 1][3][2] = {
-	LIST_COMBINED(5), LIST_COMBINED(6), LIST_COMBINED(7), LIST_COMBINED(8), LIST_COMBINED(9), LIST_COMBINED(10), LIST_COMBINED(11), LIST_COMBINED(12)
-};
+	LIST_COMBINED(5), LIST_COMBINED(6),  LIST_COMBINED(7),  LIST_COMBINED(8),
+	LIST_COMBINED(9), LIST_COMBINED(10), LIST_COMBINED(11), LIST_COMBINED(12)};
 #undef DEFINE_COMBINED
 #undef DEFINE_COMBINED_ROWS
 #undef LIST_COMBINED

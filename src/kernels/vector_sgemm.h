@@ -1,22 +1,29 @@
 /*
- * vector_sgemm.h: sgemm.h's products in terms of an instruction set's primitives. Included by one file per instruction set.
+ * vector_sgemm.h: sgemm.h's products in terms of an instruction set's primitives. Included by one
+ * file per instruction set.
  *
- * The classic order (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"): PART_COLUMNS columns and PART_DEPTH of
- * the sum at a time, whose part of B is packed into panels; BLOCK_ROWS rows pass through all panels. Rows of A are read where
- * they lie; a transposed A is turned over into the scratch first, a block at a time, and in bf16 it is rounded into the scratch either way.
+ * The classic order (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"):
+ * PART_COLUMNS columns and PART_DEPTH of the sum at a time, whose part of B is packed into panels;
+ * BLOCK_ROWS rows pass through all panels. Rows of A are read where they lie; a transposed A is
+ * turned over into the scratch first, a block at a time, and in bf16 it is rounded into the scratch
+ * either way.
  *
- * Packed elements lie in groups of 4 bytes along the sum: one fp32 or two bf16. Groups are moved about as floats.
+ * Packed elements lie in groups of 4 bytes along the sum: one fp32 or two bf16. Groups are moved
+ * about as floats.
  */
 #include "kernels/vector_tile.h"
 
 #define PART_DEPTH SGEMM_SCRATCH_DEPTH
 #define PART_COLUMNS SGEMM_SCRATCH_COLUMNS
 #define BLOCK_ROWS SGEMM_SCRATCH_ROWS
-#define TURNED_LD (PART_DEPTH + 16) /* an odd number of cache lines: rows of a tile share no cache set */
+/* an odd number of cache lines: rows of a tile share no cache set */
+#define TURNED_LD (PART_DEPTH + 16)
 
 _Static_assert(PART_COLUMNS % PANEL == 0, "parts of whole panels");
 
-/* The columns that a panel with n of them left is as wide as: all, or half where that is enough. */
+/*
+ * The columns that a panel with n of them left is as wide as: all, or half where that is enough.
+ */
 INLINE size_t
 panel_width(size_t n)
 {
@@ -30,7 +37,8 @@ turn_over(size_t rows, size_t columns, const float *x, size_t ld, float *out, si
 	for (size_t i = 0; i < rows; i += VW)
 		for (size_t j = 0; j < columns; j += VW)
 			if (rows - i >= VW && columns - j >= VW)
-				g_transpose((const uint8_t *) (x + i * ld + j), ld * sizeof(float), (uint32_t *) (out + j * ldo + i), ldo);
+				g_transpose((const uint8_t *) (x + i * ld + j), ld * sizeof(float),
+							(uint32_t *) (out + j * ldo + i), ldo);
 			else
 				for (size_t r = i; r < rows && r < i + VW; r++)
 					for (size_t c = j; c < columns && c < j + VW; c++)
@@ -56,8 +64,8 @@ round_rows(size_t rows, size_t n, const float *x, size_t ld, float *out, size_t 
 {
 	for (size_t r = 0; r < rows; r++, x += ld, out += ldo)
 	{
-		uint16_t   *y = (uint16_t *) out;
-		size_t		j = 0;
+		uint16_t *y = (uint16_t *) out;
+		size_t j = 0;
 
 		for (; j + VW <= n; j += VW)
 			v_store_bf16(y + j, v_load(x + j));
@@ -68,34 +76,44 @@ round_rows(size_t rows, size_t n, const float *x, size_t ld, float *out, size_t 
 	}
 }
 
-/* out (columns): x's and the next row's elements in bf16, side by side; next NULL: 0. columns may be any, out has whole vectors. */
+/*
+ * out (columns): x's and the next row's elements in bf16, side by side; next NULL: 0. columns may
+ * be any, out has whole vectors.
+ */
 static TARGET void
 pair_rows(size_t columns, const float *x, const float *next, float *out)
 {
 	for (size_t j = 0; j < columns; j += VW)
 	{
-		size_t		n = columns - j;
-		uint16_t	low[VW];
-		uint16_t	high[VW];
+		size_t n = columns - j;
+		uint16_t low[VW];
+		uint16_t high[VW];
 
 		v_store_bf16(low, n >= VW ? v_load(x + j) : v_load_n(x + j, n));
-		v_store_bf16(high, next == NULL ? v_set(0.0f) : n >= VW ? v_load(next + j) : v_load_n(next + j, n));
+		v_store_bf16(high, next == NULL ? v_set(0.0f)
+						   : n >= VW    ? v_load(next + j)
+										: v_load_n(next + j, n));
 		g_pairs(low, high, (uint32_t *) (out + j));
 	}
 }
 
-/* One panel of op(B): groups of `width` columns side by side, of which n are there and the others 0. */
+/*
+ * One panel of op(B): groups of `width` columns side by side, of which n are there and the others
+ * 0.
+ */
 static TARGET void
-pack_turned_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t width, float *panel)
+pack_turned_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t width,
+				  float *panel)
 {
-	size_t		groups = groups_of(call, depth);
-	float		rounded[VW * TURNED_LD];
+	size_t groups = groups_of(call, depth);
+	float rounded[VW * TURNED_LD];
 
 	if (!call->bf16)
 		turn_over(n, depth, b, call->ldb, panel, width);
 	for (size_t j = 0; j < n && call->bf16; j += VW)
 	{
-		round_rows(n - j < VW ? n - j : VW, depth, b + j * call->ldb, call->ldb, rounded, TURNED_LD);
+		round_rows(n - j < VW ? n - j : VW, depth, b + j * call->ldb, call->ldb, rounded,
+				   TURNED_LD);
 		turn_over(n - j < VW ? n - j : VW, groups, rounded, TURNED_LD, panel + j, width);
 	}
 	for (size_t g = 0; g < groups && n < width; g++)
@@ -103,11 +121,13 @@ pack_turned_panel(const SgemmCall *call, const float *b, size_t depth, size_t n,
 }
 
 static TARGET void
-pack_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t width, float *panel)
+pack_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t width,
+		   float *panel)
 {
-	for (size_t p = 0; p < depth; p += group_size(call), b += group_size(call) * call->ldb, panel += width)
+	for (size_t p = 0; p < depth;
+		 p += group_size(call), b += group_size(call) * call->ldb, panel += width)
 	{
-		size_t		whole = (n + VW - 1) / VW * VW;
+		size_t whole = (n + VW - 1) / VW * VW;
 
 		if (call->bf16)
 			pair_rows(n, b, p + 1 < depth ? b + call->ldb : NULL, panel);
@@ -123,19 +143,21 @@ pack_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t
 static TARGET void
 pack_rows(const SgemmCall *call, const float *a, size_t rows, size_t depth, float *turned)
 {
-	float		pairs[VW * BLOCK_ROWS];
-	size_t		step = VW * group_size(call);
+	float pairs[VW * BLOCK_ROWS];
+	size_t step = VW * group_size(call);
 
 	if (!call->transpose_a)
 		round_rows(rows, depth, a, call->lda, turned, TURNED_LD);
 	else if (!call->bf16)
 		turn_over(depth, rows, a, call->lda, turned, TURNED_LD);
-	for (size_t p = 0; p < depth && call->transpose_a && call->bf16; p += step, a += step * call->lda, turned += VW)
+	for (size_t p = 0; p < depth && call->transpose_a && call->bf16;
+		 p += step, a += step * call->lda, turned += VW)
 	{
-		size_t		part = depth - p < step ? depth - p : step;
+		size_t part = depth - p < step ? depth - p : step;
 
 		for (size_t q = 0; q < part; q += 2)
-			pair_rows(rows, a + q * call->lda, q + 1 < part ? a + (q + 1) * call->lda : NULL, pairs + q / 2 * BLOCK_ROWS);
+			pair_rows(rows, a + q * call->lda, q + 1 < part ? a + (q + 1) * call->lda : NULL,
+					  pairs + q / 2 * BLOCK_ROWS);
 		turn_over((part + 1) / 2, rows, pairs, BLOCK_ROWS, turned, TURNED_LD);
 	}
 }
@@ -145,7 +167,7 @@ copy_columns(size_t rows, size_t n, const float *from, size_t ld_from, float *to
 {
 	for (size_t r = 0; r < rows; r++, from += ld_from, to += ld_to)
 	{
-		size_t		j = 0;
+		size_t j = 0;
 
 		for (; j + VW <= n; j += VW)
 			v_store(to + j, v_load(from + j));
@@ -157,46 +179,48 @@ copy_columns(size_t rows, size_t n, const float *from, size_t ld_from, float *to
 /* One panel of a part of the sum, and what it is multiplied with. */
 typedef struct PanelCall
 {
-	bool		bf16;
+	bool bf16;
 	const float *a;
-	size_t		lda;
-	size_t		rows;
-	size_t		groups;
-	const float *panel;			/* (groups, width) */
-	size_t		width;
-	size_t		n;				/* columns of C */
-	const float *bias;			/* NULL: none, or already in C */
-	bool		accumulate;
-	float	   *c;
-	size_t		ldc;
-	const float *next;			/* the next panel, fetched meanwhile */
+	size_t lda;
+	size_t rows;
+	size_t groups;
+	const float *panel; /* (groups, width) */
+	size_t width;
+	size_t n;          /* columns of C */
+	const float *bias; /* NULL: none, or already in C */
+	bool accumulate;
+	float *c;
+	size_t ldc;
+	const float *next; /* the next panel, fetched meanwhile */
 } PanelCall;
 
 static TARGET void
 multiply_panel(const PanelCall *call)
 {
-	const Micro (*wide)[4] = call->bf16 ? wide_bf16 : wide_fp32;
+	const Micro(*wide)[4] = call->bf16 ? wide_bf16 : wide_fp32;
 	const Micro *narrow = call->bf16 ? narrow_bf16 : narrow_fp32;
 	const uint8_t *panel = (const uint8_t *) call->panel;
-	bool		half = call->width < PANEL;
-	size_t		most = half ? NARROW_ROWS : WIDE_ROWS;
-	size_t		blocks = (call->rows + most - 1) / most;
-	size_t		lines = PANEL * sizeof(float) / 64;
-	size_t		at_once = blocks >= lines ? 1 : blocks > 1 ? 2 : lines;
-	int			variant = at_once == 4 ? 3 : (int) at_once;
-	size_t		row = 0;
-	_Alignas(64) float last_bias[PANEL];	/* of a panel that C ends in */
+	bool half = call->width < PANEL;
+	size_t most = half ? NARROW_ROWS : WIDE_ROWS;
+	size_t blocks = (call->rows + most - 1) / most;
+	size_t lines = PANEL * sizeof(float) / 64;
+	size_t at_once = blocks >= lines ? 1 : blocks > 1 ? 2 : lines;
+	int variant = at_once == 4 ? 3 : (int) at_once;
+	size_t row = 0;
+	_Alignas(64) float last_bias[PANEL]; /* of a panel that C ends in */
 
 	for (size_t block = 0; block < blocks; block++)
 	{
-		size_t		rows = call->rows / blocks + (block < call->rows % blocks);
+		size_t rows = call->rows / blocks + (block < call->rows % blocks);
 		const uint8_t *a = (const uint8_t *) (call->a + row * call->lda);
-		float	   *c = call->c + row * call->ldc;
-		_Alignas(64) float local[NARROW_ROWS * PANEL / 2 > WIDE_ROWS * PANEL ? NARROW_ROWS * PANEL / 2 : WIDE_ROWS * PANEL];
-		float	   *tile = call->n == call->width ? c : local;
-		size_t		ld = call->n == call->width ? call->ldc : call->width;
+		float *c = call->c + row * call->ldc;
+		_Alignas(
+			64) float local[NARROW_ROWS * PANEL / 2 > WIDE_ROWS * PANEL ? NARROW_ROWS * PANEL / 2
+																		: WIDE_ROWS * PANEL];
+		float *tile = call->n == call->width ? c : local;
+		size_t ld = call->n == call->width ? call->ldc : call->width;
 
-		Start		start = {call->accumulate ? tile : NULL, ld, tile == local ? NULL : call->bias};
+		Start start = {call->accumulate ? tile : NULL, ld, tile == local ? NULL : call->bias};
 
 		if (tile == local && call->accumulate)
 			copy_columns(rows, call->n, c, call->ldc, tile, ld);
@@ -206,10 +230,12 @@ multiply_panel(const PanelCall *call)
 			start.row = last_bias;
 		}
 		if (half)
-			narrow[rows - 1](call->groups, a, call->lda * sizeof(float), panel, tile, ld, &start, NULL);
+			narrow[rows - 1](call->groups, a, call->lda * sizeof(float), panel, tile, ld, &start,
+							 NULL);
 		else
-			wide[rows - 1][block * at_once < lines ? variant : 0](call->groups, a, call->lda * sizeof(float), panel, tile, ld, &start,
-																   (const uint8_t *) call->next + block * at_once * 64 * call->groups);
+			wide[rows - 1][block * at_once < lines ? variant : 0](
+				call->groups, a, call->lda * sizeof(float), panel, tile, ld, &start,
+				(const uint8_t *) call->next + block * at_once * 64 * call->groups);
 		if (tile == local)
 			copy_columns(rows, call->n, tile, ld, c, call->ldc);
 		row += rows;
@@ -218,13 +244,18 @@ multiply_panel(const PanelCall *call)
 
 /* BLOCK_ROWS rows at most, from `row` on, through the packed columns */
 static TARGET void
-multiply_block(const SgemmCall *call, size_t row, size_t rows, size_t from, size_t depth, size_t column, size_t columns, const float *panels,
-			   float *turned)
+multiply_block(const SgemmCall *call, size_t row, size_t rows, size_t from, size_t depth,
+			   size_t column, size_t columns, const float *panels, float *turned)
 {
-	PanelCall	panel = {.bf16 = call->bf16, .rows = rows, .groups = groups_of(call, depth), .panel = panels,
-		.accumulate = call->accumulate || from > 0, .ldc = call->ldc};
-	const float *a = call->a + (call->transpose_a ? from * call->lda + row : row * call->lda + from);
-	bool		as_it_lies = !call->transpose_a && !call->bf16;
+	PanelCall panel = {.bf16 = call->bf16,
+					   .rows = rows,
+					   .groups = groups_of(call, depth),
+					   .panel = panels,
+					   .accumulate = call->accumulate || from > 0,
+					   .ldc = call->ldc};
+	const float *a =
+		call->a + (call->transpose_a ? from * call->lda + row : row * call->lda + from);
+	bool as_it_lies = !call->transpose_a && !call->bf16;
 
 	panel.a = as_it_lies ? a : turned;
 	panel.lda = as_it_lies ? call->lda : TURNED_LD;
@@ -256,32 +287,35 @@ empty_sum(const SgemmCall *call)
 static TARGET void
 vector_sgemm(const SgemmCall *call, float *scratch)
 {
-	float	   *turned = scratch + PART_DEPTH * PART_COLUMNS;
+	float *turned = scratch + PART_DEPTH * PART_COLUMNS;
 
 	if (call->k == 0)
 		empty_sum(call);
 	for (size_t column = 0; column < call->n; column += PART_COLUMNS)
 	{
-		size_t		columns = call->n - column < PART_COLUMNS ? call->n - column : PART_COLUMNS;
+		size_t columns = call->n - column < PART_COLUMNS ? call->n - column : PART_COLUMNS;
 
 		for (size_t from = 0; from < call->k; from += PART_DEPTH)
 		{
-			size_t		depth = call->k - from < PART_DEPTH ? call->k - from : PART_DEPTH;
-			float	   *panel = scratch;
+			size_t depth = call->k - from < PART_DEPTH ? call->k - from : PART_DEPTH;
+			float *panel = scratch;
 
 			for (size_t j = 0; j < columns; j += panel_width(columns - j))
 			{
-				size_t		width = panel_width(columns - j);
-				size_t		n = columns - j < width ? columns - j : width;
+				size_t width = panel_width(columns - j);
+				size_t n = columns - j < width ? columns - j : width;
 
 				if (call->transpose_b)
-					pack_turned_panel(call, call->b + (column + j) * call->ldb + from, depth, n, width, panel);
+					pack_turned_panel(call, call->b + (column + j) * call->ldb + from, depth, n,
+									  width, panel);
 				else
-					pack_panel(call, call->b + from * call->ldb + column + j, depth, n, width, panel);
+					pack_panel(call, call->b + from * call->ldb + column + j, depth, n, width,
+							   panel);
 				panel += groups_of(call, depth) * width;
 			}
 			for (size_t row = 0; row < call->m; row += BLOCK_ROWS)
-				multiply_block(call, row, call->m - row < BLOCK_ROWS ? call->m - row : BLOCK_ROWS, from, depth, column, columns, scratch, turned);
+				multiply_block(call, row, call->m - row < BLOCK_ROWS ? call->m - row : BLOCK_ROWS,
+							   from, depth, column, columns, scratch, turned);
 		}
 	}
 }

@@ -1,8 +1,9 @@
 /*
- * vector_tile.h: the tiles of every matrix product, and the inner loops over fp32 and bf16. Included by vector_gemm.h and vector_sgemm.h after an
- * instruction set's primitives.
+ * vector_tile.h: the tiles of every matrix product, and the inner loops over fp32 and bf16.
+ * Included by vector_gemm.h and vector_sgemm.h after an instruction set's primitives.
  *
- * A tile is up to WIDE_ROWS rows by PANEL columns, or, "narrow", up to NARROW_ROWS rows by half as many: in both all registers hold sums.
+ * A tile is up to WIDE_ROWS rows by PANEL columns, or, "narrow", up to NARROW_ROWS rows by half as
+ * many: in both all registers hold sums.
  */
 #define PANEL (NV * VW)
 #define WIDE_ROWS 6
@@ -12,18 +13,20 @@
 /* What sums begin with: a tile, a row that every row gets, both or nothing. */
 typedef struct Start
 {
-	const void *tile;			/* (rows, ld), may be C, or NULL */
-	size_t		ld;
-	const void *row;			/* (columns) or NULL */
+	const void *tile; /* (rows, ld), may be C, or NULL */
+	size_t ld;
+	const void *row; /* (columns) or NULL */
 } Start;
 
-typedef void (*Micro) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c, size_t ldc, const Start *start, const uint8_t *prefetch);
+typedef void (*Micro)(size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c,
+					  size_t ldc, const Start *start, const uint8_t *prefetch);
 
 /* The same for half of a panel's columns of b, of b + second or of b - second. */
-typedef void (*Combined) (size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, const uint8_t *second, void *c, size_t ldc, const Start *start,
-						  const uint8_t *prefetch);
+typedef void (*Combined)(size_t groups, const uint8_t *a, size_t lda, const uint8_t *b,
+						 const uint8_t *second, void *c, size_t ldc, const Start *start,
+						 const uint8_t *prefetch);
 
-#define COMBINED_LEAST 5		/* rows */
+#define COMBINED_LEAST 5 /* rows */
 
 static const Start from_zero = {NULL, 0, NULL};
 

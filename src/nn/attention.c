@@ -1,4 +1,5 @@
-/* attention.c: BertSelfAttention and BertCrossAttention: projections, and which way the attention itself is computed. */
+/* attention.c: BertSelfAttention and BertCrossAttention: projections, and which way the attention
+ * itself is computed. */
 #include <math.h>
 #include <string.h>
 
@@ -20,17 +21,22 @@ bool
 attention_may_be_general(const BertModel *model, size_t n_tokens)
 {
 	return model->config.position_embedding_type != POSITION_ABSOLUTE || model->config.is_decoder ||
-		n_tokens * n_tokens * model->head_size >= STEP_FLOPS_PORTABLE;
+		   n_tokens * n_tokens * model->head_size >= STEP_FLOPS_PORTABLE;
 }
 
-/* One sequence with nothing special about it: the kernels' way, head by head so that the question can be asked. */
+/*
+ * One sequence with nothing special about it: the kernels' way, head by head so that the question
+ * can be asked.
+ */
 static bool
-attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, bool bf16, const void *query_key_value, size_t ld, float *context, Status *status)
+attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, bool bf16,
+				const void *query_key_value, size_t ld, float *context, Status *status)
 {
-	size_t		head_size = workspace->model->head_size;
-	size_t		width = n_heads * head_size;
-	size_t		step = workspace->step_flops / head_flops(workspace, n_tokens) + 1; /* heads per call */
-	size_t		size = bf16 ? sizeof(uint16_t) : sizeof(float);
+	size_t head_size = workspace->model->head_size;
+	size_t width = n_heads * head_size;
+	/* heads per call */
+	size_t step = workspace->step_flops / head_flops(workspace, n_tokens) + 1;
+	size_t size = bf16 ? sizeof(uint16_t) : sizeof(float);
 
 	for (size_t head = 0; head < n_heads; head += step)
 	{
@@ -63,33 +69,38 @@ cache_append(KvCache *cache, int layer, size_t n_tokens, size_t width, const flo
 	{
 		const float *row = query_key_value + t * 3 * width; /* (3A) */
 
-		memcpy(cache->keys[layer] + (cache->n_tokens + t) * width, row + width, width * sizeof(float));
-		memcpy(cache->values[layer] + (cache->n_tokens + t) * width, row + 2 * width, width * sizeof(float));
+		memcpy(cache->keys[layer] + (cache->n_tokens + t) * width, row + width,
+			   width * sizeof(float));
+		memcpy(cache->values[layer] + (cache->n_tokens + t) * width, row + 2 * width,
+			   width * sizeof(float));
 	}
 }
 
 /* All sequences of the span, from query, key and value in bf16. */
 static bool
-attention_bf16(Workspace *workspace, const Batch *batch, const Span *span, const LayerParams *params, const float *x, Status *status)
+attention_bf16(Workspace *workspace, const Batch *batch, const Span *span,
+			   const LayerParams *params, const float *x, Status *status)
 {
-	size_t		n = workspace->model->hidden_size;
-	size_t		width = params->n_heads * workspace->model->head_size; /* A */
-	size_t		count;
-	uint16_t   *query_key_value = workspace->query_key_value;	/* (S, 3A) */
+	size_t n = workspace->model->hidden_size;
+	size_t width = params->n_heads * workspace->model->head_size; /* A */
+	size_t count;
+	uint16_t *query_key_value = workspace->query_key_value; /* (S, 3A) */
 
 	for (size_t row = 0; row < span->end - span->first; row += count)
 	{
 		count = linear_step(workspace, &params->query_key_value, span->end - span->first - row);
 		if (!may_continue(workspace->question, status))
 			return false;
-		linear_forward_bf16(workspace, &params->query_key_value, count, x + row * n, n, query_key_value + row * 3 * width, 3 * width);
+		linear_forward_bf16(workspace, &params->query_key_value, count, x + row * n, n,
+							query_key_value + row * 3 * width, 3 * width);
 	}
 	for (size_t b = span->first_sequence; b < span->end_sequence; b++)
 	{
-		size_t		first = (size_t) batch->cu_seqlens[b] - span->first;
-		size_t		end = (size_t) batch->cu_seqlens[b + 1] - span->first;
+		size_t first = (size_t) batch->cu_seqlens[b] - span->first;
+		size_t end = (size_t) batch->cu_seqlens[b + 1] - span->first;
 
-		if (!attention_plain(workspace, params->n_heads, end - first, true, query_key_value + first * 3 * width, 3 * width,
+		if (!attention_plain(workspace, params->n_heads, end - first, true,
+							 query_key_value + first * 3 * width, 3 * width,
 							 workspace->context + first * width, status))
 			return false;
 	}
@@ -97,29 +108,34 @@ attention_bf16(Workspace *workspace, const Batch *batch, const Span *span, const
 }
 
 bool
-self_attention_forward(Workspace *workspace, const Batch *batch, const Span *span, int layer, KvCache *cache, const float *x, float **probs, Status *status)
+self_attention_forward(Workspace *workspace, const Batch *batch, const Span *span, int layer,
+					   KvCache *cache, const float *x, float **probs, Status *status)
 {
 	const BertModel *model = workspace->model;
 	const LayerParams *params = &model->layers[layer];
-	size_t		n_tokens = span->end - span->first;
-	size_t		width = params->n_heads * model->head_size; /* A */
-	float	   *query_key_value = workspace->query_key_value;	/* (S, 3A) */
-	bool		plain = model->config.position_embedding_type == POSITION_ABSOLUTE && !model->config.is_decoder && probs == NULL;
+	size_t n_tokens = span->end - span->first;
+	size_t width = params->n_heads * model->head_size;   /* A */
+	float *query_key_value = workspace->query_key_value; /* (S, 3A) */
+	bool plain = model->config.position_embedding_type == POSITION_ABSOLUTE &&
+				 !model->config.is_decoder && probs == NULL;
 
-	if (plain && model->precision != PRECISION_FP32 && all_visible(batch->attention_mask, span->first, span->end) &&
+	if (plain && model->precision != PRECISION_FP32 &&
+		all_visible(batch->attention_mask, span->first, span->end) &&
 		head_flops(workspace, span->end - span->first) < 4 * workspace->step_flops)
 		return attention_bf16(workspace, batch, span, params, x, status);
-	if (!linear_forward(workspace, &params->query_key_value, n_tokens, x, model->hidden_size, query_key_value, 3 * width,
-						ACTIVATION_NONE, NULL, 0, status))
+	if (!linear_forward(workspace, &params->query_key_value, n_tokens, x, model->hidden_size,
+						query_key_value, 3 * width, ACTIVATION_NONE, NULL, 0, status))
 		return false;
 	if (cache != NULL)
 		cache_append(cache, layer, n_tokens, width, query_key_value);
 	for (size_t b = span->first_sequence; b < span->end_sequence; b++)
 	{
-		size_t		first = (size_t) batch->cu_seqlens[b];
-		size_t		end = (size_t) batch->cu_seqlens[b + 1];
-		const float *rows = query_key_value + (first - span->first) * 3 * width;	/* (length, 3A) */
-		float	   *context = workspace->context + (first - span->first) * width;	/* (length, A) */
+		size_t first = (size_t) batch->cu_seqlens[b];
+		size_t end = (size_t) batch->cu_seqlens[b + 1];
+		/* (length, 3A) */
+		const float *rows = query_key_value + (first - span->first) * 3 * width;
+		/* (length, A) */
+		float *context = workspace->context + (first - span->first) * width;
 		GeneralAttention call = {
 			.n_queries = end - first,
 			.n_keys = end - first,
@@ -150,10 +166,14 @@ self_attention_forward(Workspace *workspace, const Batch *batch, const Span *spa
 			call.v = cache->values[layer];
 			call.k_ld = call.v_ld = width;
 		}
-		/* a head of thousands of tokens takes the kernels too long: the general way asks in between */
-		if (plain && all_visible(batch->attention_mask, first, end) && head_flops(workspace, end - first) < 4 * workspace->step_flops)
+		/*
+		 * a head of thousands of tokens takes the kernels too long: the general way asks in between
+		 */
+		if (plain && all_visible(batch->attention_mask, first, end) &&
+			head_flops(workspace, end - first) < 4 * workspace->step_flops)
 		{
-			if (!attention_plain(workspace, params->n_heads, end - first, false, rows, 3 * width, context, status))
+			if (!attention_plain(workspace, params->n_heads, end - first, false, rows, 3 * width,
+								 context, status))
 				return false;
 		}
 		else if (!attention_general(workspace, &call, status))
@@ -163,26 +183,29 @@ self_attention_forward(Workspace *workspace, const Batch *batch, const Span *spa
 }
 
 bool
-cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, Status *status)
+cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache,
+						Status *status)
 {
 	const BertModel *model = workspace->model;
 	const LayerParams *params = &model->layers[layer];
-	size_t		width = model->hidden_size;
-	size_t		n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
-	size_t		n_encoder_tokens = (size_t) batch->encoder_cu_seqlens[batch->n_sequences];
-	float	   *key_value = cache == NULL ? workspace->cross_key_value : cache->cross_key_value[layer];	/* (T_enc, 2H) */
+	size_t width = model->hidden_size;
+	size_t n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
+	size_t n_encoder_tokens = (size_t) batch->encoder_cu_seqlens[batch->n_sequences];
+	/* (T_enc, 2H) */
+	float *key_value = cache == NULL ? workspace->cross_key_value : cache->cross_key_value[layer];
 
-	if (!linear_forward(workspace, &params->cross_query, n_tokens, workspace->attended, width, workspace->cross_query, width,
-						ACTIVATION_NONE, NULL, 0, status))
+	if (!linear_forward(workspace, &params->cross_query, n_tokens, workspace->attended, width,
+						workspace->cross_query, width, ACTIVATION_NONE, NULL, 0, status))
 		return false;
 	if ((cache == NULL || !cache->has_cross) &&
-		!linear_forward(workspace, &params->cross_key_value, n_encoder_tokens, batch->encoder_hidden_states, width, key_value, 2 * width,
-						ACTIVATION_NONE, NULL, 0, status))
+		!linear_forward(workspace, &params->cross_key_value, n_encoder_tokens,
+						batch->encoder_hidden_states, width, key_value, 2 * width, ACTIVATION_NONE,
+						NULL, 0, status))
 		return false;
 	for (size_t b = 0; b < batch->n_sequences; b++)
 	{
-		size_t		first = (size_t) batch->cu_seqlens[b];
-		size_t		first_key = (size_t) batch->encoder_cu_seqlens[b];
+		size_t first = (size_t) batch->cu_seqlens[b];
+		size_t first_key = (size_t) batch->encoder_cu_seqlens[b];
 		GeneralAttention call = {
 			.n_queries = (size_t) batch->cu_seqlens[b + 1] - first,
 			.n_keys = (size_t) batch->encoder_cu_seqlens[b + 1] - first_key,
@@ -195,7 +218,9 @@ cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvC
 			.v = key_value + first_key * 2 * width + width,
 			.v_ld = 2 * width,
 			.scale = 1.0f / sqrtf((float) model->head_size),
-			.key_mask = batch->encoder_attention_mask == NULL ? NULL : batch->encoder_attention_mask + first_key,
+			.key_mask = batch->encoder_attention_mask == NULL
+							? NULL
+							: batch->encoder_attention_mask + first_key,
 			.positions = POSITION_ABSOLUTE,
 			.context = workspace->context + first * width,
 			.context_ld = width,

@@ -1,11 +1,13 @@
 /*
- * attention_general.c: attention with masks, relative positions, causal order, other keys than the queries' own,
- * and its probabilities as an output. The common case goes through the kernels' fast path.
+ * attention_general.c: attention with masks, relative positions, causal order, other keys than the
+ * queries' own, and its probabilities as an output. The common case goes through the kernels' fast
+ * path.
  *
- * Blocks of TILE queries go through the GEMM, keys and values having been packed as its weights, head by head. The terms of relative
- * positions come from the same GEMM: a block of TILE queries and TILE keys has 2 TILE - 1 distances, whose embeddings, a window of the table,
- * are packed once for all heads; each row of the products is then added to the scores with a shift of its own. A few queries alone (a token
- * that is generated) are done key by key.
+ * Blocks of TILE queries go through the GEMM, keys and values having been packed as its weights,
+ * head by head. The terms of relative positions come from the same GEMM: a block of TILE queries
+ * and TILE keys has 2 TILE - 1 distances, whose embeddings, a window of the table, are packed once
+ * for all heads; each row of the products is then added to the scores with a shift of its own. A
+ * few queries alone (a token that is generated) are done key by key.
  */
 #include <float.h>
 #include <string.h>
@@ -14,7 +16,7 @@
 #include "nn/forward.h"
 
 #define TILE 64
-#define WINDOW (2 * TILE)		/* distances of a block, and one column that is zero */
+#define WINDOW (2 * TILE) /* distances of a block, and one column that is zero */
 #define FEW_QUERIES 8
 #define ALIGNMENT 64
 
@@ -24,16 +26,16 @@
 /* Parts of the scratch memory, offsets in bytes. */
 typedef struct GeneralLayout
 {
-	size_t		keys;			/* packed (keys, head_size) */
-	size_t		values;			/* packed (head_size, keys) */
-	size_t		transposed;		/* (head_size, keys), or a window (WINDOW, head_size) */
-	size_t		scores;			/* (TILE, keys) */
-	size_t		tile;			/* (TILE, WINDOW) */
-	size_t		gemm;			/* the GEMM's own */
-	size_t		windows;		/* packed, one after the other */
-	size_t		window_bytes;
-	size_t		n_windows;
-	size_t		total;
+	size_t keys;       /* packed (keys, head_size) */
+	size_t values;     /* packed (head_size, keys) */
+	size_t transposed; /* (head_size, keys), or a window (WINDOW, head_size) */
+	size_t scores;     /* (TILE, keys) */
+	size_t tile;       /* (TILE, WINDOW) */
+	size_t gemm;       /* the GEMM's own */
+	size_t windows;    /* packed, one after the other */
+	size_t window_bytes;
+	size_t n_windows;
+	size_t total;
 } GeneralLayout;
 
 static size_t
@@ -46,25 +48,27 @@ static bool
 general_layout(const BertModel *model, size_t n_queries, size_t n_keys, GeneralLayout *layout)
 {
 	const Kernels *kernels = model->kernels;
-	size_t		head_size = model->head_size;
-	bool		positions = model->config.position_embedding_type != POSITION_ABSOLUTE;
-	size_t		widest = n_keys > head_size ? n_keys : head_size;
-	size_t		key_floats;
-	size_t		score_floats;
-	size_t		window_bytes;
+	size_t head_size = model->head_size;
+	bool positions = model->config.position_embedding_type != POSITION_ABSOLUTE;
+	size_t widest = n_keys > head_size ? n_keys : head_size;
+	size_t key_floats;
+	size_t score_floats;
+	size_t window_bytes;
 
 	widest = widest > WINDOW ? widest : WINDOW;
 	layout->n_windows = positions ? blocks_of(n_queries) + blocks_of(n_keys) - 1 : 0;
-	layout->window_bytes = size_align(kernels->gemm_packed_size(PRECISION_FP32, WINDOW, head_size), ALIGNMENT);
+	layout->window_bytes =
+		size_align(kernels->gemm_packed_size(PRECISION_FP32, WINDOW, head_size), ALIGNMENT);
 	if (n_keys > SIZE_MAX / 4096 || !size_mul(widest, head_size * sizeof(float), &key_floats) ||
-		!size_mul(n_keys, TILE * sizeof(float), &score_floats) || !size_mul(layout->n_windows, layout->window_bytes, &window_bytes))
+		!size_mul(n_keys, TILE * sizeof(float), &score_floats) ||
+		!size_mul(layout->n_windows, layout->window_bytes, &window_bytes))
 		return false;
 	{
 		const struct
 		{
-			size_t	   *offset;
-			size_t		size;
-		}			parts[] = {
+			size_t *offset;
+			size_t size;
+		} parts[] = {
 			{&layout->keys, kernels->gemm_packed_size(PRECISION_FP32, n_keys, head_size)},
 			{&layout->values, kernels->gemm_packed_size(PRECISION_FP32, head_size, n_keys)},
 			{&layout->transposed, key_floats},
@@ -98,19 +102,22 @@ attention_general_size(const BertModel *model, size_t n_queries, size_t n_keys, 
 
 /* scores (n_keys) of one query of one head, scaled, before the mask */
 static void
-score_row(const Kernels *kernels, const GeneralAttention *call, size_t head, size_t query, float *scores)
+score_row(const Kernels *kernels, const GeneralAttention *call, size_t head, size_t query,
+		  float *scores)
 {
-	size_t		n = call->head_size;
-	const float *q = call->q + query * call->q_ld + head * n;	/* (head_size) */
+	size_t n = call->head_size;
+	const float *q = call->q + query * call->q_ld + head * n; /* (head_size) */
 
 	for (size_t key = 0; key < call->n_keys; key++)
 	{
 		const float *k = call->k + key * call->k_ld + head * n; /* (head_size) */
-		float		score = kernels->dot(n, q, k);
+		float score = kernels->dot(n, q, k);
 
 		if (call->positions != POSITION_ABSOLUTE)
 		{
-			const float *distance = call->distance + (call->past + query + call->max_positions - 1 - key) * n;	/* (head_size) */
+			/* (head_size) */
+			const float *distance =
+				call->distance + (call->past + query + call->max_positions - 1 - key) * n;
 
 			score += kernels->dot(n, q, distance);
 			if (call->positions == POSITION_RELATIVE_KEY_QUERY)
@@ -121,8 +128,8 @@ score_row(const Kernels *kernels, const GeneralAttention *call, size_t head, siz
 }
 
 /*
- * The reference adds the lowest float to the scores of hidden keys, which absorbs them: they get no weight, and a
- * query that may see no key at all sees all of them alike.
+ * The reference adds the lowest float to the scores of hidden keys, which absorbs them: they get no
+ * weight, and a query that may see no key at all sees all of them alike.
  */
 static void
 mask_row(const GeneralAttention *call, size_t query, float *scores)
@@ -140,13 +147,14 @@ static bool
 attention_rows(Workspace *workspace, const GeneralAttention *call, Status *status)
 {
 	const Kernels *kernels = workspace->kernels;
-	size_t		dots = 0;
+	size_t dots = 0;
 
 	for (size_t head = 0; head < call->n_heads; head++)
 		for (size_t query = 0; query < call->n_queries; query++)
 		{
-			float	   *context = call->context + query * call->context_ld + head * call->head_size;	/* (head_size) */
-			float	   *scores = workspace->scores; /* (n_keys) */
+			/* (head_size) */
+			float *context = call->context + query * call->context_ld + head * call->head_size;
+			float *scores = workspace->scores; /* (n_keys) */
 
 			if (dots == 0 && !may_continue(workspace->question, status))
 				return false;
@@ -159,16 +167,18 @@ attention_rows(Workspace *workspace, const GeneralAttention *call, Status *statu
 			memset(context, 0, call->head_size * sizeof(float));
 			for (size_t key = 0; key < call->n_keys; key++)
 				if (scores[key] != 0.0f)
-					kernels->axpy(call->head_size, scores[key], call->v + key * call->v_ld + head * call->head_size, context);
+					kernels->axpy(call->head_size, scores[key],
+								  call->v + key * call->v_ld + head * call->head_size, context);
 		}
 	return true;
 }
 
 /* c (m, n) = a (m, k) w^T, all fp32 */
 static void
-product(const Workspace *workspace, size_t n, size_t k, const void *panels, size_t m, const float *a, size_t lda, float *c, size_t ldc, void *scratch)
+product(const Workspace *workspace, size_t n, size_t k, const void *panels, size_t m,
+		const float *a, size_t lda, float *c, size_t ldc, void *scratch)
 {
-	Rows		rows = workspace->kernels->rows_convert(PRECISION_FP32, m, k, a, lda, NULL);
+	Rows rows = workspace->kernels->rows_convert(PRECISION_FP32, m, k, a, lda, NULL);
 	const PackedMatrix w = {PRECISION_FP32, n, k, panels};
 	const GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, false};
 
@@ -176,54 +186,64 @@ product(const Workspace *workspace, size_t n, size_t k, const void *panels, size
 }
 
 /*
- * Window w is that of blocks of queries and keys that are (w - key blocks + 1) blocks apart. Its row TILE - 1 - i + j belongs to query i and key
- * j of the blocks, so that a row of products runs along the keys.
+ * Window w is that of blocks of queries and keys that are (w - key blocks + 1) blocks apart. Its
+ * row TILE - 1 - i + j belongs to query i and key j of the blocks, so that a row of products runs
+ * along the keys.
  */
 static void
-pack_windows(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout, uint8_t *scratch)
+pack_windows(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout,
+			 uint8_t *scratch)
 {
-	size_t		n = call->head_size;
-	float	   *window = (float *) (scratch + layout->transposed);	/* (WINDOW, head_size) */
-	int64_t		n_distances = 2 * (int64_t) call->max_positions - 1;
+	size_t n = call->head_size;
+	float *window = (float *) (scratch + layout->transposed); /* (WINDOW, head_size) */
+	int64_t n_distances = 2 * (int64_t) call->max_positions - 1;
 
 	for (size_t w = 0; w < layout->n_windows; w++)
 	{
-		int64_t		apart = ((int64_t) w - (int64_t) blocks_of(call->n_keys) + 1) * TILE;
+		int64_t apart = ((int64_t) w - (int64_t) blocks_of(call->n_keys) + 1) * TILE;
 
 		memset(window, 0, WINDOW * n * sizeof(float));
 		for (int t = 0; t < WINDOW - 1; t++)
 		{
-			int64_t		distance = (int64_t) call->past + apart + (int64_t) call->max_positions - 1 + TILE - 1 - t;
+			int64_t distance =
+				(int64_t) call->past + apart + (int64_t) call->max_positions - 1 + TILE - 1 - t;
 
 			if (distance >= 0 && distance < n_distances)
-				memcpy(window + (size_t) t * n, call->distance + (size_t) distance * n, n * sizeof(float));
+				memcpy(window + (size_t) t * n, call->distance + (size_t) distance * n,
+					   n * sizeof(float));
 		}
-		workspace->kernels->gemm_pack(PRECISION_FP32, WINDOW, n, window, n, scratch + layout->windows + w * layout->window_bytes);
+		workspace->kernels->gemm_pack(PRECISION_FP32, WINDOW, n, window, n,
+									  scratch + layout->windows + w * layout->window_bytes);
 	}
 }
 
 /* Adds the terms of relative positions to scores (rows, ld) of the queries from `first` on. */
 static void
-add_positions(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout, size_t head, size_t first, size_t rows,
-			  float *scores, size_t ld)
+add_positions(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout,
+			  size_t head, size_t first, size_t rows, float *scores, size_t ld)
 {
-	uint8_t    *scratch = workspace->general_scratch;
-	float	   *tile = (float *) (scratch + layout->tile);	/* (TILE, WINDOW) */
-	size_t		n = call->head_size;
-	const float *queries = call->q + first * call->q_ld + head * n;	/* (rows, q_ld) */
-	const float *keys = call->k + head * n; /* (n_keys, k_ld) */
+	uint8_t *scratch = workspace->general_scratch;
+	float *tile = (float *) (scratch + layout->tile); /* (TILE, WINDOW) */
+	size_t n = call->head_size;
+	const float *queries = call->q + first * call->q_ld + head * n; /* (rows, q_ld) */
+	const float *keys = call->k + head * n;                         /* (n_keys, k_ld) */
 
 	for (size_t key = 0; key < call->n_keys; key += TILE)
 	{
-		size_t		count = size_min(call->n_keys - key, TILE);
-		const void *window = scratch + layout->windows + (first / TILE + blocks_of(call->n_keys) - 1 - key / TILE) * layout->window_bytes;
+		size_t count = size_min(call->n_keys - key, TILE);
+		const void *window =
+			scratch + layout->windows +
+			(first / TILE + blocks_of(call->n_keys) - 1 - key / TILE) * layout->window_bytes;
 
-		product(workspace, WINDOW, n, window, rows, queries, call->q_ld, tile, WINDOW, scratch + layout->gemm);
+		product(workspace, WINDOW, n, window, rows, queries, call->q_ld, tile, WINDOW,
+				scratch + layout->gemm);
 		for (size_t i = 0; i < rows; i++)
-			workspace->kernels->axpy(count, 1.0f, tile + i * WINDOW + TILE - 1 - i, scores + i * ld + key);
+			workspace->kernels->axpy(count, 1.0f, tile + i * WINDOW + TILE - 1 - i,
+									 scores + i * ld + key);
 		if (call->positions != POSITION_RELATIVE_KEY_QUERY)
 			continue;
-		product(workspace, WINDOW, n, window, count, keys + key * call->k_ld, call->k_ld, tile, WINDOW, scratch + layout->gemm);
+		product(workspace, WINDOW, n, window, count, keys + key * call->k_ld, call->k_ld, tile,
+				WINDOW, scratch + layout->gemm);
 		for (size_t i = 0; i < rows; i++)
 			for (size_t j = 0; j < count; j++)
 				scores[i * ld + key + j] += tile[j * WINDOW + TILE - 1 - i + j];
@@ -234,10 +254,10 @@ static bool
 attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *status)
 {
 	const Kernels *kernels = workspace->kernels;
-	size_t		n = call->head_size;
-	uint8_t    *scratch = workspace->general_scratch;
+	size_t n = call->head_size;
+	uint8_t *scratch = workspace->general_scratch;
 	GeneralLayout layout;
-	float	   *transposed;		/* (head_size, n_keys) */
+	float *transposed; /* (head_size, n_keys) */
 
 	if (!general_layout(workspace->model, call->n_queries, call->n_keys, &layout))
 		return status_fail(status, STATUS_LIMIT, "the batch is too large");
@@ -246,24 +266,28 @@ attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *stat
 		pack_windows(workspace, call, &layout, scratch);
 	for (size_t head = 0; head < call->n_heads; head++)
 	{
-		const float *values = call->v + head * n;	/* (n_keys, v_ld) */
+		const float *values = call->v + head * n; /* (n_keys, v_ld) */
 
 		if (!may_continue(workspace->question, status))
 			return false;
-		kernels->gemm_pack(PRECISION_FP32, call->n_keys, n, call->k + head * n, call->k_ld, scratch + layout.keys);
+		kernels->gemm_pack(PRECISION_FP32, call->n_keys, n, call->k + head * n, call->k_ld,
+						   scratch + layout.keys);
 		for (size_t key = 0; key < call->n_keys; key++)
 			for (size_t i = 0; i < n; i++)
 				transposed[i * call->n_keys + key] = values[key * call->v_ld + i];
-		kernels->gemm_pack(PRECISION_FP32, n, call->n_keys, transposed, call->n_keys, scratch + layout.values);
+		kernels->gemm_pack(PRECISION_FP32, n, call->n_keys, transposed, call->n_keys,
+						   scratch + layout.values);
 		for (size_t first = 0; first < call->n_queries; first += TILE)
 		{
-			size_t		rows = size_min(call->n_queries - first, TILE);
-			float	   *scores = call->probs == NULL ? (float *) (scratch + layout.scores) :
-				call->probs + (head * call->n_queries + first) * call->n_keys;	/* (rows, n_keys) */
+			size_t rows = size_min(call->n_queries - first, TILE);
+			float *scores = call->probs == NULL ? (float *) (scratch + layout.scores) :
+												/* (rows, n_keys) */
+								call->probs + (head * call->n_queries + first) * call->n_keys;
 
 			if (!may_continue(workspace->question, status))
 				return false;
-			product(workspace, call->n_keys, n, scratch + layout.keys, rows, call->q + first * call->q_ld + head * n, call->q_ld, scores, call->n_keys,
+			product(workspace, call->n_keys, n, scratch + layout.keys, rows,
+					call->q + first * call->q_ld + head * n, call->q_ld, scores, call->n_keys,
 					scratch + layout.gemm);
 			if (call->positions != POSITION_ABSOLUTE)
 				add_positions(workspace, call, &layout, head, first, rows, scores, call->n_keys);
@@ -272,7 +296,9 @@ attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *stat
 			for (size_t i = 0; i < rows; i++)
 				mask_row(call, first + i, scores + i * call->n_keys);
 			kernels->softmax(rows, call->n_keys, scores, call->n_keys);
-			product(workspace, n, call->n_keys, scratch + layout.values, rows, scores, call->n_keys, call->context + first * call->context_ld + head * n, call->context_ld, scratch + layout.gemm);
+			product(workspace, n, call->n_keys, scratch + layout.values, rows, scores, call->n_keys,
+					call->context + first * call->context_ld + head * n, call->context_ld,
+					scratch + layout.gemm);
 		}
 	}
 	return true;
@@ -281,5 +307,6 @@ attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *stat
 bool
 attention_general(Workspace *workspace, const GeneralAttention *call, Status *status)
 {
-	return call->n_queries < FEW_QUERIES ? attention_rows(workspace, call, status) : attention_tiles(workspace, call, status);
+	return call->n_queries < FEW_QUERIES ? attention_rows(workspace, call, status)
+										 : attention_tiles(workspace, call, status);
 }

@@ -1,8 +1,9 @@
 /*
  * entities.c: grouping of token labels.
  *
- * The steps and their names follow the reference's TokenClassificationPipeline: pre-entities (a token with its scores),
- * aggregation of sub-words to words, grouping of neighbours, reconstruction of the words by the WordPiece decoder.
+ * The steps and their names follow the reference's TokenClassificationPipeline: pre-entities (a
+ * token with its scores), aggregation of sub-words to words, grouping of neighbours, reconstruction
+ * of the words by the WordPiece decoder.
  */
 #include "nn/entities.h"
 
@@ -12,24 +13,24 @@
 /* A token, or a word made of several: what grouping works on. */
 typedef struct PreEntity
 {
-	const float *scores;		/* (labels), tokens only */
+	const float *scores; /* (labels), tokens only */
 	const char *word;
-	int			label;			/* index into id2label */
-	int			index;
-	float		score;
-	uint32_t	start;
-	uint32_t	end;
-	bool		is_subword;
+	int label; /* index into id2label */
+	int index;
+	float score;
+	uint32_t start;
+	uint32_t end;
+	bool is_subword;
 } PreEntity;
 
 typedef struct Grouping
 {
 	const BertConfig *config;
-	Arena	   *arena;
-	Status	   *status;
-	Entity	   *entities;
-	size_t		n_entities;
-	bool		keep_outside;
+	Arena *arena;
+	Status *status;
+	Entity *entities;
+	size_t n_entities;
+	bool keep_outside;
 } Grouping;
 
 bool
@@ -52,7 +53,7 @@ typedef struct ScoreContext
 	const EncodeResult *encoded;
 	const WindowMap *map;
 	ScoredTokens *tokens;
-	Arena	   *arena;
+	Arena *arena;
 } ScoreContext;
 
 /* Copies the scores of the tokens that are read from this window. */
@@ -65,28 +66,30 @@ take_scores(void *context, size_t window, const float *logits, size_t n_columns,
 
 	for (size_t t = 0; t < tokens->n_tokens; t++)
 	{
-		size_t		position = score->map->tokens[t].position;
+		size_t position = score->map->tokens[t].position;
 
 		if (score->map->tokens[t].window != window)
 			continue;
 		tokens->ids[t] = encoding->ids[position];
 		tokens->starts[t] = encoding->starts[position];
 		tokens->ends[t] = encoding->ends[position];
-		memcpy(tokens->scores + t * n_columns, logits + position * n_columns, n_columns * sizeof(float));
+		memcpy(tokens->scores + t * n_columns, logits + position * n_columns,
+			   n_columns * sizeof(float));
 	}
 	return true;
 }
 
 bool
-score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride, Arena *arena, ScoredTokens *tokens,
-			 const MayContinue *question, Status *status)
+score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride, Arena *arena,
+			 ScoredTokens *tokens, const MayContinue *question, Status *status)
 {
-	WindowMap	map;
+	WindowMap map;
 	ScoreContext context = {encoded, &map, tokens, arena};
-	size_t		n;
+	size_t n;
 
 	if (bert_model_head(model) != HEAD_TOKEN_CLASSIFICATION)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no token classification head");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "the model has no token classification head");
 	if (!windows_map(encoded, stride, arena, &map, status))
 		return false;
 	n = map.n_tokens;
@@ -96,7 +99,8 @@ score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride,
 	tokens->starts = arena_alloc_array(arena, n, sizeof(uint32_t));
 	tokens->ends = arena_alloc_array(arena, n, sizeof(uint32_t));
 	tokens->scores = arena_alloc_array(arena, n, tokens->n_labels * sizeof(float));
-	if (tokens->ids == NULL || tokens->starts == NULL || tokens->ends == NULL || tokens->scores == NULL)
+	if (tokens->ids == NULL || tokens->starts == NULL || tokens->ends == NULL ||
+		tokens->scores == NULL)
 		return arena_fail(arena, status, "token scores", n * tokens->n_labels * sizeof(float));
 	if (!windows_forward(model, encoded, take_scores, &context, arena, question, status))
 		return false;
@@ -107,7 +111,7 @@ score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride,
 static int
 argmax(const float *x, size_t n)
 {
-	size_t		best = 0;
+	size_t best = 0;
 
 	for (size_t i = 1; i < n; i++)
 		if (x[i] > x[best])
@@ -119,7 +123,7 @@ argmax(const float *x, size_t n)
 static size_t
 count_characters(const char *text, size_t length)
 {
-	size_t		count = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < length; i++)
 		count += ((unsigned char) text[i] & 0xC0) != 0x80;
@@ -143,14 +147,15 @@ advance(const char *text, size_t length, size_t *byte, uint32_t *character, uint
 static void
 replace_all(char *text, const char *pattern, const char *replacement)
 {
-	size_t		pattern_length = strlen(pattern);
-	size_t		replacement_length = strlen(replacement);
-	char	   *found;
+	size_t pattern_length = strlen(pattern);
+	size_t replacement_length = strlen(replacement);
+	char *found;
 
 	while ((found = strstr(text, pattern)) != NULL)
 	{
 		memcpy(found, replacement, replacement_length);
-		memmove(found + replacement_length, found + pattern_length, strlen(found + pattern_length) + 1);
+		memmove(found + replacement_length, found + pattern_length,
+				strlen(found + pattern_length) + 1);
 		text = found + replacement_length;
 	}
 }
@@ -160,8 +165,9 @@ static void
 clean_up(char *token)
 {
 	static const char *const rules[][2] = {
-		{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
-		{" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+		{" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
+		{" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"},
+		{" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
 	};
 
 	for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
@@ -172,9 +178,9 @@ clean_up(char *token)
 static const char *
 join_words(Grouping *grouping, const PreEntity *words, size_t first, size_t end)
 {
-	size_t		size = 1;
-	char	   *joined;
-	char	   *out;
+	size_t size = 1;
+	char *joined;
+	char *out;
 
 	for (size_t i = first; i < end; i++)
 		size += strlen(words[i].word) + 2;
@@ -203,19 +209,21 @@ join_words(Grouping *grouping, const PreEntity *words, size_t first, size_t end)
 }
 
 static bool
-make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenizer *tokenizer, const char *text, size_t length, PreEntity *out)
+make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenizer *tokenizer,
+				  const char *text, size_t length, PreEntity *out)
 {
-	size_t		byte = 0;
-	uint32_t	character = 0;
+	size_t byte = 0;
+	uint32_t character = 0;
 
 	for (size_t t = 0; t < tokens->n_tokens; t++)
 	{
-		PreEntity  *entity = &out[t];
-		size_t		token_length = 0;
+		PreEntity *entity = &out[t];
+		size_t token_length = 0;
 		const char *token = tokenizer_token(tokenizer, tokens->ids[t], &token_length);
 
 		if (token == NULL)
-			return status_fail(grouping->status, STATUS_INTERNAL, "token id %d is not in the vocabulary", tokens->ids[t]);
+			return status_fail(grouping->status, STATUS_INTERNAL,
+							   "token id %d is not in the vocabulary", tokens->ids[t]);
 		entity->scores = tokens->scores + t * tokens->n_labels;
 		entity->label = argmax(entity->scores, tokens->n_labels);
 		entity->score = entity->scores[entity->label];
@@ -226,8 +234,8 @@ make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenize
 		entity->is_subword = count_characters(token, token_length) != entity->end - entity->start;
 		if (tokens->ids[t] == tokenizer_unk_id(tokenizer))
 		{
-			size_t		end_byte;
-			uint32_t	end_character;
+			size_t end_byte;
+			uint32_t end_character;
 
 			if (entity->start < character)
 			{
@@ -251,9 +259,10 @@ make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenize
 
 /* Tokens first .. end-1 of one word become one entity. */
 static bool
-aggregate_word(Grouping *grouping, const PreEntity *tokens, size_t first, size_t end, size_t n_labels, Aggregation aggregation, PreEntity *out)
+aggregate_word(Grouping *grouping, const PreEntity *tokens, size_t first, size_t end,
+			   size_t n_labels, Aggregation aggregation, PreEntity *out)
 {
-	size_t		chosen = first;
+	size_t chosen = first;
 
 	out->word = join_words(grouping, tokens, first, end);
 	if (out->word == NULL)
@@ -265,10 +274,11 @@ aggregate_word(Grouping *grouping, const PreEntity *tokens, size_t first, size_t
 	out->is_subword = false;
 	if (aggregation == AGGREGATE_AVERAGE)
 	{
-		float	   *mean = arena_alloc_array_zero(grouping->arena, n_labels, sizeof(float));
+		float *mean = arena_alloc_array_zero(grouping->arena, n_labels, sizeof(float));
 
 		if (mean == NULL)
-			return arena_fail(grouping->arena, grouping->status, "scores", n_labels * sizeof(float));
+			return arena_fail(grouping->arena, grouping->status, "scores",
+							  n_labels * sizeof(float));
 		for (size_t t = first; t < end; t++)
 			for (size_t i = 0; i < n_labels; i++)
 				mean[i] += tokens[t].scores[i];
@@ -287,14 +297,15 @@ aggregate_word(Grouping *grouping, const PreEntity *tokens, size_t first, size_t
 
 /* Returns how many words the n tokens make, written over them; 0 on failure. */
 static size_t
-aggregate_words(Grouping *grouping, PreEntity *tokens, size_t n, size_t n_labels, Aggregation aggregation)
+aggregate_words(Grouping *grouping, PreEntity *tokens, size_t n, size_t n_labels,
+				Aggregation aggregation)
 {
-	size_t		n_words = 0;
-	size_t		end;
+	size_t n_words = 0;
+	size_t end;
 
 	for (size_t first = 0; first < n; first = end)
 	{
-		PreEntity	word;
+		PreEntity word;
 
 		end = first + 1;
 		while (end < n && tokens[end].is_subword)
@@ -315,9 +326,10 @@ tag_of(const char *label, bool *begins)
 }
 
 static void
-add_entity(Grouping *grouping, const char *label, const char *word, float score, int index, uint32_t start, uint32_t end)
+add_entity(Grouping *grouping, const char *label, const char *word, float score, int index,
+		   uint32_t start, uint32_t end)
 {
-	Entity	   *entity = &grouping->entities[grouping->n_entities];
+	Entity *entity = &grouping->entities[grouping->n_entities];
 
 	if (!grouping->keep_outside && strcmp(label, "O") == 0)
 		return;
@@ -330,20 +342,22 @@ add_entity(Grouping *grouping, const char *label, const char *word, float score,
 	grouping->n_entities++;
 }
 
-/* Neighbours with the same tag, the second not a begin, become one entity with their mean score. */
+/*
+ * Neighbours with the same tag, the second not a begin, become one entity with their mean score.
+ */
 static bool
 group_neighbours(Grouping *grouping, const PreEntity *words, size_t n)
 {
-	char	  **id2label = grouping->config->id2label;
-	size_t		end;
+	char **id2label = grouping->config->id2label;
+	size_t end;
 
 	for (size_t first = 0; first < n; first = end)
 	{
 		const char *label = id2label[words[first].label];
 		const char *dash = strchr(label, '-');
 		const char *word;
-		bool		begins;
-		double		score = words[first].score;
+		bool begins;
+		double score = words[first].score;
 		const char *tag = tag_of(label, &begins);
 
 		for (end = first + 1; end < n; end++)
@@ -357,18 +371,21 @@ group_neighbours(Grouping *grouping, const PreEntity *words, size_t n)
 		word = join_words(grouping, words, first, end);
 		if (word == NULL)
 			return false;
-		add_entity(grouping, dash == NULL ? label : dash + 1, word, (float) (score / (double) (end - first)), 0, words[first].start, words[end - 1].end);
+		add_entity(grouping, dash == NULL ? label : dash + 1, word,
+				   (float) (score / (double) (end - first)), 0, words[first].start,
+				   words[end - 1].end);
 	}
 	return true;
 }
 
 bool
-group_entities(const ScoredTokens *tokens, const BertConfig *config, const Tokenizer *tokenizer, const char *text, size_t length,
-			   Aggregation aggregation, bool keep_outside, Arena *arena, Entity **entities, size_t *n_entities, Status *status)
+group_entities(const ScoredTokens *tokens, const BertConfig *config, const Tokenizer *tokenizer,
+			   const char *text, size_t length, Aggregation aggregation, bool keep_outside,
+			   Arena *arena, Entity **entities, size_t *n_entities, Status *status)
 {
-	Grouping	grouping = {config, arena, status, NULL, 0, keep_outside};
-	size_t		n = tokens->n_tokens;
-	PreEntity  *words = arena_alloc_array(arena, n, sizeof(PreEntity));
+	Grouping grouping = {config, arena, status, NULL, 0, keep_outside};
+	size_t n = tokens->n_tokens;
+	PreEntity *words = arena_alloc_array(arena, n, sizeof(PreEntity));
 
 	grouping.entities = arena_alloc_array(arena, n, sizeof(Entity));
 	if (words == NULL || grouping.entities == NULL)
@@ -377,12 +394,13 @@ group_entities(const ScoredTokens *tokens, const BertConfig *config, const Token
 		return false;
 	if (aggregation == AGGREGATE_NONE)
 		for (size_t i = 0; i < n; i++)
-			add_entity(&grouping, config->id2label[words[i].label], words[i].word, words[i].score, words[i].index, words[i].start, words[i].end);
+			add_entity(&grouping, config->id2label[words[i].label], words[i].word, words[i].score,
+					   words[i].index, words[i].start, words[i].end);
 	else
 	{
 		if (aggregation != AGGREGATE_SIMPLE)
 		{
-			size_t		n_words = aggregate_words(&grouping, words, n, tokens->n_labels, aggregation);
+			size_t n_words = aggregate_words(&grouping, words, n, tokens->n_labels, aggregation);
 
 			if (n > 0 && n_words == 0)
 				return false;

@@ -1,5 +1,6 @@
 /*
- * entities.h: from token scores to tags and entities, as the reference's TokenClassificationPipeline groups them.
+ * entities.h: from token scores to tags and entities, as the reference's
+ * TokenClassificationPipeline groups them.
  */
 #ifndef BERT_NN_ENTITIES_H
 #define BERT_NN_ENTITIES_H
@@ -8,46 +9,48 @@
 
 typedef enum Aggregation
 {
-	AGGREGATE_NONE,				/* every token for itself */
-	AGGREGATE_SIMPLE,			/* neighbouring tokens of the same label */
-	AGGREGATE_FIRST,			/* words by their first token, then neighbouring words */
-	AGGREGATE_AVERAGE,			/* words by their mean scores */
-	AGGREGATE_MAX				/* words by their most certain token */
+	AGGREGATE_NONE,    /* every token for itself */
+	AGGREGATE_SIMPLE,  /* neighbouring tokens of the same label */
+	AGGREGATE_FIRST,   /* words by their first token, then neighbouring words */
+	AGGREGATE_AVERAGE, /* words by their mean scores */
+	AGGREGATE_MAX      /* words by their most certain token */
 } Aggregation;
 
 /* From "none", "simple", "first", "average", "max". */
-bool		aggregation_parse(const char *name, Aggregation *aggregation, Status *status);
+bool aggregation_parse(const char *name, Aggregation *aggregation, Status *status);
 
 /* The text's tokens with their scores, each token once however many windows read it. */
 typedef struct ScoredTokens
 {
-	size_t		n_tokens;
-	size_t		n_labels;
-	int32_t    *ids;			/* (n_tokens) */
-	uint32_t   *starts;			/* (n_tokens) characters */
-	uint32_t   *ends;
-	float	   *scores;			/* (n_tokens, n_labels) softmax probabilities */
+	size_t n_tokens;
+	size_t n_labels;
+	int32_t *ids;     /* (n_tokens) */
+	uint32_t *starts; /* (n_tokens) characters */
+	uint32_t *ends;
+	float *scores; /* (n_tokens, n_labels) softmax probabilities */
 } ScoredTokens;
 
 /* Runs a token classification model over all windows of one text. stride: the encoding's. */
-bool		score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride, Arena *arena, ScoredTokens *tokens,
-						 const MayContinue *question, Status *status);
+bool score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride, Arena *arena,
+				  ScoredTokens *tokens, const MayContinue *question, Status *status);
 
 typedef struct Entity
 {
-	int			index;			/* AGGREGATE_NONE: the token's place in the text, 1 for the first; else 0 */
-	const char *label;			/* without B- and I- where tokens are grouped */
-	const char *word;			/* NUL-terminated */
-	float		score;
-	uint32_t	start;			/* characters */
-	uint32_t	end;
+	int index;         /* AGGREGATE_NONE: the token's place in the text, 1 for the first; else 0 */
+	const char *label; /* without B- and I- where tokens are grouped */
+	const char *word;  /* NUL-terminated */
+	float score;
+	uint32_t start; /* characters */
+	uint32_t end;
 } Entity;
 
 /*
- * Groups the tokens of text (UTF-8). With keep_outside tokens labelled "O" are kept; the reference leaves them out.
- * Strings are in the arena, labels in the config.
+ * Groups the tokens of text (UTF-8). With keep_outside tokens labelled "O" are kept; the reference
+ * leaves them out. Strings are in the arena, labels in the config.
  */
-bool		group_entities(const ScoredTokens *tokens, const BertConfig *config, const Tokenizer *tokenizer, const char *text, size_t length,
-						   Aggregation aggregation, bool keep_outside, Arena *arena, Entity **entities, size_t *n_entities, Status *status);
+bool group_entities(const ScoredTokens *tokens, const BertConfig *config,
+					const Tokenizer *tokenizer, const char *text, size_t length,
+					Aggregation aggregation, bool keep_outside, Arena *arena, Entity **entities,
+					size_t *n_entities, Status *status);
 
 #endif

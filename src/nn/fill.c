@@ -11,28 +11,31 @@
 static bool
 check_head(const BertModel *model, const Tokenizer *tokenizer, Status *status)
 {
-	HeadKind	head = bert_model_head(model);
+	HeadKind head = bert_model_head(model);
 
 	if (head != HEAD_MASKED_LM && head != HEAD_PRETRAINING)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no masked language model head");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "the model has no masked language model head");
 	if (tokenizer_mask_id(tokenizer) < 0)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model's vocabulary has no mask token");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "the model's vocabulary has no mask token");
 	return true;
 }
 
 static bool
-decode_fill(const Tokenizer *tokenizer, const Encoding *encoded, size_t position, bool only_mask, Arena *arena, Fill *fill, Status *status)
+decode_fill(const Tokenizer *tokenizer, const Encoding *encoded, size_t position, bool only_mask,
+			Arena *arena, Fill *fill, Status *status)
 {
-	int32_t    *ids = arena_alloc_array(arena, encoded->n, sizeof(int32_t));
-	size_t		length;
-	size_t		n = 0;
-	char	   *text;
+	int32_t *ids = arena_alloc_array(arena, encoded->n, sizeof(int32_t));
+	size_t length;
+	size_t n = 0;
+	char *text;
 
 	if (ids == NULL)
 		return arena_fail(arena, status, "a sequence", encoded->n * sizeof(int32_t));
 	for (size_t i = 0; i < encoded->n; i++)
 	{
-		int32_t		id = i == position ? fill->token_id : encoded->ids[i];
+		int32_t id = i == position ? fill->token_id : encoded->ids[i];
 
 		if (id != tokenizer_pad_id(tokenizer))
 			ids[n++] = id;
@@ -47,18 +50,19 @@ decode_fill(const Tokenizer *tokenizer, const Encoding *encoded, size_t position
 }
 
 bool
-fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *encoded, size_t top_k, Arena *arena,
-		   Fill **out, size_t *n_fills, const MayContinue *question, Status *status)
+fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *encoded,
+		   size_t top_k, Arena *arena, Fill **out, size_t *n_fills, const MayContinue *question,
+		   Status *status)
 {
 	EncodeResult whole = {1, (Encoding *) encoded, false};
 	ForwardWants wants = head_wants(bert_model_head(model));
-	size_t	   *rows = arena_alloc_array(arena, encoded->n, sizeof(size_t));
-	Candidate  *best;
-	size_t		n_masks = 0;
-	Batch		batch;
+	size_t *rows = arena_alloc_array(arena, encoded->n, sizeof(size_t));
+	Candidate *best;
+	size_t n_masks = 0;
+	Batch batch;
 	EncoderOutput states;
-	HeadOutput	output;
-	Fill	   *fills;
+	HeadOutput output;
+	Fill *fills;
 
 	if (rows == NULL)
 		return arena_fail(arena, status, "masks", encoded->n * sizeof(size_t));
@@ -90,12 +94,13 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
 		select_largest(scores, output.n_columns, top_k, best);
 		for (size_t i = 0; i < top_k; i++)
 		{
-			Fill	   *fill = &fills[m * top_k + i];
+			Fill *fill = &fills[m * top_k + i];
 
 			fill->mask = m;
 			fill->token_id = best[i].id;
 			fill->score = best[i].score;
-			if (!may_continue(question, status) || !decode_fill(tokenizer, encoded, rows[m], n_masks == 1, arena, fill, status))
+			if (!may_continue(question, status) ||
+				!decode_fill(tokenizer, encoded, rows[m], n_masks == 1, arena, fill, status))
 				return false;
 		}
 	}
@@ -104,17 +109,21 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
 	return true;
 }
 
-/* Adds the log probabilities of `count` tokens, each in a copy of its window where it alone is masked. */
+/*
+ * Adds the log probabilities of `count` tokens, each in a copy of its window where it alone is
+ * masked.
+ */
 static bool
-score_masked(const BertModel *model, int32_t mask_id, const EncodeResult *encoded, const WindowToken *tokens, size_t count, Arena *arena,
-			 double *total, const MayContinue *question, Status *status)
+score_masked(const BertModel *model, int32_t mask_id, const EncodeResult *encoded,
+			 const WindowToken *tokens, size_t count, Arena *arena, double *total,
+			 const MayContinue *question, Status *status)
 {
 	ForwardWants wants = head_wants(bert_model_head(model));
 	EncodeResult copies = {count, arena_alloc_array(arena, count, sizeof(Encoding)), false};
-	size_t	   *rows = arena_alloc_array(arena, count, sizeof(size_t));
-	Batch		batch;
+	size_t *rows = arena_alloc_array(arena, count, sizeof(size_t));
+	Batch batch;
 	EncoderOutput states;
-	HeadOutput	output;
+	HeadOutput output;
 
 	if (copies.windows == NULL || rows == NULL)
 		return arena_fail(arena, status, "masked copies", count * sizeof(Encoding));
@@ -133,8 +142,8 @@ score_masked(const BertModel *model, int32_t mask_id, const EncodeResult *encode
 	for (size_t i = 0; i < count; i++)
 	{
 		const float *logits = output.logits + i * output.n_columns; /* (vocab) */
-		double		sum = 0.0;
-		float		most = logits[0];
+		double sum = 0.0;
+		float most = logits[0];
 
 		for (size_t v = 1; v < output.n_columns; v++)
 			most = fmaxf(most, logits[v]);
@@ -146,19 +155,20 @@ score_masked(const BertModel *model, int32_t mask_id, const EncodeResult *encode
 }
 
 bool
-pseudo_perplexity(const BertModel *model, const Tokenizer *tokenizer, const EncodeResult *encoded, size_t stride, Arena *arena,
-				  double *perplexity, const MayContinue *question, Status *status)
+pseudo_perplexity(const BertModel *model, const Tokenizer *tokenizer, const EncodeResult *encoded,
+				  size_t stride, Arena *arena, double *perplexity, const MayContinue *question,
+				  Status *status)
 {
-	WindowMap	map;
-	double		total = 0.0;
-	size_t		count;
+	WindowMap map;
+	double total = 0.0;
+	size_t count;
 
 	if (!check_head(model, tokenizer, status) || !windows_map(encoded, stride, arena, &map, status))
 		return false;
 	for (size_t first = 0; first < map.n_tokens; first += count)
 	{
-		ArenaMark	mark = arena_mark(arena);
-		size_t		n_tokens = 0;
+		ArenaMark mark = arena_mark(arena);
+		size_t n_tokens = 0;
 
 		for (count = 0; first + count < map.n_tokens; count++)
 		{
@@ -166,10 +176,11 @@ pseudo_perplexity(const BertModel *model, const Tokenizer *tokenizer, const Enco
 			if (count > 0 && n_tokens > TOKENS_PER_BATCH)
 				break;
 		}
-		if (!score_masked(model, tokenizer_mask_id(tokenizer), encoded, map.tokens + first, count, arena, &total, question, status))
+		if (!score_masked(model, tokenizer_mask_id(tokenizer), encoded, map.tokens + first, count,
+						  arena, &total, question, status))
 			return false;
 		arena_rewind(arena, mark);
 	}
-	*perplexity = exp(-total / (double) map.n_tokens);	/* 0 / 0: NaN */
+	*perplexity = exp(-total / (double) map.n_tokens); /* 0 / 0: NaN */
 	return true;
 }

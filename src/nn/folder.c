@@ -12,7 +12,7 @@ static bool
 read_config(Arena *arena, ModelSource *source, BertConfig *config, Status *status)
 {
 	ByteSource *file;
-	bool		found;
+	bool found;
 	const char *text;
 
 	if (!source->open(source, "config.json", &file, &found, status))
@@ -24,34 +24,43 @@ read_config(Arena *arena, ModelSource *source, BertConfig *config, Status *statu
 }
 
 /*
- * Every token needs a row of the word embeddings. Large vocabularies may have rows to spare, when they were rounded up
- * for the hardware; any other surplus means that lines are lost and the ids after them wrong.
+ * Every token needs a row of the word embeddings. Large vocabularies may have rows to spare, when
+ * they were rounded up for the hardware; any other surplus means that lines are lost and the ids
+ * after them wrong.
  */
 static bool
 check_vocabulary(const ModelFolder *folder, int tokens, Status *status)
 {
-	int			rows = folder->config.vocab_size;
-	bool		padded = tokens >= PADDED_VOCAB_MINIMUM && (rows == (tokens + 7) / 8 * 8 || rows == (tokens + 63) / 64 * 64 || rows == (tokens + 127) / 128 * 128);
+	int rows = folder->config.vocab_size;
+	bool padded = tokens >= PADDED_VOCAB_MINIMUM &&
+				  (rows == (tokens + 7) / 8 * 8 || rows == (tokens + 63) / 64 * 64 ||
+				   rows == (tokens + 127) / 128 * 128);
 
 	if (rows == tokens || padded)
 		return true;
-	status_fail(status, STATUS_INVALID_DATA, "the vocabulary has %d tokens, but the model has embeddings for %d", tokens, rows);
-	return tokens > rows ? false : status_hint(status, "If the model has rows to spare, add a line such as [unused1] for each to vocab.txt.");
+	status_fail(status, STATUS_INVALID_DATA,
+				"the vocabulary has %d tokens, but the model has embeddings for %d", tokens, rows);
+	return tokens > rows ? false
+						 : status_hint(status, "If the model has rows to spare, add a line such as "
+											   "[unused1] for each to vocab.txt.");
 }
 
 bool
 modelfolder_compile_tokenizer(Arena *arena, ModelFolder *folder, Status *status)
 {
-	Tokenizer  *tokenizer;
+	Tokenizer *tokenizer;
 
-	if (!tokenizer_compile(arena, &folder->tokenizer, &folder->tokenizer_image, &folder->tokenizer_image_length, status))
+	if (!tokenizer_compile(arena, &folder->tokenizer, &folder->tokenizer_image,
+						   &folder->tokenizer_image_length, status))
 		return false;
-	tokenizer = tokenizer_open(arena, folder->tokenizer_image, folder->tokenizer_image_length, status);
+	tokenizer =
+		tokenizer_open(arena, folder->tokenizer_image, folder->tokenizer_image_length, status);
 	return tokenizer != NULL && check_vocabulary(folder, tokenizer_vocab_size(tokenizer), status);
 }
 
 bool
-modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder, Status *status)
+modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder,
+				 Status *status)
 {
 	memset(folder, 0, sizeof *folder);
 	if (!read_config(arena, source, &folder->config, status) ||
@@ -63,5 +72,5 @@ modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelF
 	folder->config.use_pooler = checkpoint_has_pooler(&folder->checkpoint);
 	folder->head = head != NULL ? *head : checkpoint_head(&folder->checkpoint, &folder->config);
 	return tensor_table_build(arena, &folder->config, folder->head, &folder->table, status) &&
-		load_plan(arena, &folder->checkpoint, &folder->table, &folder->plan, status);
+		   load_plan(arena, &folder->checkpoint, &folder->table, &folder->plan, status);
 }

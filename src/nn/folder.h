@@ -1,7 +1,8 @@
 /*
- * folder.h: a model folder, or the same files from elsewhere, opened and checked as a whole: what import, tests and fuzz
- * targets share. Everything is allocated in the arena; the weights stay in the source, which must outlive the folder,
- * until load_block reads them (and only then are their values checked).
+ * folder.h: a model folder, or the same files from elsewhere, opened and checked as a whole: what
+ * import, tests and fuzz targets share. Everything is allocated in the arena; the weights stay in
+ * the source, which must outlive the folder, until load_block reads them (and only then are their
+ * values checked).
  */
 #ifndef BERT_NN_FOLDER_H
 #define BERT_NN_FOLDER_H
@@ -12,21 +13,24 @@
 
 typedef struct ModelFolder
 {
-	BertConfig	config;			/* use_pooler set by what the checkpoint has */
+	BertConfig config; /* use_pooler set by what the checkpoint has */
 	TokenizerSettings tokenizer;
 	unsigned char *tokenizer_image; /* compiled from the settings */
-	size_t		tokenizer_image_length;
+	size_t tokenizer_image_length;
 	SentenceSettings sentence;
-	Checkpoint	checkpoint;
-	HeadKind	head;
+	Checkpoint checkpoint;
+	HeadKind head;
 	TensorTable table;
-	LoadPlan	plan;			/* refers to checkpoint and table: do not copy the struct */
+	LoadPlan plan; /* refers to checkpoint and table: do not copy the struct */
 } ModelFolder;
 
 /* head: NULL for the one that the checkpoint and the config say. */
-bool		modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder, Status *status);
+bool modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder,
+					  Status *status);
 
-/* Only the tokenizer's part, for a folder whose config and tokenizer settings come from elsewhere. */
-bool		modelfolder_compile_tokenizer(Arena *arena, ModelFolder *folder, Status *status);
+/*
+ * Only the tokenizer's part, for a folder whose config and tokenizer settings come from elsewhere.
+ */
+bool modelfolder_compile_tokenizer(Arena *arena, ModelFolder *folder, Status *status);
 
 #endif

@@ -9,7 +9,7 @@
 static int32_t
 most_probable(const float *logits, size_t n)
 {
-	size_t		best = 0;
+	size_t best = 0;
 
 	for (size_t i = 1; i < n; i++)
 		if (logits[i] > logits[best])
@@ -20,18 +20,18 @@ most_probable(const float *logits, size_t n)
 /* What top-k leaves: all that score at least as high as the k-th. */
 typedef struct Warped
 {
-	const float *scores;		/* (vocab) logits over temperature */
-	size_t		vocab;
-	float		best;
-	float		lowest;			/* kept are scores of at least this */
-	size_t		n_kept;
-	double		mass;			/* sum of exp(score - best) over what is kept */
+	const float *scores; /* (vocab) logits over temperature */
+	size_t vocab;
+	float best;
+	float lowest; /* kept are scores of at least this */
+	size_t n_kept;
+	double mass; /* sum of exp(score - best) over what is kept */
 } Warped;
 
 static Warped
 warp_top_k(const float *scores, size_t vocab, size_t top_k, Candidate *candidates)
 {
-	Warped		warped = {scores, vocab, scores[most_probable(scores, vocab)], -INFINITY, 0, 0.0};
+	Warped warped = {scores, vocab, scores[most_probable(scores, vocab)], -INFINITY, 0, 0.0};
 
 	if (top_k > 0 && top_k < vocab)
 	{
@@ -48,20 +48,21 @@ warp_top_k(const float *scores, size_t vocab, size_t top_k, Candidate *candidate
 }
 
 /*
- * Top-p: the fewest candidates whose probabilities reach top_p, at least one. They are looked for among the best few
- * hundred first: the vocabulary is hardly ever sorted whole.
+ * Top-p: the fewest candidates whose probabilities reach top_p, at least one. They are looked for
+ * among the best few hundred first: the vocabulary is hardly ever sorted whole.
  */
 static size_t
 warp_top_p(const Warped *warped, float top_p, Candidate *candidates)
 {
-	size_t		n = 0;
-	size_t		kept = 0;
+	size_t n = 0;
+	size_t kept = 0;
 
 	for (size_t wanted = 256; kept == n && n < warped->n_kept; wanted *= 8)
 	{
-		double		before = 0.0;	/* probability of the candidates before this one */
+		double before = 0.0; /* probability of the candidates before this one */
 
-		n = select_largest(warped->scores, warped->vocab, wanted < warped->n_kept ? wanted : warped->n_kept, candidates);
+		n = select_largest(warped->scores, warped->vocab,
+						   wanted < warped->n_kept ? wanted : warped->n_kept, candidates);
 		for (kept = 0; kept < n && (kept == 0 || before < top_p); kept++)
 			before += exp((double) candidates[kept].score - warped->best) / warped->mass;
 	}
@@ -71,8 +72,8 @@ warp_top_p(const Warped *warped, float top_p, Candidate *candidates)
 static int32_t
 draw_candidate(const Candidate *candidates, size_t n, double uniform)
 {
-	double		sum = 0.0;
-	double		target;
+	double sum = 0.0;
+	double target;
 
 	for (size_t i = 0; i < n; i++)
 		sum += exp((double) candidates[i].score - candidates[0].score);
@@ -89,7 +90,7 @@ draw_candidate(const Candidate *candidates, size_t n, double uniform)
 static int32_t
 draw_warped(const Warped *warped, double uniform)
 {
-	double		target = uniform * warped->mass;
+	double target = uniform * warped->mass;
 
 	for (size_t i = 0; i < warped->vocab; i++)
 		if (warped->scores[i] >= warped->lowest)
@@ -98,14 +99,14 @@ draw_warped(const Warped *warped, double uniform)
 			if (target < 0.0)
 				return (int32_t) i;
 		}
-	return most_probable(warped->scores, warped->vocab);	/* rounding left a trace of mass */
+	return most_probable(warped->scores, warped->vocab); /* rounding left a trace of mass */
 }
 
 /* scores (vocab): the logits; divided by the temperature here. */
 static int32_t
 sample(float *scores, size_t vocab, const GenerateOptions *options, Rng *rng, Candidate *candidates)
 {
-	Warped		warped;
+	Warped warped;
 
 	if (options->temperature == 0.0f)
 		return most_probable(scores, vocab);
@@ -114,20 +115,24 @@ sample(float *scores, size_t vocab, const GenerateOptions *options, Rng *rng, Ca
 	warped = warp_top_k(scores, vocab, options->top_k, candidates);
 	if (options->top_p >= 1.0f)
 		return draw_warped(&warped, rng_uniform(rng));
-	return draw_candidate(candidates, warp_top_p(&warped, options->top_p, candidates), rng_uniform(rng));
+	return draw_candidate(candidates, warp_top_p(&warped, options->top_p, candidates),
+						  rng_uniform(rng));
 }
 
 static bool
 check_options(const BertModel *model, size_t n, const GenerateOptions *options, Status *status)
 {
-	size_t		positions = (size_t) bert_model_config(model)->max_position_embeddings;
+	size_t positions = (size_t) bert_model_config(model)->max_position_embeddings;
 
 	if (bert_model_head(model) != HEAD_CAUSAL_LM)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no causal language model head");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "the model has no causal language model head");
 	if (n == 0)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "generation needs a prompt");
 	if (n > positions)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "a prompt of %zu tokens is longer than the model's %zu positions", n, positions);
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "a prompt of %zu tokens is longer than the model's %zu positions", n,
+						   positions);
 	if (!(options->temperature >= 0.0f) || !isfinite(options->temperature))
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "the temperature must be 0 or more");
 	if (!(options->top_p > 0.0f && options->top_p <= 1.0f))
@@ -137,13 +142,14 @@ check_options(const BertModel *model, size_t n, const GenerateOptions *options, 
 
 /* The logits (vocab) after the last of n tokens, which are read on from the cache. */
 static bool
-next_logits(const BertModel *model, const int32_t *ids, size_t n, KvCache *cache, Arena *arena, float **logits, const MayContinue *question, Status *status)
+next_logits(const BertModel *model, const int32_t *ids, size_t n, KvCache *cache, Arena *arena,
+			float **logits, const MayContinue *question, Status *status)
 {
-	int32_t		bounds[2] = {0, (int32_t) n};
-	Batch		batch = {.n_sequences = 1, .cu_seqlens = bounds, .input_ids = ids};
-	size_t		last = n - 1;
+	int32_t bounds[2] = {0, (int32_t) n};
+	Batch batch = {.n_sequences = 1, .cu_seqlens = bounds, .input_ids = ids};
+	size_t last = n - 1;
 	EncoderOutput states;
-	HeadOutput	output;
+	HeadOutput output;
 
 	if (!encoder_forward_cached(model, &batch, cache, arena, &states, question, status) ||
 		!head_forward(model, &batch, &states, &last, 1, arena, &output, question, status))
@@ -153,17 +159,18 @@ next_logits(const BertModel *model, const int32_t *ids, size_t n, KvCache *cache
 }
 
 bool
-generate_tokens(const BertModel *model, const int32_t *prompt, size_t n, const GenerateOptions *options, Arena *arena,
-				int32_t **out, size_t *n_out, const MayContinue *question, Status *status)
+generate_tokens(const BertModel *model, const int32_t *prompt, size_t n,
+				const GenerateOptions *options, Arena *arena, int32_t **out, size_t *n_out,
+				const MayContinue *question, Status *status)
 {
-	size_t		positions = (size_t) bert_model_config(model)->max_position_embeddings;
-	size_t		vocab = (size_t) bert_model_config(model)->vocab_size;
-	size_t		new_tokens = options->max_new_tokens;
-	KvCache    *cache;
-	int32_t    *ids;
-	Candidate  *candidates;
-	size_t		made = 0;
-	Rng			rng;
+	size_t positions = (size_t) bert_model_config(model)->max_position_embeddings;
+	size_t vocab = (size_t) bert_model_config(model)->vocab_size;
+	size_t new_tokens = options->max_new_tokens;
+	KvCache *cache;
+	int32_t *ids;
+	Candidate *candidates;
+	size_t made = 0;
+	Rng rng;
 
 	if (!check_options(model, n, options, status))
 		return false;
@@ -179,11 +186,12 @@ generate_tokens(const BertModel *model, const int32_t *prompt, size_t n, const G
 	rng_init(&rng, options->seed, 0);
 	while (made < new_tokens)
 	{
-		ArenaMark	mark = arena_mark(arena);
-		float	   *logits;
-		int32_t		next;
+		ArenaMark mark = arena_mark(arena);
+		float *logits;
+		int32_t next;
 
-		if (!next_logits(model, made == 0 ? prompt : &ids[made - 1], made == 0 ? n : 1, cache, arena, &logits, question, status))
+		if (!next_logits(model, made == 0 ? prompt : &ids[made - 1], made == 0 ? n : 1, cache,
+						 arena, &logits, question, status))
 			return false;
 		next = sample(logits, vocab, options, &rng, candidates);
 		arena_rewind(arena, mark);

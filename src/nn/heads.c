@@ -1,4 +1,5 @@
-/* heads.c: the task heads on top of the encoder, one function per class of the reference's heads. */
+/* heads.c: the task heads on top of the encoder, one function per class of the reference's heads.
+ */
 #include <string.h>
 
 #include "core/checked.h"
@@ -14,31 +15,34 @@ head_wants(HeadKind head)
 
 /* out = x (m, H) through a linear layer into freshly allocated logits (m, out) */
 static bool
-classify_rows(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, Arena *arena, float **logits, Status *status)
+classify_rows(Workspace *workspace, const LinearParams *linear, size_t m, const float *x,
+			  Arena *arena, float **logits, Status *status)
 {
-	size_t		n = linear->weight.n;
+	size_t n = linear->weight.n;
 
 	*logits = arena_alloc_array(arena, m * n, sizeof(float));
 	if (*logits == NULL)
 		return arena_fail(arena, status, "logits", m * n * sizeof(float));
-	return linear_forward(workspace, linear, m, x, linear->weight.k, *logits, n, ACTIVATION_NONE, NULL, 0, status);
+	return linear_forward(workspace, linear, m, x, linear->weight.k, *logits, n, ACTIVATION_NONE,
+						  NULL, 0, status);
 }
 
 /*
- * BertLMPredictionHead: transform, activation, LayerNorm, decoder; for the wanted rows of states (T, H), a block at a
- * time through workspace->attended.
+ * BertLMPredictionHead: transform, activation, LayerNorm, decoder; for the wanted rows of states
+ * (T, H), a block at a time through workspace->attended.
  */
 static bool
-prediction_forward(Workspace *workspace, const float *states, const size_t *rows, size_t n_rows, float *logits, Status *status)
+prediction_forward(Workspace *workspace, const float *states, const size_t *rows, size_t n_rows,
+				   float *logits, Status *status)
 {
 	const BertModel *model = workspace->model;
 	const HeadParams *params = &model->task;
-	size_t		n = model->hidden_size;
-	size_t		vocab = params->decoder.weight.n;
+	size_t n = model->hidden_size;
+	size_t vocab = params->decoder.weight.n;
 
 	for (size_t row = 0; row < n_rows; row += workspace->block_rows)
 	{
-		size_t		count = n_rows - row < workspace->block_rows ? n_rows - row : workspace->block_rows;
+		size_t count = n_rows - row < workspace->block_rows ? n_rows - row : workspace->block_rows;
 		const float *in = states + row * n; /* (count, H) */
 
 		if (rows != NULL)
@@ -47,24 +51,28 @@ prediction_forward(Workspace *workspace, const float *states, const size_t *rows
 				memcpy(workspace->context + i * n, states + rows[row + i] * n, n * sizeof(float));
 			in = workspace->context;
 		}
-		if (!linear_forward(workspace, &params->transform, count, in, n, workspace->attended, n, model->config.hidden_act, NULL, 0, status))
+		if (!linear_forward(workspace, &params->transform, count, in, n, workspace->attended, n,
+							model->config.hidden_act, NULL, 0, status))
 			return false;
 		norm_forward(workspace, &params->transform_norm, count, workspace->attended);
-		if (!linear_forward(workspace, &params->decoder, count, workspace->attended, n, logits + row * vocab, vocab, ACTIVATION_NONE, NULL, 0, status))
+		if (!linear_forward(workspace, &params->decoder, count, workspace->attended, n,
+							logits + row * vocab, vocab, ACTIVATION_NONE, NULL, 0, status))
 			return false;
 	}
 	return true;
 }
 
 static bool
-vocabulary_forward(Workspace *workspace, const EncoderOutput *encoded, const size_t *rows, size_t n_rows, Arena *arena, HeadOutput *output, Status *status)
+vocabulary_forward(Workspace *workspace, const EncoderOutput *encoded, const size_t *rows,
+				   size_t n_rows, Arena *arena, HeadOutput *output, Status *status)
 {
 	output->n_rows = n_rows;
 	output->n_columns = workspace->model->task.decoder.weight.n;
 	output->logits = arena_alloc_array(arena, n_rows, output->n_columns * sizeof(float));
 	if (output->logits == NULL)
 		return arena_fail(arena, status, "logits", n_rows * output->n_columns * sizeof(float));
-	return prediction_forward(workspace, encoded->last_hidden_state, rows, n_rows, output->logits, status);
+	return prediction_forward(workspace, encoded->last_hidden_state, rows, n_rows, output->logits,
+							  status);
 }
 
 /* The rows a head's workspace is made for: blocks are what count, so a few are enough. */
@@ -80,8 +88,9 @@ bool
 head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status *status)
 {
 	WorkspaceShape shape = head_shape(n_rows);
-	size_t		columns = head_has_vocabulary(model->head) ? (size_t) model->config.vocab_size : (size_t) model->config.num_labels;
-	size_t		total;
+	size_t columns = head_has_vocabulary(model->head) ? (size_t) model->config.vocab_size
+													  : (size_t) model->config.num_labels;
+	size_t total;
 
 	if (!size_mul(n_rows, columns * sizeof(float), &total) || !size_add(total, 1024 * 1024, &total))
 		return status_fail(status, STATUS_LIMIT, "the logits are too large");
@@ -92,12 +101,13 @@ head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status
 }
 
 bool
-head_forward(const BertModel *model, const Batch *batch, const EncoderOutput *encoded, const size_t *rows, size_t n_rows,
-			 Arena *arena, HeadOutput *output, const MayContinue *question, Status *status)
+head_forward(const BertModel *model, const Batch *batch, const EncoderOutput *encoded,
+			 const size_t *rows, size_t n_rows, Arena *arena, HeadOutput *output,
+			 const MayContinue *question, Status *status)
 {
-	size_t		n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
+	size_t n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	WorkspaceShape shape;
-	Workspace	workspace;
+	Workspace workspace;
 
 	memset(output, 0, sizeof *output);
 	if (rows == NULL)
@@ -112,27 +122,31 @@ head_forward(const BertModel *model, const Batch *batch, const EncoderOutput *en
 		return false;
 	switch (model->head)
 	{
-		case HEAD_PRETRAINING:	/* BertPreTrainingHeads */
+		case HEAD_PRETRAINING: /* BertPreTrainingHeads */
 			return vocabulary_forward(&workspace, encoded, rows, n_rows, arena, output, status) &&
-				classify_rows(&workspace, &model->task.seq_relationship, batch->n_sequences, encoded->pooler_output, arena,
-							  &output->seq_relationship_logits, status);
-		case HEAD_MASKED_LM:	/* BertOnlyMLMHead */
+				   classify_rows(&workspace, &model->task.seq_relationship, batch->n_sequences,
+								 encoded->pooler_output, arena, &output->seq_relationship_logits,
+								 status);
+		case HEAD_MASKED_LM: /* BertOnlyMLMHead */
 		case HEAD_CAUSAL_LM:
 			return vocabulary_forward(&workspace, encoded, rows, n_rows, arena, output, status);
-		case HEAD_NEXT_SENTENCE:	/* BertOnlyNSPHead */
+		case HEAD_NEXT_SENTENCE: /* BertOnlyNSPHead */
 			output->n_rows = batch->n_sequences;
 			output->n_columns = 2;
-			return classify_rows(&workspace, &model->task.seq_relationship, batch->n_sequences, encoded->pooler_output, arena, &output->logits, status);
+			return classify_rows(&workspace, &model->task.seq_relationship, batch->n_sequences,
+								 encoded->pooler_output, arena, &output->logits, status);
 		case HEAD_SEQUENCE_CLASSIFICATION:
 		case HEAD_MULTIPLE_CHOICE:
 			output->n_rows = batch->n_sequences;
 			output->n_columns = model->task.classifier.weight.n;
-			return classify_rows(&workspace, &model->task.classifier, batch->n_sequences, encoded->pooler_output, arena, &output->logits, status);
+			return classify_rows(&workspace, &model->task.classifier, batch->n_sequences,
+								 encoded->pooler_output, arena, &output->logits, status);
 		case HEAD_TOKEN_CLASSIFICATION:
 		case HEAD_QUESTION_ANSWERING:
 			output->n_rows = n_tokens;
 			output->n_columns = model->task.classifier.weight.n;
-			return classify_rows(&workspace, &model->task.classifier, n_tokens, encoded->last_hidden_state, arena, &output->logits, status);
+			return classify_rows(&workspace, &model->task.classifier, n_tokens,
+								 encoded->last_hidden_state, arena, &output->logits, status);
 		case HEAD_NONE:
 		case HEAD_KIND_COUNT:
 			break;

@@ -1,8 +1,9 @@
 /*
  * loader.c: a checkpoint's keys to the table's tensors, the key report, and blocks as floats.
  *
- * A key is brought to the table's form (prefix, gamma and beta), then looked up. What is not in the table is one of
- * the few things known to be unused (buffers, tied copies, a pooler that the head has no use for), or unexpected.
+ * A key is brought to the table's form (prefix, gamma and beta), then looked up. What is not in the
+ * table is one of the few things known to be unused (buffers, tied copies, a pooler that the head
+ * has no use for), or unexpected.
  */
 #include "nn/loader.h"
 
@@ -11,7 +12,7 @@
 #include <string.h>
 
 #define NAME_BYTES 1024
-#define READ_STEP ((size_t) 1 << 20)	/* elements between two questions: some milliseconds */
+#define READ_STEP ((size_t) 1 << 20) /* elements between two questions: some milliseconds */
 
 static const char scale_suffix[] = ".scale";
 
@@ -20,9 +21,9 @@ typedef struct Matcher
 	const Checkpoint *checkpoint;
 	const TensorTable *table;
 	const TensorSpec **by_name; /* (n_tensors) the table sorted by name */
-	LoadPlan   *plan;
-	Arena	   *arena;
-	Status	   *status;
+	LoadPlan *plan;
+	Arena *arena;
+	Status *status;
 } Matcher;
 
 const char *
@@ -42,8 +43,8 @@ starts_with(const char *text, const char *start)
 static bool
 ends_with(const char *text, const char *end)
 {
-	size_t		length = strlen(text);
-	size_t		end_length = strlen(end);
+	size_t length = strlen(text);
+	size_t end_length = strlen(end);
 
 	return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
@@ -54,7 +55,7 @@ canonical_name(const char *key, char *out)
 {
 	static const char *const parts[] = {"embeddings.", "encoder.", "pooler."};
 	const char *prefix = "";
-	size_t		length;
+	size_t length;
 
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		if (starts_with(key, parts[i]))
@@ -82,7 +83,8 @@ compare_name_to_spec(const void *name, const void *spec)
 static int
 find_tensor(const Matcher *matcher, const char *name)
 {
-	const TensorSpec **found = bsearch(name, matcher->by_name, (size_t) matcher->table->n_tensors, sizeof *matcher->by_name, compare_name_to_spec);
+	const TensorSpec **found = bsearch(name, matcher->by_name, (size_t) matcher->table->n_tensors,
+									   sizeof *matcher->by_name, compare_name_to_spec);
 
 	return found == NULL ? -1 : (int) (*found - matcher->table->tensors);
 }
@@ -90,10 +92,11 @@ find_tensor(const Matcher *matcher, const char *name)
 static void
 print_shape(char *out, size_t size, int rank, const int64_t *shape)
 {
-	size_t		used = (size_t) snprintf(out, size, "(");
+	size_t used = (size_t) snprintf(out, size, "(");
 
 	for (int i = 0; i < rank && used < size; i++)
-		used += (size_t) snprintf(out + used, size - used, i == 0 ? "%lld" : ", %lld", (long long) shape[i]);
+		used += (size_t) snprintf(out + used, size - used, i == 0 ? "%lld" : ", %lld",
+								  (long long) shape[i]);
 	if (used < size)
 		snprintf(out + used, size - used, ")");
 }
@@ -101,15 +104,17 @@ print_shape(char *out, size_t size, int rank, const int64_t *shape)
 static bool
 check_shape(const CheckpointTensor *tensor, const TensorSpec *spec, Status *status)
 {
-	int64_t		wanted[2] = {(int64_t) spec->shape[0], (int64_t) spec->shape[1]};
-	char		given_text[192];
-	char		wanted_text[64];
+	int64_t wanted[2] = {(int64_t) spec->shape[0], (int64_t) spec->shape[1]};
+	char given_text[192];
+	char wanted_text[64];
 
-	if (tensor->rank == spec->rank && tensor->shape[0] == wanted[0] && (spec->rank == 1 || tensor->shape[1] == wanted[1]))
+	if (tensor->rank == spec->rank && tensor->shape[0] == wanted[0] &&
+		(spec->rank == 1 || tensor->shape[1] == wanted[1]))
 		return true;
 	print_shape(given_text, sizeof given_text, tensor->rank, tensor->shape);
 	print_shape(wanted_text, sizeof wanted_text, spec->rank, wanted);
-	return status_fail(status, STATUS_INVALID_DATA, "%.100s: tensor \"%.100s\" has the shape %s, but config.json says %s",
+	return status_fail(status, STATUS_INVALID_DATA,
+					   "%.100s: tensor \"%.100s\" has the shape %s, but config.json says %s",
 					   tensor->source->name, tensor->name, given_text, wanted_text);
 }
 
@@ -117,17 +122,19 @@ check_shape(const CheckpointTensor *tensor, const TensorSpec *spec, Status *stat
 static const CheckpointTensor *
 find_scale(const Matcher *matcher, const CheckpointTensor *tensor)
 {
-	char		name[NAME_BYTES];
+	char name[NAME_BYTES];
 	const CheckpointTensor *scale;
 
 	snprintf(name, sizeof name, "%s%s", tensor->name, scale_suffix);
 	scale = checkpoint_find(matcher->checkpoint, name);
 	if (scale == NULL)
-		status_fail(matcher->status, STATUS_INVALID_DATA, "%.100s: tensor \"%.100s\" has dtype I8 but there is no \"%.110s\"",
+		status_fail(matcher->status, STATUS_INVALID_DATA,
+					"%.100s: tensor \"%.100s\" has dtype I8 but there is no \"%.110s\"",
 					tensor->source->name, tensor->name, name);
 	else if (scale->dtype != DTYPE_F32 || scale->rank != 1 || scale->shape[0] != tensor->shape[0])
 	{
-		status_fail(matcher->status, STATUS_INVALID_DATA, "%.100s: tensor \"%.110s\" is not one F32 value for each row of \"%.100s\"",
+		status_fail(matcher->status, STATUS_INVALID_DATA,
+					"%.100s: tensor \"%.110s\" is not one F32 value for each row of \"%.100s\"",
 					tensor->source->name, name, tensor->name);
 		scale = NULL;
 	}
@@ -139,16 +146,19 @@ static bool
 match_tensor(Matcher *matcher, const CheckpointTensor *tensor, int index)
 {
 	const TensorSpec *spec = &matcher->table->tensors[index];
-	LoadPlan   *plan = matcher->plan;
+	LoadPlan *plan = matcher->plan;
 
 	if (plan->plan[index] != NULL)
-		return status_fail(matcher->status, STATUS_INVALID_DATA, "%.100s: tensors \"%.100s\" and \"%.100s\" are the same parameter",
+		return status_fail(matcher->status, STATUS_INVALID_DATA,
+						   "%.100s: tensors \"%.100s\" and \"%.100s\" are the same parameter",
 						   tensor->source->name, plan->plan[index]->name, tensor->name);
 	if (!check_shape(tensor, spec, matcher->status))
 		return false;
 	if (tensor->dtype == DTYPE_OTHER)
-		return status_fail(matcher->status, STATUS_UNSUPPORTED, "%.100s: tensor \"%.100s\" has dtype %s; weights must be F32, F16 or BF16",
-						   tensor->source->name, tensor->name, tensor->dtype_name);
+		return status_fail(
+			matcher->status, STATUS_UNSUPPORTED,
+			"%.100s: tensor \"%.100s\" has dtype %s; weights must be F32, F16 or BF16",
+			tensor->source->name, tensor->name, tensor->dtype_name);
 	if (tensor->dtype == DTYPE_I8 && (plan->scales[index] = find_scale(matcher, tensor)) == NULL)
 		return false;
 	plan->plan[index] = tensor;
@@ -159,27 +169,30 @@ match_tensor(Matcher *matcher, const CheckpointTensor *tensor, int index)
 static bool
 is_scale_of_model(const Matcher *matcher, const CheckpointTensor *tensor)
 {
-	char		base[NAME_BYTES];
-	char		name[NAME_BYTES];
+	char base[NAME_BYTES];
+	char name[NAME_BYTES];
 	const CheckpointTensor *scaled;
 
 	if (!ends_with(tensor->name, scale_suffix))
 		return false;
-	snprintf(base, sizeof base, "%.*s", (int) (strlen(tensor->name) - strlen(scale_suffix)), tensor->name);
+	snprintf(base, sizeof base, "%.*s", (int) (strlen(tensor->name) - strlen(scale_suffix)),
+			 tensor->name);
 	scaled = checkpoint_find(matcher->checkpoint, base);
 	canonical_name(base, name);
 	return scaled != NULL && scaled->dtype == DTYPE_I8 && find_tensor(matcher, name) >= 0;
 }
 
 /*
- * What a published checkpoint may hold and the model has no use for: index buffers, the decoder's tied copies, and the
- * pooler for a head without one.
+ * What a published checkpoint may hold and the model has no use for: index buffers, the decoder's
+ * tied copies, and the pooler for a head without one.
  */
 static bool
 is_known_unused(const Matcher *matcher, const char *name)
 {
-	static const char *const always[] = {"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"};
-	static const char *const tied[] = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "cls.predictions.bias"};
+	static const char *const always[] = {"bert.embeddings.position_ids",
+										 "bert.embeddings.token_type_ids"};
+	static const char *const tied[] = {"cls.predictions.decoder.weight",
+									   "cls.predictions.decoder.bias", "cls.predictions.bias"};
 
 	for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
 		if (strcmp(name, always[i]) == 0)
@@ -188,18 +201,19 @@ is_known_unused(const Matcher *matcher, const char *name)
 		for (size_t i = 0; i < sizeof tied / sizeof tied[0]; i++)
 			if (strcmp(name, tied[i]) == 0)
 				return true;
-	return starts_with(name, "bert.pooler.") && tensor_table_block(matcher->table, BLOCK_POOLER, -1) < 0;
+	return starts_with(name, "bert.pooler.") &&
+		   tensor_table_block(matcher->table, BLOCK_POOLER, -1) < 0;
 }
 
 /*
- * The decoder's bias goes by two names. The reference uses cls.predictions.decoder.bias; it is tied to
- * cls.predictions.bias unless the weights are untied, and then only the former counts.
+ * The decoder's bias goes by two names. The reference uses cls.predictions.decoder.bias; it is tied
+ * to cls.predictions.bias unless the weights are untied, and then only the former counts.
  */
 static const char *
 decoder_bias_key(const Matcher *matcher)
 {
 	static const char *const keys[] = {"cls.predictions.bias", "cls.predictions.decoder.bias"};
-	bool		untied = tensor_table_role(matcher->table, ROLE_DECODER_WEIGHT, -1) != NULL;
+	bool untied = tensor_table_role(matcher->table, ROLE_DECODER_WEIGHT, -1) != NULL;
 	const char *preferred = keys[untied];
 
 	return checkpoint_find(matcher->checkpoint, preferred) != NULL ? preferred : keys[!untied];
@@ -208,10 +222,10 @@ decoder_bias_key(const Matcher *matcher)
 static bool
 classify_tensor(Matcher *matcher, const CheckpointTensor *tensor, KeyStatus *result)
 {
-	char		name[NAME_BYTES];
+	char name[NAME_BYTES];
 	const TensorSpec *bias = tensor_table_role(matcher->table, ROLE_DECODER_BIAS, -1);
-	bool		is_bias;
-	int			index;
+	bool is_bias;
+	int index;
 
 	canonical_name(tensor->name, name);
 	is_bias = bias != NULL && strcmp(name, decoder_bias_key(matcher)) == 0;
@@ -221,20 +235,23 @@ classify_tensor(Matcher *matcher, const CheckpointTensor *tensor, KeyStatus *res
 		*result = KEY_LOADED;
 		return match_tensor(matcher, tensor, index);
 	}
-	*result = is_scale_of_model(matcher, tensor) ? KEY_LOADED : is_known_unused(matcher, name) ? KEY_IGNORED : KEY_UNEXPECTED;
+	*result = is_scale_of_model(matcher, tensor) ? KEY_LOADED
+			  : is_known_unused(matcher, name)   ? KEY_IGNORED
+												 : KEY_UNEXPECTED;
 	return true;
 }
 
 /*
- * A new head, pooler or cross-attention on a published encoder is normal; an encoder with holes is a damaged or foreign
- * file, and random numbers in its place would go unnoticed.
+ * A new head, pooler or cross-attention on a published encoder is normal; an encoder with holes is
+ * a damaged or foreign file, and random numbers in its place would go unnoticed.
  */
 static bool
 may_be_missing(const TensorTable *table, const TensorSpec *spec)
 {
-	BlockKind	kind = table->blocks[spec->block].kind;
+	BlockKind kind = table->blocks[spec->block].kind;
 
-	return (kind != BLOCK_EMBEDDINGS && kind != BLOCK_LAYER) || (spec->role >= ROLE_CROSS_QUERY_WEIGHT && spec->role <= ROLE_CROSS_NORM_BIAS);
+	return (kind != BLOCK_EMBEDDINGS && kind != BLOCK_LAYER) ||
+		   (spec->role >= ROLE_CROSS_QUERY_WEIGHT && spec->role <= ROLE_CROSS_NORM_BIAS);
 }
 
 /* The key under which the table's tensor is known in the reference's class. */
@@ -243,14 +260,15 @@ published_name(const TensorTable *table, const TensorSpec *spec)
 {
 	static const char prefix[] = "bert.";
 
-	return table->head == HEAD_NONE && starts_with(spec->name, prefix) ? spec->name + strlen(prefix) : spec->name;
+	return table->head == HEAD_NONE && starts_with(spec->name, prefix) ? spec->name + strlen(prefix)
+																	   : spec->name;
 }
 
 static bool
 report_missing(Matcher *matcher)
 {
 	const TensorTable *table = matcher->table;
-	KeyReport  *report = &matcher->plan->report;
+	KeyReport *report = &matcher->plan->report;
 
 	for (int i = 0; i < table->n_tensors; i++)
 	{
@@ -261,12 +279,15 @@ report_missing(Matcher *matcher)
 			continue;
 		if (!may_be_missing(table, spec))
 		{
-			status_fail(matcher->status, STATUS_INVALID_DATA, "the checkpoint has no tensor \"%.100s\", which config.json asks for", key);
-			return status_hint(matcher->status, "Only a head, the pooler and cross-attention may be missing; they are initialised anew.");
+			status_fail(matcher->status, STATUS_INVALID_DATA,
+						"the checkpoint has no tensor \"%.100s\", which config.json asks for", key);
+			return status_hint(matcher->status, "Only a head, the pooler and cross-attention may "
+												"be missing; they are initialised anew.");
 		}
-		report->lines[report->n_lines++] = (KeyReportLine) {key, KEY_MISSING};
-		if (spec->role == ROLE_DECODER_BIAS)	/* the reference names both */
-			report->lines[report->n_lines++] = (KeyReportLine) {"cls.predictions.decoder.bias", KEY_MISSING};
+		report->lines[report->n_lines++] = (KeyReportLine){key, KEY_MISSING};
+		if (spec->role == ROLE_DECODER_BIAS) /* the reference names both */
+			report->lines[report->n_lines++] =
+				(KeyReportLine){"cls.predictions.decoder.bias", KEY_MISSING};
 	}
 	return true;
 }
@@ -278,19 +299,23 @@ compare_lines(const void *a, const void *b)
 }
 
 bool
-load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *table, LoadPlan *plan, Status *status)
+load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *table, LoadPlan *plan,
+		  Status *status)
 {
-	size_t		n = (size_t) table->n_tensors;
-	Matcher		matcher = {checkpoint, table, NULL, plan, arena, status};
+	size_t n = (size_t) table->n_tensors;
+	Matcher matcher = {checkpoint, table, NULL, plan, arena, status};
 
 	memset(plan, 0, sizeof *plan);
 	plan->table = table;
 	plan->plan = arena_alloc_array_zero(arena, n, sizeof *plan->plan);
 	plan->scales = arena_alloc_array_zero(arena, n, sizeof *plan->scales);
-	plan->report.lines = arena_alloc_array(arena, n + 1 + checkpoint->n_tensors, sizeof *plan->report.lines);
+	plan->report.lines =
+		arena_alloc_array(arena, n + 1 + checkpoint->n_tensors, sizeof *plan->report.lines);
 	matcher.by_name = arena_alloc_array(arena, n, sizeof *matcher.by_name);
-	if (plan->plan == NULL || plan->scales == NULL || plan->report.lines == NULL || matcher.by_name == NULL)
-		return arena_fail(arena, status, "the load plan", (n + checkpoint->n_tensors) * sizeof *plan->report.lines);
+	if (plan->plan == NULL || plan->scales == NULL || plan->report.lines == NULL ||
+		matcher.by_name == NULL)
+		return arena_fail(arena, status, "the load plan",
+						  (n + checkpoint->n_tensors) * sizeof *plan->report.lines);
 	for (size_t i = 0; i < n; i++)
 		matcher.by_name[i] = &table->tensors[i];
 	qsort(matcher.by_name, n, sizeof *matcher.by_name, compare_specs);
@@ -318,40 +343,48 @@ has_key(const Checkpoint *checkpoint, const char *key)
 HeadKind
 checkpoint_head(const Checkpoint *checkpoint, const BertConfig *config)
 {
-	bool		predictions = has_key(checkpoint, "cls.predictions.transform.dense.weight");
-	bool		relationship = has_key(checkpoint, "cls.seq_relationship.weight");
+	bool predictions = has_key(checkpoint, "cls.predictions.transform.dense.weight");
+	bool relationship = has_key(checkpoint, "cls.seq_relationship.weight");
 
 	if (config->architecture != HEAD_NONE)
 		return config->architecture;
 	if (predictions)
-		return relationship ? HEAD_PRETRAINING : config->is_decoder ? HEAD_CAUSAL_LM : HEAD_MASKED_LM;
+		return relationship         ? HEAD_PRETRAINING
+			   : config->is_decoder ? HEAD_CAUSAL_LM
+									: HEAD_MASKED_LM;
 	if (relationship)
 		return HEAD_NEXT_SENTENCE;
 	if (has_key(checkpoint, "qa_outputs.weight"))
 		return HEAD_QUESTION_ANSWERING;
-	/* only the config can tell a tagger from a classifier; a classifier without a pooler is a tagger */
+	/*
+	 * only the config can tell a tagger from a classifier; a classifier without a pooler is a
+	 * tagger
+	 */
 	if (has_key(checkpoint, "classifier.weight"))
-		return checkpoint_has_pooler(checkpoint) ? HEAD_SEQUENCE_CLASSIFICATION : HEAD_TOKEN_CLASSIFICATION;
+		return checkpoint_has_pooler(checkpoint) ? HEAD_SEQUENCE_CLASSIFICATION
+												 : HEAD_TOKEN_CLASSIFICATION;
 	return HEAD_NONE;
 }
 
 bool
 checkpoint_has_pooler(const Checkpoint *checkpoint)
 {
-	return has_key(checkpoint, "pooler.dense.weight") || has_key(checkpoint, "bert.pooler.dense.weight");
+	return has_key(checkpoint, "pooler.dense.weight") ||
+		   has_key(checkpoint, "bert.pooler.dense.weight");
 }
 
 /* Multiplies elements first .. first+count-1 of a matrix by their rows' scales. */
 static bool
-apply_scales(const CheckpointTensor *scale, const TensorSpec *spec, uint64_t first, size_t count, float *out, Status *status)
+apply_scales(const CheckpointTensor *scale, const TensorSpec *spec, uint64_t first, size_t count,
+			 float *out, Status *status)
 {
-	uint64_t	columns = spec->elements / spec->shape[0];
+	uint64_t columns = spec->elements / spec->shape[0];
 
 	for (size_t i = 0; i < count;)
 	{
-		uint64_t	row = (first + i) / columns;
-		size_t		end = (size_t) ((row + 1) * columns - first);
-		float		factor;
+		uint64_t row = (first + i) / columns;
+		size_t end = (size_t) ((row + 1) * columns - first);
+		float factor;
 
 		if (!checkpoint_read(scale, row, 1, &factor, status))
 			return false;
@@ -362,14 +395,16 @@ apply_scales(const CheckpointTensor *scale, const TensorSpec *spec, uint64_t fir
 }
 
 static bool
-load_tensor(const CheckpointTensor *tensor, const CheckpointTensor *scale, const TensorSpec *spec, float *out, const MayContinue *question, Status *status)
+load_tensor(const CheckpointTensor *tensor, const CheckpointTensor *scale, const TensorSpec *spec,
+			float *out, const MayContinue *question, Status *status)
 {
 	for (uint64_t first = 0; first < spec->elements;)
 	{
-		uint64_t	left = spec->elements - first;
-		size_t		count = left < READ_STEP ? (size_t) left : READ_STEP;
+		uint64_t left = spec->elements - first;
+		size_t count = left < READ_STEP ? (size_t) left : READ_STEP;
 
-		if (!may_continue(question, status) || !checkpoint_read(tensor, first, count, out + first, status))
+		if (!may_continue(question, status) ||
+			!checkpoint_read(tensor, first, count, out + first, status))
 			return false;
 		if (scale != NULL && !apply_scales(scale, spec, first, count, out + first, status))
 			return false;
@@ -379,7 +414,8 @@ load_tensor(const CheckpointTensor *tensor, const CheckpointTensor *scale, const
 }
 
 bool
-load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t seed, float *out, const MayContinue *question, Status *status)
+load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t seed, float *out,
+		   const MayContinue *question, Status *status)
 {
 	const BlockSpec *spec = &plan->table->blocks[block];
 
@@ -389,7 +425,8 @@ load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t s
 
 		if (plan->plan[i] != NULL)
 		{
-			if (!load_tensor(plan->plan[i], plan->scales[i], tensor, out + tensor->offset, question, status))
+			if (!load_tensor(plan->plan[i], plan->scales[i], tensor, out + tensor->offset, question,
+							 status))
 				return false;
 		}
 		else if (!may_continue(question, status))
@@ -401,11 +438,12 @@ load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t s
 }
 
 bool
-export_declarations(Arena *arena, const TensorTable *table, CheckpointDeclaration **declarations, int **tensors, size_t *count, Status *status)
+export_declarations(Arena *arena, const TensorTable *table, CheckpointDeclaration **declarations,
+					int **tensors, size_t *count, Status *status)
 {
-	size_t		capacity = (size_t) table->n_tensors + 1;
-	bool		untied = tensor_table_role(table, ROLE_DECODER_WEIGHT, -1) != NULL;
-	size_t		n = 0;
+	size_t capacity = (size_t) table->n_tensors + 1;
+	bool untied = tensor_table_role(table, ROLE_DECODER_WEIGHT, -1) != NULL;
+	size_t n = 0;
 
 	*declarations = arena_alloc_array_zero(arena, capacity, sizeof **declarations);
 	*tensors = arena_alloc_array(arena, capacity, sizeof **tensors);

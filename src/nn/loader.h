@@ -1,8 +1,9 @@
 /*
  * loader.h: from a checkpoint's tensors to blocks, and back.
  *
- * Accepts names with and without "bert.", the old gamma/beta names, I8 tensors with a companion "<name>.scale"
- * (F32, one per row), and drops position_ids buffers and tied copies. Every key gets a line in the report.
+ * Accepts names with and without "bert.", the old gamma/beta names, I8 tensors with a companion
+ * "<name>.scale" (F32, one per row), and drops position_ids buffers and tied copies. Every key gets
+ * a line in the report.
  */
 #ifndef BERT_NN_LOADER_H
 #define BERT_NN_LOADER_H
@@ -13,53 +14,65 @@
 typedef enum KeyStatus
 {
 	KEY_LOADED,
-	KEY_MISSING,				/* not in the file: initialised as the reference does */
-	KEY_UNEXPECTED,				/* in the file, not in the model; other heads' tensors too, as the reference reports them */
-	KEY_IGNORED					/* in the file, known, and not used: buffers, tied copies, the pooler for a head without */
+	KEY_MISSING, /* not in the file: initialised as the reference does */
+	/* in the file, not in the model; other heads' tensors too, as the reference reports them */
+	KEY_UNEXPECTED,
+	/* in the file, known, and not used: buffers, tied copies, the pooler for a head without */
+	KEY_IGNORED
 } KeyStatus;
 
 typedef struct KeyReportLine
 {
 	const char *key;
-	KeyStatus	status;
+	KeyStatus status;
 } KeyReportLine;
 
 typedef struct KeyReport
 {
-	size_t		n_lines;
+	size_t n_lines;
 	KeyReportLine *lines;
 } KeyReport;
 
-const char *key_status_name(KeyStatus status);	/* "loaded" */
+const char *key_status_name(KeyStatus status); /* "loaded" */
 
 /*
- * Matches the checkpoint with the table and makes the report, sorted by key. A wrong shape is STATUS_INVALID_DATA naming
- * the tensor and both shapes; so is a hole in the encoder: only the head, the pooler and cross-attention may be missing.
- * plan[i] is the checkpoint tensor for table tensor i, or NULL (missing).
+ * Matches the checkpoint with the table and makes the report, sorted by key. A wrong shape is
+ * STATUS_INVALID_DATA naming the tensor and both shapes; so is a hole in the encoder: only the
+ * head, the pooler and cross-attention may be missing. plan[i] is the checkpoint tensor for table
+ * tensor i, or NULL (missing).
  */
 typedef struct LoadPlan
 {
 	const TensorTable *table;
-	const CheckpointTensor **plan;	/* (n_tensors) */
-	const CheckpointTensor **scales;	/* (n_tensors) for I8, else NULL */
-	KeyReport	report;
+	const CheckpointTensor **plan;   /* (n_tensors) */
+	const CheckpointTensor **scales; /* (n_tensors) for I8, else NULL */
+	KeyReport report;
 } LoadPlan;
 
-bool		load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *table, LoadPlan *plan, Status *status);
-
-/* Which head the checkpoint's own tensors and the config's architecture say; HEAD_NONE when neither says one. */
-HeadKind	checkpoint_head(const Checkpoint *checkpoint, const BertConfig *config);
-bool		checkpoint_has_pooler(const Checkpoint *checkpoint);
-
-/* Reads block into out (blocks[block].elements floats); missing tensors are initialised from the seed. */
-bool		load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t seed, float *out,
-					   const MayContinue *question, Status *status);
+bool load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *table, LoadPlan *plan,
+			   Status *status);
 
 /*
- * The tensors of an exported file in table order, as the reference's class of the table's head names them (no "bert."
- * for the bare model; the decoder's bias a second time where it is not tied). All F32. tensors[i] is the table's tensor
- * whose floats follow for declarations[i].
+ * Which head the checkpoint's own tensors and the config's architecture say; HEAD_NONE when neither
+ * says one.
  */
-bool		export_declarations(Arena *arena, const TensorTable *table, CheckpointDeclaration **declarations, int **tensors, size_t *count, Status *status);
+HeadKind checkpoint_head(const Checkpoint *checkpoint, const BertConfig *config);
+bool checkpoint_has_pooler(const Checkpoint *checkpoint);
+
+/*
+ * Reads block into out (blocks[block].elements floats); missing tensors are initialised from the
+ * seed.
+ */
+bool load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t seed,
+				float *out, const MayContinue *question, Status *status);
+
+/*
+ * The tensors of an exported file in table order, as the reference's class of the table's head
+ * names them (no "bert." for the bare model; the decoder's bias a second time where it is not
+ * tied). All F32. tensors[i] is the table's tensor whose floats follow for declarations[i].
+ */
+bool export_declarations(Arena *arena, const TensorTable *table,
+						 CheckpointDeclaration **declarations, int **tensors, size_t *count,
+						 Status *status);
 
 #endif

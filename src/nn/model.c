@@ -6,19 +6,23 @@
 #include "nn/params.h"
 
 bool
-bert_model_bind(Arena *arena, const BertConfig *config, const TensorTable *table, Precision precision, const Kernels *kernels,
-				const PreparedImage *images, int n_images, BertModel **out, Status *status)
+bert_model_bind(Arena *arena, const BertConfig *config, const TensorTable *table,
+				Precision precision, const Kernels *kernels, const PreparedImage *images,
+				int n_images, BertModel **out, Status *status)
 {
-	BertModel  *model;
+	BertModel *model;
 
 	if (n_images != table->n_blocks)
-		return status_fail(status, STATUS_INTERNAL, "%d images for %d blocks", n_images, table->n_blocks);
+		return status_fail(status, STATUS_INTERNAL, "%d images for %d blocks", n_images,
+						   table->n_blocks);
 	model = arena_alloc_zero(arena, sizeof *model);
 	if (model == NULL)
 		return arena_fail(arena, status, "a model", sizeof *model);
-	model->layers = arena_alloc_array_zero(arena, (size_t) config->num_hidden_layers, sizeof(LayerParams));
+	model->layers =
+		arena_alloc_array_zero(arena, (size_t) config->num_hidden_layers, sizeof(LayerParams));
 	if (model->layers == NULL)
-		return arena_fail(arena, status, "a model", (size_t) config->num_hidden_layers * sizeof(LayerParams));
+		return arena_fail(arena, status, "a model",
+						  (size_t) config->num_hidden_layers * sizeof(LayerParams));
 	model->config = *config;
 	model->head = table->head;
 	model->precision = precision;
@@ -52,7 +56,9 @@ check_range(const int32_t *values, size_t n, int limit, const char *what, Status
 	if (values != NULL)
 		for (size_t i = 0; i < n; i++)
 			if (values[i] < 0 || values[i] >= limit)
-				return status_fail(status, STATUS_INVALID_ARGUMENT, "%s %d is outside the model's range 0 to %d", what, values[i], limit - 1);
+				return status_fail(status, STATUS_INVALID_ARGUMENT,
+								   "%s %d is outside the model's range 0 to %d", what, values[i],
+								   limit - 1);
 	return true;
 }
 
@@ -62,7 +68,8 @@ check_mask(const uint8_t *mask, size_t n, Status *status)
 	if (mask != NULL)
 		for (size_t i = 0; i < n; i++)
 			if (mask[i] > 1)
-				return status_fail(status, STATUS_INVALID_ARGUMENT, "an attention mask holds 0 and 1 only, not %d", mask[i]);
+				return status_fail(status, STATUS_INVALID_ARGUMENT,
+								   "an attention mask holds 0 and 1 only, not %d", mask[i]);
 	return true;
 }
 
@@ -74,13 +81,16 @@ check_bounds(const int32_t *cu_seqlens, size_t n_sequences, int longest, Status 
 		return status_fail(status, STATUS_INTERNAL, "a batch begins at token %d", cu_seqlens[0]);
 	for (size_t b = 0; b < n_sequences; b++)
 	{
-		int64_t		length = (int64_t) cu_seqlens[b + 1] - cu_seqlens[b];
+		int64_t length = (int64_t) cu_seqlens[b + 1] - cu_seqlens[b];
 
 		if (length < 1)
-			return status_fail(status, STATUS_INVALID_ARGUMENT, "sequence %zu of the batch is empty", b + 1);
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "sequence %zu of the batch is empty", b + 1);
 		if (longest >= 0 && length > longest)
 		{
-			status_fail(status, STATUS_INVALID_ARGUMENT, "a sequence of %lld tokens is longer than the model's %d positions", (long long) length, longest);
+			status_fail(status, STATUS_INVALID_ARGUMENT,
+						"a sequence of %lld tokens is longer than the model's %d positions",
+						(long long) length, longest);
 			return status_hint(status, "Truncate the input or read it in windows.");
 		}
 	}
@@ -90,22 +100,27 @@ check_bounds(const int32_t *cu_seqlens, size_t n_sequences, int longest, Status 
 bool
 batch_validate(const Batch *batch, const BertConfig *config, Status *status)
 {
-	size_t		n_tokens;
+	size_t n_tokens;
 
 	if (batch->n_sequences == 0)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "a batch needs at least one sequence");
-	if (!check_bounds(batch->cu_seqlens, batch->n_sequences, config->max_position_embeddings, status))
+	if (!check_bounds(batch->cu_seqlens, batch->n_sequences, config->max_position_embeddings,
+					  status))
 		return false;
 	n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	if (!check_range(batch->input_ids, n_tokens, config->vocab_size, "token id", status) ||
-		!check_range(batch->token_type_ids, n_tokens, config->type_vocab_size, "token type", status) ||
-		!check_range(batch->position_ids, n_tokens, config->max_position_embeddings, "position", status) ||
+		!check_range(batch->token_type_ids, n_tokens, config->type_vocab_size, "token type",
+					 status) ||
+		!check_range(batch->position_ids, n_tokens, config->max_position_embeddings, "position",
+					 status) ||
 		!check_mask(batch->attention_mask, n_tokens, status))
 		return false;
 	if (batch->encoder_hidden_states == NULL)
 		return true;
 	if (!config->add_cross_attention)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no cross-attention for encoder_hidden_states");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "the model has no cross-attention for encoder_hidden_states");
 	return check_bounds(batch->encoder_cu_seqlens, batch->n_sequences, -1, status) &&
-		check_mask(batch->encoder_attention_mask, (size_t) batch->encoder_cu_seqlens[batch->n_sequences], status);
+		   check_mask(batch->encoder_attention_mask,
+					  (size_t) batch->encoder_cu_seqlens[batch->n_sequences], status);
 }

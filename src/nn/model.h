@@ -1,11 +1,12 @@
 /*
  * model.h: a model ready to compute: config, kernels, and one prepared image per block.
  *
- * A prepared block is the position-independent image of one block for one precision and one kernel layout: packed
- * GEMM panels, biases, LayerNorm parameters, embedding rows (fp32, bf16, or int8 with a scale per row). It is
- * written once per machine (src/pg/cache.c puts it in a file), mapped read-only, and bound here without a copy.
- * The model owns nothing; the images must outlive it. Images carry no checksum of their own (the cache file does),
- * but every offset is checked when they are bound.
+ * A prepared block is the position-independent image of one block for one precision and one kernel
+ * layout: packed GEMM panels, biases, LayerNorm parameters, embedding rows (fp32, bf16, or int8
+ * with a scale per row). It is written once per machine (src/pg/cache.c puts it in a file), mapped
+ * read-only, and bound here without a copy. The model owns nothing; the images must outlive it.
+ * Images carry no checksum of their own (the cache file does), but every offset is checked when
+ * they are bound.
  */
 #ifndef BERT_NN_MODEL_H
 #define BERT_NN_MODEL_H
@@ -13,131 +14,158 @@
 #include "kernels/kernels.h"
 #include "nn/tensor_table.h"
 
-/* Version of the prepared layout made by src/nn; part of the cache file's name together with the kernels' layout. */
+/*
+ * Version of the prepared layout made by src/nn; part of the cache file's name together with the
+ * kernels' layout.
+ */
 #define PREPARED_VERSION 2
 
-/* Bytes of the prepared image of a block, and how to write it from the block's floats. image: 64-byte aligned. */
-bool		prepared_size(const TensorTable *table, const BertConfig *config, int block, Precision precision, const Kernels *kernels, size_t *size, Status *status);
-bool		prepared_write(const TensorTable *table, const BertConfig *config, int block, Precision precision, const Kernels *kernels,
-						   const float *data, void *image, size_t size, const MayContinue *question, Status *status);
+/*
+ * Bytes of the prepared image of a block, and how to write it from the block's floats. image:
+ * 64-byte aligned.
+ */
+bool prepared_size(const TensorTable *table, const BertConfig *config, int block,
+				   Precision precision, const Kernels *kernels, size_t *size, Status *status);
+bool prepared_write(const TensorTable *table, const BertConfig *config, int block,
+					Precision precision, const Kernels *kernels, const float *data, void *image,
+					size_t size, const MayContinue *question, Status *status);
 
 typedef struct PreparedImage
 {
-	const void *bytes;			/* 64-byte aligned */
-	size_t		size;
+	const void *bytes; /* 64-byte aligned */
+	size_t size;
 } PreparedImage;
 
 typedef struct BertModel BertModel;
 
 /*
- * Binds the images, images[b] for table->blocks[b]. The MLM decoder of a tied head is packed inside the head's own
- * image from the word embeddings, which prepared_write of the head block needs: see prepared_needs_embeddings.
+ * Binds the images, images[b] for table->blocks[b]. The MLM decoder of a tied head is packed inside
+ * the head's own image from the word embeddings, which prepared_write of the head block needs: see
+ * prepared_needs_embeddings.
  */
-bool		bert_model_bind(Arena *arena, const BertConfig *config, const TensorTable *table, Precision precision, const Kernels *kernels,
-							const PreparedImage *images, int n_images, BertModel **model, Status *status);
+bool bert_model_bind(Arena *arena, const BertConfig *config, const TensorTable *table,
+					 Precision precision, const Kernels *kernels, const PreparedImage *images,
+					 int n_images, BertModel **model, Status *status);
 
 /*
- * True when the prepared image of this block also depends on the embeddings block (tied decoder). Then `data` of
- * prepared_write is the block's floats followed by the word embeddings' floats.
+ * True when the prepared image of this block also depends on the embeddings block (tied decoder).
+ * Then `data` of prepared_write is the block's floats followed by the word embeddings' floats.
  */
-bool		prepared_needs_embeddings(const TensorTable *table, const BertConfig *config, int block);
+bool prepared_needs_embeddings(const TensorTable *table, const BertConfig *config, int block);
 
 const BertConfig *bert_model_config(const BertModel *model);
-HeadKind	bert_model_head(const BertModel *model);
+HeadKind bert_model_head(const BertModel *model);
 
 /*
  * A packed batch: all sequences back to back, nothing padded. T = cu_seqlens[n_sequences].
  */
 typedef struct Batch
 {
-	size_t		n_sequences;	/* B */
-	const int32_t *cu_seqlens;	/* (B + 1), cu_seqlens[0] = 0 */
-	const int32_t *input_ids;	/* (T) */
-	const int32_t *token_type_ids;	/* (T) or NULL: 0 */
-	const int32_t *position_ids;	/* (T) or NULL: 0 .. length-1 in each sequence */
-	const uint8_t *attention_mask;	/* (T) or NULL: 1. Keys with 0 are seen by nobody; their rows are computed all the same. */
+	size_t n_sequences;            /* B */
+	const int32_t *cu_seqlens;     /* (B + 1), cu_seqlens[0] = 0 */
+	const int32_t *input_ids;      /* (T) */
+	const int32_t *token_type_ids; /* (T) or NULL: 0 */
+	const int32_t *position_ids;   /* (T) or NULL: 0 .. length-1 in each sequence */
+	/* (T) or NULL: 1. Keys with 0 are seen by nobody; their rows are computed all the same. */
+	const uint8_t *attention_mask;
 	/* decoder with cross-attention: encoder states, packed the same way; NULL otherwise */
-	const float *encoder_hidden_states; /* (T_enc, H) */
-	const int32_t *encoder_cu_seqlens;	/* (B + 1) */
-	const uint8_t *encoder_attention_mask;	/* (T_enc) or NULL */
+	const float *encoder_hidden_states;    /* (T_enc, H) */
+	const int32_t *encoder_cu_seqlens;     /* (B + 1) */
+	const uint8_t *encoder_attention_mask; /* (T_enc) or NULL */
 } Batch;
 
 /* STATUS_INVALID_ARGUMENT for an id, type, length or position outside the model's range. */
-bool		batch_validate(const Batch *batch, const BertConfig *config, Status *status);
+bool batch_validate(const Batch *batch, const BertConfig *config, Status *status);
 
 typedef struct ForwardWants
 {
-	bool		pooler_output;
-	bool		hidden_states;
-	bool		attentions;
+	bool pooler_output;
+	bool hidden_states;
+	bool attentions;
 } ForwardWants;
 
 typedef struct EncoderOutput
 {
-	float	   *last_hidden_state;	/* (T, H) */
-	float	   *pooler_output;	/* (B, H) or NULL */
-	float	   *hidden_states;	/* (L + 1, T, H) or NULL */
-	float	  **attentions;		/* (L * B) matrices (heads, length_b, length_b), layer-major; or NULL */
+	float *last_hidden_state; /* (T, H) */
+	float *pooler_output;     /* (B, H) or NULL */
+	float *hidden_states;     /* (L + 1, T, H) or NULL */
+	/* (L * B) matrices (heads, length_b, length_b), layer-major; or NULL */
+	float **attentions;
 } EncoderOutput;
 
 /*
- * The bare model. All memory, scratch included, comes from the arena (rewind to free it). Asks the question at
- * least every 20 ms of compute.
+ * The bare model. All memory, scratch included, comes from the arena (rewind to free it). Asks the
+ * question at least every 20 ms of compute.
  */
-bool		encoder_forward(const BertModel *model, const Batch *batch, const ForwardWants *wants, Arena *arena, EncoderOutput *output,
-							const MayContinue *question, Status *status);
-
-/* Bytes that encoder_forward will take from the arena for this batch shape, cross-attention not counted; checked arithmetic. */
-bool		encoder_forward_memory(const BertModel *model, const Batch *batch, const ForwardWants *wants, size_t *bytes, Status *status);
+bool encoder_forward(const BertModel *model, const Batch *batch, const ForwardWants *wants,
+					 Arena *arena, EncoderOutput *output, const MayContinue *question,
+					 Status *status);
 
 /*
- * The same for a decoder that reads on: the batch holds the next tokens of one sequence, whose keys and values so far
- * the cache holds; positions continue. With cross-attention, pass the same encoder states each time: only the first call
- * reads them. After an error the cache is as it was.
+ * Bytes that encoder_forward will take from the arena for this batch shape, cross-attention not
+ * counted; checked arithmetic.
+ */
+bool encoder_forward_memory(const BertModel *model, const Batch *batch, const ForwardWants *wants,
+							size_t *bytes, Status *status);
+
+/*
+ * The same for a decoder that reads on: the batch holds the next tokens of one sequence, whose keys
+ * and values so far the cache holds; positions continue. With cross-attention, pass the same
+ * encoder states each time: only the first call reads them. After an error the cache is as it was.
  */
 typedef struct KvCache KvCache;
 
-KvCache    *kv_cache_create(const BertModel *model, size_t capacity, size_t n_encoder_tokens, Arena *arena, Status *status);
-bool		encoder_forward_cached(const BertModel *model, const Batch *batch, KvCache *cache, Arena *arena, EncoderOutput *output,
-								   const MayContinue *question, Status *status);
+KvCache *kv_cache_create(const BertModel *model, size_t capacity, size_t n_encoder_tokens,
+						 Arena *arena, Status *status);
+bool encoder_forward_cached(const BertModel *model, const Batch *batch, KvCache *cache,
+							Arena *arena, EncoderOutput *output, const MayContinue *question,
+							Status *status);
 
-/* Pools hidden (T,H) into out (B,H); POOLING_POOLER needs a pooler. Masked tokens do not count. L2-normalised if asked. */
-bool		pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling, bool normalize, Arena *arena, float *out, Status *status);
+/*
+ * Pools hidden (T,H) into out (B,H); POOLING_POOLER needs a pooler. Masked tokens do not count.
+ * L2-normalised if asked.
+ */
+bool pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling,
+				  bool normalize, Arena *arena, float *out, Status *status);
 
 /*
  * The head on top of an EncoderOutput. What there is depends on the head:
- *   logits (T, vocab) for pretraining, masked_lm, causal_lm; (B, labels); (B, 2) next_sentence; (B, 1) multiple choice,
- *   one sequence per choice; (T, labels) token classification; (T, 2) start and end for question answering.
- *   seq_relationship_logits (B, 2) for pretraining.
- * rows: for the heads with a vocabulary, the token rows wanted (NULL: all T), so that fill_mask pays for its masks only.
+ *   logits (T, vocab) for pretraining, masked_lm, causal_lm; (B, labels); (B, 2) next_sentence; (B,
+ * 1) multiple choice, one sequence per choice; (T, labels) token classification; (T, 2) start and
+ * end for question answering. seq_relationship_logits (B, 2) for pretraining. rows: for the heads
+ * with a vocabulary, the token rows wanted (NULL: all T), so that fill_mask pays for its masks
+ * only.
  */
 typedef struct HeadOutput
 {
-	size_t		n_rows;			/* of logits */
-	size_t		n_columns;
-	float	   *logits;
-	float	   *seq_relationship_logits;
+	size_t n_rows; /* of logits */
+	size_t n_columns;
+	float *logits;
+	float *seq_relationship_logits;
 } HeadOutput;
 
-bool		head_forward(const BertModel *model, const Batch *batch, const EncoderOutput *encoded, const size_t *rows, size_t n_rows,
-						 Arena *arena, HeadOutput *output, const MayContinue *question, Status *status);
+bool head_forward(const BertModel *model, const Batch *batch, const EncoderOutput *encoded,
+				  const size_t *rows, size_t n_rows, Arena *arena, HeadOutput *output,
+				  const MayContinue *question, Status *status);
 
 /* What the head needs of the encoder: the pooler's output for the heads that use it. */
 ForwardWants head_wants(HeadKind head);
 
 /* Bytes that head_forward will take from the arena for n_rows rows of logits. */
-bool		head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status *status);
+bool head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status *status);
 
 /*
- * The reference's loss of the head for all tokens of the batch (head_forward with rows NULL). labels, as many as the
- * head says (STATUS_INVALID_ARGUMENT otherwise, also for a class that is no whole number or out of range):
- *   masked_lm, causal_lm, token_classification (T); pretraining (T + B): each sequence's tokens, then its next-sentence
- *   label; next_sentence (B); multiple_choice (B / n_choices); question_answering (B, 2);
- *   sequence_classification by problem type: (B) classes, (B, labels) values, (B, labels) zeros and ones. Where the
- *   config leaves the type open: one label is regression, else the number of labels given tells single from multiple.
- * Labels of -100 are ignored. n_choices: sequences per question of multiple choice, 1 otherwise.
+ * The reference's loss of the head for all tokens of the batch (head_forward with rows NULL).
+ * labels, as many as the head says (STATUS_INVALID_ARGUMENT otherwise, also for a class that is no
+ * whole number or out of range): masked_lm, causal_lm, token_classification (T); pretraining (T +
+ * B): each sequence's tokens, then its next-sentence label; next_sentence (B); multiple_choice (B /
+ * n_choices); question_answering (B, 2); sequence_classification by problem type: (B) classes, (B,
+ * labels) values, (B, labels) zeros and ones. Where the config leaves the type open: one label is
+ * regression, else the number of labels given tells single from multiple. Labels of -100 are
+ * ignored. n_choices: sequences per question of multiple choice, 1 otherwise.
  */
-bool		head_loss(const BertModel *model, const Batch *batch, const HeadOutput *output, size_t n_choices, const double *labels, size_t n_labels,
-					  Arena *arena, double *loss, Status *status);
+bool head_loss(const BertModel *model, const Batch *batch, const HeadOutput *output,
+			   size_t n_choices, const double *labels, size_t n_labels, Arena *arena, double *loss,
+			   Status *status);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * params.h: what a bound model holds: views into the prepared images, one struct per class of the reference.
- * Inside src/nn only; everybody else uses model.h.
+ * params.h: what a bound model holds: views into the prepared images, one struct per class of the
+ * reference. Inside src/nn only; everybody else uses model.h.
  */
 #ifndef BERT_NN_PARAMS_H
 #define BERT_NN_PARAMS_H
@@ -9,78 +9,79 @@
 
 typedef struct LinearParams
 {
-	PackedMatrix weight;		/* (out, in) */
-	const float *bias;			/* (out) */
+	PackedMatrix weight; /* (out, in) */
+	const float *bias;   /* (out) */
 } LinearParams;
 
 typedef struct NormParams
 {
-	const float *weight;		/* (H) */
-	const float *bias;			/* (H) */
+	const float *weight; /* (H) */
+	const float *bias;   /* (H) */
 } NormParams;
 
 /* Embedding rows in the precision's form: fp32, bf16, or int8 with a scale per row. */
 typedef struct RowsParams
 {
-	Precision	precision;
-	size_t		n_rows;
-	size_t		n_columns;
-	const void *rows;			/* (n_rows, n_columns) */
-	const float *scales;		/* (n_rows), int8 only */
+	Precision precision;
+	size_t n_rows;
+	size_t n_columns;
+	const void *rows;    /* (n_rows, n_columns) */
+	const float *scales; /* (n_rows), int8 only */
 } RowsParams;
 
 typedef struct EmbeddingsParams
 {
-	RowsParams	words;			/* (V, H) */
-	const float *positions;		/* (P, H) */
-	const float *types;			/* (types, H) */
-	NormParams	norm;
+	RowsParams words;       /* (V, H) */
+	const float *positions; /* (P, H) */
+	const float *types;     /* (types, H) */
+	NormParams norm;
 } EmbeddingsParams;
 
 typedef struct LayerParams
 {
-	size_t		n_heads;		/* left after pruning */
-	LinearParams query_key_value;	/* (3A, H), A = n_heads * head_size */
-	const float *distance;		/* (2P - 1, head_size) or NULL */
-	LinearParams attention_output;	/* (H, A) */
-	NormParams	attention_norm;
-	LinearParams cross_query;	/* (H, H); all cross_*: decoders with cross-attention only */
-	LinearParams cross_key_value;	/* (2H, H) */
-	LinearParams cross_output;	/* (H, H) */
-	NormParams	cross_norm;
-	LinearParams intermediate;	/* (I, H) */
-	LinearParams output;		/* (H, I) */
-	NormParams	output_norm;
+	size_t n_heads;                /* left after pruning */
+	LinearParams query_key_value;  /* (3A, H), A = n_heads * head_size */
+	const float *distance;         /* (2P - 1, head_size) or NULL */
+	LinearParams attention_output; /* (H, A) */
+	NormParams attention_norm;
+	LinearParams cross_query;     /* (H, H); all cross_*: decoders with cross-attention only */
+	LinearParams cross_key_value; /* (2H, H) */
+	LinearParams cross_output;    /* (H, H) */
+	NormParams cross_norm;
+	LinearParams intermediate; /* (I, H) */
+	LinearParams output;       /* (H, I) */
+	NormParams output_norm;
 } LayerParams;
 
 typedef struct HeadParams
 {
-	LinearParams transform;		/* (H, H) */
-	NormParams	transform_norm;
-	LinearParams decoder;		/* (V, H) */
-	LinearParams seq_relationship;	/* (2, H) */
-	LinearParams classifier;	/* (labels | 1 | 2, H) */
+	LinearParams transform; /* (H, H) */
+	NormParams transform_norm;
+	LinearParams decoder;          /* (V, H) */
+	LinearParams seq_relationship; /* (2, H) */
+	LinearParams classifier;       /* (labels | 1 | 2, H) */
 } HeadParams;
 
 struct BertModel
 {
-	BertConfig	config;
-	HeadKind	head;
-	Precision	precision;
+	BertConfig config;
+	HeadKind head;
+	Precision precision;
 	const Kernels *kernels;
-	bool		has_pooler;
-	size_t		hidden_size;	/* H */
-	size_t		head_size;
+	bool has_pooler;
+	size_t hidden_size; /* H */
+	size_t head_size;
 	EmbeddingsParams embeddings;
-	LayerParams *layers;		/* (num_hidden_layers) */
-	LinearParams pooler;		/* (H, H) */
-	HeadParams	task;
+	LayerParams *layers; /* (num_hidden_layers) */
+	LinearParams pooler; /* (H, H) */
+	HeadParams task;
 };
 
 /* Fills the parameters of one block from its image, after checking the image against the table. */
-bool		prepared_bind(BertModel *model, const TensorTable *table, int block, const PreparedImage *image, Status *status);
+bool prepared_bind(BertModel *model, const TensorTable *table, int block,
+				   const PreparedImage *image, Status *status);
 
 /* One row of embeddings, widened to fp32, added to out (n_columns) or, if first, put there. */
-void		embedding_row_put(const RowsParams *params, size_t row, float *out);
+void embedding_row_put(const RowsParams *params, size_t row, float *out);
 
 #endif

@@ -8,14 +8,17 @@
 bool
 pooler_forward(Workspace *workspace, const Batch *batch, const float *x, float *out, Status *status)
 {
-	size_t		n = workspace->model->hidden_size;
+	size_t n = workspace->model->hidden_size;
 
 	for (size_t first = 0, count; first < batch->n_sequences; first += count)
 	{
-		count = batch->n_sequences - first < workspace->block_rows ? batch->n_sequences - first : workspace->block_rows;
+		count = batch->n_sequences - first < workspace->block_rows ? batch->n_sequences - first
+																   : workspace->block_rows;
 		for (size_t b = 0; b < count; b++)
-			memcpy(workspace->attended + b * n, x + (size_t) batch->cu_seqlens[first + b] * n, n * sizeof(float));
-		if (!linear_forward(workspace, &workspace->model->pooler, count, workspace->attended, n, out + first * n, n, ACTIVATION_TANH, NULL, 0, status))
+			memcpy(workspace->attended + b * n, x + (size_t) batch->cu_seqlens[first + b] * n,
+				   n * sizeof(float));
+		if (!linear_forward(workspace, &workspace->model->pooler, count, workspace->attended, n,
+							out + first * n, n, ACTIVATION_TANH, NULL, 0, status))
 			return false;
 	}
 	return true;
@@ -25,7 +28,7 @@ pooler_forward(Workspace *workspace, const Batch *batch, const float *x, float *
 static void
 pool_mean(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n, float *out)
 {
-	size_t		count = 0;
+	size_t count = 0;
 
 	memset(out, 0, n * sizeof(float));
 	for (size_t t = first; t < end; t++)
@@ -43,7 +46,7 @@ static void
 pool_max(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n, float *out)
 {
 	for (size_t i = 0; i < n; i++)
-		out[i] = -1e9f;			/* what the reference gives a hidden token */
+		out[i] = -1e9f; /* what the reference gives a hidden token */
 	for (size_t t = first; t < end; t++)
 		if (mask == NULL || mask[t] != 0)
 			for (size_t i = 0; i < n; i++)
@@ -53,8 +56,8 @@ pool_max(const float *hidden, const uint8_t *mask, size_t first, size_t end, siz
 static void
 normalize_row(size_t n, float *x)
 {
-	double		squares = 0.0;
-	float		length;
+	double squares = 0.0;
+	float length;
 
 	for (size_t i = 0; i < n; i++)
 		squares += (double) x[i] * x[i];
@@ -64,14 +67,15 @@ normalize_row(size_t n, float *x)
 }
 
 bool
-pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling, bool normalize, Arena *arena, float *out, Status *status)
+pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling,
+			 bool normalize, Arena *arena, float *out, Status *status)
 {
-	size_t		n = model->hidden_size;
+	size_t n = model->hidden_size;
 
 	if (pooling == POOLING_POOLER)
 	{
 		WorkspaceShape shape = {batch->n_sequences, 1, 0, 0};
-		Workspace	workspace;
+		Workspace workspace;
 
 		if (!model->has_pooler)
 			return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no pooler");
@@ -81,8 +85,8 @@ pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Po
 	}
 	for (size_t b = 0; b < batch->n_sequences; b++)
 	{
-		size_t		first = (size_t) batch->cu_seqlens[b];
-		size_t		end = (size_t) batch->cu_seqlens[b + 1];
+		size_t first = (size_t) batch->cu_seqlens[b];
+		size_t end = (size_t) batch->cu_seqlens[b + 1];
 
 		if (pooling == POOLING_MEAN)
 			pool_mean(hidden, batch->attention_mask, first, end, n, out + b * n);

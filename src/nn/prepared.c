@@ -1,9 +1,10 @@
 /*
- * prepared.c: the image of a block: a header, the list of its parts, and the parts, each 64-byte aligned.
+ * prepared.c: the image of a block: a header, the list of its parts, and the parts, each 64-byte
+ * aligned.
  *
- * One function, block_parts, says what a block consists of; size, writing and binding all walk its list, so they
- * cannot disagree. Poolers, classifiers and norms stay fp32 in every precision: they cost next to nothing and what
- * they compute is what users see.
+ * One function, block_parts, says what a block consists of; size, writing and binding all walk its
+ * list, so they cannot disagree. Poolers, classifiers and norms stay fp32 in every precision: they
+ * cost next to nothing and what they compute is what users see.
  */
 #include <math.h>
 #include <string.h>
@@ -11,16 +12,16 @@
 #include "core/checked.h"
 #include "nn/params.h"
 
-#define PREPARED_MAGIC 0x50545242u	/* "BRTP" */
+#define PREPARED_MAGIC 0x50545242u /* "BRTP" */
 #define MAX_PARTS 24
 #define PART_ALIGNMENT 64
 
 typedef enum PartForm
 {
-	PART_FLOATS,				/* fp32 as in the table */
-	PART_ROWS,					/* embedding rows in the precision's form */
-	PART_ROW_SCALES,			/* the scales of the int8 rows before it */
-	PART_PACKED					/* GEMM panels */
+	PART_FLOATS,     /* fp32 as in the table */
+	PART_ROWS,       /* embedding rows in the precision's form */
+	PART_ROW_SCALES, /* the scales of the int8 rows before it */
+	PART_PACKED      /* GEMM panels */
 } PartForm;
 
 /* What part of the bound model it is; the order of this enum is of no meaning. */
@@ -51,7 +52,7 @@ typedef enum PartName
 	PART_INTERMEDIATE_BIAS,
 	PART_OUTPUT,
 	PART_OUTPUT_BIAS,
-	PART_DENSE,					/* pooler, transform */
+	PART_DENSE, /* pooler, transform */
 	PART_DENSE_BIAS,
 	PART_DECODER,
 	PART_DECODER_BIAS,
@@ -63,29 +64,29 @@ typedef enum PartName
 
 typedef struct PartRecord
 {
-	uint32_t	name;
-	uint32_t	form;
-	uint32_t	precision;
-	uint32_t	zero;
-	uint64_t	rows;
-	uint64_t	columns;
-	uint64_t	offset;			/* bytes from the image's start */
-	uint64_t	bytes;
+	uint32_t name;
+	uint32_t form;
+	uint32_t precision;
+	uint32_t zero;
+	uint64_t rows;
+	uint64_t columns;
+	uint64_t offset; /* bytes from the image's start */
+	uint64_t bytes;
 } PartRecord;
 
 typedef struct PreparedHeader
 {
-	uint32_t	magic;
-	uint32_t	version;
-	uint32_t	kind;			/* BlockKind */
-	uint32_t	head;
-	uint32_t	precision;
-	uint32_t	layout;			/* the kernels', for the precision */
-	uint32_t	layout_fp32;	/* and for the poolers and classifiers */
-	uint32_t	zero;
-	uint64_t	size;
-	uint64_t	n_parts;
-	PartRecord	parts[MAX_PARTS];
+	uint32_t magic;
+	uint32_t version;
+	uint32_t kind; /* BlockKind */
+	uint32_t head;
+	uint32_t precision;
+	uint32_t layout;      /* the kernels', for the precision */
+	uint32_t layout_fp32; /* and for the poolers and classifiers */
+	uint32_t zero;
+	uint64_t size;
+	uint64_t n_parts;
+	PartRecord parts[MAX_PARTS];
 } PreparedHeader;
 
 typedef struct PartList
@@ -94,22 +95,28 @@ typedef struct PartList
 	const BlockSpec *block;
 	const Kernels *kernels;
 	PreparedHeader header;
-	size_t		sources[MAX_PARTS]; /* where each part's floats begin in the data of prepared_write */
-	bool		failed;			/* a size overflowed */
+	/* where each part's floats begin in the data of prepared_write */
+	size_t sources[MAX_PARTS];
+	bool failed; /* a size overflowed */
 } PartList;
 
 static void
-add_part(PartList *list, PartName name, PartForm form, Precision precision, size_t rows, size_t columns, size_t source)
+add_part(PartList *list, PartName name, PartForm form, Precision precision, size_t rows,
+		 size_t columns, size_t source)
 {
 	PartRecord *part = &list->header.parts[list->header.n_parts];
-	size_t		bytes = 0;
-	size_t		end = 0;
-	bool		ok = size_mul(rows, columns, &bytes);
+	size_t bytes = 0;
+	size_t end = 0;
+	bool ok = size_mul(rows, columns, &bytes);
 
 	if (form == PART_PACKED)
 		ok = ok && (bytes = list->kernels->gemm_packed_size(precision, rows, columns)) != 0;
 	else
-		ok = ok && size_mul(bytes, form != PART_ROWS || precision == PRECISION_FP32 ? sizeof(float) : precision == PRECISION_BF16 ? 2 : 1, &bytes);
+		ok = ok && size_mul(bytes,
+							form != PART_ROWS || precision == PRECISION_FP32 ? sizeof(float)
+							: precision == PRECISION_BF16                    ? 2
+																			 : 1,
+							&bytes);
 	ok = ok && size_add(list->header.size, bytes, &end) && size_add(end, PART_ALIGNMENT, &end);
 	if (!ok)
 	{
@@ -139,17 +146,23 @@ add_floats(PartList *list, PartName name, TensorRole role)
 {
 	const TensorSpec *tensor = tensor_of(list, role);
 
-	add_part(list, name, PART_FLOATS, PRECISION_FP32, tensor->shape[0], tensor->shape[1], tensor->offset);
+	add_part(list, name, PART_FLOATS, PRECISION_FP32, tensor->shape[0], tensor->shape[1],
+			 tensor->offset);
 }
 
-/* A linear layer: `times` tensors of the same shape that lie one after the other, as one weight, and their biases. */
+/*
+ * A linear layer: `times` tensors of the same shape that lie one after the other, as one weight,
+ * and their biases.
+ */
 static void
-add_linear(PartList *list, PartName weight_name, PartName bias_name, TensorRole weight, TensorRole bias, size_t times, Precision precision)
+add_linear(PartList *list, PartName weight_name, PartName bias_name, TensorRole weight,
+		   TensorRole bias, size_t times, Precision precision)
 {
 	const TensorSpec *w = tensor_of(list, weight);
 	const TensorSpec *b = tensor_of(list, bias);
 
-	add_part(list, weight_name, PART_PACKED, precision, times * w->shape[0], w->shape[1], w->offset);
+	add_part(list, weight_name, PART_PACKED, precision, times * w->shape[0], w->shape[1],
+			 w->offset);
 	add_part(list, bias_name, PART_FLOATS, PRECISION_FP32, times * b->shape[0], 1, b->offset);
 }
 
@@ -158,9 +171,11 @@ add_embeddings(PartList *list, Precision precision)
 {
 	const TensorSpec *words = tensor_of(list, ROLE_WORD_EMBEDDINGS);
 
-	add_part(list, PART_WORDS, PART_ROWS, precision, words->shape[0], words->shape[1], words->offset);
+	add_part(list, PART_WORDS, PART_ROWS, precision, words->shape[0], words->shape[1],
+			 words->offset);
 	if (precision == PRECISION_INT8)
-		add_part(list, PART_WORD_SCALES, PART_ROW_SCALES, precision, words->shape[0], 1, words->offset);
+		add_part(list, PART_WORD_SCALES, PART_ROW_SCALES, precision, words->shape[0], 1,
+				 words->offset);
 	add_floats(list, PART_POSITIONS, ROLE_POSITION_EMBEDDINGS);
 	add_floats(list, PART_TYPES, ROLE_TYPE_EMBEDDINGS);
 	add_floats(list, PART_NORM_WEIGHT, ROLE_EMBEDDINGS_NORM_WEIGHT);
@@ -173,19 +188,25 @@ add_layer(PartList *list, const BertConfig *config, Precision precision)
 	add_linear(list, PART_QKV, PART_QKV_BIAS, ROLE_QUERY_WEIGHT, ROLE_QUERY_BIAS, 3, precision);
 	if (config->position_embedding_type != POSITION_ABSOLUTE)
 		add_floats(list, PART_DISTANCE, ROLE_DISTANCE_EMBEDDING);
-	add_linear(list, PART_ATTENTION_OUTPUT, PART_ATTENTION_OUTPUT_BIAS, ROLE_ATTENTION_OUTPUT_WEIGHT, ROLE_ATTENTION_OUTPUT_BIAS, 1, precision);
+	add_linear(list, PART_ATTENTION_OUTPUT, PART_ATTENTION_OUTPUT_BIAS,
+			   ROLE_ATTENTION_OUTPUT_WEIGHT, ROLE_ATTENTION_OUTPUT_BIAS, 1, precision);
 	add_floats(list, PART_ATTENTION_NORM_WEIGHT, ROLE_ATTENTION_NORM_WEIGHT);
 	add_floats(list, PART_ATTENTION_NORM_BIAS, ROLE_ATTENTION_NORM_BIAS);
 	if (config->add_cross_attention)
 	{
-		add_linear(list, PART_CROSS_QUERY, PART_CROSS_QUERY_BIAS, ROLE_CROSS_QUERY_WEIGHT, ROLE_CROSS_QUERY_BIAS, 1, precision);
-		add_linear(list, PART_CROSS_KEY_VALUE, PART_CROSS_KEY_VALUE_BIAS, ROLE_CROSS_KEY_WEIGHT, ROLE_CROSS_KEY_BIAS, 2, precision);
-		add_linear(list, PART_CROSS_OUTPUT, PART_CROSS_OUTPUT_BIAS, ROLE_CROSS_OUTPUT_WEIGHT, ROLE_CROSS_OUTPUT_BIAS, 1, precision);
+		add_linear(list, PART_CROSS_QUERY, PART_CROSS_QUERY_BIAS, ROLE_CROSS_QUERY_WEIGHT,
+				   ROLE_CROSS_QUERY_BIAS, 1, precision);
+		add_linear(list, PART_CROSS_KEY_VALUE, PART_CROSS_KEY_VALUE_BIAS, ROLE_CROSS_KEY_WEIGHT,
+				   ROLE_CROSS_KEY_BIAS, 2, precision);
+		add_linear(list, PART_CROSS_OUTPUT, PART_CROSS_OUTPUT_BIAS, ROLE_CROSS_OUTPUT_WEIGHT,
+				   ROLE_CROSS_OUTPUT_BIAS, 1, precision);
 		add_floats(list, PART_CROSS_NORM_WEIGHT, ROLE_CROSS_NORM_WEIGHT);
 		add_floats(list, PART_CROSS_NORM_BIAS, ROLE_CROSS_NORM_BIAS);
 	}
-	add_linear(list, PART_INTERMEDIATE, PART_INTERMEDIATE_BIAS, ROLE_INTERMEDIATE_WEIGHT, ROLE_INTERMEDIATE_BIAS, 1, precision);
-	add_linear(list, PART_OUTPUT, PART_OUTPUT_BIAS, ROLE_OUTPUT_WEIGHT, ROLE_OUTPUT_BIAS, 1, precision);
+	add_linear(list, PART_INTERMEDIATE, PART_INTERMEDIATE_BIAS, ROLE_INTERMEDIATE_WEIGHT,
+			   ROLE_INTERMEDIATE_BIAS, 1, precision);
+	add_linear(list, PART_OUTPUT, PART_OUTPUT_BIAS, ROLE_OUTPUT_WEIGHT, ROLE_OUTPUT_BIAS, 1,
+			   precision);
 	add_floats(list, PART_NORM_WEIGHT, ROLE_OUTPUT_NORM_WEIGHT);
 	add_floats(list, PART_NORM_BIAS, ROLE_OUTPUT_NORM_BIAS);
 }
@@ -196,22 +217,28 @@ add_head(PartList *list, const BertConfig *config, Precision precision)
 	if (head_has_vocabulary(list->table->head))
 	{
 		/* a tied decoder's weight follows the block's own floats: prepared_needs_embeddings */
-		size_t		decoder = config->tie_word_embeddings ? list->block->elements : tensor_of(list, ROLE_DECODER_WEIGHT)->offset;
+		size_t decoder = config->tie_word_embeddings ? list->block->elements
+													 : tensor_of(list, ROLE_DECODER_WEIGHT)->offset;
 
-		add_linear(list, PART_DENSE, PART_DENSE_BIAS, ROLE_TRANSFORM_WEIGHT, ROLE_TRANSFORM_BIAS, 1, precision);
+		add_linear(list, PART_DENSE, PART_DENSE_BIAS, ROLE_TRANSFORM_WEIGHT, ROLE_TRANSFORM_BIAS, 1,
+				   precision);
 		add_floats(list, PART_NORM_WEIGHT, ROLE_TRANSFORM_NORM_WEIGHT);
 		add_floats(list, PART_NORM_BIAS, ROLE_TRANSFORM_NORM_BIAS);
-		add_part(list, PART_DECODER, PART_PACKED, precision, (size_t) config->vocab_size, (size_t) config->hidden_size, decoder);
+		add_part(list, PART_DECODER, PART_PACKED, precision, (size_t) config->vocab_size,
+				 (size_t) config->hidden_size, decoder);
 		add_floats(list, PART_DECODER_BIAS, ROLE_DECODER_BIAS);
 	}
 	if (tensor_of(list, ROLE_SEQ_RELATIONSHIP_WEIGHT) != NULL)
-		add_linear(list, PART_SEQ_RELATIONSHIP, PART_SEQ_RELATIONSHIP_BIAS, ROLE_SEQ_RELATIONSHIP_WEIGHT, ROLE_SEQ_RELATIONSHIP_BIAS, 1, PRECISION_FP32);
+		add_linear(list, PART_SEQ_RELATIONSHIP, PART_SEQ_RELATIONSHIP_BIAS,
+				   ROLE_SEQ_RELATIONSHIP_WEIGHT, ROLE_SEQ_RELATIONSHIP_BIAS, 1, PRECISION_FP32);
 	if (tensor_of(list, ROLE_CLASSIFIER_WEIGHT) != NULL)
-		add_linear(list, PART_CLASSIFIER, PART_CLASSIFIER_BIAS, ROLE_CLASSIFIER_WEIGHT, ROLE_CLASSIFIER_BIAS, 1, PRECISION_FP32);
+		add_linear(list, PART_CLASSIFIER, PART_CLASSIFIER_BIAS, ROLE_CLASSIFIER_WEIGHT,
+				   ROLE_CLASSIFIER_BIAS, 1, PRECISION_FP32);
 }
 
 static bool
-block_parts(PartList *list, const TensorTable *table, const BertConfig *config, int block, Precision precision, const Kernels *kernels, Status *status)
+block_parts(PartList *list, const TensorTable *table, const BertConfig *config, int block,
+			Precision precision, const Kernels *kernels, Status *status)
 {
 	if (block < 0 || block >= table->n_blocks)
 		return status_fail(status, STATUS_INTERNAL, "block %d does not exist", block);
@@ -236,25 +263,29 @@ block_parts(PartList *list, const TensorTable *table, const BertConfig *config, 
 			add_layer(list, config, precision);
 			break;
 		case BLOCK_POOLER:
-			add_linear(list, PART_DENSE, PART_DENSE_BIAS, ROLE_POOLER_WEIGHT, ROLE_POOLER_BIAS, 1, PRECISION_FP32);
+			add_linear(list, PART_DENSE, PART_DENSE_BIAS, ROLE_POOLER_WEIGHT, ROLE_POOLER_BIAS, 1,
+					   PRECISION_FP32);
 			break;
 		case BLOCK_HEAD:
 			add_head(list, config, precision);
 			break;
 	}
-	return !list->failed || status_fail(status, STATUS_LIMIT, "the prepared form of a block is too large");
+	return !list->failed ||
+		   status_fail(status, STATUS_LIMIT, "the prepared form of a block is too large");
 }
 
 bool
 prepared_needs_embeddings(const TensorTable *table, const BertConfig *config, int block)
 {
-	return table->blocks[block].kind == BLOCK_HEAD && head_has_vocabulary(table->head) && config->tie_word_embeddings;
+	return table->blocks[block].kind == BLOCK_HEAD && head_has_vocabulary(table->head) &&
+		   config->tie_word_embeddings;
 }
 
 bool
-prepared_size(const TensorTable *table, const BertConfig *config, int block, Precision precision, const Kernels *kernels, size_t *size, Status *status)
+prepared_size(const TensorTable *table, const BertConfig *config, int block, Precision precision,
+			  const Kernels *kernels, size_t *size, Status *status)
 {
-	PartList	list;
+	PartList list;
 
 	if (!block_parts(&list, table, config, block, precision, kernels, status))
 		return false;
@@ -266,10 +297,10 @@ prepared_size(const TensorTable *table, const BertConfig *config, int block, Pre
 static uint16_t
 bf16_from_float(float value)
 {
-	uint32_t	bits;
+	uint32_t bits;
 
 	memcpy(&bits, &value, sizeof bits);
-	if ((bits & 0x7f7fffff) >= 0x7f7f8000)	/* would round to infinity */
+	if ((bits & 0x7f7fffff) >= 0x7f7f8000) /* would round to infinity */
 		return (uint16_t) ((bits >> 16 & 0x8000) | 0x7f7f);
 	return (uint16_t) ((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
@@ -277,7 +308,7 @@ bf16_from_float(float value)
 static float
 row_scale(const float *row, size_t n)
 {
-	float		largest = 0.0f;
+	float largest = 0.0f;
 
 	for (size_t i = 0; i < n; i++)
 		largest = fmaxf(largest, fabsf(row[i]));
@@ -289,9 +320,9 @@ write_rows(const PartRecord *part, const float *data, void *out)
 {
 	for (size_t r = 0; r < part->rows; r++)
 	{
-		const float *row = data + r * part->columns;	/* (columns) */
-		size_t		start = r * part->columns;
-		float		scale;
+		const float *row = data + r * part->columns; /* (columns) */
+		size_t start = r * part->columns;
+		float scale;
 
 		switch ((Precision) part->precision)
 		{
@@ -305,7 +336,10 @@ write_rows(const PartRecord *part, const float *data, void *out)
 			case PRECISION_INT8:
 				scale = row_scale(row, part->columns);
 				for (size_t c = 0; c < part->columns; c++)
-					((int8_t *) out)[start + c] = scale > 0.0f ? (int8_t) lrintf(fmaxf(-127.0f, fminf(row[c] / scale, 127.0f))) : 0;
+					((int8_t *) out)[start + c] =
+						scale > 0.0f
+							? (int8_t) lrintf(fmaxf(-127.0f, fminf(row[c] / scale, 127.0f)))
+							: 0;
 				break;
 		}
 	}
@@ -319,28 +353,31 @@ write_row_scales(const PartRecord *part, size_t columns, const float *data, floa
 }
 
 bool
-prepared_write(const TensorTable *table, const BertConfig *config, int block, Precision precision, const Kernels *kernels,
-			   const float *data, void *image, size_t size, const MayContinue *question, Status *status)
+prepared_write(const TensorTable *table, const BertConfig *config, int block, Precision precision,
+			   const Kernels *kernels, const float *data, void *image, size_t size,
+			   const MayContinue *question, Status *status)
 {
-	PartList	list;
+	PartList list;
 	unsigned char *bytes = image;
-	size_t		end = size_align(sizeof(PreparedHeader), PART_ALIGNMENT);
+	size_t end = size_align(sizeof(PreparedHeader), PART_ALIGNMENT);
 
 	if (!block_parts(&list, table, config, block, precision, kernels, status))
 		return false;
 	if (size != list.header.size)
-		return status_fail(status, STATUS_INTERNAL, "a prepared block takes %zu bytes, not %zu", (size_t) list.header.size, size);
+		return status_fail(status, STATUS_INTERNAL, "a prepared block takes %zu bytes, not %zu",
+						   (size_t) list.header.size, size);
 	memset(bytes, 0, end);
 	memcpy(bytes, &list.header, sizeof list.header);
 	for (size_t i = 0; i < list.header.n_parts; i++)
 	{
 		const PartRecord *part = &list.header.parts[i];
 		const float *source = data + list.sources[i];
-		void	   *out = bytes + part->offset;
+		void *out = bytes + part->offset;
 
 		if (!may_continue(question, status))
 			return false;
-		memset(bytes + end, 0, part->offset - end); /* no byte is left to chance: equal blocks give equal images */
+		/* no byte is left to chance: equal blocks give equal images */
+		memset(bytes + end, 0, part->offset - end);
 		switch ((PartForm) part->form)
 		{
 			case PART_FLOATS:
@@ -354,7 +391,8 @@ prepared_write(const TensorTable *table, const BertConfig *config, int block, Pr
 				break;
 			case PART_PACKED:
 				memset(out, 0, part->bytes);
-				kernels->gemm_pack((Precision) part->precision, part->rows, part->columns, source, part->columns, out);
+				kernels->gemm_pack((Precision) part->precision, part->rows, part->columns, source,
+								   part->columns, out);
 				break;
 		}
 		end = part->offset + part->bytes;
@@ -413,8 +451,10 @@ bind_layer(const PreparedHeader *header, LayerParams *params)
 {
 	bind_linear(header, PART_QKV, PART_QKV_BIAS, &params->query_key_value);
 	params->distance = part_bytes(header, PART_DISTANCE);
-	bind_linear(header, PART_ATTENTION_OUTPUT, PART_ATTENTION_OUTPUT_BIAS, &params->attention_output);
-	bind_norm(header, PART_ATTENTION_NORM_WEIGHT, PART_ATTENTION_NORM_BIAS, &params->attention_norm);
+	bind_linear(header, PART_ATTENTION_OUTPUT, PART_ATTENTION_OUTPUT_BIAS,
+				&params->attention_output);
+	bind_norm(header, PART_ATTENTION_NORM_WEIGHT, PART_ATTENTION_NORM_BIAS,
+			  &params->attention_norm);
 	bind_linear(header, PART_CROSS_QUERY, PART_CROSS_QUERY_BIAS, &params->cross_query);
 	bind_linear(header, PART_CROSS_KEY_VALUE, PART_CROSS_KEY_VALUE_BIAS, &params->cross_key_value);
 	bind_linear(header, PART_CROSS_OUTPUT, PART_CROSS_OUTPUT_BIAS, &params->cross_output);
@@ -425,17 +465,21 @@ bind_layer(const PreparedHeader *header, LayerParams *params)
 }
 
 bool
-prepared_bind(BertModel *model, const TensorTable *table, int block, const PreparedImage *image, Status *status)
+prepared_bind(BertModel *model, const TensorTable *table, int block, const PreparedImage *image,
+			  Status *status)
 {
 	const PreparedHeader *header = image->bytes;
-	PartList	list;
+	PartList list;
 
 	if (!block_parts(&list, table, &model->config, block, model->precision, model->kernels, status))
 		return false;
-	/* The header follows from the table alone: compared whole, no offset in it needs to be trusted. */
-	if (image->bytes == NULL || (uintptr_t) image->bytes % PART_ALIGNMENT != 0 || image->size != list.header.size ||
-		memcmp(header, &list.header, sizeof list.header) != 0)
-		return status_fail(status, STATUS_INVALID_DATA, "the prepared image of block %d does not fit its model", block);
+	/*
+	 * The header follows from the table alone: compared whole, no offset in it needs to be trusted.
+	 */
+	if (image->bytes == NULL || (uintptr_t) image->bytes % PART_ALIGNMENT != 0 ||
+		image->size != list.header.size || memcmp(header, &list.header, sizeof list.header) != 0)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "the prepared image of block %d does not fit its model", block);
 	switch (list.block->kind)
 	{
 		case BLOCK_EMBEDDINGS:
@@ -452,7 +496,8 @@ prepared_bind(BertModel *model, const TensorTable *table, int block, const Prepa
 			bind_linear(header, PART_DENSE, PART_DENSE_BIAS, &model->task.transform);
 			bind_norm(header, PART_NORM_WEIGHT, PART_NORM_BIAS, &model->task.transform_norm);
 			bind_linear(header, PART_DECODER, PART_DECODER_BIAS, &model->task.decoder);
-			bind_linear(header, PART_SEQ_RELATIONSHIP, PART_SEQ_RELATIONSHIP_BIAS, &model->task.seq_relationship);
+			bind_linear(header, PART_SEQ_RELATIONSHIP, PART_SEQ_RELATIONSHIP_BIAS,
+						&model->task.seq_relationship);
 			bind_linear(header, PART_CLASSIFIER, PART_CLASSIFIER_BIAS, &model->task.classifier);
 			break;
 	}

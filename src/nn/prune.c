@@ -20,23 +20,28 @@ check_prune(const BertConfig *config, const PrunedHeads *prune, int n_prune, Sta
 	for (int i = 0; i < n_prune; i++)
 	{
 		if (prune[i].layer < 0 || prune[i].layer >= config->num_hidden_layers)
-			return status_fail(status, STATUS_INVALID_ARGUMENT, "layer %d does not exist: the model has layers 0 to %d", prune[i].layer, config->num_hidden_layers - 1);
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "layer %d does not exist: the model has layers 0 to %d",
+							   prune[i].layer, config->num_hidden_layers - 1);
 		for (int h = 0; h < prune[i].n_heads; h++)
 			if (prune[i].heads[h] < 0 || prune[i].heads[h] >= config->num_attention_heads)
-				return status_fail(status, STATUS_INVALID_ARGUMENT, "head %d does not exist: the layers have heads 0 to %d", prune[i].heads[h], config->num_attention_heads - 1);
+				return status_fail(status, STATUS_INVALID_ARGUMENT,
+								   "head %d does not exist: the layers have heads 0 to %d",
+								   prune[i].heads[h], config->num_attention_heads - 1);
 	}
 	return true;
 }
 
 bool
-config_prune_heads(Arena *arena, const BertConfig *config, const PrunedHeads *prune, int n_prune, BertConfig *out, Status *status)
+config_prune_heads(Arena *arena, const BertConfig *config, const PrunedHeads *prune, int n_prune,
+				   BertConfig *out, Status *status)
 {
-	BertConfig	added = *config;
-	size_t		layers = (size_t) config->num_hidden_layers;
-	size_t		heads = (size_t) config->num_attention_heads;
+	BertConfig added = *config;
+	size_t layers = (size_t) config->num_hidden_layers;
+	size_t heads = (size_t) config->num_attention_heads;
 	PrunedHeads *merged = arena_alloc_array(arena, layers, sizeof(PrunedHeads));
-	int		   *indices = arena_alloc_array(arena, layers * heads, sizeof(int));
-	int			n_merged = 0;
+	int *indices = arena_alloc_array(arena, layers * heads, sizeof(int));
+	int n_merged = 0;
 
 	if (merged == NULL || indices == NULL)
 		return arena_fail(arena, status, "pruned heads", layers * heads * sizeof(int));
@@ -55,7 +60,8 @@ config_prune_heads(Arena *arena, const BertConfig *config, const PrunedHeads *pr
 			if (is_pruned(config, layer, head) || is_pruned(&added, layer, head))
 				entry->heads[entry->n_heads++] = head;
 		if (entry->n_heads == config->num_attention_heads)
-			return status_fail(status, STATUS_INVALID_ARGUMENT, "layer %d would have no heads left", layer);
+			return status_fail(status, STATUS_INVALID_ARGUMENT, "layer %d would have no heads left",
+							   layer);
 		n_merged += entry->n_heads > 0;
 	}
 	*out = *config;
@@ -66,7 +72,8 @@ config_prune_heads(Arena *arena, const BertConfig *config, const PrunedHeads *pr
 
 /* Copies the rows (head_size * columns floats each head) of the heads that stay. */
 static void
-keep_rows(const BertConfig *from, const BertConfig *to, int layer, size_t head_floats, const float *data, float *out)
+keep_rows(const BertConfig *from, const BertConfig *to, int layer, size_t head_floats,
+		  const float *data, float *out)
 {
 	for (int head = 0; head < from->num_attention_heads; head++)
 	{
@@ -82,20 +89,21 @@ keep_rows(const BertConfig *from, const BertConfig *to, int layer, size_t head_f
 }
 
 void
-prune_layer(const TensorTable *from, const BertConfig *from_config, const TensorTable *to, const BertConfig *to_config,
-			int block, const float *data, float *out)
+prune_layer(const TensorTable *from, const BertConfig *from_config, const TensorTable *to,
+			const BertConfig *to_config, int block, const float *data, float *out)
 {
 	const BlockSpec *source = &from->blocks[block];
 	const BlockSpec *target = &to->blocks[block];
-	int			layer = source->layer;
-	size_t		head_size = (size_t) from_config->hidden_size / (size_t) from_config->num_attention_heads;
+	int layer = source->layer;
+	size_t head_size =
+		(size_t) from_config->hidden_size / (size_t) from_config->num_attention_heads;
 
 	for (int i = 0; i < source->n_tensors; i++)
 	{
 		const TensorSpec *old = &from->tensors[source->first_tensor + i];
 		const TensorSpec *new = &to->tensors[target->first_tensor + i];
 		const float *in = data + old->offset;
-		float	   *result = out + new->offset;
+		float *result = out + new->offset;
 
 		switch (old->role)
 		{
@@ -111,7 +119,8 @@ prune_layer(const TensorTable *from, const BertConfig *from_config, const Tensor
 				break;
 			case ROLE_ATTENTION_OUTPUT_WEIGHT:
 				for (size_t row = 0; row < old->shape[0]; row++)
-					keep_rows(from_config, to_config, layer, head_size, in + row * old->shape[1], result + row * new->shape[1]);
+					keep_rows(from_config, to_config, layer, head_size, in + row * old->shape[1],
+							  result + row * new->shape[1]);
 				break;
 			default:
 				memcpy(result, in, old->elements * sizeof(float));

@@ -13,8 +13,8 @@ is_better(Candidate a, Candidate b)
 static void
 sift_down(Candidate *heap, size_t n, size_t root)
 {
-	Candidate	moved = heap[root];
-	size_t		child;
+	Candidate moved = heap[root];
+	size_t child;
 
 	while ((child = 2 * root + 1) < n)
 	{
@@ -36,18 +36,18 @@ select_largest(const float *scores, size_t n, size_t k, Candidate *out)
 	if (k == 0)
 		return 0;
 	for (size_t i = 0; i < k; i++)
-		out[i] = (Candidate) {scores[i], (int32_t) i};
+		out[i] = (Candidate){scores[i], (int32_t) i};
 	for (size_t i = k / 2; i-- > 0;)
 		sift_down(out, k, i);
 	for (size_t i = k; i < n; i++)
 		if (scores[i] > out[0].score)
 		{
-			out[0] = (Candidate) {scores[i], (int32_t) i};
+			out[0] = (Candidate){scores[i], (int32_t) i};
 			sift_down(out, k, 0);
 		}
 	for (size_t left = k; left > 1; left--)
 	{
-		Candidate	worst = out[0];
+		Candidate worst = out[0];
 
 		out[0] = out[left - 1];
 		out[left - 1] = worst;

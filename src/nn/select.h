@@ -7,13 +7,14 @@
 
 typedef struct Candidate
 {
-	float		score;
-	int32_t		id;				/* index of the score */
+	float score;
+	int32_t id; /* index of the score */
 } Candidate;
 
 /*
- * Writes the k largest of scores (n) to out (min(k, n)), largest first, equal ones by index; returns how many. O(n log k).
+ * Writes the k largest of scores (n) to out (min(k, n)), largest first, equal ones by index;
+ * returns how many. O(n log k).
  */
-size_t		select_largest(const float *scores, size_t n, size_t k, Candidate *out);
+size_t select_largest(const float *scores, size_t n, size_t k, Candidate *out);
 
 #endif

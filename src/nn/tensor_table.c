@@ -16,8 +16,8 @@ typedef enum Dim
 	DIM_POSITIONS,
 	DIM_TYPES,
 	DIM_HIDDEN,
-	DIM_ATTENTION,				/* heads the layer has left * head size */
-	DIM_DISTANCES,				/* 2 max_position_embeddings - 1 */
+	DIM_ATTENTION, /* heads the layer has left * head size */
+	DIM_DISTANCES, /* 2 max_position_embeddings - 1 */
 	DIM_HEAD_SIZE,
 	DIM_INTERMEDIATE,
 	DIM_LABELS,
@@ -27,39 +27,56 @@ typedef enum Dim
 
 typedef struct Pattern
 {
-	const char *name;			/* without the block's prefix */
-	TensorRole	role;
-	Dim			shape[2];
-	TensorInit	init;
+	const char *name; /* without the block's prefix */
+	TensorRole role;
+	Dim shape[2];
+	TensorInit init;
 } Pattern;
 
-#define LINEAR(name, role, out, in) \
-	{name ".weight", role##_WEIGHT, {out, in}, INIT_NORMAL}, {name ".bias", role##_BIAS, {out, DIM_NONE}, INIT_ZERO}
-#define NORM(name, role) \
-	{name ".weight", role##_WEIGHT, {DIM_HIDDEN, DIM_NONE}, INIT_ONE}, {name ".bias", role##_BIAS, {DIM_HIDDEN, DIM_NONE}, INIT_ZERO}
+#define LINEAR(name, role, out, in)                           \
+	{name ".weight", role##_WEIGHT, {out, in}, INIT_NORMAL},  \
+	{                                                         \
+		name ".bias", role##_BIAS, {out, DIM_NONE}, INIT_ZERO \
+	}
+#define NORM(name, role)                                               \
+	{name ".weight", role##_WEIGHT, {DIM_HIDDEN, DIM_NONE}, INIT_ONE}, \
+	{                                                                  \
+		name ".bias", role##_BIAS, {DIM_HIDDEN, DIM_NONE}, INIT_ZERO   \
+	}
 
 static const Pattern embeddings_patterns[] = {
 	{"word_embeddings.weight", ROLE_WORD_EMBEDDINGS, {DIM_VOCAB, DIM_HIDDEN}, INIT_NORMAL},
-	{"position_embeddings.weight", ROLE_POSITION_EMBEDDINGS, {DIM_POSITIONS, DIM_HIDDEN}, INIT_NORMAL},
+	{"position_embeddings.weight",
+	 ROLE_POSITION_EMBEDDINGS,
+	 {DIM_POSITIONS, DIM_HIDDEN},
+	 INIT_NORMAL},
 	{"token_type_embeddings.weight", ROLE_TYPE_EMBEDDINGS, {DIM_TYPES, DIM_HIDDEN}, INIT_NORMAL},
 	NORM("LayerNorm", ROLE_EMBEDDINGS_NORM),
 };
 
-/* Query, key and value lie together, so that a block holds them as one (3A, H) weight and one (3A) bias. */
-#define QUERY_KEY_VALUE(name, prefix, size) \
-	{name ".query.weight", prefix##_QUERY_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL}, \
-	{name ".key.weight", prefix##_KEY_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL}, \
-	{name ".value.weight", prefix##_VALUE_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL}, \
-	{name ".query.bias", prefix##_QUERY_BIAS, {size, DIM_NONE}, INIT_ZERO}, \
-	{name ".key.bias", prefix##_KEY_BIAS, {size, DIM_NONE}, INIT_ZERO}, \
-	{name ".value.bias", prefix##_VALUE_BIAS, {size, DIM_NONE}, INIT_ZERO}
+/*
+ * Query, key and value lie together, so that a block holds them as one (3A, H) weight and one (3A)
+ * bias.
+ */
+#define QUERY_KEY_VALUE(name, prefix, size)                                             \
+	{name ".query.weight", prefix##_QUERY_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL},     \
+		{name ".key.weight", prefix##_KEY_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL},     \
+		{name ".value.weight", prefix##_VALUE_WEIGHT, {size, DIM_HIDDEN}, INIT_NORMAL}, \
+		{name ".query.bias", prefix##_QUERY_BIAS, {size, DIM_NONE}, INIT_ZERO},         \
+		{name ".key.bias", prefix##_KEY_BIAS, {size, DIM_NONE}, INIT_ZERO},             \
+	{                                                                                   \
+		name ".value.bias", prefix##_VALUE_BIAS, {size, DIM_NONE}, INIT_ZERO            \
+	}
 
 static const Pattern self_attention_patterns[] = {
 	QUERY_KEY_VALUE("attention.self", ROLE, DIM_ATTENTION),
 };
 
 static const Pattern distance_patterns[] = {
-	{"attention.self.distance_embedding.weight", ROLE_DISTANCE_EMBEDDING, {DIM_DISTANCES, DIM_HEAD_SIZE}, INIT_NORMAL},
+	{"attention.self.distance_embedding.weight",
+	 ROLE_DISTANCE_EMBEDDING,
+	 {DIM_DISTANCES, DIM_HEAD_SIZE},
+	 INIT_NORMAL},
 };
 
 static const Pattern attention_output_patterns[] = {
@@ -111,10 +128,13 @@ static const Pattern answer_patterns[] = {
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MAX_TENSORS_PER_LAYER (COUNT(self_attention_patterns) + COUNT(distance_patterns) + COUNT(attention_output_patterns) \
-							   + COUNT(cross_attention_patterns) + COUNT(feed_forward_patterns))
-#define MAX_TENSORS_ELSEWHERE (COUNT(embeddings_patterns) + COUNT(pooler_patterns) + COUNT(prediction_patterns) \
-							   + COUNT(untied_decoder_patterns) + COUNT(next_sentence_patterns))
+#define MAX_TENSORS_PER_LAYER                                             \
+	(COUNT(self_attention_patterns) + COUNT(distance_patterns) +          \
+	 COUNT(attention_output_patterns) + COUNT(cross_attention_patterns) + \
+	 COUNT(feed_forward_patterns))
+#define MAX_TENSORS_ELSEWHERE                                                           \
+	(COUNT(embeddings_patterns) + COUNT(pooler_patterns) + COUNT(prediction_patterns) + \
+	 COUNT(untied_decoder_patterns) + COUNT(next_sentence_patterns))
 
 int
 config_layer_heads(const BertConfig *config, int layer)
@@ -128,7 +148,8 @@ config_layer_heads(const BertConfig *config, int layer)
 bool
 head_uses_pooler(HeadKind head)
 {
-	return head == HEAD_PRETRAINING || head == HEAD_NEXT_SENTENCE || head == HEAD_SEQUENCE_CLASSIFICATION || head == HEAD_MULTIPLE_CHOICE;
+	return head == HEAD_PRETRAINING || head == HEAD_NEXT_SENTENCE ||
+		   head == HEAD_SEQUENCE_CLASSIFICATION || head == HEAD_MULTIPLE_CHOICE;
 }
 
 bool
@@ -140,7 +161,7 @@ head_has_vocabulary(HeadKind head)
 static size_t
 dim_size(const BertConfig *config, int layer, Dim dim)
 {
-	size_t		head_size = (size_t) config->hidden_size / (size_t) config->num_attention_heads;
+	size_t head_size = (size_t) config->hidden_size / (size_t) config->num_attention_heads;
 
 	switch (dim)
 	{
@@ -173,16 +194,17 @@ dim_size(const BertConfig *config, int layer, Dim dim)
 
 /* Appends count tensors to the newest block. */
 static bool
-append(TensorTable *table, const BertConfig *config, const char *prefix, const Pattern *patterns, size_t count, Status *status)
+append(TensorTable *table, const BertConfig *config, const char *prefix, const Pattern *patterns,
+	   size_t count, Status *status)
 {
-	int			index = table->n_blocks - 1;
-	BlockSpec  *block = &table->blocks[index];
+	int index = table->n_blocks - 1;
+	BlockSpec *block = &table->blocks[index];
 
 	for (size_t i = 0; i < count; i++)
 	{
 		const Pattern *pattern = &patterns[i];
 		TensorSpec *tensor = &table->tensors[table->n_tensors];
-		size_t		bytes;
+		size_t bytes;
 
 		snprintf(tensor->name, sizeof tensor->name, "%s%s", prefix, pattern->name);
 		tensor->role = pattern->role;
@@ -190,7 +212,7 @@ append(TensorTable *table, const BertConfig *config, const char *prefix, const P
 		tensor->shape[0] = dim_size(config, block->layer, pattern->shape[0]);
 		tensor->shape[1] = dim_size(config, block->layer, pattern->shape[1]);
 		tensor->init = pattern->init;
-		tensor->weight_decay = tensor->rank == 2;	/* vectors are biases and LayerNorm */
+		tensor->weight_decay = tensor->rank == 2; /* vectors are biases and LayerNorm */
 		tensor->block = index;
 		tensor->offset = block->elements;
 		if (!size_mul(tensor->shape[0], tensor->shape[1], &tensor->elements) ||
@@ -207,7 +229,7 @@ append(TensorTable *table, const BertConfig *config, const char *prefix, const P
 static void
 begin_block(TensorTable *table, BlockKind kind, int layer)
 {
-	BlockSpec  *block = &table->blocks[table->n_blocks++];
+	BlockSpec *block = &table->blocks[table->n_blocks++];
 
 	block->kind = kind;
 	block->layer = layer;
@@ -219,17 +241,20 @@ begin_block(TensorTable *table, BlockKind kind, int layer)
 static bool
 append_layer(TensorTable *table, const BertConfig *config, int layer, Status *status)
 {
-	char		prefix[40];
+	char prefix[40];
 
 	snprintf(prefix, sizeof prefix, "bert.encoder.layer.%d.", layer);
 	begin_block(table, BLOCK_LAYER, layer);
-	return append(table, config, prefix, self_attention_patterns, COUNT(self_attention_patterns), status) &&
-		(config->position_embedding_type == POSITION_ABSOLUTE ||
-		 append(table, config, prefix, distance_patterns, COUNT(distance_patterns), status)) &&
-		append(table, config, prefix, attention_output_patterns, COUNT(attention_output_patterns), status) &&
-		(!config->add_cross_attention ||
-		 append(table, config, prefix, cross_attention_patterns, COUNT(cross_attention_patterns), status)) &&
-		append(table, config, prefix, feed_forward_patterns, COUNT(feed_forward_patterns), status);
+	return append(table, config, prefix, self_attention_patterns, COUNT(self_attention_patterns),
+				  status) &&
+		   (config->position_embedding_type == POSITION_ABSOLUTE ||
+			append(table, config, prefix, distance_patterns, COUNT(distance_patterns), status)) &&
+		   append(table, config, prefix, attention_output_patterns,
+				  COUNT(attention_output_patterns), status) &&
+		   (!config->add_cross_attention || append(table, config, prefix, cross_attention_patterns,
+												   COUNT(cross_attention_patterns), status)) &&
+		   append(table, config, prefix, feed_forward_patterns, COUNT(feed_forward_patterns),
+				  status);
 }
 
 static bool
@@ -241,20 +266,25 @@ append_head(TensorTable *table, const BertConfig *config, Status *status)
 		case HEAD_PRETRAINING:
 		case HEAD_MASKED_LM:
 		case HEAD_CAUSAL_LM:
-			return append(table, config, "", prediction_patterns, COUNT(prediction_patterns), status) &&
-				(config->tie_word_embeddings ||
-				 append(table, config, "", untied_decoder_patterns, COUNT(untied_decoder_patterns), status)) &&
-				(table->head != HEAD_PRETRAINING ||
-				 append(table, config, "", next_sentence_patterns, COUNT(next_sentence_patterns), status));
+			return append(table, config, "", prediction_patterns, COUNT(prediction_patterns),
+						  status) &&
+				   (config->tie_word_embeddings ||
+					append(table, config, "", untied_decoder_patterns,
+						   COUNT(untied_decoder_patterns), status)) &&
+				   (table->head != HEAD_PRETRAINING ||
+					append(table, config, "", next_sentence_patterns, COUNT(next_sentence_patterns),
+						   status));
 		case HEAD_NEXT_SENTENCE:
-			return append(table, config, "", next_sentence_patterns, COUNT(next_sentence_patterns), status);
+			return append(table, config, "", next_sentence_patterns, COUNT(next_sentence_patterns),
+						  status);
 		case HEAD_MULTIPLE_CHOICE:
 			return append(table, config, "", choice_patterns, COUNT(choice_patterns), status);
 		case HEAD_QUESTION_ANSWERING:
 			return append(table, config, "", answer_patterns, COUNT(answer_patterns), status);
 		case HEAD_SEQUENCE_CLASSIFICATION:
 		case HEAD_TOKEN_CLASSIFICATION:
-			return append(table, config, "", classifier_patterns, COUNT(classifier_patterns), status);
+			return append(table, config, "", classifier_patterns, COUNT(classifier_patterns),
+						  status);
 		case HEAD_NONE:
 		case HEAD_KIND_COUNT:
 			break;
@@ -263,11 +293,12 @@ append_head(TensorTable *table, const BertConfig *config, Status *status)
 }
 
 bool
-tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, TensorTable *table, Status *status)
+tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, TensorTable *table,
+				   Status *status)
 {
-	size_t		layers = (size_t) config->num_hidden_layers;
-	size_t		max_tensors;
-	size_t		max_blocks = layers + 3;
+	size_t layers = (size_t) config->num_hidden_layers;
+	size_t max_tensors;
+	size_t max_blocks = layers + 3;
 
 	memset(table, 0, sizeof *table);
 	if ((unsigned int) head >= HEAD_KIND_COUNT)
@@ -275,7 +306,8 @@ tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, Tensor
 	if (!config_validate(config, status))
 		return false;
 	if (head == HEAD_QUESTION_ANSWERING && config->num_labels != 2)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "a question answering head has 2 labels, not %d", config->num_labels);
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "a question answering head has 2 labels, not %d", config->num_labels);
 	table->head = head;
 	max_tensors = layers * MAX_TENSORS_PER_LAYER + MAX_TENSORS_ELSEWHERE;
 	table->tensors = arena_alloc_array_zero(arena, max_tensors, sizeof(TensorSpec));
@@ -284,7 +316,8 @@ tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, Tensor
 		return arena_fail(arena, status, "the tensor table", max_tensors * sizeof(TensorSpec));
 
 	begin_block(table, BLOCK_EMBEDDINGS, -1);
-	if (!append(table, config, "bert.embeddings.", embeddings_patterns, COUNT(embeddings_patterns), status))
+	if (!append(table, config, "bert.embeddings.", embeddings_patterns, COUNT(embeddings_patterns),
+				status))
 		return false;
 	for (int layer = 0; layer < config->num_hidden_layers; layer++)
 		if (!append_layer(table, config, layer, status))
@@ -337,8 +370,8 @@ static uint64_t
 name_stream(const char *name)
 {
 	unsigned char digest[SHA256_BYTES];
-	uint64_t	stream = 0;
-	Sha256		hash;
+	uint64_t stream = 0;
+	Sha256 hash;
 
 	sha256_init(&hash);
 	sha256_update(&hash, name, strlen(name));
@@ -351,7 +384,7 @@ name_stream(const char *name)
 void
 tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t seed, float *out)
 {
-	Rng			rng;
+	Rng rng;
 
 	if (tensor->init != INIT_NORMAL)
 	{
@@ -362,6 +395,8 @@ tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t s
 	rng_init(&rng, seed, name_stream(tensor->name));
 	for (size_t i = 0; i < tensor->elements; i++)
 		out[i] = (float) (rng_normal(&rng) * config->initializer_range);
-	if (tensor->role == ROLE_WORD_EMBEDDINGS && config->pad_token_id >= 0 && (size_t) config->pad_token_id < tensor->shape[0])
-		memset(out + (size_t) config->pad_token_id * tensor->shape[1], 0, tensor->shape[1] * sizeof(float));
+	if (tensor->role == ROLE_WORD_EMBEDDINGS && config->pad_token_id >= 0 &&
+		(size_t) config->pad_token_id < tensor->shape[0])
+		memset(out + (size_t) config->pad_token_id * tensor->shape[1], 0,
+			   tensor->shape[1] * sizeof(float));
 }

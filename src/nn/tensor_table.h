@@ -1,15 +1,17 @@
 /*
  * tensor_table.h: the one list of parameters.
  *
- * Derived from a config and a head, it names every parameter once, with shape, place, initialisation and weight
- * decay. Import, export, random initialisation, gradients, optimizer state, key reports and the sharding into blocks
- * walk this table; there is no second list. Within a block tensors lie in table order as fp32, without gaps; a layer
- * has the query, key and value weights next to each other, (3A, H), and then their biases, (3A), A = heads left * head
- * size; cross-attention likewise.
+ * Derived from a config and a head, it names every parameter once, with shape, place,
+ * initialisation and weight decay. Import, export, random initialisation, gradients, optimizer
+ * state, key reports and the sharding into blocks walk this table; there is no second list. Within
+ * a block tensors lie in table order as fp32, without gaps; a layer has the query, key and value
+ * weights next to each other, (3A, H), and then their biases, (3A), A = heads left * head size;
+ * cross-attention likewise.
  *
- * Names are those of the published checkpoints of the head's class ("bert.encoder.layer.0.attention.self.query.weight",
- * "classifier.weight"). HEAD_NONE uses the same names: the "bert." prefix is added or taken away when files are read
- * and written. Tied tensors (the MLM decoder's weight and bias) are not parameters of their own and not listed.
+ * Names are those of the published checkpoints of the head's class
+ * ("bert.encoder.layer.0.attention.self.query.weight", "classifier.weight"). HEAD_NONE uses the
+ * same names: the "bert." prefix is added or taken away when files are read and written. Tied
+ * tensors (the MLM decoder's weight and bias) are not parameters of their own and not listed.
  */
 #ifndef BERT_NN_TENSOR_TABLE_H
 #define BERT_NN_TENSOR_TABLE_H
@@ -22,14 +24,14 @@
 typedef enum BlockKind
 {
 	BLOCK_EMBEDDINGS,
-	BLOCK_LAYER,				/* one per layer */
-	BLOCK_POOLER,				/* for heads that use it, and for HEAD_NONE when config->use_pooler */
-	BLOCK_HEAD					/* one kind of head; absent for HEAD_NONE */
+	BLOCK_LAYER,  /* one per layer */
+	BLOCK_POOLER, /* for heads that use it, and for HEAD_NONE when config->use_pooler */
+	BLOCK_HEAD    /* one kind of head; absent for HEAD_NONE */
 } BlockKind;
 
 typedef enum TensorInit
 {
-	INIT_NORMAL,				/* mean 0, standard deviation initializer_range */
+	INIT_NORMAL, /* mean 0, standard deviation initializer_range */
 	INIT_ZERO,
 	INIT_ONE
 } TensorInit;
@@ -47,7 +49,8 @@ typedef enum TensorRole
 	ROLE_KEY_BIAS,
 	ROLE_VALUE_WEIGHT,
 	ROLE_VALUE_BIAS,
-	ROLE_DISTANCE_EMBEDDING,	/* relative positions: (2 max_position_embeddings - 1, head_size) */
+	/* relative positions: (2 max_position_embeddings - 1, head_size) */
+	ROLE_DISTANCE_EMBEDDING,
 	ROLE_ATTENTION_OUTPUT_WEIGHT,
 	ROLE_ATTENTION_OUTPUT_BIAS,
 	ROLE_ATTENTION_NORM_WEIGHT,
@@ -71,70 +74,78 @@ typedef enum TensorRole
 	ROLE_OUTPUT_NORM_BIAS,
 	ROLE_POOLER_WEIGHT,
 	ROLE_POOLER_BIAS,
-	ROLE_TRANSFORM_WEIGHT,		/* cls.predictions.transform.dense */
+	ROLE_TRANSFORM_WEIGHT, /* cls.predictions.transform.dense */
 	ROLE_TRANSFORM_BIAS,
 	ROLE_TRANSFORM_NORM_WEIGHT,
 	ROLE_TRANSFORM_NORM_BIAS,
-	ROLE_DECODER_BIAS,			/* cls.predictions.bias */
-	ROLE_DECODER_WEIGHT,		/* listed only when tie_word_embeddings is false */
+	ROLE_DECODER_BIAS,   /* cls.predictions.bias */
+	ROLE_DECODER_WEIGHT, /* listed only when tie_word_embeddings is false */
 	ROLE_SEQ_RELATIONSHIP_WEIGHT,
 	ROLE_SEQ_RELATIONSHIP_BIAS,
-	ROLE_CLASSIFIER_WEIGHT,		/* sequence, token, multiple choice; qa_outputs */
+	ROLE_CLASSIFIER_WEIGHT, /* sequence, token, multiple choice; qa_outputs */
 	ROLE_CLASSIFIER_BIAS,
 	ROLE_COUNT
 } TensorRole;
 
 typedef struct TensorSpec
 {
-	char		name[TENSOR_NAME_LENGTH];
-	TensorRole	role;
-	int			rank;			/* 1 or 2 */
-	size_t		shape[2];
-	size_t		elements;
-	TensorInit	init;
-	bool		weight_decay;	/* no: biases and LayerNorm */
-	int			block;			/* index into blocks */
-	size_t		offset;			/* floats from the block's start */
+	char name[TENSOR_NAME_LENGTH];
+	TensorRole role;
+	int rank; /* 1 or 2 */
+	size_t shape[2];
+	size_t elements;
+	TensorInit init;
+	bool weight_decay; /* no: biases and LayerNorm */
+	int block;         /* index into blocks */
+	size_t offset;     /* floats from the block's start */
 } TensorSpec;
 
 typedef struct BlockSpec
 {
-	BlockKind	kind;
-	int			layer;			/* for BLOCK_LAYER, else -1 */
-	size_t		elements;		/* floats */
-	int			first_tensor;
-	int			n_tensors;
+	BlockKind kind;
+	int layer;       /* for BLOCK_LAYER, else -1 */
+	size_t elements; /* floats */
+	int first_tensor;
+	int n_tensors;
 } BlockSpec;
 
 typedef struct TensorTable
 {
-	HeadKind	head;
-	int			n_tensors;
+	HeadKind head;
+	int n_tensors;
 	TensorSpec *tensors;
-	int			n_blocks;
-	BlockSpec  *blocks;			/* embeddings, layers, pooler, head: in this order */
-	size_t		elements;		/* floats of the whole model */
+	int n_blocks;
+	BlockSpec *blocks; /* embeddings, layers, pooler, head: in this order */
+	size_t elements;   /* floats of the whole model */
 } TensorTable;
 
 /* STATUS_INVALID_ARGUMENT where config and head do not fit; sizes are checked. */
-bool		tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, TensorTable *table, Status *status);
+bool tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, TensorTable *table,
+						Status *status);
 
-const TensorSpec *tensor_table_find(const TensorTable *table, const char *name);	/* NULL if absent */
-const TensorSpec *tensor_table_role(const TensorTable *table, TensorRole role, int layer);	/* layer: -1 outside layers */
-int			tensor_table_block(const TensorTable *table, BlockKind kind, int layer);	/* -1 if absent */
-
-/* True when the head uses the pooler: its block exists for HEAD_NONE too unless config->use_pooler is false. */
-bool		head_uses_pooler(HeadKind head);
-/* True for the heads whose logits are over the vocabulary: pretraining, masked_lm, causal_lm. */
-bool		head_has_vocabulary(HeadKind head);
-
-/* Attention heads that the layer has left after pruning. */
-int			config_layer_heads(const BertConfig *config, int layer);
+/* NULL if absent */
+const TensorSpec *tensor_table_find(const TensorTable *table, const char *name);
+/* layer: -1 outside layers */
+const TensorSpec *tensor_table_role(const TensorTable *table, TensorRole role, int layer);
+/* -1 if absent */
+int tensor_table_block(const TensorTable *table, BlockKind kind, int layer);
 
 /*
- * Fills one tensor as the reference initialises it. The values depend on (seed, tensor's name) alone. The padding
- * row of the word embeddings is zero, as in the reference.
+ * True when the head uses the pooler: its block exists for HEAD_NONE too unless config->use_pooler
+ * is false.
  */
-void		tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t seed, float *out);
+bool head_uses_pooler(HeadKind head);
+/* True for the heads whose logits are over the vocabulary: pretraining, masked_lm, causal_lm. */
+bool head_has_vocabulary(HeadKind head);
+
+/* Attention heads that the layer has left after pruning. */
+int config_layer_heads(const BertConfig *config, int layer);
+
+/*
+ * Fills one tensor as the reference initialises it. The values depend on (seed, tensor's name)
+ * alone. The padding row of the word embeddings is zero, as in the reference.
+ */
+void tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t seed,
+					   float *out);
 
 #endif

@@ -11,7 +11,7 @@
 static void
 text_range(const Encoding *window, size_t *first, size_t *end)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	while (i < window->n && window->sequences[i] < 0)
 		i++;
@@ -28,17 +28,19 @@ poorer_side(size_t i, size_t n)
 }
 
 bool
-windows_map(const EncodeResult *encoded, size_t stride, Arena *arena, WindowMap *map, Status *status)
+windows_map(const EncodeResult *encoded, size_t stride, Arena *arena, WindowMap *map,
+			Status *status)
 {
-	size_t		total = 0;
-	size_t		first;
-	size_t		end;
+	size_t total = 0;
+	size_t first;
+	size_t end;
 
 	for (size_t w = 0; w < encoded->n_windows; w++)
 	{
 		text_range(&encoded->windows[w], &first, &end);
 		if (w > 0 && end - first < stride)
-			return status_fail(status, STATUS_INTERNAL, "a window of %zu tokens cannot share %zu", end - first, stride);
+			return status_fail(status, STATUS_INTERNAL, "a window of %zu tokens cannot share %zu",
+							   end - first, stride);
 		total += end - first - (w > 0 ? stride : 0);
 	}
 	map->n_tokens = total;
@@ -48,7 +50,7 @@ windows_map(const EncodeResult *encoded, size_t stride, Arena *arena, WindowMap 
 	total = 0;
 	for (size_t w = 0; w < encoded->n_windows; w++)
 	{
-		size_t		shared = w > 0 ? stride : 0;
+		size_t shared = w > 0 ? stride : 0;
 
 		text_range(&encoded->windows[w], &first, &end);
 		total -= shared;
@@ -58,11 +60,12 @@ windows_map(const EncodeResult *encoded, size_t stride, Arena *arena, WindowMap 
 
 			if (i < shared)
 			{
-				size_t		other_first;
-				size_t		other_end;
+				size_t other_first;
+				size_t other_end;
 
 				text_range(&encoded->windows[token->window], &other_first, &other_end);
-				if (poorer_side(i, end - first) <= poorer_side(token->position - other_first, other_end - other_first))
+				if (poorer_side(i, end - first) <=
+					poorer_side(token->position - other_first, other_end - other_first))
 					continue;
 			}
 			token->window = (uint32_t) w;
@@ -74,12 +77,13 @@ windows_map(const EncodeResult *encoded, size_t stride, Arena *arena, WindowMap 
 }
 
 bool
-windows_batch(const EncodeResult *encoded, size_t first, size_t count, Arena *arena, Batch *batch, Status *status)
+windows_batch(const EncodeResult *encoded, size_t first, size_t count, Arena *arena, Batch *batch,
+			  Status *status)
 {
-	int32_t    *bounds = arena_alloc_array(arena, count + 1, sizeof(int32_t));
-	size_t		n_tokens = 0;
-	int32_t    *ids;
-	int32_t    *types;
+	int32_t *bounds = arena_alloc_array(arena, count + 1, sizeof(int32_t));
+	size_t n_tokens = 0;
+	int32_t *ids;
+	int32_t *types;
 
 	if (bounds == NULL)
 		return arena_fail(arena, status, "a batch", (count + 1) * sizeof(int32_t));
@@ -111,10 +115,11 @@ windows_batch(const EncodeResult *encoded, size_t first, size_t count, Arena *ar
 size_t
 windows_in_budget(const EncodeResult *encoded, size_t first, size_t max_tokens)
 {
-	size_t		n_tokens = encoded->windows[first].n;
-	size_t		count = 1;
+	size_t n_tokens = encoded->windows[first].n;
+	size_t count = 1;
 
-	while (first + count < encoded->n_windows && n_tokens + encoded->windows[first + count].n <= max_tokens)
+	while (first + count < encoded->n_windows &&
+		   n_tokens + encoded->windows[first + count].n <= max_tokens)
 		n_tokens += encoded->windows[first + count++].n;
 	return count;
 }
@@ -124,9 +129,9 @@ softmax_rows(size_t m, size_t n, float *x)
 {
 	for (size_t r = 0; r < m; r++)
 	{
-		float	   *row = x + r * n;	/* (n) */
-		float		largest = row[0];
-		double		sum = 0.0;
+		float *row = x + r * n; /* (n) */
+		float largest = row[0];
+		double sum = 0.0;
 
 		for (size_t i = 1; i < n; i++)
 			largest = row[i] > largest ? row[i] : largest;
@@ -141,18 +146,18 @@ softmax_rows(size_t m, size_t n, float *x)
 }
 
 bool
-windows_forward(const BertModel *model, const EncodeResult *encoded, WindowTake take, void *context, Arena *arena,
-				const MayContinue *question, Status *status)
+windows_forward(const BertModel *model, const EncodeResult *encoded, WindowTake take, void *context,
+				Arena *arena, const MayContinue *question, Status *status)
 {
 	ForwardWants wants = head_wants(bert_model_head(model));
-	size_t		count;
+	size_t count;
 
 	for (size_t first = 0; first < encoded->n_windows; first += count)
 	{
-		ArenaMark	mark = arena_mark(arena);
-		Batch		batch;
+		ArenaMark mark = arena_mark(arena);
+		Batch batch;
 		EncoderOutput states;
-		HeadOutput	output;
+		HeadOutput output;
 
 		count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
 		if (!windows_batch(encoded, first, count, arena, &batch, status) ||
@@ -160,7 +165,9 @@ windows_forward(const BertModel *model, const EncodeResult *encoded, WindowTake 
 			!head_forward(model, &batch, &states, NULL, 0, arena, &output, question, status))
 			return false;
 		for (size_t i = 0; i < count; i++)
-			if (!take(context, first + i, output.logits + (size_t) batch.cu_seqlens[i] * output.n_columns, output.n_columns, status))
+			if (!take(context, first + i,
+					  output.logits + (size_t) batch.cu_seqlens[i] * output.n_columns,
+					  output.n_columns, status))
 				return false;
 		arena_rewind(arena, mark);
 	}

@@ -19,36 +19,39 @@ max_size(size_t a, size_t b)
 /* The allocations of a workspace, in order; filled by plan, taken by create. */
 typedef struct WorkspacePlan
 {
-	size_t		block_rows;
-	size_t		query_key_value;
-	size_t		context;
-	size_t		attended;
-	size_t		intermediate;
-	size_t		scores;
-	size_t		cross_query;
-	size_t		cross_key_value;
-	size_t		rows;
-	size_t		gemm_scratch;
-	size_t		attention_scratch;
-	size_t		general_scratch;
+	size_t block_rows;
+	size_t query_key_value;
+	size_t context;
+	size_t attended;
+	size_t intermediate;
+	size_t scores;
+	size_t cross_query;
+	size_t cross_key_value;
+	size_t rows;
+	size_t gemm_scratch;
+	size_t attention_scratch;
+	size_t general_scratch;
 } WorkspacePlan;
 
 static size_t
 scratch_for(const BertModel *model, size_t n, size_t k)
 {
-	return max_size(model->kernels->gemm_scratch_size(model->precision, n, k), model->kernels->gemm_scratch_size(PRECISION_FP32, n, k));
+	return max_size(model->kernels->gemm_scratch_size(model->precision, n, k),
+					model->kernels->gemm_scratch_size(PRECISION_FP32, n, k));
 }
 
 static bool
 workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePlan *plan)
 {
 	const Kernels *kernels = model->kernels;
-	size_t		hidden = model->hidden_size;
-	size_t		intermediate = (size_t) model->config.intermediate_size;
-	size_t		widest_in = max_size(hidden, intermediate);
-	size_t		state_bytes = hidden * sizeof(float);
-	size_t		widest_out = max_size(max_size(3 * hidden, intermediate), max_size((size_t) model->config.vocab_size, (size_t) model->config.num_labels));
-	size_t		block_rows = shape->n_tokens < BLOCK_ROWS ? shape->n_tokens : BLOCK_ROWS;
+	size_t hidden = model->hidden_size;
+	size_t intermediate = (size_t) model->config.intermediate_size;
+	size_t widest_in = max_size(hidden, intermediate);
+	size_t state_bytes = hidden * sizeof(float);
+	size_t widest_out =
+		max_size(max_size(3 * hidden, intermediate),
+				 max_size((size_t) model->config.vocab_size, (size_t) model->config.num_labels));
+	size_t block_rows = shape->n_tokens < BLOCK_ROWS ? shape->n_tokens : BLOCK_ROWS;
 
 	memset(plan, 0, sizeof *plan);
 	if (shape->n_encoder_tokens > block_rows)
@@ -56,7 +59,8 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 	plan->block_rows = block_rows;
 	if (!size_mul(shape->n_tokens, 3 * state_bytes, &plan->query_key_value) ||
 		!size_mul(shape->n_tokens, state_bytes, &plan->context) ||
-		!size_mul(shape->n_encoder_tokens > 0 ? shape->n_tokens : block_rows, state_bytes, &plan->attended) ||
+		!size_mul(shape->n_encoder_tokens > 0 ? shape->n_tokens : block_rows, state_bytes,
+				  &plan->attended) ||
 		!size_mul(max_size(shape->longest, shape->n_encoder_tokens), sizeof(float), &plan->scores))
 		return false;
 	if (shape->n_encoder_tokens > 0)
@@ -65,12 +69,17 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 		if (!size_mul(shape->n_encoder_tokens, 2 * state_bytes, &plan->cross_key_value))
 			return false;
 	}
-	plan->rows = max_size(kernels->rows_size(model->precision, block_rows, widest_in), kernels->rows_size(PRECISION_FP32, block_rows, widest_in));
+	plan->rows = max_size(kernels->rows_size(model->precision, block_rows, widest_in),
+						  kernels->rows_size(PRECISION_FP32, block_rows, widest_in));
 	plan->intermediate = kernels->rows_size(model->precision, block_rows, intermediate);
-	plan->gemm_scratch = max_size(scratch_for(model, widest_out, hidden), scratch_for(model, hidden, intermediate));
-	plan->attention_scratch = kernels->attention_scratch_size(model->precision, shape->longest, model->head_size);
+	plan->gemm_scratch =
+		max_size(scratch_for(model, widest_out, hidden), scratch_for(model, hidden, intermediate));
+	plan->attention_scratch =
+		kernels->attention_scratch_size(model->precision, shape->longest, model->head_size);
 	if (shape->general_queries > 0)
-		return attention_general_size(model, shape->general_queries, max_size(shape->longest, shape->n_encoder_tokens), &plan->general_scratch);
+		return attention_general_size(model, shape->general_queries,
+									  max_size(shape->longest, shape->n_encoder_tokens),
+									  &plan->general_scratch);
 	return true;
 }
 
@@ -78,7 +87,7 @@ bool
 workspace_size(const BertModel *model, const WorkspaceShape *shape, size_t *bytes, Status *status)
 {
 	WorkspacePlan plan;
-	size_t		sizes[11];
+	size_t sizes[11];
 
 	if (!workspace_plan(model, shape, &plan))
 		return status_fail(status, STATUS_LIMIT, "the batch is too large");
@@ -93,7 +102,7 @@ workspace_size(const BertModel *model, const WorkspaceShape *shape, size_t *byte
 static void *
 take(Arena *arena, size_t size, size_t *failed)
 {
-	void	   *pointer = size == 0 ? NULL : arena_alloc(arena, size);
+	void *pointer = size == 0 ? NULL : arena_alloc(arena, size);
 
 	if (pointer == NULL && size != 0)
 		*failed = size;
@@ -101,10 +110,11 @@ take(Arena *arena, size_t size, size_t *failed)
 }
 
 bool
-workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *arena, const MayContinue *question, Workspace *workspace, Status *status)
+workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *arena,
+				 const MayContinue *question, Workspace *workspace, Status *status)
 {
 	WorkspacePlan plan;
-	size_t		failed = 0;
+	size_t failed = 0;
 
 	if (!workspace_plan(model, shape, &plan))
 		return status_fail(status, STATUS_LIMIT, "the batch is too large");
@@ -113,7 +123,8 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 	workspace->question = question;
 	workspace->mix_rows = false;
 	workspace->block_rows = plan.block_rows;
-	workspace->step_flops = strcmp(model->kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
+	workspace->step_flops =
+		strcmp(model->kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
 	workspace->query_key_value = take(arena, plan.query_key_value, &failed);
 	workspace->context = take(arena, plan.context, &failed);
 	workspace->attended = take(arena, plan.attended, &failed);
@@ -132,12 +143,16 @@ Span
 span_next(const Batch *batch, size_t first_sequence, size_t alone_from)
 {
 	const int32_t *cu_seqlens = batch->cu_seqlens;
-	Span		span = {first_sequence, first_sequence + 1, (size_t) cu_seqlens[first_sequence], (size_t) cu_seqlens[first_sequence + 1]};
+	Span span = {first_sequence, first_sequence + 1, (size_t) cu_seqlens[first_sequence],
+				 (size_t) cu_seqlens[first_sequence + 1]};
 
 	if (span.end - span.first >= alone_from)
 		return span;
-	while (span.end_sequence < batch->n_sequences && (size_t) (cu_seqlens[span.end_sequence + 1] - cu_seqlens[span.end_sequence]) < alone_from &&
-		   (batch->encoder_hidden_states != NULL || (size_t) cu_seqlens[span.end_sequence + 1] - span.first <= SPAN_TOKENS))
+	while (span.end_sequence < batch->n_sequences &&
+		   (size_t) (cu_seqlens[span.end_sequence + 1] - cu_seqlens[span.end_sequence]) <
+			   alone_from &&
+		   (batch->encoder_hidden_states != NULL ||
+			(size_t) cu_seqlens[span.end_sequence + 1] - span.first <= SPAN_TOKENS))
 		span.end = (size_t) cu_seqlens[++span.end_sequence];
 	return span;
 }
@@ -145,7 +160,7 @@ span_next(const Batch *batch, size_t first_sequence, size_t alone_from)
 size_t
 span_longest(size_t n_tokens, size_t longest)
 {
-	size_t		span = max_size(SPAN_TOKENS, longest);
+	size_t span = max_size(SPAN_TOKENS, longest);
 
 	return n_tokens < span ? n_tokens : span;
 }
@@ -153,8 +168,8 @@ span_longest(size_t n_tokens, size_t longest)
 size_t
 linear_step(const Workspace *workspace, const LinearParams *linear, size_t left)
 {
-	size_t		step = workspace->step_flops / (2 * linear->weight.n * linear->weight.k) + 1;
-	size_t		steps;
+	size_t step = workspace->step_flops / (2 * linear->weight.n * linear->weight.k) + 1;
+	size_t steps;
 
 	step = step < workspace->block_rows ? step : workspace->block_rows;
 	steps = (left + step - 1) / step;
@@ -162,32 +177,38 @@ linear_step(const Workspace *workspace, const LinearParams *linear, size_t left)
 }
 
 void
-linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, uint16_t *y, size_t ldy)
+linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, const float *x,
+					size_t ldx, uint16_t *y, size_t ldy)
 {
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &linear->weight;
 	GemmEpilogue epilogue = {linear->bias, ACTIVATION_NONE, NULL, 0, false};
 
-	kernels->gemm_bf16(w, m, kernels->rows_convert(w->precision, m, w->k, x, ldx, workspace->rows), y, ldy, &epilogue, workspace->gemm_scratch);
+	kernels->gemm_bf16(w, m, kernels->rows_convert(w->precision, m, w->k, x, ldx, workspace->rows),
+					   y, ldy, &epilogue, workspace->gemm_scratch);
 }
 
 bool
-linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
-			   Activation activation, const float *residual, size_t residual_ld, Status *status)
+linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const float *x,
+			   size_t ldx, float *y, size_t ldy, Activation activation, const float *residual,
+			   size_t residual_ld, Status *status)
 {
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &linear->weight;
-	size_t		count;
+	size_t count;
 
 	for (size_t row = 0; row < m; row += count)
 	{
-		GemmEpilogue epilogue = {linear->bias, activation, residual == NULL ? NULL : residual + row * residual_ld, residual_ld, workspace->mix_rows};
-		Rows		rows;
+		GemmEpilogue epilogue = {linear->bias, activation,
+								 residual == NULL ? NULL : residual + row * residual_ld,
+								 residual_ld, workspace->mix_rows};
+		Rows rows;
 
 		count = linear_step(workspace, linear, m - row);
 		if (!may_continue(workspace->question, status))
 			return false;
-		rows = kernels->rows_convert(w->precision, count, w->k, x + row * ldx, ldx, workspace->rows);
+		rows =
+			kernels->rows_convert(w->precision, count, w->k, x + row * ldx, ldx, workspace->rows);
 		kernels->gemm(w, count, rows, y + row * ldy, ldy, &epilogue, workspace->gemm_scratch);
 	}
 	return true;
@@ -196,7 +217,8 @@ linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const
 void
 norm_forward(const Workspace *workspace, const NormParams *norm, size_t m, float *x)
 {
-	size_t		n = workspace->model->hidden_size;
+	size_t n = workspace->model->hidden_size;
 
-	workspace->kernels->layer_norm(m, n, x, n, norm->weight, norm->bias, workspace->model->config.layer_norm_eps, x, n);
+	workspace->kernels->layer_norm(m, n, x, n, norm->weight, norm->bias,
+								   workspace->model->config.layer_norm_eps, x, n);
 }

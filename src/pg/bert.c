@@ -13,7 +13,7 @@ PGDLLEXPORT void _PG_init(void);
 
 /* Stands for stdin in the jansson that is linked in; see the Makefile. */
 extern void *bert_json_stdin;
-void	   *bert_json_stdin;
+void *bert_json_stdin;
 
 void
 _PG_init(void)

@@ -1,8 +1,8 @@
 /*
  * launcher.c: the process that visits every database in turn, where the library is preloaded.
  *
- * A visit is a process of its own, for a process can connect to one database only. It puts back into the queue what a crash has
- * interrupted, and starts the workers that have something to do.
+ * A visit is a process of its own, for a process can connect to one database only. It puts back
+ * into the queue what a crash has interrupted, and starts the workers that have something to do.
  */
 #include "pg/server/compat.h"
 
@@ -29,10 +29,10 @@
 static List *
 list_databases(MemoryContext context)
 {
-	List	   *databases = NIL;
-	Relation	relation;
+	List *databases = NIL;
+	Relation relation;
 	TableScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	worker_begin();
 	relation = table_open(DatabaseRelationId, AccessShareLock);
@@ -76,7 +76,7 @@ visit(Oid database)
 void
 bert_visitor_main(Datum database)
 {
-	bool		waiting;
+	bool waiting;
 
 	worker_take_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
@@ -105,16 +105,17 @@ bert_launcher_main(Datum unused)
 	round = AllocSetContextCreate(TopMemoryContext, "bert launcher", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
-		ListCell   *cell;
+		ListCell *cell;
 
 		MemoryContextReset(round);
 		MemoryContextSwitchTo(round);
-		foreach(cell, list_databases(round))
+		foreach (cell, list_databases(round))
 		{
 			visit(lfirst_oid(cell));
 			CHECK_FOR_INTERRUPTS();
 		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LAUNCHER_INTERVAL_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LAUNCHER_INTERVAL_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		worker_reload_settings();

@@ -1,15 +1,15 @@
 /*
  * added.c: added tokens kept whole.
  *
- * A search finds the leftmost, then longest, pattern from where the last one ended, as the reference's does; a
- * token that must be a single word and is not is passed over, text and all.
+ * A search finds the leftmost, then longest, pattern from where the last one ended, as the
+ * reference's does; a token that must be a single word and is not is passed over, text and all.
  */
 #include "tokenizer/internal.h"
 
 static bool
 is_word(const unsigned char *text)
 {
-	uint32_t	c;
+	uint32_t c;
 
 	utf8_decode(text, &c);
 	return (unicode_record(c).bits & UNICODE_WORD) != 0;
@@ -18,7 +18,7 @@ is_word(const unsigned char *text)
 static bool
 is_space(const unsigned char *text)
 {
-	uint32_t	c;
+	uint32_t c;
 
 	utf8_decode(text, &c);
 	return (unicode_record(c).bits & UNICODE_SPACE) != 0;
@@ -45,12 +45,12 @@ following(const unsigned char *text, size_t length, size_t position)
 bool
 added_prepare(Tokenizer *tokenizer)
 {
-	uint32_t	i = 0;
+	uint32_t i = 0;
 
 	for (int s = 0; s < 2; s++)
 	{
-		AddedSet   *set = &tokenizer->sets[s];
-		int			distinct = 0;
+		AddedSet *set = &tokenizer->sets[s];
+		int distinct = 0;
 
 		set->first = i;
 		set->single_byte = -1;
@@ -59,7 +59,8 @@ added_prepare(Tokenizer *tokenizer)
 		for (; i < tokenizer->header->n_added; i++)
 		{
 			const AddedEntry *entry = &tokenizer->added[i];
-			const unsigned char *pattern = vocabulary_text(tokenizer, entry->pattern, entry->pattern_length);
+			const unsigned char *pattern =
+				vocabulary_text(tokenizer, entry->pattern, entry->pattern_length);
 
 			if (((entry->flags & ADDED_NORMALIZED) != 0) != (s == 1))
 				break;
@@ -79,8 +80,8 @@ added_prepare(Tokenizer *tokenizer)
 }
 
 void
-added_search(AddedSearch *search, const Tokenizer *tokenizer, bool normalized, const unsigned char *text, size_t length,
-			 const MayContinue *question, Status *status)
+added_search(AddedSearch *search, const Tokenizer *tokenizer, bool normalized,
+			 const unsigned char *text, size_t length, const MayContinue *question, Status *status)
 {
 	search->tokenizer = tokenizer;
 	search->set = &tokenizer->sets[normalized];
@@ -129,7 +130,7 @@ bool
 added_next(AddedSearch *search, AddedMatch *match, bool *found)
 {
 	const unsigned char *text = search->text;
-	size_t		length = search->length;
+	size_t length = search->length;
 
 	*found = false;
 	if (search->set->count == 0)
@@ -139,10 +140,10 @@ added_next(AddedSearch *search, AddedMatch *match, bool *found)
 	}
 	while (search->cursor < length)
 	{
-		size_t		end = length - search->cursor > ASK_BYTES ? search->cursor + ASK_BYTES : length;
-		size_t		start = next_candidate(search->set, text, search->cursor, end);
+		size_t end = length - search->cursor > ASK_BYTES ? search->cursor + ASK_BYTES : length;
+		size_t start = next_candidate(search->set, text, search->cursor, end);
 		const AddedEntry *entry = start < end ? match_at(search, start) : NULL;
-		size_t		stop;
+		size_t stop;
 
 		if (entry == NULL)
 		{
@@ -154,11 +155,12 @@ added_next(AddedSearch *search, AddedMatch *match, bool *found)
 		stop = start + entry->pattern_length;
 		search->cursor = stop;
 		if ((entry->flags & ADDED_SINGLE_WORD) != 0 &&
-			((start > 0 && is_word(text + previous(text, start))) || (stop < length && is_word(text + stop))))
+			((start > 0 && is_word(text + previous(text, start))) ||
+			 (stop < length && is_word(text + stop))))
 			continue;
 		if ((entry->flags & ADDED_LSTRIP) != 0)
 		{
-			size_t		earliest = start;
+			size_t earliest = start;
 
 			while (earliest > 0 && is_space(text + previous(text, earliest)))
 				earliest = previous(text, earliest);
@@ -180,7 +182,7 @@ added_next(AddedSearch *search, AddedMatch *match, bool *found)
 void
 added_emit(TextEncoder *encoder, uint32_t id, uint32_t start, uint32_t end)
 {
-	TokenList  *list = &encoder->list;
+	TokenList *list = &encoder->list;
 
 	if (!token_list_reserve(encoder, 1))
 		return;

@@ -1,26 +1,28 @@
-/* decode.c: ids to text, as the reference's WordPiece decoder: each token is cleaned up by itself. */
+/* decode.c: ids to text, as the reference's WordPiece decoder: each token is cleaned up by itself.
+ */
 #include "core/checked.h"
 #include "tokenizer/internal.h"
 
 typedef struct Replacement
 {
 	const char *from;
-	const char *to;				/* never longer */
+	const char *to; /* never longer */
 } Replacement;
 
 /* In the reference's order. */
 static const Replacement cleanup[] = {
-	{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
-	{" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+	{" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
+	{" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"},
+	{" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
 };
 
 /* Replaces in place; returns the new length. */
 static size_t
 replace(char *text, size_t length, const Replacement *replacement)
 {
-	size_t		from_length = strlen(replacement->from);
-	size_t		to_length = strlen(replacement->to);
-	size_t		out = 0;
+	size_t from_length = strlen(replacement->from);
+	size_t to_length = strlen(replacement->to);
+	size_t out = 0;
 
 	for (size_t in = 0; in < length;)
 	{
@@ -54,22 +56,23 @@ decoded_text(const Tokenizer *tokenizer, int32_t id, size_t *length)
 }
 
 bool
-tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n, bool skip_special_tokens, char **out, size_t *out_length,
-				 Status *status)
+tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n,
+				 bool skip_special_tokens, char **out, size_t *out_length, Status *status)
 {
 	const char *prefix = (const char *) tokenizer->header->prefix;
-	size_t		prefix_length = tokenizer->prefix_length;
-	size_t		total = 1;
-	size_t		length = 0;
-	bool		first = true;
-	char	   *text;
+	size_t prefix_length = tokenizer->prefix_length;
+	size_t total = 1;
+	size_t length = 0;
+	bool first = true;
+	char *text;
 
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		token_length;
+		size_t token_length;
 
 		if (decoded_text(tokenizer, ids[i], &token_length) == NULL)
-			return status_fail(status, STATUS_INVALID_ARGUMENT, "token id %d is not in the vocabulary", ids[i]);
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "token id %d is not in the vocabulary", ids[i]);
 		if (!size_add(total, token_length + 1, &total))
 			return status_fail(status, STATUS_LIMIT, "decoded text is too long");
 	}
@@ -78,10 +81,10 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, s
 		return arena_fail(arena, status, "decoded text", total);
 	for (size_t i = 0; i < n; i++)
 	{
-		char	   *piece = text + length;
-		size_t		token_length;
+		char *piece = text + length;
+		size_t token_length;
 		const char *token;
-		size_t		piece_length = 0;
+		size_t piece_length = 0;
 
 		if (skip_special_tokens && tokenizer_is_special(tokenizer, ids[i]))
 			continue;

@@ -1,29 +1,31 @@
 /* encode.c: the entry points that turn text into tokens. */
 #include "tokenizer/internal.h"
 
-#define MAX_TEXT ((size_t) UINT32_MAX - 1)	/* offsets are 32 bits wide */
+#define MAX_TEXT ((size_t) UINT32_MAX - 1) /* offsets are 32 bits wide */
 
-#define FIRST_TOKENS 16384		/* most tokens that memory is taken for before they are there */
+#define FIRST_TOKENS 16384 /* most tokens that memory is taken for before they are there */
 
 static bool
 check_text(const char *text, size_t length, const MayContinue *question, Status *status)
 {
 	const unsigned char *bytes = (const unsigned char *) text;
-	size_t		position = 0;
+	size_t position = 0;
 
 	if (length > MAX_TEXT)
 		return status_fail(status, STATUS_LIMIT, "text of %zu bytes is too long", length);
 	while (position < length)
 	{
-		size_t		part = length - position > ASK_BYTES ? ASK_BYTES : length - position;
-		size_t		valid;
+		size_t part = length - position > ASK_BYTES ? ASK_BYTES : length - position;
+		size_t valid;
 
 		/* Not to cut a character in two: its trailing bytes belong to this part. */
-		for (int i = 0; i < 3 && position + part < length && (bytes[position + part] & 0xC0) == 0x80; i++)
+		for (int i = 0;
+			 i < 3 && position + part < length && (bytes[position + part] & 0xC0) == 0x80; i++)
 			part++;
 		valid = utf8_valid_prefix(bytes + position, part);
 		if (valid < part)
-			return status_fail(status, STATUS_INVALID_TEXT, "text is not valid UTF-8 at byte %zu", position + valid);
+			return status_fail(status, STATUS_INVALID_TEXT, "text is not valid UTF-8 at byte %zu",
+							   position + valid);
 		position += part;
 		if (position < length && !may_continue(question, status))
 			return false;
@@ -32,13 +34,14 @@ check_text(const char *text, size_t length, const MayContinue *question, Status 
 }
 
 static bool
-encode_text(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length, size_t limit, const MayContinue *question,
-			TokenList *list, Status *status)
+encode_text(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length, size_t limit,
+			const MayContinue *question, TokenList *list, Status *status)
 {
 	TextEncoder encoder;
-	size_t		expected = length / 4 + 16 < FIRST_TOKENS ? length / 4 + 16 : FIRST_TOKENS;
+	size_t expected = length / 4 + 16 < FIRST_TOKENS ? length / 4 + 16 : FIRST_TOKENS;
 
-	if (!check_text(text, length, question, status) || !text_encoder_init(&encoder, tokenizer, arena, question, status))
+	if (!check_text(text, length, question, status) ||
+		!text_encoder_init(&encoder, tokenizer, arena, question, status))
 		return false;
 	encoder.limit = limit;
 	encoder.list.counting = list == NULL;
@@ -54,32 +57,41 @@ encode_text(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t l
 }
 
 bool
-tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length, const char *pair, size_t pair_length,
-				 const EncodeOptions *options, const MayContinue *question, EncodeResult *result, Status *status)
+tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
+				 const char *pair, size_t pair_length, const EncodeOptions *options,
+				 const MayContinue *question, EncodeResult *result, Status *status)
 {
-	TokenList	first;
-	TokenList	second;
-	size_t		limit = SIZE_MAX;
+	TokenList first;
+	TokenList second;
+	size_t limit = SIZE_MAX;
 
-	if (options->special_tokens && (tokenizer_cls_id(tokenizer) < 0 || tokenizer_sep_id(tokenizer) < 0))
-		return status_fail(status, STATUS_INVALID_DATA, "the vocabulary has no token for the beginning or the end of a text");
-	/* Past max_length tokens of either text nothing changes the result, unless the rest is wanted too. */
+	if (options->special_tokens &&
+		(tokenizer_cls_id(tokenizer) < 0 || tokenizer_sep_id(tokenizer) < 0))
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "the vocabulary has no token for the beginning or the end of a text");
+	/*
+	 * Past max_length tokens of either text nothing changes the result, unless the rest is wanted
+	 * too.
+	 */
 	if (options->truncation != TRUNCATE_NONE && !options->overflow)
 		limit = options->max_length > 0 ? (size_t) options->max_length : 0;
 	if (!encode_text(tokenizer, arena, text, length, limit, question, &first, status))
 		return false;
-	if (pair != NULL && !encode_text(tokenizer, arena, pair, pair_length, limit, question, &second, status))
+	if (pair != NULL &&
+		!encode_text(tokenizer, arena, pair, pair_length, limit, question, &second, status))
 		return false;
-	return windows_build(tokenizer, arena, &first, pair != NULL ? &second : NULL, options, result, status);
+	return windows_build(tokenizer, arena, &first, pair != NULL ? &second : NULL, options, result,
+						 status);
 }
 
 bool
-tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length, const MayContinue *question, size_t *count,
-				Status *status)
+tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
+				const MayContinue *question, size_t *count, Status *status)
 {
 	TextEncoder encoder;
 
-	if (!check_text(text, length, question, status) || !text_encoder_init(&encoder, tokenizer, arena, question, status))
+	if (!check_text(text, length, question, status) ||
+		!text_encoder_init(&encoder, tokenizer, arena, question, status))
 		return false;
 	encoder.list.counting = true;
 	if (!text_encode(&encoder, (const unsigned char *) text, length))

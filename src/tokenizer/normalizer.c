@@ -1,16 +1,18 @@
 /*
- * normalizer.c: the reference's Bert normaliser as a stream: cleaning, Chinese characters set apart, canonical
- * decomposition with marks dropped, lower-casing.
+ * normalizer.c: the reference's Bert normaliser as a stream: cleaning, Chinese characters set
+ * apart, canonical decomposition with marks dropped, lower-casing.
  *
- * Every normalised character stands for exactly one original character. Where canonical ordering moves marks,
- * the reference gives original characters to normalised ones in the new order; the run buffer below does the same.
+ * Every normalised character stands for exactly one original character. Where canonical ordering
+ * moves marks, the reference gives original characters to normalised ones in the new order; the run
+ * buffer below does the same.
  */
 #include "tokenizer/internal.h"
 
 #define INSERTION_SORT_MAX 32
 
 void
-normalizer_init(Normalizer *normalizer, uint32_t normalize, Arena *arena, EmitCharacter emit, void *context)
+normalizer_init(Normalizer *normalizer, uint32_t normalize, Arena *arena, EmitCharacter emit,
+				void *context)
 {
 	memset(normalizer, 0, sizeof *normalizer);
 	normalizer->normalize = normalize;
@@ -25,11 +27,12 @@ emit_lowered(Normalizer *normalizer, uint32_t c, uint8_t bits, uint32_t origin)
 {
 	if ((normalizer->normalize & NORMALIZE_LOWERCASE) != 0 && (bits & UNICODE_LOWERS) != 0)
 	{
-		uint32_t	lowered[UNICODE_MAX_MAPPING];
-		int			count = unicode_lower(c, lowered);
+		uint32_t lowered[UNICODE_MAX_MAPPING];
+		int count = unicode_lower(c, lowered);
 
 		for (int i = 0; i < count; i++)
-			normalizer->emit(normalizer->context, lowered[i], unicode_record(lowered[i]).bits, origin);
+			normalizer->emit(normalizer->context, lowered[i], unicode_record(lowered[i]).bits,
+							 origin);
 	}
 	else
 		normalizer->emit(normalizer->context, c, bits, origin);
@@ -38,15 +41,15 @@ emit_lowered(Normalizer *normalizer, uint32_t c, uint8_t bits, uint32_t origin)
 static void
 sort_run(Normalizer *normalizer)
 {
-	RunChar    *run = normalizer->run;
-	size_t		n = normalizer->run_length;
+	RunChar *run = normalizer->run;
+	size_t n = normalizer->run_length;
 
 	if (n <= INSERTION_SORT_MAX)
 	{
 		for (size_t i = 1; i < n; i++)
 		{
-			RunChar		moving = run[i];
-			size_t		j = i;
+			RunChar moving = run[i];
+			size_t j = i;
 
 			for (; j > 0 && run[j - 1].combining_class > moving.combining_class; j--)
 				run[j] = run[j - 1];
@@ -56,9 +59,9 @@ sort_run(Normalizer *normalizer)
 	else
 	{
 		/* Long runs are an attack or a test: a counting sort keeps them linear. */
-		ArenaMark	mark = arena_mark(normalizer->arena);
-		RunChar    *sorted = arena_alloc_array(normalizer->arena, n, sizeof *sorted);
-		size_t		place[257] = {0};
+		ArenaMark mark = arena_mark(normalizer->arena);
+		RunChar *sorted = arena_alloc_array(normalizer->arena, n, sizeof *sorted);
+		size_t place[257] = {0};
 
 		if (sorted == NULL)
 		{
@@ -79,12 +82,12 @@ sort_run(Normalizer *normalizer)
 static void
 flush_run(Normalizer *normalizer)
 {
-	size_t		next = 0;
+	size_t next = 0;
 
 	sort_run(normalizer);
 	for (size_t i = 0; i < normalizer->run_length; i++)
 	{
-		RunChar		character = normalizer->run[i];
+		RunChar character = normalizer->run[i];
 
 		if (!character.added)
 			normalizer->last_origin = normalizer->origins[next++];
@@ -98,8 +101,8 @@ flush_run(Normalizer *normalizer)
 static bool
 grow(Normalizer *normalizer, void **array, size_t *capacity, size_t element)
 {
-	size_t		larger = *capacity == 0 ? 64 : *capacity * 2;
-	void	   *copy = arena_alloc_array(normalizer->arena, larger, element);
+	size_t larger = *capacity == 0 ? 64 : *capacity * 2;
+	void *copy = arena_alloc_array(normalizer->arena, larger, element);
 
 	if (copy == NULL)
 	{
@@ -115,9 +118,10 @@ grow(Normalizer *normalizer, void **array, size_t *capacity, size_t element)
 
 /* One character of decomposed text. */
 static void
-push_decomposed(Normalizer *normalizer, uint32_t c, UnicodeRecord record, bool added, uint32_t origin)
+push_decomposed(Normalizer *normalizer, uint32_t c, UnicodeRecord record, bool added,
+				uint32_t origin)
 {
-	RunChar    *last;
+	RunChar *last;
 
 	if (record.combining_class == 0)
 	{
@@ -130,12 +134,14 @@ push_decomposed(Normalizer *normalizer, uint32_t c, UnicodeRecord record, bool a
 		return;
 	}
 	if (normalizer->run_length == normalizer->run_capacity &&
-		!grow(normalizer, (void **) &normalizer->run, &normalizer->run_capacity, sizeof *normalizer->run))
+		!grow(normalizer, (void **) &normalizer->run, &normalizer->run_capacity,
+			  sizeof *normalizer->run))
 		return;
 	if (!added)
 	{
 		if (normalizer->n_origins == normalizer->origins_capacity &&
-			!grow(normalizer, (void **) &normalizer->origins, &normalizer->origins_capacity, sizeof *normalizer->origins))
+			!grow(normalizer, (void **) &normalizer->origins, &normalizer->origins_capacity,
+				  sizeof *normalizer->origins))
 			return;
 		normalizer->origins[normalizer->n_origins++] = origin;
 	}
@@ -155,8 +161,8 @@ push_accents(Normalizer *normalizer, uint32_t c, UnicodeRecord record, uint32_t 
 		push_decomposed(normalizer, c, record, false, origin);
 	else
 	{
-		uint32_t	parts[UNICODE_MAX_MAPPING];
-		int			count = unicode_decompose(c, parts);
+		uint32_t parts[UNICODE_MAX_MAPPING];
+		int count = unicode_decompose(c, parts);
 
 		for (int i = 0; i < count; i++)
 			push_decomposed(normalizer, parts[i], unicode_record(parts[i]), i > 0, origin);

@@ -3,17 +3,17 @@
 
 /* Where byte i of a key goes, so that the key is what short_key makes of memory. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define KEY_SHIFT(i) ((i) * 8)
+#define KEY_SHIFT(i) ((i) *8)
 #else
-#define KEY_SHIFT(i) (56 - (i) * 8)
+#define KEY_SHIFT(i) (56 - (i) *8)
 #endif
 
 static bool
 grow_word(TextEncoder *encoder)
 {
-	size_t		larger = encoder->word_capacity * 2;
+	size_t larger = encoder->word_capacity * 2;
 	unsigned char *word = arena_alloc(encoder->arena, larger + IMAGE_PADDING);
-	uint32_t   *origins = arena_alloc_array(encoder->arena, larger, sizeof *origins);
+	uint32_t *origins = arena_alloc_array(encoder->arena, larger, sizeof *origins);
 
 	if (word == NULL || origins == NULL)
 	{
@@ -46,7 +46,7 @@ pretokenizer_flush(TextEncoder *encoder)
 static void
 append(TextEncoder *encoder, uint32_t c, uint32_t origin)
 {
-	int			bytes;
+	int bytes;
 
 	if (encoder->word_chars == 0)
 		encoder->first_origin = origin;
@@ -80,20 +80,21 @@ pretokenizer_push(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 }
 
 size_t
-pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size_t position, size_t soft_end, size_t end, size_t character)
+pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size_t position,
+				   size_t soft_end, size_t end, size_t character)
 {
 	const Tokenizer *t = encoder->tokenizer;
 	const uint8_t *lower = t->ascii_lower;
 	unsigned char *word = encoder->word;
-	size_t		most = t->max_chars < encoder->word_capacity ? t->max_chars : encoder->word_capacity;
-	size_t		shift = position - character;
+	size_t most = t->max_chars < encoder->word_capacity ? t->max_chars : encoder->word_capacity;
+	size_t shift = position - character;
 
 	while (position < soft_end && encoder->list.n <= encoder->limit && !encoder->failed)
 	{
-		size_t		start = position;
-		size_t		stop = end - start > most ? start + most : end;
-		uint64_t	key = 0;
-		size_t		length;
+		size_t start = position;
+		size_t stop = end - start > most ? start + most : end;
+		uint64_t key = 0;
+		size_t length;
 		unsigned char byte;
 
 		/* The first 8 bytes are also collected in a register: the word's key in the vocabulary. */
@@ -109,7 +110,7 @@ pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size_t posit
 			/* Too long a word, or one that goes on with something else, takes the other way. */
 			if (position < end)
 			{
-				AsciiKind	kind = t->ascii_kind[text[position]];
+				AsciiKind kind = t->ascii_kind[text[position]];
 
 				if (kind == ASCII_OTHER || kind == ASCII_WORD)
 					return start;
@@ -121,14 +122,15 @@ pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size_t posit
 		}
 		else
 		{
-			AsciiKind	kind = t->ascii_kind[text[position]];
+			AsciiKind kind = t->ascii_kind[text[position]];
 
 			if (kind == ASCII_SPACE)
 				position++;
 			else if (kind == ASCII_PUNCTUATION)
 			{
 				word[0] = text[position];
-				wordpiece_short(encoder, (uint64_t) word[0] << KEY_SHIFT(0), word, 1, (uint32_t) (position - shift));
+				wordpiece_short(encoder, (uint64_t) word[0] << KEY_SHIFT(0), word, 1,
+								(uint32_t) (position - shift));
 				position++;
 			}
 			else

@@ -1,8 +1,9 @@
 /*
  * text.c: one text to tokens.
  *
- * The text is cut at the added tokens that are matched as written; each piece between them is normalised by
- * itself. Where tokens are matched after normalisation, a piece is normalised as a whole first, else it streams.
+ * The text is cut at the added tokens that are matched as written; each piece between them is
+ * normalised by itself. Where tokens are matched after normalisation, a piece is normalised as a
+ * whole first, else it streams.
  */
 #include "tokenizer/internal.h"
 
@@ -12,25 +13,26 @@
 typedef struct Piece
 {
 	const unsigned char *text;
-	size_t		begin;
-	size_t		end;
-	size_t		character;
+	size_t begin;
+	size_t end;
+	size_t character;
 } Piece;
 
 /* A piece after normalisation, for the search in it. */
 typedef struct NormalText
 {
-	Arena	   *arena;
+	Arena *arena;
 	unsigned char *bytes;
-	uint32_t   *origins;		/* per byte */
-	size_t		length;
-	size_t		capacity;
-	bool		failed;
-	size_t		wanted;			/* bytes that were not to be had */
+	uint32_t *origins; /* per byte */
+	size_t length;
+	size_t capacity;
+	bool failed;
+	size_t wanted; /* bytes that were not to be had */
 } NormalText;
 
 bool
-text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *arena, const MayContinue *question, Status *status)
+text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *arena,
+				  const MayContinue *question, Status *status)
 {
 	memset(encoder, 0, sizeof *encoder);
 	encoder->tokenizer = tokenizer;
@@ -66,14 +68,14 @@ is_full(const TextEncoder *encoder)
 }
 
 /*
- * Most characters pass the normaliser unchanged, when nothing waits in it; Chinese ones only become words. False: this
- * one has to go through it.
+ * Most characters pass the normaliser unchanged, when nothing waits in it; Chinese ones only become
+ * words. False: this one has to go through it.
  */
 static inline bool
 pass_unchanged(TextEncoder *encoder, uint32_t c, uint32_t origin)
 {
 	UnicodeRecord record = unicode_record(c);
-	uint8_t		bits = record.bits & (uint8_t) ~UNICODE_WORD;
+	uint8_t bits = record.bits & (uint8_t) ~UNICODE_WORD;
 
 	if (record.combining_class != 0 || !normalizer_idle(&encoder->normalizer))
 		return false;
@@ -90,19 +92,25 @@ pass_unchanged(TextEncoder *encoder, uint32_t c, uint32_t origin)
 	return true;
 }
 
-/* Words that are not plain ASCII, until one ends before an ASCII character. Returns the new position. */
+/*
+ * Words that are not plain ASCII, until one ends before an ASCII character. Returns the new
+ * position.
+ */
 static size_t
-encode_mixed(TextEncoder *encoder, const Piece *piece, size_t position, size_t soft_end, size_t *character)
+encode_mixed(TextEncoder *encoder, const Piece *piece, size_t position, size_t soft_end,
+			 size_t *character)
 {
 	do
 	{
-		uint32_t	c;
+		uint32_t c;
 
 		position += utf8_decode(piece->text + position, &c);
 		if (!pass_unchanged(encoder, c, (uint32_t) *character))
 			normalizer_push(&encoder->normalizer, c, (uint32_t) *character);
 		++*character;
-	} while (position < soft_end && !(piece->text[position] < 0x80 && encoder->word_chars == 0 && normalizer_idle(&encoder->normalizer)) &&
+	} while (position < soft_end &&
+			 !(piece->text[position] < 0x80 && encoder->word_chars == 0 &&
+			   normalizer_idle(&encoder->normalizer)) &&
 			 !has_failed(encoder) && !is_full(encoder));
 	return position;
 }
@@ -110,18 +118,19 @@ encode_mixed(TextEncoder *encoder, const Piece *piece, size_t position, size_t s
 static bool
 encode_streaming(TextEncoder *encoder, const Piece *piece)
 {
-	size_t		position = piece->begin;
-	size_t		character = piece->character;
+	size_t position = piece->begin;
+	size_t character = piece->character;
 
 	while (position < piece->end)
 	{
-		size_t		soft_end = piece->end - position > ASK_BYTES ? position + ASK_BYTES : piece->end;
+		size_t soft_end = piece->end - position > ASK_BYTES ? position + ASK_BYTES : piece->end;
 
 		while (position < soft_end && !is_full(encoder))
 		{
 			if (encoder->word_chars == 0 && normalizer_idle(&encoder->normalizer))
 			{
-				size_t		next = pretokenizer_ascii(encoder, piece->text, position, soft_end, piece->end, character);
+				size_t next = pretokenizer_ascii(encoder, piece->text, position, soft_end,
+												 piece->end, character);
 
 				character += next - position;
 				position = next;
@@ -146,14 +155,14 @@ static void
 collect(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 {
 	NormalText *text = context;
-	int			bytes;
+	int bytes;
 
 	(void) bits;
 	if (text->capacity - text->length < 4)
 	{
-		size_t		larger = text->capacity * 2 + 256;
+		size_t larger = text->capacity * 2 + 256;
 		unsigned char *copy = arena_alloc(text->arena, larger);
-		uint32_t   *origins = arena_alloc_array(text->arena, larger, sizeof *origins);
+		uint32_t *origins = arena_alloc_array(text->arena, larger, sizeof *origins);
 
 		if (copy == NULL || origins == NULL)
 		{
@@ -178,16 +187,17 @@ collect(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 static bool
 normalize_piece(TextEncoder *encoder, const Piece *piece, NormalText *normal)
 {
-	Normalizer	normalizer;
-	size_t		character = piece->character;
-	size_t		next_ask = piece->begin + ASK_BYTES;
+	Normalizer normalizer;
+	size_t character = piece->character;
+	size_t next_ask = piece->begin + ASK_BYTES;
 
 	memset(normal, 0, sizeof *normal);
 	normal->arena = encoder->arena;
 	normalizer_init(&normalizer, encoder->tokenizer->normalize, encoder->arena, collect, normal);
-	for (size_t position = piece->begin; position < piece->end && !normal->failed && !normalizer.failed;)
+	for (size_t position = piece->begin;
+		 position < piece->end && !normal->failed && !normalizer.failed;)
 	{
-		uint32_t	c;
+		uint32_t c;
 
 		position += utf8_decode(piece->text + position, &c);
 		normalizer_push(&normalizer, c, (uint32_t) character++);
@@ -207,12 +217,12 @@ normalize_piece(TextEncoder *encoder, const Piece *piece, NormalText *normal)
 static bool
 encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size_t end)
 {
-	size_t		next_ask = begin + ASK_BYTES;
+	size_t next_ask = begin + ASK_BYTES;
 
 	for (size_t position = begin; position < end && !has_failed(encoder) && !is_full(encoder);)
 	{
-		uint32_t	origin = normal->origins[position];
-		uint32_t	c;
+		uint32_t origin = normal->origins[position];
+		uint32_t c;
 
 		position += utf8_decode(normal->bytes + position, &c);
 		pretokenizer_push(encoder, c, unicode_record(c).bits, origin);
@@ -231,17 +241,18 @@ encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size
 static bool
 encode_searching(TextEncoder *encoder, const Piece *piece)
 {
-	NormalText	normal;
+	NormalText normal;
 	AddedSearch search;
-	size_t		done = 0;
+	size_t done = 0;
 
 	if (!normalize_piece(encoder, piece, &normal))
 		return false;
-	added_search(&search, encoder->tokenizer, true, normal.bytes, normal.length, encoder->question, encoder->status);
+	added_search(&search, encoder->tokenizer, true, normal.bytes, normal.length, encoder->question,
+				 encoder->status);
 	while (!is_full(encoder))
 	{
-		AddedMatch	match;
-		bool		found;
+		AddedMatch match;
+		bool found;
 
 		if (!added_next(&search, &match, &found))
 			return false;
@@ -249,7 +260,8 @@ encode_searching(TextEncoder *encoder, const Piece *piece)
 			break;
 		if (done < match.start && !encode_normal(encoder, &normal, done, match.start))
 			return false;
-		added_emit(encoder, match.id, normal.origins[match.start], normal.origins[match.stop - 1] + 1);
+		added_emit(encoder, match.id, normal.origins[match.start],
+				   normal.origins[match.stop - 1] + 1);
 		done = match.stop;
 	}
 	return done < normal.length ? encode_normal(encoder, &normal, done, normal.length) : true;
@@ -267,24 +279,26 @@ bool
 text_encode(TextEncoder *encoder, const unsigned char *text, size_t length)
 {
 	AddedSearch search;
-	Piece		piece = {text, 0, length, 0};
-	size_t		begin = 0;
-	size_t		character = 0;
+	Piece piece = {text, 0, length, 0};
+	size_t begin = 0;
+	size_t character = 0;
 
-	added_search(&search, encoder->tokenizer, false, text, length, encoder->question, encoder->status);
+	added_search(&search, encoder->tokenizer, false, text, length, encoder->question,
+				 encoder->status);
 	while (!is_full(encoder))
 	{
-		AddedMatch	match;
-		bool		found;
-		size_t		start;
+		AddedMatch match;
+		bool found;
+		size_t start;
 
 		if (!added_next(&search, &match, &found))
 			return false;
 		if (!found)
 			break;
 		/* A match that begins in spaces which the last one has taken: nothing lies between. */
-		start = character + (match.start >= begin ? utf8_count(text + begin, match.start - begin) : 0) -
-			(match.start < begin ? utf8_count(text + match.start, begin - match.start) : 0);
+		start = character +
+				(match.start >= begin ? utf8_count(text + begin, match.start - begin) : 0) -
+				(match.start < begin ? utf8_count(text + match.start, begin - match.start) : 0);
 		if (begin < match.start)
 		{
 			piece.begin = begin;

@@ -1,16 +1,18 @@
 /*
  * tokenizer.h: the Bert tokenizer: normaliser, pre-tokenizer, WordPiece, pairs, windows, decoding.
  *
- * Ids, tokens and character offsets equal those of the HuggingFace `tokenizers` library's Bert tokenizer
- * (normalizers/bert.rs, pre_tokenizers/bert.rs, models/wordpiece), which is the reference.
+ * Ids, tokens and character offsets equal those of the HuggingFace `tokenizers` library's Bert
+ * tokenizer (normalizers/bert.rs, pre_tokenizers/bert.rs, models/wordpiece), which is the
+ * reference.
  *
- * A tokenizer is first compiled into an image: position-independent bytes with the vocabulary's hash table, the
- * token texts and the settings. The image is written once to the cache, mapped read-only by every backend and
- * opened without allocation of the vocabulary, so a new session pays microseconds. tokenizer_open checks every
- * offset it will follow; a damaged image gives STATUS_INVALID_DATA.
+ * A tokenizer is first compiled into an image: position-independent bytes with the vocabulary's
+ * hash table, the token texts and the settings. The image is written once to the cache, mapped
+ * read-only by every backend and opened without allocation of the vocabulary, so a new session pays
+ * microseconds. tokenizer_open checks every offset it will follow; a damaged image gives
+ * STATUS_INVALID_DATA.
  *
- * Text is UTF-8 and is validated (STATUS_INVALID_TEXT names the byte's position). Offsets are in characters of the
- * original text, 0-based, end-exclusive.
+ * Text is UTF-8 and is validated (STATUS_INVALID_TEXT names the byte's position). Offsets are in
+ * characters of the original text, 0-based, end-exclusive.
  */
 #ifndef BERT_TOKENIZER_TOKENIZER_H
 #define BERT_TOKENIZER_TOKENIZER_H
@@ -19,25 +21,36 @@
 
 typedef struct Tokenizer Tokenizer;
 
-/* Checks the vocabulary (no empty or duplicate line, CRLF accepted and stripped, [UNK] present) and lays out the image. */
-bool		tokenizer_compile(Arena *arena, const TokenizerSettings *settings, unsigned char **image, size_t *length, Status *status);
+/*
+ * Checks the vocabulary (no empty or duplicate line, CRLF accepted and stripped, [UNK] present) and
+ * lays out the image.
+ */
+bool tokenizer_compile(Arena *arena, const TokenizerSettings *settings, unsigned char **image,
+					   size_t *length, Status *status);
 
 /* Opens an image, which must outlive the tokenizer. */
-Tokenizer  *tokenizer_open(Arena *arena, const unsigned char *image, size_t length, Status *status);
+Tokenizer *tokenizer_open(Arena *arena, const unsigned char *image, size_t length, Status *status);
 
-int			tokenizer_vocab_size(const Tokenizer *tokenizer);	/* with added tokens: largest id + 1 */
-int			tokenizer_max_length(const Tokenizer *tokenizer);	/* model_max_length, 0 if not stated */
-int32_t		tokenizer_cls_id(const Tokenizer *tokenizer);
-int32_t		tokenizer_sep_id(const Tokenizer *tokenizer);
-int32_t		tokenizer_pad_id(const Tokenizer *tokenizer);
-int32_t		tokenizer_unk_id(const Tokenizer *tokenizer);
-int32_t		tokenizer_mask_id(const Tokenizer *tokenizer);	/* -1 if the vocabulary has none; so for the others but unk */
-bool		tokenizer_is_special(const Tokenizer *tokenizer, int32_t id);
-bool		tokenizer_is_continuation(const Tokenizer *tokenizer, int32_t id);	/* begins with "##" */
+/* with added tokens: largest id + 1 */
+int tokenizer_vocab_size(const Tokenizer *tokenizer);
+/* model_max_length, 0 if not stated */
+int tokenizer_max_length(const Tokenizer *tokenizer);
+int32_t tokenizer_cls_id(const Tokenizer *tokenizer);
+int32_t tokenizer_sep_id(const Tokenizer *tokenizer);
+int32_t tokenizer_pad_id(const Tokenizer *tokenizer);
+int32_t tokenizer_unk_id(const Tokenizer *tokenizer);
+/* -1 if the vocabulary has none; so for the others but unk */
+int32_t tokenizer_mask_id(const Tokenizer *tokenizer);
+bool tokenizer_is_special(const Tokenizer *tokenizer, int32_t id);
+/* begins with "##" */
+bool tokenizer_is_continuation(const Tokenizer *tokenizer, int32_t id);
 
-/* The token's text (not NUL-terminated) and its length; NULL when the id is not in the vocabulary. */
+/*
+ * The token's text (not NUL-terminated) and its length; NULL when the id is not in the vocabulary.
+ */
 const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *length);
-int32_t		tokenizer_id(const Tokenizer *tokenizer, const char *token, size_t length);	/* -1 if not there */
+/* -1 if not there */
+int32_t tokenizer_id(const Tokenizer *tokenizer, const char *token, size_t length);
 
 typedef enum Truncation
 {
@@ -49,45 +62,50 @@ typedef enum Truncation
 
 typedef struct EncodeOptions
 {
-	bool		special_tokens;
-	Truncation	truncation;
-	int			max_length;		/* tokens, special ones included; used unless TRUNCATE_NONE */
-	int			stride;			/* tokens that neighbouring overflow windows share */
-	bool		overflow;		/* keep what truncation cuts as further windows */
+	bool special_tokens;
+	Truncation truncation;
+	int max_length; /* tokens, special ones included; used unless TRUNCATE_NONE */
+	int stride;     /* tokens that neighbouring overflow windows share */
+	bool overflow;  /* keep what truncation cuts as further windows */
 } EncodeOptions;
 
 typedef struct Encoding
 {
-	size_t		n;				/* tokens */
-	int32_t    *ids;			/* (n) */
-	int32_t    *type_ids;		/* (n) 0 for the first text, 1 for the second */
-	uint32_t   *starts;			/* (n) characters; 0,0 for the template's special tokens, as in the reference */
-	uint32_t   *ends;
-	int32_t    *words;			/* (n) index of the pre-tokenised word in its text, -1 for special tokens */
-	int8_t	   *sequences;		/* (n) 0 or 1: which text; -1 for the template's special tokens */
+	size_t n;          /* tokens */
+	int32_t *ids;      /* (n) */
+	int32_t *type_ids; /* (n) 0 for the first text, 1 for the second */
+	/* (n) characters; 0,0 for the template's special tokens, as in the reference */
+	uint32_t *starts;
+	uint32_t *ends;
+	/* (n) index of the pre-tokenised word in its text, -1 for special tokens */
+	int32_t *words;
+	int8_t *sequences; /* (n) 0 or 1: which text; -1 for the template's special tokens */
 } Encoding;
 
 typedef struct EncodeResult
 {
-	size_t		n_windows;		/* >= 1; more only with overflow */
-	Encoding   *windows;
-	bool		truncated;		/* something was cut */
+	size_t n_windows; /* >= 1; more only with overflow */
+	Encoding *windows;
+	bool truncated; /* something was cut */
 } EncodeResult;
 
 /*
- * Encodes text, or text and pair (NULL: none). Everything is allocated in the arena. Asks may_continue at least
- * once in about 64 KB of text.
+ * Encodes text, or text and pair (NULL: none). Everything is allocated in the arena. Asks
+ * may_continue at least once in about 64 KB of text.
  */
-bool		tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length, const char *pair, size_t pair_length,
-							 const EncodeOptions *options, const MayContinue *question, EncodeResult *result, Status *status);
+bool tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
+					  const char *pair, size_t pair_length, const EncodeOptions *options,
+					  const MayContinue *question, EncodeResult *result, Status *status);
 
 /* How many tokens text has, special tokens not counted; no arrays are made. */
-bool		tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length, const MayContinue *question, size_t *count, Status *status);
+bool tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
+					 const MayContinue *question, size_t *count, Status *status);
 
 /*
- * Ids to text as the reference's WordPiece decoder with clean-up of spaces before punctuation. An id outside the
- * vocabulary is STATUS_INVALID_ARGUMENT. *out is NUL-terminated.
+ * Ids to text as the reference's WordPiece decoder with clean-up of spaces before punctuation. An
+ * id outside the vocabulary is STATUS_INVALID_ARGUMENT. *out is NUL-terminated.
  */
-bool		tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n, bool skip_special_tokens, char **out, size_t *out_length, Status *status);
+bool tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n,
+					  bool skip_special_tokens, char **out, size_t *out_length, Status *status);
 
 #endif

@@ -16,11 +16,11 @@
 static const UnicodeMapping *
 find_mapping(const UnicodeMapping *mappings, size_t count, uint32_t c)
 {
-	size_t		low = 0;
+	size_t low = 0;
 
 	while (low < count)
 	{
-		size_t		middle = low + (count - low) / 2;
+		size_t middle = low + (count - low) / 2;
 
 		if (mappings[middle].from < c)
 			low = middle + 1;
@@ -42,13 +42,13 @@ unicode_decompose(uint32_t c, uint32_t out[UNICODE_MAX_MAPPING])
 {
 	const UnicodeMapping *different;
 	utf8proc_int32_t buffer[UNICODE_MAX_MAPPING];
-	int			boundary = 0;
+	int boundary = 0;
 	utf8proc_ssize_t count;
 
 	if (c - HANGUL_FIRST < HANGUL_COUNT)
 	{
-		uint32_t	index = c - HANGUL_FIRST;
-		uint32_t	trailing = index % HANGUL_TRAILINGS;
+		uint32_t index = c - HANGUL_FIRST;
+		uint32_t trailing = index % HANGUL_TRAILINGS;
 
 		out[0] = HANGUL_LEADING + index / (HANGUL_VOWELS * HANGUL_TRAILINGS);
 		out[1] = HANGUL_VOWEL + index / HANGUL_TRAILINGS % HANGUL_VOWELS;
@@ -58,7 +58,8 @@ unicode_decompose(uint32_t c, uint32_t out[UNICODE_MAX_MAPPING])
 	different = find_mapping(unicode_decompositions, unicode_decompositions_count, c);
 	if (different != NULL)
 		return copy_mapping(different, out);
-	count = utf8proc_decompose_char((utf8proc_int32_t) c, buffer, UNICODE_MAX_MAPPING, UTF8PROC_DECOMPOSE, &boundary);
+	count = utf8proc_decompose_char((utf8proc_int32_t) c, buffer, UNICODE_MAX_MAPPING,
+									UTF8PROC_DECOMPOSE, &boundary);
 	if (count < 1 || count > UNICODE_MAX_MAPPING)
 	{
 		out[0] = c;
@@ -118,11 +119,11 @@ sequence_length(const unsigned char *text, size_t left)
 size_t
 utf8_valid_prefix(const unsigned char *text, size_t length)
 {
-	size_t		position = 0;
+	size_t position = 0;
 
 	while (position < length)
 	{
-		size_t		step;
+		size_t step;
 
 		/* Blocks of ASCII: the compiler makes this loop wide. */
 		while (length - position >= 64)
@@ -135,7 +136,8 @@ utf8_valid_prefix(const unsigned char *text, size_t length)
 				break;
 			position += 64;
 		}
-		for (size_t end = length - position < 64 ? length : position + 64; position < end; position += step)
+		for (size_t end = length - position < 64 ? length : position + 64; position < end;
+			 position += step)
 		{
 			step = sequence_length(text + position, length - position);
 			if (step == 0)
@@ -148,7 +150,7 @@ utf8_valid_prefix(const unsigned char *text, size_t length)
 size_t
 utf8_count(const unsigned char *text, size_t length)
 {
-	size_t		count = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < length; i++)
 		count += !is_trail(text[i]);

@@ -1,6 +1,6 @@
 /*
- * unicode_tables.c: written by generate_unicode_tables.py from tokenizers 0.23.3, differences against utf8proc 2.8.0.
- * Do not edit.
+ * unicode_tables.c: written by generate_unicode_tables.py from tokenizers 0.23.3, differences
+ * against utf8proc 2.8.0. Do not edit.
  */
 /* clang-format off */
 #include "tokenizer/unicode.h"

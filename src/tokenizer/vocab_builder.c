@@ -6,24 +6,28 @@
 #include "tokenizer/vocab_merges.h"
 #include "tokenizer/word_counts.h"
 
-#define MAX_WORD_LENGTH 1000	/* characters */
+#define MAX_WORD_LENGTH 1000 /* characters */
 
 struct VocabBuilder
 {
-	Arena	   *arena;
+	Arena *arena;
 	VocabBuilderOptions options;
-	WordCounts	words;
-	Normalizer	normalizer;		/* kept for its buffers */
-	bool		failed;
+	WordCounts words;
+	Normalizer normalizer; /* kept for its buffers */
+	bool failed;
 	unsigned char word[MAX_WORD_LENGTH * 4];
-	size_t		word_bytes;
-	size_t		word_chars;
+	size_t word_bytes;
+	size_t word_chars;
 };
 
 VocabBuilderOptions
 vocab_builder_defaults(int size, bool lowercase)
 {
-	VocabBuilderOptions options = {.size = size,.min_frequency = 2,.limit_alphabet = 1000,.lowercase = lowercase,.max_words = 4000000};
+	VocabBuilderOptions options = {.size = size,
+								   .min_frequency = 2,
+								   .limit_alphabet = 1000,
+								   .lowercase = lowercase,
+								   .max_words = 4000000};
 
 	return options;
 }
@@ -61,10 +65,12 @@ vocab_builder_create(Arena *arena, const VocabBuilderOptions *options, Status *s
 
 	if (options->size < VOCAB_SPECIAL_TOKENS || options->size > CONFIG_MAX_VOCAB)
 	{
-		status_fail(status, STATUS_INVALID_ARGUMENT, "vocabulary size %d is not between %d and %d", options->size, VOCAB_SPECIAL_TOKENS, CONFIG_MAX_VOCAB);
+		status_fail(status, STATUS_INVALID_ARGUMENT, "vocabulary size %d is not between %d and %d",
+					options->size, VOCAB_SPECIAL_TOKENS, CONFIG_MAX_VOCAB);
 		return NULL;
 	}
-	if (options->min_frequency < 0 || options->limit_alphabet < 1 || options->max_words < 2 || options->max_words > UINT32_MAX / 4)
+	if (options->min_frequency < 0 || options->limit_alphabet < 1 || options->max_words < 2 ||
+		options->max_words > UINT32_MAX / 4)
 	{
 		status_fail(status, STATUS_INVALID_ARGUMENT, "options of the vocabulary are out of range");
 		return NULL;
@@ -77,27 +83,31 @@ vocab_builder_create(Arena *arena, const VocabBuilderOptions *options, Status *s
 	}
 	builder->arena = arena;
 	builder->options = *options;
-	normalizer_init(&builder->normalizer, NORMALIZE_CLEAN | NORMALIZE_CHINESE | (options->lowercase ? NORMALIZE_LOWERCASE | NORMALIZE_ACCENTS : 0),
+	normalizer_init(&builder->normalizer,
+					NORMALIZE_CLEAN | NORMALIZE_CHINESE |
+						(options->lowercase ? NORMALIZE_LOWERCASE | NORMALIZE_ACCENTS : 0),
 					arena, take_character, builder);
 	return builder;
 }
 
 bool
-vocab_builder_add_text(VocabBuilder *builder, const char *text, size_t length, const MayContinue *question, Status *status)
+vocab_builder_add_text(VocabBuilder *builder, const char *text, size_t length,
+					   const MayContinue *question, Status *status)
 {
 	const unsigned char *bytes = (const unsigned char *) text;
-	size_t		valid = utf8_valid_prefix(bytes, length);
-	size_t		next_ask = ASK_BYTES;
+	size_t valid = utf8_valid_prefix(bytes, length);
+	size_t next_ask = ASK_BYTES;
 	Normalizer *normalizer = &builder->normalizer;
 
 	if (valid < length)
-		return status_fail(status, STATUS_INVALID_TEXT, "text is not valid UTF-8 at byte %zu", valid);
+		return status_fail(status, STATUS_INVALID_TEXT, "text is not valid UTF-8 at byte %zu",
+						   valid);
 	normalizer_reset(normalizer);
 	builder->word_bytes = 0;
 	builder->word_chars = 0;
 	for (size_t position = 0; position < length;)
 	{
-		uint32_t	c;
+		uint32_t c;
 
 		position += (size_t) utf8_decode(bytes + position, &c);
 		normalizer_push(normalizer, c, 0);
@@ -116,7 +126,9 @@ vocab_builder_add_text(VocabBuilder *builder, const char *text, size_t length, c
 }
 
 bool
-vocab_builder_finish(VocabBuilder *builder, const MayContinue *question, char **vocab, size_t *length, Status *status)
+vocab_builder_finish(VocabBuilder *builder, const MayContinue *question, char **vocab,
+					 size_t *length, Status *status)
 {
-	return vocab_merges_run(builder->arena, &builder->options, &builder->words, question, vocab, length, status);
+	return vocab_merges_run(builder->arena, &builder->options, &builder->words, question, vocab,
+							length, status);
 }

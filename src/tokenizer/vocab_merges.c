@@ -1,9 +1,10 @@
 /*
  * vocab_merges.c: the most frequent pair of neighbouring pieces becomes a piece, again and again.
  *
- * Counts of all pairs are kept up to date while words change. A heap holds pairs with the count they had when they
- * were put in; one that comes out with an old count goes back with the new one, as in the reference. Each entry has
- * the list of words in which its pair appeared, so that a merge visits these words only.
+ * Counts of all pairs are kept up to date while words change. A heap holds pairs with the count
+ * they had when they were put in; one that comes out with an old count goes back with the new one,
+ * as in the reference. Each entry has the list of words in which its pair appeared, so that a merge
+ * visits these words only.
  */
 #include "tokenizer/vocab_merges.h"
 
@@ -14,84 +15,85 @@
 #define NONE UINT32_MAX
 #define PREFIX "##"
 #define PREFIX_LENGTH 2
-#define ASK_WORDS 4096			/* words visited between two questions */
+#define ASK_WORDS 4096 /* words visited between two questions */
 
-static const char *const special_tokens[VOCAB_SPECIAL_TOKENS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+static const char *const special_tokens[VOCAB_SPECIAL_TOKENS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]",
+																 "[MASK]"};
 
 typedef struct Letter
 {
-	int64_t		count;
-	uint32_t	id;				/* NONE: not in the alphabet */
-	uint32_t	continuation;	/* id with the prefix; NONE: never seen inside a word */
+	int64_t count;
+	uint32_t id;           /* NONE: not in the alphabet */
+	uint32_t continuation; /* id with the prefix; NONE: never seen inside a word */
 } Letter;
 
 typedef struct Piece
 {
-	size_t		text;
-	uint32_t	length;
-	uint32_t	hash;
+	size_t text;
+	uint32_t length;
+	uint32_t hash;
 } Piece;
 
 typedef struct PairCount
 {
-	uint64_t	key;			/* first piece << 32 | second piece */
-	int64_t		count;
-	uint32_t	places;			/* words where it has appeared since it was last put into the heap */
+	uint64_t key; /* first piece << 32 | second piece */
+	int64_t count;
+	uint32_t places; /* words where it has appeared since it was last put into the heap */
 } PairCount;
 
 typedef struct Place
 {
-	uint32_t	word;
-	uint32_t	next;
+	uint32_t word;
+	uint32_t next;
 } Place;
 
 typedef struct HeapEntry
 {
-	int64_t		count;
-	uint64_t	key;
-	uint32_t	places;
+	int64_t count;
+	uint64_t key;
+	uint32_t places;
 } HeapEntry;
 
 typedef struct Merger
 {
-	Arena	   *arena;
+	Arena *arena;
 	const VocabBuilderOptions *options;
 	const WordCounts *counts;
 	const MayContinue *question;
-	Status	   *status;
-	Letter	   *letters;		/* (0x110000) */
+	Status *status;
+	Letter *letters; /* (0x110000) */
 
-	Piece	   *pieces;			/* the vocabulary */
-	size_t		n_pieces;
-	size_t		pieces_capacity;
-	uint32_t   *piece_slots;	/* piece + 1 */
-	size_t		piece_mask;
+	Piece *pieces; /* the vocabulary */
+	size_t n_pieces;
+	size_t pieces_capacity;
+	uint32_t *piece_slots; /* piece + 1 */
+	size_t piece_mask;
 	unsigned char *texts;
-	size_t		texts_length;
-	size_t		texts_capacity;
+	size_t texts_length;
+	size_t texts_capacity;
 
-	uint32_t   *symbols;		/* the words' pieces, one word after the other */
-	size_t	   *word_starts;	/* (n_words) */
-	uint32_t   *word_lengths;	/* pieces left */
+	uint32_t *symbols;      /* the words' pieces, one word after the other */
+	size_t *word_starts;    /* (n_words) */
+	uint32_t *word_lengths; /* pieces left */
 
-	PairCount  *pairs;
-	size_t		n_pairs;
-	size_t		pairs_capacity;
-	uint32_t   *pair_slots;		/* pair + 1 */
-	size_t		pair_mask;
+	PairCount *pairs;
+	size_t n_pairs;
+	size_t pairs_capacity;
+	uint32_t *pair_slots; /* pair + 1 */
+	size_t pair_mask;
 
-	Place	   *places;
-	size_t		n_places;
-	size_t		places_capacity;
-	uint32_t	free_place;
+	Place *places;
+	size_t n_places;
+	size_t places_capacity;
+	uint32_t free_place;
 
-	HeapEntry  *heap;
-	size_t		n_heap;
-	size_t		heap_capacity;
+	HeapEntry *heap;
+	size_t n_heap;
+	size_t heap_capacity;
 
-	uint32_t   *touched;		/* pairs that have places */
-	size_t		n_touched;
-	size_t		touched_capacity;
+	uint32_t *touched; /* pairs that have places */
+	size_t n_touched;
+	size_t touched_capacity;
 } Merger;
 
 static bool
@@ -104,9 +106,9 @@ out_of_memory(const Merger *m)
 static bool
 make_room(Merger *m, void *array, size_t n, size_t *capacity, size_t element)
 {
-	size_t		larger = *capacity == 0 ? 1024 : *capacity * 2;
-	void	   *old;
-	void	   *copy;
+	size_t larger = *capacity == 0 ? 1024 : *capacity * 2;
+	void *old;
+	void *copy;
 
 	if (n < *capacity)
 		return true;
@@ -124,7 +126,7 @@ make_room(Merger *m, void *array, size_t n, size_t *capacity, size_t element)
 static uint32_t
 hash_text(const unsigned char *text, size_t length)
 {
-	uint64_t	hash = length;
+	uint64_t hash = length;
 
 	for (size_t i = 0; i < length; i++)
 		hash = (hash ^ text[i]) * UINT64_C(0x100000001B3);
@@ -151,14 +153,15 @@ reserve_texts(Merger *m, size_t length)
 static bool
 intern(Merger *m, const unsigned char *text, size_t length, uint32_t *id)
 {
-	uint32_t	hash = hash_text(text, length);
-	size_t		slot = hash & m->piece_mask;
-	Piece	   *piece;
+	uint32_t hash = hash_text(text, length);
+	size_t slot = hash & m->piece_mask;
+	Piece *piece;
 
 	for (; m->piece_slots[slot] != 0; slot = (slot + 1) & m->piece_mask)
 	{
 		piece = &m->pieces[m->piece_slots[slot] - 1];
-		if (piece->hash == hash && piece->length == length && memcmp(m->texts + piece->text, text, length) == 0)
+		if (piece->hash == hash && piece->length == length &&
+			memcmp(m->texts + piece->text, text, length) == 0)
 		{
 			*id = m->piece_slots[slot] - 1;
 			return true;
@@ -182,8 +185,8 @@ intern(Merger *m, const unsigned char *text, size_t length, uint32_t *id)
 static bool
 prepare_pieces(Merger *m, size_t n_letters)
 {
-	size_t		most = (size_t) m->options->size + VOCAB_SPECIAL_TOKENS + 2 * n_letters;
-	size_t		slots = 1024;
+	size_t most = (size_t) m->options->size + VOCAB_SPECIAL_TOKENS + 2 * n_letters;
+	size_t slots = 1024;
 
 	while (slots < most * 2)
 		slots *= 2;
@@ -193,7 +196,8 @@ prepare_pieces(Merger *m, size_t n_letters)
 	m->piece_mask = slots - 1;
 	m->texts_capacity = 65536;
 	m->texts = arena_alloc(m->arena, m->texts_capacity);
-	return m->pieces != NULL && m->piece_slots != NULL && m->texts != NULL ? true : out_of_memory(m);
+	return m->pieces != NULL && m->piece_slots != NULL && m->texts != NULL ? true
+																		   : out_of_memory(m);
 }
 
 static bool
@@ -209,7 +213,7 @@ count_letters(Merger *m)
 
 		for (size_t i = 0; i < word->length;)
 		{
-			uint32_t	c;
+			uint32_t c;
 
 			i += (size_t) utf8_decode(text + i, &c);
 			m->letters[c].count += word->count;
@@ -224,10 +228,10 @@ count_letters(Merger *m)
 static bool
 alphabet_limit(const Merger *m, size_t n_letters, int64_t *least, size_t *with_least)
 {
-	int64_t		low = 1;
-	int64_t		high = INT64_MAX;
-	size_t		limit = (size_t) m->options->limit_alphabet;
-	size_t		above = 0;
+	int64_t low = 1;
+	int64_t high = INT64_MAX;
+	size_t limit = (size_t) m->options->limit_alphabet;
+	size_t above = 0;
 
 	*least = 0;
 	*with_least = 0;
@@ -236,8 +240,8 @@ alphabet_limit(const Merger *m, size_t n_letters, int64_t *least, size_t *with_l
 	/* The greatest count that at least limit letters have. */
 	while (low < high)
 	{
-		int64_t		middle = low + (high - low) / 2 + 1;
-		size_t		n = 0;
+		int64_t middle = low + (high - low) / 2 + 1;
+		size_t n = 0;
 
 		for (uint32_t c = 0; c < 0x110000; c++)
 			n += m->letters[c].count >= middle;
@@ -253,13 +257,16 @@ alphabet_limit(const Merger *m, size_t n_letters, int64_t *least, size_t *with_l
 	return may_continue(m->question, m->status);
 }
 
-/* Special tokens, then letters in the order of code points; of equally rare letters the first are kept. */
+/*
+ * Special tokens, then letters in the order of code points; of equally rare letters the first are
+ * kept.
+ */
 static bool
 make_alphabet(Merger *m)
 {
-	size_t		n_letters = 0;
-	int64_t		least;
-	size_t		with_least;
+	size_t n_letters = 0;
+	int64_t least;
+	size_t with_least;
 
 	for (uint32_t c = 0; c < 0x110000; c++)
 		n_letters += m->letters[c].count > 0;
@@ -267,19 +274,20 @@ make_alphabet(Merger *m)
 		return false;
 	for (int i = 0; i < VOCAB_SPECIAL_TOKENS; i++)
 	{
-		uint32_t	id;
+		uint32_t id;
 
 		if (!intern(m, (const unsigned char *) special_tokens[i], strlen(special_tokens[i]), &id))
 			return false;
 	}
 	for (uint32_t c = 0; c < 0x110000; c++)
 	{
-		Letter	   *letter = &m->letters[c];
+		Letter *letter = &m->letters[c];
 		unsigned char text[4];
 
 		letter->id = NONE;
 		letter->continuation = NONE;
-		if (letter->count == 0 || letter->count < least || (letter->count == least && with_least == 0))
+		if (letter->count == 0 || letter->count < least ||
+			(letter->count == least && with_least == 0))
 			continue;
 		with_least -= letter->count == least;
 		if (!intern(m, text, (size_t) utf8_encode(c, text), &letter->id))
@@ -292,18 +300,18 @@ make_alphabet(Merger *m)
 static bool
 split_words(Merger *m)
 {
-	size_t		n_symbols = 0;
-	size_t		next = 0;
+	size_t n_symbols = 0;
+	size_t next = 0;
 
 	for (size_t w = 0; w < m->counts->n_words; w++)
 	{
 		const WordCount *word = &m->counts->words[w];
 		const unsigned char *text = m->counts->texts + word->text;
-		uint32_t	c;
+		uint32_t c;
 
 		for (size_t i = 0; i < word->length;)
 		{
-			bool		first = i == 0;
+			bool first = i == 0;
 
 			i += (size_t) utf8_decode(text + i, &c);
 			if (!first)
@@ -316,7 +324,8 @@ split_words(Merger *m)
 		unsigned char text[PREFIX_LENGTH + 4] = PREFIX;
 
 		if (m->letters[c].id != NONE && m->letters[c].continuation != NONE &&
-			!intern(m, text, PREFIX_LENGTH + (size_t) utf8_encode(c, text + PREFIX_LENGTH), &m->letters[c].continuation))
+			!intern(m, text, PREFIX_LENGTH + (size_t) utf8_encode(c, text + PREFIX_LENGTH),
+					&m->letters[c].continuation))
 			return false;
 	}
 	m->symbols = arena_alloc_array(m->arena, n_symbols, sizeof *m->symbols);
@@ -328,12 +337,12 @@ split_words(Merger *m)
 	{
 		const WordCount *word = &m->counts->words[w];
 		const unsigned char *text = m->counts->texts + word->text;
-		uint32_t	c;
+		uint32_t c;
 
 		m->word_starts[w] = next;
 		for (size_t i = 0; i < word->length;)
 		{
-			bool		first = i == 0;
+			bool first = i == 0;
 
 			i += (size_t) utf8_decode(text + i, &c);
 			if (m->letters[c].id != NONE)
@@ -349,7 +358,7 @@ split_words(Merger *m)
 static size_t
 pair_slot(const Merger *m, uint64_t key)
 {
-	uint64_t	hash = key * UINT64_C(0x9FB21C651E98DF25);
+	uint64_t hash = key * UINT64_C(0x9FB21C651E98DF25);
 
 	return (size_t) (hash ^ hash >> 32) & m->pair_mask;
 }
@@ -357,7 +366,7 @@ pair_slot(const Merger *m, uint64_t key)
 static bool
 grow_pairs(Merger *m)
 {
-	size_t		slots = m->pair_mask == 0 ? 65536 : (m->pair_mask + 1) * 2;
+	size_t slots = m->pair_mask == 0 ? 65536 : (m->pair_mask + 1) * 2;
 
 	m->pair_slots = arena_alloc_array_zero(m->arena, slots, sizeof *m->pair_slots);
 	if (m->pair_slots == NULL)
@@ -365,7 +374,7 @@ grow_pairs(Merger *m)
 	m->pair_mask = slots - 1;
 	for (size_t i = 0; i < m->n_pairs; i++)
 	{
-		size_t		slot = pair_slot(m, m->pairs[i].key);
+		size_t slot = pair_slot(m, m->pairs[i].key);
 
 		while (m->pair_slots[slot] != 0)
 			slot = (slot + 1) & m->pair_mask;
@@ -377,8 +386,8 @@ grow_pairs(Merger *m)
 static PairCount *
 find_pair(Merger *m, uint64_t key)
 {
-	size_t		slot;
-	PairCount  *pair;
+	size_t slot;
+	PairCount *pair;
 
 	if (m->n_pairs * 2 >= m->pair_mask && !grow_pairs(m))
 		return NULL;
@@ -399,8 +408,8 @@ find_pair(Merger *m, uint64_t key)
 static bool
 change_pair(Merger *m, uint32_t first, uint32_t second, int64_t change, uint32_t word)
 {
-	PairCount  *pair = find_pair(m, (uint64_t) first << 32 | second);
-	uint32_t	place;
+	PairCount *pair = find_pair(m, (uint64_t) first << 32 | second);
+	uint32_t place;
 
 	if (pair == NULL)
 		return false;
@@ -440,7 +449,7 @@ comes_before(const HeapEntry *a, const HeapEntry *b)
 static bool
 heap_push(Merger *m, HeapEntry entry)
 {
-	size_t		at = m->n_heap;
+	size_t at = m->n_heap;
 
 	if (!make_room(m, &m->heap, m->n_heap, &m->heap_capacity, sizeof *m->heap))
 		return false;
@@ -454,9 +463,9 @@ heap_push(Merger *m, HeapEntry entry)
 static HeapEntry
 heap_pop(Merger *m)
 {
-	HeapEntry	top = m->heap[0];
-	HeapEntry	moving = m->heap[--m->n_heap];
-	size_t		at = 0;
+	HeapEntry top = m->heap[0];
+	HeapEntry moving = m->heap[--m->n_heap];
+	size_t at = 0;
 
 	for (size_t child = 1; child < m->n_heap; child = at * 2 + 1)
 	{
@@ -477,8 +486,8 @@ push_touched(Merger *m)
 {
 	for (size_t i = 0; i < m->n_touched; i++)
 	{
-		PairCount  *pair = &m->pairs[m->touched[i]];
-		HeapEntry	entry = {pair->count, pair->key, pair->places};
+		PairCount *pair = &m->pairs[m->touched[i]];
+		HeapEntry entry = {pair->count, pair->key, pair->places};
 
 		pair->places = NONE;
 		if (entry.count > 0 && !heap_push(m, entry))
@@ -499,7 +508,8 @@ count_pairs(Merger *m)
 		const uint32_t *symbols = m->symbols + m->word_starts[w];
 
 		for (uint32_t i = 0; i + 1 < m->word_lengths[w]; i++)
-			if (!change_pair(m, symbols[i], symbols[i + 1], m->counts->words[w].count, (uint32_t) w))
+			if (!change_pair(m, symbols[i], symbols[i + 1], m->counts->words[w].count,
+							 (uint32_t) w))
 				return false;
 		if (w % ASK_WORDS == 0 && !may_continue(m->question, m->status))
 			return false;
@@ -511,10 +521,10 @@ count_pairs(Merger *m)
 static bool
 merge_in_word(Merger *m, uint32_t word, uint32_t first, uint32_t second, uint32_t merged)
 {
-	uint32_t   *symbols = m->symbols + m->word_starts[word];
-	uint32_t	length = m->word_lengths[word];
-	int64_t		count = m->counts->words[word].count;
-	uint32_t	out = 0;
+	uint32_t *symbols = m->symbols + m->word_starts[word];
+	uint32_t length = m->word_lengths[word];
+	int64_t count = m->counts->words[word].count;
+	uint32_t out = 0;
 
 	for (uint32_t i = 0; i < length;)
 	{
@@ -523,11 +533,13 @@ merge_in_word(Merger *m, uint32_t word, uint32_t first, uint32_t second, uint32_
 			symbols[out++] = symbols[i++];
 			continue;
 		}
-		if (out > 0 && (!change_pair(m, symbols[out - 1], first, -count, word) || !change_pair(m, symbols[out - 1], merged, count, word)))
+		if (out > 0 && (!change_pair(m, symbols[out - 1], first, -count, word) ||
+						!change_pair(m, symbols[out - 1], merged, count, word)))
 			return false;
 		symbols[out++] = merged;
 		i += 2;
-		if (i < length && (!change_pair(m, second, symbols[i], -count, word) || !change_pair(m, merged, symbols[i], count, word)))
+		if (i < length && (!change_pair(m, second, symbols[i], -count, word) ||
+						   !change_pair(m, merged, symbols[i], count, word)))
 			return false;
 	}
 	m->word_lengths[word] = out;
@@ -538,10 +550,12 @@ merge_in_word(Merger *m, uint32_t word, uint32_t first, uint32_t second, uint32_
 static bool
 name_merged(Merger *m, uint32_t first, uint32_t second, uint32_t *merged)
 {
-	Piece		a = m->pieces[first];
-	Piece		b = m->pieces[second];
-	size_t		skip = b.length >= PREFIX_LENGTH && memcmp(m->texts + b.text, PREFIX, PREFIX_LENGTH) == 0 ? PREFIX_LENGTH : 0;
-	size_t		length = a.length + b.length - skip;
+	Piece a = m->pieces[first];
+	Piece b = m->pieces[second];
+	size_t skip = b.length >= PREFIX_LENGTH && memcmp(m->texts + b.text, PREFIX, PREFIX_LENGTH) == 0
+					  ? PREFIX_LENGTH
+					  : 0;
+	size_t length = a.length + b.length - skip;
 	unsigned char *text;
 
 	/* It is put together behind the place where intern will copy it to. */
@@ -556,15 +570,15 @@ name_merged(Merger *m, uint32_t first, uint32_t second, uint32_t *merged)
 static bool
 merge_pairs(Merger *m)
 {
-	size_t		visited = 0;
+	size_t visited = 0;
 
 	while (m->n_pieces < (size_t) m->options->size && m->n_heap > 0)
 	{
-		HeapEntry	top = heap_pop(m);
-		PairCount  *pair = find_pair(m, top.key);
-		uint32_t	first = (uint32_t) (top.key >> 32);
-		uint32_t	second = (uint32_t) top.key;
-		uint32_t	merged;
+		HeapEntry top = heap_pop(m);
+		PairCount *pair = find_pair(m, top.key);
+		uint32_t first = (uint32_t) (top.key >> 32);
+		uint32_t second = (uint32_t) top.key;
+		uint32_t merged;
 
 		if (pair == NULL)
 			return false;
@@ -581,7 +595,7 @@ merge_pairs(Merger *m)
 			return false;
 		while (top.places != NONE)
 		{
-			Place		place = m->places[top.places];
+			Place place = m->places[top.places];
 
 			if (!merge_in_word(m, place.word, first, second, merged))
 				return false;
@@ -600,9 +614,9 @@ merge_pairs(Merger *m)
 static bool
 write_vocab(Merger *m, char **vocab, size_t *length)
 {
-	size_t		total = m->texts_length + m->n_pieces + 1;
-	char	   *out = arena_alloc(m->arena, total);
-	size_t		n = 0;
+	size_t total = m->texts_length + m->n_pieces + 1;
+	char *out = arena_alloc(m->arena, total);
+	size_t n = 0;
 
 	if (out == NULL)
 		return out_of_memory(m);
@@ -619,10 +633,10 @@ write_vocab(Merger *m, char **vocab, size_t *length)
 }
 
 bool
-vocab_merges_run(Arena *arena, const VocabBuilderOptions *options, const WordCounts *words, const MayContinue *question, char **vocab, size_t *length,
-				 Status *status)
+vocab_merges_run(Arena *arena, const VocabBuilderOptions *options, const WordCounts *words,
+				 const MayContinue *question, char **vocab, size_t *length, Status *status)
 {
-	Merger		m;
+	Merger m;
 
 	memset(&m, 0, sizeof m);
 	m.arena = arena;
@@ -630,5 +644,6 @@ vocab_merges_run(Arena *arena, const VocabBuilderOptions *options, const WordCou
 	m.counts = words;
 	m.question = question;
 	m.status = status;
-	return count_letters(&m) && make_alphabet(&m) && split_words(&m) && count_pairs(&m) && merge_pairs(&m) && write_vocab(&m, vocab, length);
+	return count_letters(&m) && make_alphabet(&m) && split_words(&m) && count_pairs(&m) &&
+		   merge_pairs(&m) && write_vocab(&m, vocab, length);
 }

@@ -5,9 +5,9 @@
 #include "tokenizer/vocab_builder.h"
 #include "tokenizer/word_counts.h"
 
-#define VOCAB_SPECIAL_TOKENS 5	/* [PAD] [UNK] [CLS] [SEP] [MASK], ids 0 to 4 */
+#define VOCAB_SPECIAL_TOKENS 5 /* [PAD] [UNK] [CLS] [SEP] [MASK], ids 0 to 4 */
 
-bool		vocab_merges_run(Arena *arena, const VocabBuilderOptions *options, const WordCounts *words, const MayContinue *question, char **vocab,
-							 size_t *length, Status *status);
+bool vocab_merges_run(Arena *arena, const VocabBuilderOptions *options, const WordCounts *words,
+					  const MayContinue *question, char **vocab, size_t *length, Status *status);
 
 #endif

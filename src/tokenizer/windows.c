@@ -1,6 +1,7 @@
 /*
- * windows.c: truncation, overflow windows and the templates [CLS] A [SEP] and [CLS] A [SEP] B [SEP], as the
- * reference's truncate_encodings, Encoding::truncate and Encoding::merge_with make them.
+ * windows.c: truncation, overflow windows and the templates [CLS] A [SEP] and [CLS] A [SEP] B
+ * [SEP], as the reference's truncate_encodings, Encoding::truncate and Encoding::merge_with make
+ * them.
  */
 #include "tokenizer/internal.h"
 
@@ -10,9 +11,9 @@
 typedef struct Parts
 {
 	const TokenList *list;
-	size_t		size;
-	size_t		step;
-	size_t		count;
+	size_t size;
+	size_t step;
+	size_t count;
 } Parts;
 
 int
@@ -24,7 +25,8 @@ windows_special_count(const EncodeOptions *options, bool pair)
 }
 
 static bool
-make_parts(Parts *parts, const TokenList *list, size_t keep, const EncodeOptions *options, Status *status)
+make_parts(Parts *parts, const TokenList *list, size_t keep, const EncodeOptions *options,
+		   Status *status)
 {
 	parts->list = list;
 	parts->size = keep;
@@ -33,9 +35,12 @@ make_parts(Parts *parts, const TokenList *list, size_t keep, const EncodeOptions
 	if (keep >= list->n || !options->overflow)
 		return true;
 	if (keep == 0)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "max_length leaves no room for a window's tokens");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "max_length leaves no room for a window's tokens");
 	if (options->stride < 0 || (size_t) options->stride >= keep)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "stride %d must be less than the %zu tokens of a window", options->stride, keep);
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "stride %d must be less than the %zu tokens of a window",
+						   options->stride, keep);
 	parts->step = keep - (size_t) options->stride;
 	parts->count = (list->n - keep + parts->step - 1) / parts->step + 1;
 	return true;
@@ -43,10 +48,11 @@ make_parts(Parts *parts, const TokenList *list, size_t keep, const EncodeOptions
 
 /* How many tokens of each text are kept; false when the strategy cannot do it. */
 static bool
-choose_lengths(const EncodeOptions *options, size_t room, size_t *first, size_t *second, bool pair, Status *status)
+choose_lengths(const EncodeOptions *options, size_t room, size_t *first, size_t *second, bool pair,
+			   Status *status)
 {
-	size_t		total = *first + *second;
-	size_t	   *target;
+	size_t total = *first + *second;
+	size_t *target;
 
 	if (options->truncation == TRUNCATE_NONE || total <= room)
 		return true;
@@ -57,8 +63,8 @@ choose_lengths(const EncodeOptions *options, size_t room, size_t *first, size_t 
 	}
 	if (options->truncation == TRUNCATE_LONGEST_FIRST)
 	{
-		size_t	   *shorter = *first > *second ? second : first;
-		size_t	   *longer = *first > *second ? first : second;
+		size_t *shorter = *first > *second ? second : first;
+		size_t *longer = *first > *second ? first : second;
 
 		if (!pair)
 		{
@@ -77,10 +83,12 @@ choose_lengths(const EncodeOptions *options, size_t room, size_t *first, size_t 
 		return true;
 	}
 	if (options->truncation == TRUNCATE_ONLY_SECOND && !pair)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "cannot truncate the second text: there is none");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "cannot truncate the second text: there is none");
 	target = options->truncation == TRUNCATE_ONLY_FIRST ? first : second;
 	if (*target <= total - room)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "cannot truncate the %s text enough for max_length %d",
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "cannot truncate the %s text enough for max_length %d",
 						   target == first ? "first" : "second", options->max_length);
 	*target -= total - room;
 	return true;
@@ -89,8 +97,8 @@ choose_lengths(const EncodeOptions *options, size_t room, size_t *first, size_t 
 static size_t
 part_length(const Parts *parts, size_t index)
 {
-	size_t		begin = index * parts->step;
-	size_t		left = parts->list->n - begin;
+	size_t begin = index * parts->step;
+	size_t left = parts->list->n - begin;
 
 	return left < parts->size ? left : parts->size;
 }
@@ -98,7 +106,7 @@ part_length(const Parts *parts, size_t index)
 static void
 put_special(Encoding *encoding, int32_t id, int32_t type_id)
 {
-	size_t		n = encoding->n++;
+	size_t n = encoding->n++;
 
 	encoding->ids[n] = id;
 	encoding->type_ids[n] = type_id;
@@ -112,9 +120,9 @@ static void
 put_part(Encoding *encoding, const Parts *parts, size_t index, int sequence)
 {
 	const TokenList *list = parts->list;
-	size_t		begin = index * parts->step;
-	size_t		n = part_length(parts, index);
-	size_t		at = encoding->n;
+	size_t begin = index * parts->step;
+	size_t n = part_length(parts, index);
+	size_t at = encoding->n;
 
 	if (n == 0)
 		return;
@@ -129,10 +137,12 @@ put_part(Encoding *encoding, const Parts *parts, size_t index, int sequence)
 }
 
 static bool
-make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t i, const Parts *second, size_t j, const EncodeOptions *options,
-			Encoding *encoding, Status *status)
+make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t i,
+			const Parts *second, size_t j, const EncodeOptions *options, Encoding *encoding,
+			Status *status)
 {
-	size_t		n = part_length(first, i) + (second != NULL ? part_length(second, j) : 0) + windows_special_count(options, second != NULL);
+	size_t n = part_length(first, i) + (second != NULL ? part_length(second, j) : 0) +
+			   windows_special_count(options, second != NULL);
 
 	encoding->n = 0;
 	encoding->ids = arena_alloc_array(arena, n, sizeof *encoding->ids);
@@ -141,8 +151,8 @@ make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t
 	encoding->ends = arena_alloc_array(arena, n, sizeof *encoding->ends);
 	encoding->words = arena_alloc_array(arena, n, sizeof *encoding->words);
 	encoding->sequences = arena_alloc_array(arena, n, sizeof *encoding->sequences);
-	if (encoding->ids == NULL || encoding->type_ids == NULL || encoding->starts == NULL || encoding->ends == NULL || encoding->words == NULL ||
-		encoding->sequences == NULL)
+	if (encoding->ids == NULL || encoding->type_ids == NULL || encoding->starts == NULL ||
+		encoding->ends == NULL || encoding->words == NULL || encoding->sequences == NULL)
 		return arena_fail(arena, status, "an encoding", n);
 	if (options->special_tokens)
 		put_special(encoding, tokenizer_cls_id(tokenizer), 0);
@@ -160,11 +170,11 @@ make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t
 
 /* The window of a text that is not cut into several: its list becomes the encoding. */
 static bool
-make_only_window(const Tokenizer *tokenizer, Arena *arena, const TokenList *list, size_t keep, const EncodeOptions *options, Encoding *encoding,
-				 Status *status)
+make_only_window(const Tokenizer *tokenizer, Arena *arena, const TokenList *list, size_t keep,
+				 const EncodeOptions *options, Encoding *encoding, Status *status)
 {
-	size_t		front = options->special_tokens ? 1 : 0;
-	size_t		n = keep + 2 * front;
+	size_t front = options->special_tokens ? 1 : 0;
+	size_t n = keep + 2 * front;
 
 	encoding->ids = list->ids - front;
 	encoding->starts = list->starts - front;
@@ -186,28 +196,31 @@ make_only_window(const Tokenizer *tokenizer, Arena *arena, const TokenList *list
 }
 
 bool
-windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first, const TokenList *second, const EncodeOptions *options,
-			  EncodeResult *result, Status *status)
+windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
+			  const TokenList *second, const EncodeOptions *options, EncodeResult *result,
+			  Status *status)
 {
-	size_t		keep_first = first->n;
-	size_t		keep_second = second != NULL ? second->n : 0;
-	size_t		room = SIZE_MAX;
-	Parts		a;
-	Parts		b = {NULL, 0, 0, 1};
-	size_t		count;
-	size_t		n = 0;
+	size_t keep_first = first->n;
+	size_t keep_second = second != NULL ? second->n : 0;
+	size_t room = SIZE_MAX;
+	Parts a;
+	Parts b = {NULL, 0, 0, 1};
+	size_t count;
+	size_t n = 0;
 
 	if (options->truncation != TRUNCATE_NONE)
 	{
-		int			special = windows_special_count(options, second != NULL);
+		int special = windows_special_count(options, second != NULL);
 
 		if (options->max_length < special)
-			return status_fail(status, STATUS_INVALID_ARGUMENT, "max_length %d leaves no room for the %d special tokens", options->max_length,
-							   special);
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "max_length %d leaves no room for the %d special tokens",
+							   options->max_length, special);
 		room = (size_t) (options->max_length - special);
 	}
 	if (!choose_lengths(options, room, &keep_first, &keep_second, second != NULL, status) ||
-		!make_parts(&a, first, keep_first, options, status) || (second != NULL && !make_parts(&b, second, keep_second, options, status)))
+		!make_parts(&a, first, keep_first, options, status) ||
+		(second != NULL && !make_parts(&b, second, keep_second, options, status)))
 		return false;
 	result->truncated = keep_first < first->n || (second != NULL && keep_second < second->n);
 	if (!size_mul(a.count, b.count, &count))
@@ -218,14 +231,20 @@ windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first, 
 	if (second == NULL && count == 1)
 	{
 		result->n_windows = 1;
-		return make_only_window(tokenizer, arena, first, keep_first, options, &result->windows[0], status);
+		return make_only_window(tokenizer, arena, first, keep_first, options, &result->windows[0],
+								status);
 	}
-	/* The first with the first; every further part of the first text with all of the second; then the rest. */
-	if (!make_window(tokenizer, arena, &a, 0, second != NULL ? &b : NULL, 0, options, &result->windows[n++], status))
+	/*
+	 * The first with the first; every further part of the first text with all of the second; then
+	 * the rest.
+	 */
+	if (!make_window(tokenizer, arena, &a, 0, second != NULL ? &b : NULL, 0, options,
+					 &result->windows[n++], status))
 		return false;
 	for (size_t i = 1; i <= a.count; i++)
 		for (size_t j = i == a.count ? 1 : 0; j < b.count; j++)
-			if (!make_window(tokenizer, arena, &a, i % a.count, second != NULL ? &b : NULL, j, options, &result->windows[n++], status))
+			if (!make_window(tokenizer, arena, &a, i % a.count, second != NULL ? &b : NULL, j,
+							 options, &result->windows[n++], status))
 				return false;
 	result->n_windows = count;
 	return true;

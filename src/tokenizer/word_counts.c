@@ -1,16 +1,17 @@
-/* word_counts.c: a hash table of words. When it is full, the rarest words go, so that memory stays bounded. */
+/* word_counts.c: a hash table of words. When it is full, the rarest words go, so that memory stays
+ * bounded. */
 #include "tokenizer/word_counts.h"
 
 #include <string.h>
 
 #define FIRST_CAPACITY 65536
 #define FIRST_TEXTS ((size_t) 1024 * 1024)
-#define MEAN_BYTES 32			/* what a word may have on average before words are forgotten */
+#define MEAN_BYTES 32 /* what a word may have on average before words are forgotten */
 
 static uint32_t
 hash_bytes(const unsigned char *text, size_t length)
 {
-	uint64_t	hash = length;
+	uint64_t hash = length;
 
 	for (size_t i = 0; i < length; i++)
 		hash = (hash ^ text[i]) * UINT64_C(0x100000001B3);
@@ -23,7 +24,7 @@ fill_slots(WordCounts *counts)
 	memset(counts->slots, 0, (counts->slot_mask + 1) * sizeof *counts->slots);
 	for (size_t i = 0; i < counts->n_words; i++)
 	{
-		size_t		slot = counts->words[i].hash & counts->slot_mask;
+		size_t slot = counts->words[i].hash & counts->slot_mask;
 
 		while (counts->slots[slot] != 0)
 			slot = (slot + 1) & counts->slot_mask;
@@ -34,8 +35,8 @@ fill_slots(WordCounts *counts)
 static bool
 set_capacity(WordCounts *counts, size_t capacity)
 {
-	WordCount  *words = arena_alloc_array(counts->arena, capacity, sizeof *words);
-	uint32_t   *slots = arena_alloc_array(counts->arena, capacity * 2, sizeof *slots);
+	WordCount *words = arena_alloc_array(counts->arena, capacity, sizeof *words);
+	uint32_t *slots = arena_alloc_array(counts->arena, capacity * 2, sizeof *slots);
 
 	if (words == NULL || slots == NULL)
 		return false;
@@ -52,7 +53,7 @@ set_capacity(WordCounts *counts, size_t capacity)
 static bool
 grow_texts(WordCounts *counts)
 {
-	size_t		larger = counts->texts_capacity == 0 ? FIRST_TEXTS : counts->texts_capacity * 2;
+	size_t larger = counts->texts_capacity == 0 ? FIRST_TEXTS : counts->texts_capacity * 2;
 	unsigned char *texts = arena_alloc(counts->arena, larger);
 
 	if (texts == NULL)
@@ -77,8 +78,8 @@ word_counts_init(WordCounts *counts, Arena *arena, size_t max_words)
 static void
 forget_rare(WordCounts *counts)
 {
-	int64_t		least = 1;
-	size_t		kept = counts->n_words;
+	int64_t least = 1;
+	size_t kept = counts->n_words;
 
 	while (kept > counts->n_words / 2)
 	{
@@ -91,7 +92,7 @@ forget_rare(WordCounts *counts)
 	counts->texts_length = 0;
 	for (size_t i = 0; i < counts->n_words; i++)
 	{
-		WordCount	word = counts->words[i];
+		WordCount word = counts->words[i];
 
 		if (word.count < least)
 			continue;
@@ -107,20 +108,22 @@ forget_rare(WordCounts *counts)
 bool
 word_counts_add(WordCounts *counts, const unsigned char *text, size_t length)
 {
-	uint32_t	hash = hash_bytes(text, length);
-	size_t		slot = hash & counts->slot_mask;
-	WordCount  *word;
+	uint32_t hash = hash_bytes(text, length);
+	size_t slot = hash & counts->slot_mask;
+	WordCount *word;
 
 	for (; counts->slots[slot] != 0; slot = (slot + 1) & counts->slot_mask)
 	{
 		word = &counts->words[counts->slots[slot] - 1];
-		if (word->hash == hash && word->length == length && memcmp(counts->texts + word->text, text, length) == 0)
+		if (word->hash == hash && word->length == length &&
+			memcmp(counts->texts + word->text, text, length) == 0)
 		{
 			word->count++;
 			return true;
 		}
 	}
-	if (counts->n_words >= counts->max_words || (counts->n_words > 0 && counts->texts_length > counts->max_words * MEAN_BYTES))
+	if (counts->n_words >= counts->max_words ||
+		(counts->n_words > 0 && counts->texts_length > counts->max_words * MEAN_BYTES))
 	{
 		forget_rare(counts);
 		return word_counts_add(counts, text, length);

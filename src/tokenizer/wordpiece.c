@@ -4,12 +4,12 @@
 bool
 token_list_grow(TextEncoder *encoder, size_t more)
 {
-	TokenList  *list = &encoder->list;
-	size_t		capacity = list->capacity;
-	int32_t    *ids;
-	uint32_t   *starts;
-	uint32_t   *ends;
-	int32_t    *words;
+	TokenList *list = &encoder->list;
+	size_t capacity = list->capacity;
+	int32_t *ids;
+	uint32_t *starts;
+	uint32_t *ends;
+	int32_t *words;
 
 	capacity = capacity * 2 > capacity + more ? capacity * 2 : capacity + more;
 	ids = arena_alloc_array(encoder->arena, capacity + 2, sizeof *ids);
@@ -46,7 +46,7 @@ token_list_grow(TextEncoder *encoder, size_t more)
 static inline void
 append(TextEncoder *encoder, int32_t id, uint32_t start, uint32_t end)
 {
-	TokenList  *list = &encoder->list;
+	TokenList *list = &encoder->list;
 
 	if (!list->counting)
 	{
@@ -73,18 +73,19 @@ origin_of(const uint32_t *origins, uint32_t first, size_t byte)
 }
 
 /*
- * The longest token that a piece of a word begins with, at most `most` bytes of it; -1. A token's text ends where a
- * character ends, so only lengths matter.
+ * The longest token that a piece of a word begins with, at most `most` bytes of it; -1. A token's
+ * text ends where a character ends, so only lengths matter.
  */
 static int32_t
-longest_piece(const Tokenizer *t, const unsigned char *text, size_t most, bool continuation, size_t *length)
+longest_piece(const Tokenizer *t, const unsigned char *text, size_t most, bool continuation,
+			  size_t *length)
 {
-	int32_t		id;
+	int32_t id;
 
 	if (most >= LENGTHS_BYTES)
 	{
-		uint32_t	lengths = t->lengths[lengths_index(text, continuation)];
-		size_t		longest = continuation ? t->max_continuation : t->max_plain;
+		uint32_t lengths = t->lengths[lengths_index(text, continuation)];
+		size_t longest = continuation ? t->max_continuation : t->max_plain;
 
 		if (most < longest)
 			longest = most;
@@ -98,7 +99,7 @@ longest_piece(const Tokenizer *t, const unsigned char *text, size_t most, bool c
 		lengths &= (most < LENGTHS_LAST - 1 ? 2u << most : 1u << LENGTHS_LAST) - 1;
 		while (lengths >> LENGTHS_BYTES != 0)
 		{
-			size_t		n = LENGTHS_LAST - (size_t) __builtin_clz(lengths);
+			size_t n = LENGTHS_LAST - (size_t) __builtin_clz(lengths);
 
 			if ((id = vocabulary_find(t, text, n, continuation)) >= 0)
 			{
@@ -119,32 +120,37 @@ longest_piece(const Tokenizer *t, const unsigned char *text, size_t most, bool c
 
 /* The word has no token of its own. */
 static void
-split_word(TextEncoder *encoder, const unsigned char *word, size_t bytes, const uint32_t *origins, uint32_t first)
+split_word(TextEncoder *encoder, const unsigned char *word, size_t bytes, const uint32_t *origins,
+		   uint32_t first)
 {
 	const Tokenizer *t = encoder->tokenizer;
-	size_t		before = encoder->list.n;
-	size_t		start = 0;
+	size_t before = encoder->list.n;
+	size_t start = 0;
 
 	while (start < bytes)
 	{
-		size_t		length = 0;
-		int32_t		id = longest_piece(t, word + start, start == 0 ? bytes - 1 : bytes - start, start > 0, &length);
+		size_t length = 0;
+		int32_t id = longest_piece(t, word + start, start == 0 ? bytes - 1 : bytes - start,
+								   start > 0, &length);
 
 		if (id < 0)
 		{
 			encoder->list.n = before;
-			append(encoder, t->unk_id, origin_of(origins, first, 0), origin_of(origins, first, bytes - 1) + 1);
+			append(encoder, t->unk_id, origin_of(origins, first, 0),
+				   origin_of(origins, first, bytes - 1) + 1);
 			return;
 		}
-		append(encoder, id, origin_of(origins, first, start), origin_of(origins, first, start + length - 1) + 1);
+		append(encoder, id, origin_of(origins, first, start),
+			   origin_of(origins, first, start + length - 1) + 1);
 		start += length;
 	}
 }
 
 void
-wordpiece_short(TextEncoder *encoder, uint64_t key, const unsigned char *word, size_t bytes, uint32_t first)
+wordpiece_short(TextEncoder *encoder, uint64_t key, const unsigned char *word, size_t bytes,
+				uint32_t first)
 {
-	int32_t		id;
+	int32_t id;
 
 	if (!token_list_reserve(encoder, SLOT_SHORT))
 		return;
@@ -157,10 +163,11 @@ wordpiece_short(TextEncoder *encoder, uint64_t key, const unsigned char *word, s
 }
 
 void
-wordpiece_word(TextEncoder *encoder, const unsigned char *word, size_t bytes, const uint32_t *origins, uint32_t first)
+wordpiece_word(TextEncoder *encoder, const unsigned char *word, size_t bytes,
+			   const uint32_t *origins, uint32_t first)
 {
 	const Tokenizer *t = encoder->tokenizer;
-	int32_t		id;
+	int32_t id;
 
 	if (!token_list_reserve(encoder, bytes))
 		return;

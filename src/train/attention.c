@@ -6,8 +6,9 @@
 #include <string.h>
 
 bool
-train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences, const int32_t *q_offsets, const int32_t *k_offsets,
-					 const uint8_t *key_mask, bool causal, Status *status)
+train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences,
+						   const int32_t *q_offsets, const int32_t *k_offsets,
+						   const uint8_t *key_mask, bool causal, Status *status)
 {
 	memset(shape, 0, sizeof *shape);
 	shape->n_sequences = n_sequences;
@@ -18,11 +19,12 @@ train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequenc
 	shape->cells = arena_alloc_array_zero(arena, n_sequences + 1, sizeof(size_t));
 	shape->bit_rows = arena_alloc_array_zero(arena, n_sequences + 1, sizeof(size_t));
 	if (shape->cells == NULL || shape->bit_rows == NULL)
-		return arena_fail(arena, status, "a batch's geometry", 2 * (n_sequences + 1) * sizeof(size_t));
+		return arena_fail(arena, status, "a batch's geometry",
+						  2 * (n_sequences + 1) * sizeof(size_t));
 	for (size_t b = 0; b < n_sequences; b++)
 	{
-		size_t		queries = (size_t) (q_offsets[b + 1] - q_offsets[b]);
-		size_t		keys = (size_t) (k_offsets[b + 1] - k_offsets[b]);
+		size_t queries = (size_t) (q_offsets[b + 1] - q_offsets[b]);
+		size_t keys = (size_t) (k_offsets[b + 1] - k_offsets[b]);
 
 		shape->cells[b + 1] = shape->cells[b] + queries * keys;
 		shape->bit_rows[b + 1] = shape->bit_rows[b] + queries * dropout_row_bytes(keys);
@@ -36,20 +38,21 @@ train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequenc
 size_t
 train_attention_tile_floats(const AttentionParameters *parameters, const AttentionShape *shape)
 {
-	size_t		tile = 2 * shape->longest_q * shape->longest_k;
+	size_t tile = 2 * shape->longest_q * shape->longest_k;
 
 	if (parameters->distance != NULL)
 	{
-		size_t		longest = shape->longest_q > shape->longest_k ? shape->longest_q : shape->longest_k;
+		size_t longest = shape->longest_q > shape->longest_k ? shape->longest_q : shape->longest_k;
 
-		tile += longest * (shape->longest_q + shape->longest_k) + (2 * parameters->max_positions - 1) * parameters->head_size;
+		tile += longest * (shape->longest_q + shape->longest_k) +
+				(2 * parameters->max_positions - 1) * parameters->head_size;
 	}
 	return (tile + 15) / 16 * 16;
 }
 
 typedef struct PairTask
 {
-	Compute    *compute;
+	Compute *compute;
 	const AttentionParameters *parameters;
 	const AttentionShape *shape;
 	const AttentionDropout *dropout;
@@ -60,26 +63,26 @@ typedef struct PairTask
 /* One (sequence, head) pair: its sizes and where its matrices begin. */
 typedef struct Pair
 {
-	int			worker;
-	size_t		number;
-	size_t		sequence;
-	size_t		queries;		/* L_q */
-	size_t		keys;			/* L_k */
-	size_t		at;				/* of the first query's head in (T_q, A) */
-	size_t		q_ld;
-	size_t		k_ld;
-	const float *q;				/* (L_q, q_ld) */
-	const float *k;				/* (L_k, k_ld) */
-	const float *v;				/* (L_k, k_ld) */
-	float	   *d_q;
-	float	   *d_k;
-	float	   *d_v;
-	float	   *probs;			/* (L_q, L_k) */
-	Dropout		dropout;
-	float	   *tile;			/* (L_q, L_k) */
-	float	   *tile2;			/* (L_q, L_k) */
-	float	   *distances;		/* (L, D) with D = L_q + L_k - 1 */
-	float	   *d_distance;		/* (2P - 1, head_size): this part's sums */
+	int worker;
+	size_t number;
+	size_t sequence;
+	size_t queries; /* L_q */
+	size_t keys;    /* L_k */
+	size_t at;      /* of the first query's head in (T_q, A) */
+	size_t q_ld;
+	size_t k_ld;
+	const float *q; /* (L_q, q_ld) */
+	const float *k; /* (L_k, k_ld) */
+	const float *v; /* (L_k, k_ld) */
+	float *d_q;
+	float *d_k;
+	float *d_v;
+	float *probs; /* (L_q, L_k) */
+	Dropout dropout;
+	float *tile;       /* (L_q, L_k) */
+	float *tile2;      /* (L_q, L_k) */
+	float *distances;  /* (L, D) with D = L_q + L_k - 1 */
+	float *d_distance; /* (2P - 1, head_size): this part's sums */
 } Pair;
 
 static void
@@ -87,12 +90,12 @@ pair_open(const PairTask *task, size_t part, int worker, size_t sequence, size_t
 {
 	const AttentionParameters *parameters = task->parameters;
 	const AttentionShape *shape = task->shape;
-	size_t		width = parameters->heads * parameters->head_size;
-	bool		self = parameters->key_value.out == 0;
-	size_t		q_at;
-	size_t		k_at;
-	size_t		row_bytes;
-	uint8_t    *bits = NULL;
+	size_t width = parameters->heads * parameters->head_size;
+	bool self = parameters->key_value.out == 0;
+	size_t q_at;
+	size_t k_at;
+	size_t row_bytes;
+	uint8_t *bits = NULL;
 
 	pair->worker = worker;
 	pair->number = sequence * parameters->heads + head;
@@ -103,39 +106,45 @@ pair_open(const PairTask *task, size_t part, int worker, size_t sequence, size_t
 	pair->q_ld = self ? 3 * width : width;
 	pair->k_ld = self ? 3 * width : 2 * width;
 	q_at = (size_t) shape->q_offsets[sequence] * pair->q_ld + head * parameters->head_size;
-	k_at = (size_t) shape->k_offsets[sequence] * pair->k_ld + head * parameters->head_size + (self ? width : 0);
+	k_at = (size_t) shape->k_offsets[sequence] * pair->k_ld + head * parameters->head_size +
+		   (self ? width : 0);
 	pair->q = task->saved.q + q_at;
 	pair->k = (self ? task->saved.q : task->saved.kv) + k_at;
 	pair->v = pair->k + width;
 	pair->d_q = task->scratch->d_q + q_at;
 	pair->d_k = (self ? task->scratch->d_q : task->scratch->d_kv) + k_at;
 	pair->d_v = pair->d_k + width;
-	pair->probs = task->saved.probs + shape->cells[sequence] * parameters->heads + head * pair->queries * pair->keys;
+	pair->probs = task->saved.probs + shape->cells[sequence] * parameters->heads +
+				  head * pair->queries * pair->keys;
 	row_bytes = dropout_row_bytes(pair->keys);
 	if (task->saved.prob_bits != NULL)
-		bits = task->saved.prob_bits + shape->bit_rows[sequence] * parameters->heads + head * pair->queries * row_bytes;
-	pair->dropout = train_dropout_make(bits, task->dropout->probs, task->dropout->seed, task->dropout->site, pair->number);
+		bits = task->saved.prob_bits + shape->bit_rows[sequence] * parameters->heads +
+			   head * pair->queries * row_bytes;
+	pair->dropout = train_dropout_make(bits, task->dropout->probs, task->dropout->seed,
+									   task->dropout->site, pair->number);
 	pair->tile = task->scratch->tiles + part * task->scratch->tile_floats;
 	pair->tile2 = pair->tile + shape->longest_q * shape->longest_k;
 	pair->distances = pair->tile2 + shape->longest_q * shape->longest_k;
-	pair->d_distance = pair->tile + task->scratch->tile_floats - (2 * parameters->max_positions - 1) * parameters->head_size;
+	pair->d_distance = pair->tile + task->scratch->tile_floats -
+					   (2 * parameters->max_positions - 1) * parameters->head_size;
 }
 
 /* Calls `visit` for this part's pairs: contiguous, of about equal cost. */
 static void
-visit_pairs(PairTask *task, size_t part, int worker, void (*visit) (const PairTask *task, const Pair *pair))
+visit_pairs(PairTask *task, size_t part, int worker,
+			void (*visit)(const PairTask *task, const Pair *pair))
 {
 	const AttentionShape *shape = task->shape;
-	size_t		heads = task->parameters->heads;
-	size_t		parts = (size_t) task->compute->threads;
-	size_t		total = shape->cells[shape->n_sequences] * heads;
+	size_t heads = task->parameters->heads;
+	size_t parts = (size_t) task->compute->threads;
+	size_t total = shape->cells[shape->n_sequences] * heads;
 
 	for (size_t sequence = 0; sequence < shape->n_sequences; sequence++)
 		for (size_t head = 0; head < heads; head++)
 		{
-			size_t		cost = shape->cells[sequence + 1] - shape->cells[sequence];
-			size_t		before = shape->cells[sequence] * heads + head * cost;
-			Pair		pair;
+			size_t cost = shape->cells[sequence + 1] - shape->cells[sequence];
+			size_t before = shape->cells[sequence] * heads + head * cost;
+			Pair pair;
 
 			if (total == 0 || before * parts / total != part)
 				continue;
@@ -145,8 +154,9 @@ visit_pairs(PairTask *task, size_t part, int worker, void (*visit) (const PairTa
 }
 
 /*
- * Relative positions: the distance l - r of query l and key r is row l - r + P - 1 of the embedding; those of a pair are D =
- * L_q + L_k - 1 neighbouring rows, the first of which is this one.
+ * Relative positions: the distance l - r of query l and key r is row l - r + P - 1 of the
+ * embedding; those of a pair are D = L_q + L_k - 1 neighbouring rows, the first of which is this
+ * one.
  */
 static size_t
 first_distance(const PairTask *task, const Pair *pair)
@@ -158,28 +168,47 @@ first_distance(const PairTask *task, const Pair *pair)
 static void
 add_distances(const PairTask *task, const Pair *pair, bool by_query)
 {
-	size_t		size = task->parameters->head_size;
-	size_t		n_rows = by_query ? pair->queries : pair->keys;
-	size_t		count = pair->queries + pair->keys - 1;
+	size_t size = task->parameters->head_size;
+	size_t n_rows = by_query ? pair->queries : pair->keys;
+	size_t count = pair->queries + pair->keys - 1;
 
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_b = true, .m = n_rows, .n = count, .k = size,
-			.a = by_query ? pair->q : pair->k, .lda = by_query ? pair->q_ld : pair->k_ld,
-			.b = task->parameters->distance + first_distance(task, pair) * size, .ldb = size, .c = pair->distances, .ldc = count});
+	compute_product(
+		task->compute, pair->worker,
+		&(SgemmCall){.transpose_b = true,
+					 .m = n_rows,
+					 .n = count,
+					 .k = size,
+					 .a = by_query ? pair->q : pair->k,
+					 .lda = by_query ? pair->q_ld : pair->k_ld,
+					 .b = task->parameters->distance + first_distance(task, pair) * size,
+					 .ldb = size,
+					 .c = pair->distances,
+					 .ldc = count});
 	for (size_t l = 0; l < pair->queries; l++)
 		for (size_t r = 0; r < pair->keys; r++)
-			pair->probs[l * pair->keys + r] += pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r];
+			pair->probs[l * pair->keys + r] +=
+				pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r];
 }
 
 static void
 forward_pair(const PairTask *task, const Pair *pair)
 {
 	const AttentionParameters *parameters = task->parameters;
-	size_t		size = parameters->head_size;
-	size_t		width = parameters->heads * size;
-	float	   *dropped = pair->dropout.bits == NULL ? NULL : pair->tile;
+	size_t size = parameters->head_size;
+	size_t width = parameters->heads * size;
+	float *dropped = pair->dropout.bits == NULL ? NULL : pair->tile;
 
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_b = true, .m = pair->queries, .n = pair->keys, .k = size,
-			.a = pair->q, .lda = pair->q_ld, .b = pair->k, .ldb = pair->k_ld, .c = pair->probs, .ldc = pair->keys});
+	compute_product(task->compute, pair->worker,
+					&(SgemmCall){.transpose_b = true,
+								 .m = pair->queries,
+								 .n = pair->keys,
+								 .k = size,
+								 .a = pair->q,
+								 .lda = pair->q_ld,
+								 .b = pair->k,
+								 .ldb = pair->k_ld,
+								 .c = pair->probs,
+								 .ldc = pair->keys});
 	if (parameters->distance != NULL)
 	{
 		add_distances(task, pair, true);
@@ -192,33 +221,61 @@ forward_pair(const PairTask *task, const Pair *pair)
 				for (size_t l = 0; l < pair->queries; l++)
 					pair->probs[l * pair->keys + r] = -FLT_MAX;
 	if (dropped != NULL)
-		task->compute->kernels->dropout_bits(&pair->dropout.key, 0, pair->queries, pair->keys, pair->dropout.bits);
-	task->compute->kernels->softmax_forward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), task->shape->causal ? 0 : SIZE_MAX,
-											pair->dropout.bits, pair->dropout.key.scale, dropped);
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.m = pair->queries, .n = size, .k = pair->keys,
-			.a = dropped == NULL ? pair->probs : dropped, .lda = pair->keys, .b = pair->v, .ldb = pair->k_ld,
-			.c = task->saved.context + pair->at, .ldc = width});
+		task->compute->kernels->dropout_bits(&pair->dropout.key, 0, pair->queries, pair->keys,
+											 pair->dropout.bits);
+	task->compute->kernels->softmax_forward(
+		pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size),
+		task->shape->causal ? 0 : SIZE_MAX, pair->dropout.bits, pair->dropout.key.scale, dropped);
+	compute_product(task->compute, pair->worker,
+					&(SgemmCall){.m = pair->queries,
+								 .n = size,
+								 .k = pair->keys,
+								 .a = dropped == NULL ? pair->probs : dropped,
+								 .lda = pair->keys,
+								 .b = pair->v,
+								 .ldb = pair->k_ld,
+								 .c = task->saved.context + pair->at,
+								 .ldc = width});
 }
 
 /* The other way: d_scores to the rows (d_rows += ...) and to the distance embedding. */
 static void
 distances_backward(const PairTask *task, const Pair *pair, bool by_query)
 {
-	size_t		size = task->parameters->head_size;
-	size_t		n_rows = by_query ? pair->queries : pair->keys;
-	size_t		ld = by_query ? pair->q_ld : pair->k_ld;
-	size_t		count = pair->queries + pair->keys - 1;
-	size_t		first = first_distance(task, pair);
+	size_t size = task->parameters->head_size;
+	size_t n_rows = by_query ? pair->queries : pair->keys;
+	size_t ld = by_query ? pair->q_ld : pair->k_ld;
+	size_t count = pair->queries + pair->keys - 1;
+	size_t first = first_distance(task, pair);
 
 	memset(pair->distances, 0, n_rows * count * sizeof(float));
 	for (size_t l = 0; l < pair->queries; l++)
 		for (size_t r = 0; r < pair->keys; r++)
-			pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r] = pair->tile[l * pair->keys + r];
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.accumulate = true, .m = n_rows, .n = size, .k = count,
-			.a = pair->distances, .lda = count, .b = task->parameters->distance + first * size, .ldb = size,
-			.c = by_query ? pair->d_q : pair->d_k, .ldc = ld});
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_a = true, .accumulate = true, .m = count, .n = size, .k = n_rows,
-			.a = pair->distances, .lda = count, .b = by_query ? pair->q : pair->k, .ldb = ld, .c = pair->d_distance + first * size, .ldc = size});
+			pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r] =
+				pair->tile[l * pair->keys + r];
+	compute_product(task->compute, pair->worker,
+					&(SgemmCall){.accumulate = true,
+								 .m = n_rows,
+								 .n = size,
+								 .k = count,
+								 .a = pair->distances,
+								 .lda = count,
+								 .b = task->parameters->distance + first * size,
+								 .ldb = size,
+								 .c = by_query ? pair->d_q : pair->d_k,
+								 .ldc = ld});
+	compute_product(task->compute, pair->worker,
+					&(SgemmCall){.transpose_a = true,
+								 .accumulate = true,
+								 .m = count,
+								 .n = size,
+								 .k = n_rows,
+								 .a = pair->distances,
+								 .lda = count,
+								 .b = by_query ? pair->q : pair->k,
+								 .ldb = ld,
+								 .c = pair->d_distance + first * size,
+								 .ldc = size});
 }
 
 static void
@@ -226,27 +283,63 @@ backward_pair(const PairTask *task, const Pair *pair)
 {
 	const AttentionParameters *parameters = task->parameters;
 	const TrainKernels *kernels = task->compute->kernels;
-	size_t		size = parameters->head_size;
-	size_t		width = parameters->heads * size;
+	size_t size = parameters->head_size;
+	size_t width = parameters->heads * size;
 	const float *d_context = task->scratch->d_context + pair->at;
 	const float *dropped = pair->probs;
 
 	if (pair->dropout.bits != NULL)
 	{
 		memcpy(pair->tile2, pair->probs, pair->queries * pair->keys * sizeof(float));
-		kernels->dropout_apply(pair->queries, pair->keys, pair->dropout.bits, pair->dropout.key.scale, pair->tile2, pair->keys);
+		kernels->dropout_apply(pair->queries, pair->keys, pair->dropout.bits,
+							   pair->dropout.key.scale, pair->tile2, pair->keys);
 		dropped = pair->tile2;
 	}
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_a = true, .m = pair->keys, .n = size, .k = pair->queries,
-			.a = dropped, .lda = pair->keys, .b = d_context, .ldb = width, .c = pair->d_v, .ldc = pair->k_ld});
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_b = true, .m = pair->queries, .n = pair->keys, .k = size,
-			.a = d_context, .lda = width, .b = pair->v, .ldb = pair->k_ld, .c = pair->tile, .ldc = pair->keys});
-	kernels->softmax_backward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size), pair->dropout.bits, pair->dropout.key.scale,
-							  pair->tile);
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.m = pair->queries, .n = size, .k = pair->keys,
-			.a = pair->tile, .lda = pair->keys, .b = pair->k, .ldb = pair->k_ld, .c = pair->d_q, .ldc = pair->q_ld});
-	compute_product(task->compute, pair->worker, &(SgemmCall) {.transpose_a = true, .m = pair->keys, .n = size, .k = pair->queries,
-			.a = pair->tile, .lda = pair->keys, .b = pair->q, .ldb = pair->q_ld, .c = pair->d_k, .ldc = pair->k_ld});
+	compute_product(task->compute, pair->worker,
+					&(SgemmCall){.transpose_a = true,
+								 .m = pair->keys,
+								 .n = size,
+								 .k = pair->queries,
+								 .a = dropped,
+								 .lda = pair->keys,
+								 .b = d_context,
+								 .ldb = width,
+								 .c = pair->d_v,
+								 .ldc = pair->k_ld});
+	compute_product(task->compute, pair->worker,
+					&(SgemmCall){.transpose_b = true,
+								 .m = pair->queries,
+								 .n = pair->keys,
+								 .k = size,
+								 .a = d_context,
+								 .lda = width,
+								 .b = pair->v,
+								 .ldb = pair->k_ld,
+								 .c = pair->tile,
+								 .ldc = pair->keys});
+	kernels->softmax_backward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size),
+							  pair->dropout.bits, pair->dropout.key.scale, pair->tile);
+	compute_product(task->compute, pair->worker,
+					&(SgemmCall){.m = pair->queries,
+								 .n = size,
+								 .k = pair->keys,
+								 .a = pair->tile,
+								 .lda = pair->keys,
+								 .b = pair->k,
+								 .ldb = pair->k_ld,
+								 .c = pair->d_q,
+								 .ldc = pair->q_ld});
+	compute_product(task->compute, pair->worker,
+					&(SgemmCall){.transpose_a = true,
+								 .m = pair->keys,
+								 .n = size,
+								 .k = pair->queries,
+								 .a = pair->tile,
+								 .lda = pair->keys,
+								 .b = pair->q,
+								 .ldb = pair->q_ld,
+								 .c = pair->d_k,
+								 .ldc = pair->k_ld});
 	if (parameters->distance != NULL)
 	{
 		distances_backward(task, pair, true);
@@ -264,59 +357,82 @@ forward_task(void *context, size_t part, int worker)
 static void
 backward_task(void *context, size_t part, int worker)
 {
-	PairTask   *task = context;
+	PairTask *task = context;
 
 	if (task->parameters->distance != NULL)
 	{
-		size_t		floats = (2 * task->parameters->max_positions - 1) * task->parameters->head_size;
+		size_t floats = (2 * task->parameters->max_positions - 1) * task->parameters->head_size;
 
-		memset(task->scratch->tiles + (part + 1) * task->scratch->tile_floats - floats, 0, floats * sizeof(float));
+		memset(task->scratch->tiles + (part + 1) * task->scratch->tile_floats - floats, 0,
+			   floats * sizeof(float));
 	}
 	visit_pairs(task, part, worker, backward_pair);
 }
 
 void
-train_attention_forward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x, const float *states,
-				  const AttentionDropout *dropout, AttentionSaved *saved, AttentionScratch *scratch)
+train_attention_forward(Compute *compute, const AttentionParameters *parameters,
+						const AttentionShape *shape, const float *x, const float *states,
+						const AttentionDropout *dropout, AttentionSaved *saved,
+						AttentionScratch *scratch)
 {
-	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
-	Dropout		hidden = train_dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
-	PairTask	task = {.compute = compute, .parameters = parameters, .shape = shape, .dropout = dropout, .saved = *saved, .scratch = scratch};
+	size_t queries = (size_t) shape->q_offsets[shape->n_sequences];
+	Dropout hidden =
+		train_dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
+	PairTask task = {.compute = compute,
+					 .parameters = parameters,
+					 .shape = shape,
+					 .dropout = dropout,
+					 .saved = *saved,
+					 .scratch = scratch};
 
 	train_linear_forward(compute, &parameters->query, queries, x, saved->q);
 	if (parameters->key_value.out != 0)
-		train_linear_forward(compute, &parameters->key_value, (size_t) shape->k_offsets[shape->n_sequences], states, saved->kv);
+		train_linear_forward(compute, &parameters->key_value,
+							 (size_t) shape->k_offsets[shape->n_sequences], states, saved->kv);
 	threadpool_run(compute->pool, (size_t) compute->threads, forward_task, &task);
 	train_linear_forward(compute, &parameters->output, queries, saved->context, saved->sum);
-	train_norm_forward(compute, &parameters->norm, &hidden, queries, x, saved->sum, saved->out, saved->mean, saved->rstd);
+	train_norm_forward(compute, &parameters->norm, &hidden, queries, x, saved->sum, saved->out,
+					   saved->mean, saved->rstd);
 }
 
 void
-train_attention_backward(Compute *compute, const AttentionParameters *parameters, const AttentionShape *shape, const float *x, const float *states,
-				   const AttentionDropout *dropout, const AttentionSaved *saved, AttentionScratch *scratch, const float *dy, float *dx, bool want_dx)
+train_attention_backward(Compute *compute, const AttentionParameters *parameters,
+						 const AttentionShape *shape, const float *x, const float *states,
+						 const AttentionDropout *dropout, const AttentionSaved *saved,
+						 AttentionScratch *scratch, const float *dy, float *dx, bool want_dx)
 {
-	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
-	Dropout		hidden = train_dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
-	PairTask	task = {.compute = compute, .parameters = parameters, .shape = shape, .dropout = dropout, .saved = *saved, .scratch = scratch};
-	float	   *d_output;
+	size_t queries = (size_t) shape->q_offsets[shape->n_sequences];
+	Dropout hidden =
+		train_dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
+	PairTask task = {.compute = compute,
+					 .parameters = parameters,
+					 .shape = shape,
+					 .dropout = dropout,
+					 .saved = *saved,
+					 .scratch = scratch};
+	float *d_output;
 
-	d_output = train_norm_backward(compute, &parameters->norm, &hidden, queries, dy, saved->sum, saved->mean, saved->rstd, dx, scratch->d_x,
-							 parameters->output.d_bias);
+	d_output =
+		train_norm_backward(compute, &parameters->norm, &hidden, queries, dy, saved->sum,
+							saved->mean, saved->rstd, dx, scratch->d_x, parameters->output.d_bias);
 	train_linear_backward_weight(compute, &parameters->output, queries, saved->context, d_output);
-	train_linear_backward_input(compute, &parameters->output, queries, d_output, false, scratch->d_context);
+	train_linear_backward_input(compute, &parameters->output, queries, d_output, false,
+								scratch->d_context);
 	threadpool_run(compute->pool, (size_t) compute->threads, backward_task, &task);
 	if (parameters->d_distance != NULL)
 	{
-		size_t		floats = (2 * parameters->max_positions - 1) * parameters->head_size;
+		size_t floats = (2 * parameters->max_positions - 1) * parameters->head_size;
 
 		for (int part = 0; part < compute->threads; part++)
-			compute->kernels->axpy(floats, 1.0f, scratch->tiles + (size_t) (part + 1) * scratch->tile_floats - floats, parameters->d_distance);
+			compute->kernels->axpy(
+				floats, 1.0f, scratch->tiles + (size_t) (part + 1) * scratch->tile_floats - floats,
+				parameters->d_distance);
 	}
 	train_linear_backward_weight(compute, &parameters->query, queries, x, scratch->d_q);
 	train_linear_backward_bias(compute, &parameters->query, queries, scratch->d_q);
 	if (parameters->key_value.out != 0)
 	{
-		size_t		keys = (size_t) shape->k_offsets[shape->n_sequences];
+		size_t keys = (size_t) shape->k_offsets[shape->n_sequences];
 
 		train_linear_backward_weight(compute, &parameters->key_value, keys, states, scratch->d_kv);
 		train_linear_backward_bias(compute, &parameters->key_value, keys, scratch->d_kv);

@@ -1,6 +1,6 @@
 /*
- * batches.h: from samples to a packed batch with the head's targets: the one place that knows how labels, masks and
- * choices reach the network.
+ * batches.h: from samples to a packed batch with the head's targets: the one place that knows how
+ * labels, masks and choices reach the network.
  */
 #ifndef BERT_TRAIN_BATCHES_H
 #define BERT_TRAIN_BATCHES_H
@@ -9,22 +9,23 @@
 
 typedef struct AssembledBatch
 {
-	Batch		batch;
+	Batch batch;
 	HeadTargets targets;
-	size_t	   *sequence_offsets;	/* (n + 1): sample i's sequences */
+	size_t *sequence_offsets; /* (n + 1): sample i's sequences */
 } AssembledBatch;
 
 /* Where masks come from; used by the heads that predict masked tokens. */
 typedef struct BatchMasks
 {
 	MaskingOptions options;
-	uint64_t	seed;
-	uint64_t	stream;			/* of training: one for the micro-batch */
-	bool		by_sample;		/* of evaluation: the stream is made from each sample's id */
+	uint64_t seed;
+	uint64_t stream; /* of training: one for the micro-batch */
+	bool by_sample;  /* of evaluation: the stream is made from each sample's id */
 } BatchMasks;
 
 /* Checks the samples against config and head; memory comes from the arena. */
-bool		batch_assemble(Arena *arena, const BertConfig *config, HeadKind head, const TrainSample *samples, size_t n, const BatchMasks *masks,
-						   AssembledBatch *assembled, Status *status);
+bool batch_assemble(Arena *arena, const BertConfig *config, HeadKind head,
+					const TrainSample *samples, size_t n, const BatchMasks *masks,
+					AssembledBatch *assembled, Status *status);
 
 #endif

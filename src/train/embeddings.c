@@ -8,33 +8,40 @@
 static size_t
 position_of(const Batch *batch, size_t sequence, size_t token)
 {
-	return batch->position_ids != NULL ? (size_t) batch->position_ids[token] : token - (size_t) batch->cu_seqlens[sequence];
+	return batch->position_ids != NULL ? (size_t) batch->position_ids[token]
+									   : token - (size_t) batch->cu_seqlens[sequence];
 }
 
 void
-train_embeddings_forward(Network *network, const Batch *batch, float probability, uint64_t seed, EmbeddingsSaved *saved)
+train_embeddings_forward(Network *network, const Batch *batch, float probability, uint64_t seed,
+						 EmbeddingsSaved *saved)
 {
 	const EmbeddingParameters *embeddings = &network->embeddings;
 	const TrainKernels *kernels = network->compute->kernels;
-	size_t		n = embeddings->norm.n;
-	size_t		tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
-	bool		absolute = network->config->position_embedding_type == POSITION_ABSOLUTE;
-	Dropout		dropout = train_dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
+	size_t n = embeddings->norm.n;
+	size_t tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
+	bool absolute = network->config->position_embedding_type == POSITION_ABSOLUTE;
+	Dropout dropout = train_dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
 
 	for (size_t b = 0; b < batch->n_sequences; b++)
 		for (size_t t = (size_t) batch->cu_seqlens[b]; t < (size_t) batch->cu_seqlens[b + 1]; t++)
 		{
-			float	   *sum = saved->sum + t * n;
+			float *sum = saved->sum + t * n;
 
 			memcpy(sum, embeddings->word + (size_t) batch->input_ids[t] * n, n * sizeof(float));
-			kernels->axpy(n, 1.0f, embeddings->type + (batch->token_type_ids == NULL ? 0 : (size_t) batch->token_type_ids[t]) * n, sum);
+			kernels->axpy(
+				n, 1.0f,
+				embeddings->type +
+					(batch->token_type_ids == NULL ? 0 : (size_t) batch->token_type_ids[t]) * n,
+				sum);
 			if (absolute)
 				kernels->axpy(n, 1.0f, embeddings->position + position_of(batch, b, t) * n, sum);
 		}
 	{
-		Dropout		none = {0};
+		Dropout none = {0};
 
-		train_norm_forward(network->compute, &embeddings->norm, &none, tokens, NULL, saved->sum, saved->out, saved->mean, saved->rstd);
+		train_norm_forward(network->compute, &embeddings->norm, &none, tokens, NULL, saved->sum,
+						   saved->out, saved->mean, saved->rstd);
 	}
 	train_dropout_forward(network->compute, &dropout, tokens, n, saved->out);
 }
@@ -43,9 +50,9 @@ train_embeddings_forward(Network *network, const Batch *batch, float probability
 static float *
 word_row(Network *network, size_t id)
 {
-	size_t		n = network->embeddings.norm.n;
-	float	   *row = network->embeddings.d_word + id * n;
-	WordRows   *rows = &network->word_rows;
+	size_t n = network->embeddings.norm.n;
+	float *row = network->embeddings.d_word + id * n;
+	WordRows *rows = &network->word_rows;
 
 	if (!network->dense_words && rows->stamps[id] != rows->stamp)
 	{
@@ -57,18 +64,20 @@ word_row(Network *network, size_t id)
 }
 
 void
-train_embeddings_backward(Network *network, const Batch *batch, float probability, uint64_t seed, const EmbeddingsSaved *saved, float *dy)
+train_embeddings_backward(Network *network, const Batch *batch, float probability, uint64_t seed,
+						  const EmbeddingsSaved *saved, float *dy)
 {
 	const EmbeddingParameters *embeddings = &network->embeddings;
 	const TrainKernels *kernels = network->compute->kernels;
-	size_t		n = embeddings->norm.n;
-	size_t		tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
-	bool		absolute = network->config->position_embedding_type == POSITION_ABSOLUTE;
-	Dropout		dropout = train_dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
-	Dropout		none = {0};
+	size_t n = embeddings->norm.n;
+	size_t tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
+	bool absolute = network->config->position_embedding_type == POSITION_ABSOLUTE;
+	Dropout dropout = train_dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
+	Dropout none = {0};
 
 	train_dropout_backward(network->compute, &dropout, tokens, n, dy);
-	train_norm_backward(network->compute, &embeddings->norm, &none, tokens, dy, saved->sum, saved->mean, saved->rstd, dy, NULL, NULL);
+	train_norm_backward(network->compute, &embeddings->norm, &none, tokens, dy, saved->sum,
+						saved->mean, saved->rstd, dy, NULL, NULL);
 	if (embeddings->d_word == NULL)
 		return;
 	for (size_t b = 0; b < batch->n_sequences; b++)
@@ -78,8 +87,12 @@ train_embeddings_backward(Network *network, const Batch *batch, float probabilit
 
 			if (batch->input_ids[t] != network->config->pad_token_id)
 				kernels->axpy(n, 1.0f, d_sum, word_row(network, (size_t) batch->input_ids[t]));
-			kernels->axpy(n, 1.0f, d_sum, embeddings->d_type + (batch->token_type_ids == NULL ? 0 : (size_t) batch->token_type_ids[t]) * n);
+			kernels->axpy(
+				n, 1.0f, d_sum,
+				embeddings->d_type +
+					(batch->token_type_ids == NULL ? 0 : (size_t) batch->token_type_ids[t]) * n);
 			if (absolute)
-				kernels->axpy(n, 1.0f, d_sum, embeddings->d_position + position_of(batch, b, t) * n);
+				kernels->axpy(n, 1.0f, d_sum,
+							  embeddings->d_position + position_of(batch, b, t) * n);
 		}
 }

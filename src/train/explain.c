@@ -3,36 +3,43 @@
 
 #include <string.h>
 
-
 bool
-explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *table, float *weights, const Batch *batch, float *attributions,
-				   size_t *predicted, const MayContinue *question, Status *status)
+explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *table, float *weights,
+				   const Batch *batch, float *attributions, size_t *predicted,
+				   const MayContinue *question, Status *status)
 {
 	const TrainKernels *kernels = train_kernels_choose("auto", status);
-	size_t		hidden = (size_t) config->hidden_size;
-	size_t		tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
-	NetworkRun	run = {.batch = batch, .gradient_scale = 1, .question = question};
-	Compute		compute;
-	Network		network;
-	HeadResult	result;
-	size_t		n_logits;
-	float	   *d_logits;
-	float	   *gradient;
+	size_t hidden = (size_t) config->hidden_size;
+	size_t tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
+	NetworkRun run = {.batch = batch, .gradient_scale = 1, .question = question};
+	Compute compute;
+	Network network;
+	HeadResult result;
+	size_t n_logits;
+	float *d_logits;
+	float *gradient;
 
 	if (!head_uses_pooler(table->head) || head_has_vocabulary(table->head))
 	{
-		status_fail(status, STATUS_UNSUPPORTED, "predictions of a %s head cannot be explained", head_kind_name(table->head));
-		return status_hint(status, "Heads for sequence classification, next sentence and multiple choice can.");
+		status_fail(status, STATUS_UNSUPPORTED, "predictions of a %s head cannot be explained",
+					head_kind_name(table->head));
+		return status_hint(
+			status, "Heads for sequence classification, next sentence and multiple choice can.");
 	}
 	if (batch->n_sequences != 1 && table->head != HEAD_MULTIPLE_CHOICE)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "one sequence is explained at a time, not %zu", batch->n_sequences);
-	if (kernels == NULL || !compute_init(&compute, arena, kernels, NULL, network_widest(table), status))
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "one sequence is explained at a time, not %zu", batch->n_sequences);
+	if (kernels == NULL ||
+		!compute_init(&compute, arena, kernels, NULL, network_widest(table), status))
 		return false;
 	gradient = arena_alloc_array(arena, tokens * hidden, sizeof(float));
-	d_logits = arena_alloc_array_zero(arena, batch->n_sequences * (size_t) (config->num_labels > 2 ? config->num_labels : 2), sizeof(float));
+	d_logits = arena_alloc_array_zero(
+		arena, batch->n_sequences * (size_t) (config->num_labels > 2 ? config->num_labels : 2),
+		sizeof(float));
 	if (gradient == NULL || d_logits == NULL)
 		return arena_fail(arena, status, "attributions", tokens * hidden * sizeof(float));
-	if (!network_init(&network, arena, arena, config, table, &compute, weights, TRAIN_NOTHING, 0, false, 0, status) ||
+	if (!network_init(&network, arena, arena, config, table, &compute, weights, TRAIN_NOTHING, 0,
+					  false, 0, status) ||
 		!network_run(&network, &run, &result, status))
 		return false;
 	n_logits = result.n_rows * result.n_columns;
@@ -48,6 +55,8 @@ explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *ta
 	if (!network_run(&network, &run, &result, status))
 		return false;
 	for (size_t t = 0; t < tokens; t++)
-		attributions[t] = (float) kernels->dot(hidden, gradient + t * hidden, network.embeddings.word + (size_t) batch->input_ids[t] * hidden);
+		attributions[t] =
+			(float) kernels->dot(hidden, gradient + t * hidden,
+								 network.embeddings.word + (size_t) batch->input_ids[t] * hidden);
 	return true;
 }

@@ -1,8 +1,10 @@
 /*
- * explain.h: which tokens speak for a prediction: gradient times input (Shrikumar et al., "Not just a black box").
+ * explain.h: which tokens speak for a prediction: gradient times input (Shrikumar et al., "Not just
+ * a black box").
  *
- * The attribution of token t is the sum over h of (d logit / d e[t][h]) e[t][h], e the word embeddings and logit that of
- * the class that the model predicts: positive for tokens that speak for it. One thread; no dropout.
+ * The attribution of token t is the sum over h of (d logit / d e[t][h]) e[t][h], e the word
+ * embeddings and logit that of the class that the model predicts: positive for tokens that speak
+ * for it. One thread; no dropout.
  */
 #ifndef BERT_TRAIN_EXPLAIN_H
 #define BERT_TRAIN_EXPLAIN_H
@@ -10,11 +12,13 @@
 #include "train/network.h"
 
 /*
- * weights: the model's blocks one after the other (table->elements floats). batch: one sequence, or for multiple choice
- * the choices of one example. attributions: (T). *predicted: the class, or the choice. Heads over the vocabulary and over
- * tokens are STATUS_UNSUPPORTED. All memory comes from the arena.
+ * weights: the model's blocks one after the other (table->elements floats). batch: one sequence, or
+ * for multiple choice the choices of one example. attributions: (T). *predicted: the class, or the
+ * choice. Heads over the vocabulary and over tokens are STATUS_UNSUPPORTED. All memory comes from
+ * the arena.
  */
-bool		explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *table, float *weights, const Batch *batch,
-							   float *attributions, size_t *predicted, const MayContinue *question, Status *status);
+bool explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *table,
+						float *weights, const Batch *batch, float *attributions, size_t *predicted,
+						const MayContinue *question, Status *status);
 
 #endif

@@ -9,47 +9,49 @@
 /* Hands out pieces of the workspace; with base NULL it only counts. */
 typedef struct Bump
 {
-	char	   *base;
-	size_t		used;
-	bool		overflow;
+	char *base;
+	size_t used;
+	bool overflow;
 } Bump;
 
-void	   *bump_take(Bump *bump, size_t rows, size_t columns, size_t size);
-float	   *bump_floats(Bump *bump, size_t rows, size_t columns);
+void *bump_take(Bump *bump, size_t rows, size_t columns, size_t size);
+float *bump_floats(Bump *bump, size_t rows, size_t columns);
 
 /* Rows of vocabulary logits that are held at a time. */
 #define HEAD_VOCAB_CHUNK 512
 
 typedef struct HeadBuffers
 {
-	size_t	   *first_rows;		/* (B): where each sequence's first token is in hidden */
-	float	   *first;			/* (B, H) */
-	float	   *pooled_derivative;	/* (B, H) */
-	float	   *pooled;			/* (B, H) */
-	float	   *dropped;		/* (B, H) or (T, H): what the classifier reads */
-	uint8_t    *bits;
-	float	   *logits;			/* (B or T, C) */
-	float	   *d_logits;
-	float	   *d_dropped;		/* like dropped */
-	float	   *d_first;		/* (B, H) */
-	float	   *span;			/* (longest) */
-	float	   *gathered;		/* (R, H): the predicted rows of a language model */
-	float	   *derivative;		/* (R, H) */
-	float	   *activated;		/* (R, H) */
-	float	   *normed;			/* (R, H) */
-	float	   *mean;			/* (R) */
-	float	   *rstd;
-	float	   *chunk;			/* (HEAD_VOCAB_CHUNK, V) */
-	float	   *d_normed;		/* (R, H) */
-	float	   *d_gathered;		/* (R, H) */
+	size_t *first_rows;       /* (B): where each sequence's first token is in hidden */
+	float *first;             /* (B, H) */
+	float *pooled_derivative; /* (B, H) */
+	float *pooled;            /* (B, H) */
+	float *dropped;           /* (B, H) or (T, H): what the classifier reads */
+	uint8_t *bits;
+	float *logits; /* (B or T, C) */
+	float *d_logits;
+	float *d_dropped;  /* like dropped */
+	float *d_first;    /* (B, H) */
+	float *span;       /* (longest) */
+	float *gathered;   /* (R, H): the predicted rows of a language model */
+	float *derivative; /* (R, H) */
+	float *activated;  /* (R, H) */
+	float *normed;     /* (R, H) */
+	float *mean;       /* (R) */
+	float *rstd;
+	float *chunk;      /* (HEAD_VOCAB_CHUNK, V) */
+	float *d_normed;   /* (R, H) */
+	float *d_gathered; /* (R, H) */
 } HeadBuffers;
 
-void		train_head_layout(const Network *network, const NetworkRun *run, Bump *bump, HeadBuffers *buffers);
+void train_head_layout(const Network *network, const NetworkRun *run, Bump *bump,
+					   HeadBuffers *buffers);
 
 /*
- * hidden (T, H), or (B, H) when run->first_rows_only. d_hidden (T, H) receives the gradient of hidden; NULL: not wanted.
+ * hidden (T, H), or (B, H) when run->first_rows_only. d_hidden (T, H) receives the gradient of
+ * hidden; NULL: not wanted.
  */
-bool		train_head_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuffers *buffers, float *d_hidden, HeadResult *result,
-					 Status *status);
+bool train_head_run(Network *network, const NetworkRun *run, const float *hidden,
+					HeadBuffers *buffers, float *d_hidden, HeadResult *result, Status *status);
 
 #endif

@@ -13,13 +13,14 @@ unit(uint32_t word)
 
 /* A random token that is not special, from the words that are left of a position's block. */
 static int32_t
-random_token(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint64_t position, uint32_t word)
+random_token(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint64_t position,
+			 uint32_t word)
 {
-	uint32_t	block[4];
+	uint32_t block[4];
 
 	for (int attempt = 0; attempt < 64; attempt++)
 	{
-		int32_t		id = (int32_t) ((uint64_t) word * (uint64_t) options->vocab_size >> 32);
+		int32_t id = (int32_t) ((uint64_t) word * (uint64_t) options->vocab_size >> 32);
 
 		if (!options->is_special(options->context, id))
 			return id;
@@ -31,19 +32,21 @@ random_token(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint
 }
 
 size_t
-masking_apply(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint64_t first, int32_t *ids, size_t n, int64_t *labels)
+masking_apply(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint64_t first,
+			  int32_t *ids, size_t n, int64_t *labels)
 {
-	size_t		chosen = 0;
-	bool		word_chosen = false;
-	bool		in_word = false;
+	size_t chosen = 0;
+	bool word_chosen = false;
+	bool in_word = false;
 
 	for (size_t i = 0; i < n; i++)
 	{
-		int32_t		id = ids[i];
-		bool		special = options->is_special(options->context, id);
-		bool		continues = options->whole_words && in_word && !special && options->is_continuation(options->context, id);
-		uint32_t	random[4];
-		bool		take;
+		int32_t id = ids[i];
+		bool special = options->is_special(options->context, id);
+		bool continues = options->whole_words && in_word && !special &&
+						 options->is_continuation(options->context, id);
+		uint32_t random[4];
+		bool take;
 
 		philox4x32(seed, stream, first + i, random);
 		take = !special && (continues ? word_chosen : unit(random[0]) < options->probability);
@@ -64,13 +67,13 @@ masking_apply(const MaskingOptions *options, uint64_t seed, uint64_t stream, uin
 
 typedef struct PairMaker
 {
-	Arena	   *arena;
+	Arena *arena;
 	const Documents *documents;
-	size_t		max_tokens;
-	Rng			rng;
+	size_t max_tokens;
+	Rng rng;
 	SentencePair *pairs;
-	size_t		n;
-	size_t		capacity;
+	size_t n;
+	size_t capacity;
 } PairMaker;
 
 static bool
@@ -78,7 +81,7 @@ append_pair(PairMaker *maker, const SentencePair *pair, Status *status)
 {
 	if (maker->n == maker->capacity)
 	{
-		size_t		capacity = maker->capacity == 0 ? 256 : 2 * maker->capacity;
+		size_t capacity = maker->capacity == 0 ? 256 : 2 * maker->capacity;
 		SentencePair *larger = arena_alloc_array(maker->arena, capacity, sizeof *larger);
 
 		if (larger == NULL)
@@ -98,17 +101,20 @@ document_size(const Documents *documents, size_t document)
 	return documents->starts[document + 1] - documents->starts[document];
 }
 
-/* Sentences of another document from a random one on, up to `room` tokens. False when there is no other document. */
+/*
+ * Sentences of another document from a random one on, up to `room` tokens. False when there is no
+ * other document.
+ */
 static bool
 random_sentences(PairMaker *maker, size_t not_this, size_t room, SentenceRange *range)
 {
 	const Documents *documents = maker->documents;
-	size_t		tokens = 0;
+	size_t tokens = 0;
 
 	for (int attempt = 0; attempt < 10; attempt++)
 	{
-		size_t		document = (size_t) rng_below(&maker->rng, documents->n_documents);
-		size_t		size = document_size(documents, document);
+		size_t document = (size_t) rng_below(&maker->rng, documents->n_documents);
+		size_t size = document_size(documents, document);
 
 		if (document == not_this || size == 0)
 			continue;
@@ -130,16 +136,16 @@ static bool
 pair_document(PairMaker *maker, size_t document, Status *status)
 {
 	const Documents *documents = maker->documents;
-	size_t		size = document_size(documents, document);
+	size_t size = document_size(documents, document);
 	const uint32_t *lengths = documents->lengths + documents->starts[document];
-	size_t		first = 0;
+	size_t first = 0;
 
 	while (first < size)
 	{
 		SentencePair pair = {.a = {.document = document, .first = first}};
-		size_t		count = 0;
-		size_t		tokens = 0;
-		size_t		a_tokens = 0;
+		size_t count = 0;
+		size_t tokens = 0;
+		size_t a_tokens = 0;
 
 		while (first + count < size && (count == 0 || tokens < maker->max_tokens))
 			tokens += lengths[first + count++];
@@ -147,16 +153,20 @@ pair_document(PairMaker *maker, size_t document, Status *status)
 		for (size_t i = 0; i < pair.a.count; i++)
 			a_tokens += lengths[first + i];
 		pair.random = count < 2 || rng_below(&maker->rng, 2) == 1;
-		if (pair.random && random_sentences(maker, document, a_tokens < maker->max_tokens ? maker->max_tokens - a_tokens : 0, &pair.b))
+		if (pair.random &&
+			random_sentences(maker, document,
+							 a_tokens < maker->max_tokens ? maker->max_tokens - a_tokens : 0,
+							 &pair.b))
 		{
 			if (!append_pair(maker, &pair, status))
 				return false;
-			first += pair.a.count;	/* what b replaced comes again */
+			first += pair.a.count; /* what b replaced comes again */
 		}
 		else
 		{
 			pair.random = false;
-			pair.b = (SentenceRange) {.document = document, .first = first + pair.a.count, .count = count - pair.a.count};
+			pair.b = (SentenceRange){
+				.document = document, .first = first + pair.a.count, .count = count - pair.a.count};
 			if (pair.b.count > 0 && !append_pair(maker, &pair, status))
 				return false;
 			first += count;
@@ -166,13 +176,14 @@ pair_document(PairMaker *maker, size_t document, Status *status)
 }
 
 bool
-sentence_pairs_make(Arena *arena, const Documents *documents, size_t max_tokens, uint64_t seed, SentencePair **pairs, size_t *n_pairs, Status *status)
+sentence_pairs_make(Arena *arena, const Documents *documents, size_t max_tokens, uint64_t seed,
+					SentencePair **pairs, size_t *n_pairs, Status *status)
 {
-	PairMaker	maker = {.arena = arena, .documents = documents, .max_tokens = max_tokens};
+	PairMaker maker = {.arena = arena, .documents = documents, .max_tokens = max_tokens};
 
 	if (max_tokens < 2)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "pairs need at least 2 tokens");
-	rng_init(&maker.rng, seed, UINT64_C(0x6e73700000000000));	/* "nsp" */
+	rng_init(&maker.rng, seed, UINT64_C(0x6e73700000000000)); /* "nsp" */
 	for (size_t document = 0; document < documents->n_documents; document++)
 		if (!pair_document(&maker, document, status))
 			return false;

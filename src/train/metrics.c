@@ -14,18 +14,20 @@ ratio(double a, double b)
 }
 
 bool
-metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels, const int32_t *predictions, uint64_t *confusion, ClassMetrics *metrics,
+metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels,
+				const int32_t *predictions, uint64_t *confusion, ClassMetrics *metrics,
 				Status *status)
 {
-	size_t		right = 0;
-	size_t		occurring = 0;
-	double		f1_sum = 0;
-	double		f1_weighted = 0;
-	double		labels_times_predictions = 0;
-	double		labels_squared = 0;
-	double		predictions_squared = 0;
-	double		total = (double) n;
-	uint64_t   *counts = arena_alloc_array_zero(arena, classes, 3 * sizeof(uint64_t));	/* labelled, predicted, right */
+	size_t right = 0;
+	size_t occurring = 0;
+	double f1_sum = 0;
+	double f1_weighted = 0;
+	double labels_times_predictions = 0;
+	double labels_squared = 0;
+	double predictions_squared = 0;
+	double total = (double) n;
+	/* labelled, predicted, right */
+	uint64_t *counts = arena_alloc_array_zero(arena, classes, 3 * sizeof(uint64_t));
 
 	memset(metrics, 0, sizeof *metrics);
 	if (counts == NULL)
@@ -34,9 +36,11 @@ metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels, c
 		memset(confusion, 0, classes * classes * sizeof *confusion);
 	for (size_t i = 0; i < n; i++)
 	{
-		if (labels[i] < 0 || (size_t) labels[i] >= classes || predictions[i] < 0 || (size_t) predictions[i] >= classes)
-			return status_fail(status, STATUS_INVALID_ARGUMENT, "label %d or prediction %d is not in 0 .. %zu", labels[i], predictions[i],
-							   classes - 1);
+		if (labels[i] < 0 || (size_t) labels[i] >= classes || predictions[i] < 0 ||
+			(size_t) predictions[i] >= classes)
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "label %d or prediction %d is not in 0 .. %zu", labels[i],
+							   predictions[i], classes - 1);
 		counts[3 * (size_t) labels[i]]++;
 		counts[3 * (size_t) predictions[i] + 1]++;
 		if (labels[i] == predictions[i])
@@ -49,9 +53,9 @@ metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels, c
 	}
 	for (size_t c = 0; c < classes; c++)
 	{
-		double		labelled = (double) counts[3 * c];
-		double		predicted = (double) counts[3 * c + 1];
-		double		f1 = ratio(2 * (double) counts[3 * c + 2], labelled + predicted);
+		double labelled = (double) counts[3 * c];
+		double predicted = (double) counts[3 * c + 1];
+		double f1 = ratio(2 * (double) counts[3 * c + 2], labelled + predicted);
 
 		occurring += labelled + predicted > 0;
 		f1_sum += f1;
@@ -63,19 +67,20 @@ metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels, c
 	metrics->accuracy = ratio((double) right, total);
 	metrics->f1_macro = ratio(f1_sum, (double) occurring);
 	metrics->f1_weighted = ratio(f1_weighted, total);
-	metrics->matthews = ratio((double) right * total - labels_times_predictions,
-							  sqrt((total * total - labels_squared) * (total * total - predictions_squared)));
+	metrics->matthews =
+		ratio((double) right * total - labels_times_predictions,
+			  sqrt((total * total - labels_squared) * (total * total - predictions_squared)));
 	return true;
 }
 
 static double
 pearson(size_t n, const double *x, const double *y)
 {
-	double		mean_x = 0;
-	double		mean_y = 0;
-	double		xx = 0;
-	double		yy = 0;
-	double		xy = 0;
+	double mean_x = 0;
+	double mean_y = 0;
+	double xx = 0;
+	double yy = 0;
+	double xy = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -95,15 +100,15 @@ pearson(size_t n, const double *x, const double *y)
 
 typedef struct Ranked
 {
-	double		value;
-	size_t		index;
+	double value;
+	size_t index;
 } Ranked;
 
 static int
 compare_ranked(const void *a, const void *b)
 {
-	double		x = ((const Ranked *) a)->value;
-	double		y = ((const Ranked *) b)->value;
+	double x = ((const Ranked *) a)->value;
+	double y = ((const Ranked *) b)->value;
 
 	return (x > y) - (x < y);
 }
@@ -113,7 +118,7 @@ static void
 make_ranks(size_t n, const double *values, Ranked *sorted, double *ranks)
 {
 	for (size_t i = 0; i < n; i++)
-		sorted[i] = (Ranked) {values[i], i};
+		sorted[i] = (Ranked){values[i], i};
 	qsort(sorted, n, sizeof *sorted, compare_ranked);
 	for (size_t from = 0, to; from < n; from = to)
 	{
@@ -125,10 +130,11 @@ make_ranks(size_t n, const double *values, Ranked *sorted, double *ranks)
 }
 
 bool
-metrics_values(Arena *arena, size_t n, const double *labels, const double *predictions, ValueMetrics *metrics, Status *status)
+metrics_values(Arena *arena, size_t n, const double *labels, const double *predictions,
+			   ValueMetrics *metrics, Status *status)
 {
-	Ranked	   *sorted = arena_alloc_array(arena, n, sizeof *sorted);
-	double	   *ranks = arena_alloc_array(arena, n, 2 * sizeof *ranks);
+	Ranked *sorted = arena_alloc_array(arena, n, sizeof *sorted);
+	double *ranks = arena_alloc_array(arena, n, 2 * sizeof *ranks);
 
 	memset(metrics, 0, sizeof *metrics);
 	if (sorted == NULL || ranks == NULL)

@@ -1,10 +1,10 @@
 /*
- * metrics.h: evaluation metrics, equal to the reference implementations' on the same predictions: scikit-learn (accuracy,
- * F1, Matthews), SciPy (Pearson, Spearman), seqeval 1.2.2 in its default mode (spans), the SQuAD 1.1 evaluation script
- * (exact match, F1).
+ * metrics.h: evaluation metrics, equal to the reference implementations' on the same predictions:
+ * scikit-learn (accuracy, F1, Matthews), SciPy (Pearson, Spearman), seqeval 1.2.2 in its default
+ * mode (spans), the SQuAD 1.1 evaluation script (exact match, F1).
  *
- * Where a reference divides by zero and answers 0, so do these; where it answers NaN (a correlation with a constant),
- * so do these.
+ * Where a reference divides by zero and answers 0, so do these; where it answers NaN (a correlation
+ * with a constant), so do these.
  */
 #ifndef BERT_TRAIN_METRICS_H
 #define BERT_TRAIN_METRICS_H
@@ -16,48 +16,57 @@
 
 typedef struct ClassMetrics
 {
-	double		accuracy;
-	double		f1_macro;		/* over the classes that occur in labels or predictions */
-	double		f1_weighted;	/* by how often a class is the label */
-	double		matthews;
+	double accuracy;
+	double f1_macro;    /* over the classes that occur in labels or predictions */
+	double f1_weighted; /* by how often a class is the label */
+	double matthews;
 } ClassMetrics;
 
-/* labels and predictions (n) in 0 .. classes-1; confusion (classes, classes), rows are labels, or NULL. */
-bool		metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels, const int32_t *predictions, uint64_t *confusion,
-							ClassMetrics *metrics, Status *status);
+/*
+ * labels and predictions (n) in 0 .. classes-1; confusion (classes, classes), rows are labels, or
+ * NULL.
+ */
+bool metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels,
+					 const int32_t *predictions, uint64_t *confusion, ClassMetrics *metrics,
+					 Status *status);
 
 typedef struct ValueMetrics
 {
-	double		pearson;
-	double		spearman;		/* ties have their mean rank */
-	double		mse;
-	double		mae;
+	double pearson;
+	double spearman; /* ties have their mean rank */
+	double mse;
+	double mae;
 } ValueMetrics;
 
-bool		metrics_values(Arena *arena, size_t n, const double *labels, const double *predictions, ValueMetrics *metrics, Status *status);
+bool metrics_values(Arena *arena, size_t n, const double *labels, const double *predictions,
+					ValueMetrics *metrics, Status *status);
 
 /*
- * Spans in tags of the IOB family ("B-PER", "I-PER", "E-", "S-", "O"). Counts add up over calls, one per sentence;
- * metrics_spans_finish makes micro-averaged precision, recall and F1 of them.
+ * Spans in tags of the IOB family ("B-PER", "I-PER", "E-", "S-", "O"). Counts add up over calls,
+ * one per sentence; metrics_spans_finish makes micro-averaged precision, recall and F1 of them.
  */
 typedef struct SpanMetrics
 {
-	uint64_t	labelled;
-	uint64_t	predicted;
-	uint64_t	right;
-	double		precision;
-	double		recall;
-	double		f1;
+	uint64_t labelled;
+	uint64_t predicted;
+	uint64_t right;
+	double precision;
+	double recall;
+	double f1;
 } SpanMetrics;
 
-void		metrics_spans_add(SpanMetrics *metrics, size_t n, const char *const *labels, const char *const *predictions);
-void		metrics_spans_finish(SpanMetrics *metrics);
+void metrics_spans_add(SpanMetrics *metrics, size_t n, const char *const *labels,
+					   const char *const *predictions);
+void metrics_spans_finish(SpanMetrics *metrics);
 
-/* One answer against one of its right answers: *exact 0 or 1, *f1 0 .. 1. Texts are UTF-8 of so many bytes. */
-bool		metrics_answer(Arena *arena, const char *label, size_t label_length, const char *prediction, size_t prediction_length, double *exact,
-						   double *f1, Status *status);
+/*
+ * One answer against one of its right answers: *exact 0 or 1, *f1 0 .. 1. Texts are UTF-8 of so
+ * many bytes.
+ */
+bool metrics_answer(Arena *arena, const char *label, size_t label_length, const char *prediction,
+					size_t prediction_length, double *exact, double *f1, Status *status);
 
 /* exp of a mean cross-entropy */
-double		metrics_perplexity(double loss);
+double metrics_perplexity(double loss);
 
 #endif

@@ -7,18 +7,18 @@
 /* A tag's kind (B, I, E, S, O) and the type after the hyphen ("_" when there is none). */
 typedef struct Tag
 {
-	char		kind;
+	char kind;
 	const char *type;
 } Tag;
 
 static Tag
 parse_tag(const char *text)
 {
-	Tag			tag = {text[0], ""};
+	Tag tag = {text[0], ""};
 	const char *hyphen;
 
 	if (text[0] == '\0')
-		return (Tag) {'O', "_"};
+		return (Tag){'O', "_"};
 	hyphen = strchr(text + 1, '-');
 	tag.type = hyphen != NULL ? hyphen + 1 : text + 1;
 	if (tag.type[0] == '\0')
@@ -51,10 +51,10 @@ begins(Tag before, Tag tag)
 /* Walks one sequence of tags; at every end it knows the span. */
 typedef struct SpanWalk
 {
-	Tag			before;
-	size_t		begin;
-	bool		ended;			/* a span ended before the current position */
-	size_t		ended_begin;
+	Tag before;
+	size_t begin;
+	bool ended; /* a span ended before the current position */
+	size_t ended_begin;
 	const char *ended_type;
 } SpanWalk;
 
@@ -73,11 +73,12 @@ walk(SpanWalk *spans, size_t at, Tag tag)
 }
 
 void
-metrics_spans_add(SpanMetrics *metrics, size_t n, const char *const *labels, const char *const *predictions)
+metrics_spans_add(SpanMetrics *metrics, size_t n, const char *const *labels,
+				  const char *const *predictions)
 {
 	static const Tag outside = {'O', "_"};
-	SpanWalk	labelled = {.before = {'O', ""}};
-	SpanWalk	predicted = {.before = {'O', ""}};
+	SpanWalk labelled = {.before = {'O', ""}};
+	SpanWalk predicted = {.before = {'O', ""}};
 
 	for (size_t i = 0; i <= n; i++)
 	{
@@ -85,27 +86,33 @@ metrics_spans_add(SpanMetrics *metrics, size_t n, const char *const *labels, con
 		walk(&predicted, i, i < n ? parse_tag(predictions[i]) : outside);
 		metrics->labelled += labelled.ended;
 		metrics->predicted += predicted.ended;
-		metrics->right += labelled.ended && predicted.ended && labelled.ended_begin == predicted.ended_begin &&
-			strcmp(labelled.ended_type, predicted.ended_type) == 0;
+		metrics->right += labelled.ended && predicted.ended &&
+						  labelled.ended_begin == predicted.ended_begin &&
+						  strcmp(labelled.ended_type, predicted.ended_type) == 0;
 	}
 }
 
 void
 metrics_spans_finish(SpanMetrics *metrics)
 {
-	double		right = (double) metrics->right;
+	double right = (double) metrics->right;
 
 	metrics->precision = metrics->predicted == 0 ? 0 : right / (double) metrics->predicted;
 	metrics->recall = metrics->labelled == 0 ? 0 : right / (double) metrics->labelled;
-	metrics->f1 = right == 0 ? 0 : 2 * metrics->precision * metrics->recall / (metrics->precision + metrics->recall);
+	metrics->f1 = right == 0 ? 0
+							 : 2 * metrics->precision * metrics->recall /
+								   (metrics->precision + metrics->recall);
 }
 
-/* An answer as the SQuAD script compares it: lower case, without ASCII punctuation, without a, an, the; its words. */
+/*
+ * An answer as the SQuAD script compares it: lower case, without ASCII punctuation, without a, an,
+ * the; its words.
+ */
 typedef struct Words
 {
-	size_t		n;
-	char	  **words;
-	size_t	   *lengths;
+	size_t n;
+	char **words;
+	size_t *lengths;
 } Words;
 
 static bool
@@ -113,8 +120,9 @@ is_space(int32_t c)
 {
 	utf8proc_category_t category = utf8proc_category(c);
 
-	return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
-		category == UTF8PROC_CATEGORY_ZP;
+	return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 ||
+		   category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
+		   category == UTF8PROC_CATEGORY_ZP;
 }
 
 /* A character of \w. */
@@ -124,7 +132,7 @@ is_word(int32_t c)
 	utf8proc_category_t category = utf8proc_category(c);
 
 	return c == '_' || (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) ||
-		(category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO);
+		   (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO);
 }
 
 static bool
@@ -137,19 +145,20 @@ static bool
 is_article(const int32_t *word, size_t n)
 {
 	return (n == 1 && word[0] == 'a') || (n == 2 && word[0] == 'a' && word[1] == 'n') ||
-		(n == 3 && word[0] == 't' && word[1] == 'h' && word[2] == 'e');
+		   (n == 3 && word[0] == 't' && word[1] == 'h' && word[2] == 'e');
 }
 
 /* Decodes, lowers and drops punctuation; invalid bytes are taken as they are. */
 static size_t
 simplify(const char *text, size_t length, int32_t *out)
 {
-	size_t		n = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < length;)
 	{
 		utf8proc_int32_t c;
-		utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *) text + i, (utf8proc_ssize_t) (length - i), &c);
+		utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *) text + i,
+												  (utf8proc_ssize_t) (length - i), &c);
 
 		if (bytes <= 0)
 		{
@@ -167,16 +176,17 @@ simplify(const char *text, size_t length, int32_t *out)
 static bool
 split_words(Arena *arena, const char *text, size_t length, Words *words, Status *status)
 {
-	int32_t    *codes = arena_alloc_array(arena, length + 1, sizeof *codes);
-	char	   *bytes = arena_alloc_array(arena, length + 1, 4);
-	size_t		n;
-	size_t		used = 0;
+	int32_t *codes = arena_alloc_array(arena, length + 1, sizeof *codes);
+	char *bytes = arena_alloc_array(arena, length + 1, 4);
+	size_t n;
+	size_t used = 0;
 
 	words->n = 0;
 	words->words = arena_alloc_array(arena, length + 1, sizeof *words->words);
 	words->lengths = arena_alloc_array(arena, length + 1, sizeof *words->lengths);
 	if (codes == NULL || bytes == NULL || words->words == NULL || words->lengths == NULL)
-		return arena_fail(arena, status, "an answer", length * (2 * sizeof(int32_t) + 2 * sizeof(size_t)));
+		return arena_fail(arena, status, "an answer",
+						  length * (2 * sizeof(int32_t) + 2 * sizeof(size_t)));
 	n = simplify(text, length, codes);
 	/* articles become spaces */
 	for (size_t from = 0, to; from < n; from = to)
@@ -214,16 +224,17 @@ same_word(const Words *a, size_t i, const Words *b, size_t j)
 }
 
 bool
-metrics_answer(Arena *arena, const char *label, size_t label_length, const char *prediction, size_t prediction_length, double *exact, double *f1,
-			   Status *status)
+metrics_answer(Arena *arena, const char *label, size_t label_length, const char *prediction,
+			   size_t prediction_length, double *exact, double *f1, Status *status)
 {
-	Words		right;
-	Words		given;
-	bool	   *used;
-	size_t		common = 0;
-	bool		equal;
+	Words right;
+	Words given;
+	bool *used;
+	size_t common = 0;
+	bool equal;
 
-	if (!split_words(arena, label, label_length, &right, status) || !split_words(arena, prediction, prediction_length, &given, status))
+	if (!split_words(arena, label, label_length, &right, status) ||
+		!split_words(arena, prediction, prediction_length, &given, status))
 		return false;
 	used = arena_alloc_array_zero(arena, right.n, sizeof *used);
 	if (used == NULL)

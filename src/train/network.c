@@ -1,4 +1,5 @@
-/* network.c: binding parameters, laying out a batch's workspace, running it forward and backward. */
+/* network.c: binding parameters, laying out a batch's workspace, running it forward and backward.
+ */
 #include "train/network.h"
 
 #include <math.h>
@@ -10,7 +11,7 @@
 size_t
 network_block_offset(const TensorTable *table, int block)
 {
-	size_t		offset = 0;
+	size_t offset = 0;
 
 	for (int b = 0; b < block; b++)
 		offset += table->blocks[b].elements;
@@ -35,12 +36,14 @@ static float *
 gradients_of(const Network *network, TensorRole role, int layer)
 {
 	const TensorSpec *tensor = tensor_table_role(network->table, role, layer);
-	size_t		offset;
+	size_t offset;
 
 	if (tensor == NULL || network->gradients == NULL)
 		return NULL;
 	offset = network_tensor_offset(network->table, tensor);
-	return offset < network->frozen_elements ? NULL : network->gradients + (offset - network->frozen_elements);
+	return offset < network->frozen_elements
+			   ? NULL
+			   : network->gradients + (offset - network->frozen_elements);
 }
 
 /* joined: how many tensors of the same shape lie one after the other (query, key, value). */
@@ -48,7 +51,7 @@ static Linear
 bind_linear(const Network *network, TensorRole weight, TensorRole bias, int layer, size_t joined)
 {
 	const TensorSpec *tensor = tensor_table_role(network->table, weight, layer);
-	Linear		linear = {0};
+	Linear linear = {0};
 
 	if (tensor == NULL)
 		return linear;
@@ -64,7 +67,8 @@ bind_linear(const Network *network, TensorRole weight, TensorRole bias, int laye
 static Norm
 bind_norm(const Network *network, TensorRole weight, TensorRole bias, int layer)
 {
-	Norm		norm = {.n = (size_t) network->config->hidden_size, .eps = network->config->layer_norm_eps};
+	Norm norm = {.n = (size_t) network->config->hidden_size,
+				 .eps = network->config->layer_norm_eps};
 
 	norm.gamma = weights_of(network, weight, layer);
 	norm.beta = weights_of(network, bias, layer);
@@ -79,11 +83,14 @@ bind_layer(const Network *network, int layer, LayerParameters *parameters)
 	const BertConfig *config = network->config;
 
 	memset(parameters, 0, sizeof *parameters);
-	parameters->self.head_size = (size_t) config->hidden_size / (size_t) config->num_attention_heads;
+	parameters->self.head_size =
+		(size_t) config->hidden_size / (size_t) config->num_attention_heads;
 	parameters->self.query = bind_linear(network, ROLE_QUERY_WEIGHT, ROLE_QUERY_BIAS, layer, 3);
 	parameters->self.heads = parameters->self.query.out / 3 / parameters->self.head_size;
-	parameters->self.output = bind_linear(network, ROLE_ATTENTION_OUTPUT_WEIGHT, ROLE_ATTENTION_OUTPUT_BIAS, layer, 1);
-	parameters->self.norm = bind_norm(network, ROLE_ATTENTION_NORM_WEIGHT, ROLE_ATTENTION_NORM_BIAS, layer);
+	parameters->self.output =
+		bind_linear(network, ROLE_ATTENTION_OUTPUT_WEIGHT, ROLE_ATTENTION_OUTPUT_BIAS, layer, 1);
+	parameters->self.norm =
+		bind_norm(network, ROLE_ATTENTION_NORM_WEIGHT, ROLE_ATTENTION_NORM_BIAS, layer);
 	parameters->self.positions = config->position_embedding_type;
 	parameters->self.max_positions = (size_t) config->max_position_embeddings;
 	parameters->self.distance = weights_of(network, ROLE_DISTANCE_EMBEDDING, layer);
@@ -93,12 +100,17 @@ bind_layer(const Network *network, int layer, LayerParameters *parameters)
 	{
 		parameters->cross.head_size = parameters->self.head_size;
 		parameters->cross.heads = (size_t) config->num_attention_heads;
-		parameters->cross.query = bind_linear(network, ROLE_CROSS_QUERY_WEIGHT, ROLE_CROSS_QUERY_BIAS, layer, 1);
-		parameters->cross.key_value = bind_linear(network, ROLE_CROSS_KEY_WEIGHT, ROLE_CROSS_KEY_BIAS, layer, 2);
-		parameters->cross.output = bind_linear(network, ROLE_CROSS_OUTPUT_WEIGHT, ROLE_CROSS_OUTPUT_BIAS, layer, 1);
-		parameters->cross.norm = bind_norm(network, ROLE_CROSS_NORM_WEIGHT, ROLE_CROSS_NORM_BIAS, layer);
+		parameters->cross.query =
+			bind_linear(network, ROLE_CROSS_QUERY_WEIGHT, ROLE_CROSS_QUERY_BIAS, layer, 1);
+		parameters->cross.key_value =
+			bind_linear(network, ROLE_CROSS_KEY_WEIGHT, ROLE_CROSS_KEY_BIAS, layer, 2);
+		parameters->cross.output =
+			bind_linear(network, ROLE_CROSS_OUTPUT_WEIGHT, ROLE_CROSS_OUTPUT_BIAS, layer, 1);
+		parameters->cross.norm =
+			bind_norm(network, ROLE_CROSS_NORM_WEIGHT, ROLE_CROSS_NORM_BIAS, layer);
 	}
-	parameters->intermediate = bind_linear(network, ROLE_INTERMEDIATE_WEIGHT, ROLE_INTERMEDIATE_BIAS, layer, 1);
+	parameters->intermediate =
+		bind_linear(network, ROLE_INTERMEDIATE_WEIGHT, ROLE_INTERMEDIATE_BIAS, layer, 1);
 	parameters->output = bind_linear(network, ROLE_OUTPUT_WEIGHT, ROLE_OUTPUT_BIAS, layer, 1);
 	parameters->norm = bind_norm(network, ROLE_OUTPUT_NORM_WEIGHT, ROLE_OUTPUT_NORM_BIAS, layer);
 	parameters->activation = config->hidden_act;
@@ -116,7 +128,8 @@ bind_embeddings(Network *network)
 	embeddings->d_word = gradients_of(network, ROLE_WORD_EMBEDDINGS, -1);
 	embeddings->d_position = gradients_of(network, ROLE_POSITION_EMBEDDINGS, -1);
 	embeddings->d_type = gradients_of(network, ROLE_TYPE_EMBEDDINGS, -1);
-	embeddings->norm = bind_norm(network, ROLE_EMBEDDINGS_NORM_WEIGHT, ROLE_EMBEDDINGS_NORM_BIAS, -1);
+	embeddings->norm =
+		bind_norm(network, ROLE_EMBEDDINGS_NORM_WEIGHT, ROLE_EMBEDDINGS_NORM_BIAS, -1);
 }
 
 static void
@@ -127,11 +140,13 @@ bind_head(Network *network)
 	head->pooler = bind_linear(network, ROLE_POOLER_WEIGHT, ROLE_POOLER_BIAS, -1, 1);
 	head->classifier = bind_linear(network, ROLE_CLASSIFIER_WEIGHT, ROLE_CLASSIFIER_BIAS, -1, 1);
 	if (head->classifier.weight == NULL)
-		head->classifier = bind_linear(network, ROLE_SEQ_RELATIONSHIP_WEIGHT, ROLE_SEQ_RELATIONSHIP_BIAS, -1, 1);
+		head->classifier =
+			bind_linear(network, ROLE_SEQ_RELATIONSHIP_WEIGHT, ROLE_SEQ_RELATIONSHIP_BIAS, -1, 1);
 	head->transform = bind_linear(network, ROLE_TRANSFORM_WEIGHT, ROLE_TRANSFORM_BIAS, -1, 1);
 	if (head->transform.weight == NULL)
 		return;
-	head->transform_norm = bind_norm(network, ROLE_TRANSFORM_NORM_WEIGHT, ROLE_TRANSFORM_NORM_BIAS, -1);
+	head->transform_norm =
+		bind_norm(network, ROLE_TRANSFORM_NORM_WEIGHT, ROLE_TRANSFORM_NORM_BIAS, -1);
 	if (network->config->tie_word_embeddings)
 	{
 		head->decoder.out = network->embeddings.vocab;
@@ -149,7 +164,7 @@ bind_head(Network *network)
 size_t
 network_widest(const TensorTable *table)
 {
-	size_t		widest = 1;
+	size_t widest = 1;
 
 	for (int i = 0; i < table->n_tensors; i++)
 		if (table->tensors[i].rank == 1 && table->tensors[i].elements > widest)
@@ -158,11 +173,12 @@ network_widest(const TensorTable *table)
 }
 
 bool
-network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig *config, const TensorTable *table, Compute *compute, float *weights,
-			 TrainPart part, int top_layers, bool freeze_embeddings, double dropout, Status *status)
+network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig *config,
+			 const TensorTable *table, Compute *compute, float *weights, TrainPart part,
+			 int top_layers, bool freeze_embeddings, double dropout, Status *status)
 {
-	int			layers = config->num_hidden_layers;
-	int			first_block;
+	int layers = config->num_hidden_layers;
+	int first_block;
 
 	memset(network, 0, sizeof *network);
 	network->config = config;
@@ -172,21 +188,29 @@ network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig 
 	network->workspace = workspace;
 	network->hidden_dropout = dropout < 0 ? config->hidden_dropout_prob : (float) dropout;
 	network->probs_dropout = dropout < 0 ? config->attention_probs_dropout_prob : (float) dropout;
-	network->classifier_dropout = dropout >= 0 || config->classifier_dropout < 0 ? network->hidden_dropout : config->classifier_dropout;
+	network->classifier_dropout = dropout >= 0 || config->classifier_dropout < 0
+									  ? network->hidden_dropout
+									  : config->classifier_dropout;
 	if (part == TRAIN_TOP && (top_layers < 1 || top_layers > layers))
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "cannot train the top %d of %d layers", top_layers, layers);
-	network->frozen_layers = part == TRAIN_ALL ? 0 : part == TRAIN_TOP ? layers - top_layers : layers;
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "cannot train the top %d of %d layers",
+						   top_layers, layers);
+	network->frozen_layers = part == TRAIN_ALL   ? 0
+							 : part == TRAIN_TOP ? layers - top_layers
+												 : layers;
 	network->embeddings_trained = part == TRAIN_ALL && !freeze_embeddings;
 	first_block = network->embeddings_trained ? 0 : 1 + network->frozen_layers;
-	network->frozen_elements = part == TRAIN_NOTHING ? table->elements : network_block_offset(table, first_block);
+	network->frozen_elements =
+		part == TRAIN_NOTHING ? table->elements : network_block_offset(table, first_block);
 	network->layers = arena_alloc_array(arena, (size_t) layers, sizeof *network->layers);
 	if (network->layers == NULL)
 		return arena_fail(arena, status, "layers", (size_t) layers * sizeof *network->layers);
 	if (network->frozen_elements < table->elements)
 	{
-		network->gradients = arena_alloc_array_zero(arena, table->elements - network->frozen_elements, sizeof(float));
+		network->gradients = arena_alloc_array_zero(
+			arena, table->elements - network->frozen_elements, sizeof(float));
 		if (network->gradients == NULL)
-			return arena_fail(arena, status, "gradients", (table->elements - network->frozen_elements) * sizeof(float));
+			return arena_fail(arena, status, "gradients",
+							  (table->elements - network->frozen_elements) * sizeof(float));
 	}
 	bind_embeddings(network);
 	for (int layer = 0; layer < layers; layer++)
@@ -194,10 +218,13 @@ network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig 
 	bind_head(network);
 	if (network->embeddings_trained)
 	{
-		network->word_rows.stamps = arena_alloc_array_zero(arena, network->embeddings.vocab, sizeof(uint32_t));
-		network->word_rows.rows = arena_alloc_array(arena, network->embeddings.vocab, sizeof(uint32_t));
+		network->word_rows.stamps =
+			arena_alloc_array_zero(arena, network->embeddings.vocab, sizeof(uint32_t));
+		network->word_rows.rows =
+			arena_alloc_array(arena, network->embeddings.vocab, sizeof(uint32_t));
 		if (network->word_rows.stamps == NULL || network->word_rows.rows == NULL)
-			return arena_fail(arena, status, "word rows", 2 * network->embeddings.vocab * sizeof(uint32_t));
+			return arena_fail(arena, status, "word rows",
+							  2 * network->embeddings.vocab * sizeof(uint32_t));
 	}
 	network->workspace_mark = arena_mark(workspace);
 	return true;
@@ -208,17 +235,20 @@ network_tensor_unused(const Network *network, const TensorSpec *tensor)
 {
 	if (tensor->role >= ROLE_CROSS_QUERY_WEIGHT && tensor->role <= ROLE_CROSS_NORM_BIAS)
 		return !network->cross_used;
-	return tensor->role == ROLE_POSITION_EMBEDDINGS && network->config->position_embedding_type != POSITION_ABSOLUTE;
+	return tensor->role == ROLE_POSITION_EMBEDDINGS &&
+		   network->config->position_embedding_type != POSITION_ABSOLUTE;
 }
 
-/* Weights of linear layers are overwritten by the first micro-batch; everything else is added to. */
+/*
+ * Weights of linear layers are overwritten by the first micro-batch; everything else is added to.
+ */
 static bool
 overwritten(const Network *network, const TensorSpec *tensor)
 {
 	switch (tensor->role)
 	{
 		case ROLE_WORD_EMBEDDINGS:
-			return true;		/* by the tied decoder, or row by row */
+			return true; /* by the tied decoder, or row by row */
 		case ROLE_POSITION_EMBEDDINGS:
 		case ROLE_TYPE_EMBEDDINGS:
 		case ROLE_DISTANCE_EMBEDDING:
@@ -236,27 +266,31 @@ network_begin_step(Network *network)
 	for (int i = 0; i < table->n_tensors; i++)
 	{
 		const TensorSpec *tensor = &table->tensors[i];
-		size_t		offset = network_tensor_offset(table, tensor);
+		size_t offset = network_tensor_offset(table, tensor);
 
 		if (offset >= network->frozen_elements && !overwritten(network, tensor))
-			memset(network->gradients + (offset - network->frozen_elements), 0, tensor->elements * sizeof(float));
+			memset(network->gradients + (offset - network->frozen_elements), 0,
+				   tensor->elements * sizeof(float));
 	}
 	network->compute->accumulate = false;
 	network->word_rows.n = 0;
 	network->word_rows.stamp++;
 }
 
-/* All memory of one run. Layers that keep nothing share one LayerSaved and write to two outputs in turn. */
+/*
+ * All memory of one run. Layers that keep nothing share one LayerSaved and write to two outputs in
+ * turn.
+ */
 typedef struct RunBuffers
 {
 	AttentionShape self_shape;
 	AttentionShape cross_shape;
 	EmbeddingsSaved embeddings;
-	LayerSaved	shared;
-	float	   *turn[2];		/* (T, H) */
-	LayerSaved *saved;			/* (layers) */
+	LayerSaved shared;
+	float *turn[2];    /* (T, H) */
+	LayerSaved *saved; /* (layers) */
 	LayerScratch scratch;
-	float	   *d_hidden[2];	/* (T, H) */
+	float *d_hidden[2]; /* (T, H) */
 	HeadBuffers head;
 } RunBuffers;
 
@@ -283,16 +317,19 @@ embeddings_dropped(const Network *network, const NetworkRun *run)
 }
 
 static void
-layout_attention(Bump *bump, const AttentionParameters *parameters, const AttentionShape *shape, size_t hidden, bool training, AttentionSaved *saved)
+layout_attention(Bump *bump, const AttentionParameters *parameters, const AttentionShape *shape,
+				 size_t hidden, bool training, AttentionSaved *saved)
 {
-	size_t		queries = (size_t) shape->q_offsets[shape->n_sequences];
-	size_t		keys = (size_t) shape->k_offsets[shape->n_sequences];
-	size_t		width = parameters->heads * parameters->head_size;
+	size_t queries = (size_t) shape->q_offsets[shape->n_sequences];
+	size_t keys = (size_t) shape->k_offsets[shape->n_sequences];
+	size_t width = parameters->heads * parameters->head_size;
 
 	saved->q = bump_floats(bump, queries, parameters->query.out);
 	saved->kv = bump_floats(bump, keys, parameters->key_value.out);
 	saved->probs = bump_floats(bump, shape->cells[shape->n_sequences], parameters->heads);
-	saved->prob_bits = training ? bump_take(bump, shape->bit_rows[shape->n_sequences], parameters->heads, 1) : NULL;
+	saved->prob_bits =
+		training ? bump_take(bump, shape->bit_rows[shape->n_sequences], parameters->heads, 1)
+				 : NULL;
 	saved->context = bump_floats(bump, queries, width);
 	saved->sum = bump_floats(bump, queries, hidden);
 	saved->bits = training ? bump_take(bump, queries, dropout_row_bytes(hidden), 1) : NULL;
@@ -303,14 +340,16 @@ layout_attention(Bump *bump, const AttentionParameters *parameters, const Attent
 
 /* Everything of a layer but its output. */
 static void
-layout_layer(Bump *bump, const LayerParameters *parameters, const RunBuffers *buffers, size_t tokens, bool training, bool crossed, LayerSaved *saved)
+layout_layer(Bump *bump, const LayerParameters *parameters, const RunBuffers *buffers,
+			 size_t tokens, bool training, bool crossed, LayerSaved *saved)
 {
-	size_t		hidden = parameters->norm.n;
+	size_t hidden = parameters->norm.n;
 
 	memset(saved, 0, sizeof *saved);
 	layout_attention(bump, &parameters->self, &buffers->self_shape, hidden, training, &saved->self);
 	if (parameters->has_cross && crossed)
-		layout_attention(bump, &parameters->cross, &buffers->cross_shape, hidden, training, &saved->cross);
+		layout_attention(bump, &parameters->cross, &buffers->cross_shape, hidden, training,
+						 &saved->cross);
 	saved->derivative = bump_floats(bump, tokens, parameters->intermediate.out);
 	saved->intermediate = bump_floats(bump, tokens, parameters->intermediate.out);
 	saved->sum = bump_floats(bump, tokens, hidden);
@@ -320,29 +359,36 @@ layout_layer(Bump *bump, const LayerParameters *parameters, const RunBuffers *bu
 }
 
 static void
-layout_scratch(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *buffers, size_t tokens)
+layout_scratch(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *buffers,
+			   size_t tokens)
 {
 	AttentionScratch *attention = &buffers->scratch.attention;
 	const LayerParameters *first = &network->layers[0];
-	size_t		hidden = (size_t) network->config->hidden_size;
-	size_t		heads_width = hidden;	/* a pruned layer needs less */
-	bool		crossed = run->batch->encoder_hidden_states != NULL;
+	size_t hidden = (size_t) network->config->hidden_size;
+	size_t heads_width = hidden; /* a pruned layer needs less */
+	bool crossed = run->batch->encoder_hidden_states != NULL;
 
 	attention->tile_floats = train_attention_tile_floats(&first->self, &buffers->self_shape);
 	if (crossed)
 	{
-		size_t		cross = train_attention_tile_floats(&first->cross, &buffers->cross_shape);
+		size_t cross = train_attention_tile_floats(&first->cross, &buffers->cross_shape);
 
 		attention->tile_floats = cross > attention->tile_floats ? cross : attention->tile_floats;
 	}
-	attention->tiles = bump_floats(bump, (size_t) network->compute->threads, attention->tile_floats);
+	attention->tiles =
+		bump_floats(bump, (size_t) network->compute->threads, attention->tile_floats);
 	if (!needs_encoder_backward(network, run))
 		return;
 	attention->d_context = bump_floats(bump, tokens, heads_width);
 	attention->d_q = bump_floats(bump, tokens, 3 * heads_width);
-	attention->d_kv = crossed ? bump_floats(bump, (size_t) run->batch->encoder_cu_seqlens[run->batch->n_sequences], 2 * heads_width) : NULL;
+	attention->d_kv =
+		crossed
+			? bump_floats(bump, (size_t) run->batch->encoder_cu_seqlens[run->batch->n_sequences],
+						  2 * heads_width)
+			: NULL;
 	attention->d_x = bump_floats(bump, tokens, hidden);
-	buffers->scratch.d_intermediate = bump_floats(bump, tokens, (size_t) network->config->intermediate_size);
+	buffers->scratch.d_intermediate =
+		bump_floats(bump, tokens, (size_t) network->config->intermediate_size);
 	buffers->scratch.d_hidden = bump_floats(bump, tokens, hidden);
 	buffers->d_hidden[0] = bump_floats(bump, tokens, hidden);
 	buffers->d_hidden[1] = bump_floats(bump, tokens, hidden);
@@ -363,12 +409,12 @@ widest_layer(const Network *network)
 static void
 layout(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *buffers)
 {
-	size_t		tokens = (size_t) run->batch->cu_seqlens[run->batch->n_sequences];
-	size_t		hidden = (size_t) network->config->hidden_size;
-	int			layers = network->config->num_hidden_layers;
-	int			lowest = lowest_backward(network, run);
-	bool		crossed = run->batch->encoder_hidden_states != NULL;
-	bool		dropout = run->training && (network->hidden_dropout > 0 || network->probs_dropout > 0);
+	size_t tokens = (size_t) run->batch->cu_seqlens[run->batch->n_sequences];
+	size_t hidden = (size_t) network->config->hidden_size;
+	int layers = network->config->num_hidden_layers;
+	int lowest = lowest_backward(network, run);
+	bool crossed = run->batch->encoder_hidden_states != NULL;
+	bool dropout = run->training && (network->hidden_dropout > 0 || network->probs_dropout > 0);
 
 	train_head_layout(network, run, bump, &buffers->head);
 	if (run->first_rows_only)
@@ -376,28 +422,33 @@ layout(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *bu
 	buffers->embeddings.sum = bump_floats(bump, tokens, hidden);
 	buffers->embeddings.mean = bump_floats(bump, tokens, 1);
 	buffers->embeddings.rstd = bump_floats(bump, tokens, 1);
-	buffers->embeddings.bits = embeddings_dropped(network, run) ? bump_take(bump, tokens, dropout_row_bytes(hidden), 1) : NULL;
+	buffers->embeddings.bits = embeddings_dropped(network, run)
+								   ? bump_take(bump, tokens, dropout_row_bytes(hidden), 1)
+								   : NULL;
 	buffers->embeddings.out = bump_floats(bump, tokens, hidden);
 	layout_scratch(network, run, bump, buffers, tokens);
 	if (run->recompute || lowest > 0)
 	{
-		layout_layer(bump, widest_layer(network), buffers, tokens, dropout, crossed, &buffers->shared);
+		layout_layer(bump, widest_layer(network), buffers, tokens, dropout, crossed,
+					 &buffers->shared);
 		buffers->turn[0] = bump_floats(bump, tokens, hidden);
 		buffers->turn[1] = bump_floats(bump, tokens, hidden);
 	}
 	for (int layer = 0; layer < layers; layer++)
 	{
-		LayerSaved	saved = buffers->shared;
+		LayerSaved saved = buffers->shared;
 
 		saved.out = buffers->turn[layer % 2];
 		if (layer >= lowest)
 		{
 			if (!run->recompute)
-				layout_layer(bump, &network->layers[layer], buffers, tokens, dropout, crossed, &saved);
+				layout_layer(bump, &network->layers[layer], buffers, tokens, dropout, crossed,
+							 &saved);
 			saved.out = bump_floats(bump, tokens, hidden);
 		}
 		if (layer < network->frozen_layers)
-			saved.bits = saved.self.bits = saved.self.prob_bits = saved.cross.bits = saved.cross.prob_bits = NULL;
+			saved.bits = saved.self.bits = saved.self.prob_bits = saved.cross.bits =
+				saved.cross.prob_bits = NULL;
 		if (buffers->saved != NULL)
 			buffers->saved[layer] = saved;
 	}
@@ -408,38 +459,43 @@ static bool
 prepare(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *status)
 {
 	const Batch *batch = run->batch;
-	size_t		layers = (size_t) network->config->num_hidden_layers;
-	bool		causal = network->config->is_decoder;
+	size_t layers = (size_t) network->config->num_hidden_layers;
+	bool causal = network->config->is_decoder;
 
 	memset(buffers, 0, sizeof *buffers);
 	for (;;)
 	{
-		ArenaMark	mark = network->workspace_bytes == NULL ? network->workspace_mark : network->workspace_used;
-		Bump		bump = {0};
+		ArenaMark mark =
+			network->workspace_bytes == NULL ? network->workspace_mark : network->workspace_used;
+		Bump bump = {0};
 
 		arena_rewind(network->workspace, mark);
-		if (!train_attention_shape_init(&buffers->self_shape, network->workspace, batch->n_sequences, batch->cu_seqlens, batch->cu_seqlens,
-								  batch->attention_mask, causal, status))
+		if (!train_attention_shape_init(&buffers->self_shape, network->workspace,
+										batch->n_sequences, batch->cu_seqlens, batch->cu_seqlens,
+										batch->attention_mask, causal, status))
 			return false;
 		if (batch->encoder_hidden_states != NULL &&
-			!train_attention_shape_init(&buffers->cross_shape, network->workspace, batch->n_sequences, batch->cu_seqlens, batch->encoder_cu_seqlens,
-								  batch->encoder_attention_mask, false, status))
+			!train_attention_shape_init(
+				&buffers->cross_shape, network->workspace, batch->n_sequences, batch->cu_seqlens,
+				batch->encoder_cu_seqlens, batch->encoder_attention_mask, false, status))
 			return false;
 		buffers->saved = arena_alloc_array(network->workspace, layers, sizeof *buffers->saved);
 		if (buffers->saved == NULL)
-			return arena_fail(network->workspace, status, "a batch's layers", layers * sizeof *buffers->saved);
+			return arena_fail(network->workspace, status, "a batch's layers",
+							  layers * sizeof *buffers->saved);
 		layout(network, run, &bump, buffers);
 		if (bump.overflow)
 			return status_fail(status, STATUS_LIMIT, "the batch is too large");
 		if (network->workspace_bytes != NULL && bump.used <= network->workspace_size)
 		{
-			bump = (Bump) {.base = network->workspace_bytes};
+			bump = (Bump){.base = network->workspace_bytes};
 			layout(network, run, &bump, buffers);
 			return true;
 		}
 		/* too small: give it back and take a larger one */
 		arena_rewind(network->workspace, network->workspace_mark);
-		network->workspace_size = bump.used + bump.used / 8;	/* so that slightly larger batches do not come here again */
+		/* so that slightly larger batches do not come here again */
+		network->workspace_size = bump.used + bump.used / 8;
 		network->workspace_bytes = arena_alloc(network->workspace, network->workspace_size);
 		if (network->workspace_bytes == NULL)
 		{
@@ -458,17 +514,20 @@ prepare(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *st
 bool
 network_memory(const Network *network, const NetworkRun *run, size_t *bytes, Status *status)
 {
-	RunBuffers	buffers = {0};
-	Bump		bump = {0};
+	RunBuffers buffers = {0};
+	Bump bump = {0};
 	const Batch *batch = run->batch;
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	bool		ok;
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	bool ok;
 
 	if (arena == NULL)
 		return status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory");
-	ok = train_attention_shape_init(&buffers.self_shape, arena, batch->n_sequences, batch->cu_seqlens, batch->cu_seqlens, NULL, false, status) &&
-		(batch->encoder_hidden_states == NULL ||
-		 train_attention_shape_init(&buffers.cross_shape, arena, batch->n_sequences, batch->cu_seqlens, batch->encoder_cu_seqlens, NULL, false, status));
+	ok = train_attention_shape_init(&buffers.self_shape, arena, batch->n_sequences,
+									batch->cu_seqlens, batch->cu_seqlens, NULL, false, status) &&
+		 (batch->encoder_hidden_states == NULL ||
+		  train_attention_shape_init(&buffers.cross_shape, arena, batch->n_sequences,
+									 batch->cu_seqlens, batch->encoder_cu_seqlens, NULL, false,
+									 status));
 	if (ok)
 	{
 		layout(network, run, &bump, &buffers);
@@ -483,17 +542,22 @@ network_memory(const Network *network, const NetworkRun *run, size_t *bytes, Sta
 static LayerContext
 layer_context(const Network *network, const NetworkRun *run, const RunBuffers *buffers, int layer)
 {
-	bool		dropped = run->training && layer >= network->frozen_layers;
-	LayerContext context = {.self_shape = &buffers->self_shape, .cross_shape = &buffers->cross_shape,
-		.encoder_states = run->batch->encoder_hidden_states, .hidden_dropout = dropped ? network->hidden_dropout : 0,
-		.probs_dropout = dropped ? network->probs_dropout : 0, .seed = run->seed, .site = (uint64_t) (layer + 1) * LAYER_SITES};
+	bool dropped = run->training && layer >= network->frozen_layers;
+	LayerContext context = {.self_shape = &buffers->self_shape,
+							.cross_shape = &buffers->cross_shape,
+							.encoder_states = run->batch->encoder_hidden_states,
+							.hidden_dropout = dropped ? network->hidden_dropout : 0,
+							.probs_dropout = dropped ? network->probs_dropout : 0,
+							.seed = run->seed,
+							.site = (uint64_t) (layer + 1) * LAYER_SITES};
 
 	return context;
 }
 
 /* Layers from .. to-1; returns the last output. */
 static const float *
-forward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, int from, int to, const float *x, Status *status)
+forward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, int from, int to,
+			   const float *x, Status *status)
 {
 	for (int layer = from; layer < to; layer++)
 	{
@@ -501,7 +565,8 @@ forward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, int
 
 		if (!may_continue(run->question, status))
 			return NULL;
-		train_layer_forward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch);
+		train_layer_forward(network->compute, &network->layers[layer], &context, x,
+							&buffers->saved[layer], &buffers->scratch);
 		x = buffers->saved[layer].out;
 	}
 	return x;
@@ -519,41 +584,47 @@ layer_input(const Network *network, const NetworkRun *run, const RunBuffers *buf
 static bool
 backward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *status)
 {
-	int			layers = network->config->num_hidden_layers;
-	int			lowest = lowest_backward(network, run);
-	bool		to_embeddings = run->d_embeddings != NULL || network->embeddings_trained;
-	float	   *dy = buffers->d_hidden[0];
-	float	   *dx = buffers->d_hidden[1];
+	int layers = network->config->num_hidden_layers;
+	int lowest = lowest_backward(network, run);
+	bool to_embeddings = run->d_embeddings != NULL || network->embeddings_trained;
+	float *dy = buffers->d_hidden[0];
+	float *dx = buffers->d_hidden[1];
 
 	for (int layer = layers - 1; layer >= lowest; layer--)
 	{
 		LayerContext context = layer_context(network, run, buffers, layer);
 		const float *x = layer_input(network, run, buffers, layer);
-		float	   *swap = dy;
+		float *swap = dy;
 
 		if (!may_continue(run->question, status))
 			return false;
 		if (run->recompute && layer != layers - 1)
-			train_layer_forward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch);
-		train_layer_backward(network->compute, &network->layers[layer], &context, x, &buffers->saved[layer], &buffers->scratch, dy, dx,
-					   layer > lowest || to_embeddings);
+			train_layer_forward(network->compute, &network->layers[layer], &context, x,
+								&buffers->saved[layer], &buffers->scratch);
+		train_layer_backward(network->compute, &network->layers[layer], &context, x,
+							 &buffers->saved[layer], &buffers->scratch, dy, dx,
+							 layer > lowest || to_embeddings);
 		dy = dx;
 		dx = swap;
 	}
 	if (to_embeddings)
-		train_embeddings_backward(network, run->batch, embeddings_dropped(network, run) ? network->hidden_dropout : 0, run->seed, &buffers->embeddings, dy);
+		train_embeddings_backward(network, run->batch,
+								  embeddings_dropped(network, run) ? network->hidden_dropout : 0,
+								  run->seed, &buffers->embeddings, dy);
 	if (run->d_embeddings != NULL)
-		memcpy(run->d_embeddings, dy, (size_t) run->batch->cu_seqlens[run->batch->n_sequences] * (size_t) network->config->hidden_size * sizeof(float));
+		memcpy(run->d_embeddings, dy,
+			   (size_t) run->batch->cu_seqlens[run->batch->n_sequences] *
+				   (size_t) network->config->hidden_size * sizeof(float));
 	return true;
 }
 
 bool
 network_run(Network *network, const NetworkRun *run, HeadResult *result, Status *status)
 {
-	int			layers = network->config->num_hidden_layers;
-	bool		encoder_backward = needs_encoder_backward(network, run);
+	int layers = network->config->num_hidden_layers;
+	bool encoder_backward = needs_encoder_backward(network, run);
 	const float *hidden = run->start_hidden;
-	RunBuffers	buffers;
+	RunBuffers buffers;
 
 	if (run->batch->encoder_hidden_states != NULL)
 		network->cross_used = true;
@@ -561,11 +632,13 @@ network_run(Network *network, const NetworkRun *run, HeadResult *result, Status 
 		return false;
 	if (!run->first_rows_only)
 	{
-		int			from = hidden == NULL ? 0 : network->frozen_layers;
+		int from = hidden == NULL ? 0 : network->frozen_layers;
 
 		if (hidden == NULL)
 		{
-			train_embeddings_forward(network, run->batch, embeddings_dropped(network, run) ? network->hidden_dropout : 0, run->seed, &buffers.embeddings);
+			train_embeddings_forward(network, run->batch,
+									 embeddings_dropped(network, run) ? network->hidden_dropout : 0,
+									 run->seed, &buffers.embeddings);
 			hidden = buffers.embeddings.out;
 		}
 		hidden = forward_layers(network, run, &buffers, from, layers, hidden, status);
@@ -573,7 +646,8 @@ network_run(Network *network, const NetworkRun *run, HeadResult *result, Status 
 			return false;
 	}
 	if (!may_continue(run->question, status) ||
-		!train_head_run(network, run, hidden, &buffers.head, encoder_backward ? buffers.d_hidden[0] : NULL, result, status))
+		!train_head_run(network, run, hidden, &buffers.head,
+						encoder_backward ? buffers.d_hidden[0] : NULL, result, status))
 		return false;
 	if (encoder_backward && !backward_layers(network, run, &buffers, status))
 		return false;
@@ -583,14 +657,16 @@ network_run(Network *network, const NetworkRun *run, HeadResult *result, Status 
 }
 
 bool
-network_encode_frozen(Network *network, const Batch *batch, const float **hidden, const MayContinue *question, Status *status)
+network_encode_frozen(Network *network, const Batch *batch, const float **hidden,
+					  const MayContinue *question, Status *status)
 {
-	NetworkRun	run = {.batch = batch, .question = question};
-	RunBuffers	buffers;
+	NetworkRun run = {.batch = batch, .question = question};
+	RunBuffers buffers;
 
 	if (!prepare(network, &run, &buffers, status))
 		return false;
 	train_embeddings_forward(network, batch, 0, 0, &buffers.embeddings);
-	*hidden = forward_layers(network, &run, &buffers, 0, network->frozen_layers, buffers.embeddings.out, status);
+	*hidden = forward_layers(network, &run, &buffers, 0, network->frozen_layers,
+							 buffers.embeddings.out, status);
 	return *hidden != NULL;
 }

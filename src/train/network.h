@@ -1,14 +1,15 @@
 /*
- * network.h: the whole model as training sees it: fp32 weights in table order, gradients beside them, a workspace for one
- * batch's activations, forward and backward.
+ * network.h: the whole model as training sees it: fp32 weights in table order, gradients beside
+ * them, a workspace for one batch's activations, forward and backward.
  *
- * Weights are one flat array, the blocks of the tensor table one after the other. What is trained is always a
- * suffix of it (everything; everything but the embeddings; the last N layers with pooler and head; pooler and head), so
- * gradients and moments cover that suffix only. Layers below it run without dropout and keep nothing.
+ * Weights are one flat array, the blocks of the tensor table one after the other. What is trained
+ * is always a suffix of it (everything; everything but the embeddings; the last N layers with
+ * pooler and head; pooler and head), so gradients and moments cover that suffix only. Layers below
+ * it run without dropout and keep nothing.
  *
- * Activations are kept in fp32 for the backward; with `recompute` only each layer's input is kept and its
- * forward is run again, bit for bit the same (docs/training.md has the formula of the memory). The workspace is
- * one allocation that grows to the largest batch seen.
+ * Activations are kept in fp32 for the backward; with `recompute` only each layer's input is kept
+ * and its forward is run again, bit for bit the same (docs/training.md has the formula of the
+ * memory). The workspace is one allocation that grows to the largest batch seen.
  */
 #ifndef BERT_TRAIN_NETWORK_H
 #define BERT_TRAIN_NETWORK_H
@@ -18,135 +19,153 @@
 
 typedef enum TrainPart
 {
-	TRAIN_NOTHING,				/* gradients of inputs only */
-	TRAIN_HEAD,					/* pooler and head */
-	TRAIN_TOP,					/* the last top_layers layers, pooler and head */
+	TRAIN_NOTHING, /* gradients of inputs only */
+	TRAIN_HEAD,    /* pooler and head */
+	TRAIN_TOP,     /* the last top_layers layers, pooler and head */
 	TRAIN_ALL
 } TrainPart;
 
 typedef struct EmbeddingParameters
 {
-	size_t		vocab;
-	float	   *word;			/* (V, H) */
-	float	   *position;		/* (P, H); added for absolute positions only */
-	float	   *type;			/* (types, H) */
-	float	   *d_word;			/* NULL: frozen */
-	float	   *d_position;
-	float	   *d_type;
-	Norm		norm;
+	size_t vocab;
+	float *word;     /* (V, H) */
+	float *position; /* (P, H); added for absolute positions only */
+	float *type;     /* (types, H) */
+	float *d_word;   /* NULL: frozen */
+	float *d_position;
+	float *d_type;
+	Norm norm;
 } EmbeddingParameters;
 
 typedef struct HeadParameters
 {
-	Linear		pooler;
-	Linear		classifier;		/* the classifier, qa_outputs or seq_relationship */
-	Linear		transform;
-	Norm		transform_norm;
-	Linear		decoder;		/* weight: the word embeddings when tied */
+	Linear pooler;
+	Linear classifier; /* the classifier, qa_outputs or seq_relationship */
+	Linear transform;
+	Norm transform_norm;
+	Linear decoder; /* weight: the word embeddings when tied */
 } HeadParameters;
 
-/* Word rows with a gradient in this step; only used when the decoder does not make all rows dense. */
+/*
+ * Word rows with a gradient in this step; only used when the decoder does not make all rows dense.
+ */
 typedef struct WordRows
 {
-	uint32_t   *stamps;			/* (V): the step in which the row was last listed */
-	uint32_t	stamp;
-	size_t		n;
-	uint32_t   *rows;			/* (V) */
+	uint32_t *stamps; /* (V): the step in which the row was last listed */
+	uint32_t stamp;
+	size_t n;
+	uint32_t *rows; /* (V) */
 } WordRows;
 
 typedef struct Network
 {
 	const BertConfig *config;
 	const TensorTable *table;
-	Compute    *compute;
-	float	   *weights;		/* (table->elements) */
-	float	   *gradients;		/* (table->elements - frozen_elements), or NULL */
-	size_t		frozen_elements;
-	int			frozen_layers;	/* layers 0 .. frozen_layers-1 are not trained */
-	bool		embeddings_trained;
-	bool		cross_used;		/* a batch had encoder states */
-	bool		dense_words;	/* a trained tied decoder gives every word row a gradient */
-	float		hidden_dropout;
-	float		probs_dropout;
-	float		classifier_dropout;
+	Compute *compute;
+	float *weights;   /* (table->elements) */
+	float *gradients; /* (table->elements - frozen_elements), or NULL */
+	size_t frozen_elements;
+	int frozen_layers; /* layers 0 .. frozen_layers-1 are not trained */
+	bool embeddings_trained;
+	bool cross_used;  /* a batch had encoder states */
+	bool dense_words; /* a trained tied decoder gives every word row a gradient */
+	float hidden_dropout;
+	float probs_dropout;
+	float classifier_dropout;
 	EmbeddingParameters embeddings;
 	LayerParameters *layers;
 	HeadParameters head;
-	WordRows	word_rows;
-	Arena	   *workspace;		/* its whole content is one allocation */
-	ArenaMark	workspace_mark;
-	ArenaMark	workspace_used; /* after the allocation */
-	void	   *workspace_bytes;
-	size_t		workspace_size;
+	WordRows word_rows;
+	Arena *workspace; /* its whole content is one allocation */
+	ArenaMark workspace_mark;
+	ArenaMark workspace_used; /* after the allocation */
+	void *workspace_bytes;
+	size_t workspace_size;
 } Network;
 
 /*
- * Binds weights (and allocates gradients in the arena unless part is TRAIN_NOTHING). dropout: negative for the
- * config's own probabilities. workspace: an arena in which nothing else is allocated from here on.
+ * Binds weights (and allocates gradients in the arena unless part is TRAIN_NOTHING). dropout:
+ * negative for the config's own probabilities. workspace: an arena in which nothing else is
+ * allocated from here on.
  */
-bool		network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig *config, const TensorTable *table, Compute *compute,
-						 float *weights, TrainPart part, int top_layers, bool freeze_embeddings, double dropout, Status *status);
+bool network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig *config,
+				  const TensorTable *table, Compute *compute, float *weights, TrainPart part,
+				  int top_layers, bool freeze_embeddings, double dropout, Status *status);
 
 /* Where a block or a tensor begins in the flat array. */
-size_t		network_block_offset(const TensorTable *table, int block);
-size_t		network_tensor_offset(const TensorTable *table, const TensorSpec *tensor);
+size_t network_block_offset(const TensorTable *table, int block);
+size_t network_tensor_offset(const TensorTable *table, const TensorSpec *tensor);
 
 /* The most columns whose sums over rows the network needs: for compute_init. */
-size_t		network_widest(const TensorTable *table);
+size_t network_widest(const TensorTable *table);
 
-/* True for parameters that no forward uses (absolute positions of a relative model): the optimizer leaves them alone. */
-bool		network_tensor_unused(const Network *network, const TensorSpec *tensor);
+/*
+ * True for parameters that no forward uses (absolute positions of a relative model): the optimizer
+ * leaves them alone.
+ */
+bool network_tensor_unused(const Network *network, const TensorSpec *tensor);
 
-/* Gradients are cleared where the backward adds to them. Call before the first micro-batch of a step. */
-void		network_begin_step(Network *network);
+/*
+ * Gradients are cleared where the backward adds to them. Call before the first micro-batch of a
+ * step.
+ */
+void network_begin_step(Network *network);
 
 /* What the head is asked; which fields count depends on the head. */
 typedef struct HeadTargets
 {
-	const int64_t *labels;		/* (B) classes; (examples) choices; (T) of tokens; (B, 2) start, end; -100: ignored */
-	const float *values;		/* (B, labels) for regression and multi-label; labels is NULL then */
-	const int64_t *next_sentence;	/* (B) for pretraining: 0 b follows a, 1 it does not */
-	size_t		n_rows;			/* language models: the token rows that are predicted, and what they should be */
+	/* (B) classes; (examples) choices; (T) of tokens; (B, 2) start, end; -100: ignored */
+	const int64_t *labels;
+	/* (B, labels) for regression and multi-label; labels is NULL then */
+	const float *values;
+	const int64_t *next_sentence; /* (B) for pretraining: 0 b follows a, 1 it does not */
+	/* language models: the token rows that are predicted, and what they should be */
+	size_t n_rows;
 	const size_t *rows;
 	const int64_t *row_labels;
-	size_t		n_examples;		/* multiple choice: sequences choice_offsets[e] .. choice_offsets[e+1]-1 are example e's */
+	/* multiple choice: sequences choice_offsets[e] .. choice_offsets[e+1]-1 are example e's */
+	size_t n_examples;
 	const size_t *choice_offsets;
 } HeadTargets;
 
 typedef struct HeadResult
 {
-	double		loss;			/* mean, as the reference's; NaN when no label counts */
-	size_t		count;			/* labels it is a mean over */
-	size_t		correct;		/* language models: of n_rows, the most probable token was right */
-	size_t		n_rows;			/* logits (n_rows, n_columns); not for language models */
-	size_t		n_columns;
-	float	   *logits;
-	float	   *next_sentence_logits;	/* (B, 2) for pretraining */
+	double loss;    /* mean, as the reference's; NaN when no label counts */
+	size_t count;   /* labels it is a mean over */
+	size_t correct; /* language models: of n_rows, the most probable token was right */
+	size_t n_rows;  /* logits (n_rows, n_columns); not for language models */
+	size_t n_columns;
+	float *logits;
+	float *next_sentence_logits; /* (B, 2) for pretraining */
 } HeadResult;
 
 typedef struct NetworkRun
 {
 	const Batch *batch;
-	const float *start_hidden;	/* (T, H) output of the frozen layers, or NULL: compute them */
-	bool		first_rows_only;	/* start_hidden is (B, H): first tokens; the head alone is trained and reads no others */
-	bool		training;		/* dropout */
-	bool		backward;		/* gradients of loss * gradient_scale */
-	bool		recompute;		/* keep layer inputs only */
-	float		gradient_scale;
-	uint64_t	seed;			/* of the dropout masks */
+	/* (T, H) output of the frozen layers, or NULL: compute them */
+	const float *start_hidden;
+	/* start_hidden is (B, H): first tokens; the head alone is trained and reads no others */
+	bool first_rows_only;
+	bool training;  /* dropout */
+	bool backward;  /* gradients of loss * gradient_scale */
+	bool recompute; /* keep layer inputs only */
+	float gradient_scale;
+	uint64_t seed;              /* of the dropout masks */
 	const HeadTargets *targets; /* NULL: logits only */
-	float	   *d_embeddings;	/* (T, H) or NULL: receives the gradient of the embeddings' sum */
-	const float *d_logits;		/* in place of a loss: gradient of the head's logits (attributions) */
+	float *d_embeddings;        /* (T, H) or NULL: receives the gradient of the embeddings' sum */
+	/* in place of a loss: gradient of the head's logits (attributions) */
+	const float *d_logits;
 	const MayContinue *question;
 } NetworkRun;
 
 /* One batch through the model. Results lie in the workspace until the next run. */
-bool		network_run(Network *network, const NetworkRun *run, HeadResult *result, Status *status);
+bool network_run(Network *network, const NetworkRun *run, HeadResult *result, Status *status);
 
 /* The frozen layers alone: *hidden (T, H) lies in the workspace until the next run. */
-bool		network_encode_frozen(Network *network, const Batch *batch, const float **hidden, const MayContinue *question, Status *status);
+bool network_encode_frozen(Network *network, const Batch *batch, const float **hidden,
+						   const MayContinue *question, Status *status);
 
 /* Bytes of workspace that a run takes. */
-bool		network_memory(const Network *network, const NetworkRun *run, size_t *bytes, Status *status);
+bool network_memory(const Network *network, const NetworkRun *run, size_t *bytes, Status *status);
 
 #endif

@@ -18,14 +18,18 @@ is_continuation(const void *context, int32_t id)
 	return tokenizer_is_continuation(context, id);
 }
 
-/* mean loss of rows (n, columns) against labels; counts those that are not ignored and those that are right */
+/*
+ * mean loss of rows (n, columns) against labels; counts those that are not ignored and those that
+ * are right
+ */
 static bool
-class_loss(const float *logits, size_t n, size_t columns, const int64_t *labels, Evaluation *evaluation, Status *status)
+class_loss(const float *logits, size_t n, size_t columns, const int64_t *labels,
+		   Evaluation *evaluation, Status *status)
 {
 	for (size_t i = 0; i < n; i++)
 	{
 		const float *row = logits + i * columns;
-		size_t		best = 0;
+		size_t best = 0;
 
 		if (labels[i] == LABEL_IGNORED)
 			continue;
@@ -42,14 +46,15 @@ class_loss(const float *logits, size_t n, size_t columns, const int64_t *labels,
 static bool
 choice_loss(const TrainSample *samples, size_t n, Evaluation *evaluation, Status *status)
 {
-	double		sum = 0;
+	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
-		int64_t		label = samples[i].sample->labels[0];
-		double		loss;
+		int64_t label = samples[i].sample->labels[0];
+		double loss;
 
-		if (!loss_cross_entropy(evaluation->logits + evaluation->row_offsets[i], 1, samples[i].sample->n_sequences, &label, NULL, &loss, status))
+		if (!loss_cross_entropy(evaluation->logits + evaluation->row_offsets[i], 1,
+								samples[i].sample->n_sequences, &label, NULL, &loss, status))
 			return false;
 		sum += loss;
 	}
@@ -60,23 +65,24 @@ choice_loss(const TrainSample *samples, size_t n, Evaluation *evaluation, Status
 
 /* Spans: mean of the start's and the end's loss over each sample's tokens. */
 static bool
-span_loss(const TrainSample *samples, size_t n, Evaluation *evaluation, Arena *arena, Status *status)
+span_loss(const TrainSample *samples, size_t n, Evaluation *evaluation, Arena *arena,
+		  Status *status)
 {
-	double		sum = 0;
+	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
 		const Sample *sample = samples[i].sample;
 		const float *rows = evaluation->logits + evaluation->row_offsets[i] * 2;
-		ArenaMark	mark = arena_mark(arena);
-		float	   *column = arena_alloc_array(arena, sample->n_tokens, sizeof *column);
+		ArenaMark mark = arena_mark(arena);
+		float *column = arena_alloc_array(arena, sample->n_tokens, sizeof *column);
 
 		if (column == NULL)
 			return arena_fail(arena, status, "predictions", sample->n_tokens * sizeof *column);
 		for (int side = 0; side < 2; side++)
 		{
-			int64_t		label = sample->labels[side];
-			double		loss;
+			int64_t label = sample->labels[side];
+			double loss;
 
 			for (size_t t = 0; t < sample->n_tokens; t++)
 				column[t] = rows[2 * t + (size_t) side];
@@ -92,8 +98,8 @@ span_loss(const TrainSample *samples, size_t n, Evaluation *evaluation, Arena *a
 }
 
 static bool
-score_losses(HeadKind head, const TrainSample *samples, size_t n, const AssembledBatch *assembled, const HeadOutput *output, Arena *arena,
-			 Evaluation *evaluation, Status *status)
+score_losses(HeadKind head, const TrainSample *samples, size_t n, const AssembledBatch *assembled,
+			 const HeadOutput *output, Arena *arena, Evaluation *evaluation, Status *status)
 {
 	const HeadTargets *targets = &assembled->targets;
 
@@ -106,38 +112,46 @@ score_losses(HeadKind head, const TrainSample *samples, size_t n, const Assemble
 		case HEAD_MASKED_LM:
 		case HEAD_CAUSAL_LM:
 		case HEAD_PRETRAINING:
-			return targets->n_rows == 0 || class_loss(output->logits, output->n_rows, output->n_columns, targets->row_labels, evaluation, status);
+			return targets->n_rows == 0 ||
+				   class_loss(output->logits, output->n_rows, output->n_columns,
+							  targets->row_labels, evaluation, status);
 		default:
 			if (targets->labels != NULL)
-				return class_loss(output->logits, output->n_rows, output->n_columns, targets->labels, evaluation, status);
+				return class_loss(output->logits, output->n_rows, output->n_columns,
+								  targets->labels, evaluation, status);
 			evaluation->labels = n;
-			return loss_mse(output->logits, output->n_rows, output->n_columns, targets->values, NULL, &evaluation->loss, status);
+			return loss_mse(output->logits, output->n_rows, output->n_columns, targets->values,
+							NULL, &evaluation->loss, status);
 	}
 }
 
 bool
-predict_samples(const BertModel *model, const PredictOptions *options, const TrainSample *samples, size_t n, Arena *arena,
-				Evaluation *evaluation, const MayContinue *question, Status *status)
+predict_samples(const BertModel *model, const PredictOptions *options, const TrainSample *samples,
+				size_t n, Arena *arena, Evaluation *evaluation, const MayContinue *question,
+				Status *status)
 {
 	const BertConfig *config = bert_model_config(model);
-	HeadKind	head = bert_model_head(model);
-	bool		by_tokens = head == HEAD_TOKEN_CLASSIFICATION || head == HEAD_QUESTION_ANSWERING;
-	bool		language = head == HEAD_MASKED_LM || head == HEAD_CAUSAL_LM || head == HEAD_PRETRAINING;
-	BatchMasks	masks = {.seed = options->seed, .by_sample = true};
+	HeadKind head = bert_model_head(model);
+	bool by_tokens = head == HEAD_TOKEN_CLASSIFICATION || head == HEAD_QUESTION_ANSWERING;
+	bool language = head == HEAD_MASKED_LM || head == HEAD_CAUSAL_LM || head == HEAD_PRETRAINING;
+	BatchMasks masks = {.seed = options->seed, .by_sample = true};
 	ForwardWants wants = head_wants(head);
 	AssembledBatch assembled;
 	EncoderOutput encoded;
-	HeadOutput	output;
+	HeadOutput output;
 
-	masks.options = (MaskingOptions) {.probability = options->mask_probability, .vocab_size = config->vocab_size, .is_special = is_special,
-		.is_continuation = is_continuation, .context = options->tokenizer};
+	masks.options = (MaskingOptions){.probability = options->mask_probability,
+									 .vocab_size = config->vocab_size,
+									 .is_special = is_special,
+									 .is_continuation = is_continuation,
+									 .context = options->tokenizer};
 	if (options->tokenizer != NULL)
 		masks.options.mask_id = tokenizer_mask_id(options->tokenizer);
-	*evaluation = (Evaluation) {.loss = NAN};
-	if (!batch_assemble(arena, config, head, samples, n, &masks, &assembled, status)
-		|| !encoder_forward(model, &assembled.batch, &wants, arena, &encoded, question, status)
-		|| !head_forward(model, &assembled.batch, &encoded, language ? assembled.targets.rows : NULL, language ? assembled.targets.n_rows : 0, arena,
-						 &output, question, status))
+	*evaluation = (Evaluation){.loss = NAN};
+	if (!batch_assemble(arena, config, head, samples, n, &masks, &assembled, status) ||
+		!encoder_forward(model, &assembled.batch, &wants, arena, &encoded, question, status) ||
+		!head_forward(model, &assembled.batch, &encoded, language ? assembled.targets.rows : NULL,
+					  language ? assembled.targets.n_rows : 0, arena, &output, question, status))
 		return false;
 	evaluation->n_columns = output.n_columns;
 	evaluation->logits = language ? NULL : output.logits;
@@ -146,6 +160,8 @@ predict_samples(const BertModel *model, const PredictOptions *options, const Tra
 	if (evaluation->row_offsets == NULL)
 		return arena_fail(arena, status, "predictions", (n + 1) * sizeof(size_t));
 	for (size_t i = 0; i <= n; i++)
-		evaluation->row_offsets[i] = by_tokens ? (size_t) assembled.batch.cu_seqlens[assembled.sequence_offsets[i]] : assembled.sequence_offsets[i];
+		evaluation->row_offsets[i] =
+			by_tokens ? (size_t) assembled.batch.cu_seqlens[assembled.sequence_offsets[i]]
+					  : assembled.sequence_offsets[i];
 	return score_losses(head, samples, n, &assembled, &output, arena, evaluation, status);
 }

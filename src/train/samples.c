@@ -8,8 +8,8 @@
 static const struct
 {
 	const char *name;
-	HeadKind	head;
-}			tasks[TRAIN_TASK_COUNT] = {
+	HeadKind head;
+} tasks[TRAIN_TASK_COUNT] = {
 	[TRAIN_SEQUENCE_CLASSIFICATION] = {"sequence_classification", HEAD_SEQUENCE_CLASSIFICATION},
 	[TRAIN_REGRESSION] = {"regression", HEAD_SEQUENCE_CLASSIFICATION},
 	[TRAIN_MULTIPLE_CHOICE] = {"multiple_choice", HEAD_MULTIPLE_CHOICE},
@@ -43,24 +43,30 @@ train_task_parse(const char *name, TrainTask *task, Status *status)
 			return true;
 		}
 	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown task \"%s\"", name);
-	return status_hint(status, "Tasks are sequence_classification, regression, multiple_choice, token_classification, "
-					   "question_answering, masked_lm, causal_lm, next_sentence and pretraining.");
+	return status_hint(
+		status,
+		"Tasks are sequence_classification, regression, multiple_choice, token_classification, "
+		"question_answering, masked_lm, causal_lm, next_sentence and pretraining.");
 }
 
 /* Room for a sample of these sizes; lengths[] is left to the caller. */
 static bool
-sample_allocate(Arena *arena, Sample *sample, size_t n_sequences, size_t n_tokens, size_t n_labels, size_t n_values, Status *status)
+sample_allocate(Arena *arena, Sample *sample, size_t n_sequences, size_t n_tokens, size_t n_labels,
+				size_t n_values, Status *status)
 {
 	memset(sample, 0, sizeof *sample);
-	if (n_sequences > SPILL_MAX_SEQUENCES || n_tokens > SPILL_MAX_TOKENS || n_labels > SPILL_MAX_TOKENS)
-		return status_fail(status, STATUS_LIMIT, "the sample has %zu sequences and %zu tokens, more than %d and %u", n_sequences, n_tokens,
-						   SPILL_MAX_SEQUENCES, SPILL_MAX_TOKENS);
+	if (n_sequences > SPILL_MAX_SEQUENCES || n_tokens > SPILL_MAX_TOKENS ||
+		n_labels > SPILL_MAX_TOKENS)
+		return status_fail(status, STATUS_LIMIT,
+						   "the sample has %zu sequences and %zu tokens, more than %d and %u",
+						   n_sequences, n_tokens, SPILL_MAX_SEQUENCES, SPILL_MAX_TOKENS);
 	sample->lengths = arena_alloc_array(arena, n_sequences, sizeof *sample->lengths);
 	sample->input_ids = arena_alloc_array(arena, n_tokens, sizeof *sample->input_ids);
 	sample->token_type_ids = arena_alloc_array(arena, n_tokens, sizeof *sample->token_type_ids);
 	sample->labels = arena_alloc_array(arena, n_labels, sizeof *sample->labels);
 	sample->values = arena_alloc_array(arena, n_values, sizeof *sample->values);
-	if (sample->lengths == NULL || sample->input_ids == NULL || sample->token_type_ids == NULL || sample->labels == NULL || sample->values == NULL)
+	if (sample->lengths == NULL || sample->input_ids == NULL || sample->token_type_ids == NULL ||
+		sample->labels == NULL || sample->values == NULL)
 		return arena_fail(arena, status, "a training sample", n_tokens * 9);
 	sample->n_sequences = (uint32_t) n_sequences;
 	sample->n_tokens = (uint32_t) n_tokens;
@@ -79,27 +85,37 @@ copy_encoding(Sample *sample, size_t at, const Encoding *encoding)
 }
 
 static bool
-encode(const SampleEncoder *encoder, Arena *arena, const SampleText *text, const SampleText *pair, Truncation truncation, bool overflow,
-	   int stride, const MayContinue *question, EncodeResult *result, Status *status)
+encode(const SampleEncoder *encoder, Arena *arena, const SampleText *text, const SampleText *pair,
+	   Truncation truncation, bool overflow, int stride, const MayContinue *question,
+	   EncodeResult *result, Status *status)
 {
-	EncodeOptions options = {.special_tokens = true, .truncation = truncation, .max_length = encoder->max_length,
-		.stride = stride, .overflow = overflow};
+	EncodeOptions options = {.special_tokens = true,
+							 .truncation = truncation,
+							 .max_length = encoder->max_length,
+							 .stride = stride,
+							 .overflow = overflow};
 
-	return tokenizer_encode(encoder->tokenizer, arena, text->bytes, text->length, pair == NULL ? NULL : pair->bytes,
-							pair == NULL ? 0 : pair->length, &options, question, result, status);
+	return tokenizer_encode(encoder->tokenizer, arena, text->bytes, text->length,
+							pair == NULL ? NULL : pair->bytes, pair == NULL ? 0 : pair->length,
+							&options, question, result, status);
 }
 
-/* Classification, regression, next sentence and pre-training pairs: one sequence, cut longest first. */
+/*
+ * Classification, regression, next sentence and pre-training pairs: one sequence, cut longest
+ * first.
+ */
 static bool
-encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
-				const MayContinue *question, Status *status)
+encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
+				void *context, const MayContinue *question, Status *status)
 {
-	bool		regression = encoder->task == TRAIN_REGRESSION;
+	bool regression = encoder->task == TRAIN_REGRESSION;
 	EncodeResult result;
-	Sample		sample;
+	Sample sample;
 
-	if (!encode(encoder, arena, &row->input, row->has_pair ? &row->pair : NULL, TRUNCATE_LONGEST_FIRST, false, 0, question, &result, status)
-		|| !sample_allocate(arena, &sample, 1, result.windows[0].n, regression ? 0 : 1, regression ? 1 : 0, status))
+	if (!encode(encoder, arena, &row->input, row->has_pair ? &row->pair : NULL,
+				TRUNCATE_LONGEST_FIRST, false, 0, question, &result, status) ||
+		!sample_allocate(arena, &sample, 1, result.windows[0].n, regression ? 0 : 1,
+						 regression ? 1 : 0, status))
 		return false;
 	encoder->truncated += result.truncated;
 	copy_encoding(&sample, 0, &result.windows[0]);
@@ -113,19 +129,20 @@ encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Samp
 }
 
 static bool
-encode_choices(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
-			   const MayContinue *question, Status *status)
+encode_choices(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
+			   void *context, const MayContinue *question, Status *status)
 {
 	EncodeResult *results = arena_alloc_array(arena, row->n_items, sizeof *results);
-	size_t		n_tokens = 0;
-	bool		truncated = false;
-	Sample		sample;
+	size_t n_tokens = 0;
+	bool truncated = false;
+	Sample sample;
 
 	if (results == NULL)
 		return arena_fail(arena, status, "the choices of a sample", row->n_items * sizeof *results);
 	for (size_t i = 0; i < row->n_items; i++)
 	{
-		if (!encode(encoder, arena, &row->input, &row->items[i], TRUNCATE_LONGEST_FIRST, false, 0, question, &results[i], status))
+		if (!encode(encoder, arena, &row->input, &row->items[i], TRUNCATE_LONGEST_FIRST, false, 0,
+					question, &results[i], status))
 			return false;
 		n_tokens += results[i].windows[0].n;
 		truncated |= results[i].truncated;
@@ -147,14 +164,14 @@ encode_choices(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sampl
 
 /* Words that come already split: each is tokenised on its own. */
 static bool
-encode_words(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
-			 const MayContinue *question, Status *status)
+encode_words(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
+			 void *context, const MayContinue *question, Status *status)
 {
 	EncodeOptions options = {.special_tokens = false, .truncation = TRUNCATE_NONE};
-	size_t		room = (size_t) encoder->max_length;
-	size_t		n = 0;
-	bool		truncated = false;
-	Sample		sample;
+	size_t room = (size_t) encoder->max_length;
+	size_t n = 0;
+	bool truncated = false;
+	Sample sample;
 
 	if (!sample_allocate(arena, &sample, 1, room, room, 0, status))
 		return false;
@@ -164,7 +181,8 @@ encode_words(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleS
 	{
 		EncodeResult result;
 
-		if (!tokenizer_encode(encoder->tokenizer, arena, row->items[w].bytes, row->items[w].length, NULL, 0, &options, question, &result, status))
+		if (!tokenizer_encode(encoder->tokenizer, arena, row->items[w].bytes, row->items[w].length,
+							  NULL, 0, &options, question, &result, status))
 			return false;
 		for (size_t i = 0; i < result.windows[0].n; i++)
 		{
@@ -191,7 +209,7 @@ encode_words(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleS
 static size_t
 count_characters(const SampleText *text)
 {
-	size_t		count = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < text->length; i++)
 		count += ((unsigned char) text->bytes[i] & 0xC0) != 0x80;
@@ -201,7 +219,7 @@ count_characters(const SampleText *text)
 size_t
 sample_text_byte(const SampleText *text, size_t index)
 {
-	size_t		byte = 0;
+	size_t byte = 0;
 
 	while (byte < text->length && (index > 0 || ((unsigned char) text->bytes[byte] & 0xC0) == 0x80))
 		index -= ((unsigned char) text->bytes[byte++] & 0xC0) != 0x80 ? 1 : 0;
@@ -211,16 +229,20 @@ sample_text_byte(const SampleText *text, size_t index)
 static bool
 check_answer(const SampleRow *row, size_t answer_length, Status *status)
 {
-	size_t		context_length = count_characters(&row->pair);
-	size_t		byte;
+	size_t context_length = count_characters(&row->pair);
+	size_t byte;
 
 	if (row->answer_start > context_length || answer_length > context_length - row->answer_start)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu: the answer at character %zu does not lie inside the context of %zu characters",
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "row %llu: the answer at character %zu does not lie inside the context "
+						   "of %zu characters",
 						   (unsigned long long) row->number + 1, row->answer_start, context_length);
 	byte = sample_text_byte(&row->pair, row->answer_start);
-	if (row->answer.length > row->pair.length - byte || memcmp(row->pair.bytes + byte, row->answer.bytes, row->answer.length) != 0)
+	if (row->answer.length > row->pair.length - byte ||
+		memcmp(row->pair.bytes + byte, row->answer.bytes, row->answer.length) != 0)
 	{
-		status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu: the context at character %zu is not the answer_text",
+		status_fail(status, STATUS_INVALID_ARGUMENT,
+					"row %llu: the context at character %zu is not the answer_text",
 					(unsigned long long) row->number + 1, row->answer_start);
 		return status_hint(status, "answer_start counts characters from 0.");
 	}
@@ -231,15 +253,16 @@ check_answer(const SampleRow *row, size_t answer_length, Status *status)
 static void
 locate_answer(const Encoding *window, size_t start_char, size_t end_char, int32_t labels[2])
 {
-	size_t		first = 0;
-	size_t		last = window->n;
+	size_t first = 0;
+	size_t last = window->n;
 
 	labels[0] = labels[1] = 0;
 	while (first < window->n && window->sequences[first] != 1)
 		first++;
 	while (last > first && window->sequences[last - 1] != 1)
 		last--;
-	if (first == last || end_char == start_char || window->starts[first] > start_char || window->ends[last - 1] < end_char)
+	if (first == last || end_char == start_char || window->starts[first] > start_char ||
+		window->ends[last - 1] < end_char)
 		return;
 	while (first + 1 < last && window->starts[first + 1] <= start_char)
 		first++;
@@ -250,25 +273,27 @@ locate_answer(const Encoding *window, size_t start_char, size_t end_char, int32_
 }
 
 static bool
-encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
-			  const MayContinue *question, Status *status)
+encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
+			  void *context, const MayContinue *question, Status *status)
 {
-	size_t		answer_length = count_characters(&row->answer);
+	size_t answer_length = count_characters(&row->answer);
 	EncodeResult result;
 
 	if (answer_length > 0 && !check_answer(row, answer_length, status))
 		return false;
-	if (!encode(encoder, arena, &row->input, &row->pair, TRUNCATE_ONLY_SECOND, true, encoder->stride, question, &result, status))
+	if (!encode(encoder, arena, &row->input, &row->pair, TRUNCATE_ONLY_SECOND, true,
+				encoder->stride, question, &result, status))
 		return false;
 	for (size_t w = 0; w < result.n_windows; w++)
 	{
-		Sample		sample;
+		Sample sample;
 
 		if (!sample_allocate(arena, &sample, 1, result.windows[w].n, 2, 0, status))
 			return false;
 		copy_encoding(&sample, 0, &result.windows[w]);
 		sample.lengths[0] = sample.n_tokens;
-		locate_answer(&result.windows[w], row->answer_start, row->answer_start + answer_length, sample.labels);
+		locate_answer(&result.windows[w], row->answer_start, row->answer_start + answer_length,
+					  sample.labels);
 		sample.row = row->number;
 		if (!emit(context, &sample, status))
 			return false;
@@ -277,16 +302,17 @@ encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sample
 }
 
 static bool
-encode_text(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
-			const MayContinue *question, Status *status)
+encode_text(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
+			void *context, const MayContinue *question, Status *status)
 {
 	EncodeResult result;
 
-	if (!encode(encoder, arena, &row->input, NULL, TRUNCATE_ONLY_FIRST, true, 0, question, &result, status))
+	if (!encode(encoder, arena, &row->input, NULL, TRUNCATE_ONLY_FIRST, true, 0, question, &result,
+				status))
 		return false;
 	for (size_t w = 0; w < result.n_windows; w++)
 	{
-		Sample		sample;
+		Sample sample;
 
 		if (!sample_allocate(arena, &sample, 1, result.windows[w].n, 0, 0, status))
 			return false;
@@ -300,8 +326,8 @@ encode_text(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSi
 }
 
 bool
-samples_encode(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
-			   const MayContinue *question, Status *status)
+samples_encode(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
+			   void *context, const MayContinue *question, Status *status)
 {
 	switch (encoder->task)
 	{

@@ -1,10 +1,12 @@
 /*
- * samples.h: from a row of text and labels to tokenised training samples, one function for every task.
+ * samples.h: from a row of text and labels to tokenised training samples, one function for every
+ * task.
  *
- * The recipes are the reference library's fine-tuning examples (run_glue, run_swag, run_ner, run_qa, run_mlm): pairs are
- * truncated longest first, the first piece of a word carries its label and the others -100, long contexts become
- * overlapping windows whose answer is position 0 where the window does not hold it, and language modelling
- * reads long texts in consecutive windows so that nothing is lost.
+ * The recipes are the reference library's fine-tuning examples (run_glue, run_swag, run_ner,
+ * run_qa, run_mlm): pairs are truncated longest first, the first piece of a word carries its label
+ * and the others -100, long contexts become overlapping windows whose answer is position 0 where
+ * the window does not hold it, and language modelling reads long texts in consecutive windows so
+ * that nothing is lost.
  */
 #ifndef BERT_TRAIN_SAMPLES_H
 #define BERT_TRAIN_SAMPLES_H
@@ -27,51 +29,52 @@ typedef enum TrainTask
 	TRAIN_TASK_COUNT
 } TrainTask;
 
-const char *train_task_name(TrainTask task);	/* "sequence_classification" */
-bool		train_task_parse(const char *name, TrainTask *task, Status *status);
-HeadKind	train_task_head(TrainTask task);
+const char *train_task_name(TrainTask task); /* "sequence_classification" */
+bool train_task_parse(const char *name, TrainTask *task, Status *status);
+HeadKind train_task_head(TrainTask task);
 
 typedef struct SampleText
 {
-	const char *bytes;			/* UTF-8 */
-	size_t		length;
+	const char *bytes; /* UTF-8 */
+	size_t length;
 } SampleText;
 
 /* The byte at which a character begins (the end for an index past the last). */
-size_t		sample_text_byte(const SampleText *text, size_t character);
+size_t sample_text_byte(const SampleText *text, size_t character);
 
 /* One row; which fields count depends on the task. Label ids are already looked up. */
 typedef struct SampleRow
 {
-	uint64_t	number;			/* 0-based */
-	SampleText	input;			/* the prompt of a choice, the question of an answer */
-	bool		has_pair;
-	SampleText	pair;			/* the context of an answer */
-	size_t		n_items;		/* choices, or words */
+	uint64_t number;  /* 0-based */
+	SampleText input; /* the prompt of a choice, the question of an answer */
+	bool has_pair;
+	SampleText pair; /* the context of an answer */
+	size_t n_items;  /* choices, or words */
 	const SampleText *items;
 	const int32_t *item_labels; /* (n_items) label ids of the words */
-	int32_t		label;			/* class id, choice (0-based), or 0 "follows" / 1 "does not" */
-	float		value;			/* for regression */
-	SampleText	answer;			/* empty: no answer */
-	size_t		answer_start;	/* in characters of pair */
+	int32_t label;              /* class id, choice (0-based), or 0 "follows" / 1 "does not" */
+	float value;                /* for regression */
+	SampleText answer;          /* empty: no answer */
+	size_t answer_start;        /* in characters of pair */
 } SampleRow;
 
 typedef struct SampleEncoder
 {
 	const Tokenizer *tokenizer;
-	TrainTask	task;
-	int			max_length;		/* tokens of one sequence */
-	int			stride;			/* tokens that neighbouring windows of a context share */
-	uint64_t	truncated;		/* out: rows that lost tokens */
+	TrainTask task;
+	int max_length;     /* tokens of one sequence */
+	int stride;         /* tokens that neighbouring windows of a context share */
+	uint64_t truncated; /* out: rows that lost tokens */
 } SampleEncoder;
 
 /*
- * Encodes one row and calls emit for each sample that it gives, in order. Memory comes from the arena and lives
- * until the caller rewinds it. STATUS_INVALID_ARGUMENT names the row (1-based) and what is wrong with it.
+ * Encodes one row and calls emit for each sample that it gives, in order. Memory comes from the
+ * arena and lives until the caller rewinds it. STATUS_INVALID_ARGUMENT names the row (1-based) and
+ * what is wrong with it.
  */
-typedef bool (*SampleSink) (void *context, const Sample *sample, Status *status);
+typedef bool (*SampleSink)(void *context, const Sample *sample, Status *status);
 
-bool		samples_encode(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit, void *context,
-						   const MayContinue *question, Status *status);
+bool samples_encode(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
+					void *context, const MayContinue *question, Status *status);
 
 #endif

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const names[SCHEDULE_COUNT] = {"constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"};
+static const char *const names[SCHEDULE_COUNT] = {"constant", "constant_with_warmup", "linear",
+												  "cosine",   "cosine_with_restarts", "polynomial"};
 
 const char *
 schedule_name(ScheduleKind kind)
@@ -22,13 +23,19 @@ schedule_parse(const char *name, ScheduleKind *kind, Status *status)
 			return true;
 		}
 	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown schedule \"%s\"", name);
-	return status_hint(status, "Schedules are constant, constant_with_warmup, linear, cosine, cosine_with_restarts and polynomial.");
+	return status_hint(status, "Schedules are constant, constant_with_warmup, linear, cosine, "
+							   "cosine_with_restarts and polynomial.");
 }
 
 Schedule
 schedule_default(ScheduleKind kind, int64_t warmup_steps, int64_t total_steps)
 {
-	Schedule	schedule = {.kind = kind, .warmup_steps = warmup_steps, .total_steps = total_steps, .num_cycles = -1, .power = 1, .lr_end = 1e-7};
+	Schedule schedule = {.kind = kind,
+						 .warmup_steps = warmup_steps,
+						 .total_steps = total_steps,
+						 .num_cycles = -1,
+						 .power = 1,
+						 .lr_end = 1e-7};
 
 	return schedule;
 }
@@ -37,15 +44,23 @@ bool
 schedule_validate(const Schedule *schedule, double base_lr, Status *status)
 {
 	if ((unsigned int) schedule->kind >= SCHEDULE_COUNT)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "unknown schedule %d", (int) schedule->kind);
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "unknown schedule %d",
+						   (int) schedule->kind);
 	if (schedule->warmup_steps < 0 || schedule->total_steps < 0)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "warmup_steps and total_steps must not be negative");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "warmup_steps and total_steps must not be negative");
 	if (!isfinite(base_lr) || base_lr < 0)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "the learning rate must be a number that is not negative");
-	if (!isfinite(schedule->num_cycles) || !isfinite(schedule->power) || !isfinite(schedule->lr_end) || schedule->power < 0 || schedule->lr_end < 0)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "num_cycles, power and lr_end must be numbers, power and lr_end not negative");
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "the learning rate must be a number that is not negative");
+	if (!isfinite(schedule->num_cycles) || !isfinite(schedule->power) ||
+		!isfinite(schedule->lr_end) || schedule->power < 0 || schedule->lr_end < 0)
+		return status_fail(
+			status, STATUS_INVALID_ARGUMENT,
+			"num_cycles, power and lr_end must be numbers, power and lr_end not negative");
 	if (schedule->kind == SCHEDULE_POLYNOMIAL && schedule->lr_end >= base_lr)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "lr_end (%g) must be below the learning rate (%g)", schedule->lr_end, base_lr);
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "lr_end (%g) must be below the learning rate (%g)", schedule->lr_end,
+						   base_lr);
 	return true;
 }
 
@@ -53,7 +68,7 @@ schedule_validate(const Schedule *schedule, double base_lr, Status *status)
 static double
 progress(const Schedule *schedule, int64_t step)
 {
-	double		span = (double) schedule->total_steps - (double) schedule->warmup_steps;
+	double span = (double) schedule->total_steps - (double) schedule->warmup_steps;
 
 	return ((double) step - (double) schedule->warmup_steps) / (span < 1 ? 1 : span);
 }
@@ -67,8 +82,8 @@ cycles(const Schedule *schedule, double standard)
 double
 schedule_rate(const Schedule *schedule, int64_t step, double base_lr)
 {
-	double		warmup = (double) (schedule->warmup_steps < 1 ? 1 : schedule->warmup_steps);
-	double		factor = 1;
+	double warmup = (double) (schedule->warmup_steps < 1 ? 1 : schedule->warmup_steps);
+	double factor = 1;
 
 	if (schedule->kind == SCHEDULE_CONSTANT)
 		return base_lr;
@@ -85,12 +100,18 @@ schedule_rate(const Schedule *schedule, int64_t step, double base_lr)
 			factor = 0.5 * (1 + cos(M_PI * cycles(schedule, 0.5) * 2 * progress(schedule, step)));
 			break;
 		case SCHEDULE_COSINE_WITH_RESTARTS:
-			factor = progress(schedule, step) >= 1 ? 0 : 0.5 * (1 + cos(M_PI * fmod(cycles(schedule, 1) * progress(schedule, step), 1)));
+			factor =
+				progress(schedule, step) >= 1
+					? 0
+					: 0.5 *
+						  (1 + cos(M_PI * fmod(cycles(schedule, 1) * progress(schedule, step), 1)));
 			break;
 		case SCHEDULE_POLYNOMIAL:
 			if (step > schedule->total_steps || schedule->total_steps <= schedule->warmup_steps)
 				return schedule->lr_end;
-			return (base_lr - schedule->lr_end) * pow(1 - progress(schedule, step), schedule->power) + schedule->lr_end;
+			return (base_lr - schedule->lr_end) *
+					   pow(1 - progress(schedule, step), schedule->power) +
+				   schedule->lr_end;
 		default:
 			break;
 	}

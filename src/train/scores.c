@@ -12,53 +12,54 @@
 /* Parallel arrays of labels and predictions that grow by doubling in the arena. */
 typedef struct Pairs
 {
-	size_t		n;
-	size_t		capacity;
-	int32_t    *labels;
-	int32_t    *predictions;
-	double	   *label_values;
-	double	   *predicted_values;
+	size_t n;
+	size_t capacity;
+	int32_t *labels;
+	int32_t *predictions;
+	double *label_values;
+	double *predicted_values;
 } Pairs;
 
 /* The answer of the row whose windows are passing by. */
 typedef struct PendingAnswer
 {
-	bool		any;
-	uint64_t	row;
-	double		best;			/* start + end logit of the best span */
+	bool any;
+	uint64_t row;
+	double best; /* start + end logit of the best span */
 	const char *prediction;
 	const char *label;
 } PendingAnswer;
 
 struct Scores
 {
-	Arena	   *arena;
-	TrainTask	task;
+	Arena *arena;
+	TrainTask task;
 	const BertConfig *config;
 	const Tokenizer *tokenizer;
-	size_t		classes;
-	Pairs		pairs;
+	size_t classes;
+	Pairs pairs;
 	SpanMetrics spans;
-	uint64_t   *confusion;
+	uint64_t *confusion;
 	PendingAnswer answer;
-	double		exact;
-	double		answer_f1;
-	size_t		answers;
-	double		loss;			/* weighted by labels */
-	double		labels;
-	double		correct;
-	size_t		followed;		/* pre-training: right next-sentence predictions */
-	size_t		follow_pairs;
-	size_t		n_metrics;
-	Score		metrics[SCORES_MAX_METRICS];
-	size_t		n_worst;
+	double exact;
+	double answer_f1;
+	size_t answers;
+	double loss; /* weighted by labels */
+	double labels;
+	double correct;
+	size_t followed; /* pre-training: right next-sentence predictions */
+	size_t follow_pairs;
+	size_t n_metrics;
+	Score metrics[SCORES_MAX_METRICS];
+	size_t n_worst;
 	ScoreExample worst[SCORES_WORST];
 };
 
 Scores *
-scores_create(Arena *arena, TrainTask task, const BertConfig *config, const Tokenizer *tokenizer, Status *status)
+scores_create(Arena *arena, TrainTask task, const BertConfig *config, const Tokenizer *tokenizer,
+			  Status *status)
 {
-	Scores	   *scores = arena_alloc_zero(arena, sizeof *scores);
+	Scores *scores = arena_alloc_zero(arena, sizeof *scores);
 
 	if (scores == NULL)
 	{
@@ -79,14 +80,15 @@ scores_create(Arena *arena, TrainTask task, const BertConfig *config, const Toke
 static bool
 pairs_grow(Scores *scores, Status *status)
 {
-	Pairs	   *pairs = &scores->pairs;
-	Pairs		larger = *pairs;
+	Pairs *pairs = &scores->pairs;
+	Pairs larger = *pairs;
 
 	if (pairs->n < pairs->capacity)
 		return true;
 	larger.capacity = pairs->capacity == 0 ? 1024 : pairs->capacity * 2;
 	larger.labels = arena_alloc_array(scores->arena, larger.capacity, sizeof *larger.labels);
-	larger.predictions = arena_alloc_array(scores->arena, larger.capacity, sizeof *larger.predictions);
+	larger.predictions =
+		arena_alloc_array(scores->arena, larger.capacity, sizeof *larger.predictions);
 	if (larger.labels == NULL || larger.predictions == NULL)
 		return arena_fail(scores->arena, status, "predictions", larger.capacity * 8);
 	if (scores->task == TRAIN_REGRESSION)
@@ -124,7 +126,7 @@ add_pair(Scores *scores, int32_t label, int32_t prediction, Status *status)
 static size_t
 arg_max(const float *logits, size_t n)
 {
-	size_t		best = 0;
+	size_t best = 0;
 
 	for (size_t i = 1; i < n; i++)
 		if (logits[i] > logits[best])
@@ -135,8 +137,8 @@ arg_max(const float *logits, size_t n)
 static double
 log_sum_exp(const float *logits, size_t n)
 {
-	double		largest = logits[arg_max(logits, n)];
-	double		sum = 0;
+	double largest = logits[arg_max(logits, n)];
+	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
 		sum += exp(logits[i] - largest);
@@ -147,10 +149,11 @@ log_sum_exp(const float *logits, size_t n)
 static const char *
 decode(const Scores *scores, const int32_t *ids, size_t n)
 {
-	char	   *text;
-	size_t		length;
+	char *text;
+	size_t length;
 
-	if (scores->tokenizer == NULL || n == 0 || !tokenizer_decode(scores->tokenizer, scores->arena, ids, n, true, &text, &length, NULL))
+	if (scores->tokenizer == NULL || n == 0 ||
+		!tokenizer_decode(scores->tokenizer, scores->arena, ids, n, true, &text, &length, NULL))
 		return "";
 	if (length > TEXT_BYTES)
 	{
@@ -165,10 +168,11 @@ decode(const Scores *scores, const int32_t *ids, size_t n)
 static const char *
 label_name(const Scores *scores, int32_t label)
 {
-	char	   *name;
-	char		number[16];
+	char *name;
+	char number[16];
 
-	if (scores->task == TRAIN_SEQUENCE_CLASSIFICATION && label >= 0 && label < scores->config->num_labels)
+	if (scores->task == TRAIN_SEQUENCE_CLASSIFICATION && label >= 0 &&
+		label < scores->config->num_labels)
 		return scores->config->id2label[label];
 	if (scores->task == TRAIN_NEXT_SENTENCE)
 		return label == 0 ? "true" : "false";
@@ -179,9 +183,10 @@ label_name(const Scores *scores, int32_t label)
 
 /* Keeps the example if it is among the worst. */
 static void
-keep_worst(Scores *scores, const Sample *sample, double loss, int32_t label, int32_t prediction, double probability)
+keep_worst(Scores *scores, const Sample *sample, double loss, int32_t label, int32_t prediction,
+		   double probability)
 {
-	size_t		at = scores->n_worst;
+	size_t at = scores->n_worst;
 
 	if (at == SCORES_WORST && loss <= scores->worst[at - 1].loss)
 		return;
@@ -191,8 +196,10 @@ keep_worst(Scores *scores, const Sample *sample, double loss, int32_t label, int
 		at--;
 	for (; at > 0 && scores->worst[at - 1].loss < loss; at--)
 		scores->worst[at] = scores->worst[at - 1];
-	scores->worst[at] = (ScoreExample) {.row = sample->row, .loss = loss, .probability = probability};
-	scores->worst[at].text = decode(scores, sample->input_ids, sample->n_tokens < 128 ? sample->n_tokens : 128);
+	scores->worst[at] =
+		(ScoreExample){.row = sample->row, .loss = loss, .probability = probability};
+	scores->worst[at].text =
+		decode(scores, sample->input_ids, sample->n_tokens < 128 ? sample->n_tokens : 128);
 	scores->worst[at].label = label_name(scores, label);
 	scores->worst[at].prediction = label_name(scores, prediction);
 }
@@ -200,20 +207,22 @@ keep_worst(Scores *scores, const Sample *sample, double loss, int32_t label, int
 static bool
 add_class(Scores *scores, const Sample *sample, const float *logits, size_t n, Status *status)
 {
-	int32_t		label = sample->labels[0];
-	int32_t		prediction = (int32_t) arg_max(logits, n);
-	double		total = log_sum_exp(logits, n);
+	int32_t label = sample->labels[0];
+	int32_t prediction = (int32_t) arg_max(logits, n);
+	double total = log_sum_exp(logits, n);
 
 	if (label < 0 || (size_t) label >= n)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu: label %d is not one of %zu", (unsigned long long) sample->row + 1, (int) label, n);
-	keep_worst(scores, sample, total - logits[label], label, prediction, exp(logits[prediction] - total));
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "row %llu: label %d is not one of %zu",
+						   (unsigned long long) sample->row + 1, (int) label, n);
+	keep_worst(scores, sample, total - logits[label], label, prediction,
+			   exp(logits[prediction] - total));
 	return add_pair(scores, label, prediction, status);
 }
 
 static bool
 add_value(Scores *scores, const Sample *sample, float prediction, Status *status)
 {
-	Pairs	   *pairs = &scores->pairs;
+	Pairs *pairs = &scores->pairs;
 
 	if (!add_pair(scores, 0, 0, status))
 		return false;
@@ -224,18 +233,20 @@ add_value(Scores *scores, const Sample *sample, float prediction, Status *status
 
 /* Labelled tokens count one by one and, together, as a sentence of spans. */
 static bool
-add_tokens(Scores *scores, const Sample *sample, const float *logits, size_t n_columns, Status *status)
+add_tokens(Scores *scores, const Sample *sample, const float *logits, size_t n_columns,
+		   Status *status)
 {
 	const char **labels = arena_alloc_array(scores->arena, sample->n_tokens, sizeof *labels);
-	const char **predictions = arena_alloc_array(scores->arena, sample->n_tokens, sizeof *predictions);
-	size_t		n = 0;
+	const char **predictions =
+		arena_alloc_array(scores->arena, sample->n_tokens, sizeof *predictions);
+	size_t n = 0;
 
 	if (labels == NULL || predictions == NULL)
 		return arena_fail(scores->arena, status, "tags", sample->n_tokens * 2 * sizeof *labels);
 	for (size_t t = 0; t < sample->n_tokens; t++)
 	{
-		int32_t		label = sample->labels[t];
-		int32_t		prediction;
+		int32_t label = sample->labels[t];
+		int32_t prediction;
 
 		if (label == LABEL_IGNORED)
 			continue;
@@ -250,13 +261,15 @@ add_tokens(Scores *scores, const Sample *sample, const float *logits, size_t n_c
 }
 
 bool
-scores_add_answer(Scores *scores, const char *label, size_t label_length, const char *prediction, size_t prediction_length, Status *status)
+scores_add_answer(Scores *scores, const char *label, size_t label_length, const char *prediction,
+				  size_t prediction_length, Status *status)
 {
-	ArenaMark	mark = arena_mark(scores->arena);
-	double		exact;
-	double		f1;
+	ArenaMark mark = arena_mark(scores->arena);
+	double exact;
+	double f1;
 
-	if (!metrics_answer(scores->arena, label, label_length, prediction, prediction_length, &exact, &f1, status))
+	if (!metrics_answer(scores->arena, label, label_length, prediction, prediction_length, &exact,
+						&f1, status))
 		return false;
 	arena_rewind(scores->arena, mark);
 	scores->exact += exact;
@@ -273,14 +286,15 @@ finish_answer(Scores *scores, Status *status)
 	if (!answer->any)
 		return true;
 	answer->any = false;
-	return scores_add_answer(scores, answer->label, strlen(answer->label), answer->prediction, strlen(answer->prediction), status);
+	return scores_add_answer(scores, answer->label, strlen(answer->label), answer->prediction,
+							 strlen(answer->prediction), status);
 }
 
 /* The first token after the question's [SEP]. */
 static size_t
 context_start(const Sample *sample)
 {
-	size_t		at = 0;
+	size_t at = 0;
 
 	while (at < sample->n_tokens && sample->token_type_ids[at] == 0)
 		at++;
@@ -292,20 +306,21 @@ static bool
 add_window(Scores *scores, const Sample *sample, const float *logits, Status *status)
 {
 	PendingAnswer *answer = &scores->answer;
-	size_t		from = context_start(sample);
-	size_t		to = sample->n_tokens - 1;	/* without the last [SEP] */
-	size_t		best_start = from;
-	size_t		best_end = from;
-	double		best = -INFINITY;
+	size_t from = context_start(sample);
+	size_t to = sample->n_tokens - 1; /* without the last [SEP] */
+	size_t best_start = from;
+	size_t best_end = from;
+	double best = -INFINITY;
 
 	if ((!answer->any || answer->row != sample->row) && !finish_answer(scores, status))
 		return false;
 	if (!answer->any)
-		*answer = (PendingAnswer) {.any = true, .row = sample->row, .best = -INFINITY, .prediction = "", .label = ""};
+		*answer = (PendingAnswer){
+			.any = true, .row = sample->row, .best = -INFINITY, .prediction = "", .label = ""};
 	for (size_t start = from; start < to; start++)
 		for (size_t end = start; end < to && end < start + SCORES_MAX_ANSWER_TOKENS; end++)
 		{
-			double		sum = (double) logits[2 * start] + logits[2 * end + 1];
+			double sum = (double) logits[2 * start] + logits[2 * end + 1];
 
 			if (sum > best)
 			{
@@ -317,17 +332,20 @@ add_window(Scores *scores, const Sample *sample, const float *logits, Status *st
 	if (best > answer->best)
 	{
 		answer->best = best;
-		answer->prediction = decode(scores, sample->input_ids + best_start, best_end - best_start + 1);
+		answer->prediction =
+			decode(scores, sample->input_ids + best_start, best_end - best_start + 1);
 	}
 	if (sample->labels[0] > 0 && sample->labels[1] >= sample->labels[0])
-		answer->label = decode(scores, sample->input_ids + sample->labels[0], (size_t) (sample->labels[1] - sample->labels[0] + 1));
+		answer->label = decode(scores, sample->input_ids + sample->labels[0],
+							   (size_t) (sample->labels[1] - sample->labels[0] + 1));
 	return true;
 }
 
 bool
-scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluation *evaluation, Status *status)
+scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluation *evaluation,
+		   Status *status)
 {
-	size_t		columns = evaluation->n_columns;
+	size_t columns = evaluation->n_columns;
 
 	if (isfinite(evaluation->loss))
 		scores->loss += evaluation->loss * (double) evaluation->labels;
@@ -336,8 +354,10 @@ scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluatio
 	for (size_t i = 0; i < n; i++)
 	{
 		const Sample *sample = samples[i].sample;
-		const float *logits = evaluation->logits == NULL ? NULL : evaluation->logits + evaluation->row_offsets[i] * columns;
-		bool		ok = true;
+		const float *logits = evaluation->logits == NULL
+								  ? NULL
+								  : evaluation->logits + evaluation->row_offsets[i] * columns;
+		bool ok = true;
 
 		switch (scores->task)
 		{
@@ -380,14 +400,14 @@ scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluatio
 static void
 put(Scores *scores, const char *name, double value)
 {
-	scores->metrics[scores->n_metrics++] = (Score) {name, value};
+	scores->metrics[scores->n_metrics++] = (Score){name, value};
 }
 
 static bool
 finish_classes(Scores *scores, Status *status)
 {
-	Pairs	   *pairs = &scores->pairs;
-	size_t		classes = scores->classes;
+	Pairs *pairs = &scores->pairs;
+	size_t classes = scores->classes;
 	ClassMetrics metrics;
 
 	/* choices have as many classes as the longest list of them */
@@ -399,10 +419,13 @@ finish_classes(Scores *scores, Status *status)
 			classes = (size_t) pairs->predictions[i] + 1;
 	}
 	scores->classes = classes;
-	scores->confusion = arena_alloc_array_zero(scores->arena, classes * classes, sizeof *scores->confusion);
+	scores->confusion =
+		arena_alloc_array_zero(scores->arena, classes * classes, sizeof *scores->confusion);
 	if (scores->confusion == NULL)
-		return arena_fail(scores->arena, status, "the confusion matrix", classes * classes * sizeof *scores->confusion);
-	if (!metrics_classes(scores->arena, pairs->n, classes, pairs->labels, pairs->predictions, scores->confusion, &metrics, status))
+		return arena_fail(scores->arena, status, "the confusion matrix",
+						  classes * classes * sizeof *scores->confusion);
+	if (!metrics_classes(scores->arena, pairs->n, classes, pairs->labels, pairs->predictions,
+						 scores->confusion, &metrics, status))
 		return false;
 	put(scores, "accuracy", metrics.accuracy);
 	put(scores, "f1_macro", metrics.f1_macro);
@@ -415,7 +438,7 @@ finish_classes(Scores *scores, Status *status)
 bool
 scores_finish(Scores *scores, Status *status)
 {
-	double		loss = scores_loss(scores);
+	double loss = scores_loss(scores);
 	ValueMetrics values;
 
 	switch (scores->task)
@@ -435,7 +458,8 @@ scores_finish(Scores *scores, Status *status)
 				return false;
 			break;
 		case TRAIN_REGRESSION:
-			if (!metrics_values(scores->arena, scores->pairs.n, scores->pairs.label_values, scores->pairs.predicted_values, &values, status))
+			if (!metrics_values(scores->arena, scores->pairs.n, scores->pairs.label_values,
+								scores->pairs.predicted_values, &values, status))
 				return false;
 			put(scores, "pearson", values.pearson);
 			put(scores, "spearman", values.spearman);
@@ -445,8 +469,10 @@ scores_finish(Scores *scores, Status *status)
 		case TRAIN_QUESTION_ANSWERING:
 			if (!finish_answer(scores, status))
 				return false;
-			put(scores, "f1", scores->answers == 0 ? NAN : scores->answer_f1 / (double) scores->answers);
-			put(scores, "exact_match", scores->answers == 0 ? NAN : scores->exact / (double) scores->answers);
+			put(scores, "f1",
+				scores->answers == 0 ? NAN : scores->answer_f1 / (double) scores->answers);
+			put(scores, "exact_match",
+				scores->answers == 0 ? NAN : scores->exact / (double) scores->answers);
 			break;
 		case TRAIN_MASKED_LM:
 		case TRAIN_CAUSAL_LM:
@@ -454,7 +480,8 @@ scores_finish(Scores *scores, Status *status)
 			put(scores, "perplexity", metrics_perplexity(loss));
 			put(scores, "accuracy", scores->labels > 0 ? scores->correct / scores->labels : NAN);
 			if (scores->follow_pairs > 0)
-				put(scores, "next_sentence_accuracy", (double) scores->followed / (double) scores->follow_pairs);
+				put(scores, "next_sentence_accuracy",
+					(double) scores->followed / (double) scores->follow_pairs);
 			break;
 		case TRAIN_TASK_COUNT:
 			break;
@@ -474,7 +501,7 @@ scores_list(const Scores *scores, const Score **list)
 double
 scores_main(const Scores *scores)
 {
-	double		value = scores->metrics[0].value;
+	double value = scores->metrics[0].value;
 
 	if (strcmp(scores->metrics[0].name, "perplexity") == 0)
 		value = -value;

@@ -1,13 +1,14 @@
 /*
- * scores.h: from predictions on a labelled data set to its metrics, its confusion matrix and its worst examples.
+ * scores.h: from predictions on a labelled data set to its metrics, its confusion matrix and its
+ * worst examples.
  *
- * Predictions come in batches as trainer_evaluate gives them (or as anything else that fills an Evaluation does). The
- * metrics of a task, in order, the first being the one by which a best checkpoint is chosen:
- *   sequence_classification, multiple_choice, next_sentence   accuracy, f1_macro, f1_weighted, matthews, loss
- *   regression                                                pearson, spearman, mse, mae, loss
- *   token_classification    f1, precision, recall (of spans), accuracy, f1_macro, f1_weighted (of tokens), loss
- *   question_answering      f1, exact_match, loss
- *   masked_lm, causal_lm, pretraining                         perplexity, accuracy, loss [, next_sentence_accuracy]
+ * Predictions come in batches as trainer_evaluate gives them (or as anything else that fills an
+ * Evaluation does). The metrics of a task, in order, the first being the one by which a best
+ * checkpoint is chosen: sequence_classification, multiple_choice, next_sentence   accuracy,
+ * f1_macro, f1_weighted, matthews, loss regression pearson, spearman, mse, mae, loss
+ *   token_classification    f1, precision, recall (of spans), accuracy, f1_macro, f1_weighted (of
+ * tokens), loss question_answering      f1, exact_match, loss masked_lm, causal_lm, pretraining
+ * perplexity, accuracy, loss [, next_sentence_accuracy]
  */
 #ifndef BERT_TRAIN_SCORES_H
 #define BERT_TRAIN_SCORES_H
@@ -22,44 +23,50 @@
 typedef struct Scores Scores;
 
 /* config, tokenizer and arena must outlive the scores. NULL and *status on failure. */
-Scores	   *scores_create(Arena *arena, TrainTask task, const BertConfig *config, const Tokenizer *tokenizer, Status *status);
+Scores *scores_create(Arena *arena, TrainTask task, const BertConfig *config,
+					  const Tokenizer *tokenizer, Status *status);
 
 /* Samples of one row (windows of a context) must come one after the other. */
-bool		scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluation *evaluation, Status *status);
+bool scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluation *evaluation,
+				Status *status);
 
 /* An answer scored on the texts themselves, for callers that have them; instead of scores_add. */
-bool		scores_add_answer(Scores *scores, const char *label, size_t label_length, const char *prediction, size_t prediction_length, Status *status);
+bool scores_add_answer(Scores *scores, const char *label, size_t label_length,
+					   const char *prediction, size_t prediction_length, Status *status);
 
-bool		scores_finish(Scores *scores, Status *status);
+bool scores_finish(Scores *scores, Status *status);
 
 typedef struct Score
 {
 	const char *name;
-	double		value;
+	double value;
 } Score;
 
-size_t		scores_list(const Scores *scores, const Score **list);
+size_t scores_list(const Scores *scores, const Score **list);
 
 /* Higher is better: the first metric, or minus the perplexity of language models. */
-double		scores_main(const Scores *scores);
+double scores_main(const Scores *scores);
 
-/* Mean loss of the examples; NaN where there is none. Between equal main scores the lower loss is better. */
-double		scores_loss(const Scores *scores);
+/*
+ * Mean loss of the examples; NaN where there is none. Between equal main scores the lower loss is
+ * better.
+ */
+double scores_loss(const Scores *scores);
 
 /* (classes, classes), rows are labels; NULL for tasks without classes. */
 const uint64_t *scores_confusion(const Scores *scores, size_t *classes);
 
 typedef struct ScoreExample
 {
-	uint64_t	row;			/* 0-based */
-	double		loss;			/* of this example */
-	const char *text;			/* decoded tokens, shortened */
+	uint64_t row;     /* 0-based */
+	double loss;      /* of this example */
+	const char *text; /* decoded tokens, shortened */
 	const char *label;
 	const char *prediction;
-	double		probability;	/* of the prediction */
+	double probability; /* of the prediction */
 } ScoreExample;
 
 /* Worst first; only for tasks with one label a row. */
-size_t		scores_worst(const Scores *scores, const ScoreExample **examples);
+size_t scores_worst(const Scores *scores, const ScoreExample **examples);
 
 #endif

@@ -1,4 +1,5 @@
-/* sentences.c: sentences by punctuation, for pre-training; wrong cuts now and then do no harm there. */
+/* sentences.c: sentences by punctuation, for pre-training; wrong cuts now and then do no harm
+ * there. */
 #include "train/sentences.h"
 
 #include <string.h>
@@ -31,7 +32,7 @@ match(const char *text, size_t length, const char *list, size_t size)
 static size_t
 closing(const char *text, size_t length)
 {
-	size_t		size = match(text, length, "\"')]", 1);
+	size_t size = match(text, length, "\"')]", 1);
 
 	if (size == 0)
 		size = match(text, length, "»", 2);
@@ -42,8 +43,8 @@ closing(const char *text, size_t length)
 static size_t
 sentence_end(const char *text, size_t length, size_t at)
 {
-	size_t		full_width = match(text + at, length - at, "。！？", 3);
-	size_t		next;
+	size_t full_width = match(text + at, length - at, "。！？", 3);
+	size_t next;
 
 	if (full_width > 0)
 		return at + full_width;
@@ -68,7 +69,7 @@ sentence_next(const char *text, size_t length, size_t at, SentenceBytes *sentenc
 	sentence->from = at;
 	for (; at < length && !is_line_end(text[at]); at++)
 	{
-		size_t		end = sentence_end(text, length, at);
+		size_t end = sentence_end(text, length, at);
 
 		if (end > 0)
 		{

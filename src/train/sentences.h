@@ -8,15 +8,16 @@
 /* Bytes from .. to-1 of a text, without white space at the ends. */
 typedef struct SentenceBytes
 {
-	size_t		from;
-	size_t		to;
+	size_t from;
+	size_t to;
 } SentenceBytes;
 
 /*
- * The first sentence of text (UTF-8) at or after byte `at`; false when there is none. A sentence ends with its line; after . ! ? and
- * the quotes and brackets that close it, when white space follows and no small ASCII letter after that; and after the full-width 。！？.
- * Abbreviations are not known: "Mr. Smith" are two.
+ * The first sentence of text (UTF-8) at or after byte `at`; false when there is none. A sentence
+ * ends with its line; after . ! ? and the quotes and brackets that close it, when white space
+ * follows and no small ASCII letter after that; and after the full-width 。！？. Abbreviations are
+ * not known: "Mr. Smith" are two.
  */
-bool		sentence_next(const char *text, size_t length, size_t at, SentenceBytes *sentence);
+bool sentence_next(const char *text, size_t length, size_t at, SentenceBytes *sentence);
 
 #endif

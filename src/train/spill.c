@@ -18,44 +18,44 @@ static const char magic[8] = "bertspl1";
 /* Fixed part of a record; lengths, ids, types, labels, values follow in this order. */
 typedef struct RecordHeader
 {
-	uint32_t	bytes;			/* of the whole record */
-	uint32_t	n_sequences;
-	uint32_t	n_tokens;
-	uint32_t	n_labels;
-	uint32_t	n_values;
-	uint32_t	unused;
-	uint64_t	row;
+	uint32_t bytes; /* of the whole record */
+	uint32_t n_sequences;
+	uint32_t n_tokens;
+	uint32_t n_labels;
+	uint32_t n_values;
+	uint32_t unused;
+	uint64_t row;
 } RecordHeader;
 
 typedef struct Footer
 {
-	char		magic[8];
-	uint64_t	count;
-	uint64_t	index_offset;	/* of count uint64_t record offsets */
+	char magic[8];
+	uint64_t count;
+	uint64_t index_offset;              /* of count uint64_t record offsets */
 	unsigned char digest[SHA256_BYTES]; /* of the bytes before the footer */
-	uint32_t	unused;
-	uint32_t	crc;			/* of the footer up to here */
+	uint32_t unused;
+	uint32_t crc; /* of the footer up to here */
 } Footer;
 
 struct SpillWriter
 {
-	Arena	   *arena;
+	Arena *arena;
 	const char *path;
-	int			fd;				/* -1 once finished or abandoned */
+	int fd; /* -1 once finished or abandoned */
 	unsigned char *buffer;
-	size_t		filled;
-	uint64_t	written;		/* bytes, the buffer's included */
-	uint64_t	count;
-	uint64_t	capacity;
-	uint64_t   *offsets;
-	Sha256		hash;
+	size_t filled;
+	uint64_t written; /* bytes, the buffer's included */
+	uint64_t count;
+	uint64_t capacity;
+	uint64_t *offsets;
+	Sha256 hash;
 };
 
 struct SpillReader
 {
 	const char *path;
-	int			fd;
-	Footer		footer;
+	int fd;
+	Footer footer;
 };
 
 SpillWriter *
@@ -63,7 +63,8 @@ spill_create(Arena *arena, const char *path, Status *status)
 {
 	SpillWriter *writer = arena_alloc_zero(arena, sizeof *writer);
 
-	if (writer == NULL || (writer->path = arena_strdup(arena, path)) == NULL || (writer->buffer = arena_alloc(arena, BUFFER_SIZE)) == NULL)
+	if (writer == NULL || (writer->path = arena_strdup(arena, path)) == NULL ||
+		(writer->buffer = arena_alloc(arena, BUFFER_SIZE)) == NULL)
 	{
 		arena_fail(arena, status, "the training set's writer", BUFFER_SIZE);
 		return NULL;
@@ -86,12 +87,13 @@ write_all(SpillWriter *writer, const void *bytes, size_t length, Status *status)
 
 	while (length > 0)
 	{
-		ssize_t		n = write(writer->fd, at, length);
+		ssize_t n = write(writer->fd, at, length);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return status_fail_errno(status, n == 0 ? ENOSPC : errno, "could not write file \"%s\"", writer->path);
+			return status_fail_errno(status, n == 0 ? ENOSPC : errno, "could not write file \"%s\"",
+									 writer->path);
 		at += n;
 		length -= (size_t) n;
 	}
@@ -101,7 +103,7 @@ write_all(SpillWriter *writer, const void *bytes, size_t length, Status *status)
 static bool
 flush(SpillWriter *writer, Status *status)
 {
-	bool		ok = write_all(writer, writer->buffer, writer->filled, status);
+	bool ok = write_all(writer, writer->buffer, writer->filled, status);
 
 	writer->filled = 0;
 	return ok;
@@ -117,8 +119,8 @@ put(SpillWriter *writer, const void *bytes, size_t length, Status *status)
 	writer->written += length;
 	while (length > 0)
 	{
-		size_t		room = BUFFER_SIZE - writer->filled;
-		size_t		n = length < room ? length : room;
+		size_t room = BUFFER_SIZE - writer->filled;
+		size_t n = length < room ? length : room;
 
 		memcpy(writer->buffer + writer->filled, at, n);
 		writer->filled += n;
@@ -133,8 +135,9 @@ put(SpillWriter *writer, const void *bytes, size_t length, Status *status)
 static size_t
 record_bytes(const RecordHeader *header)
 {
-	size_t		bytes = sizeof *header + (size_t) header->n_sequences * 4 + (size_t) header->n_tokens * 5
-		+ (size_t) header->n_labels * 4 + (size_t) header->n_values * 4;
+	size_t bytes = sizeof *header + (size_t) header->n_sequences * 4 +
+				   (size_t) header->n_tokens * 5 + (size_t) header->n_labels * 4 +
+				   (size_t) header->n_values * 4;
 
 	return (bytes + 7) & ~(size_t) 7;
 }
@@ -144,11 +147,12 @@ remember_offset(SpillWriter *writer, Status *status)
 {
 	if (writer->count == writer->capacity)
 	{
-		uint64_t	capacity = writer->capacity == 0 ? 4096 : writer->capacity * 2;
-		uint64_t   *offsets = arena_alloc_array(writer->arena, capacity, sizeof *offsets);
+		uint64_t capacity = writer->capacity == 0 ? 4096 : writer->capacity * 2;
+		uint64_t *offsets = arena_alloc_array(writer->arena, capacity, sizeof *offsets);
 
 		if (offsets == NULL)
-			return arena_fail(writer->arena, status, "the training set's index", capacity * sizeof *offsets);
+			return arena_fail(writer->arena, status, "the training set's index",
+							  capacity * sizeof *offsets);
 		if (writer->count > 0)
 			memcpy(offsets, writer->offsets, writer->count * sizeof *offsets);
 		writer->offsets = offsets;
@@ -161,28 +165,32 @@ remember_offset(SpillWriter *writer, Status *status)
 bool
 spill_append(SpillWriter *writer, const Sample *sample, Status *status)
 {
-	RecordHeader header = {0, sample->n_sequences, sample->n_tokens, sample->n_labels, sample->n_values, 0, sample->row};
+	RecordHeader header = {
+		0, sample->n_sequences, sample->n_tokens, sample->n_labels, sample->n_values,
+		0, sample->row};
 	static const unsigned char zeros[8] = {0};
-	size_t		bytes;
-	size_t		used;
+	size_t bytes;
+	size_t used;
 
-	if (sample->n_sequences == 0 || sample->n_sequences > SPILL_MAX_SEQUENCES || sample->n_tokens > SPILL_MAX_TOKENS
-		|| sample->n_labels > SPILL_MAX_TOKENS || sample->n_values > SPILL_MAX_TOKENS)
-		return status_fail(status, STATUS_LIMIT, "row %llu of the training set is too large", (unsigned long long) sample->row + 1);
+	if (sample->n_sequences == 0 || sample->n_sequences > SPILL_MAX_SEQUENCES ||
+		sample->n_tokens > SPILL_MAX_TOKENS || sample->n_labels > SPILL_MAX_TOKENS ||
+		sample->n_values > SPILL_MAX_TOKENS)
+		return status_fail(status, STATUS_LIMIT, "row %llu of the training set is too large",
+						   (unsigned long long) sample->row + 1);
 	if (writer->count == UINT32_MAX)
-		return status_fail(status, STATUS_LIMIT, "the training set has more than %u samples", UINT32_MAX);
+		return status_fail(status, STATUS_LIMIT, "the training set has more than %u samples",
+						   UINT32_MAX);
 	bytes = record_bytes(&header);
 	header.bytes = (uint32_t) bytes;
-	used = sizeof header + (size_t) header.n_sequences * 4 + (size_t) header.n_tokens * 5 + (size_t) header.n_labels * 4
-		+ (size_t) header.n_values * 4;
-	return remember_offset(writer, status)
-		&& put(writer, &header, sizeof header, status)
-		&& put(writer, sample->lengths, (size_t) sample->n_sequences * 4, status)
-		&& put(writer, sample->input_ids, (size_t) sample->n_tokens * 4, status)
-		&& put(writer, sample->labels, (size_t) sample->n_labels * 4, status)
-		&& put(writer, sample->values, (size_t) sample->n_values * 4, status)
-		&& put(writer, sample->token_type_ids, sample->n_tokens, status)
-		&& put(writer, zeros, bytes - used, status);
+	used = sizeof header + (size_t) header.n_sequences * 4 + (size_t) header.n_tokens * 5 +
+		   (size_t) header.n_labels * 4 + (size_t) header.n_values * 4;
+	return remember_offset(writer, status) && put(writer, &header, sizeof header, status) &&
+		   put(writer, sample->lengths, (size_t) sample->n_sequences * 4, status) &&
+		   put(writer, sample->input_ids, (size_t) sample->n_tokens * 4, status) &&
+		   put(writer, sample->labels, (size_t) sample->n_labels * 4, status) &&
+		   put(writer, sample->values, (size_t) sample->n_values * 4, status) &&
+		   put(writer, sample->token_type_ids, sample->n_tokens, status) &&
+		   put(writer, zeros, bytes - used, status);
 }
 
 uint64_t
@@ -201,12 +209,13 @@ close_writer(SpillWriter *writer)
 bool
 spill_finish(SpillWriter *writer, unsigned char digest[SHA256_BYTES], Status *status)
 {
-	Footer		footer = {0};
+	Footer footer = {0};
 
 	memcpy(footer.magic, magic, sizeof footer.magic);
 	footer.count = writer->count;
 	footer.index_offset = writer->written;
-	if (!put(writer, writer->offsets, writer->count * sizeof *writer->offsets, status) || !flush(writer, status))
+	if (!put(writer, writer->offsets, writer->count * sizeof *writer->offsets, status) ||
+		!flush(writer, status))
 		return false;
 	sha256_final(&writer->hash, footer.digest);
 	footer.crc = crc32c(0, &footer, offsetof(Footer, crc));
@@ -229,20 +238,22 @@ spill_abandon(SpillWriter *writer)
 }
 
 static bool
-read_exactly(const SpillReader *reader, uint64_t offset, void *buffer, size_t length, Status *status)
+read_exactly(const SpillReader *reader, uint64_t offset, void *buffer, size_t length,
+			 Status *status)
 {
 	unsigned char *at = buffer;
 
 	while (length > 0)
 	{
-		ssize_t		n = pread(reader->fd, at, length, (off_t) offset);
+		ssize_t n = pread(reader->fd, at, length, (off_t) offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return status_fail_errno(status, errno, "could not read file \"%s\"", reader->path);
 		if (n == 0)
-			return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is cut short", reader->path);
+			return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is cut short",
+							   reader->path);
 		at += n;
 		offset += (uint64_t) n;
 		length -= (size_t) n;
@@ -254,11 +265,11 @@ static bool
 verify(SpillReader *reader, Arena *arena, Status *status)
 {
 	struct stat st;
-	Footer	   *footer = &reader->footer;
-	uint64_t	data;
-	Sha256		hash;
+	Footer *footer = &reader->footer;
+	uint64_t data;
+	Sha256 hash;
 	unsigned char digest[SHA256_BYTES];
-	ArenaMark	mark = arena_mark(arena);
+	ArenaMark mark = arena_mark(arena);
 	unsigned char *buffer = arena_alloc(arena, BUFFER_SIZE);
 
 	if (buffer == NULL)
@@ -266,17 +277,20 @@ verify(SpillReader *reader, Arena *arena, Status *status)
 	if (fstat(reader->fd, &st) != 0)
 		return status_fail_errno(status, errno, "could not stat file \"%s\"", reader->path);
 	if (!S_ISREG(st.st_mode) || (uint64_t) st.st_size < sizeof *footer)
-		return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is no training set", reader->path);
+		return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is no training set",
+						   reader->path);
 	data = (uint64_t) st.st_size - sizeof *footer;
 	if (!read_exactly(reader, data, footer, sizeof *footer, status))
 		return false;
-	if (memcmp(footer->magic, magic, sizeof footer->magic) != 0 || footer->crc != crc32c(0, footer, offsetof(Footer, crc))
-		|| footer->count > UINT32_MAX || footer->index_offset > data || data - footer->index_offset != footer->count * sizeof(uint64_t))
+	if (memcmp(footer->magic, magic, sizeof footer->magic) != 0 ||
+		footer->crc != crc32c(0, footer, offsetof(Footer, crc)) || footer->count > UINT32_MAX ||
+		footer->index_offset > data ||
+		data - footer->index_offset != footer->count * sizeof(uint64_t))
 		return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is damaged", reader->path);
 	sha256_init(&hash);
 	for (uint64_t offset = 0; offset < data;)
 	{
-		size_t		n = data - offset < BUFFER_SIZE ? (size_t) (data - offset) : BUFFER_SIZE;
+		size_t n = data - offset < BUFFER_SIZE ? (size_t) (data - offset) : BUFFER_SIZE;
 
 		if (!read_exactly(reader, offset, buffer, n, status))
 			return false;
@@ -339,20 +353,24 @@ bool
 spill_read(SpillReader *reader, uint64_t index, Arena *arena, Sample *sample, Status *status)
 {
 	RecordHeader header;
-	uint64_t	offset;
+	uint64_t offset;
 	unsigned char *record;
 
 	if (index >= reader->footer.count)
-		return status_fail(status, STATUS_INTERNAL, "sample %llu is outside the training set", (unsigned long long) index);
-	if (!read_exactly(reader, reader->footer.index_offset + index * sizeof offset, &offset, sizeof offset, status))
+		return status_fail(status, STATUS_INTERNAL, "sample %llu is outside the training set",
+						   (unsigned long long) index);
+	if (!read_exactly(reader, reader->footer.index_offset + index * sizeof offset, &offset,
+					  sizeof offset, status))
 		return false;
-	if (offset > reader->footer.index_offset || reader->footer.index_offset - offset < sizeof header)
+	if (offset > reader->footer.index_offset ||
+		reader->footer.index_offset - offset < sizeof header)
 		return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is damaged", reader->path);
 	if (!read_exactly(reader, offset, &header, sizeof header, status))
 		return false;
-	if (header.n_sequences == 0 || header.n_sequences > SPILL_MAX_SEQUENCES || header.n_tokens > SPILL_MAX_TOKENS
-		|| header.n_labels > SPILL_MAX_TOKENS || header.n_values > SPILL_MAX_TOKENS || header.bytes != record_bytes(&header)
-		|| header.bytes > reader->footer.index_offset - offset)
+	if (header.n_sequences == 0 || header.n_sequences > SPILL_MAX_SEQUENCES ||
+		header.n_tokens > SPILL_MAX_TOKENS || header.n_labels > SPILL_MAX_TOKENS ||
+		header.n_values > SPILL_MAX_TOKENS || header.bytes != record_bytes(&header) ||
+		header.bytes > reader->footer.index_offset - offset)
 		return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is damaged", reader->path);
 	record = arena_alloc(arena, header.bytes - sizeof header);
 	if (record == NULL)
@@ -375,15 +393,15 @@ spill_read(SpillReader *reader, uint64_t index, Arena *arena, Sample *sample, St
 void
 spill_shuffle(uint64_t seed, uint64_t epoch, uint32_t count, uint32_t *order)
 {
-	Rng			rng;
+	Rng rng;
 
 	rng_init(&rng, seed, SHUFFLE_STREAM + epoch);
 	for (uint32_t i = 0; i < count; i++)
 		order[i] = i;
 	for (uint32_t i = count; i > 1; i--)
 	{
-		uint32_t	j = (uint32_t) rng_below(&rng, i);
-		uint32_t	swap = order[i - 1];
+		uint32_t j = (uint32_t) rng_below(&rng, i);
+		uint32_t swap = order[i - 1];
 
 		order[i - 1] = order[j];
 		order[j] = swap;

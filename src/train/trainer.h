@@ -3,23 +3,28 @@
  *
  * How to use it:
  *   1. trainer_create with config, table (of the task's head) and options;
- *   2. fill the weights: for each block b, load_block or the store's bytes into trainer_block(trainer, b)
- *      (table->blocks[b].elements floats), or trainer_initialize_block for what the base model does not have;
- *   3. trainer_step with the samples of one optimizer step, as often as wanted. When to stop, epochs, shuffling and
- *      reading samples are the caller's (see spill_shuffle);
+ *   2. fill the weights: for each block b, load_block or the store's bytes into
+ * trainer_block(trainer, b) (table->blocks[b].elements floats), or trainer_initialize_block for
+ * what the base model does not have;
+ *   3. trainer_step with the samples of one optimizer step, as often as wanted. When to stop,
+ * epochs, shuffling and reading samples are the caller's (see spill_shuffle);
  *   4. trainer_evaluate with held-back samples at any time; it changes nothing;
- *   5. checkpoint: trainer_state gives the byte ranges (weights that are trained, moments, counters) that together with
- *      config, options and the untrained weights are the whole state. Write them out in order; to resume, create the
- *      trainer the same way, fill the weights, read the same bytes back into the ranges of trainer_state and call
- *      trainer_state_restored. What follows is the same, bit for bit, with the same number of threads;
- *   6. the finished weights are what trainer_block gives; blocks below trainer_first_trained_block are unchanged.
+ *   5. checkpoint: trainer_state gives the byte ranges (weights that are trained, moments,
+ * counters) that together with config, options and the untrained weights are the whole state. Write
+ * them out in order; to resume, create the trainer the same way, fill the weights, read the same
+ * bytes back into the ranges of trainer_state and call trainer_state_restored. What follows is the
+ * same, bit for bit, with the same number of threads;
+ *   6. the finished weights are what trainer_block gives; blocks below trainer_first_trained_block
+ * are unchanged.
  *
- * The trainer starts its own threads (core/threads.h) and joins them in trainer_destroy, which must be called before
- * the arena goes; it is safe on NULL and after a failed step. A failed or cancelled step leaves gradients half made
- * but weights, moments and counters as before the step. A loss or gradient that is not a number fails the step
- * (STATUS_INVALID_DATA) before anything is updated.
+ * The trainer starts its own threads (core/threads.h) and joins them in trainer_destroy, which must
+ * be called before the arena goes; it is safe on NULL and after a failed step. A failed or
+ * cancelled step leaves gradients half made but weights, moments and counters as before the step. A
+ * loss or gradient that is not a number fails the step (STATUS_INVALID_DATA) before anything is
+ * updated.
  *
- * Randomness: dropout and masks are a function of (seed, step, micro-batch, place). No state but the step count.
+ * Randomness: dropout and masks are a function of (seed, step, micro-batch, place). No state but
+ * the step count.
  */
 #ifndef BERT_TRAIN_TRAINER_H
 #define BERT_TRAIN_TRAINER_H
@@ -31,110 +36,121 @@
 
 typedef struct TrainOptions
 {
-	double		learning_rate;
-	Schedule	schedule;		/* with warm-up and total steps worked out by the caller */
+	double learning_rate;
+	Schedule schedule; /* with warm-up and total steps worked out by the caller */
 	AdamwOptions adamw;
-	double		dropout;		/* negative: the config's own probabilities */
-	uint64_t	seed;
-	TrainPart	part;			/* TRAIN_HEAD, TRAIN_TOP or TRAIN_ALL */
-	int			top_layers;		/* of TRAIN_TOP */
-	bool		freeze_embeddings;
-	int			micro_batches;	/* gradient accumulation: a step's samples are split into so many parts */
-	int			threads;
-	bool		bf16;			/* linear layers multiply in bf16; weights, gradients and all sums stay fp32 */
-	size_t		activation_bytes;	/* above this a batch's activations are recomputed layer by layer; 0: no limit */
-	size_t		feature_bytes;	/* for outputs of the frozen layers, kept by sample; 0: none */
-	double		mask_probability;	/* masked_lm, pretraining */
-	bool		whole_word_mask;
+	double dropout; /* negative: the config's own probabilities */
+	uint64_t seed;
+	TrainPart part; /* TRAIN_HEAD, TRAIN_TOP or TRAIN_ALL */
+	int top_layers; /* of TRAIN_TOP */
+	bool freeze_embeddings;
+	/* gradient accumulation: a step's samples are split into so many parts */
+	int micro_batches;
+	int threads;
+	/* linear layers multiply in bf16; weights, gradients and all sums stay fp32 */
+	bool bf16;
+	/* above this a batch's activations are recomputed layer by layer; 0: no limit */
+	size_t activation_bytes;
+	size_t feature_bytes;    /* for outputs of the frozen layers, kept by sample; 0: none */
+	double mask_probability; /* masked_lm, pretraining */
+	bool whole_word_mask;
 } TrainOptions;
 
-/* The reference's fine-tuning defaults: 5e-5, linear without warm-up over total_steps, all layers, one thread. */
+/*
+ * The reference's fine-tuning defaults: 5e-5, linear without warm-up over total_steps, all layers,
+ * one thread.
+ */
 TrainOptions train_options_default(int64_t total_steps);
 
 /* "all", "head", "top:N". */
-bool		train_part_parse(const char *text, TrainPart *part, int *top_layers, Status *status);
+bool train_part_parse(const char *text, TrainPart *part, int *top_layers, Status *status);
 
 typedef struct Trainer Trainer;
 
 /*
- * What the trainer allocates from. state: weights, gradients and moments, trainer_memory bytes, kept till the end.
- * batch: rewound in every step. workspace and features: the trainer's alone; their limits bound activations and kept
- * features (activations that fit only when recomputed are recomputed; features that do not fit are not kept).
+ * What the trainer allocates from. state: weights, gradients and moments, trainer_memory bytes,
+ * kept till the end. batch: rewound in every step. workspace and features: the trainer's alone;
+ * their limits bound activations and kept features (activations that fit only when recomputed are
+ * recomputed; features that do not fit are not kept).
  */
 typedef struct TrainerArenas
 {
-	Arena	   *state;
-	Arena	   *batch;
-	Arena	   *workspace;
-	Arena	   *features;
+	Arena *state;
+	Arena *batch;
+	Arena *workspace;
+	Arena *features;
 } TrainerArenas;
 
 /*
- * tokenizer: for masking; may be NULL for the other heads. kernels: "auto", or a name of train_kernels_choose. config,
- * table and tokenizer must outlive the trainer. NULL and *status on failure.
+ * tokenizer: for masking; may be NULL for the other heads. kernels: "auto", or a name of
+ * train_kernels_choose. config, table and tokenizer must outlive the trainer. NULL and *status on
+ * failure.
  */
-Trainer    *trainer_create(const TrainerArenas *arenas, const BertConfig *config, const TensorTable *table, const Tokenizer *tokenizer,
-						   const TrainOptions *options, const char *kernels, Status *status);
-void		trainer_destroy(Trainer *trainer);
+Trainer *trainer_create(const TrainerArenas *arenas, const BertConfig *config,
+						const TensorTable *table, const Tokenizer *tokenizer,
+						const TrainOptions *options, const char *kernels, Status *status);
+void trainer_destroy(Trainer *trainer);
 
-float	   *trainer_block(Trainer *trainer, int block);	/* (table->blocks[block].elements) */
-void		trainer_initialize_block(Trainer *trainer, int block, uint64_t seed);
-int			trainer_first_trained_block(const Trainer *trainer);
-int64_t		trainer_steps(const Trainer *trainer);	/* optimizer steps done */
+float *trainer_block(Trainer *trainer, int block); /* (table->blocks[block].elements) */
+void trainer_initialize_block(Trainer *trainer, int block, uint64_t seed);
+int trainer_first_trained_block(const Trainer *trainer);
+int64_t trainer_steps(const Trainer *trainer); /* optimizer steps done */
 
 typedef struct TrainSample
 {
 	const Sample *sample;
-	uint64_t	id;				/* unique in the data set: names kept features, and evaluation's masks */
+	uint64_t id; /* unique in the data set: names kept features, and evaluation's masks */
 } TrainSample;
 
 typedef struct StepResult
 {
-	double		loss;			/* mean over the micro-batches */
-	double		grad_norm;		/* before clipping */
-	double		learning_rate;
-	size_t		tokens;
-	bool		recomputed;		/* activations did not fit and were made twice */
+	double loss;      /* mean over the micro-batches */
+	double grad_norm; /* before clipping */
+	double learning_rate;
+	size_t tokens;
+	bool recomputed; /* activations did not fit and were made twice */
 } StepResult;
 
 /* One optimizer step on n samples. */
-bool		trainer_step(Trainer *trainer, const TrainSample *samples, size_t n, StepResult *result, const MayContinue *question, Status *status);
+bool trainer_step(Trainer *trainer, const TrainSample *samples, size_t n, StepResult *result,
+				  const MayContinue *question, Status *status);
 
 /*
  * Predictions of one batch without dropout. Arrays live in the arena.
- *   classes, choices, values: logits row i is sample i's (choices: as many values as the sample has sequences, see rows);
- *   tokens, spans: rows row_offsets[i] .. row_offsets[i+1]-1 are sample i's tokens.
- * Language models give loss_sum, labels and correct only.
+ *   classes, choices, values: logits row i is sample i's (choices: as many values as the sample has
+ * sequences, see rows); tokens, spans: rows row_offsets[i] .. row_offsets[i+1]-1 are sample i's
+ * tokens. Language models give loss_sum, labels and correct only.
  */
 typedef struct Evaluation
 {
-	double		loss;			/* mean of the batch, as in training */
-	size_t		labels;			/* it is a mean over */
-	size_t		correct;		/* language models: right tokens */
-	size_t		n_columns;
-	size_t	   *row_offsets;	/* (n + 1) */
-	float	   *logits;			/* (row_offsets[n], n_columns); NULL for language models */
-	float	   *next_sentence_logits;	/* (n, 2) or NULL */
+	double loss;    /* mean of the batch, as in training */
+	size_t labels;  /* it is a mean over */
+	size_t correct; /* language models: right tokens */
+	size_t n_columns;
+	size_t *row_offsets;         /* (n + 1) */
+	float *logits;               /* (row_offsets[n], n_columns); NULL for language models */
+	float *next_sentence_logits; /* (n, 2) or NULL */
 } Evaluation;
 
-bool		trainer_evaluate(Trainer *trainer, const TrainSample *samples, size_t n, Arena *arena, Evaluation *evaluation,
-							 const MayContinue *question, Status *status);
+bool trainer_evaluate(Trainer *trainer, const TrainSample *samples, size_t n, Arena *arena,
+					  Evaluation *evaluation, const MayContinue *question, Status *status);
 
 /* The state's byte ranges, in the order in which they are to be written. */
 typedef struct StateRange
 {
 	const char *name;
-	void	   *bytes;
-	size_t		size;
+	void *bytes;
+	size_t size;
 } StateRange;
 
 #define TRAINER_MAX_RANGES 5
 
-int			trainer_state(Trainer *trainer, StateRange ranges[TRAINER_MAX_RANGES]);
+int trainer_state(Trainer *trainer, StateRange ranges[TRAINER_MAX_RANGES]);
 /* Checks what was read back into the ranges; STATUS_INVALID_DATA when it is not this trainer's. */
-bool		trainer_state_restored(Trainer *trainer, Status *status);
+bool trainer_state_restored(Trainer *trainer, Status *status);
 
 /* About the bytes that trainer_create takes from arenas->state; checked. */
-bool		trainer_memory(const BertConfig *config, const TensorTable *table, const TrainOptions *options, size_t *bytes, Status *status);
+bool trainer_memory(const BertConfig *config, const TensorTable *table, const TrainOptions *options,
+					size_t *bytes, Status *status);
 
 #endif

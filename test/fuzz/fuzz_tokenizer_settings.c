@@ -1,6 +1,6 @@
 /*
- * fuzz_tokenizer_settings.c: the tokenizer's files. The first byte says which file the rest is; what is accepted is
- * compiled with a small vocabulary and written.
+ * fuzz_tokenizer_settings.c: the tokenizer's files. The first byte says which file the rest is;
+ * what is accepted is compiled with a small vocabulary and written.
  */
 #include "files/sentence.h"
 #include "tokenizer/tokenizer.h"
@@ -8,23 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const names[] = {"tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json",
-		"sentence_bert_config.json", "modules.json", "vocab.txt"};
+	static const char *const names[] = {"tokenizer_config.json",
+										"tokenizer.json",
+										"special_tokens_map.json",
+										"added_tokens.json",
+										"sentence_bert_config.json",
+										"modules.json",
+										"vocab.txt"};
 	static const char vocab[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n";
-	Arena	   *arena = arena_create(&allocator_malloc, (size_t) 64 << 20);
-	size_t		which = size > 0 ? data[0] % (sizeof names / sizeof names[0]) : 0;
+	Arena *arena = arena_create(&allocator_malloc, (size_t) 64 << 20);
+	size_t which = size > 0 ? data[0] % (sizeof names / sizeof names[0]) : 0;
 	TokenizerSettings settings;
 	SentenceSettings sentence;
-	ByteSource	sources[2];
+	ByteSource sources[2];
 	ModelSource *source;
-	Status		status;
+	Status status;
 	unsigned char *image;
-	size_t		length;
+	size_t length;
 
 	if (arena == NULL || size == 0)
 	{
@@ -33,10 +38,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	source_from_memory(&sources[0], names[which], data + 1, size - 1);
 	source_from_memory(&sources[1], "vocab.txt", vocab, sizeof vocab - 1);
-	source = modelsource_from_sources(arena, "fuzz", sources, which == 6 || which == 1 ? 1 : 2, &status);
-	if (source != NULL && tokenizer_settings_read(arena, source, &settings, &status) && tokenizer_compile(arena, &settings, &image, &length, &status))
+	source =
+		modelsource_from_sources(arena, "fuzz", sources, which == 6 || which == 1 ? 1 : 2, &status);
+	if (source != NULL && tokenizer_settings_read(arena, source, &settings, &status) &&
+		tokenizer_compile(arena, &settings, &image, &length, &status))
 	{
-		char	   *text = tokenizer_settings_write(arena, &settings, &status);
+		char *text = tokenizer_settings_write(arena, &settings, &status);
 		TokenizerSettings again;
 
 		if (tokenizer_open(arena, image, length, &status) == NULL)

@@ -1,10 +1,12 @@
 /*
- * encoder_driver.c: a model folder against tensors that the reference gave (test/parity/encoder.py).
+ * encoder_driver.c: a model folder against tensors that the reference gave
+ * (test/parity/encoder.py).
  *
  *     encoder_driver MODEL_FOLDER KERNEL PRECISION CASE.safetensors...
  *
- * A case holds input_ids (1, T), hidden_states (L + 1, 1, T, H) and embedding (1, H): mean pooled, unit length. Prints a line
- * per case: tokens, largest absolute difference of the hidden states, of the last one, and of the embedding.
+ * A case holds input_ids (1, T), hidden_states (L + 1, 1, T, H) and embedding (1, H): mean pooled,
+ * unit length. Prints a line per case: tokens, largest absolute difference of the hidden states, of
+ * the last one, and of the embedding.
  */
 #include <math.h>
 
@@ -13,7 +15,7 @@
 static double
 largest_difference(const float *a, const float *b, size_t n)
 {
-	double		largest = 0.0;
+	double largest = 0.0;
 
 	for (size_t i = 0; i < n; i++)
 		largest = fmax(largest, isnan(a[i]) ? INFINITY : fabs((double) a[i] - b[i]));
@@ -23,17 +25,17 @@ largest_difference(const float *a, const float *b, size_t n)
 static bool
 run_case(const Fixture *fixture, const char *path, Status *status)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	size_t		hidden = (size_t) fixture->config.hidden_size;
-	size_t		layers = (size_t) fixture->config.num_hidden_layers;
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	size_t hidden = (size_t) fixture->config.hidden_size;
+	size_t layers = (size_t) fixture->config.num_hidden_layers;
 	ForwardWants wants = {.hidden_states = true};
-	size_t		n = 0;
-	int32_t		bounds[2] = {0, 0};
-	Batch		batch = {.n_sequences = 1, .cu_seqlens = bounds};
-	CaseFile	file;
+	size_t n = 0;
+	int32_t bounds[2] = {0, 0};
+	Batch batch = {.n_sequences = 1, .cu_seqlens = bounds};
+	CaseFile file;
 	EncoderOutput encoded;
-	float	   *embedding = arena_alloc_array(arena, hidden, sizeof(float));
-	float	   *expected;
+	float *embedding = arena_alloc_array(arena, hidden, sizeof(float));
+	float *expected;
 
 	if (!case_open_path(arena, path, &file, status))
 		return false;
@@ -41,12 +43,15 @@ run_case(const Fixture *fixture, const char *path, Status *status)
 	bounds[1] = (int32_t) n;
 	batch.input_ids = case_ints(arena, &file, "input_ids");
 	if (!encoder_forward(fixture->model, &batch, &wants, arena, &encoded, NULL, status) ||
-		!pool_forward(fixture->model, &batch, encoded.last_hidden_state, POOLING_MEAN, true, arena, embedding, status))
+		!pool_forward(fixture->model, &batch, encoded.last_hidden_state, POOLING_MEAN, true, arena,
+					  embedding, status))
 		return false;
 	expected = case_floats(arena, &file, "hidden_states", NULL, NULL);
-	printf("%zu %.2e %.2e %.2e\n", n, largest_difference(encoded.hidden_states, expected, (layers + 1) * n * hidden),
-		   largest_difference(encoded.last_hidden_state, expected + layers * n * hidden, n * hidden),
-		   largest_difference(embedding, case_floats(arena, &file, "embedding", NULL, NULL), hidden));
+	printf(
+		"%zu %.2e %.2e %.2e\n", n,
+		largest_difference(encoded.hidden_states, expected, (layers + 1) * n * hidden),
+		largest_difference(encoded.last_hidden_state, expected + layers * n * hidden, n * hidden),
+		largest_difference(embedding, case_floats(arena, &file, "embedding", NULL, NULL), hidden));
 	arena_destroy(arena);
 	return true;
 }
@@ -54,11 +59,11 @@ run_case(const Fixture *fixture, const char *path, Status *status)
 int
 main(int argc, char **argv)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Status		status;
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Status status;
 	const Kernels *kernels;
-	Precision	precision;
-	Fixture		fixture;
+	Precision precision;
+	Fixture fixture;
 
 	if (argc < 5)
 	{
@@ -67,7 +72,8 @@ main(int argc, char **argv)
 	}
 	kernels = kernels_choose(argv[2], &status);
 	if (kernels == NULL || !precision_parse(argv[3], &precision, &status) ||
-		!fixture_load(arena, argv[1], "config.json", HEAD_NONE, precision, kernels, &fixture, &status))
+		!fixture_load(arena, argv[1], "config.json", HEAD_NONE, precision, kernels, &fixture,
+					  &status))
 	{
 		fprintf(stderr, "%s\n", status.message);
 		return 1;

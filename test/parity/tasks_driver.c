@@ -3,9 +3,10 @@
  *
  *     tasks_driver MODEL_FOLDER HEAD KERNEL < tasks.json > results.json
  *
- * tasks.json is an array of {"task": "entities", "text", "aggregation"}, {"task": "answers", "question", "context", "top_k",
- * "max_answer_tokens", "stride", "max_length", "null_answer"} and {"task": "fill", "text", "top_k"}; results.json an array of
- * arrays of objects with the reference pipelines' member names.
+ * tasks.json is an array of {"task": "entities", "text", "aggregation"}, {"task": "answers",
+ * "question", "context", "top_k", "max_answer_tokens", "stride", "max_length", "null_answer"} and
+ * {"task": "fill", "text", "top_k"}; results.json an array of arrays of objects with the reference
+ * pipelines' member names.
  */
 #include <jansson.h>
 
@@ -16,8 +17,8 @@
 
 typedef struct Driver
 {
-	Fixture		fixture;
-	Tokenizer  *tokenizer;
+	Fixture fixture;
+	Tokenizer *tokenizer;
 } Driver;
 
 static const char *
@@ -35,11 +36,14 @@ int_of(const json_t *task, const char *name)
 }
 
 static bool
-encode(const Driver *driver, Arena *arena, const char *text, const char *pair, int max_length, int stride, bool overflow, EncodeResult *encoded, Status *status)
+encode(const Driver *driver, Arena *arena, const char *text, const char *pair, int max_length,
+	   int stride, bool overflow, EncodeResult *encoded, Status *status)
 {
-	EncodeOptions options = {true, pair == NULL ? TRUNCATE_LONGEST_FIRST : TRUNCATE_ONLY_SECOND, max_length, stride, overflow};
+	EncodeOptions options = {true, pair == NULL ? TRUNCATE_LONGEST_FIRST : TRUNCATE_ONLY_SECOND,
+							 max_length, stride, overflow};
 
-	return tokenizer_encode(driver->tokenizer, arena, text, strlen(text), pair, pair == NULL ? 0 : strlen(pair), &options, NULL, encoded, status);
+	return tokenizer_encode(driver->tokenizer, arena, text, strlen(text), pair,
+							pair == NULL ? 0 : strlen(pair), &options, NULL, encoded, status);
 }
 
 static bool
@@ -49,33 +53,43 @@ entities(const Driver *driver, const json_t *task, Arena *arena, json_t *results
 	EncodeResult encoded;
 	ScoredTokens tokens;
 	Aggregation aggregation;
-	Entity	   *found;
-	size_t		n;
+	Entity *found;
+	size_t n;
 
 	if (!aggregation_parse(text_of(task, "aggregation"), &aggregation, status) ||
-		!encode(driver, arena, text, NULL, driver->fixture.config.max_position_embeddings, 0, false, &encoded, status) ||
+		!encode(driver, arena, text, NULL, driver->fixture.config.max_position_embeddings, 0, false,
+				&encoded, status) ||
 		!score_tokens(driver->fixture.model, &encoded, 0, arena, &tokens, NULL, status) ||
-		!group_entities(&tokens, &driver->fixture.config, driver->tokenizer, text, strlen(text), aggregation, false, arena, &found, &n, status))
+		!group_entities(&tokens, &driver->fixture.config, driver->tokenizer, text, strlen(text),
+						aggregation, false, arena, &found, &n, status))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(results, json_pack("{s:s,s:s,s:f,s:i,s:i}", "label", found[i].label, "word", found[i].word, "score", (double) found[i].score,
-												 "start", (int) found[i].start, "end", (int) found[i].end));
+		json_array_append_new(results,
+							  json_pack("{s:s,s:s,s:f,s:i,s:i}", "label", found[i].label, "word",
+										found[i].word, "score", (double) found[i].score, "start",
+										(int) found[i].start, "end", (int) found[i].end));
 	return true;
 }
 
 static bool
 answers(const Driver *driver, const json_t *task, Arena *arena, json_t *results, Status *status)
 {
-	AnswerOptions options = {(size_t) int_of(task, "top_k"), (size_t) int_of(task, "max_answer_tokens"), json_is_true(json_object_get(task, "null_answer"))};
+	AnswerOptions options = {(size_t) int_of(task, "top_k"),
+							 (size_t) int_of(task, "max_answer_tokens"),
+							 json_is_true(json_object_get(task, "null_answer"))};
 	EncodeResult encoded;
-	Answer	   *found;
-	size_t		n;
+	Answer *found;
+	size_t n;
 
-	if (!encode(driver, arena, text_of(task, "question"), text_of(task, "context"), int_of(task, "max_length"), int_of(task, "stride"), true, &encoded, status) ||
-		!answer_question(driver->fixture.model, &encoded, &options, arena, &found, &n, NULL, status))
+	if (!encode(driver, arena, text_of(task, "question"), text_of(task, "context"),
+				int_of(task, "max_length"), int_of(task, "stride"), true, &encoded, status) ||
+		!answer_question(driver->fixture.model, &encoded, &options, arena, &found, &n, NULL,
+						 status))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(results, json_pack("{s:f,s:i,s:i}", "score", (double) found[i].score, "start", (int) found[i].start, "end", (int) found[i].end));
+		json_array_append_new(results,
+							  json_pack("{s:f,s:i,s:i}", "score", (double) found[i].score, "start",
+										(int) found[i].start, "end", (int) found[i].end));
 	return true;
 }
 
@@ -83,30 +97,34 @@ static bool
 fill(const Driver *driver, const json_t *task, Arena *arena, json_t *results, Status *status)
 {
 	EncodeResult encoded;
-	Fill	   *found;
-	size_t		n;
+	Fill *found;
+	size_t n;
 
-	if (!encode(driver, arena, text_of(task, "text"), NULL, driver->fixture.config.max_position_embeddings, 0, false, &encoded, status) ||
-		!fill_masks(driver->fixture.model, driver->tokenizer, &encoded.windows[0], (size_t) int_of(task, "top_k"), arena, &found, &n, NULL, status))
+	if (!encode(driver, arena, text_of(task, "text"), NULL,
+				driver->fixture.config.max_position_embeddings, 0, false, &encoded, status) ||
+		!fill_masks(driver->fixture.model, driver->tokenizer, &encoded.windows[0],
+					(size_t) int_of(task, "top_k"), arena, &found, &n, NULL, status))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(results, json_pack("{s:f,s:i,s:s,s:s}", "score", (double) found[i].score, "token", (int) found[i].token_id,
-												 "token_str", found[i].token, "sequence", found[i].sequence));
+		json_array_append_new(results,
+							  json_pack("{s:f,s:i,s:s,s:s}", "score", (double) found[i].score,
+										"token", (int) found[i].token_id, "token_str",
+										found[i].token, "sequence", found[i].sequence));
 	return true;
 }
 
 int
 main(int argc, char **argv)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	json_t	   *tasks = json_loadf(stdin, 0, NULL);
-	json_t	   *all = json_array();
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	json_t *tasks = json_loadf(stdin, 0, NULL);
+	json_t *all = json_array();
 	const Kernels *kernels;
-	HeadKind	head;
-	Status		status = {0};
-	Driver		driver;
-	json_t	   *task;
-	size_t		index;
+	HeadKind head;
+	Status status = {0};
+	Driver driver;
+	json_t *task;
+	size_t index;
 
 	if (argc != 4 || tasks == NULL)
 	{
@@ -115,7 +133,8 @@ main(int argc, char **argv)
 	}
 	kernels = kernels_choose(argv[3], &status);
 	if (kernels == NULL || !head_kind_parse(argv[2], &head, &status) ||
-		!fixture_load(arena, argv[1], "config.json", head, PRECISION_FP32, kernels, &driver.fixture, &status) ||
+		!fixture_load(arena, argv[1], "config.json", head, PRECISION_FP32, kernels, &driver.fixture,
+					  &status) ||
 		(driver.tokenizer = fixture_tokenizer(arena, argv[1], &status)) == NULL)
 	{
 		fprintf(stderr, "%s\n", status.message);
@@ -124,10 +143,12 @@ main(int argc, char **argv)
 	json_array_foreach(tasks, index, task)
 	{
 		const char *kind = text_of(task, "task");
-		json_t	   *results = json_array();
-		ArenaMark	mark = arena_mark(arena);
+		json_t *results = json_array();
+		ArenaMark mark = arena_mark(arena);
 
-		if (!(strcmp(kind, "entities") == 0 ? entities : strcmp(kind, "answers") == 0 ? answers : fill) (&driver, task, arena, results, &status))
+		if (!(strcmp(kind, "entities") == 0  ? entities
+			  : strcmp(kind, "answers") == 0 ? answers
+											 : fill)(&driver, task, arena, results, &status))
 		{
 			fprintf(stderr, "task %zu: %s\n", index, status.message);
 			return 1;

@@ -1,16 +1,14 @@
 /*
- * tokenizer_driver.c: encodes and decodes what tokenizer.py asks for, so that it can compare with the reference.
+ * tokenizer_driver.c: encodes and decodes what tokenizer.py asks for, so that it can compare with
+ * the reference.
  *
- * Arguments: vocabulary file, flags (c clean_text, z chinese, a strip_accents, l lowercase), then one per added token:
- * "flags:content" (s special, w single_word, l lstrip, r rstrip, n normalized).
- * Requests on standard input, integers little-endian 32 bits:
- *   0, special_tokens, truncation, max_length, stride, overflow, length, pair_length (-1: none), text, pair
- *   1, skip_special_tokens, n, ids
- * Answers on standard output:
- *   0: windows, truncated, then per window n, ids, type_ids, starts, ends, words, sequences (all 32 bits)
- *      or -1, status code
- *   1: length, text; or -1, status code
- *   2: length, text: answers with the number of tokens
+ * Arguments: vocabulary file, flags (c clean_text, z chinese, a strip_accents, l lowercase), then
+ * one per added token: "flags:content" (s special, w single_word, l lstrip, r rstrip, n
+ * normalized). Requests on standard input, integers little-endian 32 bits: 0, special_tokens,
+ * truncation, max_length, stride, overflow, length, pair_length (-1: none), text, pair 1,
+ * skip_special_tokens, n, ids Answers on standard output: 0: windows, truncated, then per window n,
+ * ids, type_ids, starts, ends, words, sequences (all 32 bits) or -1, status code 1: length, text;
+ * or -1, status code 2: length, text: answers with the number of tokens
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +19,9 @@
 static char *
 read_all(FILE *file, size_t *length)
 {
-	size_t		capacity = 1 << 20;
-	char	   *bytes = malloc(capacity);
-	size_t		n;
+	size_t capacity = 1 << 20;
+	char *bytes = malloc(capacity);
+	size_t n;
 
 	*length = 0;
 	while (bytes != NULL && (n = fread(bytes + *length, 1, capacity - *length, file)) > 0)
@@ -40,7 +38,7 @@ read_all(FILE *file, size_t *length)
 static int32_t
 take(const char **cursor)
 {
-	int32_t		value;
+	int32_t value;
 
 	memcpy(&value, *cursor, sizeof value);
 	*cursor += sizeof value;
@@ -71,10 +69,10 @@ encode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 {
 	EncodeOptions options;
 	EncodeResult result;
-	Status		status = {0};
+	Status status = {0};
 	const char *text;
-	int32_t		length;
-	int32_t		pair_length;
+	int32_t length;
+	int32_t pair_length;
 
 	options.special_tokens = take(cursor) != 0;
 	options.truncation = (Truncation) take(cursor);
@@ -85,8 +83,9 @@ encode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 	pair_length = take(cursor);
 	text = *cursor;
 	*cursor += length + (pair_length < 0 ? 0 : pair_length);
-	if (!tokenizer_encode(tokenizer, arena, text, (size_t) length, pair_length < 0 ? NULL : text + length, pair_length < 0 ? 0 : (size_t) pair_length,
-						  &options, NULL, &result, &status))
+	if (!tokenizer_encode(
+			tokenizer, arena, text, (size_t) length, pair_length < 0 ? NULL : text + length,
+			pair_length < 0 ? 0 : (size_t) pair_length, &options, NULL, &result, &status))
 	{
 		put(-1);
 		put((int32_t) status.code);
@@ -101,12 +100,12 @@ encode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 static void
 decode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 {
-	Status		status = {0};
-	bool		skip = take(cursor) != 0;
-	int32_t		n = take(cursor);
-	int32_t    *ids = arena_alloc_array(arena, (size_t) n, sizeof *ids);
-	char	   *text;
-	size_t		length;
+	Status status = {0};
+	bool skip = take(cursor) != 0;
+	int32_t n = take(cursor);
+	int32_t *ids = arena_alloc_array(arena, (size_t) n, sizeof *ids);
+	char *text;
+	size_t length;
 
 	memcpy(ids, *cursor, (size_t) n * sizeof *ids);
 	*cursor += (size_t) n * sizeof *ids;
@@ -123,27 +122,35 @@ decode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 static void
 count(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 {
-	Status		status = {0};
-	int32_t		length = take(cursor);
-	size_t		tokens;
+	Status status = {0};
+	int32_t length = take(cursor);
+	size_t tokens;
 
-	put(tokenizer_count(tokenizer, arena, *cursor, (size_t) length, NULL, &tokens, &status) ? (int32_t) tokens : -1);
+	put(tokenizer_count(tokenizer, arena, *cursor, (size_t) length, NULL, &tokens, &status)
+			? (int32_t) tokens
+			: -1);
 	*cursor += length;
 }
 
 int
 main(int argc, char **argv)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	AddedToken	added[64];
-	TokenizerSettings settings = {.unk_token = "[UNK]",.sep_token = "[SEP]",.pad_token = "[PAD]",.cls_token = "[CLS]",.mask_token = "[MASK]",
-	.continuing_subword_prefix = "##",.max_input_chars_per_word = 100,.added = added};
-	Status		status = {0};
-	FILE	   *file = argc > 2 ? fopen(argv[1], "rb") : NULL;
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	AddedToken added[64];
+	TokenizerSettings settings = {.unk_token = "[UNK]",
+								  .sep_token = "[SEP]",
+								  .pad_token = "[PAD]",
+								  .cls_token = "[CLS]",
+								  .mask_token = "[MASK]",
+								  .continuing_subword_prefix = "##",
+								  .max_input_chars_per_word = 100,
+								  .added = added};
+	Status status = {0};
+	FILE *file = argc > 2 ? fopen(argv[1], "rb") : NULL;
 	unsigned char *image;
-	size_t		length;
-	Tokenizer  *tokenizer;
-	char	   *requests;
+	size_t length;
+	Tokenizer *tokenizer;
+	char *requests;
 	const char *cursor;
 
 	if (file == NULL || argc > 64)
@@ -155,7 +162,7 @@ main(int argc, char **argv)
 	settings.lowercase = strchr(argv[2], 'l') != NULL;
 	for (int i = 3; i < argc; i++)
 	{
-		char	   *colon = strchr(argv[i], ':');
+		char *colon = strchr(argv[i], ':');
 		AddedToken *token = &added[settings.n_added++];
 
 		*colon = '\0';
@@ -167,7 +174,8 @@ main(int argc, char **argv)
 		token->rstrip = strchr(argv[i], 'r') != NULL;
 		token->normalized = strchr(argv[i], 'n') != NULL;
 	}
-	if (!tokenizer_compile(arena, &settings, &image, &length, &status) || (tokenizer = tokenizer_open(arena, image, length, &status)) == NULL)
+	if (!tokenizer_compile(arena, &settings, &image, &length, &status) ||
+		(tokenizer = tokenizer_open(arena, image, length, &status)) == NULL)
 	{
 		fprintf(stderr, "%s\n", status.message);
 		return 1;
@@ -175,8 +183,8 @@ main(int argc, char **argv)
 	requests = read_all(stdin, &length);
 	for (cursor = requests; cursor < requests + length;)
 	{
-		ArenaMark	mark = arena_mark(arena);
-		int32_t		kind = take(&cursor);
+		ArenaMark mark = arena_mark(arena);
+		int32_t kind = take(&cursor);
 
 		if (kind == 0)
 			encode(tokenizer, arena, &cursor);

@@ -1,8 +1,9 @@
 /*
  * faults.c: a library to be preloaded into the server that lets one write to disk fail.
  *
- * The file named by BERT_FAULTS holds a number n and a part of a path: the n-th call in a process that reserves space for,
- * writes to, syncs or renames a file with that part in its path fails with ENOSPC. Each process reads it at its first such call.
+ * The file named by BERT_FAULTS holds a number n and a part of a path: the n-th call in a process
+ * that reserves space for, writes to, syncs or renames a file with that part in its path fails with
+ * ENOSPC. Each process reads it at its first such call.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static pid_t reader;			/* the process that has read the file; children inherit the variables */
+/* the process that has read the file; children inherit the variables */
+static pid_t reader;
 static long fail_at;
 static long count;
 static char part[256];
@@ -24,7 +26,7 @@ fails_path(const char *path)
 	if (reader != getpid())
 	{
 		const char *name = getenv("BERT_FAULTS");
-		FILE	   *control = name == NULL ? NULL : fopen(name, "r");
+		FILE *control = name == NULL ? NULL : fopen(name, "r");
 
 		reader = getpid();
 		count = 0;
@@ -42,9 +44,9 @@ fails_path(const char *path)
 static int
 fails(int fd)
 {
-	char		link[64];
-	char		path[4096];
-	ssize_t		length;
+	char link[64];
+	char path[4096];
+	ssize_t length;
 
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	length = readlink(link, path, sizeof path - 1);
@@ -54,25 +56,26 @@ fails(int fd)
 	return fails_path(path);
 }
 
-#define REAL(type, name, ...) (((type (*)(__VA_ARGS__)) dlsym(RTLD_NEXT, name)))
+#define REAL(type, name, ...) (((type(*)(__VA_ARGS__)) dlsym(RTLD_NEXT, name)))
 
 int
 posix_fallocate(int fd, off_t offset, off_t length)
 {
-	return fails(fd) ? ENOSPC : REAL(int, "posix_fallocate", int, off_t, off_t) (fd, offset, length);
+	return fails(fd) ? ENOSPC : REAL(int, "posix_fallocate", int, off_t, off_t)(fd, offset, length);
 }
 
 int
 posix_fallocate64(int fd, off_t offset, off_t length)
 {
-	return fails(fd) ? ENOSPC : REAL(int, "posix_fallocate64", int, off_t, off_t) (fd, offset, length);
+	return fails(fd) ? ENOSPC
+					 : REAL(int, "posix_fallocate64", int, off_t, off_t)(fd, offset, length);
 }
 
 ssize_t
 write(int fd, const void *bytes, size_t length)
 {
 	if (!fails(fd))
-		return REAL(ssize_t, "write", int, const void *, size_t) (fd, bytes, length);
+		return REAL(ssize_t, "write", int, const void *, size_t)(fd, bytes, length);
 	errno = ENOSPC;
 	return -1;
 }
@@ -81,7 +84,7 @@ ssize_t
 pwrite(int fd, const void *bytes, size_t length, off_t offset)
 {
 	if (!fails(fd))
-		return REAL(ssize_t, "pwrite", int, const void *, size_t, off_t) (fd, bytes, length, offset);
+		return REAL(ssize_t, "pwrite", int, const void *, size_t, off_t)(fd, bytes, length, offset);
 	errno = ENOSPC;
 	return -1;
 }
@@ -96,7 +99,7 @@ int
 fsync(int fd)
 {
 	if (!fails(fd))
-		return REAL(int, "fsync", int) (fd);
+		return REAL(int, "fsync", int)(fd);
 	errno = ENOSPC;
 	return -1;
 }
@@ -105,7 +108,7 @@ int
 rename(const char *from, const char *to)
 {
 	if (!fails_path(to))
-		return REAL(int, "rename", const char *, const char *) (from, to);
+		return REAL(int, "rename", const char *, const char *)(from, to);
 	errno = ENOSPC;
 	return -1;
 }

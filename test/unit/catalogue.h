@@ -1,7 +1,7 @@
 /*
- * catalogue.h: what can be wrong with a model's files (the table is in catalogue_cases.h): one line a case, each a change
- * to a good tiny model, with the status that must come of it and a part of the message. STATUS_NONE: must work all the
- * same.
+ * catalogue.h: what can be wrong with a model's files (the table is in catalogue_cases.h): one line
+ * a case, each a change to a good tiny model, with the status that must come of it and a part of
+ * the message. STATUS_NONE: must work all the same.
  */
 #ifndef BERT_TEST_CATALOGUE_H
 #define BERT_TEST_CATALOGUE_H
@@ -13,33 +13,33 @@
 
 typedef enum Base
 {
-	TINY,						/* folder_tiny */
-	WITH_JSON,					/* tokenizer.json instead of vocab.txt */
-	SHARDED,					/* the weights in two files and an index */
-	SENTENCE					/* with modules.json and what it names */
+	TINY,      /* folder_tiny */
+	WITH_JSON, /* tokenizer.json instead of vocab.txt */
+	SHARDED,   /* the weights in two files and an index */
+	SENTENCE   /* with modules.json and what it names */
 } Base;
 
 typedef enum Change
 {
-	SET,						/* member `a` of the JSON file := b */
-	REPLACE,					/* the first a in the file becomes b */
-	HEADER,						/* the first a in the safetensors header becomes b, its length follows */
-	TEXT,						/* the whole file becomes a */
-	REMOVE,						/* the file goes */
-	CALL						/* function */
+	SET,     /* member `a` of the JSON file := b */
+	REPLACE, /* the first a in the file becomes b */
+	HEADER,  /* the first a in the safetensors header becomes b, its length follows */
+	TEXT,    /* the whole file becomes a */
+	REMOVE,  /* the file goes */
+	CALL     /* function */
 } Change;
 
 typedef struct Case
 {
 	const char *name;
-	StatusCode	code;
-	const char *fragment;		/* of the message */
-	Base		base;
+	StatusCode code;
+	const char *fragment; /* of the message */
+	Base base;
 	const char *file;
-	Change		change;
+	Change change;
 	const char *a;
 	const char *b;
-	void		(*function) (Folder *folder);
+	void (*function)(Folder *folder);
 } Case;
 
 #define WEIGHTS "model.safetensors"

@@ -1,11 +1,15 @@
-/* catalogue_weights.h: changes to the weights' bytes that no replacement of text says. Included by catalogue_cases.h. */
+/* catalogue_weights.h: changes to the weights' bytes that no replacement of text says. Included by
+ * catalogue_cases.h. */
 #ifndef BERT_TEST_CATALOGUE_WEIGHTS_H
 #define BERT_TEST_CATALOGUE_WEIGHTS_H
 
 #include "catalogue.h"
 
-#define HEADER_LENGTH(name, value) \
-	static void name(Folder *folder) { weights_set_header(folder, WEIGHTS, value); }
+#define HEADER_LENGTH(name, value)                  \
+	static void name(Folder *folder)                \
+	{                                               \
+		weights_set_header(folder, WEIGHTS, value); \
+	}
 
 HEADER_LENGTH(length_zero, 0)
 HEADER_LENGTH(length_one, 1)
@@ -17,11 +21,12 @@ HEADER_LENGTH(length_into_data, weights_header(folder, WEIGHTS) + 4)
 
 /* One header from a text that is given once, or often. */
 static void
-repeat_header(Folder *folder, const char *begin, const char *repeated, size_t count, const char *end)
+repeat_header(Folder *folder, const char *begin, const char *repeated, size_t count,
+			  const char *end)
 {
-	size_t		length = strlen(repeated);
-	char	   *text = must(arena_alloc(folder->arena, strlen(begin) + length * count + strlen(end) + 1));
-	char	   *at = stpcpy(text, begin);
+	size_t length = strlen(repeated);
+	char *text = must(arena_alloc(folder->arena, strlen(begin) + length * count + strlen(end) + 1));
+	char *at = stpcpy(text, begin);
 
 	for (size_t i = 0; i < count; i++, at += length)
 		memcpy(at, repeated, length);
@@ -29,8 +34,11 @@ repeat_header(Folder *folder, const char *begin, const char *repeated, size_t co
 	weights_new_header(folder, WEIGHTS, text, strlen(text));
 }
 
-#define NEW_HEADER(name, text) \
-	static void name(Folder *folder) { weights_new_header(folder, WEIGHTS, text, sizeof text - 1); }
+#define NEW_HEADER(name, text)                                      \
+	static void name(Folder *folder)                                \
+	{                                                               \
+		weights_new_header(folder, WEIGHTS, text, sizeof text - 1); \
+	}
 
 NEW_HEADER(header_bom, "\xEF\xBB\xBF{}")
 NEW_HEADER(header_array, "[1, 2]")
@@ -71,18 +79,20 @@ header_long_name(Folder *folder)
 static void
 header_rank_1000(Folder *folder)
 {
-	repeat_header(folder, "{\"t\":{\"dtype\":\"F32\",\"shape\":[", "1,", 999, "1],\"data_offsets\":[0,4]}}");
+	repeat_header(folder, "{\"t\":{\"dtype\":\"F32\",\"shape\":[", "1,", 999,
+				  "1],\"data_offsets\":[0,4]}}");
 }
 
 /* count tensors without elements */
 static void
 many_tensors(Folder *folder, int count)
 {
-	char	   *text = must(arena_alloc(folder->arena, (size_t) count * 64 + 2));
-	char	   *at = stpcpy(text, "{");
+	char *text = must(arena_alloc(folder->arena, (size_t) count * 64 + 2));
+	char *at = stpcpy(text, "{");
 
 	for (int i = 0; i < count; i++)
-		at += sprintf(at, "%s\"%d\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", i == 0 ? "" : ",", i);
+		at += sprintf(at, "%s\"%d\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}",
+					  i == 0 ? "" : ",", i);
 	strcpy(at, "}");
 	weights_new_header(folder, WEIGHTS, text, strlen(text));
 }
@@ -133,7 +143,7 @@ header_invalid_utf8(Folder *folder)
 static void
 header_odd(Folder *folder)
 {
-	size_t		end = 8 + weights_header(folder, WEIGHTS);
+	size_t end = 8 + weights_header(folder, WEIGHTS);
 
 	folder_splice(folder, WEIGHTS, end, 0, "   ", 3);
 	weights_set_header(folder, WEIGHTS, end - 8 + 3);
@@ -142,7 +152,7 @@ header_odd(Folder *folder)
 static void
 header_padded(Folder *folder)
 {
-	char	   *spaces = must(arena_alloc(folder->arena, 5000));
+	char *spaces = must(arena_alloc(folder->arena, 5000));
 
 	memset(spaces, ' ', 5000);
 	folder_splice(folder, WEIGHTS, 8 + weights_header(folder, WEIGHTS), 0, spaces, 5000);
@@ -151,10 +161,11 @@ header_padded(Folder *folder)
 
 /* The weights once more, with the first tensors declared otherwise. */
 static void
-remake(Folder *folder, TensorDtype dtype, void (*declare) (CheckpointDeclaration *tensors, size_t *count))
+remake(Folder *folder, TensorDtype dtype,
+	   void (*declare)(CheckpointDeclaration *tensors, size_t *count))
 {
 	CheckpointDeclaration *tensors;
-	size_t		count = folder_declare(folder, HEAD_SEQUENCE_CLASSIFICATION, dtype, &tensors);
+	size_t count = folder_declare(folder, HEAD_SEQUENCE_CLASSIFICATION, dtype, &tensors);
 
 	if (declare != NULL)
 		declare(tensors, &count);
@@ -184,7 +195,8 @@ static void
 declare_i8_scale(CheckpointDeclaration *tensors, size_t *count)
 {
 	tensors[0].dtype = DTYPE_I8;
-	tensors[*count] = (CheckpointDeclaration) {"bert.embeddings.word_embeddings.weight.scale", DTYPE_F32, 1, {12}};
+	tensors[*count] =
+		(CheckpointDeclaration){"bert.embeddings.word_embeddings.weight.scale", DTYPE_F32, 1, {12}};
 	++*count;
 }
 
@@ -218,9 +230,9 @@ declare_no_head(CheckpointDeclaration *tensors, size_t *count)
 static void
 declare_extra(CheckpointDeclaration *tensors, size_t *count)
 {
-	tensors[*count] = (CheckpointDeclaration) {"bert.encoder.something.else", DTYPE_F32, 2, {2, 3}};
+	tensors[*count] = (CheckpointDeclaration){"bert.encoder.something.else", DTYPE_F32, 2, {2, 3}};
 	++*count;
-	tensors[*count] = (CheckpointDeclaration) {"bert.embeddings.position_ids", DTYPE_F32, 2, {1, 8}};
+	tensors[*count] = (CheckpointDeclaration){"bert.embeddings.position_ids", DTYPE_F32, 2, {1, 8}};
 	++*count;
 }
 
@@ -271,8 +283,11 @@ declare_wide(CheckpointDeclaration *tensors, size_t *count)
 	tensors[0].shape[1] = 5;
 }
 
-#define REMAKE(name, declare) \
-	static void name(Folder *folder) { remake(folder, DTYPE_F32, declare); }
+#define REMAKE(name, declare)               \
+	static void name(Folder *folder)        \
+	{                                       \
+		remake(folder, DTYPE_F32, declare); \
+	}
 
 REMAKE(weights_i8, declare_i8_scale)
 REMAKE(weights_i8_no_scale, declare_i8)
@@ -292,7 +307,8 @@ REMAKE(weights_wide, declare_wide)
 static void
 poke(Folder *folder, const char *bytes, size_t size)
 {
-	memcpy(folder_find(folder, WEIGHTS)->bytes + 8 + weights_header(folder, WEIGHTS) + 5 * size, bytes, size);
+	memcpy(folder_find(folder, WEIGHTS)->bytes + 8 + weights_header(folder, WEIGHTS) + 5 * size,
+		   bytes, size);
 }
 
 static void

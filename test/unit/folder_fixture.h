@@ -1,6 +1,6 @@
 /*
- * folder_fixture.h: small model folders made in memory, to be damaged by tests, read as sources or written to disk.
- * Everything lives in the folder's arena.
+ * folder_fixture.h: small model folders made in memory, to be damaged by tests, read as sources or
+ * written to disk. Everything lives in the folder's arena.
  */
 #ifndef BERT_TEST_FOLDER_FIXTURE_H
 #define BERT_TEST_FOLDER_FIXTURE_H
@@ -18,15 +18,15 @@
 typedef struct FolderFile
 {
 	const char *name;
-	char	   *bytes;			/* NUL-terminated for the tests' convenience */
-	size_t		size;
+	char *bytes; /* NUL-terminated for the tests' convenience */
+	size_t size;
 } FolderFile;
 
 typedef struct Folder
 {
-	Arena	   *arena;
-	int			n_files;
-	FolderFile	files[FOLDER_MAX_FILES];
+	Arena *arena;
+	int n_files;
+	FolderFile files[FOLDER_MAX_FILES];
 } Folder;
 
 static inline void *
@@ -80,10 +80,11 @@ folder_remove(Folder *folder, const char *name)
 
 /* Bytes of a file: before `at`, then the new ones, then what follows after `old` bytes. */
 static inline void
-folder_splice(Folder *folder, const char *name, size_t at, size_t old, const void *bytes, size_t size)
+folder_splice(Folder *folder, const char *name, size_t at, size_t old, const void *bytes,
+			  size_t size)
 {
 	FolderFile *file = must(folder_find(folder, name));
-	char	   *result = must(arena_alloc(folder->arena, file->size - old + size + 1));
+	char *result = must(arena_alloc(folder->arena, file->size - old + size + 1));
 
 	memcpy(result, file->bytes, at);
 	if (size > 0)
@@ -99,21 +100,25 @@ folder_search(Folder *folder, const char *name, size_t from, const char *text)
 {
 	FolderFile *file = must(folder_find(folder, name));
 
-	return (size_t) ((char *) must(memmem(file->bytes + from, file->size - from, text, strlen(text))) - file->bytes);
+	return (
+		size_t) ((char *) must(memmem(file->bytes + from, file->size - from, text, strlen(text))) -
+				 file->bytes);
 }
 
 static inline void
 folder_replace(Folder *folder, const char *name, const char *text, const char *with)
 {
-	folder_splice(folder, name, folder_search(folder, name, 0, text), strlen(text), with, strlen(with));
+	folder_splice(folder, name, folder_search(folder, name, 0, text), strlen(text), with,
+				  strlen(with));
 }
 
 /* The length of a safetensors file's header, and setting it. */
 static inline uint64_t
 weights_header(Folder *folder, const char *name)
 {
-	const unsigned char *bytes = (const unsigned char *) ((FolderFile *) must(folder_find(folder, name)))->bytes;
-	uint64_t	length = 0;
+	const unsigned char *bytes =
+		(const unsigned char *) ((FolderFile *) must(folder_find(folder, name)))->bytes;
+	uint64_t length = 0;
 
 	for (int i = 7; i >= 0; i--)
 		length = length << 8 | bytes[i];
@@ -131,7 +136,7 @@ weights_set_header(Folder *folder, const char *name, uint64_t length)
 static inline void
 weights_replace(Folder *folder, const char *name, const char *text, const char *with)
 {
-	uint64_t	length = weights_header(folder, name);
+	uint64_t length = weights_header(folder, name);
 
 	folder_replace(folder, name, text, with);
 	weights_set_header(folder, name, length + strlen(with) - strlen(text));
@@ -147,17 +152,19 @@ weights_new_header(Folder *folder, const char *name, const char *text, size_t si
 
 typedef struct Output
 {
-	Folder	   *folder;
+	Folder *folder;
 	const char *name;
 } Output;
 
 static inline bool
 output_write(void *context, const void *bytes, size_t length, Status *status)
 {
-	Output	   *output = context;
+	Output *output = context;
 
 	(void) status;
-	folder_splice(output->folder, output->name, ((FolderFile *) must(folder_find(output->folder, output->name)))->size, 0, bytes, length);
+	folder_splice(output->folder, output->name,
+				  ((FolderFile *) must(folder_find(output->folder, output->name)))->size, 0, bytes,
+				  length);
 	return true;
 }
 
@@ -171,44 +178,49 @@ sample_value(const char *name, size_t i)
 static inline uint16_t
 sample_half(float value)
 {
-	uint32_t	bits;
+	uint32_t bits;
 
 	memcpy(&bits, &value, sizeof bits);
 	if (value == 0)
 		return (uint16_t) (bits >> 16);
-	return (uint16_t) ((bits >> 16 & 0x8000) | (((bits >> 23 & 0xFF) - 112) << 10) | (bits >> 13 & 0x3FF));
+	return (uint16_t) ((bits >> 16 & 0x8000) | (((bits >> 23 & 0xFF) - 112) << 10) |
+					   (bits >> 13 & 0x3FF));
 }
 
 /* Writes tensors with sample values as a safetensors file. */
 static inline void
 weights_make(Folder *folder, const char *name, const CheckpointDeclaration *tensors, size_t count)
 {
-	Output		output = {folder, name};
+	Output output = {folder, name};
 	CheckpointWriter writer = {output_write, &output};
-	Status		status;
+	Status status;
 
 	folder_put(folder, name, "", 0);
 	if (!checkpoint_write_header(folder->arena, tensors, count, &writer, &status))
 		abort();
 	for (size_t t = 0; t < count; t++)
 	{
-		size_t		elements = 1;
-		char	   *data;
-		size_t		size = tensors[t].dtype == DTYPE_F32 ? 4 : tensors[t].dtype == DTYPE_I8 ? 1 : 2;
+		size_t elements = 1;
+		char *data;
+		size_t size = tensors[t].dtype == DTYPE_F32 ? 4 : tensors[t].dtype == DTYPE_I8 ? 1 : 2;
 
 		for (int d = 0; d < tensors[t].rank; d++)
 			elements *= (size_t) tensors[t].shape[d];
 		data = must(arena_alloc(folder->arena, elements * size));
 		for (size_t i = 0; i < elements; i++)
 		{
-			float		value = sample_value(tensors[t].name, i);
-			uint32_t	bits;
-			uint16_t	half;
-			int8_t		byte = (int8_t) (value * 8);
+			float value = sample_value(tensors[t].name, i);
+			uint32_t bits;
+			uint16_t half;
+			int8_t byte = (int8_t) (value * 8);
 
 			memcpy(&bits, &value, sizeof bits);
 			half = tensors[t].dtype == DTYPE_F16 ? sample_half(value) : (uint16_t) (bits >> 16);
-			memcpy(data + i * size, size == 4 ? (void *) &bits : size == 2 ? (void *) &half : (void *) &byte, size);
+			memcpy(data + i * size,
+				   size == 4   ? (void *) &bits
+				   : size == 2 ? (void *) &half
+							   : (void *) &byte,
+				   size);
 		}
 		output_write(&output, data, elements * size, &status);
 	}
@@ -220,8 +232,8 @@ folder_declare(Folder *folder, HeadKind head, TensorDtype dtype, CheckpointDecla
 {
 	FolderFile *config_file = must(folder_find(folder, "config.json"));
 	TensorTable *table = must(arena_alloc_zero(folder->arena, sizeof *table));
-	BertConfig	config;
-	Status		status;
+	BertConfig config;
+	Status status;
 
 	if (!config_parse(folder->arena, config_file->bytes, config_file->size, &config, &status) ||
 		!tensor_table_build(folder->arena, &config, head, table, &status))
@@ -239,23 +251,29 @@ folder_declare(Folder *folder, HeadKind head, TensorDtype dtype, CheckpointDecla
 }
 
 /*
- * A classifier with vocabulary 12, hidden size 4, one layer of two heads, 8 positions and 2 labels. The first tensors of
- * its weights are word (12, 4) at bytes 0 to 192, position (8, 4) to 320, type embeddings (2, 4) to 352.
+ * A classifier with vocabulary 12, hidden size 4, one layer of two heads, 8 positions and 2 labels.
+ * The first tensors of its weights are word (12, 4) at bytes 0 to 192, position (8, 4) to 320, type
+ * embeddings (2, 4) to 352.
  */
 static inline void
 folder_tiny(Arena *arena, Folder *folder)
 {
 	CheckpointDeclaration *tensors;
-	size_t		count;
+	size_t count;
 
 	memset(folder, 0, sizeof *folder);
 	folder->arena = arena;
 	folder_text(folder, "config.json",
-				"{\n\"architectures\": [\"BertForSequenceClassification\"],\n\"model_type\": \"bert\",\n\"vocab_size\": 12,\n\"hidden_size\": 4,\n"
-				"\"num_hidden_layers\": 1,\n\"num_attention_heads\": 2,\n\"intermediate_size\": 4,\n\"max_position_embeddings\": 8,\n"
-				"\"type_vocab_size\": 2,\n\"id2label\": {\"0\": \"no\", \"1\": \"yes\"},\n\"label2id\": {\"no\": 0, \"yes\": 1},\n\"pad_token_id\": 0\n}\n");
-	folder_text(folder, "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\n##a\n##b\n##c\nd\n");
-	folder_text(folder, "tokenizer_config.json", "{\n\"do_lower_case\": true,\n\"tokenizer_class\": \"BertTokenizer\"\n}\n");
+				"{\n\"architectures\": [\"BertForSequenceClassification\"],\n\"model_type\": "
+				"\"bert\",\n\"vocab_size\": 12,\n\"hidden_size\": 4,\n"
+				"\"num_hidden_layers\": 1,\n\"num_attention_heads\": 2,\n\"intermediate_size\": "
+				"4,\n\"max_position_embeddings\": 8,\n"
+				"\"type_vocab_size\": 2,\n\"id2label\": {\"0\": \"no\", \"1\": "
+				"\"yes\"},\n\"label2id\": {\"no\": 0, \"yes\": 1},\n\"pad_token_id\": 0\n}\n");
+	folder_text(folder, "vocab.txt",
+				"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\n##a\n##b\n##c\nd\n");
+	folder_text(folder, "tokenizer_config.json",
+				"{\n\"do_lower_case\": true,\n\"tokenizer_class\": \"BertTokenizer\"\n}\n");
 	count = folder_declare(folder, HEAD_SEQUENCE_CLASSIFICATION, DTYPE_F32, &tensors);
 	weights_make(folder, "model.safetensors", tensors, count);
 }
@@ -265,11 +283,13 @@ static inline ModelSource *
 folder_source(Folder *folder)
 {
 	ByteSource *sources = must(arena_alloc_array(folder->arena, FOLDER_MAX_FILES, sizeof *sources));
-	Status		status;
+	Status status;
 
 	for (int i = 0; i < folder->n_files; i++)
-		source_from_memory(&sources[i], folder->files[i].name, folder->files[i].bytes, folder->files[i].size);
-	return must(modelsource_from_sources(folder->arena, "arguments", sources, (size_t) folder->n_files, &status));
+		source_from_memory(&sources[i], folder->files[i].name, folder->files[i].bytes,
+						   folder->files[i].size);
+	return must(modelsource_from_sources(folder->arena, "arguments", sources,
+										 (size_t) folder->n_files, &status));
 }
 
 /* Writes the files below a directory, which it makes. */
@@ -280,21 +300,23 @@ folder_write(const Folder *folder, const char *directory)
 		return false;
 	for (int i = 0; i < folder->n_files; i++)
 	{
-		char		path[1024];
+		char path[1024];
 		const char *slash = strchr(folder->files[i].name, '/');
-		FILE	   *file;
-		bool		ok;
+		FILE *file;
+		bool ok;
 
 		if (slash != NULL)
 		{
-			snprintf(path, sizeof path, "%s/%.*s", directory, (int) (slash - folder->files[i].name), folder->files[i].name);
+			snprintf(path, sizeof path, "%s/%.*s", directory, (int) (slash - folder->files[i].name),
+					 folder->files[i].name);
 			mkdir(path, 0755);
 		}
 		snprintf(path, sizeof path, "%s/%s", directory, folder->files[i].name);
 		file = fopen(path, "wb");
 		if (file == NULL)
 			return false;
-		ok = fwrite(folder->files[i].bytes, 1, folder->files[i].size, file) == folder->files[i].size;
+		ok =
+			fwrite(folder->files[i].bytes, 1, folder->files[i].size, file) == folder->files[i].size;
 		if (fclose(file) != 0 || !ok)
 			return false;
 	}

@@ -1,10 +1,12 @@
 /*
- * kernel_cases.h: one table of cases for every family of kernels: test_kernels.c and test/qemu/kernel_check.c compare each
- * family with the portable one over it, bench/bench_kernels.c times its large shapes.
+ * kernel_cases.h: one table of cases for every family of kernels: test_kernels.c and
+ * test/qemu/kernel_check.c compare each family with the portable one over it, bench/bench_kernels.c
+ * times its large shapes.
  *
- * Limits, relative to the sum of absolute products: fp32 and bf16 sums differ by their order only; int8 sums are
- * exact, so that only the last scaling differs. Where rows may be mixed the limit is three times that of the row with the largest sum. A result rounded to bf16 may differ by one step of bf16 more, a quantised
- * one by one step of the row's scale.
+ * Limits, relative to the sum of absolute products: fp32 and bf16 sums differ by their order only;
+ * int8 sums are exact, so that only the last scaling differs. Where rows may be mixed the limit is
+ * three times that of the row with the largest sum. A result rounded to bf16 may differ by one step
+ * of bf16 more, a quantised one by one step of the row's scale.
  */
 #ifndef KERNEL_CASES_H
 #define KERNEL_CASES_H
@@ -20,25 +22,25 @@
 
 typedef enum CaseData
 {
-	DATA_UNIFORM,				/* -1 .. 1 */
-	DATA_LARGE,					/* up to 1e15 */
+	DATA_UNIFORM, /* -1 .. 1 */
+	DATA_LARGE,   /* up to 1e15 */
 	DATA_DENORMAL,
-	DATA_ZERO_ROWS,				/* every other row is zero */
-	DATA_EQUAL_ROWS,			/* all values of a row are the same */
-	DATA_OUTLIER,				/* one value a thousand times the others */
-	DATA_NOT_FINITE				/* NaN and infinities: must come through without harm; not compared */
+	DATA_ZERO_ROWS,  /* every other row is zero */
+	DATA_EQUAL_ROWS, /* all values of a row are the same */
+	DATA_OUTLIER,    /* one value a thousand times the others */
+	DATA_NOT_FINITE  /* NaN and infinities: must come through without harm; not compared */
 } CaseData;
 
 typedef struct GemmCase
 {
-	size_t		m;
-	size_t		n;
-	size_t		k;
-	Activation	activation;
-	bool		bias;
-	bool		residual;
-	CaseData	data;
-	bool		mix;			/* rows may be mixed: for fp32 only */
+	size_t m;
+	size_t n;
+	size_t k;
+	Activation activation;
+	bool bias;
+	bool residual;
+	CaseData data;
+	bool mix; /* rows may be mixed: for fp32 only */
 } GemmCase;
 
 /* shapes of models first: the ones that are timed */
@@ -49,7 +51,7 @@ static const GemmCase gemm_cases[] = {
 	{128, 384, 1536, ACTIVATION_NONE, true, true, DATA_UNIFORM, false},
 	{56, 3072, 768, ACTIVATION_GELU, true, false, DATA_UNIFORM, false},
 	{17, 768, 3072, ACTIVATION_NONE, true, true, DATA_UNIFORM, false},
-	{3, 70, 4000, ACTIVATION_NONE, true, false, DATA_UNIFORM, false},	/* sums in parts */
+	{3, 70, 4000, ACTIVATION_NONE, true, false, DATA_UNIFORM, false}, /* sums in parts */
 	{200, 65, 33, ACTIVATION_TANH, true, true, DATA_UNIFORM, false},
 	{50, 40, 19, ACTIVATION_RELU, false, true, DATA_UNIFORM, false},
 	{7, 130, 64, ACTIVATION_GELU_TANH, true, false, DATA_UNIFORM, false},
@@ -60,13 +62,16 @@ static const GemmCase gemm_cases[] = {
 	{6, 40, 70, ACTIVATION_GELU, true, true, DATA_EQUAL_ROWS, false},
 	{6, 40, 70, ACTIVATION_NONE, true, true, DATA_OUTLIER, false},
 	{6, 40, 70, ACTIVATION_GELU, true, true, DATA_NOT_FINITE, false},
-	{57, 1152, 384, ACTIVATION_NONE, true, false, DATA_UNIFORM, true},	/* an odd row; sums in one part */
+	/* an odd row; sums in one part */
+	{57, 1152, 384, ACTIVATION_NONE, true, false, DATA_UNIFORM, true},
 	{128, 384, 1536, ACTIVATION_NONE, true, true, DATA_UNIFORM, true},
-	{20, 256, 1536, ACTIVATION_GELU, true, false, DATA_UNIFORM, true},	/* in four */
-	{301, 128, 384, ACTIVATION_NONE, false, true, DATA_UNIFORM, true},	/* in blocks of rows */
+	{20, 256, 1536, ACTIVATION_GELU, true, false, DATA_UNIFORM, true}, /* in four */
+	/* in blocks of rows */
+	{301, 128, 384, ACTIVATION_NONE, false, true, DATA_UNIFORM, true},
 	{25, 128, 512, ACTIVATION_SILU, true, false, DATA_UNIFORM, true},
 	{25, 128, 384, ACTIVATION_NONE, false, false, DATA_UNIFORM, true},
-	{25, 128, 384, ACTIVATION_GELU, true, true, DATA_UNIFORM, true},	/* these four the plain way */
+	/* these four the plain way */
+	{25, 128, 384, ACTIVATION_GELU, true, true, DATA_UNIFORM, true},
 	{27, 130, 384, ACTIVATION_NONE, true, true, DATA_UNIFORM, true},
 	{27, 128, 390, ACTIVATION_NONE, true, true, DATA_UNIFORM, true},
 	{5, 128, 384, ACTIVATION_NONE, true, true, DATA_UNIFORM, true},
@@ -82,21 +87,25 @@ static const GemmCase gemm_cases[] = {
 
 typedef struct AttentionCase
 {
-	size_t		n_tokens;
-	size_t		n_heads;
-	size_t		head_size;
+	size_t n_tokens;
+	size_t n_heads;
+	size_t head_size;
 } AttentionCase;
 
 static const AttentionCase attention_cases[] = {
-	{16, 12, 32}, {57, 12, 32}, {128, 12, 32}, {512, 12, 32}, {128, 12, 64}, {512, 12, 64},
-	{1, 1, 32}, {2, 3, 16}, {3, 2, 64}, {11, 2, 33}, {12, 2, 8}, {13, 2, 24}, {17, 1, 96}, {31, 2, 40}, {33, 1, 128}, {65, 2, 1},
-	{127, 1, 7}, {131, 2, 80}, {1030, 1, 32},
+	{16, 12, 32},  {57, 12, 32}, {128, 12, 32}, {512, 12, 32}, {128, 12, 64},
+	{512, 12, 64}, {1, 1, 32},   {2, 3, 16},    {3, 2, 64},    {11, 2, 33},
+	{12, 2, 8},    {13, 2, 24},  {17, 1, 96},   {31, 2, 40},   {33, 1, 128},
+	{65, 2, 1},    {127, 1, 7},  {131, 2, 80},  {1030, 1, 32},
 };
 
 #define N_ATTENTION_CASES (sizeof attention_cases / sizeof attention_cases[0])
 #define N_TIMED_ATTENTION_CASES 6
 
-/* Sanitizers take many times as long: the largest shapes, whose code smaller ones pass through as well, are left out. */
+/*
+ * Sanitizers take many times as long: the largest shapes, whose code smaller ones pass through as
+ * well, are left out.
+ */
 #ifdef __SANITIZE_ADDRESS__
 #define MOST_PRODUCTS ((size_t) 40 * 1000 * 1000)
 #else
@@ -106,19 +115,20 @@ static const AttentionCase attention_cases[] = {
 typedef struct CaseRun
 {
 	const Kernels *kernels;
-	uint64_t	seed;
-	size_t		n_checked;
-	size_t		n_failed;
+	uint64_t seed;
+	size_t n_checked;
+	size_t n_failed;
 } CaseRun;
 
 static void *
 case_alloc(size_t size)
 {
-	void	   *memory = aligned_alloc(64, (size + 127) / 64 * 64);
+	void *memory = aligned_alloc(64, (size + 127) / 64 * 64);
 
 	if (memory == NULL)
 		abort();
-	memset(memory, 0xA5, (size + 127) / 64 * 64);	/* nothing may depend on scratch memory being zero */
+	/* nothing may depend on scratch memory being zero */
+	memset(memory, 0xA5, (size + 127) / 64 * 64);
 	return memory;
 }
 
@@ -127,14 +137,17 @@ case_fill(Rng *rng, CaseData data, size_t m, size_t k, size_t ld, float *x)
 {
 	for (size_t i = 0; i < m; i++)
 	{
-		float		value = (float) (2 * rng_uniform(rng) - 1);
+		float value = (float) (2 * rng_uniform(rng) - 1);
 
 		for (size_t j = 0; j < ld; j++)
 		{
 			if (data != DATA_EQUAL_ROWS)
 				value = (float) (2 * rng_uniform(rng) - 1);
-			x[i * ld + j] = j >= k ? NAN : data == DATA_LARGE ? value * 1e15f : data == DATA_DENORMAL ? value * 1e-40f
-				: data == DATA_ZERO_ROWS && i % 2 == 0 ? 0 : value;
+			x[i * ld + j] = j >= k                                 ? NAN
+							: data == DATA_LARGE                   ? value * 1e15f
+							: data == DATA_DENORMAL                ? value * 1e-40f
+							: data == DATA_ZERO_ROWS && i % 2 == 0 ? 0
+																   : value;
 		}
 		if (data == DATA_OUTLIER)
 			x[i * ld + i % k] *= 1000;
@@ -147,12 +160,14 @@ static void
 case_fail(CaseRun *run, const char *what, size_t a, size_t b, size_t c, double got, double expected)
 {
 	if (run->n_failed++ < 20)
-		printf("%s (%s): %s %zu %zu %zu: %.9g instead of %.9g, seed %llu\n", run->kernels->name, run->kernels->features, what, a, b, c, got, expected,
+		printf("%s (%s): %s %zu %zu %zu: %.9g instead of %.9g, seed %llu\n", run->kernels->name,
+			   run->kernels->features, what, a, b, c, got, expected,
 			   (unsigned long long) run->seed);
 }
 
 static void
-case_near(CaseRun *run, const char *what, size_t a, size_t b, size_t c, double got, double expected, double limit)
+case_near(CaseRun *run, const char *what, size_t a, size_t b, size_t c, double got, double expected,
+		  double limit)
 {
 	run->n_checked++;
 	if (!(fabs(got - expected) <= limit) && !(isnan(got) && isnan(expected)) && !(got == expected))
@@ -162,7 +177,7 @@ case_near(CaseRun *run, const char *what, size_t a, size_t b, size_t c, double g
 static double
 absolute_sum(const float *x, size_t n)
 {
-	double		sum = 0;
+	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
 		sum += fabs((double) x[i]);
@@ -174,45 +189,46 @@ static void
 check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 {
 	const Kernels *tables[2] = {&kernels_portable, run->kernels};
-	size_t		m = shape->m;
-	size_t		n = shape->n;
-	size_t		k = shape->k;
-	size_t		n2 = 5;
-	size_t		lda = k + 3;
-	size_t		ldc = n + 5;
-	float	   *a = (float *) case_alloc((m * lda + 1) * sizeof(float)) + 1; /* off by 4 bytes */
-	float	   *w = (float *) case_alloc((n * (k + 1) + 1) * sizeof(float)) + 1;
-	float	   *w2 = case_alloc(n2 * n * sizeof(float));
-	float	   *bias = (float *) case_alloc((n + 1) * sizeof(float)) + 1;
-	float	   *residual = case_alloc(m * ldc * sizeof(float));
-	float	   *c[2];
-	float	   *c2[2];
-	uint16_t   *rounded[2];
-	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation, shape->residual ? residual : NULL, ldc, shape->mix};
+	size_t m = shape->m;
+	size_t n = shape->n;
+	size_t k = shape->k;
+	size_t n2 = 5;
+	size_t lda = k + 3;
+	size_t ldc = n + 5;
+	float *a = (float *) case_alloc((m * lda + 1) * sizeof(float)) + 1; /* off by 4 bytes */
+	float *w = (float *) case_alloc((n * (k + 1) + 1) * sizeof(float)) + 1;
+	float *w2 = case_alloc(n2 * n * sizeof(float));
+	float *bias = (float *) case_alloc((n + 1) * sizeof(float)) + 1;
+	float *residual = case_alloc(m * ldc * sizeof(float));
+	float *c[2];
+	float *c2[2];
+	uint16_t *rounded[2];
+	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation,
+							 shape->residual ? residual : NULL, ldc, shape->mix};
 	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, shape->mix};
-	double		largest_sum = 0;	/* of a row's absolute values */
+	double largest_sum = 0; /* of a row's absolute values */
 
 	case_fill(rng, shape->data, m, k, lda, a);
 	case_fill(rng, DATA_UNIFORM, n, k, k + 1, w);
 	case_fill(rng, DATA_UNIFORM, n2, n, n, w2);
 	case_fill(rng, DATA_UNIFORM, 1, n, n, bias);
 	case_fill(rng, DATA_UNIFORM, m, n, ldc, residual);
-	if (n > 2)					/* a feature without weights */
+	if (n > 2) /* a feature without weights */
 		memset(w + k + 1, 0, k * sizeof(float));
 	for (int t = 0; t < 2; t++)
 	{
 		const Kernels *kernels = tables[t];
-		void	   *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
-		void	   *panels2 = case_alloc(kernels->gemm_packed_size(precision, n2, n));
-		void	   *buffer = case_alloc(kernels->rows_size(precision, m, k));
-		void	   *buffer2 = case_alloc(kernels->rows_size(precision, m, n));
-		size_t		scratch_size = kernels->gemm_scratch_size(precision, n, k);
-		size_t		scratch_size2 = kernels->gemm_scratch_size(precision, n2, n);
-		void	   *scratch = case_alloc(scratch_size > scratch_size2 ? scratch_size : scratch_size2);
+		void *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
+		void *panels2 = case_alloc(kernels->gemm_packed_size(precision, n2, n));
+		void *buffer = case_alloc(kernels->rows_size(precision, m, k));
+		void *buffer2 = case_alloc(kernels->rows_size(precision, m, n));
+		size_t scratch_size = kernels->gemm_scratch_size(precision, n, k);
+		size_t scratch_size2 = kernels->gemm_scratch_size(precision, n2, n);
+		void *scratch = case_alloc(scratch_size > scratch_size2 ? scratch_size : scratch_size2);
 		PackedMatrix packed = {precision, n, k, panels};
 		PackedMatrix packed2 = {precision, n2, n, panels2};
-		Rows		rows;
-		Rows		rows2;
+		Rows rows;
+		Rows rows2;
 
 		c[t] = case_alloc(m * ldc * sizeof(float));
 		c2[t] = case_alloc(m * n2 * sizeof(float));
@@ -220,7 +236,7 @@ check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 		kernels->gemm_pack(precision, n, k, w, k + 1, panels);
 		kernels->gemm_pack(precision, n2, n, w2, n, panels2);
 		rows = kernels->rows_convert(precision, m, k, a, lda, buffer);
-		if (shape->residual)	/* the residual may be C itself */
+		if (shape->residual) /* the residual may be C itself */
 		{
 			memcpy(c[t], residual, m * ldc * sizeof(float));
 			epilogue.residual = c[t];
@@ -241,26 +257,34 @@ check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 		largest_sum = fmax(largest_sum, absolute_sum(a + i * lda, k));
 	for (size_t i = 0; i < m && shape->data != DATA_NOT_FINITE; i++)
 	{
-		double		row_largest = 0;
-		double		row_sum = shape->mix ? 3 * largest_sum : absolute_sum(a + i * lda, k);
-		double		coarse = precision == PRECISION_INT8 && shape->activation == ACTIVATION_GELU ? 1.3e-4 : 0;
-		double		limit = 1e-6 * row_sum + 4e-6 + coarse;
-		double		step;		/* what rounding a result to the precision's rows may change */
+		double row_largest = 0;
+		double row_sum = shape->mix ? 3 * largest_sum : absolute_sum(a + i * lda, k);
+		double coarse =
+			precision == PRECISION_INT8 && shape->activation == ACTIVATION_GELU ? 1.3e-4 : 0;
+		double limit = 1e-6 * row_sum + 4e-6 + coarse;
+		double step; /* what rounding a result to the precision's rows may change */
 
 		for (size_t j = 0; j < n; j++)
 		{
-			double		expected = fabs((double) c[0][i * ldc + j]);
+			double expected = fabs((double) c[0][i * ldc + j]);
 
 			row_largest = fmax(row_largest, expected);
-			case_near(run, precision_name(precision), i, j, k, c[1][i * ldc + j], c[0][i * ldc + j], limit);
-			case_near(run, "gemm_bf16", i, j, k, bf16_to_float(rounded[1][i * ldc + j]), bf16_to_float(rounded[0][i * ldc + j]), limit + expected / 128);
+			case_near(run, precision_name(precision), i, j, k, c[1][i * ldc + j], c[0][i * ldc + j],
+					  limit);
+			case_near(run, "gemm_bf16", i, j, k, bf16_to_float(rounded[1][i * ldc + j]),
+					  bf16_to_float(rounded[0][i * ldc + j]), limit + expected / 128);
 		}
-		/* n results, each wrong by the limit and rounded, times weights of up to 1; roundings of n results grow as the root */
-		step = precision == PRECISION_FP32 ? 0 : precision == PRECISION_BF16 ? row_largest / 64 : row_largest / 60;
+		/*
+		 * n results, each wrong by the limit and rounded, times weights of up to 1; roundings of n
+		 * results grow as the root
+		 */
+		step = precision == PRECISION_FP32   ? 0
+			   : precision == PRECISION_BF16 ? row_largest / 64
+											 : row_largest / 60;
 		for (size_t j = 0; j < n2; j++)
 			case_near(run, "gemm_rows", i, j, n, c2[1][i * n2 + j], c2[0][i * n2 + j],
 					  (limit + 1e-6 * row_largest) * (double) n + step * sqrt((double) n));
-		for (size_t j = n; j < ldc; j++)	/* nothing was written beside the result */
+		for (size_t j = n; j < ldc; j++) /* nothing was written beside the result */
 			if (!shape->residual && memcmp(&c[1][i * ldc + j], "\xA5\xA5\xA5\xA5", 4) != 0)
 				case_fail(run, "written beyond a row", i, j, n, c[1][i * ldc + j], 0);
 	}
@@ -289,8 +313,9 @@ case_neighbour(float x, int distance)
 }
 
 /*
- * Rows whose smallest value lies in the middle between two steps, or a few floats beside it: rounding must not carry an end of the row out of its
- * byte. Multiplied by one, each value comes back to half a step.
+ * Rows whose smallest value lies in the middle between two steps, or a few floats beside it:
+ * rounding must not carry an end of the row out of its byte. Multiplied by one, each value comes
+ * back to half a step.
  */
 static void
 check_quantized_ends(CaseRun *run)
@@ -302,19 +327,20 @@ check_quantized_ends(CaseRun *run)
 		M = 255 * (2 * BESIDE + 1)
 	};
 	const Kernels *kernels = run->kernels;
-	float	   *a = case_alloc(M * K * sizeof(float));
-	float	   *c = case_alloc(M * K * sizeof(float));
-	float		one[K * K] = {0};
-	void	   *panels = case_alloc(kernels->gemm_packed_size(PRECISION_INT8, K, K));
-	void	   *buffer = case_alloc(kernels->rows_size(PRECISION_INT8, M, K));
-	void	   *scratch = case_alloc(kernels->gemm_scratch_size(PRECISION_INT8, K, K));
+	float *a = case_alloc(M * K * sizeof(float));
+	float *c = case_alloc(M * K * sizeof(float));
+	float one[K * K] = {0};
+	void *panels = case_alloc(kernels->gemm_packed_size(PRECISION_INT8, K, K));
+	void *buffer = case_alloc(kernels->rows_size(PRECISION_INT8, M, K));
+	void *scratch = case_alloc(kernels->gemm_scratch_size(PRECISION_INT8, K, K));
 	PackedMatrix packed = {PRECISION_INT8, K, K, panels};
 	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, false};
-	float	   *row = a;
+	float *row = a;
 
 	for (size_t step = 0; step < 255; step++)
 	{
-		double		below = ((double) step + 0.5) / QUANTIZE_STEPS;	/* zero, of a range that ends at 1 */
+		/* zero, of a range that ends at 1 */
+		double below = ((double) step + 0.5) / QUANTIZE_STEPS;
 
 		for (int distance = -BESIDE; distance <= BESIDE; distance++, row += K)
 		{
@@ -326,11 +352,12 @@ check_quantized_ends(CaseRun *run)
 	for (size_t i = 0; i < K; i++)
 		one[i * K + i] = 1;
 	kernels->gemm_pack(PRECISION_INT8, K, K, one, K, panels);
-	kernels->gemm(&packed, M, kernels->rows_convert(PRECISION_INT8, M, K, a, K, buffer), c, K, &nothing, scratch);
+	kernels->gemm(&packed, M, kernels->rows_convert(PRECISION_INT8, M, K, a, K, buffer), c, K,
+				  &nothing, scratch);
 	for (size_t i = 0; i < M; i++)
 		for (size_t j = 0; j < K; j++)
-			case_near(run, "quantized ends", i / (2 * BESIDE + 1), i % (2 * BESIDE + 1), j, c[i * K + j], a[i * K + j],
-					  0.52 * (1 - (double) a[i * K]) / QUANTIZE_STEPS);
+			case_near(run, "quantized ends", i / (2 * BESIDE + 1), i % (2 * BESIDE + 1), j,
+					  c[i * K + j], a[i * K + j], 0.52 * (1 - (double) a[i * K]) / QUANTIZE_STEPS);
 	free(a);
 	free(c);
 	free(panels);
@@ -341,12 +368,12 @@ check_quantized_ends(CaseRun *run)
 static void
 check_attention(CaseRun *run, const AttentionCase *shape, bool bf16, float spread, Rng *rng)
 {
-	size_t		width = shape->n_heads * shape->head_size;
-	size_t		ld = 3 * width + 1;
-	size_t		size = shape->n_tokens * ld;
-	float	   *numbers = case_alloc(size * sizeof(float));
-	uint16_t   *rounded = case_alloc(size * sizeof(uint16_t));
-	float	   *context[2];
+	size_t width = shape->n_heads * shape->head_size;
+	size_t ld = 3 * width + 1;
+	size_t size = shape->n_tokens * ld;
+	float *numbers = case_alloc(size * sizeof(float));
+	uint16_t *rounded = case_alloc(size * sizeof(uint16_t));
+	float *context[2];
 
 	case_fill(rng, DATA_UNIFORM, shape->n_tokens, ld, ld, numbers);
 	for (size_t i = 0; i < size; i++)
@@ -357,7 +384,8 @@ check_attention(CaseRun *run, const AttentionCase *shape, bool bf16, float sprea
 	for (int t = 0; t < 2; t++)
 	{
 		const Kernels *kernels = t == 0 ? &kernels_portable : run->kernels;
-		void	   *scratch = case_alloc(kernels->attention_scratch_size(bf16 ? PRECISION_BF16 : PRECISION_FP32, shape->n_tokens, shape->head_size));
+		void *scratch = case_alloc(kernels->attention_scratch_size(
+			bf16 ? PRECISION_BF16 : PRECISION_FP32, shape->n_tokens, shape->head_size));
 		AttentionCall call = {
 			.n_tokens = shape->n_tokens,
 			.n_heads = shape->n_heads,
@@ -378,8 +406,9 @@ check_attention(CaseRun *run, const AttentionCase *shape, bool bf16, float sprea
 	}
 	for (size_t i = 0; i < shape->n_tokens; i++)
 		for (size_t j = 0; j < width; j++)
-			case_near(run, bf16 ? "attention bf16" : "attention", shape->n_tokens, shape->head_size, j, context[1][i * (width + 2) + j],
-					  context[0][i * (width + 2) + j], spread * (bf16 ? 6e-3 : 4e-6 * fmax(1, spread)));
+			case_near(run, bf16 ? "attention bf16" : "attention", shape->n_tokens, shape->head_size,
+					  j, context[1][i * (width + 2) + j], context[0][i * (width + 2) + j],
+					  spread * (bf16 ? 6e-3 : 4e-6 * fmax(1, spread)));
 	free(numbers);
 	free(rounded);
 	free(context[0]);
@@ -391,19 +420,19 @@ static void
 check_vectors(CaseRun *run, Rng *rng)
 {
 	const Kernels *kernels = run->kernels;
-	float		memory[6][80];
+	float memory[6][80];
 
 	for (size_t n = 1; n <= 33; n++)
 		for (size_t offset = 0; offset < 3; offset++)
 			for (int kind = 0; kind < 6; kind++)
 			{
-				float	   *x = memory[0] + offset;
-				float	   *y = memory[1] + offset;
-				float	   *z = memory[2] + offset;
-				float	   *gamma = memory[3] + offset;
-				float	   *beta = memory[4] + offset;
-				float		scale = kind == 1 ? 50 : kind == 2 ? 1e-39f : kind == 3 ? 1e18f : 1;
-				float		product[2];
+				float *x = memory[0] + offset;
+				float *y = memory[1] + offset;
+				float *z = memory[2] + offset;
+				float *gamma = memory[3] + offset;
+				float *beta = memory[4] + offset;
+				float scale = kind == 1 ? 50 : kind == 2 ? 1e-39f : kind == 3 ? 1e18f : 1;
+				float product[2];
 
 				for (size_t i = 0; i < n + 2; i++)
 				{
@@ -418,13 +447,15 @@ check_vectors(CaseRun *run, Rng *rng)
 				{
 					product[0] = kernels_portable.dot(n, x, gamma);
 					product[1] = kernels->dot(n, x, gamma);
-					case_near(run, "dot", n, offset, (size_t) kind, product[1], product[0], 1e-6 * n * fabsf(scale) + 1e-5);
+					case_near(run, "dot", n, offset, (size_t) kind, product[1], product[0],
+							  1e-6 * n * fabsf(scale) + 1e-5);
 					memcpy(y, gamma, n * sizeof(float));
 					memcpy(z, gamma, n * sizeof(float));
 					kernels_portable.axpy(n, 0.3f, x, y);
 					kernels->axpy(n, 0.3f, x, z);
 					for (size_t i = 0; i < n; i++)
-						case_near(run, "axpy", n, i, (size_t) kind, z[i], y[i], 1e-6 * fmaxf(1, scale));
+						case_near(run, "axpy", n, i, (size_t) kind, z[i], y[i],
+								  1e-6 * fmaxf(1, scale));
 				}
 				memcpy(y, x, (n + 2) * sizeof(float));
 				memcpy(z, x, (n + 2) * sizeof(float));
@@ -438,19 +469,27 @@ check_vectors(CaseRun *run, Rng *rng)
 				memset(z, 0, sizeof memory[0] - 16);
 				kernels_portable.layer_norm(1, n, x, n, gamma, beta, 1e-12f, y, n);
 				kernels->layer_norm(1, n, x, n, gamma, beta, 1e-12f, z, n);
-				/* equal or tiny values: what is left of them is rounding, and it is divided by its own size */
+				/*
+				 * equal or tiny values: what is left of them is rounding, and it is divided by its
+				 * own size
+				 */
 				for (size_t i = 0; i < n + 2; i++)
-					case_near(run, "layer_norm", n, i, (size_t) kind, z[i], y[i], i >= n ? 0 : kind == 4 || n == 1 ? 4 : 1e-4);
+					case_near(run, "layer_norm", n, i, (size_t) kind, z[i], y[i],
+							  i >= n                ? 0
+							  : kind == 4 || n == 1 ? 4
+													: 1e-4);
 			}
 }
 
 static void
 check_activations(CaseRun *run)
 {
-	static const Activation all[] = {ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_RELU, ACTIVATION_SILU, ACTIVATION_TANH, ACTIVATION_NONE};
-	static const float extremes[] = {0.0f, -0.0f, 1e-40f, -1e-40f, 1e30f, -1e30f, INFINITY, 100.0f, -100.0f, 88.8f, -88.8f, 5.6f, -5.6f, 3e38f};
-	float		got[1000];
-	float		expected[1000];
+	static const Activation all[] = {ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_RELU,
+									 ACTIVATION_SILU, ACTIVATION_TANH,      ACTIVATION_NONE};
+	static const float extremes[] = {0.0f,   -0.0f,   1e-40f, -1e-40f, 1e30f, -1e30f, INFINITY,
+									 100.0f, -100.0f, 88.8f,  -88.8f,  5.6f,  -5.6f,  3e38f};
+	float got[1000];
+	float expected[1000];
 
 	for (size_t a = 0; a < sizeof all / sizeof all[0]; a++)
 	{
@@ -465,7 +504,8 @@ check_activations(CaseRun *run)
 			kernels_portable.activation(all[a], 1000 - from / 1000, expected);
 			run->kernels->activation(all[a], 1000 - from / 1000, got);
 			for (size_t i = 0; i < 1000; i++)
-				case_near(run, "activation", a, from, i, got[i], expected[i], 1.2e-6 * fmax(1, fabs((double) expected[i])));
+				case_near(run, "activation", a, from, i, got[i], expected[i],
+						  1.2e-6 * fmax(1, fabs((double) expected[i])));
 		}
 		for (size_t i = 0; i < 33; i++)
 			got[i] = NAN;
@@ -484,24 +524,28 @@ kernel_cases_seed(void)
 	return given != NULL ? strtoull(given, NULL, 10) : 1;
 }
 
-/* All cases of up to so many products; false when one failed, after saying so on standard output. */
+/*
+ * All cases of up to so many products; false when one failed, after saying so on standard output.
+ */
 static inline bool
 kernel_cases_run(const Kernels *kernels, uint64_t seed, size_t most)
 {
-	CaseRun		run = {kernels, seed, 0, 0};
-	CaseRun		portable = {&kernels_portable, seed, 0, 0};	/* where it is not the measure */
-	Rng			rng;
+	CaseRun run = {kernels, seed, 0, 0};
+	CaseRun portable = {&kernels_portable, seed, 0, 0}; /* where it is not the measure */
+	Rng rng;
 
 	rng_init(&rng, seed, 0);
 	for (int p = 0; p < PRECISION_COUNT; p++)
 	{
 		for (size_t i = 0; i < N_GEMM_CASES; i++)
-			if (gemm_cases[i].m * gemm_cases[i].n * gemm_cases[i].k <= most && (p == PRECISION_FP32 || !gemm_cases[i].mix))
+			if (gemm_cases[i].m * gemm_cases[i].n * gemm_cases[i].k <= most &&
+				(p == PRECISION_FP32 || !gemm_cases[i].mix))
 				check_gemm(&run, &gemm_cases[i], (Precision) p, &rng);
 		/* every number of rows of the micro-kernels, every width of a last panel, short sums */
 		for (size_t i = 1; i <= 130; i++)
 		{
-			GemmCase	shape = {i % 20 + 1, i, i % 9 + 1, ACTIVATION_GELU, i % 2 == 0, i % 3 == 0, DATA_UNIFORM, false};
+			GemmCase shape = {i % 20 + 1, i,          i % 9 + 1,    ACTIVATION_GELU,
+							  i % 2 == 0, i % 3 == 0, DATA_UNIFORM, false};
 
 			check_gemm(&run, &shape, (Precision) p, &rng);
 		}
@@ -519,10 +563,11 @@ kernel_cases_run(const Kernels *kernels, uint64_t seed, size_t most)
 			check_attention(&run, shape, bf16, 8, &rng);
 		}
 	for (size_t i = 1; i <= 40; i++)
-		check_attention(&run, &(AttentionCase) {i, 2, 32}, i % 2, 1, &rng);
+		check_attention(&run, &(AttentionCase){i, 2, 32}, i % 2, 1, &rng);
 	check_vectors(&run, &rng);
 	check_activations(&run);
-	printf("%s (%s): %zu/%zu\n", kernels->name, kernels->features, run.n_checked - run.n_failed, run.n_checked);
+	printf("%s (%s): %zu/%zu\n", kernels->name, kernels->features, run.n_checked - run.n_failed,
+		   run.n_checked);
 	return run.n_failed + portable.n_failed == 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * model_fixture.h: for tests of the network: a model folder of test/golden made ready to compute, and the tensors of a
- * case. Programs run at the top of the repository.
+ * model_fixture.h: for tests of the network: a model folder of test/golden made ready to compute,
+ * and the tensors of a case. Programs run at the top of the repository.
  */
 #ifndef BERT_TEST_MODEL_FIXTURE_H
 #define BERT_TEST_MODEL_FIXTURE_H
@@ -18,24 +18,25 @@
 
 typedef struct Fixture
 {
-	BertConfig	config;
+	BertConfig config;
 	TensorTable table;
-	float	  **blocks;			/* per block: its floats, for a tied decoder followed by the word embeddings */
-	BertModel  *model;
+	/* per block: its floats, for a tied decoder followed by the word embeddings */
+	float **blocks;
+	BertModel *model;
 } Fixture;
 
 /* The whole file; NULL when it cannot be read. */
 static inline unsigned char *
 fixture_read_file(Arena *arena, const char *path, size_t *size)
 {
-	FILE	   *file = fopen(path, "rb");
+	FILE *file = fopen(path, "rb");
 	unsigned char *bytes = NULL;
-	long		length;
+	long length;
 
 	if (file == NULL)
 		return NULL;
-	if (fseek(file, 0, SEEK_END) == 0 && (length = ftell(file)) >= 0 && fseek(file, 0, SEEK_SET) == 0 &&
-		(bytes = arena_alloc(arena, (size_t) length + 1)) != NULL)
+	if (fseek(file, 0, SEEK_END) == 0 && (length = ftell(file)) >= 0 &&
+		fseek(file, 0, SEEK_SET) == 0 && (bytes = arena_alloc(arena, (size_t) length + 1)) != NULL)
 	{
 		*size = fread(bytes, 1, (size_t) length, file);
 		bytes[*size] = '\0';
@@ -46,50 +47,58 @@ fixture_read_file(Arena *arena, const char *path, size_t *size)
 
 /* Prepares and binds the blocks that fixture->blocks holds. */
 static inline bool
-fixture_bind(Arena *arena, Fixture *fixture, Precision precision, const Kernels *kernels, Status *status)
+fixture_bind(Arena *arena, Fixture *fixture, Precision precision, const Kernels *kernels,
+			 Status *status)
 {
 	const TensorTable *table = &fixture->table;
 	PreparedImage *images = arena_alloc_array(arena, (size_t) table->n_blocks, sizeof *images);
 
 	for (int b = 0; b < table->n_blocks; b++)
 	{
-		void	   *image;
-		size_t		size;
+		void *image;
+		size_t size;
 
 		if (!prepared_size(table, &fixture->config, b, precision, kernels, &size, status) ||
 			(image = arena_alloc(arena, size)) == NULL ||
-			!prepared_write(table, &fixture->config, b, precision, kernels, fixture->blocks[b], image, size, NULL, status))
+			!prepared_write(table, &fixture->config, b, precision, kernels, fixture->blocks[b],
+							image, size, NULL, status))
 			return false;
 		images[b].bytes = image;
 		images[b].size = size;
 	}
-	return bert_model_bind(arena, &fixture->config, table, precision, kernels, images, table->n_blocks, &fixture->model, status);
+	return bert_model_bind(arena, &fixture->config, table, precision, kernels, images,
+						   table->n_blocks, &fixture->model, status);
 }
 
-/* Room for a block's floats, with the word embeddings behind them where prepared_write wants that. */
+/*
+ * Room for a block's floats, with the word embeddings behind them where prepared_write wants that.
+ */
 static inline float *
 fixture_block(Arena *arena, const Fixture *fixture, int block)
 {
-	size_t		words = (size_t) fixture->config.vocab_size * (size_t) fixture->config.hidden_size;
-	size_t		own = fixture->table.blocks[block].elements;
-	bool		needs = prepared_needs_embeddings(&fixture->table, &fixture->config, block);
-	float	   *data = arena_alloc_array(arena, own + (needs ? words : 0), sizeof(float));
+	size_t words = (size_t) fixture->config.vocab_size * (size_t) fixture->config.hidden_size;
+	size_t own = fixture->table.blocks[block].elements;
+	bool needs = prepared_needs_embeddings(&fixture->table, &fixture->config, block);
+	float *data = arena_alloc_array(arena, own + (needs ? words : 0), sizeof(float));
 
 	if (data != NULL && needs)
-		memcpy(data + own, fixture->blocks[0] + tensor_table_role(&fixture->table, ROLE_WORD_EMBEDDINGS, -1)->offset, words * sizeof(float));
+		memcpy(data + own,
+			   fixture->blocks[0] +
+				   tensor_table_role(&fixture->table, ROLE_WORD_EMBEDDINGS, -1)->offset,
+			   words * sizeof(float));
 	return data;
 }
 
 static inline bool
-fixture_load(Arena *arena, const char *folder, const char *config_file, HeadKind head, Precision precision, const Kernels *kernels,
-			 Fixture *fixture, Status *status)
+fixture_load(Arena *arena, const char *folder, const char *config_file, HeadKind head,
+			 Precision precision, const Kernels *kernels, Fixture *fixture, Status *status)
 {
-	char		path[512];
-	size_t		size = 0;
+	char path[512];
+	size_t size = 0;
 	unsigned char *json;
 	ModelSource *source;
-	Checkpoint	checkpoint;
-	LoadPlan	plan;
+	Checkpoint checkpoint;
+	LoadPlan plan;
 
 	snprintf(path, sizeof path, "%s/%s", folder, config_file);
 	json = fixture_read_file(arena, path, &size);
@@ -98,13 +107,15 @@ fixture_load(Arena *arena, const char *folder, const char *config_file, HeadKind
 	source = modelsource_open_directory(arena, folder, status);
 	if (source == NULL)
 		return false;
-	if (!config_parse(arena, (const char *) json, size, &fixture->config, status) || !checkpoint_open(arena, source, &checkpoint, status))
+	if (!config_parse(arena, (const char *) json, size, &fixture->config, status) ||
+		!checkpoint_open(arena, source, &checkpoint, status))
 	{
 		modelsource_close(source);
 		return false;
 	}
 	fixture->config.use_pooler = checkpoint_has_pooler(&checkpoint);
-	if (!tensor_table_build(arena, &fixture->config, head, &fixture->table, status) || !load_plan(arena, &checkpoint, &fixture->table, &plan, status))
+	if (!tensor_table_build(arena, &fixture->config, head, &fixture->table, status) ||
+		!load_plan(arena, &checkpoint, &fixture->table, &plan, status))
 	{
 		modelsource_close(source);
 		return false;
@@ -130,12 +141,13 @@ fixture_tokenizer(Arena *arena, const char *folder, Status *status)
 	ModelSource *source = modelsource_open_directory(arena, folder, status);
 	TokenizerSettings settings;
 	unsigned char *image;
-	size_t		length;
-	bool		ok;
+	size_t length;
+	bool ok;
 
 	if (source == NULL)
 		return NULL;
-	ok = tokenizer_settings_read(arena, source, &settings, status) && tokenizer_compile(arena, &settings, &image, &length, status);
+	ok = tokenizer_settings_read(arena, source, &settings, status) &&
+		 tokenizer_compile(arena, &settings, &image, &length, status);
 	modelsource_close(source);
 	return ok ? tokenizer_open(arena, image, length, status) : NULL;
 }
@@ -143,14 +155,14 @@ fixture_tokenizer(Arena *arena, const char *folder, Status *status)
 /* The tensors of a case. */
 typedef struct CaseFile
 {
-	ByteSource	source;
-	Checkpoint	checkpoint;
+	ByteSource source;
+	Checkpoint checkpoint;
 } CaseFile;
 
 static inline bool
 case_open_path(Arena *arena, const char *path, CaseFile *file, Status *status)
 {
-	size_t		size = 0;
+	size_t size = 0;
 	unsigned char *bytes;
 
 	bytes = fixture_read_file(arena, path, &size);
@@ -164,7 +176,7 @@ case_open_path(Arena *arena, const char *path, CaseFile *file, Status *status)
 static inline bool
 case_open(Arena *arena, const char *name, CaseFile *file, Status *status)
 {
-	char		path[512];
+	char path[512];
 
 	snprintf(path, sizeof path, GOLDEN "/cases/%s.safetensors", name);
 	return case_open_path(arena, path, file, status);
@@ -172,10 +184,11 @@ case_open(Arena *arena, const char *name, CaseFile *file, Status *status)
 
 /* A tensor's numbers; NULL when the case has no such tensor. *n and shape may be NULL. */
 static inline float *
-case_floats(Arena *arena, const CaseFile *file, const char *name, size_t *n, const CheckpointTensor **tensor)
+case_floats(Arena *arena, const CaseFile *file, const char *name, size_t *n,
+			const CheckpointTensor **tensor)
 {
 	const CheckpointTensor *found = checkpoint_find(&file->checkpoint, name);
-	float	   *values;
+	float *values;
 
 	if (found == NULL)
 		return NULL;
@@ -192,9 +205,9 @@ case_floats(Arena *arena, const CaseFile *file, const char *name, size_t *n, con
 static inline int32_t *
 case_ints(Arena *arena, const CaseFile *file, const char *name)
 {
-	size_t		n = 0;
-	float	   *values = case_floats(arena, file, name, &n, NULL);
-	int32_t    *ints = values == NULL ? NULL : arena_alloc_array(arena, n, sizeof(int32_t));
+	size_t n = 0;
+	float *values = case_floats(arena, file, name, &n, NULL);
+	int32_t *ints = values == NULL ? NULL : arena_alloc_array(arena, n, sizeof(int32_t));
 
 	for (size_t i = 0; ints != NULL && i < n; i++)
 		ints[i] = (int32_t) values[i];
@@ -204,9 +217,9 @@ case_ints(Arena *arena, const CaseFile *file, const char *name)
 static inline uint8_t *
 case_mask(Arena *arena, const CaseFile *file, const char *name)
 {
-	size_t		n = 0;
-	float	   *values = case_floats(arena, file, name, &n, NULL);
-	uint8_t    *bytes = values == NULL ? NULL : arena_alloc_array(arena, n, 1);
+	size_t n = 0;
+	float *values = case_floats(arena, file, name, &n, NULL);
+	uint8_t *bytes = values == NULL ? NULL : arena_alloc_array(arena, n, 1);
 
 	for (size_t i = 0; bytes != NULL && i < n; i++)
 		bytes[i] = values[i] != 0.0f;

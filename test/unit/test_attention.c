@@ -1,6 +1,7 @@
 /*
- * test_attention.c: attention_general, which goes by blocks of queries and keys, against plain loops in double precision: masks, causal
- * order, keys from a cache, other keys than queries, both kinds of relative positions, lengths around the blocks' sizes.
+ * test_attention.c: attention_general, which goes by blocks of queries and keys, against plain
+ * loops in double precision: masks, causal order, keys from a cache, other keys than queries, both
+ * kinds of relative positions, lengths around the blocks' sizes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,14 +18,14 @@
 
 typedef struct Case
 {
-	size_t		n_queries;
-	size_t		n_keys;
-	size_t		past;
-	size_t		head_size;
+	size_t n_queries;
+	size_t n_keys;
+	size_t past;
+	size_t head_size;
 	PositionKind positions;
-	bool		causal;
-	bool		masked;
-	bool		probs;
+	bool causal;
+	bool masked;
+	bool probs;
 } Case;
 
 static const Case cases[] = {
@@ -47,7 +48,7 @@ static const Case cases[] = {
 static double
 dot(size_t n, const float *x, const float *y)
 {
-	double		sum = 0;
+	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
 		sum += (double) x[i] * y[i];
@@ -57,10 +58,10 @@ dot(size_t n, const float *x, const float *y)
 static void
 plain(const GeneralAttention *call, size_t head, size_t query, double *probs, double *context)
 {
-	size_t		n = call->head_size;
+	size_t n = call->head_size;
 	const float *q = call->q + query * call->q_ld + head * n;
-	double		largest = -INFINITY;
-	double		sum = 0;
+	double largest = -INFINITY;
+	double sum = 0;
 
 	for (size_t key = 0; key < call->n_keys; key++)
 	{
@@ -69,14 +70,16 @@ plain(const GeneralAttention *call, size_t head, size_t query, double *probs, do
 		probs[key] = dot(n, q, k);
 		if (call->positions != POSITION_ABSOLUTE)
 		{
-			const float *distance = call->distance + (call->past + query + call->max_positions - 1 - key) * n;
+			const float *distance =
+				call->distance + (call->past + query + call->max_positions - 1 - key) * n;
 
 			probs[key] += dot(n, q, distance);
 			if (call->positions == POSITION_RELATIVE_KEY_QUERY)
 				probs[key] += dot(n, k, distance);
 		}
 		probs[key] *= call->scale;
-		if ((call->key_mask != NULL && call->key_mask[key] == 0) || (call->causal && key > call->past + query))
+		if ((call->key_mask != NULL && call->key_mask[key] == 0) ||
+			(call->causal && key > call->past + query))
 			probs[key] = -FLT_MAX;
 		largest = fmax(largest, probs[key]);
 	}
@@ -94,7 +97,7 @@ plain(const GeneralAttention *call, size_t head, size_t query, double *probs, do
 static float *
 numbers(Arena *arena, Rng *rng, size_t n)
 {
-	float	   *x = arena_alloc_array(arena, n, sizeof(float));
+	float *x = arena_alloc_array(arena, n, sizeof(float));
 
 	for (size_t i = 0; i < n; i++)
 		x[i] = (float) rng_u32(rng) / 2147483648.0f - 1.0f;
@@ -104,18 +107,21 @@ numbers(Arena *arena, Rng *rng, size_t n)
 static void
 check(const Case *one, const Kernels *kernels)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	size_t		n = one->head_size;
-	size_t		width = HEADS * n + 3;
-	size_t		max_positions = one->n_keys;
-	BertModel	model = {.kernels = kernels, .head_size = n, .hidden_size = HEADS * n, .config.position_embedding_type = one->positions};
-	Workspace	workspace = {.model = &model, .kernels = kernels};
-	size_t		bytes;
-	double	   *probs = arena_alloc_array(arena, one->n_keys, sizeof(double));
-	double	   *context = arena_alloc_array(arena, n, sizeof(double));
-	uint8_t    *mask = arena_alloc_array(arena, one->n_keys, 1);
-	Status		status;
-	Rng			rng;
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	size_t n = one->head_size;
+	size_t width = HEADS * n + 3;
+	size_t max_positions = one->n_keys;
+	BertModel model = {.kernels = kernels,
+					   .head_size = n,
+					   .hidden_size = HEADS * n,
+					   .config.position_embedding_type = one->positions};
+	Workspace workspace = {.model = &model, .kernels = kernels};
+	size_t bytes;
+	double *probs = arena_alloc_array(arena, one->n_keys, sizeof(double));
+	double *context = arena_alloc_array(arena, n, sizeof(double));
+	uint8_t *mask = arena_alloc_array(arena, one->n_keys, 1);
+	Status status;
+	Rng rng;
 	GeneralAttention call = {
 		.n_queries = one->n_queries,
 		.n_keys = one->n_keys,
@@ -157,7 +163,8 @@ check(const Case *one, const Kernels *kernels)
 			for (size_t i = 0; i < n; i++)
 				assert_float_equal(call.context[query * width + head * n + i], context[i], 2e-6);
 			for (size_t key = 0; call.probs != NULL && key < one->n_keys; key++)
-				assert_float_equal(call.probs[(head * one->n_queries + query) * one->n_keys + key], probs[key], 2e-6);
+				assert_float_equal(call.probs[(head * one->n_queries + query) * one->n_keys + key],
+								   probs[key], 2e-6);
 		}
 	arena_destroy(arena);
 }
@@ -167,7 +174,7 @@ test_cases(void **state)
 {
 	for (const char *const *name = kernels_names(); *name != NULL; name++)
 	{
-		Status		status;
+		Status status;
 		const Kernels *kernels = kernels_choose(*name, &status);
 
 		for (size_t i = 0; kernels != NULL && i < sizeof cases / sizeof cases[0]; i++)

@@ -1,6 +1,7 @@
 /*
- * The backward of every layer and head against finite differences of its own forward, with dropout on (the same seed
- * gives the same masks), for every instruction set that this machine has; and what must give the same bits.
+ * The backward of every layer and head against finite differences of its own forward, with dropout
+ * on (the same seed gives the same masks), for every instruction set that this machine has; and
+ * what must give the same bits.
  */
 #include "train_fixture.h"
 
@@ -11,32 +12,37 @@ static double
 gradient_of(const Fixture *fixture, const TensorSpec *tensor, size_t element)
 {
 	const Network *network = &fixture->network;
-	size_t		columns = tensor->shape[1];
+	size_t columns = tensor->shape[1];
 
-	if (tensor->role == ROLE_WORD_EMBEDDINGS && !network->dense_words && network->word_rows.stamps[element / columns] != network->word_rows.stamp)
+	if (tensor->role == ROLE_WORD_EMBEDDINGS && !network->dense_words &&
+		network->word_rows.stamps[element / columns] != network->word_rows.stamp)
 		return 0;
-	return network->gradients[network_tensor_offset(&fixture->table, tensor) - network->frozen_elements + element];
+	return network->gradients[network_tensor_offset(&fixture->table, tensor) -
+							  network->frozen_elements + element];
 }
 
 /* The derivative of the loss along a random direction of one tensor, both ways. */
 static void
 check_tensor(Fixture *fixture, const TensorSpec *tensor, uint64_t seed, double scale)
 {
-	float	   *weights = fixture->weights + network_tensor_offset(&fixture->table, tensor);
-	float	   *saved = malloc(tensor->elements * sizeof(float));
-	float	   *direction = malloc(tensor->elements * sizeof(float));
-	double		expected = 0;
-	double		loss[2];
-	double		measured;
-	Rng			rng;
+	float *weights = fixture->weights + network_tensor_offset(&fixture->table, tensor);
+	float *saved = malloc(tensor->elements * sizeof(float));
+	float *direction = malloc(tensor->elements * sizeof(float));
+	double expected = 0;
+	double loss[2];
+	double measured;
+	Rng rng;
 
 	rng_init(&rng, seed, 3);
 	memcpy(saved, weights, tensor->elements * sizeof(float));
 	for (size_t i = 0; i < tensor->elements; i++)
 	{
 		direction[i] = (rng_u32(&rng) & 1 ? 1.0f : -1.0f) * (tensor->elements > 400 ? 0.3f : 1.0f);
-		/* the padding token's row counts for the forward, yet the reference gives it no gradient */
-		if (tensor->role == ROLE_WORD_EMBEDDINGS && i / tensor->shape[1] == (size_t) fixture->config.pad_token_id)
+		/*
+		 * the padding token's row counts for the forward, yet the reference gives it no gradient
+		 */
+		if (tensor->role == ROLE_WORD_EMBEDDINGS &&
+			i / tensor->shape[1] == (size_t) fixture->config.pad_token_id)
 			direction[i] = 0;
 		expected += gradient_of(fixture, tensor, i) * direction[i];
 	}
@@ -49,7 +55,8 @@ check_tensor(Fixture *fixture, const TensorSpec *tensor, uint64_t seed, double s
 	memcpy(weights, saved, tensor->elements * sizeof(float));
 	measured = (loss[0] - loss[1]) / (2 * STEP);
 	if (fabs(measured - expected) > 0.01 * fabs(expected) + 0.004 * scale)
-		fail_msg("%s: backward %g, finite difference %g (seed %llu)", tensor->name, expected, measured, (unsigned long long) seed);
+		fail_msg("%s: backward %g, finite difference %g (seed %llu)", tensor->name, expected,
+				 measured, (unsigned long long) seed);
 	free(saved);
 	free(direction);
 }
@@ -57,13 +64,14 @@ check_tensor(Fixture *fixture, const TensorSpec *tensor, uint64_t seed, double s
 static void
 check_all(Fixture *fixture)
 {
-	double		norm = 0;
-	int			checked = 0;
+	double norm = 0;
+	int checked = 0;
 
 	fixture_run(fixture, true, true, false);
 	for (int i = 0; i < fixture->table.n_tensors; i++)
 		for (size_t j = 0; j < fixture->table.tensors[i].elements; j++)
-			norm += gradient_of(fixture, &fixture->table.tensors[i], j) * gradient_of(fixture, &fixture->table.tensors[i], j);
+			norm += gradient_of(fixture, &fixture->table.tensors[i], j) *
+					gradient_of(fixture, &fixture->table.tensors[i], j);
 	norm = sqrt(norm);
 	assert_true(norm > 1e-3);
 	for (int i = 0; i < fixture->table.n_tensors; i++)
@@ -77,9 +85,9 @@ check_all(Fixture *fixture)
 }
 
 static void
-check_head(HeadKind head, const char *kernels, void (*change) (BertConfig *config))
+check_head(HeadKind head, const char *kernels, void (*change)(BertConfig *config))
 {
-	Fixture		fixture;
+	Fixture fixture;
 
 	fixture_open(&fixture, head);
 	if (change != NULL)
@@ -95,7 +103,7 @@ static const char *const tables[] = {"avx512", "avx2", "portable"};
 static void
 test_heads(void **state)
 {
-	int			tried = 0;
+	int tried = 0;
 
 	for (int k = 0; k < 3; k++)
 	{
@@ -188,18 +196,19 @@ test_variants(void **state)
 static float *
 gradients_copy(const Fixture *fixture, size_t *n)
 {
-	float	   *copy;
+	float *copy;
 
 	*n = fixture->table.elements - fixture->network.frozen_elements;
 	copy = malloc(*n * sizeof(float));
 	for (int i = 0; i < fixture->table.n_tensors; i++)
 	{
 		const TensorSpec *tensor = &fixture->table.tensors[i];
-		size_t		offset = network_tensor_offset(&fixture->table, tensor);
+		size_t offset = network_tensor_offset(&fixture->table, tensor);
 
 		if (offset >= fixture->network.frozen_elements)
 			for (size_t j = 0; j < tensor->elements; j++)
-				copy[offset - fixture->network.frozen_elements + j] = (float) gradient_of(fixture, tensor, j);
+				copy[offset - fixture->network.frozen_elements + j] =
+					(float) gradient_of(fixture, tensor, j);
 	}
 	return copy;
 }
@@ -210,10 +219,10 @@ test_same_bits(void **state)
 {
 	for (int threads = 1; threads <= 3; threads++)
 	{
-		Fixture		fixture;
-		size_t		n;
-		float	   *first;
-		double		loss;
+		Fixture fixture;
+		size_t n;
+		float *first;
+		double loss;
 
 		fixture_open(&fixture, HEAD_PRETRAINING);
 		fixture_bind(&fixture, HEAD_PRETRAINING, "auto", threads, TRAIN_ALL, 0, false, -1);
@@ -222,7 +231,7 @@ test_same_bits(void **state)
 		first = gradients_copy(&fixture, &n);
 		for (int again = 0; again < 3; again++)
 		{
-			float	   *other;
+			float *other;
 
 			assert_true(fixture_run(&fixture, true, true, again > 0) == loss);
 			other = gradients_copy(&fixture, &n);
@@ -238,10 +247,10 @@ test_same_bits(void **state)
 static void
 test_parts(void **state)
 {
-	Fixture		all;
-	size_t		n_all;
-	float	   *whole;
-	int			tried = 0;
+	Fixture all;
+	size_t n_all;
+	float *whole;
+	int tried = 0;
 
 	fixture_open(&all, HEAD_TOKEN_CLASSIFICATION);
 	fixture_bind(&all, HEAD_TOKEN_CLASSIFICATION, "auto", 1, TRAIN_ALL, 0, false, 0);
@@ -251,9 +260,9 @@ test_parts(void **state)
 	for (int which = 0; which < 4; which++)
 	{
 		static const TrainPart parts[] = {TRAIN_HEAD, TRAIN_TOP, TRAIN_TOP, TRAIN_ALL};
-		Fixture		part;
-		size_t		n;
-		float	   *some;
+		Fixture part;
+		size_t n;
+		float *some;
 
 		fixture_open(&part, HEAD_TOKEN_CLASSIFICATION);
 		fixture_bind(&part, HEAD_TOKEN_CLASSIFICATION, "auto", 1, parts[which], which, true, 0);
@@ -271,27 +280,34 @@ test_parts(void **state)
 	fixture_close(&all);
 }
 
-/* The gradient of the embeddings' sum, for attributions: its sum over rows of a type is that of the type's embedding. */
+/*
+ * The gradient of the embeddings' sum, for attributions: its sum over rows of a type is that of the
+ * type's embedding.
+ */
 static void
 test_input_gradient(void **state)
 {
-	Fixture		fixture;
-	HeadResult	result;
-	Status		status;
-	float		d_embeddings[FIXTURE_TOKENS * 20];
+	Fixture fixture;
+	HeadResult result;
+	Status status;
+	float d_embeddings[FIXTURE_TOKENS * 20];
 	const TensorSpec *type;
-	NetworkRun	run;
+	NetworkRun run;
 
 	fixture_open(&fixture, HEAD_SEQUENCE_CLASSIFICATION);
 	fixture_bind(&fixture, HEAD_SEQUENCE_CLASSIFICATION, "auto", 1, TRAIN_ALL, 0, false, 0);
 	fixture_batch(&fixture, HEAD_SEQUENCE_CLASSIFICATION);
-	run = (NetworkRun) {.batch = &fixture.batch, .backward = true, .gradient_scale = 1, .targets = &fixture.targets, .d_embeddings = d_embeddings};
+	run = (NetworkRun){.batch = &fixture.batch,
+					   .backward = true,
+					   .gradient_scale = 1,
+					   .targets = &fixture.targets,
+					   .d_embeddings = d_embeddings};
 	network_begin_step(&fixture.network);
 	check_status(network_run(&fixture.network, &run, &result, &status), &status);
 	type = tensor_table_role(&fixture.table, ROLE_TYPE_EMBEDDINGS, -1);
 	for (size_t i = 0; i < 40; i++)
 	{
-		double		sum = 0;
+		double sum = 0;
 
 		for (size_t t = 0; t < FIXTURE_TOKENS; t++)
 			if (fixture.batch.token_type_ids[t] == (int32_t) (i / 20))
@@ -305,10 +321,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_heads),
-		cmocka_unit_test(test_variants),
-		cmocka_unit_test(test_same_bits),
-		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_heads),          cmocka_unit_test(test_variants),
+		cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_input_gradient),
 	};
 

@@ -1,9 +1,10 @@
 /*
- * test_catalogue.c: every damaged model folder of the catalogue is refused with its status and message, read from memory
- * and from a directory.
+ * test_catalogue.c: every damaged model folder of the catalogue is refused with its status and
+ * message, read from memory and from a directory.
  *
- * "test_catalogue --write DIR" writes each case as the folder DIR/name instead, and DIR/cases.tsv with name, status
- * code ("none" for those that must work) and message fragment, for tests at a higher level.
+ * "test_catalogue --write DIR" writes each case as the folder DIR/name instead, and DIR/cases.tsv
+ * with name, status code ("none" for those that must work) and message fragment, for tests at a
+ * higher level.
  */
 #define _GNU_SOURCE
 
@@ -24,30 +25,38 @@
 
 static const char tokenizer_json[] =
 	"{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": [],\n"
-	"\"normalizer\": {\"type\": \"BertNormalizer\", \"clean_text\": true, \"handle_chinese_chars\": true, \"strip_accents\": null, \"lowercase\": true},\n"
+	"\"normalizer\": {\"type\": \"BertNormalizer\", \"clean_text\": true, "
+	"\"handle_chinese_chars\": true, \"strip_accents\": null, \"lowercase\": true},\n"
 	"\"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"},\n"
-	"\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"[CLS]\", \"type_id\": 0}}, "
-	"{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, {\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 0}}], "
-	"\"pair\": [{\"SpecialToken\": {\"id\": \"[CLS]\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, "
-	"{\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"B\", \"type_id\": 1}}, {\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 1}}]},\n"
+	"\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "
+	"{\"id\": \"[CLS]\", \"type_id\": 0}}, "
+	"{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, {\"SpecialToken\": {\"id\": \"[SEP]\", "
+	"\"type_id\": 0}}], "
+	"\"pair\": [{\"SpecialToken\": {\"id\": \"[CLS]\", \"type_id\": 0}}, {\"Sequence\": {\"id\": "
+	"\"A\", \"type_id\": 0}}, "
+	"{\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"B\", "
+	"\"type_id\": 1}}, {\"SpecialToken\": {\"id\": \"[SEP]\", \"type_id\": 1}}]},\n"
 	"\"decoder\": {\"type\": \"WordPiece\", \"prefix\": \"##\", \"cleanup\": true},\n"
-	"\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"[UNK]\", \"continuing_subword_prefix\": \"##\", \"max_input_chars_per_word\": 100,\n"
-	"\"vocab\": {\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3, \"[MASK]\": 4, \"a\": 5, \"b\": 6, \"c\": 7, \"##a\": 8, \"##b\": 9, \"##c\": 10, \"d\": 11}}}\n";
+	"\"model\": {\"type\": \"WordPiece\", \"unk_token\": \"[UNK]\", \"continuing_subword_prefix\": "
+	"\"##\", \"max_input_chars_per_word\": 100,\n"
+	"\"vocab\": {\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3, \"[MASK]\": 4, \"a\": 5, "
+	"\"b\": 6, \"c\": 7, \"##a\": 8, \"##b\": 9, \"##c\": 10, \"d\": 11}}}\n";
 
 static void
 make_shards(Folder *folder)
 {
 	static const char *const names[] = {FIRST_SHARD, "model-00002-of-00002.safetensors"};
 	CheckpointDeclaration *tensors;
-	size_t		count = folder_declare(folder, HEAD_SEQUENCE_CLASSIFICATION, DTYPE_F32, &tensors);
-	char	   *index = must(arena_alloc(folder->arena, 16384));
-	char	   *at = stpcpy(index, "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
+	size_t count = folder_declare(folder, HEAD_SEQUENCE_CLASSIFICATION, DTYPE_F32, &tensors);
+	char *index = must(arena_alloc(folder->arena, 16384));
+	char *at = stpcpy(index, "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
 
 	folder_remove(folder, WEIGHTS);
 	weights_make(folder, names[0], tensors, count / 2);
 	weights_make(folder, names[1], tensors + count / 2, count - count / 2);
 	for (size_t i = 0; i < count; i++)
-		at += sprintf(at, "%s\"%s\": \"%s\"", i == 0 ? "" : ", ", tensors[i].name, names[i >= count / 2]);
+		at += sprintf(at, "%s\"%s\": \"%s\"", i == 0 ? "" : ", ", tensors[i].name,
+					  names[i >= count / 2]);
 	strcpy(at, "}}");
 	folder_text(folder, INDEX, index);
 }
@@ -56,17 +65,17 @@ make_shards(Folder *folder)
 static void
 set_member(Folder *folder, const char *file, const char *member, const char *value)
 {
-	char		line[1024];
-	char		start[128];
+	char line[1024];
+	char start[128];
 	FolderFile *text = folder_find(folder, file);
-	char	   *old;
+	char *old;
 
 	snprintf(start, sizeof start, "\n\"%s\": ", member);
 	old = strstr(text->bytes, start);
 	if (old != NULL)
 	{
-		size_t		length = strcspn(old + 1, "\n") + 1;
-		bool		comma = old[length - 1] == ',';
+		size_t length = strcspn(old + 1, "\n") + 1;
+		bool comma = old[length - 1] == ',';
 
 		snprintf(line, sizeof line, "%s%s%s", start, value, comma ? "," : "");
 		folder_splice(folder, file, (size_t) (old - text->bytes), length, line, strlen(line));
@@ -92,10 +101,15 @@ make_folder(const Case *c, Arena *arena, Folder *folder)
 	else if (c->base == SENTENCE)
 	{
 		folder_text(folder, "modules.json",
-					"[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"}, "
-					"{\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"}, "
-					"{\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": \"sentence_transformers.models.Normalize\"}]");
-		folder_text(folder, "1_Pooling/config.json", "{\"word_embedding_dimension\": 4, \"pooling_mode_mean_tokens\": true, \"pooling_mode_cls_token\": false}");
+					"[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": "
+					"\"sentence_transformers.models.Transformer\"}, "
+					"{\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
+					"\"sentence_transformers.models.Pooling\"}, "
+					"{\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": "
+					"\"sentence_transformers.models.Normalize\"}]");
+		folder_text(folder, "1_Pooling/config.json",
+					"{\"word_embedding_dimension\": 4, \"pooling_mode_mean_tokens\": true, "
+					"\"pooling_mode_cls_token\": false}");
 	}
 	switch (c->change)
 	{
@@ -124,9 +138,9 @@ make_folder(const Case *c, Arena *arena, Folder *folder)
 static StatusCode
 read_model(ModelSource *source, const Allocator *allocator, Status *status)
 {
-	Arena	   *arena = arena_create(allocator, 0);
+	Arena *arena = arena_create(allocator, 0);
 	ModelFolder folder;
-	bool		ok;
+	bool ok;
 
 	memset(status, 0, sizeof *status);
 	if (arena == NULL)
@@ -134,9 +148,10 @@ read_model(ModelSource *source, const Allocator *allocator, Status *status)
 	ok = modelfolder_open(arena, source, NULL, &folder, status);
 	for (int b = 0; ok && b < folder.table.n_blocks; b++)
 	{
-		float	   *data = arena_alloc_array(arena, folder.table.blocks[b].elements, sizeof *data);
+		float *data = arena_alloc_array(arena, folder.table.blocks[b].elements, sizeof *data);
 
-		ok = data != NULL ? load_block(&folder.plan, &folder.config, b, 1, data, NULL, status) : arena_fail(arena, status, "a block", 0);
+		ok = data != NULL ? load_block(&folder.plan, &folder.config, b, 1, data, NULL, status)
+						  : arena_fail(arena, status, "a block", 0);
 	}
 	arena_destroy(arena);
 	return ok ? STATUS_NONE : status->code;
@@ -147,7 +162,8 @@ as_expected(const Case *c, const char *where, StatusCode code, const Status *sta
 {
 	if (code == c->code && (code == STATUS_NONE || strstr(status->message, c->fragment) != NULL))
 		return true;
-	print_error("%s from %s: status %d, \"%s\"; expected %d, \"%s\"\n", c->name, where, (int) code, status->message, (int) c->code, c->fragment);
+	print_error("%s from %s: status %d, \"%s\"; expected %d, \"%s\"\n", c->name, where, (int) code,
+				status->message, (int) c->code, c->fragment);
 	return false;
 }
 
@@ -163,30 +179,32 @@ remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk
 static void
 test_cases(void **state)
 {
-	char		root[] = "/tmp/bert_catalogue_XXXXXX";
-	size_t		passed = 0;
-	size_t		weights = 0;
-	size_t		refused = 0;
+	char root[] = "/tmp/bert_catalogue_XXXXXX";
+	size_t passed = 0;
+	size_t weights = 0;
+	size_t refused = 0;
 
 	(void) state;
 	assert_non_null(mkdtemp(root));
 	for (size_t i = 0; i < N_CASES; i++)
 	{
 		const Case *c = &catalogue[i];
-		Arena	   *arena = must(arena_create(&allocator_malloc, 0));
-		Folder		folder;
-		Status		status;
-		char		path[256];
+		Arena *arena = must(arena_create(&allocator_malloc, 0));
+		Folder folder;
+		Status status;
+		char path[256];
 		ModelSource *source;
-		bool		good;
+		bool good;
 
 		make_folder(c, arena, &folder);
-		good = as_expected(c, "memory", read_model(folder_source(&folder), &allocator_malloc, &status), &status);
+		good = as_expected(c, "memory",
+						   read_model(folder_source(&folder), &allocator_malloc, &status), &status);
 		snprintf(path, sizeof path, "%s/%s", root, c->name);
 		assert_true(folder_write(&folder, path));
 		source = modelsource_open_directory(arena, path, &status);
 		assert_non_null(source);
-		good &= as_expected(c, "a directory", read_model(source, &allocator_malloc, &status), &status);
+		good &=
+			as_expected(c, "a directory", read_model(source, &allocator_malloc, &status), &status);
 		modelsource_close(source);
 		arena_destroy(arena);
 		passed += good;
@@ -194,7 +212,8 @@ test_cases(void **state)
 		weights += c->code != STATUS_NONE && c->file != NULL && strcmp(c->file, WEIGHTS) == 0;
 	}
 	nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-	print_message("%zu/%zu cases as expected from memory and from a directory; %zu must be refused, %zu of them for the safetensors file\n",
+	print_message("%zu/%zu cases as expected from memory and from a directory; %zu must be "
+				  "refused, %zu of them for the safetensors file\n",
 				  passed, N_CASES, refused, weights);
 	assert_int_equal(passed, N_CASES);
 	assert_true(refused >= 120 && weights >= 45);
@@ -203,15 +222,15 @@ test_cases(void **state)
 /* An allocator whose n-th allocation from now fails, and that counts what is not given back. */
 typedef struct Failing
 {
-	long		until_failure;
-	long		held;
+	long until_failure;
+	long held;
 } Failing;
 
 static void *
 failing_allocate(void *context, size_t size)
 {
-	Failing    *failing = context;
-	void	   *pointer = failing->until_failure-- == 0 ? NULL : malloc(size);
+	Failing *failing = context;
+	void *pointer = failing->until_failure-- == 0 ? NULL : malloc(size);
 
 	failing->held += pointer != NULL;
 	return pointer;
@@ -225,39 +244,41 @@ failing_release(void *context, void *pointer)
 }
 
 /*
- * Every allocation of the arena fails once: an error each time, and nothing is kept. (jansson's own are not made to fail:
- * its scanner runs past its buffer then, which is why json.c asks for the memory before it parses.)
+ * Every allocation of the arena fails once: an error each time, and nothing is kept. (jansson's own
+ * are not made to fail: its scanner runs past its buffer then, which is why json.c asks for the
+ * memory before it parses.)
  */
 static void
 test_allocation_failures(void **state)
 {
-	size_t		tried = 0;
-	size_t		longest = 0;
+	size_t tried = 0;
+	size_t longest = 0;
 
 	(void) state;
 	for (size_t i = 0; i < N_CASES; i++)
 	{
 		const Case *c = &catalogue[i];
-		Arena	   *arena;
-		Folder		folder;
+		Arena *arena;
+		Folder folder;
 
 		if (c->code != STATUS_NONE && c->function != NULL)
-			continue;			/* some are large, and the small ones' paths are others' too */
+			continue; /* some are large, and the small ones' paths are others' too */
 		arena = must(arena_create(&allocator_malloc, 0));
 		make_folder(c, arena, &folder);
 		for (long n = 0;; n++)
 		{
-			Failing		failing = {n, 0};
-			Allocator	allocator = {failing_allocate, failing_release, &failing};
-			Status		status;
-			StatusCode	code = read_model(folder_source(&folder), &allocator, &status);
+			Failing failing = {n, 0};
+			Allocator allocator = {failing_allocate, failing_release, &failing};
+			Status status;
+			StatusCode code = read_model(folder_source(&folder), &allocator, &status);
 
 			if (failing.held != 0)
-				fail_msg("%s: %ld pieces kept after allocation %ld failed", c->name, failing.held, n);
+				fail_msg("%s: %ld pieces kept after allocation %ld failed", c->name, failing.held,
+						 n);
 			if (failing.until_failure >= 0)
 			{
 				longest = (size_t) n > longest ? (size_t) n : longest;
-				break;			/* it was never reached: all have failed once */
+				break; /* it was never reached: all have failed once */
 			}
 			if (code == STATUS_NONE)
 				fail_msg("%s was read although allocation %ld failed", c->name, n);
@@ -265,15 +286,16 @@ test_allocation_failures(void **state)
 		}
 		arena_destroy(arena);
 	}
-	print_message("%zu/%zu allocations failed once without harm, at most %zu for one folder\n", tried, tried, longest);
+	print_message("%zu/%zu allocations failed once without harm, at most %zu for one folder\n",
+				  tried, tried, longest);
 	assert_true(tried > 200);
 }
 
 static int
 write_cases(const char *root)
 {
-	char		path[512];
-	FILE	   *list;
+	char path[512];
+	FILE *list;
 
 	mkdir(root, 0755);
 	snprintf(path, sizeof path, "%s/cases.tsv", root);
@@ -282,15 +304,17 @@ write_cases(const char *root)
 		return 1;
 	for (size_t i = 0; i < N_CASES; i++)
 	{
-		static const char *const codes[] = {"none", "22023", "22P04", "22021", "58P01", "0A000", "54000"};
-		Arena	   *arena = must(arena_create(&allocator_malloc, 0));
-		Folder		folder;
+		static const char *const codes[] = {"none",  "22023", "22P04", "22021",
+											"58P01", "0A000", "54000"};
+		Arena *arena = must(arena_create(&allocator_malloc, 0));
+		Folder folder;
 
 		make_folder(&catalogue[i], arena, &folder);
 		snprintf(path, sizeof path, "%s/%s", root, catalogue[i].name);
 		if (!folder_write(&folder, path))
 			return 1;
-		fprintf(list, "%s\t%s\t%s\n", catalogue[i].name, codes[catalogue[i].code], catalogue[i].fragment);
+		fprintf(list, "%s\t%s\t%s\n", catalogue[i].name, codes[catalogue[i].code],
+				catalogue[i].fragment);
 		arena_destroy(arena);
 	}
 	return fclose(list) == 0 ? 0 : 1;

@@ -1,4 +1,5 @@
-/* test_config.c: what config.json gives, and that what is written is read back the same. The refusals: test_catalogue. */
+/* test_config.c: what config.json gives, and that what is written is read back the same. The
+ * refusals: test_catalogue. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,8 +29,8 @@ tear_down(void **state)
 static BertConfig
 parse(Arena *arena, const char *json)
 {
-	BertConfig	config;
-	Status		status;
+	BertConfig config;
+	Status status;
 
 	if (!config_parse(arena, json, strlen(json), &config, &status))
 		fail_msg("%s: %s", json, status.message);
@@ -39,7 +40,7 @@ parse(Arena *arena, const char *json)
 static void
 test_defaults(void **state)
 {
-	BertConfig	config = parse(*state, "{}");
+	BertConfig config = parse(*state, "{}");
 
 	assert_int_equal(config.vocab_size, 30522);
 	assert_int_equal(config.hidden_size, 768);
@@ -52,7 +53,8 @@ test_defaults(void **state)
 	assert_true(config.classifier_dropout < 0);
 	assert_int_equal(config.max_position_embeddings, 512);
 	assert_int_equal(config.type_vocab_size, 2);
-	assert_true(config.use_cache && config.tie_word_embeddings && !config.is_decoder && !config.add_cross_attention);
+	assert_true(config.use_cache && config.tie_word_embeddings && !config.is_decoder &&
+				!config.add_cross_attention);
 	assert_int_equal(config.num_labels, 2);
 	assert_string_equal(config.id2label[1], "LABEL_1");
 	assert_int_equal(config.problem_type, PROBLEM_UNSET);
@@ -65,17 +67,22 @@ test_fields(void **state)
 	static const struct
 	{
 		const char *name;
-		Activation	activation;
-	}			activations[] = {
-		{"gelu", ACTIVATION_GELU}, {"gelu_new", ACTIVATION_GELU_TANH}, {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
-		{"gelu_fast", ACTIVATION_GELU_TANH}, {"relu", ACTIVATION_RELU}, {"silu", ACTIVATION_SILU}, {"swish", ACTIVATION_SILU},
+		Activation activation;
+	} activations[] = {
+		{"gelu", ACTIVATION_GELU},
+		{"gelu_new", ACTIVATION_GELU_TANH},
+		{"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
+		{"gelu_fast", ACTIVATION_GELU_TANH},
+		{"relu", ACTIVATION_RELU},
+		{"silu", ACTIVATION_SILU},
+		{"swish", ACTIVATION_SILU},
 		{"tanh", ACTIVATION_TANH},
 	};
-	BertConfig	config;
+	BertConfig config;
 
 	for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++)
 	{
-		char		json[64];
+		char json[64];
 
 		snprintf(json, sizeof json, "{\"hidden_act\": \"%s\"}", activations[i].name);
 		config = parse(*state, json);
@@ -84,22 +91,26 @@ test_fields(void **state)
 	}
 	for (int head = 0; head < HEAD_KIND_COUNT; head++)
 	{
-		char		json[96];
+		char json[96];
 
-		snprintf(json, sizeof json, "{\"architectures\": [\"%s\"]}", head_kind_class((HeadKind) head));
+		snprintf(json, sizeof json, "{\"architectures\": [\"%s\"]}",
+				 head_kind_class((HeadKind) head));
 		assert_int_equal(parse(*state, json).architecture, head);
 	}
-	config = parse(*state, "{\"id2label\": {\"1\": \"b\", \"0\": \"a\", \"2\": \"\\u00e9\"}, \"num_labels\": 3, \"problem_type\": \"multi_label_classification\"}");
+	config = parse(*state, "{\"id2label\": {\"1\": \"b\", \"0\": \"a\", \"2\": \"\\u00e9\"}, "
+						   "\"num_labels\": 3, \"problem_type\": \"multi_label_classification\"}");
 	assert_int_equal(config.num_labels, 3);
 	assert_string_equal(config.id2label[0], "a");
 	assert_string_equal(config.id2label[2], "\xC3\xA9");
 	assert_int_equal(config.problem_type, PROBLEM_MULTI_LABEL);
-	config = parse(*state, "{\"num_labels\": 5, \"pruned_heads\": {\"3\": [5, 1], \"0\": [2], \"1\": []}}");
+	config = parse(*state,
+				   "{\"num_labels\": 5, \"pruned_heads\": {\"3\": [5, 1], \"0\": [2], \"1\": []}}");
 	assert_string_equal(config.id2label[4], "LABEL_4");
 	assert_int_equal(config.n_pruned, 2);
 	assert_int_equal(config.pruned_heads[1].layer, 3);
 	assert_int_equal(config.pruned_heads[1].heads[0], 1);
-	config = parse(*state, "{\"position_embedding_type\": \"relative_key_query\", \"is_decoder\": true, \"add_cross_attention\": true, \"tie_word_embeddings\": false}");
+	config = parse(*state, "{\"position_embedding_type\": \"relative_key_query\", \"is_decoder\": "
+						   "true, \"add_cross_attention\": true, \"tie_word_embeddings\": false}");
 	assert_int_equal(config.position_embedding_type, POSITION_RELATIVE_KEY_QUERY);
 	assert_true(config.is_decoder && config.add_cross_attention && !config.tie_word_embeddings);
 }
@@ -109,20 +120,49 @@ static void
 test_harmless(void **state)
 {
 	static const char *const members[] = {
-		"\"_name_or_path\": \"bert-base-uncased\"", "\"transformers_version\": \"4.6.0\"", "\"torch_dtype\": \"float16\"", "\"dtype\": \"float32\"",
-		"\"gradient_checkpointing\": true", "\"directionality\": \"bidi\"", "\"pooler_fc_size\": 768", "\"pooler_num_attention_heads\": 12",
-		"\"pooler_type\": \"first_token_transform\"", "\"output_past\": true", "\"output_hidden_states\": true", "\"finetuning_task\": \"mnli\"",
-		"\"torchscript\": false", "\"do_sample\": false", "\"num_beams\": 1", "\"return_dict\": true", "\"task_specific_params\": null",
-		"\"cell\": {}", "\"emb_size\": 312", "\"structure\": []", "\"pre_trained\": \"\"", "\"training\": \"\"", "\"model_name\": \"x\"",
-		"\"max_length\": 20", "\"eos_token_ids\": 0", "\"bos_token_id\": null", "\"is_encoder_decoder\": false", "\"length_penalty\": 1.0",
-		"\"gradient_checkpointing_kwargs\": null", "\"quantization_config\": null", "\"auto_map\": null", "\"prefix\": null", "\"export_model_type\": \"transformer\"",
-		"\"classifier_dropout\": null", "\"problem_type\": null", "\"num_labels\": null", "\"vocab_size\": 30522",
+		"\"_name_or_path\": \"bert-base-uncased\"",
+		"\"transformers_version\": \"4.6.0\"",
+		"\"torch_dtype\": \"float16\"",
+		"\"dtype\": \"float32\"",
+		"\"gradient_checkpointing\": true",
+		"\"directionality\": \"bidi\"",
+		"\"pooler_fc_size\": 768",
+		"\"pooler_num_attention_heads\": 12",
+		"\"pooler_type\": \"first_token_transform\"",
+		"\"output_past\": true",
+		"\"output_hidden_states\": true",
+		"\"finetuning_task\": \"mnli\"",
+		"\"torchscript\": false",
+		"\"do_sample\": false",
+		"\"num_beams\": 1",
+		"\"return_dict\": true",
+		"\"task_specific_params\": null",
+		"\"cell\": {}",
+		"\"emb_size\": 312",
+		"\"structure\": []",
+		"\"pre_trained\": \"\"",
+		"\"training\": \"\"",
+		"\"model_name\": \"x\"",
+		"\"max_length\": 20",
+		"\"eos_token_ids\": 0",
+		"\"bos_token_id\": null",
+		"\"is_encoder_decoder\": false",
+		"\"length_penalty\": 1.0",
+		"\"gradient_checkpointing_kwargs\": null",
+		"\"quantization_config\": null",
+		"\"auto_map\": null",
+		"\"prefix\": null",
+		"\"export_model_type\": \"transformer\"",
+		"\"classifier_dropout\": null",
+		"\"problem_type\": null",
+		"\"num_labels\": null",
+		"\"vocab_size\": 30522",
 	};
-	size_t		n = sizeof members / sizeof members[0];
+	size_t n = sizeof members / sizeof members[0];
 
 	for (size_t i = 0; i < n; i++)
 	{
-		char		json[128];
+		char json[128];
 
 		snprintf(json, sizeof json, "{%s}", members[i]);
 		assert_int_equal(parse(*state, json).hidden_size, 768);
@@ -133,19 +173,25 @@ test_harmless(void **state)
 static void
 test_written(void **state)
 {
-	BertConfig	config = parse(*state, "{\"hidden_size\": 24, \"num_attention_heads\": 3, \"num_hidden_layers\": 5, \"vocab_size\": 97, \"hidden_act\": \"swish\", "
-							   "\"layer_norm_eps\": 1e-7, \"initializer_range\": 0.033, \"classifier_dropout\": 0.25, \"pad_token_id\": null, "
-							   "\"id2label\": {\"0\": \"a\\\"b\", \"1\": \"\\u4e2d\", \"2\": \"a\"}, \"pruned_heads\": {\"4\": [0, 2]}, "
-							   "\"problem_type\": \"regression\", \"is_decoder\": true, \"position_embedding_type\": \"relative_key\"}");
-	BertConfig	again;
-	Status		status;
-	char	   *text = config_write(*state, &config, HEAD_TOKEN_CLASSIFICATION, &status);
+	BertConfig config =
+		parse(*state, "{\"hidden_size\": 24, \"num_attention_heads\": 3, \"num_hidden_layers\": 5, "
+					  "\"vocab_size\": 97, \"hidden_act\": \"swish\", "
+					  "\"layer_norm_eps\": 1e-7, \"initializer_range\": 0.033, "
+					  "\"classifier_dropout\": 0.25, \"pad_token_id\": null, "
+					  "\"id2label\": {\"0\": \"a\\\"b\", \"1\": \"\\u4e2d\", \"2\": \"a\"}, "
+					  "\"pruned_heads\": {\"4\": [0, 2]}, "
+					  "\"problem_type\": \"regression\", \"is_decoder\": true, "
+					  "\"position_embedding_type\": \"relative_key\"}");
+	BertConfig again;
+	Status status;
+	char *text = config_write(*state, &config, HEAD_TOKEN_CLASSIFICATION, &status);
 
 	assert_non_null(text);
 	again = parse(*state, text);
 	assert_int_equal(again.architecture, HEAD_TOKEN_CLASSIFICATION);
 	assert_string_equal(again.hidden_act_name, "swish");
-	assert_true(again.layer_norm_eps == config.layer_norm_eps && again.initializer_range == config.initializer_range);
+	assert_true(again.layer_norm_eps == config.layer_norm_eps &&
+				again.initializer_range == config.initializer_range);
 	assert_true(again.classifier_dropout == 0.25f);
 	assert_int_equal(again.pad_token_id, config.pad_token_id);
 	assert_int_equal(again.num_labels, 3);

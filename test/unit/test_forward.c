@@ -1,7 +1,7 @@
 /*
- * test_forward.c: what a forward pass must keep beyond its numbers: sequences of a packed batch do not see each other,
- * every allocation may fail, every question may be answered with no, memory stays within what was announced, bad
- * batches and damaged images are refused.
+ * test_forward.c: what a forward pass must keep beyond its numbers: sequences of a packed batch do
+ * not see each other, every allocation may fail, every question may be answered with no, memory
+ * stays within what was announced, bad batches and damaged images are refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,12 +39,13 @@ teardown(void **state)
 static Fixture
 load(const char *name, HeadKind head, Precision precision)
 {
-	char		folder[200];
-	Fixture		fixture = {0};
+	char folder[200];
+	Fixture fixture = {0};
 	const Kernels *kernels = kernels_choose("auto", &status);
 
 	snprintf(folder, sizeof folder, GOLDEN "/models/%s", name);
-	if (kernels == NULL || !fixture_load(arena, folder, "config.json", head, precision, kernels, &fixture, &status))
+	if (kernels == NULL ||
+		!fixture_load(arena, folder, "config.json", head, precision, kernels, &fixture, &status))
 		fail_msg("%s: %s", name, status.message);
 	return fixture;
 }
@@ -53,10 +54,11 @@ load(const char *name, HeadKind head, Precision precision)
 static Batch
 staircase(size_t n_sequences, int vocab, uint8_t *mask)
 {
-	size_t		n_tokens = n_sequences * (n_sequences + 1) / 2;
-	int32_t    *bounds = arena_alloc_array(arena, n_sequences + 1, sizeof(int32_t));
-	int32_t    *ids = arena_alloc_array(arena, n_tokens, sizeof(int32_t));
-	Batch		batch = {.n_sequences = n_sequences, .cu_seqlens = bounds, .input_ids = ids, .attention_mask = mask};
+	size_t n_tokens = n_sequences * (n_sequences + 1) / 2;
+	int32_t *bounds = arena_alloc_array(arena, n_sequences + 1, sizeof(int32_t));
+	int32_t *ids = arena_alloc_array(arena, n_tokens, sizeof(int32_t));
+	Batch batch = {
+		.n_sequences = n_sequences, .cu_seqlens = bounds, .input_ids = ids, .attention_mask = mask};
 
 	bounds[0] = 0;
 	for (size_t b = 0; b < n_sequences; b++)
@@ -74,14 +76,14 @@ staircase(size_t n_sequences, int vocab, uint8_t *mask)
 static void
 test_packing(void **state)
 {
-	Fixture		fixture = load("bare", HEAD_NONE, PRECISION_FP32);
-	uint8_t		mask[30 * 31 / 2];
+	Fixture fixture = load("bare", HEAD_NONE, PRECISION_FP32);
+	uint8_t mask[30 * 31 / 2];
 	ForwardWants wants = {.pooler_output = true, .hidden_states = true, .attentions = true};
-	size_t		hidden = (size_t) fixture.config.hidden_size;
+	size_t hidden = (size_t) fixture.config.hidden_size;
 
 	for (int pass = 0; pass < 4; pass++)
 	{
-		Batch		batch = staircase(30, fixture.config.vocab_size, pass % 2 == 0 ? NULL : mask);
+		Batch batch = staircase(30, fixture.config.vocab_size, pass % 2 == 0 ? NULL : mask);
 		EncoderOutput together;
 
 		wants.attentions = pass >= 2;
@@ -89,17 +91,23 @@ test_packing(void **state)
 			fail_msg("%s", status.message);
 		for (size_t b = 0; b < batch.n_sequences; b++)
 		{
-			size_t		first = (size_t) batch.cu_seqlens[b];
-			int32_t		bounds[2] = {0, batch.cu_seqlens[b + 1] - batch.cu_seqlens[b]};
-			Batch		single = {.n_sequences = 1, .cu_seqlens = bounds, .input_ids = batch.input_ids + first,
-			.attention_mask = batch.attention_mask == NULL ? NULL : batch.attention_mask + first};
+			size_t first = (size_t) batch.cu_seqlens[b];
+			int32_t bounds[2] = {0, batch.cu_seqlens[b + 1] - batch.cu_seqlens[b]};
+			Batch single = {.n_sequences = 1,
+							.cu_seqlens = bounds,
+							.input_ids = batch.input_ids + first,
+							.attention_mask =
+								batch.attention_mask == NULL ? NULL : batch.attention_mask + first};
 			EncoderOutput alone;
 
-			assert_true(encoder_forward(fixture.model, &single, &wants, arena, &alone, NULL, &status));
+			assert_true(
+				encoder_forward(fixture.model, &single, &wants, arena, &alone, NULL, &status));
 			for (size_t i = 0; i < (size_t) bounds[1] * hidden; i++)
-				assert_float_equal(alone.last_hidden_state[i], together.last_hidden_state[first * hidden + i], 2e-6);
+				assert_float_equal(alone.last_hidden_state[i],
+								   together.last_hidden_state[first * hidden + i], 2e-6);
 			for (size_t i = 0; i < hidden; i++)
-				assert_float_equal(alone.pooler_output[i], together.pooler_output[b * hidden + i], 2e-6);
+				assert_float_equal(alone.pooler_output[i], together.pooler_output[b * hidden + i],
+								   2e-6);
 		}
 	}
 }
@@ -108,15 +116,18 @@ test_packing(void **state)
 static void
 test_many_sequences(void **state)
 {
-	enum { SEQUENCES = 300 };
-	Fixture		fixture = load("bare", HEAD_NONE, PRECISION_FP32);
+	enum
+	{
+		SEQUENCES = 300
+	};
+	Fixture fixture = load("bare", HEAD_NONE, PRECISION_FP32);
 	ForwardWants wants = {.pooler_output = true};
-	size_t		hidden = (size_t) fixture.config.hidden_size;
-	int32_t		bounds[SEQUENCES + 1] = {0};
-	int32_t		ids[SEQUENCES * 3];
-	Batch		batch = {.n_sequences = SEQUENCES, .cu_seqlens = bounds, .input_ids = ids};
+	size_t hidden = (size_t) fixture.config.hidden_size;
+	int32_t bounds[SEQUENCES + 1] = {0};
+	int32_t ids[SEQUENCES * 3];
+	Batch batch = {.n_sequences = SEQUENCES, .cu_seqlens = bounds, .input_ids = ids};
 	EncoderOutput together;
-	float	   *pooled = arena_alloc_array(arena, SEQUENCES * hidden, sizeof(float));
+	float *pooled = arena_alloc_array(arena, SEQUENCES * hidden, sizeof(float));
 
 	for (int b = 0; b < SEQUENCES; b++)
 		bounds[b + 1] = bounds[b] + 1 + b % 3;
@@ -124,12 +135,13 @@ test_many_sequences(void **state)
 		ids[t] = (t * 7919) % fixture.config.vocab_size;
 	if (!encoder_forward(fixture.model, &batch, &wants, arena, &together, NULL, &status))
 		fail_msg("%s", status.message);
-	assert_true(pool_forward(fixture.model, &batch, together.last_hidden_state, POOLING_POOLER, false, arena, pooled, &status));
+	assert_true(pool_forward(fixture.model, &batch, together.last_hidden_state, POOLING_POOLER,
+							 false, arena, pooled, &status));
 	assert_memory_equal(pooled, together.pooler_output, SEQUENCES * hidden * sizeof(float));
 	for (int b = 0; b < SEQUENCES; b++)
 	{
-		int32_t		own[2] = {0, bounds[b + 1] - bounds[b]};
-		Batch		single = {.n_sequences = 1, .cu_seqlens = own, .input_ids = ids + bounds[b]};
+		int32_t own[2] = {0, bounds[b + 1] - bounds[b]};
+		Batch single = {.n_sequences = 1, .cu_seqlens = own, .input_ids = ids + bounds[b]};
 		EncoderOutput alone;
 
 		assert_true(encoder_forward(fixture.model, &single, &wants, arena, &alone, NULL, &status));
@@ -138,7 +150,10 @@ test_many_sequences(void **state)
 	}
 }
 
-/* Also where kernels gain from mixing the rows of a text: to the last bit, and near what the plain way gives. */
+/*
+ * Also where kernels gain from mixing the rows of a text: to the last bit, and near what the plain
+ * way gives.
+ */
 static void
 test_mixed_rows(void **state)
 {
@@ -147,15 +162,15 @@ test_mixed_rows(void **state)
 	{
 		N = sizeof lengths / sizeof lengths[0]
 	};
-	Fixture		fixture = {0};
-	int32_t		bounds[N + 1] = {0};
-	int32_t		ids[400];
-	Batch		batch = {.n_sequences = N, .cu_seqlens = bounds, .input_ids = ids};
+	Fixture fixture = {0};
+	int32_t bounds[N + 1] = {0};
+	int32_t ids[400];
+	Batch batch = {.n_sequences = N, .cu_seqlens = bounds, .input_ids = ids};
 	EncoderOutput together;
 	EncoderOutput plain;
 	const BertModel *model;
-	size_t		hidden = 128;
-	Rng			rng;
+	size_t hidden = 128;
+	Rng rng;
 
 	assert_true(config_default(arena, &fixture.config, &status));
 	fixture.config.hidden_size = (int) hidden;
@@ -169,7 +184,8 @@ test_mixed_rows(void **state)
 	rng_init(&rng, 1, 0);
 	for (int b = 0; b < fixture.table.n_blocks; b++)
 	{
-		fixture.blocks[b] = arena_alloc_array(arena, fixture.table.blocks[b].elements, sizeof(float));
+		fixture.blocks[b] =
+			arena_alloc_array(arena, fixture.table.blocks[b].elements, sizeof(float));
 		for (size_t i = 0; i < fixture.table.blocks[b].elements; i++)
 			fixture.blocks[b][i] = (float) (rng_uniform(&rng) - 0.5) * 0.5f;
 	}
@@ -177,22 +193,26 @@ test_mixed_rows(void **state)
 		bounds[b + 1] = bounds[b] + lengths[b];
 	for (int t = 0; t < bounds[N]; t++)
 		ids[t] = t * 7919 % 500;
-	assert_true(fixture_bind(arena, &fixture, PRECISION_FP32, kernels_choose("portable", &status), &status));
+	assert_true(fixture_bind(arena, &fixture, PRECISION_FP32, kernels_choose("portable", &status),
+							 &status));
 	assert_true(encoder_forward(fixture.model, &batch, NULL, arena, &plain, NULL, &status));
-	assert_true(fixture_bind(arena, &fixture, PRECISION_FP32, kernels_choose("auto", &status), &status));
+	assert_true(
+		fixture_bind(arena, &fixture, PRECISION_FP32, kernels_choose("auto", &status), &status));
 	model = fixture.model;
 	assert_true(encoder_forward(model, &batch, NULL, arena, &together, NULL, &status));
 	for (int b = 0; b < N; b++)
 	{
-		int32_t		ends[2] = {0, lengths[b]};
-		Batch		single = {.n_sequences = 1, .cu_seqlens = ends, .input_ids = ids + bounds[b]};
+		int32_t ends[2] = {0, lengths[b]};
+		Batch single = {.n_sequences = 1, .cu_seqlens = ends, .input_ids = ids + bounds[b]};
 		EncoderOutput alone;
-		size_t		first = (size_t) bounds[b] * hidden;
+		size_t first = (size_t) bounds[b] * hidden;
 
 		assert_true(encoder_forward(model, &single, NULL, arena, &alone, NULL, &status));
-		assert_memory_equal(alone.last_hidden_state, together.last_hidden_state + first, (size_t) lengths[b] * hidden * sizeof(float));
+		assert_memory_equal(alone.last_hidden_state, together.last_hidden_state + first,
+							(size_t) lengths[b] * hidden * sizeof(float));
 		for (size_t i = 0; i < (size_t) lengths[b] * hidden; i++)
-			assert_float_equal(alone.last_hidden_state[i], plain.last_hidden_state[first + i], 2e-5);
+			assert_float_equal(alone.last_hidden_state[i], plain.last_hidden_state[first + i],
+							   2e-5);
 	}
 }
 
@@ -200,39 +220,41 @@ test_mixed_rows(void **state)
 static void
 test_chosen_rows(void **state)
 {
-	Fixture		fixture = load("masked_lm", HEAD_MASKED_LM, PRECISION_FP32);
-	Batch		batch = staircase(30, fixture.config.vocab_size, NULL);
-	size_t		vocab = (size_t) fixture.config.vocab_size;
-	size_t		rows[300];
+	Fixture fixture = load("masked_lm", HEAD_MASKED_LM, PRECISION_FP32);
+	Batch batch = staircase(30, fixture.config.vocab_size, NULL);
+	size_t vocab = (size_t) fixture.config.vocab_size;
+	size_t rows[300];
 	EncoderOutput encoded;
-	HeadOutput	all;
-	HeadOutput	some;
+	HeadOutput all;
+	HeadOutput some;
 
 	for (size_t i = 0; i < 300; i++)
 		rows[i] = 464 - (i * 7) % 465;
 	assert_true(encoder_forward(fixture.model, &batch, NULL, arena, &encoded, NULL, &status));
 	assert_true(head_forward(fixture.model, &batch, &encoded, NULL, 0, arena, &all, NULL, &status));
-	assert_true(head_forward(fixture.model, &batch, &encoded, rows, 300, arena, &some, NULL, &status));
+	assert_true(
+		head_forward(fixture.model, &batch, &encoded, rows, 300, arena, &some, NULL, &status));
 	assert_int_equal(all.n_rows, 465);
 	assert_int_equal(some.n_rows, 300);
 	for (size_t i = 0; i < 300; i++)
 		for (size_t v = 0; v < vocab; v++)
 			assert_float_equal(some.logits[i * vocab + v], all.logits[rows[i] * vocab + v], 2e-5);
 	rows[3] = 465;
-	assert_false(head_forward(fixture.model, &batch, &encoded, rows, 300, arena, &some, NULL, &status));
+	assert_false(
+		head_forward(fixture.model, &batch, &encoded, rows, 300, arena, &some, NULL, &status));
 }
 
 /* The heap gives what sorting would. */
 static void
 test_selection(void **state)
 {
-	float		scores[500];
-	Candidate	out[500];
+	float scores[500];
+	Candidate out[500];
 
 	for (size_t n = 1; n <= 500; n += 83)
 		for (size_t k = 0; k <= n + 1; k += 1 + k / 4)
 		{
-			size_t		found;
+			size_t found;
 
 			for (size_t i = 0; i < n; i++)
 				scores[i] = (float) ((i * 7919 + k * 31) % 97);
@@ -240,18 +262,19 @@ test_selection(void **state)
 			assert_int_equal(found, k < n ? k : n);
 			for (size_t i = 0; i < found; i++)
 			{
-				size_t		before = 0; /* scores that come before this one */
+				size_t before = 0; /* scores that come before this one */
 
 				assert_true(out[i].score == scores[out[i].id]);
 				for (size_t j = 0; j < n; j++)
-					before += scores[j] > out[i].score || (scores[j] == out[i].score && (int32_t) j < out[i].id);
+					before += scores[j] > out[i].score ||
+							  (scores[j] == out[i].score && (int32_t) j < out[i].id);
 				assert_int_equal(before, i);
 			}
 		}
 }
 
 /* An allocator whose calls fail from the countdown's end on. */
-static int	countdown;
+static int countdown;
 
 static void *
 failing_allocate(void *context, size_t size)
@@ -270,33 +293,37 @@ static const Allocator failing = {failing_allocate, failing_release, NULL};
 /* One call of everything that computes; each with the arena and question given. */
 typedef struct Everything
 {
-	Fixture		bare;
-	Fixture		tagger;
-	Fixture		answerer;
-	Fixture		masked;
-	Fixture		causal;
-	Tokenizer  *tagger_words;
-	Tokenizer  *masked_words;
+	Fixture bare;
+	Fixture tagger;
+	Fixture answerer;
+	Fixture masked;
+	Fixture causal;
+	Tokenizer *tagger_words;
+	Tokenizer *masked_words;
 	EncodeResult tagged;
 	EncodeResult answered;
 	EncodeResult filled;
-	Batch		batch;
+	Batch batch;
 } Everything;
 
 static EncodeResult
 encode(const Tokenizer *tokenizer, const char *text, const char *pair)
 {
-	EncodeOptions options = {true, pair == NULL ? TRUNCATE_LONGEST_FIRST : TRUNCATE_ONLY_SECOND, 30, 5, true};
+	EncodeOptions options = {true, pair == NULL ? TRUNCATE_LONGEST_FIRST : TRUNCATE_ONLY_SECOND, 30,
+							 5, true};
 	EncodeResult result;
 
-	assert_true(tokenizer_encode(tokenizer, arena, text, strlen(text), pair, pair == NULL ? 0 : strlen(pair), &options, NULL, &result, &status));
+	assert_true(tokenizer_encode(tokenizer, arena, text, strlen(text), pair,
+								 pair == NULL ? 0 : strlen(pair), &options, NULL, &result,
+								 &status));
 	return result;
 }
 
 static void
 prepare_everything(Everything *all, Precision precision)
 {
-	const char *long_text = "Mary works at the big house in New York and John lives in Berlin, the capital of the world.";
+	const char *long_text = "Mary works at the big house in New York and John lives in Berlin, the "
+							"capital of the world.";
 
 	all->bare = load("bare", HEAD_NONE, precision);
 	all->tagger = load("tagger", HEAD_TOKEN_CLASSIFICATION, precision);
@@ -306,7 +333,8 @@ prepare_everything(Everything *all, Precision precision)
 	all->tagger_words = fixture_tokenizer(arena, GOLDEN "/models/tagger", &status);
 	all->masked_words = fixture_tokenizer(arena, GOLDEN "/models/masked_lm", &status);
 	all->tagged = encode(all->tagger_words, long_text, NULL);
-	all->answered = encode(fixture_tokenizer(arena, GOLDEN "/models/answerer", &status), "where", long_text);
+	all->answered =
+		encode(fixture_tokenizer(arena, GOLDEN "/models/answerer", &status), "where", long_text);
 	all->filled = encode(all->masked_words, "the [MASK] of [MASK]", NULL);
 	all->batch = staircase(20, all->bare.config.vocab_size, NULL);
 	assert_true(all->tagged.n_windows > 1 && all->answered.n_windows > 1);
@@ -320,43 +348,53 @@ call(int which, const Everything *all, Arena *work, const MayContinue *question)
 	static const int32_t prompt[] = {2, 70, 71};
 	const ForwardWants wants = {true, true, true};
 	const AnswerOptions answer = {5, 10, true};
-	const GenerateOptions generate = {.max_new_tokens = 10, .temperature = 1.0f, .top_p = 0.9f, .stop_id = -1};
+	const GenerateOptions generate = {
+		.max_new_tokens = 10, .temperature = 1.0f, .top_p = 0.9f, .stop_id = -1};
 	EncoderOutput encoded;
 	ScoredTokens tokens;
-	Entity	   *entities;
-	Answer	   *answers;
-	Fill	   *fills;
-	int32_t    *ids;
-	float		pooled[20 * 24];
-	double		perplexity;
-	size_t		n;
+	Entity *entities;
+	Answer *answers;
+	Fill *fills;
+	int32_t *ids;
+	float pooled[20 * 24];
+	double perplexity;
+	size_t n;
 
 	switch (which)
 	{
 		case 0:
-			return encoder_forward(all->bare.model, &all->batch, NULL, work, &encoded, question, &status);
+			return encoder_forward(all->bare.model, &all->batch, NULL, work, &encoded, question,
+								   &status);
 		case 1:
-			return encoder_forward(all->bare.model, &all->batch, &wants, work, &encoded, question, &status) &&
-				pool_forward(all->bare.model, &all->batch, encoded.last_hidden_state, POOLING_POOLER, true, work, pooled, &status);
+			return encoder_forward(all->bare.model, &all->batch, &wants, work, &encoded, question,
+								   &status) &&
+				   pool_forward(all->bare.model, &all->batch, encoded.last_hidden_state,
+								POOLING_POOLER, true, work, pooled, &status);
 		case 2:
-			return score_tokens(all->tagger.model, &all->tagged, 5, work, &tokens, question, &status) &&
-				group_entities(&tokens, &all->tagger.config, all->tagger_words, "Mary", 4, AGGREGATE_AVERAGE, true, work, &entities, &n, &status);
+			return score_tokens(all->tagger.model, &all->tagged, 5, work, &tokens, question,
+								&status) &&
+				   group_entities(&tokens, &all->tagger.config, all->tagger_words, "Mary", 4,
+								  AGGREGATE_AVERAGE, true, work, &entities, &n, &status);
 		case 3:
-			return answer_question(all->answerer.model, &all->answered, &answer, work, &answers, &n, question, &status);
+			return answer_question(all->answerer.model, &all->answered, &answer, work, &answers, &n,
+								   question, &status);
 		case 4:
-			return fill_masks(all->masked.model, all->masked_words, &all->filled.windows[0], 5, work, &fills, &n, question, &status);
+			return fill_masks(all->masked.model, all->masked_words, &all->filled.windows[0], 5,
+							  work, &fills, &n, question, &status);
 		case 5:
-			return pseudo_perplexity(all->masked.model, all->masked_words, &all->filled, 5, work, &perplexity, question, &status);
+			return pseudo_perplexity(all->masked.model, all->masked_words, &all->filled, 5, work,
+									 &perplexity, question, &status);
 		default:
-			return generate_tokens(all->causal.model, prompt, 3, &generate, work, &ids, &n, question, &status);
+			return generate_tokens(all->causal.model, prompt, 3, &generate, work, &ids, &n,
+								   question, &status);
 	}
 }
 
 static void
 test_lack_of_memory(void **state)
 {
-	Everything	all;
-	int			failures = 0;
+	Everything all;
+	int failures = 0;
 
 	for (int precision = 0; precision < PRECISION_COUNT; precision++)
 	{
@@ -364,10 +402,10 @@ test_lack_of_memory(void **state)
 		for (int which = 0; which < N_CALLS; which++)
 			for (int allowed = 0;; allowed++)
 			{
-				Arena	   *work;
-				bool		ok;
+				Arena *work;
+				bool ok;
 
-				countdown = allowed + 1;	/* the arena's own struct */
+				countdown = allowed + 1; /* the arena's own struct */
 				work = arena_create(&failing, 0);
 				assert_non_null(work);
 				ok = call(which, &all, work, NULL);
@@ -382,7 +420,7 @@ test_lack_of_memory(void **state)
 	assert_true(failures > 3 * N_CALLS);
 }
 
-static int	questions_left;
+static int questions_left;
 
 static bool
 ask(void *context)
@@ -394,15 +432,15 @@ static void
 test_cancellation(void **state)
 {
 	const MayContinue question = {ask, NULL};
-	Everything	all;
-	int			cancelled = 0;
+	Everything all;
+	int cancelled = 0;
 
 	prepare_everything(&all, PRECISION_FP32);
 	for (int which = 0; which < N_CALLS; which++)
 		for (int allowed = 0;; allowed = allowed < 20 ? allowed + 1 : allowed * 2)
 		{
-			Arena	   *work = arena_create(&allocator_malloc, 0);
-			bool		ok;
+			Arena *work = arena_create(&allocator_malloc, 0);
+			bool ok;
 
 			questions_left = allowed;
 			ok = call(which, &all, work, &question);
@@ -423,16 +461,16 @@ test_announced_memory(void **state)
 {
 	for (int precision = 0; precision < PRECISION_COUNT; precision++)
 	{
-		Fixture		fixture = load("bare", HEAD_NONE, (Precision) precision);
+		Fixture fixture = load("bare", HEAD_NONE, (Precision) precision);
 
 		for (int outputs = 0; outputs < 8; outputs++)
 			for (size_t n_sequences = 1; n_sequences <= 40; n_sequences += 13)
 			{
-				Batch		batch = staircase(n_sequences, fixture.config.vocab_size, NULL);
+				Batch batch = staircase(n_sequences, fixture.config.vocab_size, NULL);
 				ForwardWants wants = {outputs & 1, (outputs & 2) != 0, (outputs & 4) != 0};
 				EncoderOutput encoded;
-				size_t		bytes;
-				Arena	   *work;
+				size_t bytes;
+				Arena *work;
 
 				assert_true(encoder_forward_memory(fixture.model, &batch, &wants, &bytes, &status));
 				work = arena_create(&allocator_malloc, bytes);
@@ -456,16 +494,21 @@ refuse(const Fixture *fixture, const Batch *batch)
 static void
 test_bad_batches(void **state)
 {
-	Fixture		fixture = load("bare", HEAD_NONE, PRECISION_FP32);
-	int32_t		bounds[] = {0, 2, 4};
-	int32_t		empty[] = {0, 2, 2};
-	int32_t		ids[] = {1, 2, 3, 4};
-	int32_t		values[] = {0, 1, 2, 0};
-	uint8_t		mask[] = {1, 0, 1, 1};
-	int32_t		many[41] = {0};
-	int32_t		longer[] = {0, 41};
-	const Batch good = {.n_sequences = 2, .cu_seqlens = bounds, .input_ids = ids, .token_type_ids = values, .position_ids = values, .attention_mask = mask};
-	Batch		batch = good;
+	Fixture fixture = load("bare", HEAD_NONE, PRECISION_FP32);
+	int32_t bounds[] = {0, 2, 4};
+	int32_t empty[] = {0, 2, 2};
+	int32_t ids[] = {1, 2, 3, 4};
+	int32_t values[] = {0, 1, 2, 0};
+	uint8_t mask[] = {1, 0, 1, 1};
+	int32_t many[41] = {0};
+	int32_t longer[] = {0, 41};
+	const Batch good = {.n_sequences = 2,
+						.cu_seqlens = bounds,
+						.input_ids = ids,
+						.token_type_ids = values,
+						.position_ids = values,
+						.attention_mask = mask};
+	Batch batch = good;
 	EncoderOutput encoded;
 
 	assert_true(encoder_forward(fixture.model, &batch, NULL, arena, &encoded, NULL, &status));
@@ -475,13 +518,13 @@ test_bad_batches(void **state)
 		refuse(&fixture, &good);
 	}
 	ids[2] = 0;
-	values[3] = 3;				/* a type too many */
+	values[3] = 3; /* a type too many */
 	refuse(&fixture, &good);
 	values[3] = -1;
 	refuse(&fixture, &good);
 	values[3] = 0;
 	batch.token_type_ids = NULL;
-	values[1] = 40;				/* a position too many */
+	values[1] = 40; /* a position too many */
 	refuse(&fixture, &batch);
 	values[1] = 1;
 	mask[1] = 2;
@@ -492,10 +535,10 @@ test_bad_batches(void **state)
 	refuse(&fixture, &batch);
 	batch.n_sequences = 0;
 	refuse(&fixture, &batch);
-	batch = (Batch) {.n_sequences = 1, .cu_seqlens = longer, .input_ids = many};
+	batch = (Batch){.n_sequences = 1, .cu_seqlens = longer, .input_ids = many};
 	refuse(&fixture, &batch);
 	batch = good;
-	batch.encoder_hidden_states = (float[24]) {0};
+	batch.encoder_hidden_states = (float[24]){0};
 	batch.encoder_cu_seqlens = bounds;
 	refuse(&fixture, &batch);
 	assert_true(encoder_forward(fixture.model, &good, NULL, arena, &encoded, NULL, &status));
@@ -505,21 +548,25 @@ test_bad_batches(void **state)
 static void
 test_damaged_images(void **state)
 {
-	Fixture		fixture = load("tagger", HEAD_TOKEN_CLASSIFICATION, PRECISION_FP32);
+	Fixture fixture = load("tagger", HEAD_TOKEN_CLASSIFICATION, PRECISION_FP32);
 	const Kernels *kernels = kernels_choose("auto", &status);
 	PreparedImage images[8];
-	BertModel  *model;
-	int			n = fixture.table.n_blocks;
-	int			refused = 0;
+	BertModel *model;
+	int n = fixture.table.n_blocks;
+	int refused = 0;
 
 	assert_true(n <= 8);
 	for (int b = 0; b < n; b++)
 	{
-		assert_true(prepared_size(&fixture.table, &fixture.config, b, PRECISION_FP32, kernels, &images[b].size, &status));
+		assert_true(prepared_size(&fixture.table, &fixture.config, b, PRECISION_FP32, kernels,
+								  &images[b].size, &status));
 		images[b].bytes = arena_alloc(arena, images[b].size);
-		assert_true(prepared_write(&fixture.table, &fixture.config, b, PRECISION_FP32, kernels, fixture.blocks[b], (void *) images[b].bytes, images[b].size, NULL, &status));
+		assert_true(prepared_write(&fixture.table, &fixture.config, b, PRECISION_FP32, kernels,
+								   fixture.blocks[b], (void *) images[b].bytes, images[b].size,
+								   NULL, &status));
 	}
-	assert_true(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+	assert_true(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels,
+								images, n, &model, &status));
 	for (int b = 0; b < n; b++)
 	{
 		unsigned char *bytes = (void *) images[b].bytes;
@@ -527,19 +574,24 @@ test_damaged_images(void **state)
 		for (size_t i = 0; i < 256; i++, refused++)
 		{
 			bytes[i] ^= 0x40;
-			assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+			assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32,
+										 kernels, images, n, &model, &status));
 			assert_int_equal(status.code, STATUS_INVALID_DATA);
 			bytes[i] ^= 0x40;
 		}
 		images[b].size--;
-		assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+		assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32,
+									 kernels, images, n, &model, &status));
 		images[b].size++;
 		images[b].bytes = bytes + 1;
-		assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+		assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32,
+									 kernels, images, n, &model, &status));
 		images[b].bytes = bytes;
 	}
-	assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_BF16, kernels, images, n, &model, &status));
-	assert_true(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels, images, n, &model, &status));
+	assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_BF16, kernels,
+								 images, n, &model, &status));
+	assert_true(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels,
+								images, n, &model, &status));
 	printf("# %d/%d damaged headers refused\n", refused, refused);
 }
 
@@ -547,16 +599,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_packing),
-		cmocka_unit_test(test_many_sequences),
-		cmocka_unit_test(test_mixed_rows),
-		cmocka_unit_test(test_chosen_rows),
-		cmocka_unit_test(test_selection),
-		cmocka_unit_test(test_lack_of_memory),
-		cmocka_unit_test(test_cancellation),
-		cmocka_unit_test(test_announced_memory),
-		cmocka_unit_test(test_bad_batches),
-		cmocka_unit_test(test_damaged_images),
+		cmocka_unit_test(test_packing),      cmocka_unit_test(test_many_sequences),
+		cmocka_unit_test(test_mixed_rows),   cmocka_unit_test(test_chosen_rows),
+		cmocka_unit_test(test_selection),    cmocka_unit_test(test_lack_of_memory),
+		cmocka_unit_test(test_cancellation), cmocka_unit_test(test_announced_memory),
+		cmocka_unit_test(test_bad_batches),  cmocka_unit_test(test_damaged_images),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,7 +1,7 @@
 /*
- * test_golden.c: every head, activation, position type and mask against what the reference library gave for the same
- * weights and ids (test/golden), with every kernel that this CPU can run. Prints the largest differences, relative
- * to the scale of what is compared.
+ * test_golden.c: every head, activation, position type and mask against what the reference library
+ * gave for the same weights and ids (test/golden), with every kernel that this CPU can run. Prints
+ * the largest differences, relative to the scale of what is compared.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,25 +15,28 @@
 
 #define MAX_CASES 128
 
-/* Limits per precision: states, attentions and logits relative to their scale; losses relative to 1 + loss. */
+/*
+ * Limits per precision: states, attentions and logits relative to their scale; losses relative to 1
+ * + loss.
+ */
 static const double value_limit[PRECISION_COUNT] = {1e-5, 5e-2, 1.5e-1};
 static const double loss_limit[PRECISION_COUNT] = {1e-5, 1e-2, 5e-2};
 
 typedef struct GoldenCase
 {
-	char		name[64];
-	char		folder[64];
-	char		config[64];
-	char		head[64];
+	char name[64];
+	char folder[64];
+	char config[64];
+	char head[64];
 } GoldenCase;
 
 /* The largest differences of a case; negative: there was nothing to compare. */
 typedef struct Differences
 {
-	double		states;
-	double		attentions;
-	double		logits;			/* the pooler's output for the bare model */
-	double		loss;
+	double states;
+	double attentions;
+	double logits; /* the pooler's output for the bare model */
+	double loss;
 } Differences;
 
 static GoldenCase cases[MAX_CASES];
@@ -42,8 +45,8 @@ static size_t n_cases;
 static int
 read_index(const char *path)
 {
-	FILE	   *file = fopen(path, "r");
-	char		line[300];
+	FILE *file = fopen(path, "r");
+	char line[300];
 
 	if (file == NULL)
 		return -1;
@@ -51,7 +54,8 @@ read_index(const char *path)
 	{
 		GoldenCase *entry = &cases[n_cases];
 
-		if (line[0] != '#' && sscanf(line, "%63s %63s %63s %63s", entry->name, entry->folder, entry->config, entry->head) == 4)
+		if (line[0] != '#' && sscanf(line, "%63s %63s %63s %63s", entry->name, entry->folder,
+									 entry->config, entry->head) == 4)
 			n_cases++;
 	}
 	fclose(file);
@@ -68,8 +72,8 @@ setup(void **state)
 static void
 compare(const float *got, const float *expected, size_t n, double *worst)
 {
-	double		scale = 0.0;
-	double		difference = 0.0;
+	double scale = 0.0;
+	double difference = 0.0;
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -86,9 +90,9 @@ static size_t
 case_batch(Arena *arena, const CaseFile *file, Batch *batch, size_t *n_choices)
 {
 	const CheckpointTensor *ids = NULL;
-	size_t		n_tokens = 0;
-	size_t		length;
-	int32_t    *bounds;
+	size_t n_tokens = 0;
+	size_t length;
+	int32_t *bounds;
 
 	memset(batch, 0, sizeof *batch);
 	assert_non_null(case_floats(arena, file, "input_ids", &n_tokens, &ids));
@@ -116,14 +120,16 @@ case_batch(Arena *arena, const CaseFile *file, Batch *batch, size_t *n_choices)
 
 /* The labels in head_loss's order; NULL when the case has none. */
 static double *
-case_labels(Arena *arena, const CaseFile *file, HeadKind head, size_t n_sequences, size_t length, size_t *n)
+case_labels(Arena *arena, const CaseFile *file, HeadKind head, size_t n_sequences, size_t length,
+			size_t *n)
 {
 	const char *first_name = head == HEAD_QUESTION_ANSWERING ? "start_positions" : "labels";
-	const char *second_name = head == HEAD_QUESTION_ANSWERING ? "end_positions" : "next_sentence_label";
-	float	   *first = case_floats(arena, file, first_name, n, NULL);
-	float	   *second;
-	size_t		per_row;
-	double	   *labels;
+	const char *second_name =
+		head == HEAD_QUESTION_ANSWERING ? "end_positions" : "next_sentence_label";
+	float *first = case_floats(arena, file, first_name, n, NULL);
+	float *second;
+	size_t per_row;
+	double *labels;
 
 	if (first == NULL)
 		return NULL;
@@ -149,26 +155,30 @@ case_labels(Arena *arena, const CaseFile *file, HeadKind head, size_t n_sequence
 }
 
 static void
-compare_states(Arena *arena, const Fixture *fixture, const Batch *batch, size_t length, const EncoderOutput *encoded, const CaseFile *file, Differences *worst)
+compare_states(Arena *arena, const Fixture *fixture, const Batch *batch, size_t length,
+			   const EncoderOutput *encoded, const CaseFile *file, Differences *worst)
 {
-	size_t		states = batch->n_sequences * length * (size_t) fixture->config.hidden_size;
-	float	   *expected = case_floats(arena, file, "hidden_states", NULL, NULL);
+	size_t states = batch->n_sequences * length * (size_t) fixture->config.hidden_size;
+	float *expected = case_floats(arena, file, "hidden_states", NULL, NULL);
 
 	if (expected == NULL)
 		return;
 	for (int layer = 0; layer <= fixture->config.num_hidden_layers; layer++)
-		compare(encoded->hidden_states + (size_t) layer * states, expected + (size_t) layer * states, states, &worst->states);
-	compare(encoded->last_hidden_state, expected + (size_t) fixture->config.num_hidden_layers * states, states, &worst->states);
+		compare(encoded->hidden_states + (size_t) layer * states,
+				expected + (size_t) layer * states, states, &worst->states);
+	compare(encoded->last_hidden_state,
+			expected + (size_t) fixture->config.num_hidden_layers * states, states, &worst->states);
 	for (int layer = 0; layer < fixture->config.num_hidden_layers; layer++)
 	{
-		char		name[32];
-		size_t		matrix = (size_t) config_layer_heads(&fixture->config, layer) * length * length;
+		char name[32];
+		size_t matrix = (size_t) config_layer_heads(&fixture->config, layer) * length * length;
 
 		snprintf(name, sizeof name, "attentions.%d", layer);
 		expected = case_floats(arena, file, name, NULL, NULL);
 		assert_non_null(expected);
 		for (size_t b = 0; b < batch->n_sequences; b++)
-			compare(encoded->attentions[(size_t) layer * batch->n_sequences + b], expected + b * matrix, matrix, &worst->attentions);
+			compare(encoded->attentions[(size_t) layer * batch->n_sequences + b],
+					expected + b * matrix, matrix, &worst->attentions);
 	}
 }
 
@@ -176,7 +186,7 @@ compare_states(Arena *arena, const Fixture *fixture, const Batch *batch, size_t 
 static float *
 start_and_end(Arena *arena, const HeadOutput *output, size_t n_sequences, size_t length)
 {
-	float	   *rows = arena_alloc_array(arena, output->n_rows * 2, sizeof(float));
+	float *rows = arena_alloc_array(arena, output->n_rows * 2, sizeof(float));
 
 	for (size_t b = 0; b < n_sequences; b++)
 		for (size_t t = 0; t < length; t++)
@@ -186,32 +196,39 @@ start_and_end(Arena *arena, const HeadOutput *output, size_t n_sequences, size_t
 }
 
 static void
-compare_head(Arena *arena, const Fixture *fixture, const Batch *batch, size_t length, size_t n_choices, const EncoderOutput *encoded,
-			 const CaseFile *file, Differences *worst, const char *what)
+compare_head(Arena *arena, const Fixture *fixture, const Batch *batch, size_t length,
+			 size_t n_choices, const EncoderOutput *encoded, const CaseFile *file,
+			 Differences *worst, const char *what)
 {
-	HeadKind	head = bert_model_head(fixture->model);
-	HeadOutput	output;
-	Status		status;
-	float	   *expected = case_floats(arena, file, "logits", NULL, NULL);
-	float	   *expected_loss = case_floats(arena, file, "loss", NULL, NULL);
-	double	   *labels;
-	size_t		n_labels = 0;
-	double		loss;
+	HeadKind head = bert_model_head(fixture->model);
+	HeadOutput output;
+	Status status;
+	float *expected = case_floats(arena, file, "logits", NULL, NULL);
+	float *expected_loss = case_floats(arena, file, "loss", NULL, NULL);
+	double *labels;
+	size_t n_labels = 0;
+	double loss;
 
 	if (!head_forward(fixture->model, batch, encoded, NULL, 0, arena, &output, NULL, &status))
 		fail_msg("%s: %s", what, status.message);
 	assert_non_null(expected);
-	compare(head == HEAD_QUESTION_ANSWERING ? start_and_end(arena, &output, batch->n_sequences, length) : output.logits, expected,
-			output.n_rows * output.n_columns, &worst->logits);
+	compare(head == HEAD_QUESTION_ANSWERING
+				? start_and_end(arena, &output, batch->n_sequences, length)
+				: output.logits,
+			expected, output.n_rows * output.n_columns, &worst->logits);
 	if (head == HEAD_PRETRAINING)
-		compare(output.seq_relationship_logits, case_floats(arena, file, "seq_relationship_logits", NULL, NULL), batch->n_sequences * 2, &worst->logits);
+		compare(output.seq_relationship_logits,
+				case_floats(arena, file, "seq_relationship_logits", NULL, NULL),
+				batch->n_sequences * 2, &worst->logits);
 	labels = case_labels(arena, file, head, batch->n_sequences, length, &n_labels);
 	if (labels == NULL)
 		return;
-	if (!head_loss(fixture->model, batch, &output, n_choices, labels, n_labels, arena, &loss, &status))
+	if (!head_loss(fixture->model, batch, &output, n_choices, labels, n_labels, arena, &loss,
+				   &status))
 		fail_msg("%s: %s", what, status.message);
 	if (expected_loss != NULL)
-		worst->loss = fmax(worst->loss, fabs(loss - expected_loss[0]) / (1.0 + fabs(expected_loss[0])));
+		worst->loss =
+			fmax(worst->loss, fabs(loss - expected_loss[0]) / (1.0 + fabs(expected_loss[0])));
 	else
 	{
 		assert_non_null(case_floats(arena, file, "loss_is_nan", NULL, NULL));
@@ -221,41 +238,51 @@ compare_head(Arena *arena, const Fixture *fixture, const Batch *batch, size_t le
 
 /* The same sequence token by token, or in pieces, through the cache of keys and values. */
 static void
-compare_cached(Arena *arena, const Fixture *fixture, const Batch *batch, size_t length, const CaseFile *file, Differences *worst, const char *what)
+compare_cached(Arena *arena, const Fixture *fixture, const Batch *batch, size_t length,
+			   const CaseFile *file, Differences *worst, const char *what)
 {
-	float	   *expected = case_floats(arena, file, "logits", NULL, NULL);
-	size_t		vocab = (size_t) fixture->config.vocab_size;
-	size_t		n_encoder = batch->encoder_hidden_states == NULL ? 0 : (size_t) batch->encoder_cu_seqlens[1];
+	float *expected = case_floats(arena, file, "logits", NULL, NULL);
+	size_t vocab = (size_t) fixture->config.vocab_size;
+	size_t n_encoder =
+		batch->encoder_hidden_states == NULL ? 0 : (size_t) batch->encoder_cu_seqlens[1];
 
 	if (batch->attention_mask != NULL)
 		return;
 	for (size_t b = 0; b < batch->n_sequences; b++)
 	{
-		Status		status;
-		KvCache    *cache = kv_cache_create(fixture->model, length, n_encoder, arena, &status);
-		int32_t		encoder_bounds[2] = {0, (int32_t) n_encoder};
-		size_t		next;
+		Status status;
+		KvCache *cache = kv_cache_create(fixture->model, length, n_encoder, arena, &status);
+		int32_t encoder_bounds[2] = {0, (int32_t) n_encoder};
+		size_t next;
 
 		assert_non_null(cache);
 		for (size_t t = 0; t < length; t = next)
 		{
-			int32_t		bounds[2] = {0, 1};
-			Batch		piece = {.n_sequences = 1, .cu_seqlens = bounds, .input_ids = batch->input_ids + b * length + t};
+			int32_t bounds[2] = {0, 1};
+			Batch piece = {.n_sequences = 1,
+						   .cu_seqlens = bounds,
+						   .input_ids = batch->input_ids + b * length + t};
 			EncoderOutput encoded;
-			HeadOutput	output;
+			HeadOutput output;
 
 			next = t == 0 && length > 3 ? 3 : t + 1;
 			bounds[1] = (int32_t) (next - t);
 			if (n_encoder > 0)
 			{
-				piece.encoder_hidden_states = batch->encoder_hidden_states + b * n_encoder * (size_t) fixture->config.hidden_size;
+				piece.encoder_hidden_states = batch->encoder_hidden_states +
+											  b * n_encoder * (size_t) fixture->config.hidden_size;
 				piece.encoder_cu_seqlens = encoder_bounds;
-				piece.encoder_attention_mask = batch->encoder_attention_mask == NULL ? NULL : batch->encoder_attention_mask + b * n_encoder;
+				piece.encoder_attention_mask = batch->encoder_attention_mask == NULL
+												   ? NULL
+												   : batch->encoder_attention_mask + b * n_encoder;
 			}
-			if (!encoder_forward_cached(fixture->model, &piece, cache, arena, &encoded, NULL, &status) ||
-				!head_forward(fixture->model, &piece, &encoded, NULL, 0, arena, &output, NULL, &status))
+			if (!encoder_forward_cached(fixture->model, &piece, cache, arena, &encoded, NULL,
+										&status) ||
+				!head_forward(fixture->model, &piece, &encoded, NULL, 0, arena, &output, NULL,
+							  &status))
 				fail_msg("%s: %s", what, status.message);
-			compare(output.logits, expected + (b * length + t) * vocab, (next - t) * vocab, &worst->logits);
+			compare(output.logits, expected + (b * length + t) * vocab, (next - t) * vocab,
+					&worst->logits);
 		}
 	}
 }
@@ -263,22 +290,23 @@ compare_cached(Arena *arena, const Fixture *fixture, const Batch *batch, size_t 
 static Differences
 run_case(const GoldenCase *golden, Precision precision, const Kernels *kernels)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	char		folder[160];
-	char		what[200];
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	char folder[160];
+	char what[200];
 	Differences worst = {-1, -1, -1, -1};
-	Status		status;
-	HeadKind	head;
-	Fixture		fixture;
-	CaseFile	file;
-	Batch		batch;
+	Status status;
+	HeadKind head;
+	Fixture fixture;
+	CaseFile file;
+	Batch batch;
 	EncoderOutput encoded;
-	size_t		n_choices;
-	size_t		length;
-	bool		has_states;
+	size_t n_choices;
+	size_t length;
+	bool has_states;
 
 	snprintf(folder, sizeof folder, GOLDEN "/models/%s", golden->folder);
-	snprintf(what, sizeof what, "%s, %s, %s", golden->name, kernels->name, precision_name(precision));
+	snprintf(what, sizeof what, "%s, %s, %s", golden->name, kernels->name,
+			 precision_name(precision));
 	if (!head_kind_parse(golden->head, &head, &status) ||
 		!fixture_load(arena, folder, golden->config, head, precision, kernels, &fixture, &status) ||
 		!case_open(arena, golden->name, &file, &status))
@@ -287,7 +315,10 @@ run_case(const GoldenCase *golden, Precision precision, const Kernels *kernels)
 	has_states = checkpoint_find(&file.checkpoint, "hidden_states") != NULL;
 	for (int pass = 0; pass < (has_states ? 2 : 1); pass++)
 	{
-		/* with all outputs (the general attention), and with what the head needs alone (the kernels' attention) */
+		/*
+		 * with all outputs (the general attention), and with what the head needs alone (the
+		 * kernels' attention)
+		 */
 		ForwardWants wants = head_wants(head);
 
 		if (head == HEAD_NONE)
@@ -300,7 +331,8 @@ run_case(const GoldenCase *golden, Precision precision, const Kernels *kernels)
 		if (head != HEAD_NONE)
 			compare_head(arena, &fixture, &batch, length, n_choices, &encoded, &file, &worst, what);
 		else if (fixture.config.use_pooler)
-			compare(encoded.pooler_output, case_floats(arena, &file, "pooler_output", NULL, NULL), batch.n_sequences * (size_t) fixture.config.hidden_size, &worst.logits);
+			compare(encoded.pooler_output, case_floats(arena, &file, "pooler_output", NULL, NULL),
+					batch.n_sequences * (size_t) fixture.config.hidden_size, &worst.logits);
 		else
 			assert_null(checkpoint_find(&file.checkpoint, "pooler_output"));
 	}
@@ -330,13 +362,17 @@ run_all(Precision precision, const char *kernel)
 	for (size_t i = 0; i < n_cases; i++)
 	{
 		Differences worst = run_case(&cases[i], precision, kernels);
-		char		text[4][16];
+		char text[4][16];
 
-		printf("# %-8s %-5s %-28s states %-8s attentions %-8s logits %-8s loss %s\n", kernels->name, precision_name(precision), cases[i].name,
-			   shown(worst.states, text[0]), shown(worst.attentions, text[1]), shown(worst.logits, text[2]), shown(worst.loss, text[3]));
-		if (!(worst.states <= value_limit[precision] && worst.attentions <= value_limit[precision] && worst.logits <= value_limit[precision] &&
-			  worst.loss <= loss_limit[precision]))
-			fail_msg("%s with %s, %s is too far from the reference", cases[i].name, kernels->name, precision_name(precision));
+		printf("# %-8s %-5s %-28s states %-8s attentions %-8s logits %-8s loss %s\n", kernels->name,
+			   precision_name(precision), cases[i].name, shown(worst.states, text[0]),
+			   shown(worst.attentions, text[1]), shown(worst.logits, text[2]),
+			   shown(worst.loss, text[3]));
+		if (!(worst.states <= value_limit[precision] &&
+			  worst.attentions <= value_limit[precision] &&
+			  worst.logits <= value_limit[precision] && worst.loss <= loss_limit[precision]))
+			fail_msg("%s with %s, %s is too far from the reference", cases[i].name, kernels->name,
+					 precision_name(precision));
 	}
 }
 

@@ -1,6 +1,6 @@
 /*
- * Gradients, and ten steps of AdamW, against the reference: every tensor of the tiny models of every head in
- * test/golden (see generate_gradients.py).
+ * Gradients, and ten steps of AdamW, against the reference: every tensor of the tiny models of
+ * every head in test/golden (see generate_gradients.py).
  */
 #include <dirent.h>
 
@@ -15,16 +15,16 @@
 
 typedef struct Case
 {
-	Arena	   *arena;
-	Arena	   *workspace;
-	char		name[64];
-	HeadKind	head;
-	BertConfig	config;
+	Arena *arena;
+	Arena *workspace;
+	char name[64];
+	HeadKind head;
+	BertConfig config;
 	TensorTable table;
-	Compute		compute;
-	Network		network;
-	float	   *weights;
-	Batch		batch;
+	Compute compute;
+	Network network;
+	float *weights;
+	Batch batch;
 	HeadTargets targets;
 	ModelSource *source;
 } Case;
@@ -32,10 +32,10 @@ typedef struct Case
 static Checkpoint
 open_tensors(Arena *arena, const char *folder, const char *file, ModelSource **source)
 {
-	Checkpoint	checkpoint = {0};
+	Checkpoint checkpoint = {0};
 	ByteSource *bytes;
-	bool		found;
-	Status		status;
+	bool found;
+	Status status;
 
 	*source = modelsource_open_directory(arena, folder, &status);
 	if (*source == NULL)
@@ -50,8 +50,8 @@ static float *
 read_tensor(Arena *arena, const Checkpoint *checkpoint, const char *name, size_t *n)
 {
 	const CheckpointTensor *tensor = checkpoint_find(checkpoint, name);
-	float	   *values;
-	Status		status;
+	float *values;
+	Status status;
 
 	*n = 0;
 	if (tensor == NULL)
@@ -68,25 +68,28 @@ key_of(const Checkpoint *checkpoint, const TensorSpec *tensor)
 {
 	static const char *const other = "cls.predictions.decoder.bias";
 
-	return tensor->role == ROLE_DECODER_BIAS && checkpoint_find(checkpoint, other) != NULL ? other : tensor->name;
+	return tensor->role == ROLE_DECODER_BIAS && checkpoint_find(checkpoint, other) != NULL
+			   ? other
+			   : tensor->name;
 }
 
 static void
 load_weights(Case *test, const char *folder)
 {
 	ModelSource *source;
-	Checkpoint	checkpoint = open_tensors(test->arena, folder, "model.safetensors", &source);
+	Checkpoint checkpoint = open_tensors(test->arena, folder, "model.safetensors", &source);
 
 	test->weights = arena_alloc_array(test->arena, test->table.elements, sizeof(float));
 	for (int i = 0; i < test->table.n_tensors; i++)
 	{
 		const TensorSpec *tensor = &test->table.tensors[i];
-		size_t		n;
-		float	   *values = read_tensor(test->arena, &checkpoint, key_of(&checkpoint, tensor), &n);
+		size_t n;
+		float *values = read_tensor(test->arena, &checkpoint, key_of(&checkpoint, tensor), &n);
 
 		if (values == NULL || n != tensor->elements)
 			fail_msg("%s lacks %s", folder, tensor->name);
-		memcpy(test->weights + network_tensor_offset(&test->table, tensor), values, n * sizeof(float));
+		memcpy(test->weights + network_tensor_offset(&test->table, tensor), values,
+			   n * sizeof(float));
 	}
 	modelsource_close(source);
 }
@@ -94,11 +97,11 @@ load_weights(Case *test, const char *folder)
 static void
 open_model(Case *test, const char *folder, const char *config_file)
 {
-	char		path[256];
+	char path[256];
 	ByteSource *bytes;
-	bool		found;
-	Status		status;
-	char	   *json;
+	bool found;
+	Status status;
+	char *json;
 
 	snprintf(path, sizeof path, "%s/models/%s", GOLDEN, folder);
 	test->source = modelsource_open_directory(test->arena, path, &status);
@@ -107,17 +110,22 @@ open_model(Case *test, const char *folder, const char *config_file)
 	assert_true(found);
 	json = source_read_all(test->arena, bytes, 1 << 20, &status);
 	check_status(config_parse(test->arena, json, strlen(json), &test->config, &status), &status);
-	check_status(tensor_table_build(test->arena, &test->config, test->head, &test->table, &status), &status);
+	check_status(tensor_table_build(test->arena, &test->config, test->head, &test->table, &status),
+				 &status);
 	load_weights(test, path);
-	check_status(compute_init(&test->compute, test->arena, train_kernels_choose("auto", &status), NULL, network_widest(&test->table), &status), &status);
-	check_status(network_init(&test->network, test->arena, test->workspace, &test->config, &test->table, &test->compute, test->weights, TRAIN_ALL, 0,
-							  false, 0, &status), &status);
+	check_status(compute_init(&test->compute, test->arena, train_kernels_choose("auto", &status),
+							  NULL, network_widest(&test->table), &status),
+				 &status);
+	check_status(network_init(&test->network, test->arena, test->workspace, &test->config,
+							  &test->table, &test->compute, test->weights, TRAIN_ALL, 0, false, 0,
+							  &status),
+				 &status);
 }
 
 static int32_t *
 to_integers(Arena *arena, const float *values, size_t n)
 {
-	int32_t    *out = arena_alloc_array(arena, n, sizeof *out);
+	int32_t *out = arena_alloc_array(arena, n, sizeof *out);
 
 	for (size_t i = 0; values != NULL && i < n; i++)
 		out[i] = (int32_t) values[i];
@@ -127,7 +135,7 @@ to_integers(Arena *arena, const float *values, size_t n)
 static int64_t *
 to_labels(Arena *arena, const float *values, size_t n)
 {
-	int64_t    *out = arena_alloc_array(arena, n, sizeof *out);
+	int64_t *out = arena_alloc_array(arena, n, sizeof *out);
 
 	for (size_t i = 0; values != NULL && i < n; i++)
 		out[i] = (int64_t) values[i];
@@ -137,7 +145,7 @@ to_labels(Arena *arena, const float *values, size_t n)
 static uint8_t *
 to_mask(Arena *arena, const float *values, size_t n)
 {
-	uint8_t    *out = arena_alloc_array(arena, n, 1);
+	uint8_t *out = arena_alloc_array(arena, n, 1);
 
 	for (size_t i = 0; values != NULL && i < n; i++)
 		out[i] = values[i] != 0;
@@ -147,7 +155,7 @@ to_mask(Arena *arena, const float *values, size_t n)
 static int32_t *
 equal_offsets(Arena *arena, size_t sequences, size_t length)
 {
-	int32_t    *offsets = arena_alloc_array(arena, sequences + 1, sizeof *offsets);
+	int32_t *offsets = arena_alloc_array(arena, sequences + 1, sizeof *offsets);
 
 	for (size_t b = 0; b <= sequences; b++)
 		offsets[b] = (int32_t) (b * length);
@@ -158,9 +166,9 @@ equal_offsets(Arena *arena, size_t sequences, size_t length)
 static void
 language_targets(Case *test, const int64_t *labels, size_t sequences, size_t length)
 {
-	size_t	   *rows = arena_alloc_array(test->arena, sequences * length, sizeof *rows);
-	int64_t    *row_labels = arena_alloc_array(test->arena, sequences * length, sizeof *row_labels);
-	size_t		shift = test->head == HEAD_CAUSAL_LM ? 1 : 0;
+	size_t *rows = arena_alloc_array(test->arena, sequences * length, sizeof *rows);
+	int64_t *row_labels = arena_alloc_array(test->arena, sequences * length, sizeof *row_labels);
+	size_t shift = test->head == HEAD_CAUSAL_LM ? 1 : 0;
 
 	test->targets.rows = rows;
 	test->targets.row_labels = row_labels;
@@ -176,15 +184,15 @@ language_targets(Case *test, const int64_t *labels, size_t sequences, size_t len
 static void
 open_inputs(Case *test)
 {
-	char		file[128];
+	char file[128];
 	ModelSource *source;
-	Checkpoint	inputs;
+	Checkpoint inputs;
 	const CheckpointTensor *ids;
-	size_t		n;
-	size_t		tokens;
-	size_t		length;
-	size_t		sequences;
-	float	   *values;
+	size_t n;
+	size_t tokens;
+	size_t length;
+	size_t sequences;
+	float *values;
 
 	snprintf(file, sizeof file, "%s.safetensors", test->name);
 	inputs = open_tensors(test->arena, GOLDEN "/cases", file, &source);
@@ -195,30 +203,38 @@ open_inputs(Case *test)
 	sequences = tokens / length;
 	test->batch.n_sequences = sequences;
 	test->batch.cu_seqlens = equal_offsets(test->arena, sequences, length);
-	test->batch.input_ids = to_integers(test->arena, read_tensor(test->arena, &inputs, "input_ids", &n), tokens);
-	test->batch.token_type_ids = to_integers(test->arena, read_tensor(test->arena, &inputs, "token_type_ids", &n), tokens);
-	test->batch.attention_mask = to_mask(test->arena, read_tensor(test->arena, &inputs, "attention_mask", &n), tokens);
-	test->batch.encoder_hidden_states = read_tensor(test->arena, &inputs, "encoder_hidden_states", &n);
+	test->batch.input_ids =
+		to_integers(test->arena, read_tensor(test->arena, &inputs, "input_ids", &n), tokens);
+	test->batch.token_type_ids =
+		to_integers(test->arena, read_tensor(test->arena, &inputs, "token_type_ids", &n), tokens);
+	test->batch.attention_mask =
+		to_mask(test->arena, read_tensor(test->arena, &inputs, "attention_mask", &n), tokens);
+	test->batch.encoder_hidden_states =
+		read_tensor(test->arena, &inputs, "encoder_hidden_states", &n);
 	if (test->batch.encoder_hidden_states != NULL)
 	{
-		size_t		encoder_tokens = n / (size_t) test->config.hidden_size;
+		size_t encoder_tokens = n / (size_t) test->config.hidden_size;
 
-		test->batch.encoder_cu_seqlens = equal_offsets(test->arena, sequences, encoder_tokens / sequences);
-		test->batch.encoder_attention_mask = to_mask(test->arena, read_tensor(test->arena, &inputs, "encoder_attention_mask", &n), encoder_tokens);
+		test->batch.encoder_cu_seqlens =
+			equal_offsets(test->arena, sequences, encoder_tokens / sequences);
+		test->batch.encoder_attention_mask =
+			to_mask(test->arena, read_tensor(test->arena, &inputs, "encoder_attention_mask", &n),
+					encoder_tokens);
 	}
 	values = read_tensor(test->arena, &inputs, "labels", &n);
 	test->targets.values = values;
 	test->targets.labels = to_labels(test->arena, values, n);
 	if (test->head == HEAD_SEQUENCE_CLASSIFICATION && n > sequences)
-		test->targets.labels = NULL;	/* values, as their type tells the reference */
+		test->targets.labels = NULL; /* values, as their type tells the reference */
 	if (head_has_vocabulary(test->head))
 		language_targets(test, test->targets.labels, sequences, length);
-	test->targets.next_sentence = to_labels(test->arena, read_tensor(test->arena, &inputs, "next_sentence_label", &n), sequences);
+	test->targets.next_sentence = to_labels(
+		test->arena, read_tensor(test->arena, &inputs, "next_sentence_label", &n), sequences);
 	if (test->head == HEAD_QUESTION_ANSWERING)
 	{
-		float	   *starts = read_tensor(test->arena, &inputs, "start_positions", &n);
-		float	   *ends = read_tensor(test->arena, &inputs, "end_positions", &n);
-		int64_t    *spans = arena_alloc_array(test->arena, 2 * sequences, sizeof *spans);
+		float *starts = read_tensor(test->arena, &inputs, "start_positions", &n);
+		float *ends = read_tensor(test->arena, &inputs, "end_positions", &n);
+		int64_t *spans = arena_alloc_array(test->arena, 2 * sequences, sizeof *spans);
 
 		for (size_t b = 0; b < sequences; b++)
 		{
@@ -229,7 +245,7 @@ open_inputs(Case *test)
 	}
 	if (test->head == HEAD_MULTIPLE_CHOICE)
 	{
-		size_t	   *offsets = arena_alloc_array(test->arena, sequences + 1, sizeof *offsets);
+		size_t *offsets = arena_alloc_array(test->arena, sequences + 1, sizeof *offsets);
 
 		test->targets.n_examples = (size_t) ids->shape[0];
 		for (size_t e = 0; e <= test->targets.n_examples; e++)
@@ -248,19 +264,21 @@ case_open(Case *test, const char *name)
 	memset(test, 0, sizeof *test);
 	for (int i = 0; i < 2; i++)
 	{
-		FILE	   *file = fopen(indexes[i], "r");
-		char		line[256];
+		FILE *file = fopen(indexes[i], "r");
+		char line[256];
 
 		assert_non_null(file);
 		while (fgets(line, sizeof line, file) != NULL)
 		{
-			char		case_name[64];
-			char		folder[64];
-			char		config_file[64];
-			char		head[64];
-			Status		status;
+			char case_name[64];
+			char folder[64];
+			char config_file[64];
+			char head[64];
+			Status status;
 
-			if (line[0] == '#' || sscanf(line, "%63s %63s %63s %63s", case_name, folder, config_file, head) != 4 || strcmp(case_name, name) != 0)
+			if (line[0] == '#' ||
+				sscanf(line, "%63s %63s %63s %63s", case_name, folder, config_file, head) != 4 ||
+				strcmp(case_name, name) != 0)
 				continue;
 			test->arena = arena_create(&allocator_malloc, 0);
 			test->workspace = arena_create(&allocator_malloc, 0);
@@ -287,9 +305,13 @@ case_close(Case *test)
 static double
 case_step(Case *test)
 {
-	NetworkRun	run = {.batch = &test->batch, .targets = &test->targets, .training = true, .backward = true, .gradient_scale = 1};
-	HeadResult	result;
-	Status		status;
+	NetworkRun run = {.batch = &test->batch,
+					  .targets = &test->targets,
+					  .training = true,
+					  .backward = true,
+					  .gradient_scale = 1};
+	HeadResult result;
+	Status status;
 
 	network_begin_step(&test->network);
 	check_status(network_run(&test->network, &run, &result, &status), &status);
@@ -301,7 +323,8 @@ gradient_at(const Case *test, const TensorSpec *tensor, size_t i)
 {
 	const Network *network = &test->network;
 
-	if (tensor->role == ROLE_WORD_EMBEDDINGS && !network->dense_words && network->word_rows.stamps[i / tensor->shape[1]] != network->word_rows.stamp)
+	if (tensor->role == ROLE_WORD_EMBEDDINGS && !network->dense_words &&
+		network->word_rows.stamps[i / tensor->shape[1]] != network->word_rows.stamp)
 		return 0;
 	return network->gradients[network_tensor_offset(&test->table, tensor) + i];
 }
@@ -316,25 +339,27 @@ weight_at(const Case *test, const TensorSpec *tensor, size_t i)
 static size_t
 stride_of(size_t n)
 {
-	size_t		stride = (n + SAMPLES - 1) / SAMPLES;
+	size_t stride = (n + SAMPLES - 1) / SAMPLES;
 
 	return (stride < 1 ? 1 : stride) | 1;
 }
 
 /*
- * The tensor's norm and sampled elements against the digest; the error is relative to the tensor's norm, or, for
- * tensors whose gradient is nothing but rounding (the key's bias shifts all scores alike), to a hundredth of the largest norm.
+ * The tensor's norm and sampled elements against the digest; the error is relative to the tensor's
+ * norm, or, for tensors whose gradient is nothing but rounding (the key's bias shifts all scores
+ * alike), to a hundredth of the largest norm.
  */
 static void
-compare(const Case *test, const Checkpoint *digests, double largest, double limit, float (*at) (const Case *, const TensorSpec *, size_t), double *worst)
+compare(const Case *test, const Checkpoint *digests, double largest, double limit,
+		float (*at)(const Case *, const TensorSpec *, size_t), double *worst)
 {
 	for (int i = 0; i < test->table.n_tensors; i++)
 	{
 		const TensorSpec *tensor = &test->table.tensors[i];
-		size_t		n;
-		float	   *digest = read_tensor(test->arena, digests, key_of(digests, tensor), &n);
-		double		sum = 0;
-		double		scale;
+		size_t n;
+		float *digest = read_tensor(test->arena, digests, key_of(digests, tensor), &n);
+		double sum = 0;
+		double scale;
 
 		if (digest == NULL)
 		{
@@ -345,9 +370,12 @@ compare(const Case *test, const Checkpoint *digests, double largest, double limi
 			sum += (double) at(test, tensor, j) * at(test, tensor, j);
 		scale = fmax(digest[0], 0.01 * largest);
 		*worst = fmax(*worst, fabs(sqrt(sum) - digest[0]) / scale);
-		assert_int_equal(n - 1, (tensor->elements + stride_of(tensor->elements) - 1) / stride_of(tensor->elements));
+		assert_int_equal(n - 1, (tensor->elements + stride_of(tensor->elements) - 1) /
+									stride_of(tensor->elements));
 		for (size_t j = 1; j < n; j++)
-			*worst = fmax(*worst, fabs(at(test, tensor, (j - 1) * stride_of(tensor->elements)) - digest[j]) / scale);
+			*worst = fmax(
+				*worst,
+				fabs(at(test, tensor, (j - 1) * stride_of(tensor->elements)) - digest[j]) / scale);
 		if (*worst > limit || !isfinite(*worst))
 			fail_msg("%s: %s differs by %g", test->name, tensor->name, *worst);
 	}
@@ -356,11 +384,11 @@ compare(const Case *test, const Checkpoint *digests, double largest, double limi
 static double
 largest_norm(Arena *arena, const Checkpoint *digests)
 {
-	double		largest = 0;
+	double largest = 0;
 
 	for (size_t i = 0; i < digests->n_tensors; i++)
 	{
-		size_t		n;
+		size_t n;
 
 		largest = fmax(largest, read_tensor(arena, digests, digests->tensors[i].name, &n)[0]);
 	}
@@ -370,22 +398,22 @@ largest_norm(Arena *arena, const Checkpoint *digests)
 static void
 test_gradients(void **state)
 {
-	DIR		   *folder = opendir(GOLDEN "/gradients");
+	DIR *folder = opendir(GOLDEN "/gradients");
 	struct dirent *entry;
-	double		worst = 0;
-	int			cases = 0;
-	int			tensors = 0;
-	bool		heads[HEAD_KIND_COUNT] = {0};
+	double worst = 0;
+	int cases = 0;
+	int tensors = 0;
+	bool heads[HEAD_KIND_COUNT] = {0};
 
 	assert_non_null(folder);
 	while ((entry = readdir(folder)) != NULL)
 	{
-		char		name[64];
-		char	   *dot;
-		Case		test;
+		char name[64];
+		char *dot;
+		Case test;
 		ModelSource *source;
-		Checkpoint	digests;
-		double		mine = 0;
+		Checkpoint digests;
+		double mine = 0;
 
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof name)
 			continue;
@@ -415,19 +443,24 @@ test_gradients(void **state)
 static void
 check_steps(const char *name)
 {
-	Case		test;
-	Adamw		adamw;
-	AdamwOptions options = {.beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6, .weight_decay = 0.1, .max_grad_norm = 1, .correct_bias = true};
-	Schedule	schedule = schedule_default(SCHEDULE_LINEAR, 3, 10);
+	Case test;
+	Adamw adamw;
+	AdamwOptions options = {.beta1 = 0.9,
+							.beta2 = 0.98,
+							.epsilon = 1e-6,
+							.weight_decay = 0.1,
+							.max_grad_norm = 1,
+							.correct_bias = true};
+	Schedule schedule = schedule_default(SCHEDULE_LINEAR, 3, 10);
 	ModelSource *source;
-	Checkpoint	expected;
-	char		file[128];
-	float	   *losses;
-	float	   *norms;
-	float	   *rates;
-	size_t		n;
-	double		worst = 0;
-	Status		status;
+	Checkpoint expected;
+	char file[128];
+	float *losses;
+	float *norms;
+	float *rates;
+	size_t n;
+	double worst = 0;
+	Status status;
 
 	assert_true(case_open(&test, name));
 	snprintf(file, sizeof file, "%s.safetensors", name);
@@ -439,12 +472,14 @@ check_steps(const char *name)
 	check_status(adamw_init(&adamw, test.arena, &test.network, &options, &status), &status);
 	for (int step = 0; step < 10; step++)
 	{
-		double		loss = case_step(&test);
-		double		norm = adamw_grad_norm(&adamw);
-		double		rate = schedule_rate(&schedule, step, 1e-3);
+		double loss = case_step(&test);
+		double norm = adamw_grad_norm(&adamw);
+		double rate = schedule_rate(&schedule, step, 1e-3);
 
-		if (fabs(loss - losses[step]) > 1e-4 || fabs(norm - norms[step]) > 1e-3 * norms[step] || fabs(rate - rates[step]) > 1e-9)
-			fail_msg("%s step %d: loss %g (%g), norm %g (%g), rate %g (%g)", name, step, loss, losses[step], norm, norms[step], rate, rates[step]);
+		if (fabs(loss - losses[step]) > 1e-4 || fabs(norm - norms[step]) > 1e-3 * norms[step] ||
+			fabs(rate - rates[step]) > 1e-9)
+			fail_msg("%s step %d: loss %g (%g), norm %g (%g), rate %g (%g)", name, step, loss,
+					 losses[step], norm, norms[step], rate, rates[step]);
 		adamw_step(&adamw, step + 1, rate, norm);
 	}
 	compare(&test, &expected, 0, 1e-4, weight_at, &worst);
@@ -466,17 +501,17 @@ static void
 test_attributions(void **state)
 {
 	static const char *const names[] = {"classifier", "next_sentence", "pruned"};
-	int			tokens = 0;
+	int tokens = 0;
 
 	for (int i = 0; i < 3; i++)
 	{
-		Case		test;
+		Case test;
 		ModelSource *source;
-		Checkpoint	expected;
-		char		file[128];
-		size_t		n;
-		float	   *values;
-		float	   *predicted;
+		Checkpoint expected;
+		char file[128];
+		size_t n;
+		float *values;
+		float *predicted;
 
 		assert_true(case_open(&test, names[i]));
 		snprintf(file, sizeof file, "%s.safetensors", names[i]);
@@ -485,20 +520,26 @@ test_attributions(void **state)
 		predicted = read_tensor(test.arena, &expected, "predicted", &n);
 		for (size_t b = 0; b < test.batch.n_sequences; b++)
 		{
-			size_t		from = (size_t) test.batch.cu_seqlens[b];
-			int32_t		offsets[2] = {0, test.batch.cu_seqlens[b + 1] - (int32_t) from};
-			Batch		one = {.n_sequences = 1, .cu_seqlens = offsets, .input_ids = test.batch.input_ids + from};
-			float		attributions[64];
-			size_t		class;
-			Status		status;
+			size_t from = (size_t) test.batch.cu_seqlens[b];
+			int32_t offsets[2] = {0, test.batch.cu_seqlens[b + 1] - (int32_t) from};
+			Batch one = {
+				.n_sequences = 1, .cu_seqlens = offsets, .input_ids = test.batch.input_ids + from};
+			float attributions[64];
+			size_t class;
+			Status status;
 
-			one.token_type_ids = test.batch.token_type_ids == NULL ? NULL : test.batch.token_type_ids + from;
-			one.attention_mask = test.batch.attention_mask == NULL ? NULL : test.batch.attention_mask + from;
-			check_status(explain_prediction(test.arena, &test.config, &test.table, test.weights, &one, attributions, &class, NULL, &status), &status);
+			one.token_type_ids =
+				test.batch.token_type_ids == NULL ? NULL : test.batch.token_type_ids + from;
+			one.attention_mask =
+				test.batch.attention_mask == NULL ? NULL : test.batch.attention_mask + from;
+			check_status(explain_prediction(test.arena, &test.config, &test.table, test.weights,
+											&one, attributions, &class, NULL, &status),
+						 &status);
 			assert_int_equal(class, (size_t) predicted[b]);
 			for (int t = 0; t < offsets[1]; t++, tokens++)
 				if (fabs(attributions[t] - values[from + (size_t) t]) > 1e-4)
-					fail_msg("%s, sequence %zu, token %d: %g instead of %g", names[i], b, t, attributions[t], values[from + (size_t) t]);
+					fail_msg("%s, sequence %zu, token %d: %g instead of %g", names[i], b, t,
+							 attributions[t], values[from + (size_t) t]);
 		}
 		modelsource_close(source);
 		case_close(&test);

@@ -16,7 +16,7 @@ static void
 sha256_text(const void *data, size_t length, size_t step, char out[65])
 {
 	unsigned char digest[SHA256_BYTES];
-	Sha256		hash;
+	Sha256 hash;
 
 	sha256_init(&hash);
 	for (size_t at = 0; at < length; at += step)
@@ -30,8 +30,8 @@ sha256_text(const void *data, size_t length, size_t step, char out[65])
 static void
 test_sha256(void **state)
 {
-	char	   *million = malloc(1000000);
-	char		text[65];
+	char *million = malloc(1000000);
+	char text[65];
 
 	(void) state;
 	sha256_text("", 0, 1, text);
@@ -45,7 +45,8 @@ test_sha256(void **state)
 	for (size_t step = 1; step < 1000; step = step * 3 + 1)
 	{
 		sha256_text(million, 1000000, step, text);
-		assert_string_equal(text, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+		assert_string_equal(text,
+							"cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 	}
 	free(million);
 }

@@ -1,4 +1,5 @@
-/* Every family of kernels that this CPU can run agrees with the portable one over the table of cases; the chooser. */
+/* Every family of kernels that this CPU can run agrees with the portable one over the table of
+ * cases; the chooser. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,7 @@ families_agree_with_portable(void **state)
 static void
 forced_kernels(void **state)
 {
-	Status		status = {0};
+	Status status = {0};
 
 	assert_ptr_equal(kernels_choose("portable", &status), &kernels_portable);
 	assert_null(kernels_choose("sse9", &status));
@@ -45,8 +46,11 @@ sizes_that_overflow(void **state)
 		for (int p = 0; p < PRECISION_COUNT; p++)
 		{
 			assert_int_equal(family->kernels->gemm_packed_size((Precision) p, SIZE_MAX / 2, 4), 0);
-			assert_int_equal(family->kernels->gemm_packed_size((Precision) p, (size_t) 1 << 40, (size_t) 1 << 40), 0);
-			assert_int_equal(family->kernels->rows_size((Precision) p, (size_t) 1 << 40, (size_t) 1 << 40), 0);
+			assert_int_equal(family->kernels->gemm_packed_size((Precision) p, (size_t) 1 << 40,
+															   (size_t) 1 << 40),
+							 0);
+			assert_int_equal(
+				family->kernels->rows_size((Precision) p, (size_t) 1 << 40, (size_t) 1 << 40), 0);
 		}
 }
 

@@ -1,6 +1,7 @@
 /*
- * The family for CPUs with AVX-VNNI but without AVX-512, where a CPU has the byte dot products in AVX-512's encoding only: the same code with the
- * other intrinsic. What is left untested there is the encoding, which is the compiler's.
+ * The family for CPUs with AVX-VNNI but without AVX-512, where a CPU has the byte dot products in
+ * AVX-512's encoding only: the same code with the other intrinsic. What is left untested there is
+ * the encoding, which is the compiler's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +36,8 @@ agrees_with_portable(void **state)
 #if defined(__x86_64__)
 	if (cpu_features()->avx512_vnni)
 	{
-		assert_true(kernel_cases_run(&kernels_avx2_vnni_elsewhere, kernel_cases_seed(), MOST_PRODUCTS));
+		assert_true(
+			kernel_cases_run(&kernels_avx2_vnni_elsewhere, kernel_cases_seed(), MOST_PRODUCTS));
 		return;
 	}
 #endif

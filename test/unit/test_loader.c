@@ -28,7 +28,7 @@ tear_down(void **state)
 static void
 open_folder(Folder *folder, HeadKind head, ModelFolder *model)
 {
-	Status		status;
+	Status status;
 
 	if (!modelfolder_open(folder->arena, folder_source(folder), &head, model, &status))
 		fail_msg("%s", status.message);
@@ -55,7 +55,7 @@ line_of(const ModelFolder *model, const char *key)
 static size_t
 count_of(const ModelFolder *model, KeyStatus status)
 {
-	size_t		n = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < model->plan.report.n_lines; i++)
 		n += model->plan.report.lines[i].status == status;
@@ -65,9 +65,10 @@ count_of(const ModelFolder *model, KeyStatus status)
 static float *
 block_of(Folder *folder, const ModelFolder *model, BlockKind kind, int layer)
 {
-	int			block = tensor_table_block(&model->table, kind, layer);
-	float	   *data = must(arena_alloc_array(folder->arena, model->table.blocks[block].elements, sizeof *data));
-	Status		status;
+	int block = tensor_table_block(&model->table, kind, layer);
+	float *data =
+		must(arena_alloc_array(folder->arena, model->table.blocks[block].elements, sizeof *data));
+	Status status;
 
 	if (!load_block(&model->plan, &model->config, block, 7, data, NULL, &status))
 		fail_msg("%s", status.message);
@@ -77,7 +78,7 @@ block_of(Folder *folder, const ModelFolder *model, BlockKind kind, int layer)
 static void
 test_own_head(void **state)
 {
-	Folder		folder;
+	Folder folder;
 	ModelFolder model;
 
 	folder_tiny(*state, &folder);
@@ -87,7 +88,8 @@ test_own_head(void **state)
 	for (int i = 0; i < model.table.n_tensors; i++)
 	{
 		const TensorSpec *spec = &model.table.tensors[i];
-		float	   *data = block_of(&folder, &model, model.table.blocks[spec->block].kind, model.table.blocks[spec->block].layer);
+		float *data = block_of(&folder, &model, model.table.blocks[spec->block].kind,
+							   model.table.blocks[spec->block].layer);
 
 		for (size_t e = 0; e < spec->elements; e++)
 			assert_true(data[spec->offset + e] == sample_value(spec->name, e));
@@ -102,11 +104,11 @@ test_formats(void **state)
 
 	for (size_t d = 0; d < sizeof dtypes / sizeof dtypes[0]; d++)
 	{
-		Folder		folder;
+		Folder folder;
 		ModelFolder model;
 		CheckpointDeclaration *tensors;
-		size_t		count;
-		float	   *words;
+		size_t count;
+		float *words;
 
 		folder_tiny(*state, &folder);
 		count = folder_declare(&folder, HEAD_SEQUENCE_CLASSIFICATION, dtypes[d], &tensors);
@@ -116,13 +118,15 @@ test_formats(void **state)
 		for (size_t e = 0; e < 48; e++)
 			assert_true(words[e] == sample_value(tensors[0].name, e));
 		tensors[0].dtype = DTYPE_I8;
-		tensors[count] = (CheckpointDeclaration) {"bert.embeddings.word_embeddings.weight.scale", DTYPE_F32, 1, {12}};
+		tensors[count] = (CheckpointDeclaration){
+			"bert.embeddings.word_embeddings.weight.scale", DTYPE_F32, 1, {12}};
 		weights_make(&folder, "model.safetensors", tensors, count + 1);
 		open_folder(&folder, HEAD_SEQUENCE_CLASSIFICATION, &model);
 		assert_string_equal(line_of(&model, tensors[count].name), "loaded");
 		words = block_of(&folder, &model, BLOCK_EMBEDDINGS, -1);
 		for (size_t e = 0; e < 48; e++)
-			assert_true(words[e] == sample_value(tensors[0].name, e) * 8 * sample_value(tensors[count].name, e / 4));
+			assert_true(words[e] == sample_value(tensors[0].name, e) * 8 *
+										sample_value(tensors[count].name, e / 4));
 	}
 }
 
@@ -130,10 +134,10 @@ test_formats(void **state)
 static void
 test_other_heads(void **state)
 {
-	Folder		folder;
+	Folder folder;
 	ModelFolder model;
 	const TensorSpec *spec;
-	float	   *data;
+	float *data;
 
 	folder_tiny(*state, &folder);
 	open_folder(&folder, HEAD_MASKED_LM, &model);
@@ -151,7 +155,8 @@ test_other_heads(void **state)
 		assert_true(data[spec->offset + e] == 0);
 	spec = tensor_table_role(&model.table, ROLE_TRANSFORM_WEIGHT, -1);
 	for (size_t e = 0; e < spec->elements; e++)
-		assert_true(data[spec->offset + e] != 0 && data[spec->offset + e] > -0.2f && data[spec->offset + e] < 0.2f);
+		assert_true(data[spec->offset + e] != 0 && data[spec->offset + e] > -0.2f &&
+					data[spec->offset + e] < 0.2f);
 
 	open_folder(&folder, HEAD_NONE, &model);
 	assert_true(model.config.use_pooler);
@@ -164,10 +169,10 @@ test_other_heads(void **state)
 static void
 test_published_names(void **state)
 {
-	Folder		folder;
+	Folder folder;
 	ModelFolder model;
 	CheckpointDeclaration *tensors;
-	size_t		count;
+	size_t count;
 
 	folder_tiny(*state, &folder);
 	folder_replace(&folder, "config.json", "BertForSequenceClassification", "BertForMaskedLM");
@@ -181,9 +186,10 @@ test_published_names(void **state)
 		else if (strncmp(tensors[i].name, "bert.", 5) == 0)
 			tensors[i].name += 5;
 	}
-	tensors[count++] = (CheckpointDeclaration) {"embeddings.position_ids", DTYPE_F32, 2, {1, 8}};
-	tensors[count++] = (CheckpointDeclaration) {"cls.predictions.decoder.weight", DTYPE_F32, 2, {12, 4}};
-	tensors[count++] = (CheckpointDeclaration) {"cls.seq_relationship.weight", DTYPE_F32, 2, {2, 4}};
+	tensors[count++] = (CheckpointDeclaration){"embeddings.position_ids", DTYPE_F32, 2, {1, 8}};
+	tensors[count++] =
+		(CheckpointDeclaration){"cls.predictions.decoder.weight", DTYPE_F32, 2, {12, 4}};
+	tensors[count++] = (CheckpointDeclaration){"cls.seq_relationship.weight", DTYPE_F32, 2, {2, 4}};
 	weights_make(&folder, "model.safetensors", tensors, count);
 	open_folder(&folder, HEAD_MASKED_LM, &model);
 	assert_int_equal(count_of(&model, KEY_MISSING), 0);
@@ -199,12 +205,14 @@ test_which_head(void **state)
 {
 	for (int head = 0; head < HEAD_KIND_COUNT; head++)
 	{
-		Folder		folder;
+		Folder folder;
 		ModelFolder model;
-		Status		status;
+		Status status;
 		CheckpointDeclaration *tensors;
-		size_t		count;
-		int			expected = head == HEAD_CAUSAL_LM ? HEAD_MASKED_LM : head == HEAD_MULTIPLE_CHOICE ? HEAD_SEQUENCE_CLASSIFICATION : head;
+		size_t count;
+		int expected = head == HEAD_CAUSAL_LM         ? HEAD_MASKED_LM
+					   : head == HEAD_MULTIPLE_CHOICE ? HEAD_SEQUENCE_CLASSIFICATION
+													  : head;
 
 		folder_tiny(*state, &folder);
 		folder_replace(&folder, "config.json", "\"BertForSequenceClassification\"", "");
@@ -214,7 +222,8 @@ test_which_head(void **state)
 		if (modelfolder_open(*state, folder_source(&folder), NULL, &model, &status))
 			assert_int_equal(model.head, expected);
 		else
-			assert_int_equal(head, HEAD_MULTIPLE_CHOICE);	/* one row, and only the config could say why */
+			/* one row, and only the config could say why */
+			assert_int_equal(head, HEAD_MULTIPLE_CHOICE);
 	}
 }
 
@@ -222,22 +231,24 @@ test_which_head(void **state)
 static void
 test_export(void **state)
 {
-	Folder		folder;
+	Folder folder;
 	ModelFolder model;
 	CheckpointDeclaration *declarations;
-	int		   *tensors;
-	size_t		count;
-	Status		status;
-	bool		found = false;
+	int *tensors;
+	size_t count;
+	Status status;
+	bool found = false;
 
 	folder_tiny(*state, &folder);
 	open_folder(&folder, HEAD_NONE, &model);
-	assert_true(export_declarations(*state, &model.table, &declarations, &tensors, &count, &status));
+	assert_true(
+		export_declarations(*state, &model.table, &declarations, &tensors, &count, &status));
 	assert_int_equal(count, model.table.n_tensors);
 	assert_string_equal(declarations[0].name, "embeddings.word_embeddings.weight");
 	folder_replace(&folder, "config.json", "{\n", "{\n\"tie_word_embeddings\": false,\n");
 	open_folder(&folder, HEAD_MASKED_LM, &model);
-	assert_true(export_declarations(*state, &model.table, &declarations, &tensors, &count, &status));
+	assert_true(
+		export_declarations(*state, &model.table, &declarations, &tensors, &count, &status));
 	assert_int_equal(count, model.table.n_tensors + 1);
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(declarations[i].name, "cls.predictions.decoder.bias") == 0)
@@ -260,12 +271,12 @@ never(void *context)
 static void
 test_cancelled(void **state)
 {
-	Folder		folder;
+	Folder folder;
 	ModelFolder model;
-	int			asked = 3;
+	int asked = 3;
 	MayContinue stop = {never, &asked};
-	Status		status;
-	float		data[512];
+	Status status;
+	float data[512];
 
 	folder_tiny(*state, &folder);
 	open_folder(&folder, HEAD_SEQUENCE_CLASSIFICATION, &model);
@@ -280,12 +291,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_head),
-		cmocka_unit_test(test_formats),
-		cmocka_unit_test(test_other_heads),
-		cmocka_unit_test(test_published_names),
-		cmocka_unit_test(test_which_head),
-		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_own_head),    cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_other_heads), cmocka_unit_test(test_published_names),
+		cmocka_unit_test(test_which_head),  cmocka_unit_test(test_export),
 		cmocka_unit_test(test_cancelled),
 	};
 

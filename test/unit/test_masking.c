@@ -1,4 +1,5 @@
-/* What masking hides, in what proportions, and that it is a function of seed, stream and position; sentence pairs. */
+/* What masking hides, in what proportions, and that it is a function of seed, stream and position;
+ * sentence pairs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,8 +37,12 @@ static int64_t labels[N];
 static MaskingOptions
 options(bool whole_words)
 {
-	MaskingOptions result = {.probability = 0.15, .whole_words = whole_words, .mask_id = MASK, .vocab_size = VOCAB, .is_special = special,
-		.is_continuation = continuation};
+	MaskingOptions result = {.probability = 0.15,
+							 .whole_words = whole_words,
+							 .mask_id = MASK,
+							 .vocab_size = VOCAB,
+							 .is_special = special,
+							 .is_continuation = continuation};
 
 	return result;
 }
@@ -61,10 +66,10 @@ static void
 test_shares(void **state)
 {
 	MaskingOptions tokens = options(false);
-	size_t		chosen;
-	size_t		hidden = 0;
-	size_t		kept = 0;
-	size_t		candidates = 0;
+	size_t chosen;
+	size_t hidden = 0;
+	size_t kept = 0;
+	size_t candidates = 0;
 
 	fill();
 	chosen = masking_apply(&tokens, 42, 3, 0, masked, N, labels);
@@ -94,7 +99,7 @@ test_reproducible(void **state)
 	static int32_t again[N];
 	static int64_t labels_again[N];
 	MaskingOptions tokens = options(false);
-	size_t		different = 0;
+	size_t different = 0;
 
 	fill();
 	memcpy(again, original, sizeof again);
@@ -107,7 +112,8 @@ test_reproducible(void **state)
 	for (uint64_t stream = 4; stream < 6; stream++)
 	{
 		memcpy(again, original, sizeof again);
-		masking_apply(&tokens, stream == 4 ? 42 : 43, stream == 4 ? 4 : 3, 0, again, N, labels_again);
+		masking_apply(&tokens, stream == 4 ? 42 : 43, stream == 4 ? 4 : 3, 0, again, N,
+					  labels_again);
 		for (int i = 0; i < N; i++)
 			different += (labels[i] == LABEL_IGNORED) != (labels_again[i] == LABEL_IGNORED);
 		assert_true(different > N / 10);
@@ -118,15 +124,15 @@ static void
 test_whole_words(void **state)
 {
 	MaskingOptions words = options(true);
-	size_t		continued = 0;
-	size_t		n_words = 0;
-	size_t		chosen_words = 0;
+	size_t continued = 0;
+	size_t n_words = 0;
+	size_t chosen_words = 0;
 
 	fill();
 	masking_apply(&words, 7, 1, 0, masked, N, labels);
 	for (int i = 1; i < N; i++)
 	{
-		bool		continues = continuation(NULL, original[i]) && !special(NULL, original[i - 1]);
+		bool continues = continuation(NULL, original[i]) && !special(NULL, original[i - 1]);
 
 		if (special(NULL, original[i]))
 			continue;
@@ -155,15 +161,15 @@ test_pairs(void **state)
 	};
 	static size_t starts[DOCUMENTS + 1];
 	static uint32_t lengths[DOCUMENTS * SENTENCES];
-	static int	covered[DOCUMENTS * SENTENCES];
-	Documents	documents = {.n_documents = DOCUMENTS, .starts = starts, .lengths = lengths};
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	static int covered[DOCUMENTS * SENTENCES];
+	Documents documents = {.n_documents = DOCUMENTS, .starts = starts, .lengths = lengths};
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	SentencePair *pairs;
 	SentencePair *again;
-	size_t		n;
-	size_t		n_again;
-	size_t		random = 0;
-	Status		status;
+	size_t n;
+	size_t n_again;
+	size_t random = 0;
+	Status status;
 
 	for (size_t d = 0; d < DOCUMENTS; d++)
 		starts[d + 1] = starts[d] + 1 + d * 7 % SENTENCES;
@@ -173,8 +179,10 @@ test_pairs(void **state)
 	for (size_t i = 0; i < n; i++)
 	{
 		assert_true(pairs[i].a.count > 0 && pairs[i].b.count > 0);
-		assert_true(pairs[i].a.first + pairs[i].a.count <= starts[pairs[i].a.document + 1] - starts[pairs[i].a.document]);
-		assert_true(pairs[i].b.first + pairs[i].b.count <= starts[pairs[i].b.document + 1] - starts[pairs[i].b.document]);
+		assert_true(pairs[i].a.first + pairs[i].a.count <=
+					starts[pairs[i].a.document + 1] - starts[pairs[i].a.document]);
+		assert_true(pairs[i].b.first + pairs[i].b.count <=
+					starts[pairs[i].b.document + 1] - starts[pairs[i].b.document]);
 		for (size_t s = 0; s < pairs[i].a.count; s++)
 			covered[starts[pairs[i].a.document] + pairs[i].a.first + s]++;
 		random += pairs[i].random;
@@ -188,7 +196,10 @@ test_pairs(void **state)
 				covered[starts[pairs[i].b.document] + pairs[i].b.first + s]++;
 		}
 	}
-	/* every sentence is used once as part of its own document, half of the pairs are random or a little more */
+	/*
+	 * every sentence is used once as part of its own document, half of the pairs are random or a
+	 * little more
+	 */
 	for (size_t i = 0; i < starts[DOCUMENTS]; i++)
 		assert_true(covered[i] == 1);
 	assert_true(random > n * 4 / 10 && random < n * 8 / 10);
@@ -205,12 +216,13 @@ test_sentences(void **state)
 	{
 		const char *text;
 		const char *sentences[5];
-	}			cases[] = {
+	} cases[] = {
 		{"", {NULL}},
 		{" \n\t ", {NULL}},
 		{"one", {"one"}},
 		{" One. Two!  Three? ", {"One.", "Two!", "Three?"}},
-		{"It costs 3.50 e.g. here. Well... 4 more.", {"It costs 3.50 e.g. here.", "Well...", "4 more."}},
+		{"It costs 3.50 e.g. here. Well... 4 more.",
+		 {"It costs 3.50 e.g. here.", "Well...", "4 more."}},
 		{"\"Yes.\" (No!) She said \"no.\" again", {"\"Yes.\"", "(No!)", "She said \"no.\" again"}},
 		{"“Так.” Да!\r\nИ", {"“Так.”", "Да!", "И"}},
 		{"A line\nwithout marks  \n\n\nand more", {"A line", "without marks", "and more"}},
@@ -223,13 +235,14 @@ test_sentences(void **state)
 	{
 		const char *text = cases[i].text;
 		SentenceBytes sentence = {0, 0};
-		int			n = 0;
+		int n = 0;
 
 		while (sentence_next(text, strlen(text), sentence.to, &sentence))
 		{
 			assert_non_null(cases[i].sentences[n]);
 			assert_int_equal(strlen(cases[i].sentences[n]), sentence.to - sentence.from);
-			assert_memory_equal(cases[i].sentences[n], text + sentence.from, sentence.to - sentence.from);
+			assert_memory_equal(cases[i].sentences[n], text + sentence.from,
+								sentence.to - sentence.from);
 			n++;
 		}
 		assert_null(cases[i].sentences[n]);
@@ -240,10 +253,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shares),
-		cmocka_unit_test(test_reproducible),
-		cmocka_unit_test(test_whole_words),
-		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_shares),      cmocka_unit_test(test_reproducible),
+		cmocka_unit_test(test_whole_words), cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_sentences),
 	};
 

@@ -17,8 +17,8 @@
 static size_t
 read_numbers(char *text, double *out)
 {
-	char	   *rest;
-	size_t		n = 0;
+	char *rest;
+	size_t n = 0;
 
 	for (char *item = strtok_r(text, " ", &rest); item != NULL; item = strtok_r(NULL, " ", &rest))
 		out[n++] = atof(item);
@@ -28,8 +28,8 @@ read_numbers(char *text, double *out)
 static size_t
 read_words(char *text, const char **out)
 {
-	char	   *rest;
-	size_t		n = 0;
+	char *rest;
+	size_t n = 0;
 
 	for (char *item = strtok_r(text, " ", &rest); item != NULL; item = strtok_r(NULL, " ", &rest))
 		out[n++] = item;
@@ -50,11 +50,11 @@ check_classes(Arena *arena, int line, char **fields)
 	static double predictions[MAX_ITEMS];
 	static int32_t a[MAX_ITEMS];
 	static int32_t b[MAX_ITEMS];
-	uint64_t	confusion[64];
-	uint64_t	sum = 0;
-	size_t		n = read_numbers(fields[1], labels);
+	uint64_t confusion[64];
+	uint64_t sum = 0;
+	size_t n = read_numbers(fields[1], labels);
 	ClassMetrics metrics;
-	Status		status;
+	Status status;
 
 	assert_int_equal(n, read_numbers(fields[2], predictions));
 	for (size_t i = 0; i < n; i++)
@@ -79,9 +79,9 @@ check_values(Arena *arena, int line, char **fields)
 {
 	static double labels[MAX_ITEMS];
 	static double predictions[MAX_ITEMS];
-	size_t		n = read_numbers(fields[1], labels);
+	size_t n = read_numbers(fields[1], labels);
 	ValueMetrics metrics;
-	Status		status;
+	Status status;
 
 	assert_int_equal(n, read_numbers(fields[2], predictions));
 	assert_true(metrics_values(arena, n, labels, predictions, &metrics, &status));
@@ -97,13 +97,13 @@ check_spans(Arena *arena, int line, char **fields)
 	const char *labels[MAX_ITEMS];
 	const char *predictions[MAX_ITEMS];
 	SpanMetrics metrics = {0};
-	char	   *rest_labels = fields[1];
-	char	   *rest_predictions = fields[2];
-	char	   *sentence;
+	char *rest_labels = fields[1];
+	char *rest_predictions = fields[2];
+	char *sentence;
 
 	while ((sentence = strsep(&rest_labels, "|")) != NULL)
 	{
-		size_t		n = read_words(sentence, labels);
+		size_t n = read_words(sentence, labels);
 
 		assert_int_equal(n, read_words(strsep(&rest_predictions, "|"), predictions));
 		metrics_spans_add(&metrics, n, labels, predictions);
@@ -117,11 +117,12 @@ check_spans(Arena *arena, int line, char **fields)
 static void
 check_answer(Arena *arena, int line, char **fields)
 {
-	double		exact;
-	double		f1;
-	Status		status;
+	double exact;
+	double f1;
+	Status status;
 
-	assert_true(metrics_answer(arena, fields[1], strlen(fields[1]), fields[2], strlen(fields[2]), &exact, &f1, &status));
+	assert_true(metrics_answer(arena, fields[1], strlen(fields[1]), fields[2], strlen(fields[2]),
+							   &exact, &f1, &status));
 	check("exact", line, exact, fields[3]);
 	check("answer f1", line, f1, fields[4]);
 }
@@ -132,20 +133,23 @@ test_reference(void **state)
 	static const struct
 	{
 		const char *kind;
-		void		(*check) (Arena *arena, int line, char **fields);
-	}			kinds[] = {{"classes", check_classes}, {"values", check_values}, {"spans", check_spans}, {"answer", check_answer}};
-	FILE	   *file = fopen("test/golden/metrics.txt", "r");
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	char	   *line = NULL;
-	size_t		capacity = 0;
-	int			seen[4] = {0};
-	int			lines = 0;
+		void (*check)(Arena *arena, int line, char **fields);
+	} kinds[] = {{"classes", check_classes},
+				 {"values", check_values},
+				 {"spans", check_spans},
+				 {"answer", check_answer}};
+	FILE *file = fopen("test/golden/metrics.txt", "r");
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	char *line = NULL;
+	size_t capacity = 0;
+	int seen[4] = {0};
+	int lines = 0;
 
 	assert_non_null(file);
 	while (getline(&line, &capacity, file) > 0)
 	{
-		char	   *rest = line;
-		char	   *fields[8] = {0};
+		char *rest = line;
+		char *fields[8] = {0};
 
 		line[strcspn(line, "\n")] = '\0';
 		lines++;
@@ -158,7 +162,8 @@ test_reference(void **state)
 				seen[k]++;
 			}
 	}
-	print_message("%d classes, %d values, %d spans, %d answers\n", seen[0], seen[1], seen[2], seen[3]);
+	print_message("%d classes, %d values, %d spans, %d answers\n", seen[0], seen[1], seen[2],
+				  seen[3]);
 	for (int k = 0; k < 4; k++)
 		assert_true(seen[k] >= 3);
 	free(line);
@@ -169,12 +174,12 @@ test_reference(void **state)
 static void
 test_edges(void **state)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	const double constant[3] = {1, 1, 1};
 	const double rising[3] = {1, 2, 3};
 	ValueMetrics values;
 	SpanMetrics spans = {0};
-	Status		status;
+	Status status;
 
 	assert_true(metrics_values(arena, 3, constant, rising, &values, &status));
 	assert_true(isnan(values.pearson) && isnan(values.spearman));

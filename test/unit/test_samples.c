@@ -28,10 +28,10 @@ static const char vocab[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nplay\n##ing\nth
 
 typedef struct Fixture
 {
-	Arena	   *arena;
+	Arena *arena;
 	SampleEncoder encoder;
-	size_t		n;
-	Sample		samples[MAX_SAMPLES];
+	size_t n;
+	Sample samples[MAX_SAMPLES];
 } Fixture;
 
 static int
@@ -39,11 +39,14 @@ setup(void **state)
 {
 	static Fixture fixture;
 	TokenizerSettings settings;
-	AddedToken	specials[] = {{.content = "[UNK]", .id = 1, .special = true}, {.content = "[CLS]", .id = 2, .special = true},
-		{.content = "[SEP]", .id = 3, .special = true}, {.content = "[MASK]", .id = 4, .special = true}, {.content = "[PAD]", .id = 0, .special = true}};
+	AddedToken specials[] = {{.content = "[UNK]", .id = 1, .special = true},
+							 {.content = "[CLS]", .id = 2, .special = true},
+							 {.content = "[SEP]", .id = 3, .special = true},
+							 {.content = "[MASK]", .id = 4, .special = true},
+							 {.content = "[PAD]", .id = 0, .special = true}};
 	unsigned char *image;
-	size_t		length;
-	Status		status;
+	size_t length;
+	Status status;
 
 	memset(&fixture, 0, sizeof fixture);
 	fixture.arena = arena_create(&allocator_malloc, 0);
@@ -72,7 +75,7 @@ teardown(void **state)
 static bool
 keep(void *context, const Sample *sample, Status *status)
 {
-	Fixture    *fixture = context;
+	Fixture *fixture = context;
 
 	(void) status;
 	assert_true(fixture->n < MAX_SAMPLES);
@@ -91,7 +94,7 @@ encode(Fixture *fixture, TrainTask task, const SampleRow *row, Status *status)
 static SampleText
 text(const char *string)
 {
-	return (SampleText) {string, strlen(string)};
+	return (SampleText){string, strlen(string)};
 }
 
 static void
@@ -104,14 +107,18 @@ check_ids(const Sample *sample, const int32_t *expected, size_t n)
 static void
 test_pair(void **state)
 {
-	Fixture    *fixture = *state;
-	SampleRow	row = {.number = 4, .input = text("the cat"), .has_pair = true, .pair = text("playing"), .label = 1};
-	Status		status;
+	Fixture *fixture = *state;
+	SampleRow row = {.number = 4,
+					 .input = text("the cat"),
+					 .has_pair = true,
+					 .pair = text("playing"),
+					 .label = 1};
+	Status status;
 
 	assert_true(encode(fixture, TRAIN_SEQUENCE_CLASSIFICATION, &row, &status));
 	assert_int_equal(fixture->n, 1);
-	check_ids(&fixture->samples[0], (int32_t[]) {CLS, THE, CAT, SEP, PLAY, ING, SEP}, 7);
-	assert_memory_equal(fixture->samples[0].token_type_ids, ((uint8_t[]) {0, 0, 0, 0, 1, 1, 1}), 7);
+	check_ids(&fixture->samples[0], (int32_t[]){CLS, THE, CAT, SEP, PLAY, ING, SEP}, 7);
+	assert_memory_equal(fixture->samples[0].token_type_ids, ((uint8_t[]){0, 0, 0, 0, 1, 1, 1}), 7);
 	assert_int_equal(fixture->samples[0].labels[0], 1);
 	assert_int_equal(fixture->samples[0].row, 4);
 	row.value = 0.5f;
@@ -123,9 +130,9 @@ test_pair(void **state)
 static void
 test_truncation_is_counted(void **state)
 {
-	Fixture    *fixture = *state;
-	SampleRow	row = {.input = text("the cat sat the cat sat the cat sat the cat")};
-	Status		status;
+	Fixture *fixture = *state;
+	SampleRow row = {.input = text("the cat sat the cat sat the cat sat the cat")};
+	Status status;
 
 	assert_true(encode(fixture, TRAIN_SEQUENCE_CLASSIFICATION, &row, &status));
 	assert_int_equal(fixture->samples[0].n_tokens, 10);
@@ -136,41 +143,45 @@ test_truncation_is_counted(void **state)
 static void
 test_choices(void **state)
 {
-	Fixture    *fixture = *state;
-	SampleText	items[] = {text("sat"), text("playing")};
-	SampleRow	row = {.input = text("the cat"), .items = items, .n_items = 2, .label = 1};
-	Status		status;
+	Fixture *fixture = *state;
+	SampleText items[] = {text("sat"), text("playing")};
+	SampleRow row = {.input = text("the cat"), .items = items, .n_items = 2, .label = 1};
+	Status status;
 
 	assert_true(encode(fixture, TRAIN_MULTIPLE_CHOICE, &row, &status));
 	assert_int_equal(fixture->samples[0].n_sequences, 2);
 	assert_int_equal(fixture->samples[0].lengths[0], 6);
 	assert_int_equal(fixture->samples[0].lengths[1], 7);
-	check_ids(&fixture->samples[0], (int32_t[]) {CLS, THE, CAT, SEP, SAT, SEP, CLS, THE, CAT, SEP, PLAY, ING, SEP}, 13);
+	check_ids(&fixture->samples[0],
+			  (int32_t[]){CLS, THE, CAT, SEP, SAT, SEP, CLS, THE, CAT, SEP, PLAY, ING, SEP}, 13);
 }
 
 static void
 test_words(void **state)
 {
-	Fixture    *fixture = *state;
-	SampleText	items[] = {text("playing"), text("\xE2\x80\x8B"), text("cat")};	/* a zero-width space has no piece */
-	int32_t		labels[] = {3, 4, 5};
-	SampleRow	row = {.items = items, .n_items = 3, .item_labels = labels};
-	Status		status;
+	Fixture *fixture = *state;
+	/* a zero-width space has no piece */
+	SampleText items[] = {text("playing"), text("\xE2\x80\x8B"), text("cat")};
+	int32_t labels[] = {3, 4, 5};
+	SampleRow row = {.items = items, .n_items = 3, .item_labels = labels};
+	Status status;
 
 	assert_true(encode(fixture, TRAIN_TOKEN_CLASSIFICATION, &row, &status));
-	check_ids(&fixture->samples[0], (int32_t[]) {CLS, PLAY, ING, CAT, SEP}, 5);
-	assert_memory_equal(fixture->samples[0].labels, ((int32_t[]) {LABEL_IGNORED, 3, LABEL_IGNORED, 5, LABEL_IGNORED}), 5 * sizeof(int32_t));
+	check_ids(&fixture->samples[0], (int32_t[]){CLS, PLAY, ING, CAT, SEP}, 5);
+	assert_memory_equal(fixture->samples[0].labels,
+						((int32_t[]){LABEL_IGNORED, 3, LABEL_IGNORED, 5, LABEL_IGNORED}),
+						5 * sizeof(int32_t));
 }
 
 static void
 test_long_words_are_cut(void **state)
 {
-	Fixture    *fixture = *state;
-	SampleText	items[12];
-	int32_t		labels[12] = {0};
-	SampleRow	row = {.items = items, .n_items = 12, .item_labels = labels};
-	uint64_t	before = fixture->encoder.truncated;
-	Status		status;
+	Fixture *fixture = *state;
+	SampleText items[12];
+	int32_t labels[12] = {0};
+	SampleRow row = {.items = items, .n_items = 12, .item_labels = labels};
+	uint64_t before = fixture->encoder.truncated;
+	Status status;
 
 	for (int i = 0; i < 12; i++)
 		items[i] = text("cat");
@@ -183,11 +194,14 @@ test_long_words_are_cut(void **state)
 static void
 test_answers(void **state)
 {
-	Fixture    *fixture = *state;
-	SampleRow	row = {.input = text("cat"), .has_pair = true, .pair = text("the sat the playing cat the sat"), .answer = text("playing cat"),
-		.answer_start = 12};
-	int			holding = 0;
-	Status		status;
+	Fixture *fixture = *state;
+	SampleRow row = {.input = text("cat"),
+					 .has_pair = true,
+					 .pair = text("the sat the playing cat the sat"),
+					 .answer = text("playing cat"),
+					 .answer_start = 12};
+	int holding = 0;
+	Status status;
 
 	assert_true(encode(fixture, TRAIN_QUESTION_ANSWERING, &row, &status));
 	assert_true(fixture->n > 1);
@@ -215,9 +229,14 @@ test_answers(void **state)
 static void
 test_wrong_answers(void **state)
 {
-	Fixture    *fixture = *state;
-	SampleRow	row = {.number = 6, .input = text("cat"), .has_pair = true, .pair = text("the sat"), .answer = text("cat"), .answer_start = 4};
-	Status		status;
+	Fixture *fixture = *state;
+	SampleRow row = {.number = 6,
+					 .input = text("cat"),
+					 .has_pair = true,
+					 .pair = text("the sat"),
+					 .answer = text("cat"),
+					 .answer_start = 4};
+	Status status;
 
 	assert_false(encode(fixture, TRAIN_QUESTION_ANSWERING, &row, &status));
 	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
@@ -232,23 +251,23 @@ test_wrong_answers(void **state)
 static void
 test_language_windows(void **state)
 {
-	Fixture    *fixture = *state;
-	SampleRow	row = {.input = text("the cat sat the cat sat the cat sat the cat")};
-	size_t		tokens = 0;
-	Status		status;
+	Fixture *fixture = *state;
+	SampleRow row = {.input = text("the cat sat the cat sat the cat sat the cat")};
+	size_t tokens = 0;
+	Status status;
 
 	assert_true(encode(fixture, TRAIN_MASKED_LM, &row, &status));
 	assert_int_equal(fixture->n, 2);
 	for (size_t i = 0; i < fixture->n; i++)
 		tokens += fixture->samples[i].n_tokens - 2;
-	assert_int_equal(tokens, 11);	/* none is lost */
+	assert_int_equal(tokens, 11); /* none is lost */
 }
 
 static void
 test_names(void **state)
 {
-	TrainTask	task;
-	Status		status;
+	TrainTask task;
+	Status status;
 
 	(void) state;
 	for (int i = 0; i < TRAIN_TASK_COUNT; i++)
@@ -263,7 +282,8 @@ test_names(void **state)
 static void
 test_characters(void **state)
 {
-	SampleText	string = text("a\xC3\xA9\xE6\xBC\xA2" "b");	/* 1, 2, 3 and 1 bytes */
+	SampleText string = text("a\xC3\xA9\xE6\xBC\xA2"
+							 "b"); /* 1, 2, 3 and 1 bytes */
 
 	(void) state;
 	assert_int_equal(sample_text_byte(&string, 0), 0);

@@ -15,20 +15,20 @@
 static void
 test_rates(void **state)
 {
-	FILE	   *file = fopen("test/golden/schedules.txt", "r");
-	char	   *line = NULL;
-	size_t		capacity = 0;
-	int			lines = 0;
-	int			steps = 0;
+	FILE *file = fopen("test/golden/schedules.txt", "r");
+	char *line = NULL;
+	size_t capacity = 0;
+	int lines = 0;
+	int steps = 0;
 
 	assert_non_null(file);
 	while (getline(&line, &capacity, file) > 0)
 	{
-		char	   *rest;
-		Schedule	schedule;
-		Status		status;
-		double		base;
-		char	   *value = strtok_r(line, " \n", &rest);
+		char *rest;
+		Schedule schedule;
+		Status status;
+		double base;
+		char *value = strtok_r(line, " \n", &rest);
 
 		assert_true(schedule_parse(value, &schedule.kind, &status));
 		schedule.warmup_steps = atoll(strtok_r(NULL, " \n", &rest));
@@ -40,10 +40,11 @@ test_rates(void **state)
 		assert_true(schedule_validate(&schedule, base, &status));
 		for (int64_t step = 0; (value = strtok_r(NULL, " \n", &rest)) != NULL; step++, steps++)
 		{
-			double		rate = schedule_rate(&schedule, step, base);
+			double rate = schedule_rate(&schedule, step, base);
 
 			if (fabs(rate - atof(value)) > 1e-9 * base)
-				fail_msg("%s step %lld: %.17g, the reference has %s", schedule_name(schedule.kind), (long long) step, rate, value);
+				fail_msg("%s step %lld: %.17g, the reference has %s", schedule_name(schedule.kind),
+						 (long long) step, rate, value);
 		}
 		lines++;
 	}
@@ -57,8 +58,8 @@ static void
 test_refusals(void **state)
 {
 	ScheduleKind kind;
-	Status		status;
-	Schedule	schedule = schedule_default(SCHEDULE_LINEAR, 0, 10);
+	Status status;
+	Schedule schedule = schedule_default(SCHEDULE_LINEAR, 0, 10);
 
 	assert_false(schedule_parse("liner", &kind, &status));
 	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);

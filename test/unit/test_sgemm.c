@@ -1,4 +1,5 @@
-/* Training's matrix products: every table of kernels against sums in double, over sizes around the tiles, and split in parts. */
+/* Training's matrix products: every table of kernels against sums in double, over sizes around the
+ * tiles, and split in parts. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,40 +14,45 @@
 #include "kernels/portable.h"
 #include "kernels/train_kernels.h"
 
-#define SLACK 5					/* columns between rows, which must stay as they are */
+#define SLACK 5 /* columns between rows, which must stay as they are */
 #define UNTOUCHED 12345.0f
 
 typedef struct Size
 {
-	size_t		m;
-	size_t		n;
-	size_t		k;
+	size_t m;
+	size_t n;
+	size_t k;
 } Size;
 
-/* Around tiles of 6 and 12 rows, panels of 16, 32 and 64 columns, parts of 192 rows, 512 of the sum and 1536 columns; and none. */
+/*
+ * Around tiles of 6 and 12 rows, panels of 16, 32 and 64 columns, parts of 192 rows, 512 of the sum
+ * and 1536 columns; and none.
+ */
 static const Size sizes[] = {
-	{1, 1, 1}, {1, 64, 7}, {2, 3, 5}, {5, 31, 32}, {6, 32, 33}, {7, 33, 16}, {12, 48, 31}, {13, 64, 64}, {32, 32, 32}, {31, 65, 40},
-	{64, 96, 17}, {17, 97, 128}, {18, 128, 511}, {6, 64, 512}, {11, 63, 513}, {191, 16, 24}, {192, 15, 3}, {193, 70, 20}, {3, 1535, 9},
-	{2, 1536, 10}, {4, 1537, 8}, {195, 70, 520}, {9, 3080, 2}, {25, 130, 1100}, {5, 9, 0}, {0, 4, 4}, {4, 0, 4},
+	{1, 1, 1},      {1, 64, 7},    {2, 3, 5},     {5, 31, 32},    {6, 32, 33},  {7, 33, 16},
+	{12, 48, 31},   {13, 64, 64},  {32, 32, 32},  {31, 65, 40},   {64, 96, 17}, {17, 97, 128},
+	{18, 128, 511}, {6, 64, 512},  {11, 63, 513}, {191, 16, 24},  {192, 15, 3}, {193, 70, 20},
+	{3, 1535, 9},   {2, 1536, 10}, {4, 1537, 8},  {195, 70, 520}, {9, 3080, 2}, {25, 130, 1100},
+	{5, 9, 0},      {0, 4, 4},     {4, 0, 4},
 };
 
 typedef struct Matrices
 {
-	Arena	   *arena;
-	float	   *a;
-	float	   *b;
-	float	   *bias;
-	float	   *before;			/* C, before */
-	float	   *c;
-	float	   *scratch;
-	size_t		c_floats;
-	SgemmCall	call;
+	Arena *arena;
+	float *a;
+	float *b;
+	float *bias;
+	float *before; /* C, before */
+	float *c;
+	float *scratch;
+	size_t c_floats;
+	SgemmCall call;
 } Matrices;
 
 static float *
 random_floats(Arena *arena, Rng *rng, size_t n)
 {
-	float	   *x = arena_alloc_array(arena, n + 1, sizeof(float));
+	float *x = arena_alloc_array(arena, n + 1, sizeof(float));
 
 	assert_non_null(x);
 	for (size_t i = 0; i < n; i++)
@@ -55,9 +61,10 @@ random_floats(Arena *arena, Rng *rng, size_t n)
 }
 
 static void
-matrices_make(Matrices *test, Rng *rng, const Size *size, bool transpose_a, bool transpose_b, int onto, bool bf16)
+matrices_make(Matrices *test, Rng *rng, const Size *size, bool transpose_a, bool transpose_b,
+			  int onto, bool bf16)
 {
-	SgemmCall  *call = &test->call;
+	SgemmCall *call = &test->call;
 
 	memset(test, 0, sizeof *test);
 	test->arena = arena_create(&allocator_malloc, 0);
@@ -102,21 +109,29 @@ check(const Matrices *test, const char *kernels)
 	for (size_t i = 0; i < call->m; i++)
 		for (size_t j = 0; j < call->ldc; j++)
 		{
-			double		sum = call->accumulate ? test->before[i * call->ldc + j] : call->bias != NULL ? call->bias[j < call->n ? j : 0] : 0;
-			double		size = 1;
-			float		got = test->c[i * call->ldc + j];
+			double sum = call->accumulate     ? test->before[i * call->ldc + j]
+						 : call->bias != NULL ? call->bias[j < call->n ? j : 0]
+											  : 0;
+			double size = 1;
+			float got = test->c[i * call->ldc + j];
 
 			for (size_t p = 0; p < call->k && j < call->n; p++)
 			{
-				double		term = element(call, call->a[call->transpose_a ? p * call->lda + i : i * call->lda + p]) *
-					element(call, call->b[call->transpose_b ? j * call->ldb + p : p * call->ldb + j]);
+				double term =
+					element(call,
+							call->a[call->transpose_a ? p * call->lda + i : i * call->lda + p]) *
+					element(call,
+							call->b[call->transpose_b ? j * call->ldb + p : p * call->ldb + j]);
 
 				sum += term;
 				size += fabs(term);
 			}
 			if (j < call->n ? !(fabs(got - sum) <= 1e-6 * size) : got != UNTOUCHED)
-				fail_msg("%s: (%zu,%zu,%zu)%s%s%s%s%s: C[%zu][%zu] is %.9g, not %.9g", kernels, call->m, call->n, call->k, call->bf16 ? " bf16" : "", call->transpose_a ? " A^T" : "",
-						 call->transpose_b ? " B^T" : "", call->bias != NULL ? " bias" : "", call->accumulate ? " onto C" : "", i, j, got, sum);
+				fail_msg("%s: (%zu,%zu,%zu)%s%s%s%s%s: C[%zu][%zu] is %.9g, not %.9g", kernels,
+						 call->m, call->n, call->k, call->bf16 ? " bf16" : "",
+						 call->transpose_a ? " A^T" : "", call->transpose_b ? " B^T" : "",
+						 call->bias != NULL ? " bias" : "", call->accumulate ? " onto C" : "", i, j,
+						 got, sum);
 		}
 }
 
@@ -124,18 +139,18 @@ check(const Matrices *test, const char *kernels)
 static void
 check_parts(Matrices *test, const TrainKernels *kernels, Rng *rng)
 {
-	SgemmCall	whole = test->call;
-	size_t		middle_row = whole.m == 0 ? 0 : rng_below(rng, whole.m);
-	size_t		middle_column = whole.n == 0 ? 0 : rng_below(rng, whole.n);
-	float	   *together = arena_alloc_array(test->arena, test->c_floats + 1, sizeof(float));
+	SgemmCall whole = test->call;
+	size_t middle_row = whole.m == 0 ? 0 : rng_below(rng, whole.m);
+	size_t middle_column = whole.n == 0 ? 0 : rng_below(rng, whole.n);
+	float *together = arena_alloc_array(test->arena, test->c_floats + 1, sizeof(float));
 
 	memcpy(together, test->c, test->c_floats * sizeof(float));
 	memcpy(test->c, test->before, test->c_floats * sizeof(float));
 	for (int part = 0; part < 4; part++)
 	{
-		SgemmCall	call = whole;
-		size_t		row = part / 2 == 0 ? 0 : middle_row;
-		size_t		column = part % 2 == 0 ? 0 : middle_column;
+		SgemmCall call = whole;
+		size_t row = part / 2 == 0 ? 0 : middle_row;
+		size_t column = part % 2 == 0 ? 0 : middle_column;
 
 		call.m = part / 2 == 0 ? middle_row : whole.m - middle_row;
 		call.n = part % 2 == 0 ? middle_column : whole.n - middle_column;
@@ -152,13 +167,13 @@ static void
 products(void **state)
 {
 	static const char *const names[] = {"avx512", "avx2", "portable"};
-	Rng			rng;
-	int			ran = 0;
+	Rng rng;
+	int ran = 0;
 
 	rng_init(&rng, 3, 0);
 	for (size_t t = 0; t < sizeof names / sizeof names[0]; t++)
 	{
-		Status		status = {0};
+		Status status = {0};
 		const TrainKernels *kernels = train_kernels_choose(names[t], &status);
 
 		if (kernels == NULL)
@@ -170,12 +185,14 @@ products(void **state)
 		for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
 			for (int variant = 0; variant < 24; variant++)
 			{
-				Matrices	test;
+				Matrices test;
 
-				matrices_make(&test, &rng, &sizes[s], variant & 1, variant & 2, variant / 4 % 3, variant >= 12);
+				matrices_make(&test, &rng, &sizes[s], variant & 1, variant & 2, variant / 4 % 3,
+							  variant >= 12);
 				kernels->sgemm(&test.call, test.scratch);
 				check(&test, names[t]);
-				if (strcmp(names[t], "portable") != 0)	/* OpenBLAS promises no order of sums */
+				/* OpenBLAS promises no order of sums */
+				if (strcmp(names[t], "portable") != 0)
 					check_parts(&test, kernels, &rng);
 				arena_destroy(test.arena);
 			}

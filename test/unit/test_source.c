@@ -1,4 +1,5 @@
-/* test_source.c: directories without links, pipes or tricks; memory; files that change while they are read. */
+/* test_source.c: directories without links, pipes or tricks; memory; files that change while they
+ * are read. */
 #define _GNU_SOURCE
 
 #include <setjmp.h>
@@ -26,8 +27,8 @@ static const char *
 at(const char *name)
 {
 	static char paths[4][256];
-	static int	next;
-	char	   *path = paths[next++ % 4];
+	static int next;
+	char *path = paths[next++ % 4];
 
 	snprintf(path, sizeof paths[0], "%s/%s", root, name);
 	return path;
@@ -36,7 +37,7 @@ at(const char *name)
 static void
 put(const char *name, const char *text)
 {
-	FILE	   *file = fopen(at(name), "wb");
+	FILE *file = fopen(at(name), "wb");
 
 	assert_non_null(file);
 	fputs(text, file);
@@ -47,9 +48,10 @@ static int
 set_up(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int			fd;
+	int fd;
 
-	if (mkdtemp(root) == NULL || mkdir(at("model"), 0755) != 0 || mkdir(at("model/1_Pooling"), 0755) != 0 || mkdir(at("elsewhere"), 0755) != 0)
+	if (mkdtemp(root) == NULL || mkdir(at("model"), 0755) != 0 ||
+		mkdir(at("model/1_Pooling"), 0755) != 0 || mkdir(at("elsewhere"), 0755) != 0)
 		return -1;
 	put("model/config.json", "0123456789");
 	put("model/1_Pooling/config.json", "pooling");
@@ -60,10 +62,12 @@ set_up(void **state)
 		return -1;
 	close(fd);
 	*state = arena_create(&allocator_malloc, 0);
-	return symlink(at("elsewhere/secret"), at("model/symlink")) != 0 || symlink("config.json", at("model/symlink_inside")) != 0 ||
-		symlink(at("elsewhere"), at("model/linked_folder")) != 0 || symlink(at("model"), at("linked_model")) != 0 ||
-		link(at("elsewhere/secret"), at("model/hardlink")) != 0 || mkfifo(at("model/fifo"), 0644) != 0 ||
-		symlink("nowhere", at("model/dangling")) != 0;
+	return symlink(at("elsewhere/secret"), at("model/symlink")) != 0 ||
+		   symlink("config.json", at("model/symlink_inside")) != 0 ||
+		   symlink(at("elsewhere"), at("model/linked_folder")) != 0 ||
+		   symlink(at("model"), at("linked_model")) != 0 ||
+		   link(at("elsewhere/secret"), at("model/hardlink")) != 0 ||
+		   mkfifo(at("model/fifo"), 0644) != 0 || symlink("nowhere", at("model/dangling")) != 0;
 }
 
 static int
@@ -88,9 +92,9 @@ test_names(void **state)
 	static const struct
 	{
 		const char *name;
-		StatusCode	code;		/* STATUS_NONE: opened or, with found false, not there */
-		bool		found;
-	}			cases[] = {
+		StatusCode code; /* STATUS_NONE: opened or, with found false, not there */
+		bool found;
+	} cases[] = {
 		{"config.json", STATUS_NONE, true},
 		{"1_Pooling/config.json", STATUS_NONE, true},
 		{"absent.json", STATUS_NONE, false},
@@ -116,22 +120,23 @@ test_names(void **state)
 		{"config\n.json", STATUS_INVALID_DATA, false},
 		{"", STATUS_INVALID_DATA, false},
 	};
-	Arena	   *arena = *state;
-	Status		status;
+	Arena *arena = *state;
+	Status status;
 	ModelSource *source = modelsource_open_directory(arena, at("model"), &status);
-	size_t		passed = 0;
+	size_t passed = 0;
 
 	assert_non_null(source);
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
 		ByteSource *file;
-		bool		found = false;
-		bool		ok = source->open(source, cases[i].name, &file, &found, &status);
+		bool found = false;
+		bool ok = source->open(source, cases[i].name, &file, &found, &status);
 
 		if ((ok ? STATUS_NONE : status.code) == cases[i].code && found == cases[i].found)
 			passed++;
 		else
-			print_error("\"%s\": %d, found %d, %s\n", cases[i].name, ok ? 0 : (int) status.code, found, ok ? "" : status.message);
+			print_error("\"%s\": %d, found %d, %s\n", cases[i].name, ok ? 0 : (int) status.code,
+						found, ok ? "" : status.message);
 	}
 	modelsource_close(source);
 	print_message("%zu/%zu names as expected\n", passed, sizeof cases / sizeof cases[0]);
@@ -141,7 +146,7 @@ test_names(void **state)
 static void
 expect_directory(Arena *arena, const char *path, StatusCode code)
 {
-	Status		status;
+	Status status;
 	ModelSource *source = modelsource_open_directory(arena, path, &status);
 
 	if (code == STATUS_NONE)
@@ -174,12 +179,12 @@ test_directories(void **state)
 static void
 test_changes(void **state)
 {
-	Arena	   *arena = *state;
-	Status		status;
+	Arena *arena = *state;
+	Status status;
 	ModelSource *source;
 	ByteSource *file;
-	bool		found;
-	char		bytes[11] = "";
+	bool found;
+	char bytes[11] = "";
 
 	put("model/changing", "0123456789");
 	put("model/other", "something else");
@@ -205,17 +210,17 @@ test_changes(void **state)
 static void
 test_descriptors(void **state)
 {
-	Arena	   *arena = *state;
-	Status		status;
-	int			before = dup(0);
-	int			after;
+	Arena *arena = *state;
+	Status status;
+	int before = dup(0);
+	int after;
 
 	close(before);
 	for (int i = 0; i < 50; i++)
 	{
 		ModelSource *source = modelsource_open_directory(arena, at("model"), &status);
 		ByteSource *file;
-		bool		found;
+		bool found;
 
 		assert_non_null(source);
 		assert_true(source->open(source, "config.json", &file, &found, &status));
@@ -223,7 +228,7 @@ test_descriptors(void **state)
 		assert_false(source->open(source, "linked_folder/secret", &file, &found, &status));
 		assert_false(source->open(source, "hardlink", &file, &found, &status));
 		modelsource_close(source);
-		modelsource_close(source);	/* twice is harmless */
+		modelsource_close(source); /* twice is harmless */
 		assert_null(modelsource_open_directory(arena, at("linked_model/1_Pooling"), &status));
 	}
 	after = dup(0);
@@ -231,14 +236,17 @@ test_descriptors(void **state)
 	assert_int_equal(before, after);
 }
 
-/* A directory of the installation may be reached and filled by links; its names are checked all the same. */
+/*
+ * A directory of the installation may be reached and filled by links; its names are checked all the
+ * same.
+ */
 static void
 test_installed(void **state)
 {
-	Status		status;
+	Status status;
 	ModelSource *source = modelsource_open_installed(*state, at("linked_model"), &status);
 	ByteSource *file;
-	bool		found;
+	bool found;
 
 	assert_non_null(source);
 	assert_true(source->open(source, "hardlink", &file, &found, &status) && found);
@@ -254,10 +262,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_directories),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_installed),
+		cmocka_unit_test(test_names),       cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_changes),     cmocka_unit_test(test_installed),
 		cmocka_unit_test(test_descriptors),
 	};
 

@@ -30,7 +30,7 @@ teardown(void **state)
 static BertConfig
 small_config(void)
 {
-	BertConfig	config;
+	BertConfig config;
 
 	assert_true(config_default(arena, &config, &status));
 	config.vocab_size = 97;
@@ -69,12 +69,12 @@ expect(const TensorTable *table, const char *name, size_t rows, size_t columns)
 static void
 check_layout(const TensorTable *table)
 {
-	size_t		total = 0;
-	int			next = 0;
+	size_t total = 0;
+	int next = 0;
 
 	for (int b = 0; b < table->n_blocks; b++)
 	{
-		size_t		offset = 0;
+		size_t offset = 0;
 
 		assert_int_equal(table->blocks[b].first_tensor, next);
 		for (int i = 0; i < table->blocks[b].n_tensors; i++, next++)
@@ -93,7 +93,7 @@ check_layout(const TensorTable *table)
 static void
 test_bare(void **state)
 {
-	BertConfig	config = small_config();
+	BertConfig config = small_config();
 	TensorTable table = build(&config, HEAD_NONE);
 
 	check_layout(&table);
@@ -107,7 +107,8 @@ test_bare(void **state)
 	expect(&table, "bert.encoder.layer.4.intermediate.dense.weight", 40, 24);
 	expect(&table, "bert.encoder.layer.4.output.dense.weight", 24, 40);
 	expect(&table, "bert.pooler.dense.weight", 24, 24);
-	assert_ptr_equal(tensor_table_role(&table, ROLE_KEY_BIAS, 2), tensor_table_find(&table, "bert.encoder.layer.2.attention.self.key.bias"));
+	assert_ptr_equal(tensor_table_role(&table, ROLE_KEY_BIAS, 2),
+					 tensor_table_find(&table, "bert.encoder.layer.2.attention.self.key.bias"));
 	assert_null(tensor_table_role(&table, ROLE_KEY_BIAS, -1));
 	assert_int_equal(tensor_table_block(&table, BLOCK_LAYER, 3), 4);
 	assert_int_equal(tensor_table_block(&table, BLOCK_HEAD, -1), -1);
@@ -122,15 +123,16 @@ test_heads(void **state)
 {
 	static const struct
 	{
-		HeadKind	head;
-		bool		pooler;
-		int			tensors;
-	}			cases[] = {
-		{HEAD_PRETRAINING, true, 7}, {HEAD_MASKED_LM, false, 5}, {HEAD_NEXT_SENTENCE, true, 2},
-		{HEAD_SEQUENCE_CLASSIFICATION, true, 2}, {HEAD_MULTIPLE_CHOICE, true, 2},
-		{HEAD_TOKEN_CLASSIFICATION, false, 2}, {HEAD_QUESTION_ANSWERING, false, 2},
+		HeadKind head;
+		bool pooler;
+		int tensors;
+	} cases[] = {
+		{HEAD_PRETRAINING, true, 7},         {HEAD_MASKED_LM, false, 5},
+		{HEAD_NEXT_SENTENCE, true, 2},       {HEAD_SEQUENCE_CLASSIFICATION, true, 2},
+		{HEAD_MULTIPLE_CHOICE, true, 2},     {HEAD_TOKEN_CLASSIFICATION, false, 2},
+		{HEAD_QUESTION_ANSWERING, false, 2},
 	};
-	BertConfig	config = small_config();
+	BertConfig config = small_config();
 	TensorTable table;
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -138,7 +140,8 @@ test_heads(void **state)
 		table = build(&config, cases[i].head);
 		check_layout(&table);
 		assert_int_equal(tensor_table_block(&table, BLOCK_POOLER, -1) >= 0, cases[i].pooler);
-		assert_int_equal(table.blocks[tensor_table_block(&table, BLOCK_HEAD, -1)].n_tensors, cases[i].tensors);
+		assert_int_equal(table.blocks[tensor_table_block(&table, BLOCK_HEAD, -1)].n_tensors,
+						 cases[i].tensors);
 	}
 	table = build(&config, HEAD_PRETRAINING);
 	expect(&table, "cls.predictions.bias", 97, 1);
@@ -162,7 +165,7 @@ test_heads(void **state)
 static void
 test_decoder(void **state)
 {
-	BertConfig	config = small_config();
+	BertConfig config = small_config();
 	TensorTable table;
 
 	config.is_decoder = true;
@@ -173,14 +176,15 @@ test_decoder(void **state)
 	expect(&table, "bert.encoder.layer.0.attention.self.distance_embedding.weight", 63, 8);
 	expect(&table, "bert.encoder.layer.0.crossattention.self.value.weight", 24, 24);
 	expect(&table, "bert.encoder.layer.0.crossattention.output.LayerNorm.bias", 24, 1);
-	assert_null(tensor_table_find(&table, "bert.encoder.layer.0.crossattention.self.distance_embedding.weight"));
+	assert_null(tensor_table_find(
+		&table, "bert.encoder.layer.0.crossattention.self.distance_embedding.weight"));
 }
 
 static void
 test_pruned(void **state)
 {
-	BertConfig	config = small_config();
-	int			heads[] = {0, 2};
+	BertConfig config = small_config();
+	int heads[] = {0, 2};
 	PrunedHeads pruned = {1, 2, heads};
 	TensorTable table;
 
@@ -198,13 +202,12 @@ test_pruned(void **state)
 static void
 test_initialisation(void **state)
 {
-	BertConfig	config = small_config();
+	BertConfig config = small_config();
 	TensorTable table = build(&config, HEAD_NONE);
 	const TensorSpec *words = tensor_table_role(&table, ROLE_WORD_EMBEDDINGS, -1);
-	float	   *a = arena_alloc_array(arena, words->elements, sizeof(float));
-	float	   *b = arena_alloc_array(arena, words->elements, sizeof(float));
-	double		sum = 0,
-				squares = 0;
+	float *a = arena_alloc_array(arena, words->elements, sizeof(float));
+	float *b = arena_alloc_array(arena, words->elements, sizeof(float));
+	double sum = 0, squares = 0;
 
 	config.pad_token_id = 3;
 	tensor_initialize(words, &config, 7, a);
@@ -225,13 +228,14 @@ test_initialisation(void **state)
 	for (int i = 0; i < table.n_tensors; i++)
 	{
 		const TensorSpec *tensor = &table.tensors[i];
-		bool		is_vector = tensor->rank == 1;
+		bool is_vector = tensor->rank == 1;
 
 		assert_int_equal(tensor->weight_decay, !is_vector);
 		tensor_initialize(tensor, &config, 1, b);
 		if (is_vector)
 			for (size_t k = 0; k < tensor->elements; k++)
-				assert_true(b[k] == (strstr(tensor->name, "LayerNorm.weight") != NULL ? 1.0f : 0.0f));
+				assert_true(b[k] ==
+							(strstr(tensor->name, "LayerNorm.weight") != NULL ? 1.0f : 0.0f));
 	}
 }
 
@@ -239,10 +243,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bare),
-		cmocka_unit_test(test_heads),
-		cmocka_unit_test(test_decoder),
-		cmocka_unit_test(test_pruned),
+		cmocka_unit_test(test_bare),           cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_decoder),        cmocka_unit_test(test_pruned),
 		cmocka_unit_test(test_initialisation),
 	};
 

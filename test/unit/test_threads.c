@@ -1,4 +1,5 @@
-/* test_threads.c: the pool runs every task once, takes no signals, and can be used again and again. */
+/* test_threads.c: the pool runs every task once, takes no signals, and can be used again and again.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,17 +17,17 @@
 
 typedef struct Counts
 {
-	atomic_int	runs[TASKS];
-	atomic_int	workers_outside;	/* tasks told a worker number out of range */
-	atomic_int	unblocked;		/* tasks in a thread of the pool that would take SIGTERM */
-	int			threads;
+	atomic_int runs[TASKS];
+	atomic_int workers_outside; /* tasks told a worker number out of range */
+	atomic_int unblocked;       /* tasks in a thread of the pool that would take SIGTERM */
+	int threads;
 } Counts;
 
 static void
 count_task(void *context, size_t task, int worker)
 {
-	Counts	   *counts = context;
-	sigset_t	mask;
+	Counts *counts = context;
+	sigset_t mask;
 
 	atomic_fetch_add(&counts->runs[task], 1);
 	if (worker < 0 || worker >= counts->threads)
@@ -45,7 +46,7 @@ test_runs(void **state)
 	(void) state;
 	for (int threads = 1; threads <= 5; threads++)
 	{
-		Status		status;
+		Status status;
 		ThreadPool *pool = threadpool_create(threads, &status);
 
 		assert_non_null(pool);
@@ -69,7 +70,7 @@ static void
 test_without_pool(void **state)
 {
 	static Counts counts;
-	Status		status;
+	Status status;
 
 	(void) state;
 	memset(&counts, 0, sizeof counts);

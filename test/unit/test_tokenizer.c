@@ -1,6 +1,6 @@
 /*
- * test_tokenizer.c: the tokenizer against what the reference made of tricky texts (test/golden/tokenizer.json) and of
- * all code points, and against bad input.
+ * test_tokenizer.c: the tokenizer against what the reference made of tricky texts
+ * (test/golden/tokenizer.json) and of all code points, and against bad input.
  */
 #include "tokenizer_fixture.h"
 
@@ -14,13 +14,16 @@ golden_int(json_t *object, const char *key)
 }
 
 static void
-check_row(size_t number, const char *name, json_t *row, const Encoding *window, int64_t (*value) (const Encoding *, size_t))
+check_row(size_t number, const char *name, json_t *row, const Encoding *window,
+		  int64_t (*value)(const Encoding *, size_t))
 {
 	if (json_array_size(row) != window->n)
-		fail_msg("case %zu: %zu tokens, the reference has %zu", number, window->n, json_array_size(row));
+		fail_msg("case %zu: %zu tokens, the reference has %zu", number, window->n,
+				 json_array_size(row));
 	for (size_t i = 0; i < window->n; i++)
 		if (json_integer_value(json_array_get(row, i)) != value(window, i))
-			fail_msg("case %zu: %s[%zu] is %lld, the reference has %lld", number, name, i, (long long) value(window, i),
+			fail_msg("case %zu: %s[%zu] is %lld, the reference has %lld", number, name, i,
+					 (long long) value(window, i),
 					 (long long) json_integer_value(json_array_get(row, i)));
 }
 
@@ -63,31 +66,37 @@ sequence_of(const Encoding *e, size_t i)
 static void
 check_encoded(const Tokenizer *tokenizer, Arena *arena, json_t *wanted, size_t number)
 {
-	static int64_t (*const values[]) (const Encoding *, size_t) = {id_of, type_of, start_of, end_of, word_of, sequence_of};
+	static int64_t (*const values[])(const Encoding *, size_t) = {id_of,  type_of, start_of,
+																  end_of, word_of, sequence_of};
 	static const char *const names[] = {"ids", "types", "starts", "ends", "words", "sequences"};
-	json_t	   *text = json_object_get(wanted, "text");
-	json_t	   *pair = json_object_get(wanted, "pair");
-	json_t	   *windows = json_object_get(wanted, "windows");
-	json_t	   *tokens = json_object_get(wanted, "tokens");
-	EncodeOptions options = {json_is_true(json_object_get(wanted, "special")), (Truncation) golden_int(wanted, "truncation"),
-	golden_int(wanted, "max_length"), golden_int(wanted, "stride"), true};
+	json_t *text = json_object_get(wanted, "text");
+	json_t *pair = json_object_get(wanted, "pair");
+	json_t *windows = json_object_get(wanted, "windows");
+	json_t *tokens = json_object_get(wanted, "tokens");
+	EncodeOptions options = {json_is_true(json_object_get(wanted, "special")),
+							 (Truncation) golden_int(wanted, "truncation"),
+							 golden_int(wanted, "max_length"), golden_int(wanted, "stride"), true};
 	EncodeResult result;
-	Status		status = {0};
+	Status status = {0};
 
-	if (!tokenizer_encode(tokenizer, arena, json_string_value(text), json_string_length(text), pair == NULL ? NULL : json_string_value(pair),
-						  pair == NULL ? 0 : json_string_length(pair), &options, NULL, &result, &status))
+	if (!tokenizer_encode(tokenizer, arena, json_string_value(text), json_string_length(text),
+						  pair == NULL ? NULL : json_string_value(pair),
+						  pair == NULL ? 0 : json_string_length(pair), &options, NULL, &result,
+						  &status))
 		fail_msg("case %zu: %s", number, status.message);
 	if (json_array_size(windows) != result.n_windows)
-		fail_msg("case %zu: %zu windows, the reference has %zu", number, result.n_windows, json_array_size(windows));
+		fail_msg("case %zu: %zu windows, the reference has %zu", number, result.n_windows,
+				 json_array_size(windows));
 	for (size_t w = 0; w < result.n_windows; w++)
 		for (size_t r = 0; r < 6; r++)
-			check_row(number, names[r], json_array_get(json_array_get(windows, w), r), &result.windows[w], values[r]);
+			check_row(number, names[r], json_array_get(json_array_get(windows, w), r),
+					  &result.windows[w], values[r]);
 	assert_int_equal(result.truncated, result.n_windows > 1);
 	for (size_t i = 0; i < json_array_size(tokens); i++)
 	{
-		size_t		length;
+		size_t length;
 		const char *token = tokenizer_token(tokenizer, result.windows[0].ids[i], &length);
-		json_t	   *reference = json_array_get(tokens, i);
+		json_t *reference = json_array_get(tokens, i);
 
 		assert_int_equal(length, json_string_length(reference));
 		assert_memory_equal(token, json_string_value(reference), length);
@@ -95,28 +104,31 @@ check_encoded(const Tokenizer *tokenizer, Arena *arena, json_t *wanted, size_t n
 	}
 	/* Without the overflow the first window is the same. */
 	options.overflow = false;
-	assert_true(tokenizer_encode(tokenizer, arena, json_string_value(text), json_string_length(text), pair == NULL ? NULL : json_string_value(pair),
-								 pair == NULL ? 0 : json_string_length(pair), &options, NULL, &result, &status));
+	assert_true(tokenizer_encode(
+		tokenizer, arena, json_string_value(text), json_string_length(text),
+		pair == NULL ? NULL : json_string_value(pair), pair == NULL ? 0 : json_string_length(pair),
+		&options, NULL, &result, &status));
 	assert_int_equal(result.n_windows, 1);
 	assert_int_equal(result.truncated, json_array_size(windows) > 1);
 	for (size_t r = 0; r < 6; r++)
-		check_row(number, names[r], json_array_get(json_array_get(windows, 0), r), &result.windows[0], values[r]);
+		check_row(number, names[r], json_array_get(json_array_get(windows, 0), r),
+				  &result.windows[0], values[r]);
 }
 
 static void
 test_golden_encodings(void **state)
 {
-	json_t	   *cases = json_object_get(fixture.golden, "encode");
-	size_t		n = json_array_size(cases);
-	int			setting = -1;
-	Arena	   *arena = NULL;
-	Tokenizer  *tokenizer = NULL;
+	json_t *cases = json_object_get(fixture.golden, "encode");
+	size_t n = json_array_size(cases);
+	int setting = -1;
+	Arena *arena = NULL;
+	Tokenizer *tokenizer = NULL;
 
 	(void) state;
 	assert_true(n > 500);
 	for (size_t i = 0; i < n; i++)
 	{
-		json_t	   *wanted = json_array_get(cases, i);
+		json_t *wanted = json_array_get(cases, i);
 
 		if (golden_int(wanted, "setting") != setting)
 		{
@@ -134,24 +146,25 @@ test_golden_encodings(void **state)
 static void
 test_golden_decodings(void **state)
 {
-	json_t	   *cases = json_object_get(fixture.golden, "decode");
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	json_t *cases = json_object_get(fixture.golden, "decode");
+	Arena *arena = arena_create(&allocator_malloc, 0);
 
 	(void) state;
 	assert_true(json_array_size(cases) > 100);
 	for (size_t i = 0; i < json_array_size(cases); i++)
 	{
-		json_t	   *wanted = json_array_get(cases, i);
-		json_t	   *ids = json_object_get(wanted, "ids");
-		Tokenizer  *tokenizer = golden_tokenizer(arena, (size_t) golden_int(wanted, "setting"));
-		int32_t	   *values = arena_alloc_array(arena, json_array_size(ids), sizeof *values);
-		Status		status = {0};
-		char	   *text;
-		size_t		length;
+		json_t *wanted = json_array_get(cases, i);
+		json_t *ids = json_object_get(wanted, "ids");
+		Tokenizer *tokenizer = golden_tokenizer(arena, (size_t) golden_int(wanted, "setting"));
+		int32_t *values = arena_alloc_array(arena, json_array_size(ids), sizeof *values);
+		Status status = {0};
+		char *text;
+		size_t length;
 
 		for (size_t k = 0; k < json_array_size(ids); k++)
 			values[k] = (int32_t) json_integer_value(json_array_get(ids, k));
-		assert_true(tokenizer_decode(tokenizer, arena, values, json_array_size(ids), json_is_true(json_object_get(wanted, "skip")), &text, &length,
+		assert_true(tokenizer_decode(tokenizer, arena, values, json_array_size(ids),
+									 json_is_true(json_object_get(wanted, "skip")), &text, &length,
 									 &status));
 		assert_int_equal(length, json_string_length(json_object_get(wanted, "text")));
 		assert_memory_equal(text, json_string_value(json_object_get(wanted, "text")), length);
@@ -162,17 +175,17 @@ test_golden_decodings(void **state)
 /* Words of normalised text, hashed with the offsets that the tokenizer gives for them. */
 typedef struct WordHash
 {
-	Sha256		hash;
+	Sha256 hash;
 	const Encoding *encoding;
-	size_t		next;			/* word */
+	size_t next; /* word */
 	unsigned char word[256];
-	size_t		length;
+	size_t length;
 } WordHash;
 
 static void
 end_word(WordHash *words)
 {
-	uint32_t	offsets[2];
+	uint32_t offsets[2];
 
 	if (words->length == 0)
 		return;
@@ -191,7 +204,7 @@ end_word(WordHash *words)
 static void
 hash_character(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 {
-	WordHash   *words = context;
+	WordHash *words = context;
 
 	(void) origin;
 	if ((bits & (UNICODE_SPACE | UNICODE_PUNCTUATION)) != 0)
@@ -209,16 +222,17 @@ static void
 hash_context(const Tokenizer *tokenizer, Arena *arena, WordHash *words, const uint32_t *text, int n)
 {
 	EncodeOptions options = {.truncation = TRUNCATE_NONE};
-	ArenaMark	mark = arena_mark(arena);
+	ArenaMark mark = arena_mark(arena);
 	EncodeResult result;
-	Status		status = {0};
-	Normalizer	normalizer;
-	char		bytes[32];
-	size_t		length = 0;
+	Status status = {0};
+	Normalizer normalizer;
+	char bytes[32];
+	size_t length = 0;
 
 	for (int i = 0; i < n; i++)
 		length += (size_t) utf8_encode(text[i], (unsigned char *) bytes + length);
-	assert_true(tokenizer_encode(tokenizer, arena, bytes, length, NULL, 0, &options, NULL, &result, &status));
+	assert_true(tokenizer_encode(tokenizer, arena, bytes, length, NULL, 0, &options, NULL, &result,
+								 &status));
 	words->encoding = &result.windows[0];
 	words->next = 0;
 	normalizer_init(&normalizer, tokenizer->normalize, arena, hash_character, words);
@@ -234,18 +248,18 @@ static void
 test_all_code_points(void **state)
 {
 	static const char vocab[] = "[UNK]\n";
-	json_t	   *planes = json_object_get(fixture.golden, "planes");
+	json_t *planes = json_object_get(fixture.golden, "planes");
 	const char *flags;
-	json_t	   *digests;
-	int			compared = 0;
+	json_t *digests;
+	int compared = 0;
 
 	(void) state;
 	json_object_foreach(planes, flags, digests)
 	{
-		Arena	   *arena = arena_create(&allocator_malloc, 0);
-		AddedToken	added[MAX_ADDED];
+		Arena *arena = arena_create(&allocator_malloc, 0);
+		AddedToken added[MAX_ADDED];
 		TokenizerSettings settings = make_settings(flags, added);
-		Tokenizer  *tokenizer;
+		Tokenizer *tokenizer;
 
 		settings.vocab = vocab;
 		settings.vocab_length = strlen(vocab);
@@ -254,18 +268,18 @@ test_all_code_points(void **state)
 		for (uint32_t plane = 0; plane < 17; plane++)
 		{
 			unsigned char digest[SHA256_BYTES];
-			char		hex[2 * SHA256_BYTES + 1];
-			WordHash	words = {.length = 0};
+			char hex[2 * SHA256_BYTES + 1];
+			WordHash words = {.length = 0};
 
 			sha256_init(&words.hash);
 			for (uint32_t low = 0; low < 0x10000; low++)
 			{
-				uint32_t	c = plane << 16 | low;
+				uint32_t c = plane << 16 | low;
 
 				if (c >= 0xD800 && c <= 0xDFFF)
 					continue;
-				hash_context(tokenizer, arena, &words, (uint32_t[]) {'a', c, 'b'}, 3);
-				hash_context(tokenizer, arena, &words, (uint32_t[]) {c, 0x323, 0x301}, 3);
+				hash_context(tokenizer, arena, &words, (uint32_t[]){'a', c, 'b'}, 3);
+				hash_context(tokenizer, arena, &words, (uint32_t[]){c, 0x323, 0x301}, 3);
 				compared++;
 			}
 			sha256_final(&words.hash, digest);
@@ -277,18 +291,19 @@ test_all_code_points(void **state)
 		arena_destroy(arena);
 	}
 	assert_int_equal(compared, 4 * (0x110000 - 0x800));
-	print_message("1112064/1112064 code points as the reference treats them, in two contexts with four settings\n");
+	print_message("1112064/1112064 code points as the reference treats them, in two contexts with "
+				  "four settings\n");
 }
 
 static void
 expect_compile_error(const char *vocab, size_t length, StatusCode code)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	AddedToken	added[MAX_ADDED];
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	AddedToken added[MAX_ADDED];
 	TokenizerSettings settings = make_settings("czal", added);
-	Status		status = {0};
+	Status status = {0};
 	unsigned char *image;
-	size_t		image_length;
+	size_t image_length;
 
 	settings.vocab = vocab;
 	settings.vocab_length = length;
@@ -301,8 +316,15 @@ expect_compile_error(const char *vocab, size_t length, StatusCode code)
 static void
 test_bad_vocabularies(void **state)
 {
-	static const char *const bad[] = {"", "a\nb\n", "[UNK]\na\n\nb\n", "[UNK]\n\r\na\n", "[UNK]\na\nb\na\n", "[UNK]\na\xff\n", "[UNK]\n\xed\xa0\x80\n", "\n"};
-	char		line[2000];
+	static const char *const bad[] = {"",
+									  "a\nb\n",
+									  "[UNK]\na\n\nb\n",
+									  "[UNK]\n\r\na\n",
+									  "[UNK]\na\nb\na\n",
+									  "[UNK]\na\xff\n",
+									  "[UNK]\n\xed\xa0\x80\n",
+									  "\n"};
+	char line[2000];
 
 	(void) state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -316,13 +338,13 @@ static void
 test_line_ends(void **state)
 {
 	static const char vocab[] = "[UNK]\r\n[CLS]\r\n[SEP]\r\nhello\r\n##s";
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	AddedToken	added[MAX_ADDED];
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	AddedToken added[MAX_ADDED];
 	TokenizerSettings settings = make_settings("czal", added);
 	EncodeOptions options = {.special_tokens = true};
 	EncodeResult result;
-	Status		status = {0};
-	Tokenizer  *tokenizer;
+	Status status = {0};
+	Tokenizer *tokenizer;
 
 	(void) state;
 	settings.vocab = vocab;
@@ -337,7 +359,8 @@ test_line_ends(void **state)
 	assert_false(tokenizer_is_special(tokenizer, 3));
 	assert_false(tokenizer_is_special(tokenizer, -1));
 	assert_false(tokenizer_is_special(tokenizer, 5));
-	assert_true(tokenizer_encode(tokenizer, arena, "Hellos", 6, NULL, 0, &options, NULL, &result, &status));
+	assert_true(
+		tokenizer_encode(tokenizer, arena, "Hellos", 6, NULL, 0, &options, NULL, &result, &status));
 	assert_int_equal(result.windows[0].n, 4);
 	assert_int_equal(result.windows[0].ids[1], 3);
 	assert_int_equal(result.windows[0].ids[2], 4);
@@ -347,18 +370,18 @@ test_line_ends(void **state)
 static void
 test_added_ids(void **state)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	AddedToken	added[MAX_ADDED];
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	AddedToken added[MAX_ADDED];
 	TokenizerSettings settings = make_settings("czal", added);
-	Tokenizer  *tokenizer;
-	size_t		length;
-	int			lines = 0;
+	Tokenizer *tokenizer;
+	size_t length;
+	int lines = 0;
 
 	(void) state;
 	for (size_t i = 0; i < fixture.vocab_length; i++)
 		lines += fixture.vocab[i] == '\n';
-	added[settings.n_added++] = (AddedToken) {.content = "<b>",.id = lines + 3};
-	added[settings.n_added++] = (AddedToken) {.content = "<a>",.id = -1};
+	added[settings.n_added++] = (AddedToken){.content = "<b>", .id = lines + 3};
+	added[settings.n_added++] = (AddedToken){.content = "<a>", .id = -1};
 	tokenizer = make_tokenizer(arena, &settings);
 	assert_int_equal(tokenizer_id(tokenizer, "<b>", 3), lines + 3);
 	assert_int_equal(tokenizer_id(tokenizer, "<a>", 3), lines + 4);
@@ -376,28 +399,31 @@ test_invalid_text(void **state)
 	static const struct
 	{
 		const char *text;
-		size_t		position;
-	}			bad[] = {
-		{"abc\x80", 3}, {"\xc0\x80", 0}, {"x\xe0\x80\x80", 1}, {"\xed\xa0\x80", 0}, {"ab\xf4\x90\x80\x80", 2}, {"\xf5\x80\x80\x80", 0}, {"a\xc3", 1}, {"\xe4\xb8", 0},
-		{"\xf0\x9f\x98", 0}, {"\xc3\xa9\xff", 2},
+		size_t position;
+	} bad[] = {
+		{"abc\x80", 3},      {"\xc0\x80", 0},           {"x\xe0\x80\x80", 1},
+		{"\xed\xa0\x80", 0}, {"ab\xf4\x90\x80\x80", 2}, {"\xf5\x80\x80\x80", 0},
+		{"a\xc3", 1},        {"\xe4\xb8", 0},           {"\xf0\x9f\x98", 0},
+		{"\xc3\xa9\xff", 2},
 	};
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Tokenizer  *tokenizer = golden_tokenizer(arena, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Tokenizer *tokenizer = golden_tokenizer(arena, 0);
 	EncodeOptions options = {.special_tokens = true};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		for (size_t before = 0; before < 200000; before += 65521)
 		{
-			char	   *text = malloc(before + strlen(bad[i].text));
-			size_t		length = before + strlen(bad[i].text);
-			char		position[32];
+			char *text = malloc(before + strlen(bad[i].text));
+			size_t length = before + strlen(bad[i].text);
+			char position[32];
 			EncodeResult result;
-			Status		status = {0};
+			Status status = {0};
 
 			memset(text, 'a', before);
 			memcpy(text + before, bad[i].text, strlen(bad[i].text));
-			assert_false(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL, &result, &status));
+			assert_false(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL,
+										  &result, &status));
 			assert_int_equal(status.code, STATUS_INVALID_TEXT);
 			snprintf(position, sizeof position, "byte %zu", before + bad[i].position);
 			assert_non_null(strstr(status.message, position));
@@ -410,30 +436,30 @@ static void
 test_refused_options(void **state)
 {
 	static const char text[] = "one two three four five six seven";
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Tokenizer  *tokenizer = golden_tokenizer(arena, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Tokenizer *tokenizer = golden_tokenizer(arena, 0);
 	const EncodeOptions refused[] = {
-		{true, TRUNCATE_LONGEST_FIRST, 1, 0, false},
-		{true, TRUNCATE_LONGEST_FIRST, -5, 0, false},
-		{true, TRUNCATE_LONGEST_FIRST, 2, 0, true},
-		{true, TRUNCATE_LONGEST_FIRST, 5, 3, true},
-		{true, TRUNCATE_LONGEST_FIRST, 5, -1, true},
-		{true, TRUNCATE_ONLY_SECOND, 5, 0, false},
+		{true, TRUNCATE_LONGEST_FIRST, 1, 0, false}, {true, TRUNCATE_LONGEST_FIRST, -5, 0, false},
+		{true, TRUNCATE_LONGEST_FIRST, 2, 0, true},  {true, TRUNCATE_LONGEST_FIRST, 5, 3, true},
+		{true, TRUNCATE_LONGEST_FIRST, 5, -1, true}, {true, TRUNCATE_ONLY_SECOND, 5, 0, false},
 	};
 	const EncodeOptions first_only = {true, TRUNCATE_ONLY_FIRST, 8, 0, false};
 	const EncodeOptions nothing_left = {true, TRUNCATE_LONGEST_FIRST, 2, 0, false};
 	EncodeResult result;
-	Status		status = {0};
+	Status status = {0};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
 	{
-		assert_false(tokenizer_encode(tokenizer, arena, text, strlen(text), NULL, 0, &refused[i], NULL, &result, &status));
+		assert_false(tokenizer_encode(tokenizer, arena, text, strlen(text), NULL, 0, &refused[i],
+									  NULL, &result, &status));
 		assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
 	}
-	assert_false(tokenizer_encode(tokenizer, arena, text, strlen(text), text, strlen(text), &first_only, NULL, &result, &status));
+	assert_false(tokenizer_encode(tokenizer, arena, text, strlen(text), text, strlen(text),
+								  &first_only, NULL, &result, &status));
 	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
-	assert_true(tokenizer_encode(tokenizer, arena, text, strlen(text), NULL, 0, &nothing_left, NULL, &result, &status));
+	assert_true(tokenizer_encode(tokenizer, arena, text, strlen(text), NULL, 0, &nothing_left, NULL,
+								 &result, &status));
 	assert_int_equal(result.windows[0].n, 2);
 	assert_true(result.truncated);
 	arena_destroy(arena);
@@ -442,18 +468,19 @@ test_refused_options(void **state)
 static void
 test_decode_refuses_unknown_ids(void **state)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Tokenizer  *tokenizer = golden_tokenizer(arena, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Tokenizer *tokenizer = golden_tokenizer(arena, 0);
 	const int32_t bad[] = {-1, tokenizer_vocab_size(tokenizer), INT32_MAX, INT32_MIN};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 	{
-		Status		status = {0};
-		char	   *text;
-		size_t		length;
+		Status status = {0};
+		char *text;
+		size_t length;
 
-		assert_false(tokenizer_decode(tokenizer, arena, &bad[i], 1, false, &text, &length, &status));
+		assert_false(
+			tokenizer_decode(tokenizer, arena, &bad[i], 1, false, &text, &length, &status));
 		assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
 	}
 	arena_destroy(arena);

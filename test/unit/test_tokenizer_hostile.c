@@ -1,4 +1,5 @@
-/* test_tokenizer_hostile.c: the tokenizer against damage, endless words, lack of memory and a user who has had enough. */
+/* test_tokenizer_hostile.c: the tokenizer against damage, endless words, lack of memory and a user
+ * who has had enough. */
 #include "tokenizer_fixture.h"
 
 #include "core/checked.h"
@@ -6,14 +7,14 @@
 
 typedef struct Patience
 {
-	size_t		asked;
-	size_t		stop_after;		/* questions */
+	size_t asked;
+	size_t stop_after; /* questions */
 } Patience;
 
 static bool
 ask(void *context)
 {
-	Patience   *patience = context;
+	Patience *patience = context;
 
 	return ++patience->asked < patience->stop_after;
 }
@@ -22,35 +23,40 @@ ask(void *context)
 static void
 test_cancellation(void **state)
 {
-	static const char *const units[] = {"a", "ab ", ".", "\xc3\xa9", "\xe4\xba\xba", "\xcc\x81", "e\xcc\x81 ", " ", "\x01", "[MASK]", "hello ", "\xf0\x9f\x99\x82", "<"};
-	size_t		length = 1 << 18;
-	char	   *text = malloc(length + 16);
+	static const char *const units[] = {
+		"a", "ab ",  ".",      "\xc3\xa9", "\xe4\xba\xba",     "\xcc\x81", "e\xcc\x81 ",
+		" ", "\x01", "[MASK]", "hello ",   "\xf0\x9f\x99\x82", "<"};
+	size_t length = 1 << 18;
+	char *text = malloc(length + 16);
 
 	(void) state;
 	for (size_t u = 0; u < 2 * sizeof units / sizeof units[0]; u++)
 	{
-		Arena	   *arena = arena_create(&allocator_malloc, 0);
-		Tokenizer  *tokenizer = golden_tokenizer(arena, u % 2 == 0 ? 0 : 1);
+		Arena *arena = arena_create(&allocator_malloc, 0);
+		Tokenizer *tokenizer = golden_tokenizer(arena, u % 2 == 0 ? 0 : 1);
 		EncodeOptions options = {.special_tokens = true};
-		Patience	patience = {0, SIZE_MAX};
+		Patience patience = {0, SIZE_MAX};
 		MayContinue question = {ask, &patience};
 		EncodeResult result;
-		Status		status = {0};
-		size_t		n = 0;
-		size_t		held;
+		Status status = {0};
+		size_t n = 0;
+		size_t held;
 
 		for (; n < length; n += strlen(units[u / 2]))
 			memcpy(text + n, units[u / 2], strlen(units[u / 2]));
 		held = arena_held(arena);
-		assert_true(tokenizer_encode(tokenizer, arena, text, n, NULL, 0, &options, &question, &result, &status));
+		assert_true(tokenizer_encode(tokenizer, arena, text, n, NULL, 0, &options, &question,
+									 &result, &status));
 		assert_true(patience.asked >= n / ASK_BYTES);
 		/* Memory: what the tokens take, and runs of marks; normalised pieces are held whole. */
-		assert_true(arena_peak(arena) - held < (u % 2 == 0 ? 30 : 90) * n + 120 * result.windows[0].n + (1 << 20));
+		assert_true(arena_peak(arena) - held <
+					(u % 2 == 0 ? 30 : 90) * n + 120 * result.windows[0].n + (1 << 20));
 		for (size_t k = 1; k <= 3; k++)
 		{
 			patience.asked = 0;
 			patience.stop_after = k;
-			assert_false(tokenizer_encode(tokenizer, arena, text, n, NULL, 0, &options, &question, &result, &status));
+			assert_false(tokenizer_encode(tokenizer, arena, text, n, NULL, 0, &options, &question,
+										  &result, &status));
 			assert_int_equal(status.code, STATUS_CANCELLED);
 			assert_int_equal(patience.asked, k);
 		}
@@ -62,18 +68,19 @@ test_cancellation(void **state)
 static void
 test_long_word(void **state)
 {
-	size_t		length = 1 << 20;
-	char	   *text = malloc(length);
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Tokenizer  *tokenizer = golden_tokenizer(arena, 0);
+	size_t length = 1 << 20;
+	char *text = malloc(length);
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Tokenizer *tokenizer = golden_tokenizer(arena, 0);
 	EncodeOptions options = {.special_tokens = false};
 	EncodeResult result;
-	Status		status = {0};
-	size_t		count;
+	Status status = {0};
+	size_t count;
 
 	(void) state;
 	memset(text, 'x', length);
-	assert_true(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL, &result, &status));
+	assert_true(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL, &result,
+								 &status));
 	assert_int_equal(result.windows[0].n, 1);
 	assert_int_equal(result.windows[0].ids[0], tokenizer_unk_id(tokenizer));
 	assert_int_equal(result.windows[0].starts[0], 0);
@@ -89,48 +96,57 @@ static void
 test_long_runs_of_marks(void **state)
 {
 	static const char vocab[] = "[UNK]\n";
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	AddedToken	added[MAX_ADDED];
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	AddedToken added[MAX_ADDED];
 	TokenizerSettings settings = make_settings("a", added);
 	EncodeOptions options = {.truncation = TRUNCATE_NONE};
 	EncodeResult result;
-	Status		status = {0};
-	char		text[1 + 3000 * 2 + 4];
-	size_t		length = 1;
-	Tokenizer  *tokenizer;
+	Status status = {0};
+	char text[1 + 3000 * 2 + 4];
+	size_t length = 1;
+	Tokenizer *tokenizer;
 
 	(void) state;
 	settings.vocab = vocab;
 	settings.vocab_length = strlen(vocab);
 	settings.n_added = 0;
 	tokenizer = make_tokenizer(arena, &settings);
-	/* U+302E is a spacing mark of class 224: it stays, sorted before all marks of class 230, and takes the first origin. */
+	/*
+	 * U+302E is a spacing mark of class 224: it stays, sorted before all marks of class 230, and
+	 * takes the first origin.
+	 */
 	text[0] = 'a';
 	for (int i = 0; i < 3000; i++, length += 2)
 		memcpy(text + length, "\xcc\x81", 2);
 	memcpy(text + length, "\xe3\x80\xae", 3);
 	length += 3;
-	assert_true(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL, &result, &status));
+	assert_true(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL, &result,
+								 &status));
 	assert_int_equal(result.windows[0].n, 1);
 	assert_int_equal(result.windows[0].starts[0], 0);
 	assert_int_equal(result.windows[0].ends[0], 2);
 	arena_destroy(arena);
 }
 
-/* Uses everything of a tokenizer that may be damaged: it may give nonsense, it may not touch foreign memory. */
+/*
+ * Uses everything of a tokenizer that may be damaged: it may give nonsense, it may not touch
+ * foreign memory.
+ */
 static void
 exercise(const Tokenizer *tokenizer, Arena *arena)
 {
 	static const char text[] = "Hello [MASK] wörld, unhellos <x> 東京 newtok qqq x1x1 embeddings!";
 	EncodeOptions options = {true, TRUNCATE_LONGEST_FIRST, 12, 2, true};
-	ArenaMark	mark = arena_mark(arena);
+	ArenaMark mark = arena_mark(arena);
 	EncodeResult result;
-	Status		status = {0};
-	char	   *decoded;
-	size_t		length;
+	Status status = {0};
+	char *decoded;
+	size_t length;
 
-	if (tokenizer_encode(tokenizer, arena, text, strlen(text), text, 20, &options, NULL, &result, &status))
-		tokenizer_decode(tokenizer, arena, result.windows[0].ids, result.windows[0].n, true, &decoded, &length, &status);
+	if (tokenizer_encode(tokenizer, arena, text, strlen(text), text, 20, &options, NULL, &result,
+						 &status))
+		tokenizer_decode(tokenizer, arena, result.windows[0].ids, result.windows[0].n, true,
+						 &decoded, &length, &status);
 	for (int32_t id = -2; id < 600; id++)
 	{
 		tokenizer_is_special(tokenizer, id);
@@ -143,20 +159,22 @@ exercise(const Tokenizer *tokenizer, Arena *arena)
 static void
 test_damaged_images(void **state)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Arena	   *scratch = arena_create(&allocator_malloc, 0);
-	AddedToken	added[MAX_ADDED];
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Arena *scratch = arena_create(&allocator_malloc, 0);
+	AddedToken added[MAX_ADDED];
 	TokenizerSettings settings = make_settings("czal", added);
-	Status		status = {0};
+	Status status = {0};
 	unsigned char *image;
-	size_t		length;
-	int			refused = 0;
-	int			opened = 0;
-	Rng			rng;
+	size_t length;
+	int refused = 0;
+	int opened = 0;
+	Rng rng;
 
 	(void) state;
-	added[settings.n_added++] = (AddedToken) {.content = "newtok",.id = -1,.normalized = true,.lstrip = true};
-	added[settings.n_added++] = (AddedToken) {.content = "<x>",.id = -1,.rstrip = true,.single_word = true};
+	added[settings.n_added++] =
+		(AddedToken){.content = "newtok", .id = -1, .normalized = true, .lstrip = true};
+	added[settings.n_added++] =
+		(AddedToken){.content = "<x>", .id = -1, .rstrip = true, .single_word = true};
 	assert_true(tokenizer_compile(arena, &settings, &image, &length, &status));
 	/* Cut short: every length of the header, then some. */
 	for (size_t cut = 0; cut < length; cut += cut < 300 ? 1 : 997)
@@ -172,16 +190,17 @@ test_damaged_images(void **state)
 	rng_init(&rng, 7, 0);
 	for (size_t i = 0; i < sizeof(ImageHeader) * 8 + 4000; i++)
 	{
-		ArenaMark	mark = arena_mark(scratch);
+		ArenaMark mark = arena_mark(scratch);
 		unsigned char *copy = aligned_alloc(64, size_align(length, 64));
-		Tokenizer  *tokenizer;
+		Tokenizer *tokenizer;
 
 		memcpy(copy, image, length);
 		if (i < sizeof(ImageHeader) * 8)
 			copy[i / 8] ^= (unsigned char) (1 << i % 8);
 		else
 			for (uint64_t flips = 1 + rng_below(&rng, 40); flips > 0; flips--)
-				copy[sizeof(ImageHeader) + rng_below(&rng, length - sizeof(ImageHeader))] ^= (unsigned char) (1 << rng_below(&rng, 8));
+				copy[sizeof(ImageHeader) + rng_below(&rng, length - sizeof(ImageHeader))] ^=
+					(unsigned char) (1 << rng_below(&rng, 8));
 		tokenizer = tokenizer_open(scratch, copy, length, &status);
 		if (tokenizer == NULL)
 			refused++;
@@ -202,13 +221,13 @@ test_damaged_images(void **state)
 /* An allocator that fails from its n-th call on. */
 typedef struct Scarcity
 {
-	int			left;
+	int left;
 } Scarcity;
 
 static void *
 scarce_allocate(void *context, size_t size)
 {
-	Scarcity   *scarcity = context;
+	Scarcity *scarcity = context;
 
 	return scarcity->left-- > 0 ? malloc(size) : NULL;
 }
@@ -223,38 +242,41 @@ scarce_release(void *context, void *pointer)
 static void
 test_lack_of_memory(void **state)
 {
-	size_t		length = 60000;
-	char	   *text = malloc(length);
-	int			failures = 0;
-	bool		done = false;
+	size_t length = 60000;
+	char *text = malloc(length);
+	int failures = 0;
+	bool done = false;
 
 	(void) state;
 	for (size_t i = 0; i < length; i++)
 		text[i] = i % 3000 < 1500 ? "a.\x01"[i % 3] : "\xcc\x81"[i % 2];
 	for (int n = 0; !done; n++)
 	{
-		Scarcity	scarcity = {n};
-		Allocator	allocator = {scarce_allocate, scarce_release, &scarcity};
-		Arena	   *arena = arena_create(&allocator, 0);
-		AddedToken	added[MAX_ADDED];
+		Scarcity scarcity = {n};
+		Allocator allocator = {scarce_allocate, scarce_release, &scarcity};
+		Arena *arena = arena_create(&allocator, 0);
+		AddedToken added[MAX_ADDED];
 		TokenizerSettings settings = make_settings("czal", added);
 		EncodeOptions options = {true, TRUNCATE_LONGEST_FIRST, 100, 20, true};
-		Status		status = {0};
+		Status status = {0};
 		EncodeResult result;
-		Tokenizer  *tokenizer;
+		Tokenizer *tokenizer;
 		unsigned char *image;
-		size_t		image_length;
-		char	   *decoded;
-		size_t		decoded_length;
+		size_t image_length;
+		char *decoded;
+		size_t decoded_length;
 
 		assert_true(n < 10000);
 		if (arena == NULL)
 			continue;
-		added[settings.n_added++] = (AddedToken) {.content = "newtok",.id = -1,.normalized = n % 2 == 0};
+		added[settings.n_added++] =
+			(AddedToken){.content = "newtok", .id = -1, .normalized = n % 2 == 0};
 		done = tokenizer_compile(arena, &settings, &image, &image_length, &status) &&
-			(tokenizer = tokenizer_open(arena, image, image_length, &status)) != NULL &&
-			tokenizer_encode(tokenizer, arena, text, length, text, 3000, &options, NULL, &result, &status) &&
-			tokenizer_decode(tokenizer, arena, result.windows[0].ids, result.windows[0].n, true, &decoded, &decoded_length, &status);
+			   (tokenizer = tokenizer_open(arena, image, image_length, &status)) != NULL &&
+			   tokenizer_encode(tokenizer, arena, text, length, text, 3000, &options, NULL, &result,
+								&status) &&
+			   tokenizer_decode(tokenizer, arena, result.windows[0].ids, result.windows[0].n, true,
+								&decoded, &decoded_length, &status);
 		if (!done)
 		{
 			assert_int_equal(status.code, STATUS_OUT_OF_MEMORY);
@@ -270,10 +292,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cancellation),
-		cmocka_unit_test(test_long_word),
-		cmocka_unit_test(test_long_runs_of_marks),
-		cmocka_unit_test(test_damaged_images),
+		cmocka_unit_test(test_cancellation),       cmocka_unit_test(test_long_word),
+		cmocka_unit_test(test_long_runs_of_marks), cmocka_unit_test(test_damaged_images),
 		cmocka_unit_test(test_lack_of_memory),
 	};
 

@@ -1,4 +1,5 @@
-/* test_tokenizer_settings.c: which file says what, ids of added tokens, writing; and the sentence-transformers files. */
+/* test_tokenizer_settings.c: which file says what, ids of added tokens, writing; and the
+ * sentence-transformers files. */
 #define _GNU_SOURCE
 
 #include <setjmp.h>
@@ -15,8 +16,8 @@
 static int
 set_up(void **state)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Folder	   *folder;
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Folder *folder;
 
 	if (arena == NULL)
 		return -1;
@@ -38,7 +39,7 @@ static TokenizerSettings
 settings_of(Folder *folder)
 {
 	TokenizerSettings settings;
-	Status		status;
+	Status status;
 
 	if (!tokenizer_settings_read(folder->arena, folder_source(folder), &settings, &status))
 		fail_msg("%s", status.message);
@@ -59,7 +60,8 @@ test_vocabulary_alone(void **state)
 {
 	TokenizerSettings settings = settings_of(*state);
 
-	assert_true(settings.clean_text && settings.handle_chinese_chars && settings.lowercase && settings.strip_accents);
+	assert_true(settings.clean_text && settings.handle_chinese_chars && settings.lowercase &&
+				settings.strip_accents);
 	assert_int_equal(settings.max_input_chars_per_word, 100);
 	assert_int_equal(settings.model_max_length, 0);
 	assert_string_equal(settings.continuing_subword_prefix, "##");
@@ -68,26 +70,30 @@ test_vocabulary_alone(void **state)
 	assert_true(added(&settings, "[MASK]")->special);
 }
 
-/* tokenizer.json's normaliser counts unless a Bert class is named, whose arguments have defaults of their own. */
+/*
+ * tokenizer.json's normaliser counts unless a Bert class is named, whose arguments have defaults of
+ * their own.
+ */
 static void
 test_normalizer(void **state)
 {
 	static const struct
 	{
-		const char *json;		/* tokenizer_config.json, NULL for none */
-		bool		lowercase;
-		bool		strip;
-	}			cases[] = {
+		const char *json; /* tokenizer_config.json, NULL for none */
+		bool lowercase;
+		bool strip;
+	} cases[] = {
 		{NULL, false, true},
 		{"{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}", false, true},
 		{"{\"tokenizer_class\": \"BertTokenizerFast\"}", true, true},
 		{"{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": false}", false, false},
 		{"{\"do_lower_case\": false, \"strip_accents\": true}", false, true},
 	};
-	Folder	   *folder = *state;
+	Folder *folder = *state;
 
 	folder_text(folder, "tokenizer.json",
-				"{\"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": false, \"strip_accents\": true}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, "
+				"{\"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": false, "
+				"\"strip_accents\": true}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, "
 				"\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"[UNK]\": 0}}}");
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
@@ -108,9 +114,9 @@ test_accents(void **state)
 	static const struct
 	{
 		const char *json;
-		bool		lowercase;
-		bool		strip;
-	}			cases[] = {
+		bool lowercase;
+		bool strip;
+	} cases[] = {
 		{"{}", true, true},
 		{"{\"do_lower_case\": false}", false, false},
 		{"{\"do_lower_case\": true}", true, true},
@@ -119,7 +125,7 @@ test_accents(void **state)
 		{"{\"do_lower_case\": true, \"strip_accents\": false}", true, false},
 		{"{\"strip_accents\": false}", true, false},
 	};
-	Folder	   *folder = *state;
+	Folder *folder = *state;
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
@@ -135,25 +141,29 @@ test_accents(void **state)
 static void
 test_added_tokens(void **state)
 {
-	Folder	   *folder = *state;
+	Folder *folder = *state;
 	TokenizerSettings settings;
 	TokenizerSettings again;
-	Status		status;
-	char	   *text;
+	Status status;
+	char *text;
 
-	folder_text(folder, "tokenizer_config.json",
-				"{\"model_max_length\": 512, \"tokenize_chinese_chars\": false, \"unk_token\": {\"content\": \"[UNK]\", \"lstrip\": true}, "
-				"\"added_tokens_decoder\": {\"9\": {\"content\": \"<new>\", \"lstrip\": false, \"rstrip\": true, \"single_word\": true, \"normalized\": true, \"special\": false}}, "
-				"\"additional_special_tokens\": [\"a\", \"<more>\"]}");
+	folder_text(
+		folder, "tokenizer_config.json",
+		"{\"model_max_length\": 512, \"tokenize_chinese_chars\": false, \"unk_token\": "
+		"{\"content\": \"[UNK]\", \"lstrip\": true}, "
+		"\"added_tokens_decoder\": {\"9\": {\"content\": \"<new>\", \"lstrip\": false, \"rstrip\": "
+		"true, \"single_word\": true, \"normalized\": true, \"special\": false}}, "
+		"\"additional_special_tokens\": [\"a\", \"<more>\"]}");
 	settings = settings_of(folder);
 	assert_int_equal(settings.model_max_length, 512);
 	assert_false(settings.handle_chinese_chars);
 	assert_int_equal(added(&settings, "[UNK]")->id, 1);
 	assert_true(added(&settings, "[UNK]")->lstrip);
 	assert_int_equal(added(&settings, "<new>")->id, 9);
-	assert_true(added(&settings, "<new>")->rstrip && added(&settings, "<new>")->single_word && !added(&settings, "<new>")->special);
-	assert_int_equal(added(&settings, "a")->id, 5);	/* it is in the vocabulary */
-	assert_int_equal(added(&settings, "<more>")->id, 10);	/* after the largest */
+	assert_true(added(&settings, "<new>")->rstrip && added(&settings, "<new>")->single_word &&
+				!added(&settings, "<new>")->special);
+	assert_int_equal(added(&settings, "a")->id, 5);       /* it is in the vocabulary */
+	assert_int_equal(added(&settings, "<more>")->id, 10); /* after the largest */
 	text = tokenizer_settings_write(folder->arena, &settings, &status);
 	assert_non_null(text);
 	assert_true(tokenizer_settings_parse(folder->arena, text, strlen(text), &again, &status));
@@ -164,13 +174,17 @@ test_added_tokens(void **state)
 		const AddedToken *other = added(&again, one->content);
 
 		assert_non_null(other);
-		assert_true(one->id == other->id && one->special == other->special && one->single_word == other->single_word &&
-					one->lstrip == other->lstrip && one->rstrip == other->rstrip && one->normalized == other->normalized);
+		assert_true(one->id == other->id && one->special == other->special &&
+					one->single_word == other->single_word && one->lstrip == other->lstrip &&
+					one->rstrip == other->rstrip && one->normalized == other->normalized);
 	}
-	assert_true(again.lowercase == settings.lowercase && again.strip_accents == settings.strip_accents &&
-				again.handle_chinese_chars == settings.handle_chinese_chars && again.clean_text == settings.clean_text);
+	assert_true(again.lowercase == settings.lowercase &&
+				again.strip_accents == settings.strip_accents &&
+				again.handle_chinese_chars == settings.handle_chinese_chars &&
+				again.clean_text == settings.clean_text);
 	assert_int_equal(again.model_max_length, 512);
-	assert_non_null(strstr(tokenizer_settings_write_special(folder->arena, &settings, &status), "\"mask_token\": \"[MASK]\""));
+	assert_non_null(strstr(tokenizer_settings_write_special(folder->arena, &settings, &status),
+						   "\"mask_token\": \"[MASK]\""));
 }
 
 static void
@@ -179,34 +193,40 @@ test_sentence(void **state)
 	static const struct
 	{
 		const char *modes;
-		Pooling		pooling;
-	}			cases[] = {
+		Pooling pooling;
+	} cases[] = {
 		{"{\"pooling_mode_mean_tokens\": true}", POOLING_MEAN},
 		{"{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": false}", POOLING_CLS},
 		{"{\"pooling_mode_max_tokens\": true, \"include_prompt\": true}", POOLING_MAX},
-		{"{\"embedding_dimension\": 4, \"pooling_mode\": \"mean\", \"include_prompt\": true}", POOLING_MEAN},
+		{"{\"embedding_dimension\": 4, \"pooling_mode\": \"mean\", \"include_prompt\": true}",
+		 POOLING_MEAN},
 		{"{\"pooling_mode\": \"cls\"}", POOLING_CLS},
 	};
-	Folder	   *folder = *state;
+	Folder *folder = *state;
 	SentenceSettings settings;
-	Status		status;
+	Status status;
 
 	assert_true(sentence_settings_read(folder->arena, folder_source(folder), &settings, &status));
-	assert_true(!settings.present && !settings.normalize && settings.pooling == POOLING_MEAN && settings.max_seq_length == 0);
-	folder_text(folder, "modules.json",
-				"[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"}, {\"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"}, "
-				"{\"path\": \"2_Normalize\", \"type\": \"sentence_transformers.models.Normalize\"}]");
-	folder_text(folder, "sentence_bert_config.json", "{\"max_seq_length\": 256, \"do_lower_case\": true}");
+	assert_true(!settings.present && !settings.normalize && settings.pooling == POOLING_MEAN &&
+				settings.max_seq_length == 0);
+	folder_text(
+		folder, "modules.json",
+		"[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"}, {\"path\": "
+		"\"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"}, "
+		"{\"path\": \"2_Normalize\", \"type\": \"sentence_transformers.models.Normalize\"}]");
+	folder_text(folder, "sentence_bert_config.json",
+				"{\"max_seq_length\": 256, \"do_lower_case\": true}");
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
 		folder_text(folder, "1_Pooling/config.json", cases[i].modes);
-		assert_true(sentence_settings_read(folder->arena, folder_source(folder), &settings, &status));
+		assert_true(
+			sentence_settings_read(folder->arena, folder_source(folder), &settings, &status));
 		assert_true(settings.present && settings.normalize);
 		assert_int_equal(settings.pooling, cases[i].pooling);
 		assert_int_equal(settings.max_seq_length, 256);
 	}
 	folder_text(folder, "tokenizer_config.json", "{\"do_lower_case\": false}");
-	assert_true(settings_of(folder).lowercase);	/* the sentence settings lower-case first */
+	assert_true(settings_of(folder).lowercase); /* the sentence settings lower-case first */
 }
 
 int

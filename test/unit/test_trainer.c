@@ -1,6 +1,7 @@
 /*
- * The trainer: it learns, resumes bit for bit from its state, gives the same bits when activations are recomputed and
- * when features are kept, accumulates gradients, refuses what is wrong and leaves weights alone when a step fails.
+ * The trainer: it learns, resumes bit for bit from its state, gives the same bits when activations
+ * are recomputed and when features are kept, accumulates gradients, refuses what is wrong and
+ * leaves weights alone when a step fails.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,13 +23,13 @@
 
 typedef struct Setup
 {
-	Arena	   *arena;
+	Arena *arena;
 	TrainerArenas arenas;
-	BertConfig	config;
+	BertConfig config;
 	TensorTable table;
-	Tokenizer  *tokenizer;
-	Trainer    *trainer;
-	Sample		samples[N_SAMPLES];
+	Tokenizer *tokenizer;
+	Trainer *trainer;
+	Sample samples[N_SAMPLES];
 } Setup;
 
 static void
@@ -43,14 +44,15 @@ make_tokenizer(Arena *arena)
 {
 	TokenizerSettings settings;
 	unsigned char *image;
-	size_t		length;
+	size_t length;
 	static char vocab[VOCAB * 8];
-	Status		status;
-	Tokenizer  *tokenizer;
+	Status status;
+	Tokenizer *tokenizer;
 
 	strcpy(vocab, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n");
 	for (int i = 5; i < VOCAB; i++)
-		sprintf(vocab + strlen(vocab), "%sw%c\n", i % 3 == 0 ? "##" : "", 'a' + i - 5 < 'z' ? 'a' + i - 5 : 'A' + i - 30);
+		sprintf(vocab + strlen(vocab), "%sw%c\n", i % 3 == 0 ? "##" : "",
+				'a' + i - 5 < 'z' ? 'a' + i - 5 : 'A' + i - 30);
 	must(tokenizer_settings_default(arena, &settings, &status), &status);
 	settings.vocab = vocab;
 	settings.vocab_length = strlen(vocab);
@@ -64,13 +66,13 @@ make_tokenizer(Arena *arena)
 static void
 make_samples(Setup *setup, HeadKind head)
 {
-	Rng			rng;
+	Rng rng;
 
 	rng_init(&rng, 11, 0);
 	for (int i = 0; i < N_SAMPLES; i++)
 	{
-		Sample	   *sample = &setup->samples[i];
-		uint32_t	sequences = head == HEAD_MULTIPLE_CHOICE ? 2 + (uint32_t) i % 2 : 1;
+		Sample *sample = &setup->samples[i];
+		uint32_t sequences = head == HEAD_MULTIPLE_CHOICE ? 2 + (uint32_t) i % 2 : 1;
 
 		memset(sample, 0, sizeof *sample);
 		sample->row = (uint64_t) i;
@@ -78,15 +80,21 @@ make_samples(Setup *setup, HeadKind head)
 		sample->lengths = arena_alloc(setup->arena, sequences * sizeof(uint32_t));
 		sample->input_ids = arena_alloc(setup->arena, sequences * MAX_LENGTH * sizeof(int32_t));
 		sample->token_type_ids = arena_alloc_zero(setup->arena, sequences * MAX_LENGTH);
-		sample->labels = arena_alloc_zero(setup->arena, (sequences * MAX_LENGTH + 2) * sizeof(int32_t));
+		sample->labels =
+			arena_alloc_zero(setup->arena, (sequences * MAX_LENGTH + 2) * sizeof(int32_t));
 		sample->values = arena_alloc_zero(setup->arena, sizeof(float));
 		for (uint32_t s = 0; s < sequences; s++)
 		{
 			sample->lengths[s] = 3 + (uint32_t) rng_below(&rng, MAX_LENGTH - 3);
 			for (uint32_t t = 0; t < sample->lengths[s]; t++)
-				sample->input_ids[sample->n_tokens++] = t == 0 ? 2 : t + 1 == sample->lengths[s] ? 3 : 5 + (int32_t) rng_below(&rng, VOCAB - 5);
+				sample->input_ids[sample->n_tokens++] =
+					t == 0                        ? 2
+					: t + 1 == sample->lengths[s] ? 3
+												  : 5 + (int32_t) rng_below(&rng, VOCAB - 5);
 		}
-		sample->n_labels = head == HEAD_TOKEN_CLASSIFICATION ? sample->n_tokens : head == HEAD_QUESTION_ANSWERING ? 2 : 1;
+		sample->n_labels = head == HEAD_TOKEN_CLASSIFICATION ? sample->n_tokens
+						   : head == HEAD_QUESTION_ANSWERING ? 2
+															 : 1;
 		for (uint32_t l = 0; l < sample->n_labels; l++)
 			sample->labels[l] = sample->input_ids[head == HEAD_TOKEN_CLASSIFICATION ? l : 1] % 2;
 		sample->values[0] = (float) sample->input_ids[1] / VOCAB;
@@ -97,12 +105,13 @@ make_samples(Setup *setup, HeadKind head)
 static void
 open_trainer(Setup *setup, HeadKind head, const TrainOptions *options)
 {
-	Status		status;
+	Status status;
 
 	memset(setup, 0, sizeof *setup);
 	setup->arena = arena_create(&allocator_malloc, 0);
-	setup->arenas = (TrainerArenas) {setup->arena, arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0),
-		arena_create(&allocator_malloc, 0)};
+	setup->arenas =
+		(TrainerArenas){setup->arena, arena_create(&allocator_malloc, 0),
+						arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};
 	must(config_default(setup->arena, &setup->config, &status), &status);
 	setup->config.vocab_size = VOCAB;
 	setup->config.hidden_size = 32;
@@ -113,7 +122,8 @@ open_trainer(Setup *setup, HeadKind head, const TrainOptions *options)
 	setup->config.initializer_range = 0.2f;
 	must(tensor_table_build(setup->arena, &setup->config, head, &setup->table, &status), &status);
 	setup->tokenizer = make_tokenizer(setup->arena);
-	setup->trainer = trainer_create(&setup->arenas, &setup->config, &setup->table, setup->tokenizer, options, "auto", &status);
+	setup->trainer = trainer_create(&setup->arenas, &setup->config, &setup->table, setup->tokenizer,
+									options, "auto", &status);
 	must(setup->trainer != NULL, &status);
 	for (int block = 0; block < setup->table.n_blocks; block++)
 		trainer_initialize_block(setup->trainer, block, 5);
@@ -135,16 +145,16 @@ static double
 take_step(Setup *setup, int64_t step)
 {
 	TrainSample batch[8];
-	uint32_t	order[N_SAMPLES];
-	StepResult	result;
-	Status		status;
+	uint32_t order[N_SAMPLES];
+	StepResult result;
+	Status status;
 
 	spill_shuffle(1, (uint64_t) step / 5, N_SAMPLES, order);
 	for (int i = 0; i < 8; i++)
 	{
-		uint32_t	index = order[step % 5 * 8 + i];
+		uint32_t index = order[step % 5 * 8 + i];
 
-		batch[i] = (TrainSample) {&setup->samples[index], index};
+		batch[i] = (TrainSample){&setup->samples[index], index};
 	}
 	must(trainer_step(setup->trainer, batch, 8, &result, NULL, &status), &status);
 	return result.loss;
@@ -164,12 +174,13 @@ options_for(int64_t steps)
 static float *
 all_weights(const Setup *setup)
 {
-	float	   *copy = malloc(setup->table.elements * sizeof(float));
-	size_t		at = 0;
+	float *copy = malloc(setup->table.elements * sizeof(float));
+	size_t at = 0;
 
 	for (int block = 0; block < setup->table.n_blocks; block++)
 	{
-		memcpy(copy + at, trainer_block(setup->trainer, block), setup->table.blocks[block].elements * sizeof(float));
+		memcpy(copy + at, trainer_block(setup->trainer, block),
+			   setup->table.blocks[block].elements * sizeof(float));
 		at += setup->table.blocks[block].elements;
 	}
 	return copy;
@@ -178,8 +189,8 @@ all_weights(const Setup *setup)
 static float *
 run(HeadKind head, const TrainOptions *options, int64_t steps, size_t *n)
 {
-	Setup		setup;
-	float	   *weights;
+	Setup setup;
+	float *weights;
 
 	open_trainer(&setup, head, options);
 	for (int64_t step = 0; step < steps; step++)
@@ -197,14 +208,14 @@ test_learns(void **state)
 	for (int head = HEAD_PRETRAINING; head < HEAD_KIND_COUNT; head++)
 	{
 		TrainOptions options = options_for(150);
-		Setup		setup;
-		double		first = 0;
-		double		last = 0;
+		Setup setup;
+		double first = 0;
+		double last = 0;
 
 		open_trainer(&setup, (HeadKind) head, &options);
 		for (int64_t step = 0; step < 150; step++)
 		{
-			double		loss = take_step(&setup, step);
+			double loss = take_step(&setup, step);
 
 			first += step < 10 ? loss : 0;
 			last += step >= 140 ? loss : 0;
@@ -215,19 +226,22 @@ test_learns(void **state)
 	}
 }
 
-/* After any number of steps the state is written out; another trainer reads it and goes on as if nothing had been. */
+/*
+ * After any number of steps the state is written out; another trainer reads it and goes on as if
+ * nothing had been.
+ */
 static void
 check_resume(HeadKind head, TrainOptions options, int64_t at)
 {
-	Setup		setup;
-	Setup		resumed;
-	StateRange	ranges[TRAINER_MAX_RANGES];
-	StateRange	into[TRAINER_MAX_RANGES];
-	size_t		n;
-	float	   *undisturbed = run(head, &options, 12, &n);
-	float	   *weights;
-	int			count;
-	Status		status;
+	Setup setup;
+	Setup resumed;
+	StateRange ranges[TRAINER_MAX_RANGES];
+	StateRange into[TRAINER_MAX_RANGES];
+	size_t n;
+	float *undisturbed = run(head, &options, 12, &n);
+	float *weights;
+	int count;
+	Status status;
 
 	open_trainer(&setup, head, &options);
 	for (int64_t step = 0; step < at; step++)
@@ -254,7 +268,7 @@ check_resume(HeadKind head, TrainOptions options, int64_t at)
 static void
 test_resume(void **state)
 {
-	int			tried = 0;
+	int tried = 0;
 
 	for (int head = HEAD_PRETRAINING; head < HEAD_KIND_COUNT; head++)
 		for (int threads = 1; threads <= 2; threads++, tried++)
@@ -281,9 +295,9 @@ static void
 test_same_bits(void **state)
 {
 	TrainOptions options = options_for(12);
-	size_t		n;
-	float	   *plain = run(HEAD_TOKEN_CLASSIFICATION, &options, 12, &n);
-	float	   *other;
+	size_t n;
+	float *plain = run(HEAD_TOKEN_CLASSIFICATION, &options, 12, &n);
+	float *other;
 
 	options.activation_bytes = 1;
 	other = run(HEAD_TOKEN_CLASSIFICATION, &options, 12, &n);
@@ -295,10 +309,12 @@ test_same_bits(void **state)
 	free(other);
 	free(plain);
 
-	/* kept features, features that do not fit, and pooled features that are the first token's only */
+	/*
+	 * kept features, features that do not fit, and pooled features that are the first token's only
+	 */
 	for (int head = 0; head < 2; head++)
 	{
-		HeadKind	kind = head == 0 ? HEAD_SEQUENCE_CLASSIFICATION : HEAD_QUESTION_ANSWERING;
+		HeadKind kind = head == 0 ? HEAD_SEQUENCE_CLASSIFICATION : HEAD_QUESTION_ANSWERING;
 
 		options = options_for(12);
 		options.part = head == 0 ? TRAIN_HEAD : TRAIN_TOP;
@@ -317,20 +333,20 @@ test_same_bits(void **state)
 static void
 test_bf16(void **state)
 {
-	double		largest = 0;
+	double largest = 0;
 
 	for (int head = HEAD_PRETRAINING; head < HEAD_KIND_COUNT; head++)
 	{
 		TrainOptions options = options_for(12);
-		double		losses[2][12];
-		size_t		n;
-		float	   *fp32;
-		float	   *bf16;
+		double losses[2][12];
+		size_t n;
+		float *fp32;
+		float *bf16;
 
 		options.dropout = 0;
 		for (int precision = 0; precision < 2; precision++)
 		{
-			Setup		setup;
+			Setup setup;
 
 			options.bf16 = precision == 1;
 			open_trainer(&setup, (HeadKind) head, &options);
@@ -340,7 +356,7 @@ test_bf16(void **state)
 		}
 		for (int step = 0; step < 12; step++)
 		{
-			double		difference = fabs(losses[1][step] - losses[0][step]) / losses[0][step];
+			double difference = fabs(losses[1][step] - losses[0][step]) / losses[0][step];
 
 			largest = difference > largest ? difference : largest;
 			assert_true(difference < 0.05);
@@ -357,15 +373,17 @@ test_bf16(void **state)
 	print_message("losses in bf16 differ by at most %.2f %% from those in fp32\n", 100 * largest);
 }
 
-/* Two micro-batches of equal label counts give the gradient of the whole batch; rounding differs. */
+/*
+ * Two micro-batches of equal label counts give the gradient of the whole batch; rounding differs.
+ */
 static void
 test_accumulation(void **state)
 {
 	TrainOptions options = options_for(8);
-	size_t		n;
-	float	   *whole;
-	float	   *parts;
-	double		largest = 0;
+	size_t n;
+	float *whole;
+	float *parts;
+	double largest = 0;
 
 	options.dropout = 0;
 	options.adamw.epsilon = 1e-3;
@@ -387,10 +405,10 @@ test_frozen(void **state)
 	for (int parts = 0; parts < 3; parts++)
 	{
 		TrainOptions options = options_for(4);
-		Setup		setup;
-		float	   *before;
-		float	   *after;
-		size_t		at = 0;
+		Setup setup;
+		float *before;
+		float *after;
+		size_t at = 0;
 
 		options.part = parts == 0 ? TRAIN_HEAD : parts == 1 ? TRAIN_TOP : TRAIN_ALL;
 		options.top_layers = 1;
@@ -400,10 +418,13 @@ test_frozen(void **state)
 		for (int64_t step = 0; step < 4; step++)
 			take_step(&setup, step);
 		after = all_weights(&setup);
-		assert_int_equal(trainer_first_trained_block(setup.trainer), parts == 0 ? 4 : parts == 1 ? 3 : 1);
+		assert_int_equal(trainer_first_trained_block(setup.trainer), parts == 0   ? 4
+																	 : parts == 1 ? 3
+																				  : 1);
 		for (int block = 0; block < setup.table.n_blocks; block++)
 		{
-			bool		same = memcmp(before + at, after + at, setup.table.blocks[block].elements * sizeof(float)) == 0;
+			bool same = memcmp(before + at, after + at,
+							   setup.table.blocks[block].elements * sizeof(float)) == 0;
 
 			assert_int_equal(same, block < trainer_first_trained_block(setup.trainer));
 			at += setup.table.blocks[block].elements;
@@ -425,17 +446,17 @@ test_failures(void **state)
 {
 	TrainOptions options = options_for(4);
 	MayContinue stop = {never, NULL};
-	Setup		setup;
+	Setup setup;
 	TrainSample batch[2];
-	StepResult	result;
-	Evaluation	evaluation;
-	float	   *before;
-	float	   *after;
-	Status		status;
+	StepResult result;
+	Evaluation evaluation;
+	float *before;
+	float *after;
+	Status status;
 
 	open_trainer(&setup, HEAD_SEQUENCE_CLASSIFICATION, &options);
-	batch[0] = (TrainSample) {&setup.samples[0], 0};
-	batch[1] = (TrainSample) {&setup.samples[1], 1};
+	batch[0] = (TrainSample){&setup.samples[0], 0};
+	batch[1] = (TrainSample){&setup.samples[1], 1};
 	before = all_weights(&setup);
 	assert_false(trainer_step(setup.trainer, batch, 2, &result, &stop, &status));
 	assert_int_equal(status.code, STATUS_CANCELLED);
@@ -451,10 +472,13 @@ test_failures(void **state)
 	after = all_weights(&setup);
 	assert_memory_equal(before, after, setup.table.elements * sizeof(float));
 	assert_int_equal(trainer_steps(setup.trainer), 0);
-	must(trainer_evaluate(setup.trainer, batch, 2, setup.arena, &evaluation, NULL, &status), &status);
+	must(trainer_evaluate(setup.trainer, batch, 2, setup.arena, &evaluation, NULL, &status),
+		 &status);
 	assert_int_equal(evaluation.row_offsets[2], 2);
 	assert_int_equal(evaluation.n_columns, 2);
-	/* a weight that is no number is a loss that is no number: the step fails and nothing is updated */
+	/*
+	 * a weight that is no number is a loss that is no number: the step fails and nothing is updated
+	 */
 	trainer_block(setup.trainer, 1)[0] = NAN;
 	assert_false(trainer_step(setup.trainer, batch, 2, &result, NULL, &status));
 	assert_int_equal(status.code, STATUS_INVALID_DATA);
@@ -469,11 +493,12 @@ test_failures(void **state)
 static void
 test_refused_options(void **state)
 {
-	Status		status;
-	TrainPart	part;
-	int			layers;
+	Status status;
+	TrainPart part;
+	int layers;
 
-	assert_true(train_part_parse("top:3", &part, &layers, &status) && part == TRAIN_TOP && layers == 3);
+	assert_true(train_part_parse("top:3", &part, &layers, &status) && part == TRAIN_TOP &&
+				layers == 3);
 	assert_false(train_part_parse("top:0", &part, &layers, &status));
 	assert_false(train_part_parse("top:3x", &part, &layers, &status));
 	assert_false(train_part_parse("bottom", &part, &layers, &status));
@@ -481,7 +506,7 @@ test_refused_options(void **state)
 	{
 		TrainOptions options = options_for(4);
 		TrainOptions good = options;
-		Setup		setup;
+		Setup setup;
 
 		open_trainer(&setup, HEAD_MASKED_LM, &good);
 		options.dropout = which == 0 ? 1 : options.dropout;
@@ -494,22 +519,26 @@ test_refused_options(void **state)
 		options.part = which == 7 ? TRAIN_TOP : TRAIN_ALL;
 		options.top_layers = 4;
 		options.adamw.max_grad_norm = which == 8 ? INFINITY : 1;
-		assert_null(trainer_create(&setup.arenas, &setup.config, &setup.table, setup.tokenizer, &options, "auto", &status));
+		assert_null(trainer_create(&setup.arenas, &setup.config, &setup.table, setup.tokenizer,
+								   &options, "auto", &status));
 		assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
 		close_trainer(&setup);
 	}
 }
 
-/* Every allocation of creating a trainer and taking a step fails once: an error each time, nothing lost. */
+/*
+ * Every allocation of creating a trainer and taking a step fails once: an error each time, nothing
+ * lost.
+ */
 typedef struct Scarce
 {
-	size_t		left;
+	size_t left;
 } Scarce;
 
 static void *
 scarce_allocate(void *context, size_t size)
 {
-	Scarce	   *scarce = context;
+	Scarce *scarce = context;
 
 	if (scarce->left == 0)
 		return NULL;
@@ -526,31 +555,33 @@ scarce_release(void *context, void *pointer)
 static void
 test_out_of_memory(void **state)
 {
-	int			failures = 0;
-	bool		done = false;
+	int failures = 0;
+	bool done = false;
 
 	for (size_t allowed = 4; !done; allowed++)
 	{
-		Scarce		scarce = {allowed};
-		Allocator	allocator = {scarce_allocate, scarce_release, &scarce};
+		Scarce scarce = {allowed};
+		Allocator allocator = {scarce_allocate, scarce_release, &scarce};
 		TrainOptions options = options_for(2);
-		Setup		setup;
+		Setup setup;
 		TrainerArenas arenas;
-		Trainer    *trainer;
+		Trainer *trainer;
 		TrainSample batch[2];
-		StepResult	result;
-		Status		status = {0};
+		StepResult result;
+		Status status = {0};
 
 		open_trainer(&setup, HEAD_PRETRAINING, &options);
-		arenas = (TrainerArenas) {arena_create(&allocator, 0), arena_create(&allocator, 0), arena_create(&allocator, 0), arena_create(&allocator, 0)};
+		arenas = (TrainerArenas){arena_create(&allocator, 0), arena_create(&allocator, 0),
+								 arena_create(&allocator, 0), arena_create(&allocator, 0)};
 		assert_non_null(arenas.features);
-		trainer = trainer_create(&arenas, &setup.config, &setup.table, setup.tokenizer, &options, "auto", &status);
+		trainer = trainer_create(&arenas, &setup.config, &setup.table, setup.tokenizer, &options,
+								 "auto", &status);
 		if (trainer != NULL)
 		{
 			for (int block = 0; block < setup.table.n_blocks; block++)
 				trainer_initialize_block(trainer, block, 5);
-			batch[0] = (TrainSample) {&setup.samples[0], 0};
-			batch[1] = (TrainSample) {&setup.samples[1], 1};
+			batch[0] = (TrainSample){&setup.samples[0], 0};
+			batch[1] = (TrainSample){&setup.samples[1], 1};
 			done = trainer_step(trainer, batch, 2, &result, NULL, &status);
 		}
 		if (!done)
@@ -574,14 +605,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_learns),
-		cmocka_unit_test(test_resume),
-		cmocka_unit_test(test_same_bits),
-		cmocka_unit_test(test_bf16),
-		cmocka_unit_test(test_accumulation),
-		cmocka_unit_test(test_frozen),
-		cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_refused_options),
+		cmocka_unit_test(test_learns),        cmocka_unit_test(test_resume),
+		cmocka_unit_test(test_same_bits),     cmocka_unit_test(test_bf16),
+		cmocka_unit_test(test_accumulation),  cmocka_unit_test(test_frozen),
+		cmocka_unit_test(test_failures),      cmocka_unit_test(test_refused_options),
 		cmocka_unit_test(test_out_of_memory),
 	};
 

@@ -1,4 +1,5 @@
-/* test_vocab_builder.c: vocabularies that can be worked out by hand, bounds, cancelling, lack of memory. */
+/* test_vocab_builder.c: vocabularies that can be worked out by hand, bounds, cancelling, lack of
+ * memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,10 +14,10 @@
 static char *
 build(Arena *arena, const VocabBuilderOptions *options, const char *const *texts, size_t n)
 {
-	Status		status = {0};
+	Status status = {0};
 	VocabBuilder *builder = vocab_builder_create(arena, options, &status);
-	char	   *vocab;
-	size_t		length;
+	char *vocab;
+	size_t length;
 
 	assert_non_null(builder);
 	for (size_t i = 0; i < n; i++)
@@ -26,22 +27,32 @@ build(Arena *arena, const VocabBuilderOptions *options, const char *const *texts
 	return vocab;
 }
 
-/* The counts of the example of Sennrich, Haddow and Birch, "Neural machine translation of rare words with subword units". */
+/*
+ * The counts of the example of Sennrich, Haddow and Birch, "Neural machine translation of rare
+ * words with subword units".
+ */
 static const char *const low_texts[] = {
-	"low low low low low", "lower lower", "newest newest newest newest newest newest", "widest widest widest",
+	"low low low low low",
+	"lower lower",
+	"newest newest newest newest newest newest",
+	"widest widest widest",
 };
 
 static void
 test_merges_by_hand(void **state)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	VocabBuilderOptions options = vocab_builder_defaults(33, true);
 
 	(void) state;
-	/* ##e ##s and ##s ##t occur 9 times: e before s. Then ##es ##t; of 7 times: l ##o before ##o ##w; of 6: n ##e before ##w ##est. */
+	/*
+	 * ##e ##s and ##s ##t occur 9 times: e before s. Then ##es ##t; of 7 times: l ##o before ##o
+	 * ##w; of 6: n ##e before ##w ##est.
+	 */
 	assert_string_equal(build(arena, &options, low_texts, 4),
 						"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nd\ne\ni\nl\nn\no\nr\ns\nt\nw\n"
-						"##d\n##e\n##i\n##o\n##r\n##s\n##t\n##w\n##es\n##est\nlo\nlow\nne\n##west\nnewest\nwi\n##dest\nwidest\n");
+						"##d\n##e\n##i\n##o\n##r\n##s\n##t\n##w\n##es\n##est\nlo\nlow\nne\n##"
+						"west\nnewest\nwi\n##dest\nwidest\n");
 	arena_destroy(arena);
 }
 
@@ -49,13 +60,15 @@ static void
 test_minimum_frequency(void **state)
 {
 	static const char *const texts[] = {"ab ab cd"};
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	VocabBuilderOptions options = vocab_builder_defaults(1000, true);
 
 	(void) state;
-	assert_string_equal(build(arena, &options, texts, 1), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\n##b\n##d\nab\n");
+	assert_string_equal(build(arena, &options, texts, 1),
+						"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\n##b\n##d\nab\n");
 	options.min_frequency = 1;
-	assert_string_equal(build(arena, &options, texts, 1), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\n##b\n##d\nab\ncd\n");
+	assert_string_equal(build(arena, &options, texts, 1),
+						"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\n##b\n##d\nab\ncd\n");
 	arena_destroy(arena);
 }
 
@@ -63,14 +76,16 @@ static void
 test_words_as_the_tokenizer_makes_them(void **state)
 {
 	static const char *const texts[] = {"A\xc3\x89! a\xc3\xa9!\xe4\xba\xba\xe4\xba\xba"};
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	VocabBuilderOptions options = vocab_builder_defaults(100, true);
 
 	(void) state;
-	assert_string_equal(build(arena, &options, texts, 1), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n!\na\ne\n\xe4\xba\xba\n##e\nae\n");
+	assert_string_equal(build(arena, &options, texts, 1),
+						"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n!\na\ne\n\xe4\xba\xba\n##e\nae\n");
 	options.lowercase = false;
 	assert_string_equal(build(arena, &options, texts, 1),
-						"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n!\nA\na\n\xc3\x89\n\xc3\xa9\n\xe4\xba\xba\n##\xc3\x89\n##\xc3\xa9\n");
+						"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n!"
+						"\nA\na\n\xc3\x89\n\xc3\xa9\n\xe4\xba\xba\n##\xc3\x89\n##\xc3\xa9\n");
 	arena_destroy(arena);
 }
 
@@ -78,12 +93,13 @@ static void
 test_repeated_letters(void **state)
 {
 	static const char *const texts[] = {"aaaaa aaaaa"};
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	VocabBuilderOptions options = vocab_builder_defaults(100, true);
 
 	(void) state;
 	/* a ##a ##a ##a ##a: ##a ##a occurs 6 times; then a ##aa comes before ##aa ##aa. */
-	assert_string_equal(build(arena, &options, texts, 1), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##a\n##aa\naaa\naaaaa\n");
+	assert_string_equal(build(arena, &options, texts, 1),
+						"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##a\n##aa\naaa\naaaaa\n");
 	arena_destroy(arena);
 }
 
@@ -91,14 +107,15 @@ static void
 test_limited_alphabet(void **state)
 {
 	static const char *const texts[] = {"aaa aab bbc cd e"};
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	VocabBuilderOptions options = vocab_builder_defaults(100, true);
 
 	(void) state;
 	/* a 5, b 3, c 2, d and e 1: of the rarest the first is kept. */
 	options.limit_alphabet = 4;
 	options.min_frequency = 100;
-	assert_string_equal(build(arena, &options, texts, 1), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\n##a\n##b\n##c\n##d\n");
+	assert_string_equal(build(arena, &options, texts, 1),
+						"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\n##a\n##b\n##c\n##d\n");
 	arena_destroy(arena);
 }
 
@@ -106,7 +123,7 @@ static void
 test_nothing(void **state)
 {
 	static const char *const texts[] = {"", " \n"};
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	VocabBuilderOptions options = vocab_builder_defaults(100, true);
 
 	(void) state;
@@ -118,8 +135,8 @@ static void
 test_refusals(void **state)
 {
 	static const int sizes[] = {-1, 0, 4, 2000001};
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Status		status = {0};
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Status status = {0};
 	VocabBuilderOptions options;
 	VocabBuilder *builder;
 
@@ -140,7 +157,7 @@ test_refusals(void **state)
 static bool
 count_down(void *context)
 {
-	int		   *left = context;
+	int *left = context;
 
 	return --*left > 0;
 }
@@ -149,20 +166,20 @@ count_down(void *context)
 static void
 test_bounded_memory(void **state)
 {
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
+	Arena *arena = arena_create(&allocator_malloc, 0);
 	VocabBuilderOptions options = vocab_builder_defaults(100, true);
-	Status		status = {0};
+	Status status = {0};
 	VocabBuilder *builder;
-	char	   *vocab;
-	size_t		length;
-	size_t		held = 0;
+	char *vocab;
+	size_t length;
+	size_t held = 0;
 
 	(void) state;
 	options.max_words = 1000;
 	builder = vocab_builder_create(arena, &options, &status);
 	for (int i = 0; i < 300000; i++)
 	{
-		char		text[64];
+		char text[64];
 
 		snprintf(text, sizeof text, "x%dy frequent", i);
 		assert_true(vocab_builder_add_text(builder, text, strlen(text), NULL, &status));
@@ -178,23 +195,24 @@ test_bounded_memory(void **state)
 static void
 test_cancelling_and_memory(void **state)
 {
-	bool		done = false;
-	int			refused = 0;
+	bool done = false;
+	int refused = 0;
 
 	(void) state;
 	for (int patience = 1; !done; patience++)
 	{
-		Arena	   *arena = arena_create(&allocator_malloc, 0);
+		Arena *arena = arena_create(&allocator_malloc, 0);
 		VocabBuilderOptions options = vocab_builder_defaults(33, true);
-		Status		status = {0};
+		Status status = {0};
 		VocabBuilder *builder = vocab_builder_create(arena, &options, &status);
-		int			left = patience;
+		int left = patience;
 		MayContinue question = {count_down, &left};
-		char	   *vocab;
-		size_t		length;
+		char *vocab;
+		size_t length;
 
 		for (int i = 0; i < 4; i++)
-			assert_true(vocab_builder_add_text(builder, low_texts[i], strlen(low_texts[i]), NULL, &status));
+			assert_true(
+				vocab_builder_add_text(builder, low_texts[i], strlen(low_texts[i]), NULL, &status));
 		done = vocab_builder_finish(builder, &question, &vocab, &length, &status);
 		if (!done)
 		{
@@ -206,12 +224,12 @@ test_cancelling_and_memory(void **state)
 	assert_true(refused > 5);
 	for (size_t limit = 100000; limit < 30000000; limit *= 2)
 	{
-		Arena	   *arena = arena_create(&allocator_malloc, limit);
+		Arena *arena = arena_create(&allocator_malloc, limit);
 		VocabBuilderOptions options = vocab_builder_defaults(33, true);
-		Status		status = {0};
+		Status status = {0};
 		VocabBuilder *builder = vocab_builder_create(arena, &options, &status);
-		char	   *vocab;
-		size_t		length;
+		char *vocab;
+		size_t length;
 
 		if (builder == NULL || !vocab_builder_add_text(builder, "low low", 7, NULL, &status) ||
 			!vocab_builder_finish(builder, NULL, &vocab, &length, &status))

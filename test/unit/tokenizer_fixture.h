@@ -1,4 +1,5 @@
-/* tokenizer_fixture.h: tokenizers made of the golden vocabulary, and what the reference made of texts with it. */
+/* tokenizer_fixture.h: tokenizers made of the golden vocabulary, and what the reference made of
+ * texts with it. */
 #ifndef TEST_TOKENIZER_FIXTURE_H
 #define TEST_TOKENIZER_FIXTURE_H
 
@@ -23,9 +24,9 @@ static const char *const named_specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]",
 
 typedef struct Fixture
 {
-	char	   *vocab;
-	size_t		vocab_length;
-	json_t	   *golden;
+	char *vocab;
+	size_t vocab_length;
+	json_t *golden;
 } Fixture;
 
 static Fixture fixture;
@@ -33,8 +34,8 @@ static Fixture fixture;
 static inline char *
 read_file(const char *name, size_t *length)
 {
-	FILE	   *file = fopen(name, "rb");
-	char	   *bytes;
+	FILE *file = fopen(name, "rb");
+	char *bytes;
 
 	if (file == NULL)
 		fail_msg("cannot open %s: run the tests from the repository's root", name);
@@ -69,8 +70,16 @@ free_fixture(void **state)
 static inline TokenizerSettings
 make_settings(const char *flags, AddedToken *added)
 {
-	TokenizerSettings settings = {.unk_token = "[UNK]",.sep_token = "[SEP]",.pad_token = "[PAD]",.cls_token = "[CLS]",.mask_token = "[MASK]",
-	.continuing_subword_prefix = "##",.max_input_chars_per_word = 100,.model_max_length = 512,.added = added,.n_added = 5};
+	TokenizerSettings settings = {.unk_token = "[UNK]",
+								  .sep_token = "[SEP]",
+								  .pad_token = "[PAD]",
+								  .cls_token = "[CLS]",
+								  .mask_token = "[MASK]",
+								  .continuing_subword_prefix = "##",
+								  .max_input_chars_per_word = 100,
+								  .model_max_length = 512,
+								  .added = added,
+								  .n_added = 5};
 
 	settings.clean_text = strchr(flags, 'c') != NULL;
 	settings.handle_chinese_chars = strchr(flags, 'z') != NULL;
@@ -79,17 +88,17 @@ make_settings(const char *flags, AddedToken *added)
 	settings.vocab = fixture.vocab;
 	settings.vocab_length = fixture.vocab_length;
 	for (int i = 0; i < 5; i++)
-		added[i] = (AddedToken) {.content = named_specials[i],.id = -1,.special = true};
+		added[i] = (AddedToken){.content = named_specials[i], .id = -1, .special = true};
 	return settings;
 }
 
 static inline Tokenizer *
 make_tokenizer(Arena *arena, const TokenizerSettings *settings)
 {
-	Status		status = {0};
+	Status status = {0};
 	unsigned char *image;
-	size_t		length;
-	Tokenizer  *tokenizer;
+	size_t length;
+	Tokenizer *tokenizer;
 
 	if (!tokenizer_compile(arena, settings, &image, &length, &status))
 		fail_msg("compile: %s", status.message);
@@ -102,20 +111,25 @@ make_tokenizer(Arena *arena, const TokenizerSettings *settings)
 static inline Tokenizer *
 golden_tokenizer(Arena *arena, size_t index)
 {
-	json_t	   *setting = json_array_get(json_object_get(fixture.golden, "settings"), index);
-	json_t	   *others = json_object_get(setting, "added");
-	AddedToken	added[MAX_ADDED];
-	TokenizerSettings settings = make_settings(json_string_value(json_object_get(setting, "flags")), added);
+	json_t *setting = json_array_get(json_object_get(fixture.golden, "settings"), index);
+	json_t *others = json_object_get(setting, "added");
+	AddedToken added[MAX_ADDED];
+	TokenizerSettings settings =
+		make_settings(json_string_value(json_object_get(setting, "flags")), added);
 
 	for (size_t i = 0; i < json_array_size(others); i++)
 	{
-		json_t	   *other = json_array_get(others, i);
+		json_t *other = json_array_get(others, i);
 		const char *flags = json_string_value(json_array_get(other, 0));
 		AddedToken *token = &added[settings.n_added++];
 
-		*token = (AddedToken) {.content = json_string_value(json_array_get(other, 1)),.id = -1,.special = strchr(flags, 's') != NULL,
-			.single_word = strchr(flags, 'w') != NULL,.lstrip = strchr(flags, 'l') != NULL,.rstrip = strchr(flags, 'r') != NULL,
-			.normalized = strchr(flags, 'n') != NULL};
+		*token = (AddedToken){.content = json_string_value(json_array_get(other, 1)),
+							  .id = -1,
+							  .special = strchr(flags, 's') != NULL,
+							  .single_word = strchr(flags, 'w') != NULL,
+							  .lstrip = strchr(flags, 'l') != NULL,
+							  .rstrip = strchr(flags, 'r') != NULL,
+							  .normalized = strchr(flags, 'n') != NULL};
 	}
 	return make_tokenizer(arena, &settings);
 }

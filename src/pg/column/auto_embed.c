@@ -36,23 +36,27 @@ PG_FUNCTION_INFO_V1(bert_auto_embed_clear);
 PG_FUNCTION_INFO_V1(bert_auto_embed_queue);
 PG_FUNCTION_INFO_V1(bert_auto_column_names);
 
-/* The triggers' conditions -------------------------------------------------------------------------------------- */
+/* --- The triggers' conditions --- */
 
-/* The column of NEW that the condition tests for (not) being NULL; 0: none. The names that a user sees there may change. */
+/*
+ * The column of NEW that the condition tests for (not) being NULL; 0: none. The names that a user
+ * sees there may change.
+ */
 static AttrNumber
 tested_column(Node *node, NullTestType test)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (node == NULL)
 		return InvalidAttrNumber;
-	if (IsA(node, NullTest) && ((NullTest *) node)->nulltesttype == test && IsA(((NullTest *) node)->arg, Var) &&
+	if (IsA(node, NullTest) && ((NullTest *) node)->nulltesttype == test &&
+		IsA(((NullTest *) node)->arg, Var) &&
 		((Var *) ((NullTest *) node)->arg)->varno == PRS2_NEW_VARNO)
 		return ((Var *) ((NullTest *) node)->arg)->varattno;
 	if (IsA(node, BoolExpr))
-		foreach(cell, ((BoolExpr *) node)->args)
+		foreach (cell, ((BoolExpr *) node)->args)
 		{
-			AttrNumber	found = tested_column(lfirst(cell), test);
+			AttrNumber found = tested_column(lfirst(cell), test);
 
 			if (found != InvalidAttrNumber)
 				return found;
@@ -63,7 +67,8 @@ tested_column(Node *node, NullTestType test)
 static AttrNumber
 trigger_column(const Trigger *trigger, NullTestType test)
 {
-	return trigger->tgqual == NULL ? InvalidAttrNumber : tested_column(stringToNode(trigger->tgqual), test);
+	return trigger->tgqual == NULL ? InvalidAttrNumber
+								   : tested_column(stringToNode(trigger->tgqual), test);
 }
 
 static bool
@@ -72,7 +77,7 @@ is_ours(const Trigger *trigger, const char *function)
 	const char *name = get_func_name(trigger->tgfoid);
 
 	return trigger->tgnargs == 1 && name != NULL && strcmp(name, function) == 0 &&
-		get_func_namespace(trigger->tgfoid) == get_namespace_oid("bert", true);
+		   get_func_namespace(trigger->tgfoid) == get_namespace_oid("bert", true);
 }
 
 static int64
@@ -98,24 +103,25 @@ auto_trigger_columns(Relation relation, int64 number, AttrNumber *source, AttrNu
 	return false;
 }
 
-/* Keys and roles ------------------------------------------------------------------------------------------------- */
+/* --- Keys and roles --- */
 
 static bool
 read_key(Relation relation, Relation index, AutoKey *key)
 {
 	Form_pg_index form = index->rd_index;
 
-	if (!form->indisunique || !form->indisvalid || !form->indimmediate || form->indnkeyatts > AUTO_MAX_KEY ||
-		RelationGetIndexPredicate(index) != NIL)
+	if (!form->indisunique || !form->indisvalid || !form->indimmediate ||
+		form->indnkeyatts > AUTO_MAX_KEY || RelationGetIndexPredicate(index) != NIL)
 		return false;
 	key->n = form->indnkeyatts;
 	for (int i = 0; i < form->indnkeyatts; i++)
 	{
-		AttrNumber	number = form->indkey.values[i];
+		AttrNumber number = form->indkey.values[i];
 
 		if (number <= 0 || !TupleDescAttr(RelationGetDescr(relation), number - 1)->attnotnull)
 			return false;
-		key->names[i] = pstrdup(NameStr(TupleDescAttr(RelationGetDescr(relation), number - 1)->attname));
+		key->names[i] =
+			pstrdup(NameStr(TupleDescAttr(RelationGetDescr(relation), number - 1)->attname));
 	}
 	return true;
 }
@@ -123,17 +129,18 @@ read_key(Relation relation, Relation index, AutoKey *key)
 bool
 auto_key(Relation relation, AutoKey *key)
 {
-	List	   *indexes = RelationGetIndexList(relation);
-	bool		found = false;
-	bool		primary = false;
-	ListCell   *cell;
+	List *indexes = RelationGetIndexList(relation);
+	bool found = false;
+	bool primary = false;
+	ListCell *cell;
 
-	foreach(cell, indexes)
+	foreach (cell, indexes)
 	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		AutoKey		candidate;
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+		AutoKey candidate;
 
-		if (!primary && (!found || index->rd_index->indisprimary) && read_key(relation, index, &candidate))
+		if (!primary && (!found || index->rd_index->indisprimary) &&
+			read_key(relation, index, &candidate))
 		{
 			*key = candidate;
 			found = true;
@@ -148,8 +155,8 @@ auto_key(Relation relation, AutoKey *key)
 static Oid
 table_owner(Oid relation)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid			owner = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid owner = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -163,7 +170,7 @@ table_owner(Oid relation)
 Oid
 auto_acting_role(Oid role, Oid relation)
 {
-	Oid			owner = table_owner(relation);
+	Oid owner = table_owner(relation);
 
 	if (!OidIsValid(owner))
 		return role;
@@ -172,7 +179,7 @@ auto_acting_role(Oid role, Oid relation)
 	return superuser_arg(role) && !superuser_arg(owner) ? owner : role;
 }
 
-/* bert.auto_embed ------------------------------------------------------------------------------------------------ */
+/* --- bert.auto_embed --- */
 
 static char *
 name_argument(FunctionCallInfo fcinfo, int argument)
@@ -180,36 +187,40 @@ name_argument(FunctionCallInfo fcinfo, int argument)
 	static const char *const names[] = {"relation", "source", "target"};
 
 	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" of bert.auto_embed is NULL", names[argument])));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%s\" of bert.auto_embed is NULL", names[argument])));
 	return argument == 0 ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(argument)));
 }
 
-/* What the table must have, besides what embed_column asks for. Returns whether the source is generated. */
+/*
+ * What the table must have, besides what embed_column asks for. Returns whether the source is
+ * generated.
+ */
 static bool
 check_table(const TableColumn *column)
 {
-	Relation	relation = relation_open(column->relation, NoLock);
-	bool		generated = TupleDescAttr(RelationGetDescr(relation), column->source - 1)->attgenerated != '\0';
-	AutoKey		key;
+	Relation relation = relation_open(column->relation, NoLock);
+	bool generated =
+		TupleDescAttr(RelationGetDescr(relation), column->source - 1)->attgenerated != '\0';
+	AutoKey key;
 
 	if (column->temporary)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("\"%s\" is a temporary table", column->name),
-				 errdetail("The process that embeds could not read it.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("\"%s\" is a temporary table", column->name),
+						errdetail("The process that embeds could not read it.")));
 	if (!auto_key(relation, &key))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no key by which rows could be found again", column->name),
-				 errhint("Give it a primary key, or a unique index on columns that are NOT NULL.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" has no key by which rows could be found again", column->name),
+			 errhint("Give it a primary key, or a unique index on columns that are NOT NULL.")));
 	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
 		if (is_ours(&relation->trigdesc->triggers[i], "auto_embed_queue") &&
 			trigger_column(&relation->trigdesc->triggers[i], IS_NULL) == column->target)
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("column \"%s\" of table \"%s\" is embedded automatically already", column->target_name, column->name),
+					 errmsg("column \"%s\" of table \"%s\" is embedded automatically already",
+							column->target_name, column->name),
 					 errhint("Call bert.stop_auto_embed first.")));
 	relation_close(relation, NoLock);
 	return generated;
@@ -219,9 +230,9 @@ check_table(const TableColumn *column)
 static char *
 check_model(const TableColumn *column, const text *model, Oid role, const char *search_path)
 {
-	RoleSwitch	saved;
+	RoleSwitch saved;
 	ModelHandle *handle;
-	char	   *name;
+	char *name;
 
 	role_become(&saved, role, search_path);
 	handle = model_handle_get(NULL, model, TASK_EMBED);
@@ -234,7 +245,7 @@ check_model(const TableColumn *column, const text *model, Oid role, const char *
 static void
 run_sql(const char *sql)
 {
-	int			result = SPI_execute(sql, false, 0);
+	int result = SPI_execute(sql, false, 0);
 
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
@@ -245,23 +256,34 @@ create_triggers(const TableColumn *column, int64 number, bool generated)
 {
 	const char *source = column->source_sql;
 	const char *target = column->target_sql;
-	int			level = NewGUCNestLevel();
+	int level = NewGUCNestLevel();
 
 	/* IS DISTINCT FROM takes its operator from the path */
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
-	/* The name makes it fire last, after what other triggers do to the text. A generated text is not there yet when it fires. */
+	/*
+	 * The name makes it fire last, after what other triggers do to the text. A generated text is
+	 * not there yet when it fires.
+	 */
 	if (generated)
-		run_sql(psprintf("CREATE TRIGGER zz_bert_auto_embed_%lld BEFORE UPDATE OF %s ON %s FOR EACH ROW WHEN (NEW.%s IS NOT NULL)"
-						 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')", (long long) number, source, column->table_sql, target, (long long) number));
+		run_sql(psprintf("CREATE TRIGGER zz_bert_auto_embed_%lld BEFORE UPDATE OF %s ON %s FOR "
+						 "EACH ROW WHEN (NEW.%s IS NOT NULL)"
+						 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
+						 (long long) number, source, column->table_sql, target,
+						 (long long) number));
 	else
 		run_sql(psprintf("CREATE TRIGGER zz_bert_auto_embed_%lld BEFORE UPDATE ON %s FOR EACH ROW"
-						 " WHEN (OLD.%s::pg_catalog.text COLLATE pg_catalog.\"C\" IS DISTINCT FROM NEW.%s::pg_catalog.text COLLATE pg_catalog.\"C\""
+						 " WHEN (OLD.%s::pg_catalog.text COLLATE pg_catalog.\"C\" IS DISTINCT FROM "
+						 "NEW.%s::pg_catalog.text COLLATE pg_catalog.\"C\""
 						 " AND NEW.%s IS NOT NULL)"
-						 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')", (long long) number, column->table_sql, source, source, target,
+						 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
+						 (long long) number, column->table_sql, source, source, target,
 						 (long long) number));
-	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld AFTER INSERT OR UPDATE ON %s FOR EACH ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
-					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')", (long long) number, column->table_sql, target, source, (long long) number));
+	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld AFTER INSERT OR UPDATE ON %s FOR EACH "
+					 "ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
+					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
+					 (long long) number, column->table_sql, target, source, (long long) number));
 	SPI_finish();
 	AtEOXact_GUC(false, level);
 }
@@ -276,26 +298,30 @@ note_row(void *found, TupleTableSlot *slot)
 static void
 mention_older_rows(const TableColumn *column)
 {
-	bool		found = false;
+	bool found = false;
 
-	(void) table_statement_run(psprintf("SELECT FROM %s WHERE %s IS NULL AND %s IS NOT NULL LIMIT 1", column->table_sql, column->target_sql,
-										column->source_sql), column->relation, false, NULL, note_row, &found);
+	(void) table_statement_run(
+		psprintf("SELECT FROM %s WHERE %s IS NULL AND %s IS NOT NULL LIMIT 1", column->table_sql,
+				 column->target_sql, column->source_sql),
+		column->relation, false, NULL, note_row, &found);
 	if (found)
-		ereport(NOTICE,
-				(errmsg("table \"%s\" has rows without embedding", column->name),
-				 errhint("For those that are there already: CALL bert.embed_column(%s, %s, %s).", quote_literal_cstr(column->table_sql),
-						 quote_literal_cstr(column->source_name), quote_literal_cstr(column->target_name))));
+		ereport(
+			NOTICE,
+			(errmsg("table \"%s\" has rows without embedding", column->name),
+			 errhint("For those that are there already: CALL bert.embed_column(%s, %s, %s).",
+					 quote_literal_cstr(column->table_sql), quote_literal_cstr(column->source_name),
+					 quote_literal_cstr(column->target_name))));
 }
 
 /* (relation, source, target, model) */
 PGDLLEXPORT Datum
 bert_auto_embed(PG_FUNCTION_ARGS)
 {
-	char	   *source = name_argument(fcinfo, 1);
-	char	   *target = name_argument(fcinfo, 2);
-	AutoColumn	automatic = {0};
+	char *source = name_argument(fcinfo, 1);
+	char *target = name_argument(fcinfo, 2);
+	AutoColumn automatic = {0};
 	TableColumn column;
-	bool		generated;
+	bool generated;
 
 	(void) name_argument(fcinfo, 0);
 	PreventCommandIfReadOnly("bert.auto_embed()");
@@ -304,14 +330,15 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 	automatic.role = auto_acting_role(GetUserId(), column.relation);
 	table_column_check_rights(&column, GetUserId());
 	table_column_check_rights(&column, automatic.role);
-	if (!OWNS_TABLE(column.relation, GetUserId()) && pg_class_aclcheck(column.relation, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for table %s", column.name),
-				 errdetail("It needs TRIGGER.")));
+	if (!OWNS_TABLE(column.relation, GetUserId()) &&
+		pg_class_aclcheck(column.relation, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for table %s", column.name),
+						errdetail("It needs TRIGGER.")));
 	generated = check_table(&column);
 	automatic.search_path = GetConfigOptionByName("search_path", NULL, false);
-	automatic.model = check_model(&column, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), automatic.role, automatic.search_path);
+	automatic.model = check_model(&column, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3),
+								  automatic.role, automatic.search_path);
 	auto_columns_sweep();
 	automatic.number = auto_column_insert(&automatic);
 	create_triggers(&column, automatic.number, generated);
@@ -319,19 +346,20 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* bert.stop_auto_embed --------------------------------------------------------------------------------------------- */
+/* --- bert.stop_auto_embed --- */
 
 static void
 drop_triggers(Relation relation, int64 number)
 {
 	ObjectAddress triggers[2];
-	int			n = 0;
+	int n = 0;
 
 	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers && n < 2; i++)
 	{
 		const Trigger *trigger = &relation->trigdesc->triggers[i];
 
-		if (trigger_number(trigger) == number && (is_ours(trigger, "auto_embed_queue") || is_ours(trigger, "auto_embed_clear")))
+		if (trigger_number(trigger) == number &&
+			(is_ours(trigger, "auto_embed_queue") || is_ours(trigger, "auto_embed_clear")))
 		{
 			ObjectAddressSet(triggers[n], TriggerRelationId, trigger->tgoid);
 			n++;
@@ -345,13 +373,15 @@ drop_triggers(Relation relation, int64 number)
 static bool
 is_meant(FunctionCallInfo fcinfo, Relation relation, const AutoColumn *automatic)
 {
-	AttrNumber	source = InvalidAttrNumber;
-	AttrNumber	target = InvalidAttrNumber;
-	bool		present = auto_trigger_columns(relation, automatic->number, &source, &target);
+	AttrNumber source = InvalidAttrNumber;
+	AttrNumber target = InvalidAttrNumber;
+	bool present = auto_trigger_columns(relation, automatic->number, &source, &target);
 
-	if (!PG_ARGISNULL(1) && (!present || get_attnum(RelationGetRelid(relation), NameStr(*PG_GETARG_NAME(1))) != source))
+	if (!PG_ARGISNULL(1) &&
+		(!present || get_attnum(RelationGetRelid(relation), NameStr(*PG_GETARG_NAME(1))) != source))
 		return false;
-	if (!PG_ARGISNULL(2) && (!present || get_attnum(RelationGetRelid(relation), NameStr(*PG_GETARG_NAME(2))) != target))
+	if (!PG_ARGISNULL(2) &&
+		(!present || get_attnum(RelationGetRelid(relation), NameStr(*PG_GETARG_NAME(2))) != target))
 		return false;
 	return PG_ARGISNULL(3) || strcmp(text_to_cstring(PG_GETARG_TEXT_PP(3)), automatic->model) == 0;
 }
@@ -359,16 +389,16 @@ is_meant(FunctionCallInfo fcinfo, Relation relation, const AutoColumn *automatic
 static void
 refuse_stop(const char *table)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("no such column of table \"%s\" is embedded automatically", table),
-			 errhint("See the view bert.auto_embeds.")));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("no such column of table \"%s\" is embedded automatically", table),
+					errhint("See the view bert.auto_embeds.")));
 }
 
 static bool
 may_stop(const AutoColumn *automatic)
 {
-	return OWNS_TABLE(automatic->relation, GetUserId()) || has_privs_of_role(GetUserId(), automatic->role);
+	return OWNS_TABLE(automatic->relation, GetUserId()) ||
+		   has_privs_of_role(GetUserId(), automatic->role);
 }
 
 /* Before the table is locked: somebody without rights there must not hold up others. */
@@ -376,20 +406,18 @@ static void
 check_stop(Oid relation, const List *columns)
 {
 	const char *name = get_rel_name(relation);
-	bool		may = columns == NIL;
-	ListCell   *cell;
+	bool may = columns == NIL;
+	ListCell *cell;
 
 	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the table with OID %u does not exist", relation)));
-	foreach(cell, columns)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the table with OID %u does not exist", relation)));
+	foreach (cell, columns)
 		may = may || may_stop(lfirst(cell));
 	if (!may)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for table %s", name),
-				 errdetail("Its owner may stop it, and the role that has started it.")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for table %s", name),
+						errdetail("Its owner may stop it, and the role that has started it.")));
 	if (columns == NIL)
 		refuse_stop(name);
 }
@@ -397,21 +425,20 @@ check_stop(Oid relation, const List *columns)
 PGDLLEXPORT Datum
 bert_stop_auto_embed(PG_FUNCTION_ARGS)
 {
-	Relation	relation;
-	List	   *columns;
-	ListCell   *cell;
-	int			stopped = 0;
+	Relation relation;
+	List *columns;
+	ListCell *cell;
+	int stopped = 0;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"relation\" of bert.stop_auto_embed is NULL")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"relation\" of bert.stop_auto_embed is NULL")));
 	PreventCommandIfReadOnly("bert.stop_auto_embed()");
 	columns = auto_columns_of(PG_GETARG_OID(0));
 	check_stop(PG_GETARG_OID(0), columns);
 	/* what dropping a trigger takes */
 	relation = table_open(PG_GETARG_OID(0), AccessExclusiveLock);
-	foreach(cell, columns)
+	foreach (cell, columns)
 	{
 		const AutoColumn *automatic = lfirst(cell);
 
@@ -430,7 +457,7 @@ bert_stop_auto_embed(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The triggers ------------------------------------------------------------------------------------------------------ */
+/* --- The triggers --- */
 
 static TriggerData *
 trigger_data(FunctionCallInfo fcinfo, const char *function)
@@ -438,24 +465,26 @@ trigger_data(FunctionCallInfo fcinfo, const char *function)
 	TriggerData *data = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("%s is for row triggers that bert.auto_embed makes", function)));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("%s is for row triggers that bert.auto_embed makes", function)));
 	return data;
 }
 
-/* Before an update that changes the text and leaves the embedding: an embedding of another text is none. */
+/*
+ * Before an update that changes the text and leaves the embedding: an embedding of another text is
+ * none.
+ */
 PGDLLEXPORT Datum
 bert_auto_embed_clear(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo, "bert.auto_embed_clear");
 	AttrNumber *target = fcinfo->flinfo->fn_extra;
-	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TupleDesc desc = RelationGetDescr(data->tg_relation);
 	Form_pg_attribute form;
-	bool		old_null;
-	bool		new_null;
-	Datum		old;
-	Datum		new;
+	bool old_null;
+	bool new_null;
+	Datum old;
+	Datum new;
 
 	if (!TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 		return PointerGetDatum(data->tg_trigtuple);
@@ -475,51 +504,61 @@ bert_auto_embed_clear(PG_FUNCTION_ARGS)
 		return PointerGetDatum(data->tg_newtuple);
 	new_null = true;
 	new = (Datum) 0;
-	return PointerGetDatum(heap_modify_tuple_by_cols(data->tg_newtuple, desc, 1, (int[]) {*target}, &new, &new_null));
+	return PointerGetDatum(
+		heap_modify_tuple_by_cols(data->tg_newtuple, desc, 1, (int[]){*target}, &new, &new_null));
 }
 
 /* What a statement's queueing needs to know of a table. */
 typedef struct QueueSite
 {
-	bool		works;			/* false: nothing to queue for */
-	int64		number;
-	Oid			acting;
-	int			n;
-	AttrNumber	attributes[AUTO_MAX_KEY];
-	FmgrInfo	output[AUTO_MAX_KEY];
-	Datum		names[AUTO_MAX_KEY];	/* text */
+	bool works; /* false: nothing to queue for */
+	int64 number;
+	Oid acting;
+	int n;
+	AttrNumber attributes[AUTO_MAX_KEY];
+	FmgrInfo output[AUTO_MAX_KEY];
+	Datum names[AUTO_MAX_KEY]; /* text */
 } QueueSite;
 
-/* The trigger's argument must name a row made for this table, or for one that it is a partition of: anybody can write a trigger. */
+/*
+ * The trigger's argument must name a row made for this table, or for one that it is a partition of:
+ * anybody can write a trigger.
+ */
 static bool
 belongs(const AutoColumn *automatic, Relation relation)
 {
 	return automatic->relation == RelationGetRelid(relation) ||
-		(relation->rd_rel->relispartition && list_member_oid(get_partition_ancestors(RelationGetRelid(relation)), automatic->relation));
+		   (relation->rd_rel->relispartition &&
+			list_member_oid(get_partition_ancestors(RelationGetRelid(relation)),
+							automatic->relation));
 }
 
 static void
 find_key(QueueSite *site, const AutoColumn *automatic, Relation relation)
 {
-	Relation	table = table_open(automatic->relation, AccessShareLock);
-	AutoKey		key;
+	Relation table = table_open(automatic->relation, AccessShareLock);
+	AutoKey key;
 
 	site->works = auto_key(table, &key);
 	site->n = site->works ? key.n : 0;
 	for (int i = 0; i < site->n; i++)
 	{
-		Oid			output;
-		bool		varlena;
+		Oid output;
+		bool varlena;
 
 		site->attributes[i] = get_attnum(RelationGetRelid(relation), key.names[i]);
-		getTypeOutputInfo(TupleDescAttr(RelationGetDescr(relation), site->attributes[i] - 1)->atttypid, &output, &varlena);
+		getTypeOutputInfo(
+			TupleDescAttr(RelationGetDescr(relation), site->attributes[i] - 1)->atttypid, &output,
+			&varlena);
 		fmgr_info(output, &site->output[i]);
 		site->names[i] = CStringGetTextDatum(key.names[i]);
 	}
 	if (!site->works)
-		ereport(WARNING,
-				(errmsg("table \"%s\" has no key any more: its new rows are not embedded automatically", RelationGetRelationName(table)),
-				 errhint("Give it a primary key, and call bert.embed_column for these rows.")));
+		ereport(
+			WARNING,
+			(errmsg("table \"%s\" has no key any more: its new rows are not embedded automatically",
+					RelationGetRelationName(table)),
+			 errhint("Give it a primary key, and call bert.embed_column for these rows.")));
 	table_close(table, NoLock);
 }
 
@@ -527,8 +566,8 @@ static QueueSite *
 queue_site(FunctionCallInfo fcinfo, const TriggerData *data)
 {
 	MemoryContext previous;
-	QueueSite  *site = fcinfo->flinfo->fn_extra;
-	AutoColumn	automatic;
+	QueueSite *site = fcinfo->flinfo->fn_extra;
+	AutoColumn automatic;
 
 	if (site != NULL)
 		return site;
@@ -549,14 +588,17 @@ queue_site(FunctionCallInfo fcinfo, const TriggerData *data)
 static int
 begin_plain_output(void)
 {
-	int			level = NewGUCNestLevel();
+	int level = NewGUCNestLevel();
 
 	if (DateStyle != USE_ISO_DATES)
-		(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, 0, false);
 	if (IntervalStyle != INTSTYLE_POSTGRES)
-		(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	if (extra_float_digits < 1)
-		(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
 
@@ -565,18 +607,20 @@ PGDLLEXPORT Datum
 bert_auto_embed_queue(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo, "bert.auto_embed_queue");
-	HeapTuple	tuple = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
-	QueueSite  *site = queue_site(fcinfo, data);
-	Datum		key[AUTO_MAX_KEY];
-	int			level;
+	HeapTuple tuple =
+		TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
+	QueueSite *site = queue_site(fcinfo, data);
+	Datum key[AUTO_MAX_KEY];
+	int level;
 
 	if (!site->works || !TRIGGER_FIRED_AFTER(data->tg_event))
 		return PointerGetDatum(tuple);
 	level = begin_plain_output();
 	for (int i = 0; i < site->n; i++)
 	{
-		bool		is_null;
-		Datum		value = heap_getattr(tuple, site->attributes[i], RelationGetDescr(data->tg_relation), &is_null);
+		bool is_null;
+		Datum value =
+			heap_getattr(tuple, site->attributes[i], RelationGetDescr(data->tg_relation), &is_null);
 
 		key[i] = CStringGetTextDatum(is_null ? "" : OutputFunctionCall(&site->output[i], value));
 	}
@@ -586,16 +630,19 @@ bert_auto_embed_queue(PG_FUNCTION_ARGS)
 	return PointerGetDatum(tuple);
 }
 
-/* bert.auto_column_names(relation, number) → (source, target), for the views; NULL when the table or its trigger is gone */
+/*
+ * bert.auto_column_names(relation, number) → (source, target), for the views; NULL when the table
+ * or its trigger is gone
+ */
 PGDLLEXPORT Datum
 bert_auto_column_names(PG_FUNCTION_ARGS)
 {
-	Relation	relation = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
-	AttrNumber	source;
-	AttrNumber	target;
-	Datum		values[2] = {0};
-	bool		nulls[2] = {true, true};
-	TupleDesc	desc;
+	Relation relation = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
+	AttrNumber source;
+	AttrNumber target;
+	Datum values[2] = {0};
+	bool nulls[2] = {true, true};
+	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -1,6 +1,7 @@
 /*
- * auto_launch.c: getting workers to run for queued rows: by the backend whose transaction has queued them, when it commits; by
- * the launcher; by bert.embed_column. Nothing here may raise an error, for it would be the user's own statement that fails.
+ * auto_launch.c: getting workers to run for queued rows: by the backend whose transaction has
+ * queued them, when it commits; by the launcher; by bert.embed_column. Nothing here may raise an
+ * error, for it would be the user's own statement that fails.
  */
 #include "pg/server/compat.h"
 
@@ -13,20 +14,21 @@
 #include "pg/server/shared.h"
 #include "pg/server/worker.h"
 
-#define MAX_ROLES 16			/* whose rows one transaction queues; for others the next commit starts a worker */
+/* whose rows one transaction queues; for others the next commit starts a worker */
+#define MAX_ROLES 16
 
-static int	n_roles;
-static Oid	roles[MAX_ROLES];
+static int n_roles;
+static Oid roles[MAX_ROLES];
 
 static void
 start(Oid role)
 {
 	BackgroundWorker worker;
-	int			pid;
+	int pid;
 
 	if (!auto_worker_wanted(role, &pid))
 	{
-		PGPROC	   *process = pid == 0 ? NULL : BackendPidGetProc(pid);
+		PGPROC *process = pid == 0 ? NULL : BackendPidGetProc(pid);
 
 		if (process != NULL)
 			SetLatch(&process->procLatch);
@@ -35,7 +37,8 @@ start(Oid role)
 	worker_describe(&worker, "bert_auto_worker_main", AUTO_WORKER_TYPE);
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	memcpy(worker.bgw_extra, &role, sizeof role);
-	snprintf(worker.bgw_name, sizeof worker.bgw_name, AUTO_WORKER_TYPE " of database %u", MyDatabaseId);
+	snprintf(worker.bgw_name, sizeof worker.bgw_name, AUTO_WORKER_TYPE " of database %u",
+			 MyDatabaseId);
 	/* when none is free the rows stay queued, and the next commit tries again */
 	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
 		auto_worker_gone(role);
@@ -54,10 +57,10 @@ auto_start_at_commit(Oid role)
 void
 auto_start_due(void)
 {
-	List	   *columns = auto_columns_due();
-	ListCell   *cell;
+	List *columns = auto_columns_due();
+	ListCell *cell;
 
-	foreach(cell, columns)
+	foreach (cell, columns)
 	{
 		const AutoColumn *column = lfirst(cell);
 
@@ -75,7 +78,7 @@ at_transaction_end(XactEvent event, void *arg)
 				start(roles[i]);
 			break;
 		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:	/* a later commit, or the launcher, sees to the rows */
+		case XACT_EVENT_PREPARE: /* a later commit, or the launcher, sees to the rows */
 			break;
 		default:
 			return;

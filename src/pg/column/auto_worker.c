@@ -1,13 +1,15 @@
 /*
  * auto_worker.c: the process that embeds queued rows.
  *
- * It serves one role of one database and never another, so nothing that one user's code leaves behind in a process meets
- * another's. It connects as the bootstrap superuser, to reach the queue, and is the role from the begin of each transaction to its
- * very end, deferred triggers included, in a way that no code of a user can undo.
+ * It serves one role of one database and never another, so nothing that one user's code leaves
+ * behind in a process meets another's. It connects as the bootstrap superuser, to reach the queue,
+ * and is the role from the begin of each transaction to its very end, deferred triggers included,
+ * in a way that no code of a user can undo.
  *
- * A batch is one transaction: queue rows locked, embedded, written, deleted. When it fails its rows are tried one by one, so that
- * one bad row does not hold up the rest; the error is kept with the row, and the row is tried again, each time later. What
- * concerns the whole column (a dropped model, a revoked privilege) is kept with the column, which rests for a while.
+ * A batch is one transaction: queue rows locked, embedded, written, deleted. When it fails its rows
+ * are tried one by one, so that one bad row does not hold up the rest; the error is kept with the
+ * row, and the row is tried again, each time later. What concerns the whole column (a dropped
+ * model, a revoked privilege) is kept with the column, which rests for a while.
  */
 #include "pg/server/compat.h"
 
@@ -36,24 +38,24 @@
 #include "pg/server/worker.h"
 
 #define BATCH_ROWS 200
-#define IDLE_MS 1000			/* how long it stays when there is nothing to do */
-#define BUSY_MS 200				/* between looks at rows that others hold */
-#define PATIENCE_SECONDS 5.0	/* it waits for rows that are due again so soon */
+#define IDLE_MS 1000         /* how long it stays when there is nothing to do */
+#define BUSY_MS 200          /* between looks at rows that others hold */
+#define PATIENCE_SECONDS 5.0 /* it waits for rows that are due again so soon */
 
-static Oid	my_role;
+static Oid my_role;
 
 /* How far a batch has come, for whoever catches its error. */
 typedef struct AutoBatch
 {
 	const AutoColumn *column;
-	int			limit;
-	bool		opened;			/* from here on an error is one of the rows */
-	int			n;				/* queue rows taken */
-	int64		first_id;
-	int64		last_id;
+	int limit;
+	bool opened; /* from here on an error is one of the rows */
+	int n;       /* queue rows taken */
+	int64 first_id;
+	int64 last_id;
 } AutoBatch;
 
-/* Statements ------------------------------------------------------------------------------------------------------ */
+/* --- Statements --- */
 
 static bool
 same_texts(char *const *a, char *const *b, int n)
@@ -64,19 +66,22 @@ same_texts(char *const *a, char *const *b, int n)
 	return true;
 }
 
-/* Rows with the key columns of the first one; a key that appears twice only once. Others wait for the next batch. */
+/*
+ * Rows with the key columns of the first one; a key that appears twice only once. Others wait for
+ * the next batch.
+ */
 static int
 choose_rows(List *taken, QueuedRow **rows, int64 *ids, int *n_ids)
 {
-	QueuedRow  *first = linitial(taken);
-	int			n = 0;
-	ListCell   *cell;
+	QueuedRow *first = linitial(taken);
+	int n = 0;
+	ListCell *cell;
 
 	*n_ids = 0;
-	foreach(cell, taken)
+	foreach (cell, taken)
 	{
-		QueuedRow  *row = lfirst(cell);
-		bool		known = false;
+		QueuedRow *row = lfirst(cell);
+		bool known = false;
 
 		if (row->n != first->n || !same_texts(row->names, first->names, row->n))
 			continue;
@@ -92,68 +97,74 @@ choose_rows(List *taken, QueuedRow **rows, int64 *ids, int *n_ids)
 static const char *
 qualified_operator(Oid operator)
 {
-	Oid			schema = get_func_namespace(get_opcode(operator));
+	Oid schema = get_func_namespace(get_opcode(operator));
 
-	return psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(schema)), get_opname(operator));
+	return psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(schema)),
+					get_opname(operator));
 }
 
 /* The keys as an input, and the SELECT that finds their rows. */
 static const char *
 find_sql(const TableColumn *column, QueuedRow *const *rows, int n, InputRows *input)
 {
-	int			n_key = rows[0]->n;
+	int n_key = rows[0]->n;
 	const char *names[AUTO_MAX_KEY + 1] = {"n"};
-	Oid			types[AUTO_MAX_KEY + 1] = {INT4OID};
-	int32		typmods[AUTO_MAX_KEY + 1];
+	Oid types[AUTO_MAX_KEY + 1] = {INT4OID};
+	int32 typmods[AUTO_MAX_KEY + 1];
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT k.n, l.tableoid, l.ctid, l.%s::pg_catalog.text FROM bert_batch AS k, %s AS l WHERE l.%s IS NULL AND l.%s IS NOT NULL",
+	appendStringInfo(&sql,
+					 "SELECT k.n, l.tableoid, l.ctid, l.%s::pg_catalog.text FROM bert_batch AS k, "
+					 "%s AS l WHERE l.%s IS NULL AND l.%s IS NOT NULL",
 					 column->source_sql, column->table_sql, column->target_sql, column->source_sql);
 	for (int i = 0; i < n_key; i++)
 	{
-		AttrNumber	number = get_attnum(column->relation, rows[0]->names[i]);
-		Oid			collation;
+		AttrNumber number = get_attnum(column->relation, rows[0]->names[i]);
+		Oid collation;
 		TypeCacheEntry *entry;
 
 		if (number <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of table \"%s\" does not exist", rows[0]->names[i], column->name)));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" of table \"%s\" does not exist",
+								   rows[0]->names[i], column->name)));
 		get_atttypetypmodcoll(column->relation, number, &types[i + 1], &typmods[i + 1], &collation);
 		entry = lookup_type_cache(getBaseType(types[i + 1]), TYPECACHE_EQ_OPR);
 		names[i + 1] = psprintf("k%d", i);
-		appendStringInfo(&sql, " AND l.%s %s k.k%d", quote_identifier(rows[0]->names[i]), qualified_operator(entry->eq_opr), i);
+		appendStringInfo(&sql, " AND l.%s %s k.k%d", quote_identifier(rows[0]->names[i]),
+						 qualified_operator(entry->eq_opr), i);
 	}
 	input_rows_begin(input, n_key + 1, names, types);
 	for (int r = 0; r < n; r++)
 	{
-		Datum		values[AUTO_MAX_KEY + 1] = {Int32GetDatum(r)};
-		bool		nulls[AUTO_MAX_KEY + 1] = {false};
+		Datum values[AUTO_MAX_KEY + 1] = {Int32GetDatum(r)};
+		bool nulls[AUTO_MAX_KEY + 1] = {false};
 
 		for (int i = 0; i < n_key; i++)
 		{
-			Oid			function;
-			Oid			parameter;
+			Oid function;
+			Oid parameter;
 
 			getTypeInputInfo(types[i + 1], &function, &parameter);
-			values[i + 1] = OidInputFunctionCall(function, rows[r]->key[i], parameter, typmods[i + 1]);
+			values[i + 1] =
+				OidInputFunctionCall(function, rows[r]->key[i], parameter, typmods[i + 1]);
 		}
 		input_rows_add(input, values, nulls);
 	}
 	return sql.data;
 }
 
-/* One batch -------------------------------------------------------------------------------------------------------- */
+/* --- One batch --- */
 
 /* false: its trigger is gone, and with it the column's reason to be here */
 static bool
 open_column(const AutoColumn *automatic, TableColumn *column, ModelHandle **model)
 {
-	Relation	relation = try_relation_open(automatic->relation, AccessShareLock);
-	AttrNumber	source = 0;
-	AttrNumber	target = 0;
-	bool		present = relation != NULL && auto_trigger_columns(relation, automatic->number, &source, &target);
+	Relation relation = try_relation_open(automatic->relation, AccessShareLock);
+	AttrNumber source = 0;
+	AttrNumber target = 0;
+	bool present =
+		relation != NULL && auto_trigger_columns(relation, automatic->number, &source, &target);
 
 	if (relation != NULL)
 		relation_close(relation, NoLock);
@@ -170,22 +181,22 @@ open_column(const AutoColumn *automatic, TableColumn *column, ModelHandle **mode
 static void
 embed_taken(List *taken, const TableColumn *column, ModelHandle *model)
 {
-	int			n_taken = list_length(taken);
+	int n_taken = list_length(taken);
 	QueuedRow **rows = palloc((Size) n_taken * sizeof *rows);
-	int64	   *ids = palloc((Size) n_taken * sizeof *ids);
-	int64	   *busy = palloc((Size) n_taken * sizeof *busy);
-	int			n_ids;
-	int			n = choose_rows(taken, rows, ids, &n_ids);
-	int			n_busy = 0;
-	InputRows	input;
-	EmbedRows	found;
+	int64 *ids = palloc((Size) n_taken * sizeof *ids);
+	int64 *busy = palloc((Size) n_taken * sizeof *busy);
+	int n_ids;
+	int n = choose_rows(taken, rows, ids, &n_ids);
+	int n_busy = 0;
+	InputRows input;
+	EmbedRows found;
 	const char *sql = find_sql(column, rows, n, &input);
 
 	embed_rows_begin(&found, n, model);
 	embed_rows_read(&found, column, sql, &input);
 	input_rows_end(&input);
 	(void) embed_rows_write(&found, column, model);
-	if (found.cut)				/* large texts: what was not read stays */
+	if (found.cut) /* large texts: what was not read stays */
 	{
 		n_ids = 0;
 		for (int i = 0; i < found.n; i++)
@@ -210,11 +221,12 @@ run_batch(AutoBatch *batch)
 	const AutoColumn *automatic = batch->column;
 	TableColumn column;
 	ModelHandle *model;
-	List	   *taken;
+	List *taken;
 
 	worker_begin();
 	SetUserIdAndSecContext(my_role, SECURITY_LOCAL_USERID_CHANGE);
-	(void) set_config_option("search_path", automatic->search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, WARNING, false);
+	(void) set_config_option("search_path", automatic->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, WARNING, false);
 	if (open_column(automatic, &column, &model))
 	{
 		taken = auto_queue_take(automatic->number, batch->limit);
@@ -239,7 +251,8 @@ run_batch(AutoBatch *batch)
 static bool
 is_passing(int sqlstate)
 {
-	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TRANSACTION_ROLLBACK || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TRANSACTION_ROLLBACK ||
+		   sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
 /* In a transaction of its own: what failed and why. */
@@ -247,12 +260,13 @@ static void
 note_failure(const AutoBatch *batch, const ErrorData *error)
 {
 	const char *sqlstate = unpack_sql_state(error->sqlerrcode);
-	char	   *message = worker_error_text(error);
+	char *message = worker_error_text(error);
 
 	worker_begin();
 	if (!batch->opened)
 	{
-		ereport(LOG, (errmsg("bert.auto_embed of table %u rests: %s", batch->column->relation, error->message)));
+		ereport(LOG, (errmsg("bert.auto_embed of table %u rests: %s", batch->column->relation,
+							 error->message)));
 		auto_column_fail(batch->column->number, sqlstate, message);
 	}
 	else if (batch->n == 1 && !is_passing(error->sqlerrcode))
@@ -266,16 +280,16 @@ note_failure(const AutoBatch *batch, const ErrorData *error)
 static void
 run_column(const AutoColumn *automatic, MemoryContext context)
 {
-	volatile int64 alone_until = 0;	/* rows up to this one are tried one by one */
+	volatile int64 alone_until = 0; /* rows up to this one are tried one by one */
 	volatile bool more = true;
 
 	while (more)
 	{
-		AutoBatch	batch = {.column = automatic, .limit = alone_until > 0 ? 1 : BATCH_ROWS};
+		AutoBatch batch = {.column = automatic, .limit = alone_until > 0 ? 1 : BATCH_ROWS};
 
 		CHECK_FOR_INTERRUPTS();
 		if (!PostmasterIsAlive())
-			proc_exit(1);			/* nothing may be written any more */
+			proc_exit(1); /* nothing may be written any more */
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 		PG_TRY();
@@ -286,7 +300,7 @@ run_column(const AutoColumn *automatic, MemoryContext context)
 		}
 		PG_CATCH();
 		{
-			ErrorData  *error = worker_take_error(context);
+			ErrorData *error = worker_take_error(context);
 
 			more = worker_extension_present();
 			MemoryContextSwitchTo(context);
@@ -306,15 +320,15 @@ run_column(const AutoColumn *automatic, MemoryContext context)
 static void
 run_due(MemoryContext round, MemoryContext batch)
 {
-	List	   *columns;
-	List	   *mine = NIL;
-	ListCell   *cell;
+	List *columns;
+	List *mine = NIL;
+	ListCell *cell;
 
 	MemoryContextReset(round);
 	worker_begin();
 	MemoryContextSwitchTo(round);
 	columns = auto_columns_due();
-	foreach(cell, columns)
+	foreach (cell, columns)
 	{
 		AutoColumn *column = lfirst(cell);
 
@@ -322,7 +336,7 @@ run_due(MemoryContext round, MemoryContext batch)
 			mine = lappend(mine, column);
 	}
 	worker_commit();
-	foreach(cell, mine)
+	foreach (cell, mine)
 	{
 		pgstat_report_activity(STATE_RUNNING, "bert.auto_embed");
 		run_column(lfirst(cell), batch);
@@ -334,7 +348,7 @@ run_due(MemoryContext round, MemoryContext batch)
 static double
 next_due(void)
 {
-	double		seconds;
+	double seconds;
 
 	worker_begin();
 	seconds = auto_queue_next(my_role);
@@ -345,7 +359,8 @@ next_due(void)
 static void
 wait_for(long milliseconds)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	worker_reload_settings();
@@ -362,7 +377,7 @@ bert_auto_worker_main(Datum database)
 {
 	MemoryContext round;
 	MemoryContext batch;
-	bool		idle = false;
+	bool idle = false;
 
 	worker_take_signals();
 	memcpy(&my_role, MyBgworkerEntry->bgw_extra, sizeof my_role);
@@ -374,7 +389,7 @@ bert_auto_worker_main(Datum database)
 	batch = AllocSetContextCreate(TopMemoryContext, "bert auto batch", ALLOCSET_DEFAULT_SIZES);
 	while (worker_extension_present())
 	{
-		double		due;
+		double due;
 
 		run_due(round, batch);
 		if (!worker_extension_present())
@@ -388,7 +403,8 @@ bert_auto_worker_main(Datum database)
 		else if (!idle)
 		{
 			wait_for(IDLE_MS);
-			idle = true;		/* it looks once more, then leaves, unless somebody has told it to stay */
+			/* it looks once more, then leaves, unless somebody has told it to stay */
+			idle = true;
 		}
 		else if (auto_worker_leave(my_role))
 			break;

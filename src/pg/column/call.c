@@ -1,4 +1,5 @@
-/* call.c: ranges of blocks, counters and errors that the processes of a call share, and a process's turn at them. */
+/* call.c: ranges of blocks, counters and errors that the processes of a call share, and a process's
+ * turn at them. */
 #include "pg/server/compat.h"
 
 #include "lib/stringinfo.h"
@@ -11,21 +12,26 @@
 #include "pg/column/call.h"
 #include "pg/column/statement.h"
 
-/* Blocks handed out at once: few, so that a batch's statement is short and all processes end together. */
+/*
+ * Blocks handed out at once: few, so that a batch's statement is short and all processes end
+ * together.
+ */
 #define MAX_RANGE 128
 #define RANGES_PER_WORKER 4
 
 dsm_segment *
-embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const char *model, const char *pinned_model, const char *condition)
+embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const char *model,
+					const char *pinned_model, const char *condition)
 {
-	Size		settings_size;
-	char	   *settings = embed_settings_collect(&settings_size);
-	Size		model_size = strlen(pinned_model) + 1;
-	Size		condition_size = condition == NULL ? 0 : strlen(condition) + 1;
-	dsm_segment *segment = dsm_create(offsetof(EmbedShared, bytes) + model_size + condition_size + settings_size, 0);
+	Size settings_size;
+	char *settings = embed_settings_collect(&settings_size);
+	Size model_size = strlen(pinned_model) + 1;
+	Size condition_size = condition == NULL ? 0 : strlen(condition) + 1;
+	dsm_segment *segment =
+		dsm_create(offsetof(EmbedShared, bytes) + model_size + condition_size + settings_size, 0);
 	EmbedShared *shared = dsm_segment_address(segment);
 
-	dsm_pin_mapping(segment);	/* it outlives the transaction */
+	dsm_pin_mapping(segment); /* it outlives the transaction */
 	memset(shared, 0, sizeof *shared);
 	memcpy(shared, fixed, offsetof(EmbedShared, bytes));
 	SpinLockInit(&shared->lock);
@@ -66,12 +72,14 @@ bool
 embed_shared_take(EmbedShared *shared, uint32 *first, uint32 *end)
 {
 	EmbedProgress *progress = &shared->progress;
-	uint32		left;
+	uint32 left;
 
 	SpinLockAcquire(&shared->lock);
 	left = shared->stop || shared->failed ? 0 : progress->blocks - progress->next_block;
 	*first = progress->next_block;
-	*end = *first + Min(left, Max(1, Min(MAX_RANGE, left / (uint32) (RANGES_PER_WORKER * shared->max_workers))));
+	*end = *first +
+		   Min(left,
+			   Max(1, Min(MAX_RANGE, left / (uint32) (RANGES_PER_WORKER * shared->max_workers))));
 	progress->next_block = *end;
 	SpinLockRelease(&shared->lock);
 	return *end > *first;
@@ -101,7 +109,7 @@ embed_shared_count_blocks(EmbedShared *shared, uint32 blocks)
 bool
 embed_shared_stopping(EmbedShared *shared)
 {
-	bool		stopping;
+	bool stopping;
 
 	SpinLockAcquire(&shared->lock);
 	stopping = shared->stop || shared->failed;
@@ -118,7 +126,7 @@ copy_text(char *to, Size size, const char *from)
 void
 embed_shared_fail(EmbedShared *shared, const ErrorData *error)
 {
-	EmbedError	copy;
+	EmbedError copy;
 
 	copy.sqlstate = error->sqlerrcode;
 	copy_text(copy.message, sizeof copy.message, error->message);
@@ -132,40 +140,55 @@ embed_shared_fail(EmbedShared *shared, const ErrorData *error)
 	SpinLockRelease(&shared->lock);
 }
 
-/* Candidates in the range behind the position (the last row read, or NULL), in an order that the next batch can go on from. */
+/*
+ * Candidates in the range behind the position (the last row read, or NULL), in an order that the
+ * next batch can go on from.
+ */
 static char *
-batch_sql(const TableColumn *column, const char *condition, uint32 first, uint32 end, const EmbedRow *after, int limit)
+batch_sql(const TableColumn *column, const char *condition, uint32 first, uint32 end,
+		  const EmbedRow *after, int limit)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT 0, tableoid, ctid, %s::pg_catalog.text FROM %s WHERE ctid OPERATOR(pg_catalog.<) '(%u,0)'::pg_catalog.tid",
+	appendStringInfo(&sql,
+					 "SELECT 0, tableoid, ctid, %s::pg_catalog.text FROM %s WHERE ctid "
+					 "OPERATOR(pg_catalog.<) '(%u,0)'::pg_catalog.tid",
 					 column->source_sql, column->table_sql, end);
 	if (after != NULL && !column->has_children)
 		appendStringInfo(&sql, " AND ctid OPERATOR(pg_catalog.>) '(%u,%u)'::pg_catalog.tid",
-						 ItemPointerGetBlockNumberNoCheck(&after->tid), ItemPointerGetOffsetNumberNoCheck(&after->tid));
+						 ItemPointerGetBlockNumberNoCheck(&after->tid),
+						 ItemPointerGetOffsetNumberNoCheck(&after->tid));
 	else
 		appendStringInfo(&sql, " AND ctid OPERATOR(pg_catalog.>=) '(%u,0)'::pg_catalog.tid", first);
 	if (after != NULL && column->has_children)
-		appendStringInfo(&sql, " AND (tableoid OPERATOR(pg_catalog.>) %u::pg_catalog.oid OR tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid"
-						 " AND ctid OPERATOR(pg_catalog.>) '(%u,%u)'::pg_catalog.tid)", after->table, after->table,
-						 ItemPointerGetBlockNumberNoCheck(&after->tid), ItemPointerGetOffsetNumberNoCheck(&after->tid));
-	appendStringInfo(&sql, " AND %s IS NULL AND %s IS NOT NULL", column->target_sql, column->source_sql);
+		appendStringInfo(&sql,
+						 " AND (tableoid OPERATOR(pg_catalog.>) %u::pg_catalog.oid OR tableoid "
+						 "OPERATOR(pg_catalog.=) %u::pg_catalog.oid"
+						 " AND ctid OPERATOR(pg_catalog.>) '(%u,%u)'::pg_catalog.tid)",
+						 after->table, after->table, ItemPointerGetBlockNumberNoCheck(&after->tid),
+						 ItemPointerGetOffsetNumberNoCheck(&after->tid));
+	appendStringInfo(&sql, " AND %s IS NULL AND %s IS NOT NULL", column->target_sql,
+					 column->source_sql);
 	if (condition != NULL)
 		appendStringInfo(&sql, " AND (\n%s\n)", condition);
 	appendStringInfo(&sql, " ORDER BY 2, 3 LIMIT %d", limit);
 	return sql.data;
 }
 
-/* One transaction: the next batch of a range. Leaves the last row in *after; false when the range has no more. */
+/*
+ * One transaction: the next batch of a range. Leaves the last row in *after; false when the range
+ * has no more.
+ */
 static bool
-run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, EmbedRow *after, bool *has_after)
+run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, EmbedRow *after,
+		  bool *has_after)
 {
 	EmbedShared *shared = turn->shared;
 	MemoryContext previous;
 	TableColumn column;
-	EmbedRows	rows;
-	int			written;
+	EmbedRows rows;
+	int written;
 	const EmbedRow *skipped = NULL;
 
 	turn->begin(turn);
@@ -173,8 +196,10 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 	table_column_reopen(shared->progress.relation, shared->source, shared->target, &column);
 	embed_rows_begin(&rows, shared->batch_rows, turn->model);
 	embed_rows_read(&rows, &column,
-					batch_sql(&column, shared->condition == 0 ? NULL : (char *) shared + shared->condition, first, end, *has_after ? after : NULL,
-							  shared->batch_rows), NULL);
+					batch_sql(&column,
+							  shared->condition == 0 ? NULL : (char *) shared + shared->condition,
+							  first, end, *has_after ? after : NULL, shared->batch_rows),
+					NULL);
 	if (rows.n > 0)
 	{
 		*after = rows.rows[rows.n - 1];
@@ -195,21 +220,22 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 void
 embed_turn_run(EmbedTurn *turn)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert embed batch", ALLOCSET_DEFAULT_SIZES);
-	uint32		first;
-	uint32		end;
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert embed batch", ALLOCSET_DEFAULT_SIZES);
+	uint32 first;
+	uint32 end;
 
 	while (embed_shared_take(turn->shared, &first, &end))
 	{
-		EmbedRow	after;
-		bool		has_after = false;
-		bool		more = true;
+		EmbedRow after;
+		bool has_after = false;
+		bool more = true;
 
 		while (more && !embed_shared_stopping(turn->shared))
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (!PostmasterIsAlive())
-				proc_exit(1);		/* nothing may be written any more */
+				proc_exit(1); /* nothing may be written any more */
 			MemoryContextReset(context);
 			more = run_batch(turn, context, first, end, &after, &has_after);
 		}

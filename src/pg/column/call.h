@@ -1,8 +1,9 @@
 /*
- * call.h: what the processes of one embed_column call share, in a segment of dynamic shared memory that the caller
- * makes and that vanishes with the last of them.
+ * call.h: what the processes of one embed_column call share, in a segment of dynamic shared memory
+ * that the caller makes and that vanishes with the last of them.
  *
- * The table's blocks are handed out in ranges. Every process goes on until there is none, an error was noted or the caller says stop.
+ * The table's blocks are handed out in ranges. Every process goes on until there is none, an error
+ * was noted or the caller says stop.
  */
 #ifndef BERT_PG_COLUMN_CALL_H
 #define BERT_PG_COLUMN_CALL_H
@@ -18,60 +19,64 @@
 /* An error on its way from a worker to the caller; texts are cut to fit. */
 typedef struct EmbedError
 {
-	int			sqlstate;
-	char		message[512];
-	char		detail[512];
-	char		hint[256];
-	char		context[512];
+	int sqlstate;
+	char message[512];
+	char detail[512];
+	char hint[256];
+	char context[512];
 } EmbedError;
 
 /* What bert.progress shows. */
 typedef struct EmbedProgress
 {
-	int			pid;			/* the caller's */
-	Oid			role;
-	Oid			relation;
-	char		source[NAMEDATALEN];
-	char		target[NAMEDATALEN];
-	char		model[NAMEDATALEN];
+	int pid; /* the caller's */
+	Oid role;
+	Oid relation;
+	char source[NAMEDATALEN];
+	char target[NAMEDATALEN];
+	char model[NAMEDATALEN];
 	TimestampTz started;
-	int			workers;		/* processes at work, the caller included */
-	int			pass;			/* from 1 */
-	uint32		blocks;			/* of this pass */
-	uint32		next_block;		/* the first that nobody has taken */
-	uint32		blocks_done;	/* of this pass */
-	double		table_rows;		/* -1: no estimate */
-	int64		rows_seen;		/* found without embedding, in the first pass */
-	int64		rows_done;
-	int64		rows_skipped;	/* of this pass */
+	int workers;        /* processes at work, the caller included */
+	int pass;           /* from 1 */
+	uint32 blocks;      /* of this pass */
+	uint32 next_block;  /* the first that nobody has taken */
+	uint32 blocks_done; /* of this pass */
+	double table_rows;  /* -1: no estimate */
+	int64 rows_seen;    /* found without embedding, in the first pass */
+	int64 rows_done;
+	int64 rows_skipped; /* of this pass */
 } EmbedProgress;
 
 typedef struct EmbedShared
 {
-	slock_t		lock;			/* protects all up to the fixed part */
-	bool		stop;
-	bool		failed;
-	EmbedError	error;			/* if failed; the first one */
+	slock_t lock; /* protects all up to the fixed part */
+	bool stop;
+	bool failed;
+	EmbedError error; /* if failed; the first one */
 	EmbedProgress progress;
-	int			worker_pid[EMBED_MAX_WORKERS];	/* 0: not there */
-	EmbedRow	skipped;		/* one that was left out in this pass because it was locked or has changed; tid invalid: none */
+	int worker_pid[EMBED_MAX_WORKERS]; /* 0: not there */
+	/*
+	 * one that was left out in this pass because it was locked or has changed; tid invalid: none
+	 */
+	EmbedRow skipped;
 	/* from here on fixed */
-	int			caller_pid;
-	Oid			database;
-	Oid			session_role;
-	Oid			role;
-	AttrNumber	source;
-	AttrNumber	target;
-	int			batch_rows;
-	int			max_workers;
-	Size		model;			/* offsets in bytes: the pinned name */
-	Size		condition;		/* 0: none */
-	Size		settings;		/* name, value, ... each ending in \0, an empty name last */
-	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+	int caller_pid;
+	Oid database;
+	Oid session_role;
+	Oid role;
+	AttrNumber source;
+	AttrNumber target;
+	int batch_rows;
+	int max_workers;
+	Size model;     /* offsets in bytes: the pinned name */
+	Size condition; /* 0: none */
+	Size settings;  /* name, value, ... each ending in \0, an empty name last */
+	char bytes[FLEXIBLE_ARRAY_MEMBER];
 } EmbedShared;
 
 /* The segment stays mapped until dsm_detach. */
-extern dsm_segment *embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const char *model, const char *pinned_model,
+extern dsm_segment *embed_shared_create(const EmbedShared *fixed, const TableColumn *column,
+										const char *model, const char *pinned_model,
 										const char *condition);
 
 extern void embed_shared_begin_pass(EmbedShared *shared, uint32 blocks, double table_rows);
@@ -80,19 +85,23 @@ extern void embed_shared_begin_pass(EmbedShared *shared, uint32 blocks, double t
 extern bool embed_shared_take(EmbedShared *shared, uint32 *first, uint32 *end);
 
 /* Counts a batch: rows found, rows written; skipped: one that was not, or NULL. */
-extern void embed_shared_count(EmbedShared *shared, int found, int written, const EmbedRow *skipped);
+extern void embed_shared_count(EmbedShared *shared, int found, int written,
+							   const EmbedRow *skipped);
 extern void embed_shared_count_blocks(EmbedShared *shared, uint32 blocks);
 
 extern bool embed_shared_stopping(EmbedShared *shared);
 extern void embed_shared_fail(EmbedShared *shared, const ErrorData *error);
 
-/* Works on ranges of blocks until there is none: embed_column.c, in the caller, and column/worker.c. */
+/*
+ * Works on ranges of blocks until there is none: embed_column.c, in the caller, and
+ * column/worker.c.
+ */
 typedef struct EmbedTurn
 {
 	EmbedShared *shared;
 	ModelHandle *model;
-	void		(*begin) (struct EmbedTurn *turn);	/* a transaction */
-	void		(*commit) (struct EmbedTurn *turn);
+	void (*begin)(struct EmbedTurn *turn); /* a transaction */
+	void (*commit)(struct EmbedTurn *turn);
 } EmbedTurn;
 
 extern void embed_turn_run(EmbedTurn *turn);

@@ -1,9 +1,10 @@
 /*
  * carried_settings.c: a session's settings for another process that works for it.
  *
- * A condition, a policy or a trigger may read any setting, and bert's own decide how is computed, so a worker starts with what the
- * caller's session has changed. Settings of the whole server are the same anyway; those of a transaction, of the
- * connection and the roles are not settings in this sense.
+ * A condition, a policy or a trigger may read any setting, and bert's own decide how is computed,
+ * so a worker starts with what the caller's session has changed. Settings of the whole server are
+ * the same anyway; those of a transaction, of the connection and the roles are not settings in this
+ * sense.
  */
 #include "pg/server/compat.h"
 
@@ -15,9 +16,19 @@
 #include "pg/column/call.h"
 
 static const char *const not_passed_on[] = {
-	"role", "session_authorization", "client_encoding", "application_name", "statement_timeout", "transaction_timeout",
-	"idle_in_transaction_session_timeout", "transaction_isolation", "transaction_read_only", "transaction_deferrable",
-	"default_transaction_isolation", "default_transaction_deferrable", "seed",
+	"role",
+	"session_authorization",
+	"client_encoding",
+	"application_name",
+	"statement_timeout",
+	"transaction_timeout",
+	"idle_in_transaction_session_timeout",
+	"transaction_isolation",
+	"transaction_read_only",
+	"transaction_deferrable",
+	"default_transaction_isolation",
+	"default_transaction_deferrable",
+	"seed",
 };
 
 static bool
@@ -36,7 +47,7 @@ is_passed_on(const struct config_generic *setting)
 char *
 embed_settings_collect(Size *size)
 {
-	int			n;
+	int n;
 	struct config_generic **all = ALL_SETTINGS(&n);
 	StringInfoData text;
 
@@ -68,6 +79,7 @@ embed_settings_apply(const char *settings)
 
 		settings = value + strlen(value) + 1;
 		/* the caller was allowed to set it */
-		(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, WARNING, false);
+		(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true,
+								 WARNING, false);
 	}
 }

@@ -27,46 +27,43 @@ static void
 check_kind(Relation relation)
 {
 	const char *name = RelationGetRelationName(relation);
-	char		kind = relation->rd_rel->relkind;
+	char kind = relation->rd_rel->relkind;
 
 	if (kind == RELKIND_FOREIGN_TABLE)
 		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is a foreign table", name),
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a foreign table", name),
 				 errhint("Fill the column on the server that has the table.")));
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a table", name),
-				 kind == RELKIND_VIEW || kind == RELKIND_MATVIEW ? errhint("Name the table that the view reads.") : 0));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", name),
+						kind == RELKIND_VIEW || kind == RELKIND_MATVIEW
+							? errhint("Name the table that the view reads.")
+							: 0));
 	if (IsSystemRelation(relation))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("\"%s\" is a system catalog", name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("\"%s\" is a system catalog", name)));
 	if (RELATION_IS_OTHER_TEMP(relation))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("\"%s\" is a temporary table of another session", name)));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("\"%s\" is a temporary table of another session", name)));
 	for (int i = 0; relation->rd_rules != NULL && i < relation->rd_rules->numLocks; i++)
 		if (relation->rd_rules->rules[i]->event == CMD_UPDATE)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("table \"%s\" has a rule for UPDATE", name),
-					 errhint("Triggers are no obstacle.")));
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("table \"%s\" has a rule for UPDATE", name),
+							errhint("Triggers are no obstacle.")));
 }
 
 /* Partitions and children are written as well. */
 static void
 check_children(Relation relation)
 {
-	List	   *children = find_all_inheritors(RelationGetRelid(relation), AccessShareLock, NULL);
-	ListCell   *cell;
+	List *children = find_all_inheritors(RelationGetRelid(relation), AccessShareLock, NULL);
+	ListCell *cell;
 
-	foreach(cell, children)
+	foreach (cell, children)
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
 			ereport(ERROR,
 					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("\"%s\", a part of \"%s\", is a foreign table", get_rel_name(lfirst_oid(cell)), RelationGetRelationName(relation)),
+					 errmsg("\"%s\", a part of \"%s\", is a foreign table",
+							get_rel_name(lfirst_oid(cell)), RelationGetRelationName(relation)),
 					 errhint("Name the other partitions one by one.")));
 	list_free(children);
 }
@@ -74,54 +71,55 @@ check_children(Relation relation)
 static AttrNumber
 find_column(Relation relation, const char *name)
 {
-	AttrNumber	number = get_attnum(RelationGetRelid(relation), name);
+	AttrNumber number = get_attnum(RelationGetRelid(relation), name);
 
 	if (number == InvalidAttrNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table \"%s\" does not exist", name, RelationGetRelationName(relation))));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of table \"%s\" does not exist", name,
+							   RelationGetRelationName(relation))));
 	if (number < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("column \"%s\" is a system column", name)));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("column \"%s\" is a system column", name)));
 	return number;
 }
 
 static Form_pg_attribute
 column_form(Relation relation, AttrNumber number)
 {
-	Form_pg_attribute form = number <= RelationGetNumberOfAttributes(relation) ? TupleDescAttr(RelationGetDescr(relation), number - 1) : NULL;
+	Form_pg_attribute form = number <= RelationGetNumberOfAttributes(relation)
+								 ? TupleDescAttr(RelationGetDescr(relation), number - 1)
+								 : NULL;
 
 	if (form == NULL || form->attisdropped)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column %d of table \"%s\" was dropped", number, RelationGetRelationName(relation))));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column %d of table \"%s\" was dropped", number,
+							   RelationGetRelationName(relation))));
 	return form;
 }
 
 static void
 check_source(Relation relation, Form_pg_attribute form)
 {
-	char		category;
-	bool		preferred;
+	char category;
+	bool preferred;
 
 	get_type_category_preferred(getBaseType(form->atttypid), &category, &preferred);
 	if (category != TYPCATEGORY_STRING)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" has type %s, not text", NameStr(form->attname), RelationGetRelationName(relation),
-						format_type_be(form->atttypid)),
-				 errhint("A generated column can hold the value as text.")));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of table \"%s\" has type %s, not text",
+							   NameStr(form->attname), RelationGetRelationName(relation),
+							   format_type_be(form->atttypid)),
+						errhint("A generated column can hold the value as text.")));
 }
 
 /* Is it a type of pgvector's? Whatever schema that is in. */
 static bool
 is_vector_type(Oid type)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	const char *name = NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname);
-	bool		named = strcmp(name, "vector") == 0 || strcmp(name, "halfvec") == 0;
-	Oid			extension = named ? getExtensionOfObject(TypeRelationId, type) : InvalidOid;
+	bool named = strcmp(name, "vector") == 0 || strcmp(name, "halfvec") == 0;
+	Oid extension = named ? getExtensionOfObject(TypeRelationId, type) : InvalidOid;
 	const char *extension_name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
 
 	ReleaseSysCache(tuple);
@@ -131,22 +129,23 @@ is_vector_type(Oid type)
 static void
 check_target(Relation relation, Form_pg_attribute form, TableColumn *column)
 {
-	int32		typmod = form->atttypmod;
-	Oid			type = getBaseTypeAndTypmod(form->atttypid, &typmod);
+	int32 typmod = form->atttypmod;
+	Oid type = getBaseTypeAndTypmod(form->atttypid, &typmod);
 
 	if (form->attgenerated != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_GENERATED_ALWAYS),
-				 errmsg("column \"%s\" of table \"%s\" is a generated column", NameStr(form->attname), RelationGetRelationName(relation)),
-				 errhint("It fills itself.")));
+		ereport(ERROR, (errcode(ERRCODE_GENERATED_ALWAYS),
+						errmsg("column \"%s\" of table \"%s\" is a generated column",
+							   NameStr(form->attname), RelationGetRelationName(relation)),
+						errhint("It fills itself.")));
 	column->dimensions = 0;
 	if (type == FLOAT4ARRAYOID || type == FLOAT8ARRAYOID)
 		return;
 	if (!is_vector_type(type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" has type %s and cannot hold embeddings", NameStr(form->attname),
-						RelationGetRelationName(relation), format_type_be(form->atttypid)),
+				 errmsg("column \"%s\" of table \"%s\" has type %s and cannot hold embeddings",
+						NameStr(form->attname), RelationGetRelationName(relation),
+						format_type_be(form->atttypid)),
 				 errhint("Use real[], or pgvector's vector or halfvec.")));
 	if (typmod > 0)
 		column->dimensions = typmod;
@@ -155,12 +154,11 @@ check_target(Relation relation, Form_pg_attribute form, TableColumn *column)
 static Relation
 open_table(Oid relation, LOCKMODE mode)
 {
-	Relation	opened = try_relation_open(relation, mode);
+	Relation opened = try_relation_open(relation, mode);
 
 	if (opened == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the table with OID %u does not exist", relation)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the table with OID %u does not exist", relation)));
 	return opened;
 }
 
@@ -169,7 +167,7 @@ fill_column(Relation relation, AttrNumber source, AttrNumber target, TableColumn
 {
 	Form_pg_attribute source_form = column_form(relation, source);
 	Form_pg_attribute target_form = column_form(relation, target);
-	char	   *schema = get_namespace_name(RelationGetNamespace(relation));
+	char *schema = get_namespace_name(RelationGetNamespace(relation));
 
 	check_source(relation, source_form);
 	check_target(relation, target_form, column);
@@ -189,7 +187,7 @@ fill_column(Relation relation, AttrNumber source, AttrNumber target, TableColumn
 void
 table_column_open(Oid relation, const char *source, const char *target, TableColumn *column)
 {
-	Relation	opened = open_table(relation, AccessShareLock);
+	Relation opened = open_table(relation, AccessShareLock);
 
 	check_kind(opened);
 	check_children(opened);
@@ -200,7 +198,7 @@ table_column_open(Oid relation, const char *source, const char *target, TableCol
 void
 table_column_reopen(Oid relation, AttrNumber source, AttrNumber target, TableColumn *column)
 {
-	Relation	opened = open_table(relation, RowExclusiveLock);
+	Relation opened = open_table(relation, RowExclusiveLock);
 
 	check_kind(opened);
 	fill_column(opened, source, target, column);
@@ -210,16 +208,16 @@ table_column_reopen(Oid relation, AttrNumber source, AttrNumber target, TableCol
 static void
 check_right(const TableColumn *column, AttrNumber number, const char *name, Oid role, AclMode mode)
 {
-	AclResult	result;
+	AclResult result;
 
 	if (pg_class_aclcheck(column->relation, role, mode) == ACLCHECK_OK)
 		return;
 	result = pg_attribute_aclcheck(column->relation, number, role, mode);
 	if (result != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for table %s", column->name),
-				 errdetail("It needs %s of the column \"%s\".", mode == ACL_SELECT ? "SELECT" : "UPDATE", name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for table %s", column->name),
+						errdetail("It needs %s of the column \"%s\".",
+								  mode == ACL_SELECT ? "SELECT" : "UPDATE", name)));
 }
 
 void
@@ -234,23 +232,25 @@ void
 table_column_check_size(const TableColumn *column, const ModelHandle *model)
 {
 	if (column->dimensions != 0 && column->dimensions != model->config.hidden_size)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table \"%s\" has %d dimensions, but model \"%s\" gives %d", column->target_name, column->name,
-						column->dimensions, model->name, model->config.hidden_size),
-				 errhint("Change the column's type, or name another model.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of table \"%s\" has %d dimensions, but model \"%s\" gives %d",
+					column->target_name, column->name, column->dimensions, model->name,
+					model->config.hidden_size),
+			 errhint("Change the column's type, or name another model.")));
 }
 
 uint32
 table_column_blocks(const TableColumn *column)
 {
-	List	   *tables = find_all_inheritors(column->relation, AccessShareLock, NULL);
-	uint32		most = 0;
-	ListCell   *cell;
+	List *tables = find_all_inheritors(column->relation, AccessShareLock, NULL);
+	uint32 most = 0;
+	ListCell *cell;
 
-	foreach(cell, tables)
+	foreach (cell, tables)
 	{
-		Relation	table = relation_open(lfirst_oid(cell), NoLock);
+		Relation table = relation_open(lfirst_oid(cell), NoLock);
 
 		if (RELKIND_HAS_STORAGE(table->rd_rel->relkind))
 			most = Max(most, RelationGetNumberOfBlocks(table));
@@ -263,13 +263,13 @@ table_column_blocks(const TableColumn *column)
 double
 table_column_rows(const TableColumn *column)
 {
-	List	   *tables = find_all_inheritors(column->relation, AccessShareLock, NULL);
-	double		rows = -1;
-	ListCell   *cell;
+	List *tables = find_all_inheritors(column->relation, AccessShareLock, NULL);
+	double rows = -1;
+	ListCell *cell;
 
-	foreach(cell, tables)
+	foreach (cell, tables)
 	{
-		Relation	table = relation_open(lfirst_oid(cell), NoLock);
+		Relation table = relation_open(lfirst_oid(cell), NoLock);
 
 		if (RELKIND_HAS_STORAGE(table->rd_rel->relkind) && table->rd_rel->reltuples >= 0)
 			rows = Max(rows, 0) + table->rd_rel->reltuples;

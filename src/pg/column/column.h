@@ -1,8 +1,8 @@
 /*
  * column.h: a table with a column of texts and a column for their embeddings.
  *
- * Between transactions the two are known by their numbers, so that renaming is not noticed; names for statements are
- * made anew in each transaction, quoted.
+ * Between transactions the two are known by their numbers, so that renaming is not noticed; names
+ * for statements are made anew in each transaction, quoted.
  */
 #ifndef BERT_PG_COLUMN_COLUMN_H
 #define BERT_PG_COLUMN_COLUMN_H
@@ -12,26 +12,29 @@
 
 typedef struct TableColumn
 {
-	Oid			relation;
-	AttrNumber	source;
-	AttrNumber	target;
-	const char *name;			/* of the table, for messages */
+	Oid relation;
+	AttrNumber source;
+	AttrNumber target;
+	const char *name; /* of the table, for messages */
 	const char *source_name;
 	const char *target_name;
-	const char *table_sql;		/* schema-qualified and quoted */
-	const char *source_sql;		/* quoted */
+	const char *table_sql;  /* schema-qualified and quoted */
+	const char *source_sql; /* quoted */
 	const char *target_sql;
-	int			dimensions;		/* that the target's type demands; 0: any */
-	bool		has_children;	/* partitions or inheritance */
-	bool		temporary;		/* other processes cannot read it */
+	int dimensions;    /* that the target's type demands; 0: any */
+	bool has_children; /* partitions or inheritance */
+	bool temporary;    /* other processes cannot read it */
 } TableColumn;
 
 /*
- * Opens a table by name of columns (AccessShareLock, until the transaction ends), or again by their numbers to write it
- * (RowExclusiveLock), and refuses what cannot be filled: 42809 no table, 42703 no such column, 42804 wrong type, 428C9 generated, 42P01 dropped since.
+ * Opens a table by name of columns (AccessShareLock, until the transaction ends), or again by their
+ * numbers to write it (RowExclusiveLock), and refuses what cannot be filled: 42809 no table, 42703
+ * no such column, 42804 wrong type, 428C9 generated, 42P01 dropped since.
  */
-extern void table_column_open(Oid relation, const char *source, const char *target, TableColumn *column);
-extern void table_column_reopen(Oid relation, AttrNumber source, AttrNumber target, TableColumn *column);
+extern void table_column_open(Oid relation, const char *source, const char *target,
+							  TableColumn *column);
+extern void table_column_reopen(Oid relation, AttrNumber source, AttrNumber target,
+								TableColumn *column);
 
 /* 42501 unless the role may read both columns and write the target. */
 extern void table_column_check_rights(const TableColumn *column, Oid role);

@@ -1,9 +1,10 @@
 /*
  * embed_column.c: bert.embed_column.
  *
- * The caller's own process works as the others do. It goes over the table in passes: what a pass had to leave out, because it was
- * locked or changed while the model computed, is for the next one; rows that an update has moved behind the front are found there
- * too. All batches are transactions of their own, so an end by any means loses a batch at most, and another call goes on.
+ * The caller's own process works as the others do. It goes over the table in passes: what a pass
+ * had to leave out, because it was locked or changed while the model computed, is for the next one;
+ * rows that an update has moved behind the front are found there too. All batches are transactions
+ * of their own, so an end by any means loses a batch at most, and another call goes on.
  */
 #include "pg/server/compat.h"
 
@@ -34,7 +35,7 @@
 #include "pg/server/worker.h"
 #include "pg/column/statement.h"
 
-#define COLUMN_SPACE 0x6263		/* of advisory locks: a column that is being filled */
+#define COLUMN_SPACE 0x6263 /* of advisory locks: a column that is being filled */
 #define WAIT_MS 100
 #define MAX_STUCK_PASSES 5
 #define DEFAULT_WORKERS 2
@@ -46,8 +47,8 @@ typedef struct EmbedCall
 {
 	dsm_segment *segment;
 	EmbedShared *shared;
-	int			slot;			/* in the list of running calls */
-	int			n_workers;		/* started in this pass */
+	int slot;      /* in the list of running calls */
+	int n_workers; /* started in this pass */
 	BackgroundWorkerHandle *workers[EMBED_MAX_WORKERS];
 } EmbedCall;
 
@@ -68,7 +69,7 @@ commit_batch(EmbedTurn *turn)
 static void
 interrupt_workers(EmbedShared *shared)
 {
-	int			pids[EMBED_MAX_WORKERS];
+	int pids[EMBED_MAX_WORKERS];
 
 	SpinLockAcquire(&shared->lock);
 	shared->stop = true;
@@ -95,7 +96,8 @@ start_workers(EmbedCall *call, int wanted)
 	worker_describe(&worker, "bert_embed_worker_main", EMBED_WORKER_TYPE);
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(call->segment));
 	worker.bgw_notify_pid = MyProcPid;
-	snprintf(worker.bgw_name, sizeof worker.bgw_name, EMBED_WORKER_TYPE " for process %d", MyProcPid);
+	snprintf(worker.bgw_name, sizeof worker.bgw_name, EMBED_WORKER_TYPE " for process %d",
+			 MyProcPid);
 	for (int i = 0; i < wanted; i++)
 	{
 		memcpy(worker.bgw_extra, &i, sizeof i);
@@ -111,16 +113,18 @@ await_workers(EmbedCall *call)
 {
 	for (int i = 0; i < call->n_workers; i++)
 	{
-		pid_t		pid;
+		pid_t pid;
 		BgwHandleStatus status;
 
 		while ((status = GetBackgroundWorkerPid(call->workers[i], &pid)) != BGWH_STOPPED)
 		{
 			if (status == BGWH_POSTMASTER_DIED)
-				ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the postmaster has died")));
+				ereport(FATAL,
+						(errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the postmaster has died")));
 			if (call->shared->failed)
 				return;
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MS, PG_WAIT_EXTENSION);
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MS,
+							 PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}
@@ -140,7 +144,7 @@ end_workers(EmbedCall *call)
 	interrupt_workers(call->shared);
 	for (int i = 0; i < call->n_workers; i++)
 	{
-		pid_t		pid;
+		pid_t pid;
 
 		if (GetBackgroundWorkerPid(call->workers[i], &pid) == BGWH_NOT_YET_STARTED)
 			TerminateBackgroundWorker(call->workers[i]);
@@ -155,12 +159,11 @@ raise_worker_error(const EmbedShared *shared)
 {
 	const EmbedError *error = &shared->error;
 
-	ereport(ERROR,
-			(errcode(error->sqlstate),
-			 errmsg_internal("%s", error->message),
-			 error->detail[0] == '\0' ? 0 : errdetail_internal("%s", error->detail),
-			 error->hint[0] == '\0' ? 0 : errhint("%s", error->hint),
-			 errcontext("%s%sa worker of bert.embed_column", error->context, error->context[0] == '\0' ? "" : "\n")));
+	ereport(ERROR, (errcode(error->sqlstate), errmsg_internal("%s", error->message),
+					error->detail[0] == '\0' ? 0 : errdetail_internal("%s", error->detail),
+					error->hint[0] == '\0' ? 0 : errhint("%s", error->hint),
+					errcontext("%s%sa worker of bert.embed_column", error->context,
+							   error->context[0] == '\0' ? "" : "\n")));
 }
 
 /* Over the whole table once. */
@@ -169,7 +172,7 @@ run_pass(EmbedCall *call, EmbedTurn *turn, int workers)
 {
 	EmbedShared *shared = call->shared;
 	TableColumn column;
-	uint32		blocks;
+	uint32 blocks;
 
 	turn->begin(turn);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -192,7 +195,8 @@ wait_for_row(EmbedTurn *turn, const EmbedRow *row)
 	TableColumn column;
 
 	turn->begin(turn);
-	table_column_reopen(turn->shared->progress.relation, turn->shared->source, turn->shared->target, &column);
+	table_column_reopen(turn->shared->progress.relation, turn->shared->source, turn->shared->target,
+						&column);
 	embed_rows_wait(row, &column);
 	turn->commit(turn);
 }
@@ -202,28 +206,30 @@ static int64
 run_passes(EmbedCall *call, EmbedTurn *turn)
 {
 	EmbedShared *shared = call->shared;
-	int64		done = 0;
-	int64		skipped = 0;
-	int			stuck = 0;
+	int64 done = 0;
+	int64 skipped = 0;
+	int stuck = 0;
 
 	for (int pass = 1; stuck < MAX_STUCK_PASSES; pass++)
 	{
-		int64		written;
-		bool		complete;
+		int64 written;
+		bool complete;
 
 		/* leftovers of a few batches are not worth the start of a process */
-		run_pass(call, turn, pass == 1 || skipped > 2 * shared->batch_rows ? shared->max_workers : 1);
+		run_pass(call, turn,
+				 pass == 1 || skipped > 2 * shared->batch_rows ? shared->max_workers : 1);
 		written = shared->progress.rows_done - done;
 		done = shared->progress.rows_done;
 		skipped = shared->progress.rows_skipped;
-		complete = shared->progress.blocks_done >= shared->progress.blocks;	/* unless somebody has ended a worker */
+		/* unless somebody has ended a worker */
+		complete = shared->progress.blocks_done >= shared->progress.blocks;
 		stuck = written > 0 || !complete ? 0 : stuck + 1;
 		if (!complete)
 			continue;
 		if (skipped == 0 && (written == 0 || pass >= 3))
 			break;
 		if (skipped > 0 && !ItemPointerIsValid(&shared->skipped.tid))
-			break;				/* a trigger wants it so */
+			break; /* a trigger wants it so */
 		if (skipped > 0 && (pass > 1 || written == 0))
 			wait_for_row(turn, &shared->skipped);
 	}
@@ -233,14 +239,15 @@ run_passes(EmbedCall *call, EmbedTurn *turn)
 static void
 report(const EmbedShared *shared, const char *table, const char *target, int64 left)
 {
-	long long	done = shared->progress.rows_done;
+	long long done = shared->progress.rows_done;
 
-	ereport(NOTICE,
-			(errmsg_plural("%lld row embedded into column \"%s\" of table \"%s\"", "%lld rows embedded into column \"%s\" of table \"%s\"", done, done,
-						   target, table)));
+	ereport(NOTICE, (errmsg_plural("%lld row embedded into column \"%s\" of table \"%s\"",
+								   "%lld rows embedded into column \"%s\" of table \"%s\"", done,
+								   done, target, table)));
 	if (left > 0)
 		ereport(WARNING,
-				(errmsg_plural("%lld row was left without embedding", "%lld rows were left without embedding", left, (long long) left),
+				(errmsg_plural("%lld row was left without embedding",
+							   "%lld rows were left without embedding", left, (long long) left),
 				 errdetail("Others kept using what is left, or a trigger refused the update."),
 				 errhint("Call bert.embed_column again.")));
 }
@@ -249,9 +256,10 @@ report(const EmbedShared *shared, const char *table, const char *target, int64 l
 static LOCKTAG
 column_lock(const TableColumn *column)
 {
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, column->relation, (uint32) column->target, COLUMN_SPACE);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, column->relation, (uint32) column->target,
+						 COLUMN_SPACE);
 	return tag;
 }
 
@@ -260,7 +268,11 @@ lock_column(const LOCKTAG *tag, const TableColumn *column)
 {
 	if (LockAcquire(tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL)
 		return;
-	ereport(NOTICE, (errmsg("column \"%s\" of table \"%s\" is being filled by another call: waiting for its end", column->target_name, column->name)));
+	ereport(
+		NOTICE,
+		(errmsg(
+			"column \"%s\" of table \"%s\" is being filled by another call: waiting for its end",
+			column->target_name, column->name)));
 	(void) LockAcquire(tag, ExclusiveLock, true, false);
 }
 
@@ -270,11 +282,11 @@ check_context(FunctionCallInfo fcinfo)
 	CallContext *context = (CallContext *) fcinfo->context;
 
 	if (context == NULL || !IsA(context, CallContext) || context->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("bert.embed_column cannot run inside a transaction block"),
-				 errdetail("It commits after each batch."),
-				 errhint("Call it by itself: not after BEGIN, not in a function, not in a block with EXCEPTION.")));
+		ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+						errmsg("bert.embed_column cannot run inside a transaction block"),
+						errdetail("It commits after each batch."),
+						errhint("Call it by itself: not after BEGIN, not in a function, not in a "
+								"block with EXCEPTION.")));
 	PreventCommandDuringRecovery("CALL bert.embed_column()");
 	PreventCommandIfReadOnly("CALL bert.embed_column()");
 }
@@ -283,9 +295,8 @@ static char *
 name_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" of bert.embed_column is NULL", name)));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%s\" of bert.embed_column is NULL", name)));
 	return pstrdup(NameStr(*PG_GETARG_NAME(argument)));
 }
 
@@ -294,8 +305,9 @@ static void
 check_condition(const TableColumn *column, const char *condition)
 {
 	check_expression(condition, "where");
-	(void) table_statement_run(psprintf("SELECT FROM %s WHERE (\n%s\n) LIMIT 0", column->table_sql, condition), column->relation, true,
-							   NULL, NULL, NULL);
+	(void) table_statement_run(
+		psprintf("SELECT FROM %s WHERE (\n%s\n) LIMIT 0", column->table_sql, condition),
+		column->relation, true, NULL, NULL, NULL);
 }
 
 /* (relation, source, target, model, workers, batch_rows, where) */
@@ -304,21 +316,22 @@ bert_embed_column(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
 	EmbedShared fixed = {0};
-	EmbedCall	call = {0};
-	EmbedTurn	turn = {.begin = begin_batch, .commit = commit_batch};
-	char	   *source = name_argument(fcinfo, 1, "source");
-	char	   *target = name_argument(fcinfo, 2, "target");
-	char	   *condition = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
+	EmbedCall call = {0};
+	EmbedTurn turn = {.begin = begin_batch, .commit = commit_batch};
+	char *source = name_argument(fcinfo, 1, "source");
+	char *target = name_argument(fcinfo, 2, "target");
+	char *condition = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
 	TableColumn column;
-	LOCKTAG		tag;
-	int64		left;
+	LOCKTAG tag;
+	int64 left;
 
 	check_context(fcinfo);
 	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"relation\" of bert.embed_column is NULL")));
-	fixed.max_workers = Min(int_argument(fcinfo, 4, "workers", 1, EMBED_MAX_WORKERS, DEFAULT_WORKERS), guc_max_table_workers);
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"relation\" of bert.embed_column is NULL")));
+	fixed.max_workers =
+		Min(int_argument(fcinfo, 4, "workers", 1, EMBED_MAX_WORKERS, DEFAULT_WORKERS),
+			guc_max_table_workers);
 	fixed.batch_rows = int_argument(fcinfo, 5, "batch_rows", 1, 100000, DEFAULT_BATCH_ROWS);
 	fixed.caller_pid = MyProcPid;
 	fixed.database = MyDatabaseId;
@@ -337,17 +350,18 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), TASK_EMBED);
 	table_column_check_size(&column, turn.model);
 	tag = column_lock(&column);
-	SPI_commit();				/* who waits shall hold up nobody */
+	SPI_commit(); /* who waits shall hold up nobody */
 	lock_column(&tag, &column);
 	PG_TRY();
 	{
-		call.segment = embed_shared_create(&fixed, &column, turn.model->name, model_handle_pinned_name(turn.model), condition);
+		call.segment = embed_shared_create(&fixed, &column, turn.model->name,
+										   model_handle_pinned_name(turn.model), condition);
 		turn.shared = call.shared = dsm_segment_address(call.segment);
 		call.slot = running_call_begin(dsm_segment_handle(call.segment));
 		on_dsm_detach(call.segment, caller_gone, Int32GetDatum(call.slot));
 		left = run_passes(&call, &turn);
 		report(call.shared, column.name, column.target_name, left);
-		auto_start_due();		/* rows that nobody has come for, after a restart */
+		auto_start_due(); /* rows that nobody has come for, after a restart */
 	}
 	PG_FINALLY();
 	{

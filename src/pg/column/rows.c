@@ -27,17 +27,17 @@ embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model)
 
 typedef struct Reading
 {
-	EmbedRows  *rows;
+	EmbedRows *rows;
 	MemoryContext context;
 } Reading;
 
 static bool
 take_row(void *context, TupleTableSlot *slot)
 {
-	Reading    *reading = context;
-	EmbedRows  *rows = reading->rows;
+	Reading *reading = context;
+	EmbedRows *rows = reading->rows;
 	MemoryContext previous;
-	EmbedRow   *row;
+	EmbedRow *row;
 
 	if (rows->n == rows->capacity || rows->bytes > BATCH_BYTES)
 	{
@@ -59,7 +59,7 @@ take_row(void *context, TupleTableSlot *slot)
 void
 embed_rows_read(EmbedRows *rows, const TableColumn *column, const char *sql, const InputRows *input)
 {
-	Reading		reading = {rows, CurrentMemoryContext};
+	Reading reading = {rows, CurrentMemoryContext};
 
 	(void) table_statement_run(sql, column->relation, true, input, take_row, &reading);
 }
@@ -67,7 +67,7 @@ embed_rows_read(EmbedRows *rows, const TableColumn *column, const char *sql, con
 typedef struct Embedding
 {
 	const EmbedRow *rows;
-	EmbedRow   *next;
+	EmbedRow *next;
 	const Call *call;
 	const BertModel *model;
 	MemoryContext context;
@@ -76,17 +76,23 @@ typedef struct Embedding
 static void
 take_embeddings(void *context, Call *call, const TextGroup *group)
 {
-	Embedding  *embedding = context;
-	int			hidden = call->handle->config.hidden_size;
-	float	   *values = group_embeddings(call, embedding->model, group, call->handle->sentence.pooling, true);	/* (texts, H) */
+	Embedding *embedding = context;
+	int hidden = call->handle->config.hidden_size;
+	/* (texts, H) */
+	float *values =
+		group_embeddings(call, embedding->model, group, call->handle->sentence.pooling, true);
 	MemoryContext previous = MemoryContextSwitchTo(embedding->context);
 
 	for (size_t t = 0; t < group->n_texts; t++)
-		(embedding->next++)->embedding = PointerGetDatum(real_array(values + t * (size_t) hidden, 1, &hidden));
+		(embedding->next++)->embedding =
+			PointerGetDatum(real_array(values + t * (size_t) hidden, 1, &hidden));
 	MemoryContextSwitchTo(previous);
 }
 
-/* In some databases' encodings not every text has a form in UTF-8: names the row that stops the batch. */
+/*
+ * In some databases' encodings not every text has a form in UTF-8: names the row that stops the
+ * batch.
+ */
 static void
 show_row(void *context)
 {
@@ -96,18 +102,20 @@ show_row(void *context)
 	if (embedding->call->reading < 0)
 		return;
 	row = &embedding->rows[embedding->call->reading];
-	errcontext("text of the row with ctid (%u,%u) of table \"%s\"", ItemPointerGetBlockNumberNoCheck(&row->tid),
+	errcontext("text of the row with ctid (%u,%u) of table \"%s\"",
+			   ItemPointerGetBlockNumberNoCheck(&row->tid),
 			   ItemPointerGetOffsetNumberNoCheck(&row->tid), get_rel_name(row->table));
 }
 
 static void
 compute(EmbedRows *rows, ModelHandle *model)
 {
-	Call		call;
-	Embedding	embedding = {.rows = rows->rows, .next = rows->rows, .call = &call, .context = CurrentMemoryContext};
+	Call call;
+	Embedding embedding = {
+		.rows = rows->rows, .next = rows->rows, .call = &call, .context = CurrentMemoryContext};
 	ErrorContextCallback callback = {error_context_stack, show_row, &embedding};
-	Datum	   *texts = palloc((Size) rows->n * sizeof *texts);
-	bool	   *nulls = palloc0((Size) rows->n * sizeof *nulls);
+	Datum *texts = palloc((Size) rows->n * sizeof *texts);
+	bool *nulls = palloc0((Size) rows->n * sizeof *nulls);
 
 	for (int i = 0; i < rows->n; i++)
 		texts[i] = rows->rows[i].text;
@@ -116,7 +124,8 @@ compute(EmbedRows *rows, ModelHandle *model)
 	call_begin_with(&call, model);
 	embedding.model = model_handle_bind(model, HEAD_NONE);
 	error_context_stack = &callback;
-	values_in_groups(&call, texts, nulls, rows->n, NULL, OVERFLOW_TRUNCATE, take_embeddings, &embedding);
+	values_in_groups(&call, texts, nulls, rows->n, NULL, OVERFLOW_TRUNCATE, take_embeddings,
+					 &embedding);
 	error_context_stack = callback.previous;
 	call_end(&call);
 	PopActiveSnapshot();
@@ -126,8 +135,8 @@ compute(EmbedRows *rows, ModelHandle *model)
 static bool
 take_locked(void *context, TupleTableSlot *slot)
 {
-	EmbedRows  *rows = context;
-	EmbedRow   *row;
+	EmbedRows *rows = context;
+	EmbedRow *row;
 
 	slot_getallattrs(slot);
 	row = &rows->rows[DatumGetInt32(slot->tts_values[0])];
@@ -142,19 +151,22 @@ lock(EmbedRows *rows, const TableColumn *column)
 {
 	static const char *const names[] = {"n", "t", "c", "source"};
 	static const Oid types[] = {INT4OID, OIDOID, TIDOID, TEXTOID};
-	bool		nulls[4] = {false};
-	InputRows	input;
-	const char *sql = psprintf("SELECT k.n, l.tableoid, l.ctid FROM bert_batch AS k, %s AS l"
-							   " WHERE l.ctid OPERATOR(pg_catalog.=) k.c AND l.tableoid OPERATOR(pg_catalog.=) k.t AND l.%s IS NULL"
-							   " AND l.%s::pg_catalog.text COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) k.source"
-							   " FOR NO KEY UPDATE OF l SKIP LOCKED",
-							   column->table_sql, column->target_sql, column->source_sql);
+	bool nulls[4] = {false};
+	InputRows input;
+	const char *sql = psprintf(
+		"SELECT k.n, l.tableoid, l.ctid FROM bert_batch AS k, %s AS l"
+		" WHERE l.ctid OPERATOR(pg_catalog.=) k.c AND l.tableoid OPERATOR(pg_catalog.=) k.t AND "
+		"l.%s IS NULL"
+		" AND l.%s::pg_catalog.text COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) k.source"
+		" FOR NO KEY UPDATE OF l SKIP LOCKED",
+		column->table_sql, column->target_sql, column->source_sql);
 
 	input_rows_begin(&input, 4, names, types);
 	for (int i = 0; i < rows->n; i++)
 	{
-		EmbedRow   *row = &rows->rows[i];
-		Datum		values[4] = {Int32GetDatum(i), ObjectIdGetDatum(row->table), PointerGetDatum(&row->tid), row->text};
+		EmbedRow *row = &rows->rows[i];
+		Datum values[4] = {Int32GetDatum(i), ObjectIdGetDatum(row->table),
+						   PointerGetDatum(&row->tid), row->text};
 
 		input_rows_add(&input, values, nulls);
 	}
@@ -167,18 +179,20 @@ update(const EmbedRows *rows, const TableColumn *column)
 {
 	static const char *const names[] = {"t", "c", "value"};
 	static const Oid types[] = {OIDOID, TIDOID, FLOAT4ARRAYOID};
-	bool		nulls[3] = {false};
-	InputRows	input;
-	uint64		updated = 0;
-	const char *sql = psprintf("UPDATE %s AS l SET %s = k.value FROM bert_batch AS k"
-							   " WHERE l.ctid OPERATOR(pg_catalog.=) k.c AND l.tableoid OPERATOR(pg_catalog.=) k.t",
-							   column->table_sql, column->target_sql);
+	bool nulls[3] = {false};
+	InputRows input;
+	uint64 updated = 0;
+	const char *sql = psprintf(
+		"UPDATE %s AS l SET %s = k.value FROM bert_batch AS k"
+		" WHERE l.ctid OPERATOR(pg_catalog.=) k.c AND l.tableoid OPERATOR(pg_catalog.=) k.t",
+		column->table_sql, column->target_sql);
 
 	input_rows_begin(&input, 3, names, types);
 	for (int i = 0; i < rows->n; i++)
 	{
-		EmbedRow   *row = &rows->rows[i];
-		Datum		values[3] = {ObjectIdGetDatum(row->table), PointerGetDatum(&row->tid), row->embedding};
+		EmbedRow *row = &rows->rows[i];
+		Datum values[3] = {ObjectIdGetDatum(row->table), PointerGetDatum(&row->tid),
+						   row->embedding};
 
 		if (row->written)
 			input_rows_add(&input, values, nulls);
@@ -202,9 +216,11 @@ embed_rows_write(EmbedRows *rows, const TableColumn *column, ModelHandle *model)
 void
 embed_rows_wait(const EmbedRow *row, const TableColumn *column)
 {
-	(void) table_statement_run(psprintf("SELECT 1 FROM %s AS l WHERE l.ctid OPERATOR(pg_catalog.=) '(%u,%u)'::pg_catalog.tid"
-										" AND l.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid FOR NO KEY UPDATE",
-										column->table_sql, ItemPointerGetBlockNumberNoCheck(&row->tid),
-										ItemPointerGetOffsetNumberNoCheck(&row->tid), row->table),
-							   column->relation, false, NULL, NULL, NULL);
+	(void) table_statement_run(
+		psprintf(
+			"SELECT 1 FROM %s AS l WHERE l.ctid OPERATOR(pg_catalog.=) '(%u,%u)'::pg_catalog.tid"
+			" AND l.tableoid OPERATOR(pg_catalog.=) %u::pg_catalog.oid FOR NO KEY UPDATE",
+			column->table_sql, ItemPointerGetBlockNumberNoCheck(&row->tid),
+			ItemPointerGetOffsetNumberNoCheck(&row->tid), row->table),
+		column->relation, false, NULL, NULL, NULL);
 }

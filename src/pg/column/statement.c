@@ -46,8 +46,8 @@ input_rows_end(InputRows *rows)
 typedef struct TakeReceiver
 {
 	DestReceiver public;
-	RowTake		take;
-	void	   *context;
+	RowTake take;
+	void *context;
 } TakeReceiver;
 
 static bool
@@ -87,28 +87,33 @@ environment_with(const InputRows *input)
 static void
 ease_permissions(Query *query, Oid relation, bool as_update)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, query->rtable)
+	foreach (cell, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(cell);
 
 		if (rte->rtekind != RTE_RELATION || rte->relid != relation || !QUERY_HAS_PERMISSIONS(rte))
 			continue;
 		QUERY_PERMISSIONS(query, rte)->selectedCols =
-			bms_del_member(QUERY_PERMISSIONS(query, rte)->selectedCols, SelfItemPointerAttributeNumber - FirstLowInvalidHeapAttributeNumber);
+			bms_del_member(QUERY_PERMISSIONS(query, rte)->selectedCols,
+						   SelfItemPointerAttributeNumber - FirstLowInvalidHeapAttributeNumber);
 		QUERY_PERMISSIONS(query, rte)->selectedCols =
-			bms_del_member(QUERY_PERMISSIONS(query, rte)->selectedCols, TableOidAttributeNumber - FirstLowInvalidHeapAttributeNumber);
+			bms_del_member(QUERY_PERMISSIONS(query, rte)->selectedCols,
+						   TableOidAttributeNumber - FirstLowInvalidHeapAttributeNumber);
 		if (as_update)
 			QUERY_PERMISSIONS(query, rte)->requiredPerms |= ACL_UPDATE;
 	}
 }
 
-/* An error in the statement's text is shown within that text, not within what the user's session has sent. */
+/*
+ * An error in the statement's text is shown within that text, not within what the user's session
+ * has sent.
+ */
 static void
 show_statement(void *sql)
 {
-	int			position = geterrposition();
+	int position = geterrposition();
 
 	if (position > 0)
 	{
@@ -122,39 +127,42 @@ static PlannedStmt *
 plan_statement(const char *sql, Oid relation, bool as_update, QueryEnvironment *environment)
 {
 	ErrorContextCallback callback = {error_context_stack, show_statement, unconstify(char *, sql)};
-	List	   *statements;
-	List	   *queries;
-	Query	   *query;
+	List *statements;
+	List *queries;
+	Query *query;
 	PlannedStmt *plan;
 
 	error_context_stack = &callback;
 	statements = pg_parse_query(sql);
 	if (list_length(statements) != 1)
 		elog(ERROR, "not one statement: %s", sql);
-	query = parse_analyze_fixedparams(linitial_node(RawStmt, statements), sql, NULL, 0, environment);
+	query =
+		parse_analyze_fixedparams(linitial_node(RawStmt, statements), sql, NULL, 0, environment);
 	ease_permissions(query, relation, as_update);
 	queries = pg_rewrite_query(query);
 	if (list_length(queries) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a rule changes what an UPDATE of the table does")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("a rule changes what an UPDATE of the table does")));
 	plan = pg_plan_query(linitial_node(Query, queries), sql, 0, NULL);
 	error_context_stack = callback.previous;
 	return plan;
 }
 
 uint64
-table_statement_run(const char *sql, Oid relation, bool as_update, const InputRows *input, RowTake take, void *context)
+table_statement_run(const char *sql, Oid relation, bool as_update, const InputRows *input,
+					RowTake take, void *context)
 {
 	QueryEnvironment *environment = input == NULL ? NULL : environment_with(input);
-	TakeReceiver receiver = {{receive, receiver_startup, receiver_shutdown, receiver_shutdown, DestNone}, take, context};
+	TakeReceiver receiver = {
+		{receive, receiver_startup, receiver_shutdown, receiver_shutdown, DestNone}, take, context};
 	PlannedStmt *plan;
-	QueryDesc  *desc;
-	uint64		processed;
+	QueryDesc *desc;
+	uint64 processed;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	plan = plan_statement(sql, relation, as_update, environment);
-	desc = CreateQueryDesc(plan, sql, GetActiveSnapshot(), InvalidSnapshot, &receiver.public, NULL, environment, 0);
+	desc = CreateQueryDesc(plan, sql, GetActiveSnapshot(), InvalidSnapshot, &receiver.public, NULL,
+						   environment, 0);
 	(void) ExecutorStart(desc, 0);
 	RUN_EXECUTOR(desc);
 	processed = desc->estate->es_processed;
@@ -169,27 +177,30 @@ table_statement_run(const char *sql, Oid relation, bool as_update, const InputRo
 static bool
 is_plain_expression(const SelectStmt *select)
 {
-	return list_length(select->targetList) == 1 && linitial_node(ResTarget, select->targetList)->name == NULL &&
-		linitial_node(ResTarget, select->targetList)->indirection == NIL &&
-		select->distinctClause == NIL && select->intoClause == NULL && select->fromClause == NIL && select->whereClause == NULL &&
-		select->groupClause == NIL && select->havingClause == NULL && select->windowClause == NIL && select->valuesLists == NIL &&
-		select->sortClause == NIL && select->limitOffset == NULL && select->limitCount == NULL && select->lockingClause == NIL &&
-		select->withClause == NULL && select->op == SETOP_NONE;
+	return list_length(select->targetList) == 1 &&
+		   linitial_node(ResTarget, select->targetList)->name == NULL &&
+		   linitial_node(ResTarget, select->targetList)->indirection == NIL &&
+		   select->distinctClause == NIL && select->intoClause == NULL &&
+		   select->fromClause == NIL && select->whereClause == NULL && select->groupClause == NIL &&
+		   select->havingClause == NULL && select->windowClause == NIL &&
+		   select->valuesLists == NIL && select->sortClause == NIL && select->limitOffset == NULL &&
+		   select->limitCount == NULL && select->lockingClause == NIL &&
+		   select->withClause == NULL && select->op == SETOP_NONE;
 }
 
 void
 check_expression(const char *text, const char *argument)
 {
 	ErrorContextCallback callback = {error_context_stack, show_statement, unconstify(char *, text)};
-	List	   *statements;
+	List *statements;
 
 	error_context_stack = &callback;
 	statements = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
 	error_context_stack = callback.previous;
-	if (list_length(statements) != 1 || !IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt) ||
+	if (list_length(statements) != 1 ||
+		!IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt) ||
 		!is_plain_expression((SelectStmt *) linitial_node(RawStmt, statements)->stmt))
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("argument \"%s\" is not one boolean expression", argument),
-				 errhint("It is what would stand behind WHERE.")));
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+						errmsg("argument \"%s\" is not one boolean expression", argument),
+						errhint("It is what would stand behind WHERE.")));
 }

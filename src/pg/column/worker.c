@@ -1,9 +1,10 @@
 /*
  * worker.c: a process that helps with one embed_column call.
  *
- * It is to the table what a second session of the caller would be: it connects as the caller's session user, takes the session's
- * settings, and where the caller has changed its role becomes that role in a way that no code of a user can undo: the
- * switch lasts from a transaction's begin to its very end, so that deferred triggers are under it as well.
+ * It is to the table what a second session of the caller would be: it connects as the caller's
+ * session user, takes the session's settings, and where the caller has changed its role becomes
+ * that role in a way that no code of a user can undo: the switch lasts from a transaction's begin
+ * to its very end, so that deferred triggers are under it as well.
  */
 #include "pg/server/compat.h"
 
@@ -64,7 +65,8 @@ open_model(EmbedTurn *turn)
 	embed_settings_apply((char *) turn->shared + turn->shared->settings);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(context);
-	model = model_handle_get(NULL, cstring_to_text((char *) turn->shared + turn->shared->model), TASK_EMBED);
+	model = model_handle_get(NULL, cstring_to_text((char *) turn->shared + turn->shared->model),
+							 TASK_EMBED);
 	PopActiveSnapshot();
 	turn->commit(turn);
 	MemoryContextSwitchTo(context);
@@ -84,14 +86,14 @@ void
 bert_embed_worker_main(Datum handle)
 {
 	dsm_segment *segment;
-	EmbedTurn	turn = {.begin = begin_batch, .commit = commit_batch};
+	EmbedTurn turn = {.begin = begin_batch, .commit = commit_batch};
 	MemoryContext context;
-	int			slot;
+	int slot;
 
 	worker_take_signals();
 	segment = dsm_attach(DatumGetUInt32(handle));
 	if (segment == NULL)
-		return;					/* the caller has gone */
+		return; /* the caller has gone */
 	memcpy(&slot, MyBgworkerEntry->bgw_extra, sizeof slot);
 	turn.shared = dsm_segment_address(segment);
 	arrive(turn.shared, slot, MyProcPid);
@@ -106,7 +108,7 @@ bert_embed_worker_main(Datum handle)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error = worker_take_error(context);
+		ErrorData *error = worker_take_error(context);
 
 		/* who was told to stop has nothing to report */
 		if (!embed_shared_stopping(turn.shared))

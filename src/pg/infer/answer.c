@@ -19,41 +19,51 @@ PG_FUNCTION_INFO_V1(bert_answers);
 
 /* The question whole, the context in windows. */
 static void
-encode_context(Call *call, const InputText *question, const InputText *context, int stride, EncodeResult *encoded)
+encode_context(Call *call, const InputText *question, const InputText *context, int stride,
+			   EncodeResult *encoded)
 {
-	EncodeOptions options = {.special_tokens = true, .truncation = TRUNCATE_ONLY_SECOND, .overflow = true};
+	EncodeOptions options = {
+		.special_tokens = true, .truncation = TRUNCATE_ONLY_SECOND, .overflow = true};
 	const Tokenizer *tokenizer = call->handle->tokenizer;
-	size_t		count;
-	int			room;
-	Status		status;
+	size_t count;
+	int room;
+	Status status;
 
 	options.max_length = Min(call->handle->max_length, MAX_WINDOW);
-	REPORT_UNLESS(tokenizer_count(tokenizer, call->arena, question->utf8, question->length, &backend_may_continue, &count, &status), &status);
+	REPORT_UNLESS(tokenizer_count(tokenizer, call->arena, question->utf8, question->length,
+								  &backend_may_continue, &count, &status),
+				  &status);
 	if (count + 3 >= (size_t) options.max_length)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a question of %zu tokens leaves no room for the context in the %d tokens that model \"%s\" reads", count, options.max_length, call->handle->name)));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("a question of %zu tokens leaves no room for the context in the %d "
+							   "tokens that model \"%s\" reads",
+							   count, options.max_length, call->handle->name)));
 	room = options.max_length - 3 - (int) count;
 	options.stride = stride < room ? stride : room / 2;
-	REPORT_UNLESS(tokenizer_encode(tokenizer, call->arena, question->utf8, question->length, context->utf8, context->length, &options,
-								   &backend_may_continue, encoded, &status), &status);
+	REPORT_UNLESS(tokenizer_encode(tokenizer, call->arena, question->utf8, question->length,
+								   context->utf8, context->length, &options, &backend_may_continue,
+								   encoded, &status),
+				  &status);
 	call->texts++;
 	for (size_t w = 0; w < encoded->n_windows; w++)
 		call->tokens += (int64) encoded->windows[w].n;
 }
 
 static void
-find_answers(Call *call, FunctionCallInfo fcinfo, InputText *context, const AnswerOptions *options, int stride, Answer **answers, size_t *n_answers)
+find_answers(Call *call, FunctionCallInfo fcinfo, InputText *context, const AnswerOptions *options,
+			 int stride, Answer **answers, size_t *n_answers)
 {
 	const BertModel *model = model_handle_bind(call->handle, HEAD_QUESTION_ANSWERING);
-	InputText	question;
+	InputText question;
 	EncodeResult encoded;
-	Status		status;
+	Status status;
 
 	input_text(PG_GETARG_TEXT_PP(0), &question);
 	input_text(PG_GETARG_TEXT_PP(1), context);
 	encode_context(call, &question, context, stride, &encoded);
-	REPORT_UNLESS(answer_question(model, &encoded, options, call->arena, answers, n_answers, &backend_may_continue, &status), &status);
+	REPORT_UNLESS(answer_question(model, &encoded, options, call->arena, answers, n_answers,
+								  &backend_may_continue, &status),
+				  &status);
 }
 
 static void
@@ -70,12 +80,12 @@ PGDLLEXPORT Datum
 bert_answer(PG_FUNCTION_ARGS)
 {
 	AnswerOptions options = {.top_k = 1, .max_answer_tokens = 30};
-	Call		call;
-	InputText	context;
-	Answer	   *answers;
-	size_t		n_answers;
-	Datum		values[4];
-	bool		nulls[4] = {false};
+	Call call;
+	InputText context;
+	Answer *answers;
+	size_t n_answers;
+	Datum values[4];
+	bool nulls[4] = {false};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
@@ -94,15 +104,16 @@ PGDLLEXPORT Datum
 bert_answers(PG_FUNCTION_ARGS)
 {
 	AnswerOptions options = {0};
-	Call		call;
-	InputText	context;
-	Answer	   *answers;
-	size_t		n_answers;
-	int			stride;
+	Call call;
+	InputText context;
+	Answer *answers;
+	size_t n_answers;
+	int stride;
 
 	InitMaterializedSRF(fcinfo, 0);
 	options.top_k = (size_t) int_argument(fcinfo, 3, "top_k", 1, MAX_TOP_K, 5);
-	options.max_answer_tokens = (size_t) int_argument(fcinfo, 4, "max_answer_tokens", 1, INT_MAX, 30);
+	options.max_answer_tokens =
+		(size_t) int_argument(fcinfo, 4, "max_answer_tokens", 1, INT_MAX, 30);
 	stride = int_argument(fcinfo, 5, "stride", 0, INT_MAX, STRIDE);
 	options.null_answer = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -111,8 +122,8 @@ bert_answers(PG_FUNCTION_ARGS)
 	find_answers(&call, fcinfo, &context, &options, stride, &answers, &n_answers);
 	for (size_t i = 0; i < n_answers; i++)
 	{
-		Datum		values[4];
-		bool		nulls[4] = {false};
+		Datum values[4];
+		bool nulls[4] = {false};
 
 		answer_values(&call, &context, &answers[i], values);
 		put_row(fcinfo, values, nulls);

@@ -19,55 +19,61 @@
 static size_t
 count_tokens(Call *call, const InputText *input)
 {
-	size_t		count;
-	Status		status;
+	size_t count;
+	Status status;
 
-	REPORT_UNLESS(tokenizer_count(call->handle->tokenizer, call->arena, input->utf8, input->length, &backend_may_continue, &count, &status), &status);
+	REPORT_UNLESS(tokenizer_count(call->handle->tokenizer, call->arena, input->utf8, input->length,
+								  &backend_may_continue, &count, &status),
+				  &status);
 	return count;
 }
 
 static void
-encode(Call *call, const InputText *input, const InputText *pair, const EncodeOptions *options, EncodeResult *encoded)
+encode(Call *call, const InputText *input, const InputText *pair, const EncodeOptions *options,
+	   EncodeResult *encoded)
 {
-	Status		status;
+	Status status;
 
-	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena, input->utf8, input->length, pair == NULL ? NULL : pair->utf8,
-								   pair == NULL ? 0 : pair->length, options, &backend_may_continue, encoded, &status), &status);
+	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena, input->utf8, input->length,
+								   pair == NULL ? NULL : pair->utf8,
+								   pair == NULL ? 0 : pair->length, options, &backend_may_continue,
+								   encoded, &status),
+				  &status);
 }
 
 static void
 refuse_overflow(Call *call, const InputText *input, const InputText *pair)
 {
-	size_t		count = count_tokens(call, input) + 2;
+	size_t count = count_tokens(call, input) + 2;
 
 	if (pair != NULL)
 		count += count_tokens(call, pair) + 1;
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("the input of %zu tokens is longer than the %d that model \"%s\" reads", count, call->handle->max_length, call->handle->name),
-			 errhint("Cut the text with bert.chunk, or use overflow truncate or window.")));
+	ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					errmsg("the input of %zu tokens is longer than the %d that model \"%s\" reads",
+						   count, call->handle->max_length, call->handle->name),
+					errhint("Cut the text with bert.chunk, or use overflow truncate or window.")));
 }
 
 /* Windows over the longer of two texts, each with the whole of the shorter. */
 static void
 pair_windows(Call *call, const InputText *input, const InputText *pair, EncodeOptions *options)
 {
-	size_t		first = count_tokens(call, input);
-	size_t		second = count_tokens(call, pair);
+	size_t first = count_tokens(call, input);
+	size_t second = count_tokens(call, pair);
 
 	if (Min(first, second) + 3 >= (size_t) options->max_length)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("texts of %zu and %zu tokens cannot be read in windows of %d tokens", first, second, options->max_length),
-				 errdetail("A window holds the shorter text whole."),
-				 errhint("Use overflow truncate.")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("texts of %zu and %zu tokens cannot be read in windows of %d tokens",
+							   first, second, options->max_length),
+						errdetail("A window holds the shorter text whole."),
+						errhint("Use overflow truncate.")));
 	options->truncation = first > second ? TRUNCATE_ONLY_FIRST : TRUNCATE_ONLY_SECOND;
 }
 
 static int64
 tokens_of(const EncodeResult *encoded)
 {
-	int64		tokens = 0;
+	int64 tokens = 0;
 
 	for (size_t w = 0; w < encoded->n_windows; w++)
 		tokens += (int64) encoded->windows[w].n;
@@ -75,9 +81,12 @@ tokens_of(const EncodeResult *encoded)
 }
 
 void
-encode_input(Call *call, const InputText *input, const InputText *pair, Overflow overflow, EncodeResult *encoded)
+encode_input(Call *call, const InputText *input, const InputText *pair, Overflow overflow,
+			 EncodeResult *encoded)
 {
-	EncodeOptions options = {.special_tokens = true, .truncation = TRUNCATE_LONGEST_FIRST, .max_length = call->handle->max_length};
+	EncodeOptions options = {.special_tokens = true,
+							 .truncation = TRUNCATE_LONGEST_FIRST,
+							 .max_length = call->handle->max_length};
 
 	encode(call, input, pair, &options, encoded);
 	if (encoded->truncated && overflow == OVERFLOW_ERROR)
@@ -99,7 +108,7 @@ encode_input(Call *call, const InputText *input, const InputText *pair, Overflow
 int
 window_stride(const ModelHandle *handle, int wanted)
 {
-	int			room = handle->max_length - 2;
+	int room = handle->max_length - 2;
 
 	return wanted < room ? wanted : room / 2;
 }
@@ -107,7 +116,11 @@ window_stride(const ModelHandle *handle, int wanted)
 void
 encode_windows(Call *call, const InputText *input, int stride, EncodeResult *encoded)
 {
-	EncodeOptions options = {.special_tokens = true, .truncation = TRUNCATE_ONLY_FIRST, .max_length = call->handle->max_length, .stride = stride, .overflow = true};
+	EncodeOptions options = {.special_tokens = true,
+							 .truncation = TRUNCATE_ONLY_FIRST,
+							 .max_length = call->handle->max_length,
+							 .stride = stride,
+							 .overflow = true};
 
 	encode(call, input, NULL, &options, encoded);
 	call->texts++;
@@ -117,8 +130,8 @@ encode_windows(Call *call, const InputText *input, int stride, EncodeResult *enc
 static void *
 take(Call *call, size_t count, size_t size, const char *what)
 {
-	void	   *memory = arena_alloc_array(call->arena, count, size);
-	Status		status;
+	void *memory = arena_alloc_array(call->arena, count, size);
+	Status status;
 
 	if (memory == NULL)
 	{
@@ -134,7 +147,7 @@ add_windows(Call *call, EncodeResult *all, size_t *capacity, const EncodeResult 
 {
 	if (all->n_windows + one->n_windows > *capacity)
 	{
-		Encoding   *larger;
+		Encoding *larger;
 
 		*capacity = Max(2 * *capacity, all->n_windows + one->n_windows);
 		larger = take(call, *capacity, sizeof(Encoding), "a batch of texts");
@@ -146,36 +159,40 @@ add_windows(Call *call, EncodeResult *all, size_t *capacity, const EncodeResult 
 }
 
 void
-texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix, Overflow overflow, GroupTake take_group, void *context)
+texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix, Overflow overflow,
+				GroupTake take_group, void *context)
 {
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
+	Datum *values;
+	bool *nulls;
+	int n;
 
 	deconstruct_array(inputs, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	values_in_groups(call, values, nulls, n, prefix, overflow, take_group, context);
 }
 
 void
-values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, const InputText *prefix, Overflow overflow, GroupTake take_group,
-				 void *context)
+values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, const InputText *prefix,
+				 Overflow overflow, GroupTake take_group, void *context)
 {
-	int			next = 0;
+	int next = 0;
 
 	while (next < n)
 	{
-		ArenaMark	mark = arena_mark(call->arena);
-		size_t	   *first_window = take(call, TEXTS_PER_GROUP + 1, sizeof(size_t), "a batch of texts");
-		size_t		capacity = 256;
-		int64		tokens = call->tokens;
-		TextGroup	group = {0, first_window, {0, take(call, capacity, sizeof(Encoding), "a batch of texts"), false}};
+		ArenaMark mark = arena_mark(call->arena);
+		size_t *first_window = take(call, TEXTS_PER_GROUP + 1, sizeof(size_t), "a batch of texts");
+		size_t capacity = 256;
+		int64 tokens = call->tokens;
+		TextGroup group = {0,
+						   first_window,
+						   {0, take(call, capacity, sizeof(Encoding), "a batch of texts"), false}};
 
 		first_window[0] = 0;
-		while (next < n && group.n_texts < TEXTS_PER_GROUP && call->tokens - tokens < TOKENS_PER_BATCH)
+		while (next < n && group.n_texts < TEXTS_PER_GROUP &&
+			   call->tokens - tokens < TOKENS_PER_BATCH)
 		{
 			if (!nulls[next])
 			{
-				InputText	input;
+				InputText input;
 				EncodeResult encoded;
 
 				call->reading = next;
@@ -197,12 +214,13 @@ values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, cons
 }
 
 void
-check_memory(Call *call, const BertModel *model, const Batch *batch, const ForwardWants *wants, size_t n_rows)
+check_memory(Call *call, const BertModel *model, const Batch *batch, const ForwardWants *wants,
+			 size_t n_rows)
 {
-	size_t		bytes;
-	size_t		head_bytes = 0;
-	size_t		limit = (size_t) guc_max_memory * 1024;
-	Status		status;
+	size_t bytes;
+	size_t head_bytes = 0;
+	size_t limit = (size_t) guc_max_memory * 1024;
+	Status status;
 
 	REPORT_UNLESS(encoder_forward_memory(model, batch, wants, &bytes, &status), &status);
 	if (n_rows > 0)
@@ -210,26 +228,30 @@ check_memory(Call *call, const BertModel *model, const Batch *batch, const Forwa
 	if (bytes > limit || head_bytes > limit - bytes)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("the call needs %zu MB of memory, bert.max_memory is %zu MB", bytes / 1048576 + head_bytes / 1048576 + 1, limit / 1048576),
+				 errmsg("the call needs %zu MB of memory, bert.max_memory is %zu MB",
+						bytes / 1048576 + head_bytes / 1048576 + 1, limit / 1048576),
 				 errhint("Raise bert.max_memory, or give fewer or shorter inputs at a time.")));
 }
 
 /* Windows first .. first+count-1 through the encoder. */
 static void
-encode_states(Call *call, const BertModel *model, const EncodeResult *encoded, size_t first, size_t count, const ForwardWants *wants, Batch *batch, EncoderOutput *states)
+encode_states(Call *call, const BertModel *model, const EncodeResult *encoded, size_t first,
+			  size_t count, const ForwardWants *wants, Batch *batch, EncoderOutput *states)
 {
-	Status		status;
+	Status status;
 
 	REPORT_UNLESS(windows_batch(encoded, first, count, call->arena, batch, &status), &status);
 	check_memory(call, model, batch, wants, 0);
-	REPORT_UNLESS(encoder_forward(model, batch, wants, call->arena, states, &backend_may_continue, &status), &status);
+	REPORT_UNLESS(
+		encoder_forward(model, batch, wants, call->arena, states, &backend_may_continue, &status),
+		&status);
 }
 
 static void
 normalize_row(float *row, size_t n)
 {
-	double		sum = 0.0;
-	float		scale;
+	double sum = 0.0;
+	float scale;
 
 	for (size_t i = 0; i < n; i++)
 		sum += (double) row[i] * row[i];
@@ -244,14 +266,14 @@ average_windows(const TextGroup *group, float *rows, size_t n)
 {
 	for (size_t t = 0; t < group->n_texts; t++)
 	{
-		size_t		first = group->first_window[t];
-		size_t		count = group->first_window[t + 1] - first;
+		size_t first = group->first_window[t];
+		size_t count = group->first_window[t + 1] - first;
 
 		if (count == 0)
 			continue;
 		for (size_t i = 0; i < n; i++)
 		{
-			double		sum = 0.0;
+			double sum = 0.0;
 
 			for (size_t w = 0; w < count; w++)
 				sum += rows[(first + w) * n + i];
@@ -260,15 +282,18 @@ average_windows(const TextGroup *group, float *rows, size_t n)
 	}
 }
 
-/* Moves each text's row from its first window's place to its own; a NULL text's row is not to be read. */
+/*
+ * Moves each text's row from its first window's place to its own; a NULL text's row is not to be
+ * read.
+ */
 static float *
 rows_by_text(Call *call, const TextGroup *group, float *rows, size_t n)
 {
-	float	   *out;
+	float *out;
 
 	if (group->n_texts == group->encoded.n_windows)
 	{
-		bool		in_place = true;
+		bool in_place = true;
 
 		for (size_t t = 0; t < group->n_texts; t++)
 			in_place = in_place && group->first_window[t] == t;
@@ -292,25 +317,30 @@ has_windows(const TextGroup *group)
 }
 
 float *
-group_embeddings(Call *call, const BertModel *model, const TextGroup *group, Pooling pooling, bool normalize)
+group_embeddings(Call *call, const BertModel *model, const TextGroup *group, Pooling pooling,
+				 bool normalize)
 {
 	const EncodeResult *encoded = &group->encoded;
-	size_t		hidden = (size_t) call->handle->config.hidden_size;
-	float	   *rows = take(call, encoded->n_windows * hidden, sizeof(float), "embeddings");	/* (windows, H) */
-	ForwardWants wants = {0};	/* pool_forward has a pooler of its own */
-	bool		windows = has_windows(group);
-	size_t		count;
-	Status		status;
+	size_t hidden = (size_t) call->handle->config.hidden_size;
+	/* (windows, H) */
+	float *rows = take(call, encoded->n_windows * hidden, sizeof(float), "embeddings");
+	ForwardWants wants = {0}; /* pool_forward has a pooler of its own */
+	bool windows = has_windows(group);
+	size_t count;
+	Status status;
 
 	for (size_t first = 0; first < encoded->n_windows; first += count)
 	{
-		ArenaMark	mark = arena_mark(call->arena);
-		Batch		batch;
+		ArenaMark mark = arena_mark(call->arena);
+		Batch batch;
 		EncoderOutput states;
 
 		count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
 		encode_states(call, model, encoded, first, count, &wants, &batch, &states);
-		REPORT_UNLESS(pool_forward(model, &batch, states.last_hidden_state, pooling, normalize && !windows, call->arena, rows + first * hidden, &status), &status);
+		REPORT_UNLESS(pool_forward(model, &batch, states.last_hidden_state, pooling,
+								   normalize && !windows, call->arena, rows + first * hidden,
+								   &status),
+					  &status);
 		arena_rewind(call->arena, mark);
 	}
 	if (windows)
@@ -328,26 +358,33 @@ float *
 group_logits(Call *call, const BertModel *model, const TextGroup *group, size_t *columns)
 {
 	const EncodeResult *encoded = &group->encoded;
-	HeadKind	head = bert_model_head(model);
+	HeadKind head = bert_model_head(model);
 	ForwardWants wants = head_wants(head);
-	float	   *rows;			/* (windows, columns) */
-	size_t		count;
-	size_t		no_rows[1];
-	Status		status;
+	float *rows; /* (windows, columns) */
+	size_t count;
+	size_t no_rows[1];
+	Status status;
 
-	*columns = head == HEAD_SEQUENCE_CLASSIFICATION ? (size_t) call->handle->config.num_labels : head == HEAD_MULTIPLE_CHOICE ? 1 : 2;
+	*columns = head == HEAD_SEQUENCE_CLASSIFICATION ? (size_t) call->handle->config.num_labels
+			   : head == HEAD_MULTIPLE_CHOICE       ? 1
+													: 2;
 	rows = take(call, encoded->n_windows * *columns, sizeof(float), "logits");
 	for (size_t first = 0; first < encoded->n_windows; first += count)
 	{
-		ArenaMark	mark = arena_mark(call->arena);
-		Batch		batch;
+		ArenaMark mark = arena_mark(call->arena);
+		Batch batch;
 		EncoderOutput states;
-		HeadOutput	output;
+		HeadOutput output;
 
 		count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
 		encode_states(call, model, encoded, first, count, &wants, &batch, &states);
-		REPORT_UNLESS(head_forward(model, &batch, &states, head == HEAD_PRETRAINING ? no_rows : NULL, 0, call->arena, &output, &backend_may_continue, &status), &status);
-		memcpy(rows + first * *columns, head == HEAD_PRETRAINING ? output.seq_relationship_logits : output.logits, count * *columns * sizeof(float));
+		REPORT_UNLESS(head_forward(model, &batch, &states,
+								   head == HEAD_PRETRAINING ? no_rows : NULL, 0, call->arena,
+								   &output, &backend_may_continue, &status),
+					  &status);
+		memcpy(rows + first * *columns,
+			   head == HEAD_PRETRAINING ? output.seq_relationship_logits : output.logits,
+			   count * *columns * sizeof(float));
 		arena_rewind(call->arena, mark);
 	}
 	if (has_windows(group))
@@ -358,7 +395,7 @@ group_logits(Call *call, const BertModel *model, const TextGroup *group, size_t 
 TextGroup
 single_group(const EncodeResult *encoded, size_t first_window[2])
 {
-	TextGroup	group = {1, first_window, *encoded};
+	TextGroup group = {1, first_window, *encoded};
 
 	first_window[0] = 0;
 	first_window[1] = encoded->n_windows;

@@ -36,7 +36,7 @@ static Arena *
 call_arena(void)
 {
 	static MemoryContext context;
-	Size		limit = (Size) guc_max_memory * 1024;
+	Size limit = (Size) guc_max_memory * 1024;
 
 	if (context == NULL)
 	{
@@ -53,7 +53,7 @@ call_arena(void)
 		kept_arena = arena_in_context(context, limit);
 		kept_limit = limit;
 	}
-	arena_rewind(kept_arena, (ArenaMark) {NULL, 0});
+	arena_rewind(kept_arena, (ArenaMark){NULL, 0});
 	return kept_arena;
 }
 
@@ -69,18 +69,21 @@ begin(Call *call, FmgrInfo *flinfo, const text *model, ModelTask task)
 void
 call_begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task)
 {
-	begin(call, fcinfo->flinfo, PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument), task);
+	begin(call, fcinfo->flinfo,
+		  PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument), task);
 }
 
 void
 call_begin_pinned(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task)
 {
-	text	   *model = PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument);
+	text *model = PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument);
 
 	if (model == NULL || memchr(VARDATA_ANY(model), '@', VARSIZE_ANY_EXHDR(model)) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 model == NULL ? errmsg("a pinned model name is required") : errmsg("\"%s\" is not a pinned model name", text_to_cstring(model)),
+				 model == NULL
+					 ? errmsg("a pinned model name is required")
+					 : errmsg("\"%s\" is not a pinned model name", text_to_cstring(model)),
 				 errhint("bert.pinned(model) gives the name with the contents it stands for.")));
 	begin(call, fcinfo->flinfo, model, task);
 }
@@ -99,17 +102,18 @@ call_begin_with(Call *call, ModelHandle *handle)
 void
 call_end(Call *call)
 {
-	instr_time	elapsed;
+	instr_time elapsed;
 
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, call->started);
-	stats_count(call->handle->name, call->texts, call->tokens, call->truncations, INSTR_TIME_GET_MILLISEC(elapsed));
+	stats_count(call->handle->name, call->texts, call->tokens, call->truncations,
+				INSTR_TIME_GET_MILLISEC(elapsed));
 }
 
 void
 input_text(const text *value, InputText *input)
 {
-	int			encoding = GetDatabaseEncoding();
+	int encoding = GetDatabaseEncoding();
 
 	input->bytes = VARDATA_ANY(value);
 	input->n_bytes = VARSIZE_ANY_EXHDR(value);
@@ -128,21 +132,24 @@ input_text(const text *value, InputText *input)
 static size_t
 code_points(const char *utf8, size_t length)
 {
-	size_t		count = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < length; i++)
 		count += ((unsigned char) utf8[i] & 0xC0) != 0x80;
 	return count;
 }
 
-/* For the encodings where a character is not a code point: SQL_ASCII counts bytes, EUC_JIS_2004 has characters of two code points. */
+/*
+ * For the encodings where a character is not a code point: SQL_ASCII counts bytes, EUC_JIS_2004 has
+ * characters of two code points.
+ */
 static void
 map_characters(Call *call, InputText *input)
 {
-	size_t		count = code_points(input->utf8, input->length);
-	uint32_t   *characters = arena_alloc_array(call->arena, count + 1, sizeof(uint32_t));
-	size_t		at = 0;
-	Status		status;
+	size_t count = code_points(input->utf8, input->length);
+	uint32_t *characters = arena_alloc_array(call->arena, count + 1, sizeof(uint32_t));
+	size_t at = 0;
+	Status status;
 
 	if (characters == NULL)
 	{
@@ -158,13 +165,15 @@ map_characters(Call *call, InputText *input)
 	}
 	else
 	{
-		uint32_t	character = 0;
+		uint32_t character = 0;
 
 		for (size_t i = 0; i < input->n_bytes; character++)
 		{
-			int			bytes = pg_mblen(input->bytes + i);
-			char	   *alone = IS_HIGHBIT_SET(input->bytes[i]) ? pg_server_to_any(input->bytes + i, bytes, PG_UTF8) : NULL;
-			size_t		points = alone == NULL ? 1 : code_points(alone, strlen(alone));
+			int bytes = pg_mblen(input->bytes + i);
+			char *alone = IS_HIGHBIT_SET(input->bytes[i])
+							  ? pg_server_to_any(input->bytes + i, bytes, PG_UTF8)
+							  : NULL;
+			size_t points = alone == NULL ? 1 : code_points(alone, strlen(alone));
 
 			while (points-- > 0 && at < count)
 				characters[at++] = character;
@@ -207,9 +216,10 @@ byte_of(InputText *input, size_t character)
 text *
 input_slice(Call *call, InputText *input, uint32_t start, uint32_t end)
 {
-	size_t		first = byte_of(input, (size_t) input_position(call, input, start));
-	InputText	ahead = *input;	/* windows overlap: the next slice may begin before this one's end */
-	size_t		last = byte_of(&ahead, (size_t) input_position(call, input, end));
+	size_t first = byte_of(input, (size_t) input_position(call, input, start));
+	/* windows overlap: the next slice may begin before this one's end */
+	InputText ahead = *input;
+	size_t last = byte_of(&ahead, (size_t) input_position(call, input, end));
 
 	return cstring_to_text_with_len(input->bytes + first, (int) (last - first));
 }
@@ -217,15 +227,16 @@ input_slice(Call *call, InputText *input, uint32_t start, uint32_t end)
 text *
 output_text(const char *utf8, size_t length)
 {
-	char	   *converted = pg_any_to_server(utf8, (int) length, PG_UTF8);
+	char *converted = pg_any_to_server(utf8, (int) length, PG_UTF8);
 
-	return converted == utf8 ? cstring_to_text_with_len(utf8, (int) length) : cstring_to_text(converted);
+	return converted == utf8 ? cstring_to_text_with_len(utf8, (int) length)
+							 : cstring_to_text(converted);
 }
 
 Overflow
 overflow_argument(FunctionCallInfo fcinfo, int argument)
 {
-	char	   *name;
+	char *name;
 
 	if (PG_ARGISNULL(argument))
 		return OVERFLOW_TRUNCATE;
@@ -237,37 +248,39 @@ overflow_argument(FunctionCallInfo fcinfo, int argument)
 	if (strcmp(name, "error") == 0)
 		return OVERFLOW_ERROR;
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("overflow \"%s\" is not known", name),
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("overflow \"%s\" is not known", name),
 			 errhint("It is one of truncate, window, error.")));
 }
 
 Pooling
 pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle)
 {
-	Pooling		pooling = handle->sentence.pooling;
-	Status		status;
+	Pooling pooling = handle->sentence.pooling;
+	Status status;
 
 	if (!PG_ARGISNULL(argument))
-		REPORT_UNLESS(pooling_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), &pooling, &status), &status);
+		REPORT_UNLESS(
+			pooling_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), &pooling, &status),
+			&status);
 	if (pooling == POOLING_POOLER && !handle->config.use_pooler)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("model \"%s\" has no pooling layer", handle->name),
-				 errhint("Use pooling mean, cls or max.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("model \"%s\" has no pooling layer", handle->name),
+						errhint("Use pooling mean, cls or max.")));
 	return pooling;
 }
 
 int
-int_argument(FunctionCallInfo fcinfo, int argument, const char *name, int least, int most, int value_if_null)
+int_argument(FunctionCallInfo fcinfo, int argument, const char *name, int least, int most,
+			 int value_if_null)
 {
-	int32		value = PG_ARGISNULL(argument) ? value_if_null : PG_GETARG_INT32(argument);
+	int32 value = PG_ARGISNULL(argument) ? value_if_null : PG_GETARG_INT32(argument);
 
 	if (value < least || value > most)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 most == INT_MAX ? errmsg("%s must be at least %d, not %d", name, least, value) :
-				 errmsg("%s must be between %d and %d, not %d", name, least, most, value)));
+				 most == INT_MAX
+					 ? errmsg("%s must be at least %d, not %d", name, least, value)
+					 : errmsg("%s must be between %d and %d, not %d", name, least, most, value)));
 	return value;
 }
 
@@ -275,15 +288,16 @@ int_argument(FunctionCallInfo fcinfo, int argument, const char *name, int least,
 static ArrayType *
 array_of_four_bytes(Oid type, int n_dims, const int *dims)
 {
-	Size		n_bytes = ARR_OVERHEAD_NONULLS(n_dims);
-	size_t		n_elements = 1;
-	ArrayType  *array;
+	Size n_bytes = ARR_OVERHEAD_NONULLS(n_dims);
+	size_t n_elements = 1;
+	ArrayType *array;
 
 	for (int i = 0; i < n_dims; i++)
 	{
 		if (dims[i] == 0)
 			return construct_empty_array(type);
-		if (__builtin_mul_overflow(n_elements, (size_t) dims[i], &n_elements) || n_elements > (MaxAllocSize - n_bytes) / 4)
+		if (__builtin_mul_overflow(n_elements, (size_t) dims[i], &n_elements) ||
+			n_elements > (MaxAllocSize - n_bytes) / 4)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("the result does not fit into an array"),
@@ -307,7 +321,7 @@ array_of_four_bytes(Oid type, int n_dims, const int *dims)
 ArrayType *
 real_array(const float *values, int n_dims, const int *dims)
 {
-	ArrayType  *array = array_of_four_bytes(FLOAT4OID, n_dims, dims);
+	ArrayType *array = array_of_four_bytes(FLOAT4OID, n_dims, dims);
 
 	if (ARR_NDIM(array) > 0)
 		memcpy(ARR_DATA_PTR(array), values, VARSIZE(array) - ARR_OVERHEAD_NONULLS(n_dims));
@@ -317,8 +331,8 @@ real_array(const float *values, int n_dims, const int *dims)
 ArrayType *
 int_array(const int32_t *values, size_t n)
 {
-	int			length = (int) n;
-	ArrayType  *array = array_of_four_bytes(INT4OID, 1, &length);
+	int length = (int) n;
+	ArrayType *array = array_of_four_bytes(INT4OID, 1, &length);
 
 	if (n > 0)
 		memcpy(ARR_DATA_PTR(array), values, n * sizeof(int32_t));
@@ -334,7 +348,7 @@ text_array(Datum *values, size_t n)
 Datum
 composite_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
-	TupleDesc	tupdesc;
+	TupleDesc tupdesc;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

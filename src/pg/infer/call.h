@@ -1,9 +1,10 @@
 /*
- * call.h: what all text and inference functions share: a call's arena and counters, texts between the database's
- * encoding and UTF-8, inputs longer than the model, batches, arrays and rows.
+ * call.h: what all text and inference functions share: a call's arena and counters, texts between
+ * the database's encoding and UTF-8, inputs longer than the model, batches, arrays and rows.
  *
- * One arena per backend serves every call and is emptied when the next one begins; nothing in it outlives a call, and
- * no function here calls another's SQL in between. What is returned is palloc'd.
+ * One arena per backend serves every call and is emptied when the next one begins; nothing in it
+ * outlives a call, and no function here calls another's SQL in between. What is returned is
+ * palloc'd.
  */
 #ifndef BERT_PG_INFER_CALL_H
 #define BERT_PG_INFER_CALL_H
@@ -17,34 +18,40 @@
 typedef struct Call
 {
 	ModelHandle *handle;
-	Arena	   *arena;
-	int64		texts;			/* for bert.stats: inputs, tokens computed, inputs cut */
-	int64		tokens;
-	int64		truncations;
-	instr_time	started;
-	int			reading;		/* the value that values_in_groups is converting to UTF-8, which may fail; else -1 */
+	Arena *arena;
+	int64 texts; /* for bert.stats: inputs, tokens computed, inputs cut */
+	int64 tokens;
+	int64 truncations;
+	instr_time started;
+	/* the value that values_in_groups is converting to UTF-8, which may fail; else -1 */
+	int reading;
 } Call;
 
 /* model_argument: its index; NULL means the task's default. */
 extern void call_begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task);
 /* The same for a *_pinned function: the model must be given, by a pinned name. */
-extern void call_begin_pinned(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task);
+extern void call_begin_pinned(Call *call, FunctionCallInfo fcinfo, int model_argument,
+							  ModelTask task);
 /* The same with a model that the caller keeps pinned. */
 extern void call_begin_with(Call *call, ModelHandle *handle);
 /* Counts the call in bert.stats. */
 extern void call_end(Call *call);
 
-/* A text argument. Positions in the core are in code points; users see characters of the database's encoding. */
+/*
+ * A text argument. Positions in the core are in code points; users see characters of the database's
+ * encoding.
+ */
 typedef struct InputText
 {
 	const char *utf8;
-	size_t		length;			/* bytes of utf8 */
-	const char *bytes;			/* as the database stores it */
-	size_t		n_bytes;
-	const uint32_t *characters; /* (code points + 1) character where each begins; NULL: the same, or not yet made */
-	bool		same;			/* code points are characters */
-	size_t		seen_characters;	/* where the last slice ended */
-	size_t		seen_bytes;
+	size_t length;     /* bytes of utf8 */
+	const char *bytes; /* as the database stores it */
+	size_t n_bytes;
+	/* (code points + 1) character where each begins; NULL: the same, or not yet made */
+	const uint32_t *characters;
+	bool same;              /* code points are characters */
+	size_t seen_characters; /* where the last slice ended */
+	size_t seen_bytes;
 } InputText;
 
 /* SQLSTATE 22021 for invalid bytes, 22P05 for characters without a place in Unicode. */
@@ -66,49 +73,66 @@ typedef enum Overflow
 
 extern Overflow overflow_argument(FunctionCallInfo fcinfo, int argument);
 
-/* Encodes an input (pair: NULL for none) with its special tokens, as the overflow argument says; counts it. */
-extern void encode_input(Call *call, const InputText *input, const InputText *pair, Overflow overflow, EncodeResult *encoded);
+/*
+ * Encodes an input (pair: NULL for none) with its special tokens, as the overflow argument says;
+ * counts it.
+ */
+extern void encode_input(Call *call, const InputText *input, const InputText *pair,
+						 Overflow overflow, EncodeResult *encoded);
 
 /* The overlap of windows of a single text: `wanted`, or less where the model is small. */
-extern int	window_stride(const ModelHandle *handle, int wanted);
+extern int window_stride(const ModelHandle *handle, int wanted);
 /* Encodes a single text in overlapping windows. */
 extern void encode_windows(Call *call, const InputText *input, int stride, EncodeResult *encoded);
 
-/* Inputs of one group that is computed together; text i has the windows first_window[i] .. first_window[i + 1] - 1, none if it is NULL. */
+/*
+ * Inputs of one group that is computed together; text i has the windows first_window[i] ..
+ * first_window[i + 1] - 1, none if it is NULL.
+ */
 typedef struct TextGroup
 {
-	size_t		n_texts;
+	size_t n_texts;
 	const size_t *first_window;
 	EncodeResult encoded;
 } TextGroup;
 
-typedef void (*GroupTake) (void *context, Call *call, const TextGroup *group);
+typedef void (*GroupTake)(void *context, Call *call, const TextGroup *group);
 
 /*
- * Encodes the elements of a text[] and hands them over in groups of a few thousand tokens, in order. prefix: the first
- * text of every pair, the elements being the second; or NULL. The arena is rewound after each group.
+ * Encodes the elements of a text[] and hands them over in groups of a few thousand tokens, in
+ * order. prefix: the first text of every pair, the elements being the second; or NULL. The arena is
+ * rewound after each group.
  */
-extern void texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix, Overflow overflow, GroupTake take, void *context);
+extern void texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix,
+							Overflow overflow, GroupTake take, void *context);
 
 /* The same for n text values. */
-extern void values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, const InputText *prefix, Overflow overflow, GroupTake take,
+extern void values_in_groups(Call *call, const Datum *values, const bool *nulls, int n,
+							 const InputText *prefix, Overflow overflow, GroupTake take,
 							 void *context);
 
 /* Embeddings (texts, H) of a group, in the arena. */
-extern float *group_embeddings(Call *call, const BertModel *model, const TextGroup *group, Pooling pooling, bool normalize);
-/* Logits (texts, columns) of a head that gives one row per sequence; averaged over windows. Pretraining: its next-sentence head. */
-extern float *group_logits(Call *call, const BertModel *model, const TextGroup *group, size_t *columns);
+extern float *group_embeddings(Call *call, const BertModel *model, const TextGroup *group,
+							   Pooling pooling, bool normalize);
+/*
+ * Logits (texts, columns) of a head that gives one row per sequence; averaged over windows.
+ * Pretraining: its next-sentence head.
+ */
+extern float *group_logits(Call *call, const BertModel *model, const TextGroup *group,
+						   size_t *columns);
 /* A group of one text. */
 extern TextGroup single_group(const EncodeResult *encoded, size_t first_window[2]);
 
 /* Raises 53200 with a hint when a forward pass would take more than bert.max_memory. */
-extern void check_memory(Call *call, const BertModel *model, const Batch *batch, const ForwardWants *wants, size_t n_rows);
+extern void check_memory(Call *call, const BertModel *model, const Batch *batch,
+						 const ForwardWants *wants, size_t n_rows);
 
 /* The pooling argument, or what the model was made for. */
 extern Pooling pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle);
 
 /* An int argument with its bounds; NULL: the default. Errors name the argument. */
-extern int	int_argument(FunctionCallInfo fcinfo, int argument, const char *name, int least, int most, int value_if_null);
+extern int int_argument(FunctionCallInfo fcinfo, int argument, const char *name, int least,
+						int most, int value_if_null);
 
 extern ArrayType *real_array(const float *values, int n_dims, const int *dims);
 extern ArrayType *int_array(const int32_t *values, size_t n);

@@ -12,16 +12,17 @@ PG_FUNCTION_INFO_V1(bert_choose_all);
 typedef struct Choices
 {
 	const BertModel *model;
-	float	   *scores;			/* (choices) */
-	size_t		n_scored;
+	float *scores; /* (choices) */
+	size_t n_scored;
 } Choices;
 
 static void
 score_group(void *context, Call *call, const TextGroup *group)
 {
-	Choices    *choices = context;
-	size_t		columns;
-	float	   *rows = group_logits(call, choices->model, group, &columns);	/* (choices of the group, 1) */
+	Choices *choices = context;
+	size_t columns;
+	/* (choices of the group, 1) */
+	float *rows = group_logits(call, choices->model, group, &columns);
 
 	memcpy(choices->scores + choices->n_scored, rows, group->n_texts * sizeof(float));
 	choices->n_scored += group->n_texts;
@@ -31,20 +32,22 @@ score_group(void *context, Call *call, const TextGroup *group)
 static bool
 score_choices(FunctionCallInfo fcinfo, Choices *choices, Datum **texts)
 {
-	ArrayType  *array;
-	Call		call;
-	InputText	prompt;
-	bool	   *nulls;
-	int			n;
+	ArrayType *array;
+	Call call;
+	InputText prompt;
+	bool *nulls;
+	int n;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return false;
 	array = PG_GETARG_ARRAYTYPE_P(1);
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, texts, &nulls, &n);
 	if (n == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("choices must not be empty")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("choices must not be empty")));
 	if (array_contains_nulls(array))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("choices must not contain NULL")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("choices must not contain NULL")));
 	call_begin(&call, fcinfo, 2, TASK_CHOOSE);
 	choices->model = model_handle_bind(call.handle, HEAD_MULTIPLE_CHOICE);
 	choices->scores = palloc((Size) n * sizeof(float));
@@ -59,7 +62,7 @@ score_choices(FunctionCallInfo fcinfo, Choices *choices, Datum **texts)
 static size_t
 best_left(const Choices *choices, const bool *taken)
 {
-	size_t		best = choices->n_scored;
+	size_t best = choices->n_scored;
 
 	for (size_t i = 0; i < choices->n_scored; i++)
 		if (!taken[i] && (best == choices->n_scored || choices->scores[i] > choices->scores[best]))
@@ -79,14 +82,15 @@ choice_values(const Choices *choices, const Datum *texts, size_t choice, Datum *
 PGDLLEXPORT Datum
 bert_choose(PG_FUNCTION_ARGS)
 {
-	Choices		choices = {0};
-	Datum	   *texts;
-	Datum		values[3];
-	bool		nulls[3] = {false};
+	Choices choices = {0};
+	Datum *texts;
+	Datum values[3];
+	bool nulls[3] = {false};
 
 	if (!score_choices(fcinfo, &choices, &texts))
 		PG_RETURN_NULL();
-	choice_values(&choices, texts, best_left(&choices, palloc0(choices.n_scored * sizeof(bool))), values);
+	choice_values(&choices, texts, best_left(&choices, palloc0(choices.n_scored * sizeof(bool))),
+				  values);
 	return composite_result(fcinfo, values, nulls);
 }
 
@@ -94,9 +98,9 @@ bert_choose(PG_FUNCTION_ARGS)
 PGDLLEXPORT Datum
 bert_choose_all(PG_FUNCTION_ARGS)
 {
-	Choices		choices = {0};
-	Datum	   *texts;
-	bool	   *taken;
+	Choices choices = {0};
+	Datum *texts;
+	bool *taken;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!score_choices(fcinfo, &choices, &texts))
@@ -104,9 +108,9 @@ bert_choose_all(PG_FUNCTION_ARGS)
 	taken = palloc0(choices.n_scored * sizeof(bool));
 	for (size_t i = 0; i < choices.n_scored; i++)
 	{
-		size_t		choice = best_left(&choices, taken);
-		Datum		values[3];
-		bool		nulls[3] = {false};
+		size_t choice = best_left(&choices, taken);
+		Datum values[3];
+		bool nulls[3] = {false};
 
 		taken[choice] = true;
 		choice_values(&choices, texts, choice, values);

@@ -21,7 +21,8 @@ PG_FUNCTION_INFO_V1(bert_rank);
 static bool
 is_regression(const BertConfig *config)
 {
-	return config->problem_type == PROBLEM_REGRESSION || (config->problem_type == PROBLEM_UNSET && config->num_labels == 1);
+	return config->problem_type == PROBLEM_REGRESSION ||
+		   (config->problem_type == PROBLEM_UNSET && config->num_labels == 1);
 }
 
 /* A model with classes to tell apart. */
@@ -31,10 +32,9 @@ bind_classifier(ModelHandle *handle)
 	const BertModel *model = model_handle_bind(handle, HEAD_SEQUENCE_CLASSIFICATION);
 
 	if (is_regression(&handle->config))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("model \"%s\" gives a value, not classes", handle->name),
-				 errhint("Use bert.regress.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("model \"%s\" gives a value, not classes", handle->name),
+						errhint("Use bert.regress.")));
 	return model;
 }
 
@@ -44,12 +44,13 @@ bind_regressor(ModelHandle *handle)
 	const BertModel *model = model_handle_bind(handle, HEAD_SEQUENCE_CLASSIFICATION);
 
 	if (handle->config.num_labels != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 is_regression(&handle->config) ?
-				 errmsg("model \"%s\" gives %d values, not one", handle->name, handle->config.num_labels) :
-				 errmsg("model \"%s\" gives classes, not a value", handle->name),
-				 is_regression(&handle->config) ? errhint("Use bert.forward.") : errhint("Use bert.classify.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						is_regression(&handle->config)
+							? errmsg("model \"%s\" gives %d values, not one", handle->name,
+									 handle->config.num_labels)
+							: errmsg("model \"%s\" gives classes, not a value", handle->name),
+						is_regression(&handle->config) ? errhint("Use bert.forward.")
+													   : errhint("Use bert.classify.")));
 	return model;
 }
 
@@ -73,7 +74,7 @@ scores_from_logits(const BertConfig *config, float *scores)
 static size_t
 best_of(const float *scores, size_t n)
 {
-	size_t		best = 0;
+	size_t best = 0;
 
 	for (size_t i = 1; i < n; i++)
 		if (scores[i] > scores[best])
@@ -94,16 +95,17 @@ begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task, b
 static float *
 logits_of_pair(Call *call, FunctionCallInfo fcinfo, const BertModel *model, size_t *columns)
 {
-	InputText	input;
-	InputText	pair;
+	InputText input;
+	InputText pair;
 	EncodeResult encoded;
-	size_t		first_window[2];
-	TextGroup	group;
+	size_t first_window[2];
+	TextGroup group;
 
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	if (!PG_ARGISNULL(1))
 		input_text(PG_GETARG_TEXT_PP(1), &pair);
-	encode_input(call, &input, PG_ARGISNULL(1) ? NULL : &pair, overflow_argument(fcinfo, 3), &encoded);
+	encode_input(call, &input, PG_ARGISNULL(1) ? NULL : &pair, overflow_argument(fcinfo, 3),
+				 &encoded);
 	group = single_group(&encoded, first_window);
 	return group_logits(call, model, &group, columns);
 }
@@ -111,18 +113,19 @@ logits_of_pair(Call *call, FunctionCallInfo fcinfo, const BertModel *model, size
 static void
 label_and_score(const BertConfig *config, const float *scores, size_t label, Datum *values)
 {
-	values[0] = PointerGetDatum(output_text(config->id2label[label], strlen(config->id2label[label])));
+	values[0] =
+		PointerGetDatum(output_text(config->id2label[label], strlen(config->id2label[label])));
 	values[1] = Float4GetDatum(scores[label]);
 }
 
 static Datum
 classify_one(FunctionCallInfo fcinfo, bool pinned)
 {
-	Call		call;
-	size_t		columns;
-	float	   *scores;
-	Datum		values[2];
-	bool		nulls[2] = {false};
+	Call call;
+	size_t columns;
+	float *scores;
+	Datum values[2];
+	bool nulls[2] = {false};
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -156,19 +159,20 @@ static void
 put_classes(void *context, Call *call, const TextGroup *group)
 {
 	const ClassifyMany *many = context;
-	size_t		columns;
-	float	   *rows = group_logits(call, many->model, group, &columns);	/* (texts, columns) */
+	size_t columns;
+	float *rows = group_logits(call, many->model, group, &columns); /* (texts, columns) */
 
 	for (size_t t = 0; t < group->n_texts; t++)
 	{
-		bool		is_null = group->first_window[t + 1] == group->first_window[t];
-		bool		nulls[2] = {is_null, is_null};
-		Datum		values[2] = {0};
+		bool is_null = group->first_window[t + 1] == group->first_window[t];
+		bool nulls[2] = {is_null, is_null};
+		Datum values[2] = {0};
 
 		if (!is_null)
 		{
 			scores_from_logits(&call->handle->config, rows + t * columns);
-			label_and_score(&call->handle->config, rows + t * columns, best_of(rows + t * columns, columns), values);
+			label_and_score(&call->handle->config, rows + t * columns,
+							best_of(rows + t * columns, columns), values);
 		}
 		put_row(many->fcinfo, values, nulls);
 		if (!is_null)
@@ -181,14 +185,15 @@ static Datum
 classify_many(FunctionCallInfo fcinfo, bool pinned)
 {
 	ClassifyMany many = {.fcinfo = fcinfo};
-	Call		call;
+	Call call;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	begin(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
 	many.model = bind_classifier(call.handle);
-	texts_in_groups(&call, PG_GETARG_ARRAYTYPE_P(0), NULL, overflow_argument(fcinfo, 2), put_classes, &many);
+	texts_in_groups(&call, PG_GETARG_ARRAYTYPE_P(0), NULL, overflow_argument(fcinfo, 2),
+					put_classes, &many);
 	call_end(&call);
 	return (Datum) 0;
 }
@@ -207,8 +212,8 @@ bert_classify_many_pinned(PG_FUNCTION_ARGS)
 
 typedef struct Scored
 {
-	float		score;
-	int			index;
+	float score;
+	int index;
 } Scored;
 
 /* Best first; equal scores in the order they came in; NaN last. */
@@ -229,10 +234,10 @@ compare_scored(const void *a, const void *b)
 PGDLLEXPORT Datum
 bert_classify_all(PG_FUNCTION_ARGS)
 {
-	Call		call;
-	size_t		columns;
-	float	   *scores;
-	Scored	   *order;
+	Call call;
+	size_t columns;
+	float *scores;
+	Scored *order;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
@@ -242,12 +247,12 @@ bert_classify_all(PG_FUNCTION_ARGS)
 	scores_from_logits(&call.handle->config, scores);
 	order = palloc(columns * sizeof(Scored));
 	for (size_t i = 0; i < columns; i++)
-		order[i] = (Scored) {scores[i], (int) i};
+		order[i] = (Scored){scores[i], (int) i};
 	qsort(order, columns, sizeof(Scored), compare_scored);
 	for (size_t i = 0; i < columns; i++)
 	{
-		Datum		values[2];
-		bool		nulls[2] = {false};
+		Datum values[2];
+		bool nulls[2] = {false};
 
 		label_and_score(&call.handle->config, scores, (size_t) order[i].index, values);
 		put_row(fcinfo, values, nulls);
@@ -259,9 +264,9 @@ bert_classify_all(PG_FUNCTION_ARGS)
 static Datum
 regress(FunctionCallInfo fcinfo, bool pinned)
 {
-	Call		call;
-	size_t		columns;
-	float		value;
+	Call call;
+	size_t columns;
+	float value;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -286,23 +291,24 @@ bert_regress_pinned(PG_FUNCTION_ARGS)
 typedef struct Ranking
 {
 	const BertModel *model;
-	const float *query;			/* (H) with a bi-encoder; NULL with a cross-encoder */
-	Scored	   *found;			/* (documents) */
-	int			n_found;
+	const float *query; /* (H) with a bi-encoder; NULL with a cross-encoder */
+	Scored *found;      /* (documents) */
+	int n_found;
 } Ranking;
 
 static void
 rank_group(void *context, Call *call, const TextGroup *group)
 {
-	Ranking    *ranking = context;
-	size_t		columns = (size_t) call->handle->config.hidden_size;
-	float	   *rows = ranking->query == NULL ? group_logits(call, ranking->model, group, &columns) :
-		group_embeddings(call, ranking->model, group, call->handle->sentence.pooling, true);
+	Ranking *ranking = context;
+	size_t columns = (size_t) call->handle->config.hidden_size;
+	float *rows = ranking->query == NULL ? group_logits(call, ranking->model, group, &columns)
+										 : group_embeddings(call, ranking->model, group,
+															call->handle->sentence.pooling, true);
 
 	for (size_t t = 0; t < group->n_texts; t++)
 	{
-		Scored	   *scored = &ranking->found[ranking->n_found];
-		double		cosine = 0.0;
+		Scored *scored = &ranking->found[ranking->n_found];
+		double cosine = 0.0;
 
 		scored->index = ranking->n_found++;
 		if (group->first_window[t + 1] == group->first_window[t])
@@ -323,29 +329,31 @@ static const float *
 embed_query(Call *call, const BertModel *model, const InputText *query, Overflow overflow)
 {
 	EncodeResult encoded;
-	size_t		first_window[2];
-	TextGroup	group;
-	float	   *copy = palloc((Size) call->handle->config.hidden_size * sizeof(float));
+	size_t first_window[2];
+	TextGroup group;
+	float *copy = palloc((Size) call->handle->config.hidden_size * sizeof(float));
 
 	encode_input(call, query, NULL, overflow, &encoded);
 	group = single_group(&encoded, first_window);
-	memcpy(copy, group_embeddings(call, model, &group, call->handle->sentence.pooling, true), (Size) call->handle->config.hidden_size * sizeof(float));
+	memcpy(copy, group_embeddings(call, model, &group, call->handle->sentence.pooling, true),
+		   (Size) call->handle->config.hidden_size * sizeof(float));
 	return copy;
 }
 
 static void
 put_ranking(FunctionCallInfo fcinfo, const Ranking *ranking, ArrayType *documents)
 {
-	Datum	   *texts;
-	bool	   *is_null;
-	int			n;
+	Datum *texts;
+	bool *is_null;
+	int n;
 
 	deconstruct_array(documents, TEXTOID, -1, false, TYPALIGN_INT, &texts, &is_null, &n);
 	for (int i = 0; i < n; i++)
 	{
-		int			document = ranking->found[i].index;
-		Datum		values[3] = {Int32GetDatum(document + 1), Float4GetDatum(ranking->found[i].score), texts[document]};
-		bool		nulls[3] = {false, is_null[document], is_null[document]};
+		int document = ranking->found[i].index;
+		Datum values[3] = {Int32GetDatum(document + 1), Float4GetDatum(ranking->found[i].score),
+						   texts[document]};
+		bool nulls[3] = {false, is_null[document], is_null[document]};
 
 		put_row(fcinfo, values, nulls);
 	}
@@ -355,11 +363,11 @@ put_ranking(FunctionCallInfo fcinfo, const Ranking *ranking, ArrayType *document
 PGDLLEXPORT Datum
 bert_rank(PG_FUNCTION_ARGS)
 {
-	Ranking		ranking = {0};
-	Call		call;
-	InputText	query;
-	Overflow	overflow;
-	ArrayType  *documents;
+	Ranking ranking = {0};
+	Call call;
+	InputText query;
+	Overflow overflow;
+	ArrayType *documents;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -368,14 +376,16 @@ bert_rank(PG_FUNCTION_ARGS)
 	documents = PG_GETARG_ARRAYTYPE_P(1);
 	call_begin(&call, fcinfo, 2, TASK_RANK);
 	input_text(PG_GETARG_TEXT_PP(0), &query);
-	ranking.found = palloc(Max(ArrayGetNItems(ARR_NDIM(documents), ARR_DIMS(documents)), 1) * sizeof(Scored));
+	ranking.found =
+		palloc(Max(ArrayGetNItems(ARR_NDIM(documents), ARR_DIMS(documents)), 1) * sizeof(Scored));
 	if (call.handle->head == HEAD_SEQUENCE_CLASSIFICATION)
 	{
 		if (call.handle->config.num_labels != 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("model \"%s\" has %d labels, a ranking model has one", call.handle->name, call.handle->config.num_labels),
-					 errhint("Use a cross-encoder with one label, or a model without a head, which ranks by the similarity of embeddings.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("model \"%s\" has %d labels, a ranking model has one",
+								   call.handle->name, call.handle->config.num_labels),
+							errhint("Use a cross-encoder with one label, or a model without a "
+									"head, which ranks by the similarity of embeddings.")));
 		ranking.model = model_handle_bind(call.handle, HEAD_SEQUENCE_CLASSIFICATION);
 		texts_in_groups(&call, documents, &query, overflow, rank_group, &ranking);
 	}

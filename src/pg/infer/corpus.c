@@ -1,4 +1,5 @@
-/* corpus.c: what pre-training makes of a query's texts: bert.build_vocab and bert.sentence_pairs. */
+/* corpus.c: what pre-training makes of a query's texts: bert.build_vocab and bert.sentence_pairs.
+ */
 #include "pg/server/compat.h"
 
 #include "executor/spi.h"
@@ -22,31 +23,29 @@ PG_FUNCTION_INFO_V1(bert_sentence_pairs);
 #define FETCH_ROWS 1000
 #define PAIRS_MAX_TOKENS 100000
 
-typedef void (*VisitText) (void *context, const char *utf8, size_t length);
+typedef void (*VisitText)(void *context, const char *utf8, size_t length);
 
 /* Calls `visit` for the texts of the query's only column, NULLs left out. Inside SPI. */
 static void
 visit_texts(const char *query, VisitText visit, void *context)
 {
-	SPIPlanPtr	plan = SPI_prepare_cursor(query, 0, NULL, CURSOR_OPT_NO_SCROLL);
-	Portal		portal;
+	SPIPlanPtr plan = SPI_prepare_cursor(query, 0, NULL, CURSOR_OPT_NO_SCROLL);
+	Portal portal;
 
 	if (plan == NULL || !SPI_is_cursor_plan(plan))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("query does not return rows"),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query does not return rows"),
 				 errhint("Give one SELECT with one column of text.")));
 	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
 	if (portal->tupDesc->natts != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("query returns %d columns, not one", portal->tupDesc->natts)));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("query returns %d columns, not one", portal->tupDesc->natts)));
 	while (SPI_cursor_fetch(portal, true, FETCH_ROWS), SPI_processed > 0)
 	{
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
-			char	   *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-			char	   *utf8;
+			char *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+			char *utf8;
 
 			CHECK_FOR_INTERRUPTS();
 			if (value == NULL)
@@ -65,29 +64,32 @@ visit_texts(const char *query, VisitText visit, void *context)
 static void
 count_words(void *context, const char *utf8, size_t length)
 {
-	Status		status;
+	Status status;
 
-	REPORT_UNLESS(vocab_builder_add_text(context, utf8, length, &backend_may_continue, &status), &status);
+	REPORT_UNLESS(vocab_builder_add_text(context, utf8, length, &backend_may_continue, &status),
+				  &status);
 }
 
-/* bert.build_vocab(query text, size int, lowercase bool) → text: the vocabulary in the form of vocab.txt */
+/*
+ * bert.build_vocab(query text, size int, lowercase bool) → text: the vocabulary in the form of
+ * vocab.txt
+ */
 Datum
 bert_build_vocab(PG_FUNCTION_ARGS)
 {
-	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int			size = PG_GETARG_INT32(1);
+	char *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int size = PG_GETARG_INT32(1);
 	VocabBuilderOptions options = vocab_builder_defaults(size, PG_GETARG_BOOL(2));
-	Arena	   *arena;
+	Arena *arena;
 	VocabBuilder *builder;
-	char	   *vocab;
-	text	   *result;
-	size_t		length;
-	Status		status;
+	char *vocab;
+	text *result;
+	size_t length;
+	Status status;
 
 	if (size < 10 || size > VOCAB_MAX_SIZE)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("size must be from 10 to %d", VOCAB_MAX_SIZE)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("size must be from 10 to %d", VOCAB_MAX_SIZE)));
 	arena = arena_for_call();
 	builder = vocab_builder_create(arena, &options, &status);
 	REPORT_UNLESS(builder != NULL, &status);
@@ -95,52 +97,61 @@ bert_build_vocab(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	visit_texts(query, count_words, builder);
 	SPI_finish();
-	REPORT_UNLESS(vocab_builder_finish(builder, &backend_may_continue, &vocab, &length, &status), &status);
+	REPORT_UNLESS(vocab_builder_finish(builder, &backend_may_continue, &vocab, &length, &status),
+				  &status);
 	result = output_text(vocab, length);
 	arena_destroy(arena);
 	PG_RETURN_TEXT_P(result);
 }
 
-/* Documents with the sentences that lie in them; arrays grow in the call's context, texts lie in the arena. */
+/*
+ * Documents with the sentences that lie in them; arrays grow in the call's context, texts lie in
+ * the arena.
+ */
 typedef struct Corpus
 {
 	MemoryContext context;
-	Arena	   *arena;
+	Arena *arena;
 	const Tokenizer *tokenizer;
-	size_t		n_documents;
-	size_t		document_capacity;
-	char	  **texts;			/* (n_documents) */
-	size_t	   *starts;			/* (n_documents + 1) */
-	size_t		n_sentences;
-	size_t		sentence_capacity;
-	SentenceBytes *sentences;	/* (n_sentences) */
-	uint32_t   *lengths;		/* (n_sentences) tokens */
+	size_t n_documents;
+	size_t document_capacity;
+	char **texts;   /* (n_documents) */
+	size_t *starts; /* (n_documents + 1) */
+	size_t n_sentences;
+	size_t sentence_capacity;
+	SentenceBytes *sentences; /* (n_sentences) */
+	uint32_t *lengths;        /* (n_sentences) tokens */
 } Corpus;
 
 /* room for n elements; the array may move */
 static void *
 grow(MemoryContext context, void *array, size_t size, size_t n)
 {
-	return array == NULL ? MemoryContextAllocHuge(context, n * size) : repalloc_huge(array, n * size);
+	return array == NULL ? MemoryContextAllocHuge(context, n * size)
+						 : repalloc_huge(array, n * size);
 }
 
 static void
 add_sentence(Corpus *corpus, const char *text, const SentenceBytes *sentence)
 {
-	ArenaMark	mark = arena_mark(corpus->arena);
-	size_t		tokens;
-	Status		status;
+	ArenaMark mark = arena_mark(corpus->arena);
+	size_t tokens;
+	Status status;
 
-	REPORT_UNLESS(tokenizer_count(corpus->tokenizer, corpus->arena, text + sentence->from, sentence->to - sentence->from, &backend_may_continue,
-								  &tokens, &status), &status);
+	REPORT_UNLESS(tokenizer_count(corpus->tokenizer, corpus->arena, text + sentence->from,
+								  sentence->to - sentence->from, &backend_may_continue, &tokens,
+								  &status),
+				  &status);
 	arena_rewind(corpus->arena, mark);
 	if (tokens == 0)
 		return;
 	if (corpus->n_sentences == corpus->sentence_capacity)
 	{
 		corpus->sentence_capacity = Max(1024, 2 * corpus->sentence_capacity);
-		corpus->sentences = grow(corpus->context, corpus->sentences, sizeof *corpus->sentences, corpus->sentence_capacity);
-		corpus->lengths = grow(corpus->context, corpus->lengths, sizeof *corpus->lengths, corpus->sentence_capacity);
+		corpus->sentences = grow(corpus->context, corpus->sentences, sizeof *corpus->sentences,
+								 corpus->sentence_capacity);
+		corpus->lengths = grow(corpus->context, corpus->lengths, sizeof *corpus->lengths,
+							   corpus->sentence_capacity);
 	}
 	corpus->lengths[corpus->n_sentences] = (uint32_t) Min(tokens, UINT32_MAX);
 	corpus->sentences[corpus->n_sentences++] = *sentence;
@@ -149,10 +160,10 @@ add_sentence(Corpus *corpus, const char *text, const SentenceBytes *sentence)
 static void
 add_document(void *context, const char *utf8, size_t length)
 {
-	Corpus	   *corpus = context;
-	char	   *text = arena_alloc(corpus->arena, length + 1);
+	Corpus *corpus = context;
+	char *text = arena_alloc(corpus->arena, length + 1);
 	SentenceBytes sentence = {0, 0};
-	Status		status;
+	Status status;
 
 	if (text == NULL)
 	{
@@ -163,8 +174,10 @@ add_document(void *context, const char *utf8, size_t length)
 	if (corpus->n_documents + 1 >= corpus->document_capacity)
 	{
 		corpus->document_capacity = Max(256, 2 * corpus->document_capacity);
-		corpus->texts = grow(corpus->context, corpus->texts, sizeof *corpus->texts, corpus->document_capacity);
-		corpus->starts = grow(corpus->context, corpus->starts, sizeof *corpus->starts, corpus->document_capacity);
+		corpus->texts =
+			grow(corpus->context, corpus->texts, sizeof *corpus->texts, corpus->document_capacity);
+		corpus->starts = grow(corpus->context, corpus->starts, sizeof *corpus->starts,
+							  corpus->document_capacity);
 	}
 	corpus->starts[corpus->n_documents] = corpus->n_sentences;
 	while (sentence_next(text, length, sentence.to, &sentence))
@@ -180,19 +193,22 @@ range_text(const Corpus *corpus, const SentenceRange *range)
 	const SentenceBytes *first = &corpus->sentences[corpus->starts[range->document] + range->first];
 	const SentenceBytes *last = first + range->count - 1;
 
-	return PointerGetDatum(output_text(corpus->texts[range->document] + first->from, last->to - first->from));
+	return PointerGetDatum(
+		output_text(corpus->texts[range->document] + first->from, last->to - first->from));
 }
 
 static void
 put_pairs(FunctionCallInfo fcinfo, const Corpus *corpus, const SentencePair *pairs, size_t n)
 {
-	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "sentence pair", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext row =
+		AllocSetContextCreate(CurrentMemoryContext, "sentence pair", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(row);
 
 	for (size_t i = 0; i < n; i++)
 	{
-		Datum		values[3] = {range_text(corpus, &pairs[i].a), range_text(corpus, &pairs[i].b), BoolGetDatum(!pairs[i].random)};
-		bool		nulls[3] = {false, false, false};
+		Datum values[3] = {range_text(corpus, &pairs[i].a), range_text(corpus, &pairs[i].b),
+						   BoolGetDatum(!pairs[i].random)};
+		bool nulls[3] = {false, false, false};
 
 		CHECK_FOR_INTERRUPTS();
 		put_row(fcinfo, values, nulls);
@@ -202,22 +218,27 @@ put_pairs(FunctionCallInfo fcinfo, const Corpus *corpus, const SentencePair *pai
 	MemoryContextDelete(row);
 }
 
-/* bert.sentence_pairs(query text, model text, max_tokens int, seed bigint) → SETOF (input text, pair text, label bool) */
+/*
+ * bert.sentence_pairs(query text, model text, max_tokens int, seed bigint) → SETOF (input text,
+ * pair text, label bool)
+ */
 Datum
 bert_sentence_pairs(PG_FUNCTION_ARGS)
 {
-	Corpus		corpus = {.context = CurrentMemoryContext};
-	Documents	documents;
+	Corpus corpus = {.context = CurrentMemoryContext};
+	Documents documents;
 	SentencePair *pairs = NULL;
-	size_t		n_pairs;
-	int			max_tokens;
-	Status		status;
+	size_t n_pairs;
+	int max_tokens;
+	Status status;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
 		return (Datum) 0;
 	max_tokens = int_argument(fcinfo, 2, "max_tokens", 2, PAIRS_MAX_TOKENS, 128);
-	corpus.tokenizer = model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), TASK_EMBED)->tokenizer;
+	corpus.tokenizer =
+		model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), TASK_EMBED)
+			->tokenizer;
 	corpus.arena = arena_for_call();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -225,8 +246,9 @@ bert_sentence_pairs(PG_FUNCTION_ARGS)
 	SPI_finish();
 	if (corpus.n_documents > 0)
 	{
-		documents = (Documents) {corpus.n_documents, corpus.starts, corpus.lengths};
-		REPORT_UNLESS(sentence_pairs_make(corpus.arena, &documents, (size_t) max_tokens, (uint64_t) PG_GETARG_INT64(3), &pairs, &n_pairs, &status),
+		documents = (Documents){corpus.n_documents, corpus.starts, corpus.lengths};
+		REPORT_UNLESS(sentence_pairs_make(corpus.arena, &documents, (size_t) max_tokens,
+										  (uint64_t) PG_GETARG_INT64(3), &pairs, &n_pairs, &status),
 					  &status);
 		put_pairs(fcinfo, &corpus, pairs, n_pairs);
 	}

@@ -17,14 +17,14 @@ PG_FUNCTION_INFO_V1(bert_similarity);
 static Datum
 embed_one(FunctionCallInfo fcinfo, bool pinned)
 {
-	Call		call;
-	InputText	input;
+	Call call;
+	InputText input;
 	EncodeResult encoded;
-	size_t		first_window[2];
-	TextGroup	group;
-	Pooling		pooling;
-	Overflow	overflow;
-	float	   *embedding;		/* (H) */
+	size_t first_window[2];
+	TextGroup group;
+	Pooling pooling;
+	Overflow overflow;
+	float *embedding; /* (H) */
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -37,7 +37,8 @@ embed_one(FunctionCallInfo fcinfo, bool pinned)
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	encode_input(&call, &input, NULL, overflow, &encoded);
 	group = single_group(&encoded, first_window);
-	embedding = group_embeddings(&call, model_handle_bind(call.handle, HEAD_NONE), &group, pooling, PG_ARGISNULL(3) || PG_GETARG_BOOL(3));
+	embedding = group_embeddings(&call, model_handle_bind(call.handle, HEAD_NONE), &group, pooling,
+								 PG_ARGISNULL(3) || PG_GETARG_BOOL(3));
 	call_end(&call);
 	PG_RETURN_ARRAYTYPE_P(real_array(embedding, 1, &call.handle->config.hidden_size));
 }
@@ -58,21 +59,23 @@ typedef struct EmbedMany
 {
 	FunctionCallInfo fcinfo;
 	const BertModel *model;
-	Pooling		pooling;
-	bool		normalize;
+	Pooling pooling;
+	bool normalize;
 } EmbedMany;
 
 static void
 put_embeddings(void *context, Call *call, const TextGroup *group)
 {
 	const EmbedMany *many = context;
-	int			hidden = call->handle->config.hidden_size;
-	float	   *rows = group_embeddings(call, many->model, group, many->pooling, many->normalize);	/* (texts, H) */
+	int hidden = call->handle->config.hidden_size;
+	/* (texts, H) */
+	float *rows = group_embeddings(call, many->model, group, many->pooling, many->normalize);
 
 	for (size_t t = 0; t < group->n_texts; t++)
 	{
-		bool		is_null = group->first_window[t + 1] == group->first_window[t];
-		Datum		value = is_null ? (Datum) 0 : PointerGetDatum(real_array(rows + t * (size_t) hidden, 1, &hidden));
+		bool is_null = group->first_window[t + 1] == group->first_window[t];
+		Datum value = is_null ? (Datum) 0
+							  : PointerGetDatum(real_array(rows + t * (size_t) hidden, 1, &hidden));
 
 		put_row(many->fcinfo, &value, &is_null);
 		if (!is_null)
@@ -84,9 +87,9 @@ put_embeddings(void *context, Call *call, const TextGroup *group)
 static Datum
 embed_many(FunctionCallInfo fcinfo, bool pinned)
 {
-	EmbedMany	many = {.fcinfo = fcinfo};
-	Overflow	overflow;
-	Call		call;
+	EmbedMany many = {.fcinfo = fcinfo};
+	Overflow overflow;
+	Call call;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
@@ -120,27 +123,28 @@ bert_embed_many_pinned(PG_FUNCTION_ARGS)
 PGDLLEXPORT Datum
 bert_similarity(PG_FUNCTION_ARGS)
 {
-	Call		call;
-	Encoding	windows[2];
-	size_t		first_window[3] = {0, 1, 2};
-	TextGroup	group = {2, first_window, {2, windows, false}};
-	size_t		hidden;
-	float	   *rows;			/* (2, H) */
-	double		cosine = 0.0;
+	Call call;
+	Encoding windows[2];
+	size_t first_window[3] = {0, 1, 2};
+	TextGroup group = {2, first_window, {2, windows, false}};
+	size_t hidden;
+	float *rows; /* (2, H) */
+	double cosine = 0.0;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 2, TASK_EMBED);
 	for (int i = 0; i < 2; i++)
 	{
-		InputText	input;
+		InputText input;
 		EncodeResult encoded;
 
 		input_text(PG_GETARG_TEXT_PP(i), &input);
 		encode_input(&call, &input, NULL, OVERFLOW_TRUNCATE, &encoded);
 		windows[i] = encoded.windows[0];
 	}
-	rows = group_embeddings(&call, model_handle_bind(call.handle, HEAD_NONE), &group, call.handle->sentence.pooling, true);
+	rows = group_embeddings(&call, model_handle_bind(call.handle, HEAD_NONE), &group,
+							call.handle->sentence.pooling, true);
 	hidden = (size_t) call.handle->config.hidden_size;
 	for (size_t i = 0; i < hidden; i++)
 		cosine += (double) rows[i] * rows[hidden + i];

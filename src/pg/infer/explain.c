@@ -17,13 +17,14 @@
 PG_FUNCTION_INFO_V1(bert_explain);
 
 /*
- * The fp32 weights of the model last explained by a statement that still runs: they are not kept prepared, and reading them
- * takes longer than explaining. They lie in the memory of the function call's site, which the executor frees at the statement's end.
+ * The fp32 weights of the model last explained by a statement that still runs: they are not kept
+ * prepared, and reading them takes longer than explaining. They lie in the memory of the function
+ * call's site, which the executor frees at the statement's end.
  */
 typedef struct ExplainedWeights
 {
-	BlockHash	digest;
-	float	   *weights;			/* (table->elements); NULL: none */
+	BlockHash digest;
+	float *weights; /* (table->elements); NULL: none */
 	MemoryContext context;
 } ExplainedWeights;
 
@@ -33,13 +34,13 @@ static void
 forget_weights(void *context)
 {
 	if (explained.context == context)
-		explained = (ExplainedWeights) {0};
+		explained = (ExplainedWeights){0};
 }
 
 static void
 drop_weights(void)
 {
-	float	   *weights = explained.weights;
+	float *weights = explained.weights;
 
 	explained.weights = NULL;
 	if (weights != NULL)
@@ -51,10 +52,11 @@ static float *
 read_weights(ModelDefinition *definition, MemoryContext context)
 {
 	const TensorTable *table = &definition->table;
-	float	   *weights;
-	size_t		at = 0;
+	float *weights;
+	size_t at = 0;
 
-	if (explained.weights != NULL && explained.context == context && memcmp(&explained.digest, &definition->digest, sizeof(BlockHash)) == 0)
+	if (explained.weights != NULL && explained.context == context &&
+		memcmp(&explained.digest, &definition->digest, sizeof(BlockHash)) == 0)
 		return explained.weights;
 	drop_weights();
 	if (explained.context != context)
@@ -81,28 +83,33 @@ read_weights(ModelDefinition *definition, MemoryContext context)
 static void
 check_head(const ModelDefinition *definition)
 {
-	HeadKind	head = definition->table.head;
+	HeadKind head = definition->table.head;
 
-	if (head == HEAD_SEQUENCE_CLASSIFICATION || head == HEAD_NEXT_SENTENCE || head == HEAD_MULTIPLE_CHOICE)
+	if (head == HEAD_SEQUENCE_CLASSIFICATION || head == HEAD_NEXT_SENTENCE ||
+		head == HEAD_MULTIPLE_CHOICE)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("model \"%s\" has no head whose predictions can be explained", definition->name),
-			 head == HEAD_NONE ? errdetail("It is an encoder without a head.") : errdetail("Its head is %s.", head_kind_name(head)),
-			 errhint("Heads for sequence classification, next sentence and multiple choice can.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		 errmsg("model \"%s\" has no head whose predictions can be explained", definition->name),
+		 head == HEAD_NONE ? errdetail("It is an encoder without a head.")
+						   : errdetail("Its head is %s.", head_kind_name(head)),
+		 errhint("Heads for sequence classification, next sentence and multiple choice can.")));
 }
 
 static void
-put_tokens(Call *call, FunctionCallInfo fcinfo, InputText *input, InputText *pair, const Encoding *encoding, const float *attributions)
+put_tokens(Call *call, FunctionCallInfo fcinfo, InputText *input, InputText *pair,
+		   const Encoding *encoding, const float *attributions)
 {
 	for (size_t t = 0; t < encoding->n; t++)
 	{
-		bool		special = encoding->sequences[t] < 0;
-		InputText  *text = encoding->sequences[t] == 1 ? pair : input;
-		size_t		length;
+		bool special = encoding->sequences[t] < 0;
+		InputText *text = encoding->sequences[t] == 1 ? pair : input;
+		size_t length;
 		const char *token = tokenizer_token(call->handle->tokenizer, encoding->ids[t], &length);
-		Datum		values[4] = {PointerGetDatum(output_text(token, length)), 0, 0, Float4GetDatum(attributions[t])};
-		bool		nulls[4] = {false, special, special, false};
+		Datum values[4] = {PointerGetDatum(output_text(token, length)), 0, 0,
+						   Float4GetDatum(attributions[t])};
+		bool nulls[4] = {false, special, special, false};
 
 		if (!special)
 		{
@@ -116,16 +123,16 @@ put_tokens(Call *call, FunctionCallInfo fcinfo, InputText *input, InputText *pai
 Datum
 bert_explain(PG_FUNCTION_ARGS)
 {
-	Call		call;
-	InputText	input;
-	InputText	pair;
-	bool		has_pair = !PG_ARGISNULL(1);
+	Call call;
+	InputText input;
+	InputText pair;
+	bool has_pair = !PG_ARGISNULL(1);
 	EncodeResult encoded;
 	ModelDefinition *definition;
-	Batch		batch = {.n_sequences = 1};
-	float	   *attributions;
-	size_t		predicted;
-	Status		status;
+	Batch batch = {.n_sequences = 1};
+	float *attributions;
+	size_t predicted;
+	Status status;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
@@ -138,12 +145,14 @@ bert_explain(PG_FUNCTION_ARGS)
 	definition = definition_open(call.handle->name);
 	check_head(definition);
 	attributions = arena_alloc_array(call.arena, encoded.windows[0].n, sizeof *attributions);
-	if (attributions == NULL || !windows_batch(&encoded, 0, 1, call.arena, &batch, &status)
-		|| !explain_prediction(call.arena, &definition->config, &definition->table, read_weights(definition, fcinfo->flinfo->fn_mcxt), &batch, attributions, &predicted,
-							   &backend_may_continue, &status))
+	if (attributions == NULL || !windows_batch(&encoded, 0, 1, call.arena, &batch, &status) ||
+		!explain_prediction(call.arena, &definition->config, &definition->table,
+							read_weights(definition, fcinfo->flinfo->fn_mcxt), &batch, attributions,
+							&predicted, &backend_may_continue, &status))
 	{
 		if (attributions == NULL)
-			arena_fail(call.arena, &status, "attributions", encoded.windows[0].n * sizeof *attributions);
+			arena_fail(call.arena, &status, "attributions",
+					   encoded.windows[0].n * sizeof *attributions);
 		report_status(&status);
 	}
 	put_tokens(&call, fcinfo, &input, &pair, &encoded.windows[0], attributions);

@@ -25,14 +25,14 @@ bind_or_pretraining(ModelHandle *handle, HeadKind head)
 PGDLLEXPORT Datum
 bert_fill_mask(PG_FUNCTION_ARGS)
 {
-	Call		call;
-	InputText	input;
+	Call call;
+	InputText input;
 	EncodeResult encoded;
 	const BertModel *model;
-	Fill	   *fills;
-	size_t		n_fills;
-	size_t		top_k;
-	Status		status;
+	Fill *fills;
+	size_t n_fills;
+	size_t top_k;
+	Status status;
 
 	InitMaterializedSRF(fcinfo, 0);
 	top_k = (size_t) int_argument(fcinfo, 2, "top_k", 1, INT_MAX, 5);
@@ -42,16 +42,16 @@ bert_fill_mask(PG_FUNCTION_ARGS)
 	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	encode_input(&call, &input, NULL, OVERFLOW_ERROR, &encoded);
-	REPORT_UNLESS(fill_masks(model, call.handle->tokenizer, &encoded.windows[0], top_k, call.arena, &fills, &n_fills, &backend_may_continue, &status), &status);
+	REPORT_UNLESS(fill_masks(model, call.handle->tokenizer, &encoded.windows[0], top_k, call.arena,
+							 &fills, &n_fills, &backend_may_continue, &status),
+				  &status);
 	for (size_t i = 0; i < n_fills; i++)
 	{
-		Datum		values[4] = {
+		Datum values[4] = {
 			PointerGetDatum(output_text(fills[i].token, strlen(fills[i].token))),
-			Int32GetDatum(fills[i].token_id),
-			Float4GetDatum(fills[i].score),
-			PointerGetDatum(output_text(fills[i].sequence, strlen(fills[i].sequence)))
-		};
-		bool		nulls[4] = {false};
+			Int32GetDatum(fills[i].token_id), Float4GetDatum(fills[i].score),
+			PointerGetDatum(output_text(fills[i].sequence, strlen(fills[i].sequence)))};
+		bool nulls[4] = {false};
 
 		put_row(fcinfo, values, nulls);
 	}
@@ -63,13 +63,13 @@ bert_fill_mask(PG_FUNCTION_ARGS)
 PGDLLEXPORT Datum
 bert_pseudo_perplexity(PG_FUNCTION_ARGS)
 {
-	Call		call;
-	InputText	input;
+	Call call;
+	InputText input;
 	EncodeResult encoded;
 	const BertModel *model;
-	double		perplexity;
-	int			stride;
-	Status		status;
+	double perplexity;
+	int stride;
+	Status status;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -78,7 +78,9 @@ bert_pseudo_perplexity(PG_FUNCTION_ARGS)
 	stride = window_stride(call.handle, STRIDE);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	encode_windows(&call, &input, stride, &encoded);
-	REPORT_UNLESS(pseudo_perplexity(model, call.handle->tokenizer, &encoded, (size_t) stride, call.arena, &perplexity, &backend_may_continue, &status), &status);
+	REPORT_UNLESS(pseudo_perplexity(model, call.handle->tokenizer, &encoded, (size_t) stride,
+									call.arena, &perplexity, &backend_may_continue, &status),
+				  &status);
 	call_end(&call);
 	PG_RETURN_FLOAT4((float4) perplexity);
 }
@@ -87,14 +89,14 @@ bert_pseudo_perplexity(PG_FUNCTION_ARGS)
 PGDLLEXPORT Datum
 bert_next_sentence(PG_FUNCTION_ARGS)
 {
-	Call		call;
-	InputText	texts[2];
+	Call call;
+	InputText texts[2];
 	EncodeResult encoded;
-	size_t		first_window[2];
-	TextGroup	group;
+	size_t first_window[2];
+	TextGroup group;
 	const BertModel *model;
-	size_t		columns;
-	float	   *scores;			/* (2): follows, does not */
+	size_t columns;
+	float *scores; /* (2): follows, does not */
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();

@@ -21,9 +21,11 @@ static void
 check_options(const GenerateOptions *options)
 {
 	if (!(options->temperature >= 0.0f) || isinf(options->temperature))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("temperature must be 0 or more, not %g", options->temperature)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("temperature must be 0 or more, not %g", options->temperature)));
 	if (!(options->top_p > 0.0f && options->top_p <= 1.0f))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("top_p must be over 0 and at most 1, not %g", options->top_p)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("top_p must be over 0 and at most 1, not %g", options->top_p)));
 }
 
 /* bert.generate(prompt, model, max_new_tokens, temperature, top_k, top_p, seed) */
@@ -32,16 +34,16 @@ bert_generate(PG_FUNCTION_ARGS)
 {
 	EncodeOptions encode = {.special_tokens = true, .truncation = TRUNCATE_NONE};
 	GenerateOptions options = {0};
-	Call		call;
-	InputText	prompt;
+	Call call;
+	InputText prompt;
 	EncodeResult encoded;
 	const BertModel *model;
 	const Encoding *window;
-	int32_t    *ids;
-	size_t		n;
-	char	   *decoded;
-	size_t		length;
-	Status		status;
+	int32_t *ids;
+	size_t n;
+	char *decoded;
+	size_t length;
+	Status status;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -60,11 +62,17 @@ bert_generate(PG_FUNCTION_ARGS)
 	model = model_handle_bind(call.handle, HEAD_CAUSAL_LM);
 	options.stop_id = tokenizer_sep_id(call.handle->tokenizer);
 	input_text(PG_GETARG_TEXT_PP(0), &prompt);
-	REPORT_UNLESS(tokenizer_encode(call.handle->tokenizer, call.arena, prompt.utf8, prompt.length, NULL, 0, &encode, &backend_may_continue, &encoded, &status), &status);
+	REPORT_UNLESS(tokenizer_encode(call.handle->tokenizer, call.arena, prompt.utf8, prompt.length,
+								   NULL, 0, &encode, &backend_may_continue, &encoded, &status),
+				  &status);
 	window = &encoded.windows[0];
 	/* A text is [CLS] ... [SEP]: what is to be continued has no end yet. */
-	REPORT_UNLESS(generate_tokens(model, window->ids, window->n - 1, &options, call.arena, &ids, &n, &backend_may_continue, &status), &status);
-	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, ids, n, true, &decoded, &length, &status), &status);
+	REPORT_UNLESS(generate_tokens(model, window->ids, window->n - 1, &options, call.arena, &ids, &n,
+								  &backend_may_continue, &status),
+				  &status);
+	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, ids, n, true, &decoded,
+								   &length, &status),
+				  &status);
 	call.texts++;
 	call.tokens += (int64) (window->n - 1 + n);
 	call_end(&call);

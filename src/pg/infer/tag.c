@@ -15,45 +15,49 @@ PG_FUNCTION_INFO_V1(bert_entities);
 #define STRIDE 128
 
 static void
-find_entities(Call *call, const BertModel *model, const InputText *input, Aggregation aggregation, bool keep_outside, Entity **entities, size_t *n_entities)
+find_entities(Call *call, const BertModel *model, const InputText *input, Aggregation aggregation,
+			  bool keep_outside, Entity **entities, size_t *n_entities)
 {
-	int			stride = window_stride(call->handle, STRIDE);
+	int stride = window_stride(call->handle, STRIDE);
 	EncodeResult encoded;
 	ScoredTokens tokens;
-	Status		status;
+	Status status;
 
 	encode_windows(call, input, stride, &encoded);
-	REPORT_UNLESS(score_tokens(model, &encoded, (size_t) stride, call->arena, &tokens, &backend_may_continue, &status), &status);
-	REPORT_UNLESS(group_entities(&tokens, &call->handle->config, call->handle->tokenizer, input->utf8, input->length, aggregation, keep_outside,
-								 call->arena, entities, n_entities, &status), &status);
+	REPORT_UNLESS(score_tokens(model, &encoded, (size_t) stride, call->arena, &tokens,
+							   &backend_may_continue, &status),
+				  &status);
+	REPORT_UNLESS(group_entities(&tokens, &call->handle->config, call->handle->tokenizer,
+								 input->utf8, input->length, aggregation, keep_outside, call->arena,
+								 entities, n_entities, &status),
+				  &status);
 }
 
 /* bert.tag(input, model): every token of the text, those outside of entities too */
 PGDLLEXPORT Datum
 bert_tag(PG_FUNCTION_ARGS)
 {
-	Call		call;
-	InputText	input;
-	Entity	   *tags;
-	size_t		n_tags;
+	Call call;
+	InputText input;
+	Entity *tags;
+	size_t n_tags;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_TAG);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	find_entities(&call, model_handle_bind(call.handle, HEAD_TOKEN_CLASSIFICATION), &input, AGGREGATE_NONE, true, &tags, &n_tags);
+	find_entities(&call, model_handle_bind(call.handle, HEAD_TOKEN_CLASSIFICATION), &input,
+				  AGGREGATE_NONE, true, &tags, &n_tags);
 	for (size_t i = 0; i < n_tags; i++)
 	{
-		Datum		values[6] = {
-			Int32GetDatum(tags[i].index),
-			PointerGetDatum(output_text(tags[i].word, strlen(tags[i].word))),
-			PointerGetDatum(output_text(tags[i].label, strlen(tags[i].label))),
-			Float4GetDatum(tags[i].score),
-			Int32GetDatum(input_position(&call, &input, tags[i].start)),
-			Int32GetDatum(input_position(&call, &input, tags[i].end))
-		};
-		bool		nulls[6] = {false};
+		Datum values[6] = {Int32GetDatum(tags[i].index),
+						   PointerGetDatum(output_text(tags[i].word, strlen(tags[i].word))),
+						   PointerGetDatum(output_text(tags[i].label, strlen(tags[i].label))),
+						   Float4GetDatum(tags[i].score),
+						   Int32GetDatum(input_position(&call, &input, tags[i].start)),
+						   Int32GetDatum(input_position(&call, &input, tags[i].end))};
+		bool nulls[6] = {false};
 
 		put_row(fcinfo, values, nulls);
 	}
@@ -66,30 +70,32 @@ PGDLLEXPORT Datum
 bert_entities(PG_FUNCTION_ARGS)
 {
 	Aggregation aggregation = AGGREGATE_SIMPLE;
-	Call		call;
-	InputText	input;
-	Entity	   *entities;
-	size_t		n_entities;
-	Status		status;
+	Call call;
+	InputText input;
+	Entity *entities;
+	size_t n_entities;
+	Status status;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!PG_ARGISNULL(2))
-		REPORT_UNLESS(aggregation_parse(text_to_cstring(PG_GETARG_TEXT_PP(2)), &aggregation, &status), &status);
+		REPORT_UNLESS(
+			aggregation_parse(text_to_cstring(PG_GETARG_TEXT_PP(2)), &aggregation, &status),
+			&status);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_TAG);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	find_entities(&call, model_handle_bind(call.handle, HEAD_TOKEN_CLASSIFICATION), &input, aggregation, false, &entities, &n_entities);
+	find_entities(&call, model_handle_bind(call.handle, HEAD_TOKEN_CLASSIFICATION), &input,
+				  aggregation, false, &entities, &n_entities);
 	for (size_t i = 0; i < n_entities; i++)
 	{
-		Datum		values[5] = {
+		Datum values[5] = {
 			PointerGetDatum(output_text(entities[i].label, strlen(entities[i].label))),
 			PointerGetDatum(output_text(entities[i].word, strlen(entities[i].word))),
 			Float4GetDatum(entities[i].score),
 			Int32GetDatum(input_position(&call, &input, entities[i].start)),
-			Int32GetDatum(input_position(&call, &input, entities[i].end))
-		};
-		bool		nulls[5] = {false};
+			Int32GetDatum(input_position(&call, &input, entities[i].end))};
+		bool nulls[5] = {false};
 
 		put_row(fcinfo, values, nulls);
 	}

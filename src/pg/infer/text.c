@@ -18,22 +18,26 @@ PG_FUNCTION_INFO_V1(bert_count_tokens);
 PG_FUNCTION_INFO_V1(bert_chunk);
 
 static void
-encode_with(Call *call, const InputText *input, const InputText *pair, const EncodeOptions *options, EncodeResult *encoded)
+encode_with(Call *call, const InputText *input, const InputText *pair, const EncodeOptions *options,
+			EncodeResult *encoded)
 {
-	Status		status;
+	Status status;
 
-	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena, input->utf8, input->length, pair == NULL ? NULL : pair->utf8,
-								   pair == NULL ? 0 : pair->length, options, &backend_may_continue, encoded, &status), &status);
+	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena, input->utf8, input->length,
+								   pair == NULL ? NULL : pair->utf8,
+								   pair == NULL ? 0 : pair->length, options, &backend_may_continue,
+								   encoded, &status),
+				  &status);
 }
 
 static ArrayType *
 token_array(const Tokenizer *tokenizer, const Encoding *encoding)
 {
-	Datum	   *values = palloc(Max(encoding->n, 1) * sizeof(Datum));
+	Datum *values = palloc(Max(encoding->n, 1) * sizeof(Datum));
 
 	for (size_t i = 0; i < encoding->n; i++)
 	{
-		size_t		length;
+		size_t length;
 		const char *token = tokenizer_token(tokenizer, encoding->ids[i], &length);
 
 		CHECK_FOR_INTERRUPTS();
@@ -47,9 +51,9 @@ PGDLLEXPORT Datum
 bert_tokenize(PG_FUNCTION_ARGS)
 {
 	EncodeOptions options = {.special_tokens = false, .truncation = TRUNCATE_NONE};
-	Call		call;
-	InputText	input;
-	InputText	pair;
+	Call call;
+	InputText input;
+	InputText pair;
 	EncodeResult encoded;
 
 	if (PG_ARGISNULL(0))
@@ -64,14 +68,16 @@ bert_tokenize(PG_FUNCTION_ARGS)
 
 /* Start and end of each token in characters of its text. */
 static void
-positions(Call *call, const Encoding *encoding, InputText *input, InputText *pair, int32_t *starts, int32_t *ends)
+positions(Call *call, const Encoding *encoding, InputText *input, InputText *pair, int32_t *starts,
+		  int32_t *ends)
 {
 	for (size_t i = 0; i < encoding->n; i++)
 	{
-		InputText  *owner = encoding->sequences[i] == 1 ? pair : input;
+		InputText *owner = encoding->sequences[i] == 1 ? pair : input;
 
 		CHECK_FOR_INTERRUPTS();
-		starts[i] = encoding->sequences[i] < 0 ? 0 : input_position(call, owner, encoding->starts[i]);
+		starts[i] =
+			encoding->sequences[i] < 0 ? 0 : input_position(call, owner, encoding->starts[i]);
 		ends[i] = encoding->sequences[i] < 0 ? 0 : input_position(call, owner, encoding->ends[i]);
 	}
 }
@@ -81,14 +87,14 @@ PGDLLEXPORT Datum
 bert_encode(PG_FUNCTION_ARGS)
 {
 	EncodeOptions options = {.special_tokens = true, .truncation = TRUNCATE_LONGEST_FIRST};
-	Call		call;
-	InputText	input;
-	InputText	pair;
+	Call call;
+	InputText input;
+	InputText pair;
 	EncodeResult encoded;
 	const Encoding *encoding;
-	int32_t    *numbers;
-	Datum		values[6];
-	bool		nulls[6] = {false};
+	int32_t *numbers;
+	Datum values[6];
+	bool nulls[6] = {false};
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -117,21 +123,24 @@ bert_encode(PG_FUNCTION_ARGS)
 PGDLLEXPORT Datum
 bert_decode(PG_FUNCTION_ARGS)
 {
-	ArrayType  *ids;
-	Call		call;
-	char	   *decoded;
-	size_t		length;
-	Status		status;
+	ArrayType *ids;
+	Call call;
+	char *decoded;
+	size_t length;
+	Status status;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	ids = PG_GETARG_ARRAYTYPE_P(0);
 	if (array_contains_nulls(ids))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("ids must not contain NULL")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("ids must not contain NULL")));
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
-	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, (const int32_t *) ARR_DATA_PTR(ids),
-								   (size_t) ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)), PG_ARGISNULL(2) || PG_GETARG_BOOL(2),
-								   &decoded, &length, &status), &status);
+	REPORT_UNLESS(
+		tokenizer_decode(call.handle->tokenizer, call.arena, (const int32_t *) ARR_DATA_PTR(ids),
+						 (size_t) ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)),
+						 PG_ARGISNULL(2) || PG_GETARG_BOOL(2), &decoded, &length, &status),
+		&status);
 	PG_RETURN_TEXT_P(output_text(decoded, length));
 }
 
@@ -139,32 +148,40 @@ bert_decode(PG_FUNCTION_ARGS)
 PGDLLEXPORT Datum
 bert_count_tokens(PG_FUNCTION_ARGS)
 {
-	Call		call;
-	InputText	input;
-	size_t		count;
-	Status		status;
+	Call call;
+	InputText input;
+	size_t count;
+	Status status;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	REPORT_UNLESS(tokenizer_count(call.handle->tokenizer, call.arena, input.utf8, input.length, &backend_may_continue, &count, &status), &status);
+	REPORT_UNLESS(tokenizer_count(call.handle->tokenizer, call.arena, input.utf8, input.length,
+								  &backend_may_continue, &count, &status),
+				  &status);
 	PG_RETURN_INT32((int32) count);
 }
 
-/* Whether a text may be cut before token i: never inside a word, so that a part has the tokens that it had in the whole. */
+/*
+ * Whether a text may be cut before token i: never inside a word, so that a part has the tokens that
+ * it had in the whole.
+ */
 static bool
 begins_word(const Encoding *encoding, size_t i)
 {
 	return i == 0 || i == encoding->n || encoding->words[i] != encoding->words[i - 1];
 }
 
-/* The end of the chunk that begins at first: whole words as far as they fit, or a part of one that does not. */
+/*
+ * The end of the chunk that begins at first: whole words as far as they fit, or a part of one that
+ * does not.
+ */
 static size_t
 chunk_end(const Encoding *encoding, size_t first, size_t max_tokens)
 {
-	size_t		furthest = first + Min(max_tokens, encoding->n - first);
-	size_t		end = furthest;
+	size_t furthest = first + Min(max_tokens, encoding->n - first);
+	size_t end = furthest;
 
 	while (end > first && !begins_word(encoding, end))
 		end--;
@@ -176,22 +193,22 @@ PGDLLEXPORT Datum
 bert_chunk(PG_FUNCTION_ARGS)
 {
 	EncodeOptions options = {.special_tokens = false, .truncation = TRUNCATE_NONE};
-	Call		call;
-	InputText	input;
+	Call call;
+	InputText input;
 	EncodeResult encoded;
 	const Encoding *encoding;
-	size_t		max_tokens;
-	size_t		overlap;
-	size_t		first = 0;
-	int32		number = 0;
+	size_t max_tokens;
+	size_t overlap;
+	size_t first = 0;
+	int32 number = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
 	max_tokens = (size_t) int_argument(fcinfo, 2, "max_tokens", 1, INT_MAX, 256);
 	overlap = (size_t) int_argument(fcinfo, 3, "overlap", 0, INT_MAX, 32);
 	if (overlap >= max_tokens)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an overlap of %zu tokens is not less than the %zu of a chunk", overlap, max_tokens)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("an overlap of %zu tokens is not less than the %zu of a chunk",
+							   overlap, max_tokens)));
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
@@ -200,13 +217,14 @@ bert_chunk(PG_FUNCTION_ARGS)
 	encoding = &encoded.windows[0];
 	while (first < encoding->n)
 	{
-		size_t		end = chunk_end(encoding, first, max_tokens);
-		size_t		next = end - Min(overlap, end - first - 1);
-		Datum		values[4];
-		bool		nulls[4] = {false};
+		size_t end = chunk_end(encoding, first, max_tokens);
+		size_t next = end - Min(overlap, end - first - 1);
+		Datum values[4];
+		bool nulls[4] = {false};
 
 		values[0] = Int32GetDatum(++number);
-		values[1] = PointerGetDatum(input_slice(&call, &input, encoding->starts[first], encoding->ends[end - 1]));
+		values[1] = PointerGetDatum(
+			input_slice(&call, &input, encoding->starts[first], encoding->ends[end - 1]));
 		values[2] = Int32GetDatum(input_position(&call, &input, encoding->starts[first]));
 		values[3] = Int32GetDatum(input_position(&call, &input, encoding->ends[end - 1]));
 		put_row(fcinfo, values, nulls);

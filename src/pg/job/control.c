@@ -17,7 +17,8 @@
 #define POLL_MS 50
 #define NOTICE_MS 2000
 #define CANCEL_WAIT_MS 1000
-#define LOST_MS 2000			/* how long a running job may be without its lock: it takes it before it commits */
+/* how long a running job may be without its lock: it takes it before it commits */
+#define LOST_MS 2000
 
 PG_FUNCTION_INFO_V1(bert_wait_job);
 PG_FUNCTION_INFO_V1(bert_cancel_job);
@@ -28,10 +29,9 @@ static void
 load_own_job(int64 number, Job *job)
 {
 	if (!job_load(number, job) || !has_privs_of_role(GetUserId(), job->role))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("job %lld does not exist", (long long) number),
-				 errhint("See the view bert.jobs.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("job %lld does not exist", (long long) number),
+						errhint("See the view bert.jobs.")));
 }
 
 static bool
@@ -43,7 +43,8 @@ has_ended(const Job *job)
 static void
 pause_for(long milliseconds)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
@@ -51,12 +52,14 @@ pause_for(long milliseconds)
 static void
 report_progress(const Job *job)
 {
-	double		left = (double) (job->total_steps - job->step) * job->seconds_per_step;
+	double left = (double) (job->total_steps - job->step) * job->seconds_per_step;
 
 	ereport(NOTICE,
-			(errmsg("job %lld: step %lld of %lld, epoch %.2f, loss %.4f, %.1f samples/s, %02d:%02d:%02d left",
-					(long long) job->job, (long long) job->step, (long long) job->total_steps, job->epoch, job->loss,
-					job->samples_per_second, (int) (left / 3600), (int) (left / 60) % 60, (int) left % 60)));
+			(errmsg("job %lld: step %lld of %lld, epoch %.2f, loss %.4f, %.1f samples/s, "
+					"%02d:%02d:%02d left",
+					(long long) job->job, (long long) job->step, (long long) job->total_steps,
+					job->epoch, job->loss, job->samples_per_second, (int) (left / 3600),
+					(int) (left / 60) % 60, (int) left % 60)));
 }
 
 /* A running job without its lock has lost its worker; a queued one may have none yet. */
@@ -66,7 +69,8 @@ warn_if_lost(const Job *job)
 	if (strcmp(job->state, "running") == 0)
 		ereport(WARNING,
 				(errmsg("job %lld was interrupted: its worker is gone", (long long) job->job),
-				 errhint("Call bert.resume_job(%lld) to go on from its last checkpoint.", (long long) job->job)));
+				 errhint("Call bert.resume_job(%lld) to go on from its last checkpoint.",
+						 (long long) job->job)));
 }
 
 static char *
@@ -74,14 +78,15 @@ wait_for_end(int64 number, TimestampTz deadline)
 {
 	TimestampTz next_notice = 0;
 	TimestampTz unlocked_since = 0;
-	int64		reported_step = -1;
-	MemoryContext round = AllocSetContextCreate(CurrentMemoryContext, "bert wait_job", ALLOCSET_DEFAULT_SIZES);
+	int64 reported_step = -1;
+	MemoryContext round =
+		AllocSetContextCreate(CurrentMemoryContext, "bert wait_job", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(round);
 
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
-		Job			job;
+		Job job;
 
 		MemoryContextReset(round);
 		load_own_job(number, &job);
@@ -116,7 +121,7 @@ wait_for_end(int64 number, TimestampTz deadline)
 Datum
 bert_wait_job(PG_FUNCTION_ARGS)
 {
-	int64		number;
+	int64 number;
 	TimestampTz deadline = DT_NOEND;
 
 	if (PG_ARGISNULL(0))
@@ -126,12 +131,14 @@ bert_wait_job(PG_FUNCTION_ARGS)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 
-		deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now), PG_GETARG_DATUM(1)));
+		deadline = DatumGetTimestampTz(DirectFunctionCall2(
+			timestamptz_pl_interval, TimestampTzGetDatum(now), PG_GETARG_DATUM(1)));
 	}
 	if (job_submitted_here(number))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job %lld was submitted in this transaction and starts when it commits", (long long) number),
+				 errmsg("job %lld was submitted in this transaction and starts when it commits",
+						(long long) number),
 				 errhint("Commit first, then wait.")));
 	PG_RETURN_TEXT_P(cstring_to_text(wait_for_end(number, deadline)));
 }
@@ -153,8 +160,8 @@ interrupt_worker(int64 number, Job *job)
 Datum
 bert_cancel_job(PG_FUNCTION_ARGS)
 {
-	int64		number = PG_GETARG_INT64(0);
-	Job			job;
+	int64 number = PG_GETARG_INT64(0);
+	Job job;
 
 	for (;;)
 	{
@@ -173,8 +180,8 @@ bert_cancel_job(PG_FUNCTION_ARGS)
 Datum
 bert_resume_job(PG_FUNCTION_ARGS)
 {
-	int64		number = PG_GETARG_INT64(0);
-	Job			job;
+	int64 number = PG_GETARG_INT64(0);
+	Job job;
 
 	load_own_job(number, &job);
 	if (strcmp(job.state, "succeeded") == 0)
@@ -183,8 +190,7 @@ bert_resume_job(PG_FUNCTION_ARGS)
 				 errmsg("job %lld has succeeded; there is nothing to resume", (long long) number)));
 	if (strcmp(job.state, "running") == 0 && job_lock_held(number))
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("job %lld is running", (long long) number),
+				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("job %lld is running", (long long) number),
 				 errhint("Wait for it with bert.wait_job, or stop it with bert.cancel_job.")));
 	if (strcmp(job.state, "queued") != 0)
 		job_requeue(number);

@@ -40,8 +40,8 @@ void
 job_data_check(TrainTask task, const char *text, const char *name, DataSummary *summary)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	TaskQuery  *query;
-	TaskRow		row;
+	TaskQuery *query;
+	TaskRow row;
 
 	memset(summary, 0, sizeof *summary);
 	SPI_connect();
@@ -54,9 +54,7 @@ job_data_check(TrainTask task, const char *text, const char *name, DataSummary *
 	task_query_close(query);
 	SPI_finish();
 	if (summary->rows == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA),
-				 errmsg("the %s returns no rows", name)));
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the %s returns no rows", name)));
 }
 
 /* Where the samples of the row that is being encoded go. */
@@ -73,14 +71,15 @@ append_sample(void *context, const Sample *sample, Status *status)
 
 /* Sets the label ids of a row. */
 static void
-number_labels(TrainTask task, const LabelSet *labels, TaskRow *row, int32_t *item_labels, const char *name)
+number_labels(TrainTask task, const LabelSet *labels, TaskRow *row, int32_t *item_labels,
+			  const char *name)
 {
-	size_t		n = task == TRAIN_TOKEN_CLASSIFICATION ? row->sample.n_items : 1;
+	size_t n = task == TRAIN_TOKEN_CLASSIFICATION ? row->sample.n_items : 1;
 
 	for (size_t i = 0; i < n; i++)
 	{
 		const char *label = task == TRAIN_TOKEN_CLASSIFICATION ? row->item_labels[i] : row->label;
-		int			id = label_set_id(labels, label);
+		int id = label_set_id(labels, label);
 
 		if (id < 0)
 			ereport(ERROR,
@@ -95,11 +94,14 @@ number_labels(TrainTask task, const LabelSet *labels, TaskRow *row, int32_t *ite
 		row->sample.label = item_labels[0];
 }
 
-/* Uniform in [0, 1), a function of the seed and the row: which rows are held back does not depend on their order. */
+/*
+ * Uniform in [0, 1), a function of the seed and the row: which rows are held back does not depend
+ * on their order.
+ */
 static double
 split_position(int64 seed, uint64 row)
 {
-	Rng			rng;
+	Rng rng;
 
 	rng_init(&rng, (uint64_t) seed, SPLIT_STREAM + row);
 	return rng_uniform(&rng);
@@ -107,24 +109,24 @@ split_position(int64 seed, uint64 row)
 
 /* Reads one query into the writers; held_back: that part of the rows goes to `eval`. */
 static void
-spill_query(SampleEncoder *encoder, const char *text, const char *name, const LabelSet *labels, int64 seed, double held_back,
-			SpillWriter *train, SpillWriter *eval)
+spill_query(SampleEncoder *encoder, const char *text, const char *name, const LabelSet *labels,
+			int64 seed, double held_back, SpillWriter *train, SpillWriter *eval)
 {
-	Arena	   *arena = arena_in_context(CurrentMemoryContext, 0);
-	TaskQuery  *query;
-	TaskRow		row;
-	Status		status;
+	Arena *arena = arena_in_context(CurrentMemoryContext, 0);
+	TaskQuery *query;
+	TaskRow row;
+	Status status;
 
 	SPI_connect();
 	query = task_query_open(encoder->task, text, name);
 	while (task_query_next(query, &row))
 	{
-		ArenaMark	mark = arena_mark(arena);
-		Sink		sink = {train};
+		ArenaMark mark = arena_mark(arena);
+		Sink sink = {train};
 
 		if (labels != NULL)
 		{
-			int32_t    *ids = arena_alloc_array(arena, Max(row.sample.n_items, 1), sizeof *ids);
+			int32_t *ids = arena_alloc_array(arena, Max(row.sample.n_items, 1), sizeof *ids);
 
 			if (ids == NULL)
 				ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -132,7 +134,9 @@ spill_query(SampleEncoder *encoder, const char *text, const char *name, const La
 		}
 		if (held_back > 0 && split_position(seed, row.sample.number) < held_back)
 			sink.writer = eval;
-		REPORT_UNLESS(samples_encode(encoder, &row.sample, arena, append_sample, &sink, &backend_may_continue, &status), &status);
+		REPORT_UNLESS(samples_encode(encoder, &row.sample, arena, append_sample, &sink,
+									 &backend_may_continue, &status),
+					  &status);
 		arena_rewind(arena, mark);
 	}
 	task_query_close(query);
@@ -146,7 +150,7 @@ typedef struct WriterGuard
 	MemoryContextCallback callback;
 	SpillWriter *writer;
 	const char *path;
-	bool		keep;
+	bool keep;
 } WriterGuard;
 
 static void
@@ -163,7 +167,7 @@ static WriterGuard *
 create_writer(Arena *arena, const char *path)
 {
 	WriterGuard *guard = palloc0(sizeof *guard);
-	Status		status;
+	Status status;
 
 	guard->path = path;
 	(void) unlink(path);
@@ -175,12 +179,15 @@ create_writer(Arena *arena, const char *path)
 	return guard;
 }
 
-/* The labels of the training data in the order of their ids: the base model's where it has the same ones, else sorted. */
+/*
+ * The labels of the training data in the order of their ids: the base model's where it has the same
+ * ones, else sorted.
+ */
 static LabelSet *
 find_labels(const JobDataRequest *request)
 {
 	DataSummary summary;
-	bool		same;
+	bool same;
 
 	job_data_check(request->task, request->job->query, "query", &summary);
 	if (summary.labels == NULL)
@@ -202,31 +209,36 @@ evaluates(const JobOptions *options)
 static void
 build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 {
-	const Job  *job = request->job;
+	const Job *job = request->job;
 	const JobOptions *options = request->options;
-	SampleEncoder encoder = {.tokenizer = request->tokenizer, .task = request->task, .max_length = request->max_length, .stride = JOB_STRIDE};
+	SampleEncoder encoder = {.tokenizer = request->tokenizer,
+							 .task = request->task,
+							 .max_length = request->max_length,
+							 .stride = JOB_STRIDE};
 	WriterGuard *train;
 	WriterGuard *eval;
 	unsigned char digest[SHA256_BYTES];
-	LabelSet   *labels;
-	RoleSwitch	role;
-	Status		status;
+	LabelSet *labels;
+	RoleSwitch role;
+	Status status;
 
 	cache_make_directory();
 	train = create_writer(arena, spill_path(job->job, "train"));
 	eval = evaluates(options) ? create_writer(arena, spill_path(job->job, "eval")) : NULL;
 	role_become(&role, job->role, job->search_path);
 	labels = find_labels(request);
-	spill_query(&encoder, job->query, "query", labels, options->seed, options->eval_fraction, train->writer,
-				eval == NULL ? NULL : eval->writer);
+	spill_query(&encoder, job->query, "query", labels, options->seed, options->eval_fraction,
+				train->writer, eval == NULL ? NULL : eval->writer);
 	if (options->eval_query != NULL)
 		spill_query(&encoder, options->eval_query, "eval_query", labels, 0, 0, eval->writer, NULL);
 	role_restore(&role);
 	if (spill_count(train->writer) == 0 || (eval != NULL && spill_count(eval->writer) == 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA),
-				 errmsg("the %s set is empty", spill_count(train->writer) == 0 ? "training" : "evaluation"),
-				 options->eval_fraction > 0 ? errhint("Choose another eval_fraction or give an eval_query.") : 0));
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA),
+						errmsg("the %s set is empty",
+							   spill_count(train->writer) == 0 ? "training" : "evaluation"),
+						options->eval_fraction > 0
+							? errhint("Choose another eval_fraction or give an eval_query.")
+							: 0));
 	REPORT_UNLESS(spill_finish(train->writer, digest, &status), &status);
 	if (eval != NULL)
 		REPORT_UNLESS(spill_finish(eval->writer, digest, &status), &status);
@@ -241,17 +253,21 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	}
 }
 
-/* Privileges may have changed since the files were made: planning and starting the query checks them. */
+/*
+ * Privileges may have changed since the files were made: planning and starting the query checks
+ * them.
+ */
 static void
 check_query_allowed(const JobDataRequest *request)
 {
-	RoleSwitch	role;
+	RoleSwitch role;
 
 	role_become(&role, request->job->role, request->job->search_path);
 	SPI_connect();
 	task_query_close(task_query_open(request->task, request->job->query, "query"));
 	if (request->options->eval_query != NULL)
-		task_query_close(task_query_open(request->task, request->options->eval_query, "eval_query"));
+		task_query_close(
+			task_query_open(request->task, request->options->eval_query, "eval_query"));
 	SPI_finish();
 	role_restore(&role);
 }
@@ -276,9 +292,9 @@ open_files(const JobDataRequest *request, Arena *arena, JobData *data, Status *s
 void
 job_data_open(const JobDataRequest *request, Arena *arena, JobData *data, bool *rebuilt)
 {
-	const Job  *job = request->job;
+	const Job *job = request->job;
 	const bytea *expected = job->data_digest;
-	Status		status;
+	Status status;
 
 	memset(data, 0, sizeof *data);
 	data->task = request->task;
@@ -288,7 +304,8 @@ job_data_open(const JobDataRequest *request, Arena *arena, JobData *data, bool *
 		check_query_allowed(request);
 		data->n_labels = job->n_labels;
 		data->labels = (const char *const *) job->labels;
-		if (open_files(request, arena, data, &status) && memcmp(VARDATA_ANY(expected), data->digest, sizeof data->digest) == 0)
+		if (open_files(request, arena, data, &status) &&
+			memcmp(VARDATA_ANY(expected), data->digest, sizeof data->digest) == 0)
 			return;
 		job_data_close(data);
 	}

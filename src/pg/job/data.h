@@ -1,10 +1,10 @@
 /*
  * data.h: a job's training and evaluation sets as spill files.
  *
- * The query is read through a cursor as the submitter; rows are tokenised in the order they come and appended to a
- * file beside the model cache, so memory is bounded by one row and the index. Tasks with classes read it once more
- * before, through the same snapshot, to find the labels. With eval_fraction the rows drawn for evaluation (by seed and
- * row number) go to the second file.
+ * The query is read through a cursor as the submitter; rows are tokenised in the order they come
+ * and appended to a file beside the model cache, so memory is bounded by one row and the index.
+ * Tasks with classes read it once more before, through the same snapshot, to find the labels. With
+ * eval_fraction the rows drawn for evaluation (by seed and row number) go to the second file.
  */
 #ifndef BERT_PG_JOB_DATA_H
 #define BERT_PG_JOB_DATA_H
@@ -15,42 +15,45 @@
 
 typedef struct JobData
 {
-	TrainTask	task;
+	TrainTask task;
 	SpillReader *train;
-	SpillReader *eval;			/* NULL: no evaluation */
-	int			n_labels;		/* classes; 0 for tasks without */
-	const char *const *labels;	/* (n_labels) in the order of ids */
-	uint64		truncated;		/* training and evaluation rows that lost tokens */
+	SpillReader *eval;                      /* NULL: no evaluation */
+	int n_labels;                           /* classes; 0 for tasks without */
+	const char *const *labels;              /* (n_labels) in the order of ids */
+	uint64 truncated;                       /* training and evaluation rows that lost tokens */
 	unsigned char digest[2 * SHA256_BYTES]; /* of both files */
 } JobData;
 
 /* What a caller of job_data_check learns about a query before a job is accepted. */
 typedef struct DataSummary
 {
-	uint64		rows;
-	LabelSet   *labels;			/* NULL for tasks without classes */
+	uint64 rows;
+	LabelSet *labels; /* NULL for tasks without classes */
 } DataSummary;
 
 /* Reads the whole query as the current user and checks every row; nothing is kept. */
-extern void job_data_check(TrainTask task, const char *query, const char *name, DataSummary *summary);
+extern void job_data_check(TrainTask task, const char *query, const char *name,
+						   DataSummary *summary);
 
 /*
- * Opens the files of an earlier attempt where they are whole and match expected_digest (both digests, or NULL) and the
- * labels are known; else makes them. *rebuilt says which. base_labels: the labels of the base model, whose order
- * is kept when the data have exactly the same set. Needs a transaction with a snapshot taken once (REPEATABLE READ).
+ * Opens the files of an earlier attempt where they are whole and match expected_digest (both
+ * digests, or NULL) and the labels are known; else makes them. *rebuilt says which. base_labels:
+ * the labels of the base model, whose order is kept when the data have exactly the same set. Needs
+ * a transaction with a snapshot taken once (REPEATABLE READ).
  */
 typedef struct JobDataRequest
 {
-	const Job  *job;
+	const Job *job;
 	const JobOptions *options;
-	TrainTask	task;
+	TrainTask task;
 	const Tokenizer *tokenizer;
-	int			max_length;		/* tokens */
-	int			n_base_labels;
+	int max_length; /* tokens */
+	int n_base_labels;
 	const char *const *base_labels;
 } JobDataRequest;
 
-extern void job_data_open(const JobDataRequest *request, Arena *arena, JobData *data, bool *rebuilt);
+extern void job_data_open(const JobDataRequest *request, Arena *arena, JobData *data,
+						  bool *rebuilt);
 extern void job_data_close(JobData *data);
 
 /* Removes a job's files. */

@@ -22,19 +22,21 @@
 
 PG_FUNCTION_INFO_V1(bert_evaluate);
 
-/* Samples wait here until a batch is full; all of it lives in the arena, rewound after each batch. */
+/*
+ * Samples wait here until a batch is full; all of it lives in the arena, rewound after each batch.
+ */
 typedef struct Evaluator
 {
 	ModelHandle *handle;
 	const BertModel *model;
-	TrainTask	task;
-	JobScore   *score;
-	Arena	   *arena;
-	ArenaMark	start;
-	uint64		next_id;
-	uint64		tokens;
-	size_t		n;
-	Sample		bodies[MAX_BATCH];
+	TrainTask task;
+	JobScore *score;
+	Arena *arena;
+	ArenaMark start;
+	uint64 next_id;
+	uint64 tokens;
+	size_t n;
+	Sample bodies[MAX_BATCH];
 	TrainSample samples[MAX_BATCH];
 } Evaluator;
 
@@ -42,13 +44,14 @@ static void
 flush(Evaluator *evaluator)
 {
 	PredictOptions options = {evaluator->handle->tokenizer, MASK_PROBABILITY, 0};
-	Evaluation	evaluation;
-	Status		status;
+	Evaluation evaluation;
+	Status status;
 
 	if (evaluator->n == 0)
 		return;
-	REPORT_UNLESS(predict_samples(evaluator->model, &options, evaluator->samples, evaluator->n, evaluator->arena, &evaluation, &backend_may_continue,
-								  &status), &status);
+	REPORT_UNLESS(predict_samples(evaluator->model, &options, evaluator->samples, evaluator->n,
+								  evaluator->arena, &evaluation, &backend_may_continue, &status),
+				  &status);
 	job_score_add(evaluator->score, evaluator->samples, evaluator->n, &evaluation);
 	evaluator->n = 0;
 	evaluator->tokens = 0;
@@ -58,14 +61,16 @@ flush(Evaluator *evaluator)
 static bool
 take_sample(void *context, const Sample *sample, Status *status)
 {
-	Evaluator  *evaluator = context;
+	Evaluator *evaluator = context;
 
 	evaluator->bodies[evaluator->n] = *sample;
-	evaluator->samples[evaluator->n] = (TrainSample) {&evaluator->bodies[evaluator->n], evaluator->next_id++};
+	evaluator->samples[evaluator->n] =
+		(TrainSample){&evaluator->bodies[evaluator->n], evaluator->next_id++};
 	evaluator->tokens += sample->n_tokens;
 	if (++evaluator->n < MAX_BATCH)
 		return true;
-	return status_fail(status, STATUS_LIMIT, "row %llu gives more than %d windows", (unsigned long long) sample->row + 1, MAX_BATCH);
+	return status_fail(status, STATUS_LIMIT, "row %llu gives more than %d windows",
+					   (unsigned long long) sample->row + 1, MAX_BATCH);
 }
 
 /* The id of a label among the model's. */
@@ -77,11 +82,11 @@ label_id(const Evaluator *evaluator, uint64_t row, const char *label)
 	for (int i = 0; i < config->num_labels; i++)
 		if (strcmp(config->id2label[i], label) == 0)
 			return i;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("row %llu of the query: model \"%s\" has no label \"%s\"", (unsigned long long) row + 1, evaluator->handle->name, label),
-			 errhint("See the labels in the view bert.models.")));
-	return -1;					/* not reached */
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("row %llu of the query: model \"%s\" has no label \"%s\"",
+						   (unsigned long long) row + 1, evaluator->handle->name, label),
+					errhint("See the labels in the view bert.models.")));
+	return -1; /* not reached */
 }
 
 static void
@@ -91,7 +96,7 @@ number_labels(const Evaluator *evaluator, TaskRow *row)
 		row->sample.label = label_id(evaluator, row->sample.number, row->label);
 	if (evaluator->task == TRAIN_TOKEN_CLASSIFICATION)
 	{
-		int32_t    *ids = palloc(Max(row->sample.n_items, 1) * sizeof *ids);
+		int32_t *ids = palloc(Max(row->sample.n_items, 1) * sizeof *ids);
 
 		for (size_t i = 0; i < row->sample.n_items; i++)
 			ids[i] = label_id(evaluator, row->sample.number, row->item_labels[i]);
@@ -103,40 +108,52 @@ number_labels(const Evaluator *evaluator, TaskRow *row)
 static void
 evaluate_answer(Evaluator *evaluator, const SampleRow *row)
 {
-	EncodeOptions options = {.special_tokens = true, .truncation = TRUNCATE_ONLY_SECOND, .max_length = evaluator->handle->max_length,
-		.stride = JOB_STRIDE, .overflow = true};
-	AnswerOptions wanted = {.top_k = 1, .max_answer_tokens = SCORES_MAX_ANSWER_TOKENS, .null_answer = row->answer.length == 0};
+	EncodeOptions options = {.special_tokens = true,
+							 .truncation = TRUNCATE_ONLY_SECOND,
+							 .max_length = evaluator->handle->max_length,
+							 .stride = JOB_STRIDE,
+							 .overflow = true};
+	AnswerOptions wanted = {.top_k = 1,
+							.max_answer_tokens = SCORES_MAX_ANSWER_TOKENS,
+							.null_answer = row->answer.length == 0};
 	EncodeResult encoded;
-	Answer	   *answers;
-	size_t		n;
+	Answer *answers;
+	size_t n;
 	const char *prediction = "";
-	size_t		length = 0;
-	Status		status;
+	size_t length = 0;
+	Status status;
 
-	REPORT_UNLESS(tokenizer_encode(evaluator->handle->tokenizer, evaluator->arena, row->input.bytes, row->input.length, row->pair.bytes, row->pair.length,
-								   &options, &backend_may_continue, &encoded, &status)
-				  && answer_question(evaluator->model, &encoded, &wanted, evaluator->arena, &answers, &n, &backend_may_continue, &status), &status);
+	REPORT_UNLESS(tokenizer_encode(evaluator->handle->tokenizer, evaluator->arena, row->input.bytes,
+								   row->input.length, row->pair.bytes, row->pair.length, &options,
+								   &backend_may_continue, &encoded, &status) &&
+					  answer_question(evaluator->model, &encoded, &wanted, evaluator->arena,
+									  &answers, &n, &backend_may_continue, &status),
+				  &status);
 	if (n > 0 && !answers[0].is_null)
 	{
-		size_t		start = sample_text_byte(&row->pair, answers[0].start);
-		size_t		end = sample_text_byte(&row->pair, answers[0].end);
+		size_t start = sample_text_byte(&row->pair, answers[0].start);
+		size_t end = sample_text_byte(&row->pair, answers[0].end);
 
 		prediction = row->pair.bytes + start;
 		length = end - start;
 	}
-	REPORT_UNLESS(scores_add_answer(evaluator->score->scores, row->answer.bytes, row->answer.length, prediction, length, &status), &status);
+	REPORT_UNLESS(scores_add_answer(evaluator->score->scores, row->answer.bytes, row->answer.length,
+									prediction, length, &status),
+				  &status);
 	arena_rewind(evaluator->arena, evaluator->start);
 }
 
 static uint64
 evaluate_query(Evaluator *evaluator, const char *text)
 {
-	SampleEncoder encoder = {.tokenizer = evaluator->handle->tokenizer, .task = evaluator->task, .max_length = evaluator->handle->max_length,
-		.stride = JOB_STRIDE};
-	TaskQuery  *query;
-	TaskRow		row;
-	uint64		rows = 0;
-	Status		status;
+	SampleEncoder encoder = {.tokenizer = evaluator->handle->tokenizer,
+							 .task = evaluator->task,
+							 .max_length = evaluator->handle->max_length,
+							 .stride = JOB_STRIDE};
+	TaskQuery *query;
+	TaskRow row;
+	uint64 rows = 0;
+	Status status;
 
 	SPI_connect();
 	query = task_query_open(evaluator->task, text, "query");
@@ -148,7 +165,9 @@ evaluate_query(Evaluator *evaluator, const char *text)
 			continue;
 		}
 		number_labels(evaluator, &row);
-		REPORT_UNLESS(samples_encode(&encoder, &row.sample, evaluator->arena, take_sample, evaluator, &backend_may_continue, &status), &status);
+		REPORT_UNLESS(samples_encode(&encoder, &row.sample, evaluator->arena, take_sample,
+									 evaluator, &backend_may_continue, &status),
+					  &status);
 		if (evaluator->tokens >= BATCH_TOKENS || evaluator->n >= MAX_BATCH / 4)
 			flush(evaluator);
 	}
@@ -162,30 +181,29 @@ Datum
 bert_evaluate(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *task_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	Evaluator  *evaluator = palloc0(sizeof *evaluator);
+	char *task_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *query = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	Evaluator *evaluator = palloc0(sizeof *evaluator);
 	const Score *list;
-	size_t		n;
-	Status		status;
+	size_t n;
+	Status status;
 
 	REPORT_UNLESS(train_task_parse(task_name, &evaluator->task, &status), &status);
 	InitMaterializedSRF(fcinfo, 0);
 	evaluator->handle = model_handle_get(fcinfo->flinfo, PG_GETARG_TEXT_PP(0), TASK_EMBED);
 	evaluator->model = model_handle_bind(evaluator->handle, train_task_head(evaluator->task));
-	evaluator->score = job_score_create(CurrentMemoryContext, evaluator->task, &evaluator->handle->config, evaluator->handle->tokenizer);
+	evaluator->score = job_score_create(CurrentMemoryContext, evaluator->task,
+										&evaluator->handle->config, evaluator->handle->tokenizer);
 	evaluator->arena = arena_for_call();
 	evaluator->start = arena_mark(evaluator->arena);
 	if (evaluate_query(evaluator, query) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA),
-				 errmsg("the query returns no rows")));
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the query returns no rows")));
 	job_score_finish(evaluator->score);
 	n = scores_list(evaluator->score->scores, &list);
 	for (size_t i = 0; i < n; i++)
 	{
-		Datum		values[2] = {CStringGetTextDatum(list[i].name), Float8GetDatum(list[i].value)};
-		bool		nulls[2] = {false, false};
+		Datum values[2] = {CStringGetTextDatum(list[i].name), Float8GetDatum(list[i].value)};
+		bool nulls[2] = {false, false};
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

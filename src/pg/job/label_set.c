@@ -10,17 +10,17 @@
 
 typedef struct LabelEntry
 {
-	const char *label;			/* the key: a pointer whose text is compared */
-	int			id;
+	const char *label; /* the key: a pointer whose text is compared */
+	int id;
 } LabelEntry;
 
 struct LabelSet
 {
 	MemoryContext context;
-	bool		numeric;
-	HTAB	   *table;
-	int			count;
-	int			capacity;
+	bool numeric;
+	HTAB *table;
+	int count;
+	int capacity;
 	const char **names;
 };
 
@@ -41,8 +41,8 @@ label_match(const void *a, const void *b, Size size)
 LabelSet *
 label_set_create(MemoryContext context, bool numeric)
 {
-	LabelSet   *set = MemoryContextAllocZero(context, sizeof *set);
-	HASHCTL		control = {0};
+	LabelSet *set = MemoryContextAllocZero(context, sizeof *set);
+	HASHCTL control = {0};
 
 	set->context = context;
 	set->numeric = numeric;
@@ -53,7 +53,8 @@ label_set_create(MemoryContext context, bool numeric)
 	control.hash = label_hash;
 	control.match = label_match;
 	control.hcxt = context;
-	set->table = hash_create("bert labels", 64, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	set->table = hash_create("bert labels", 64, &control,
+							 HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	return set;
 }
 
@@ -65,10 +66,9 @@ label_set_add(LabelSet *set, const char *label)
 	if (hash_search(set->table, &label, HASH_FIND, NULL) != NULL)
 		return;
 	if (set->count == CONFIG_MAX_LABELS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("there are more than %d different labels", CONFIG_MAX_LABELS),
-				 errhint("For numbers to be predicted as such use the task regression.")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("there are more than %d different labels", CONFIG_MAX_LABELS),
+						errhint("For numbers to be predicted as such use the task regression.")));
 	if (set->count == set->capacity)
 	{
 		set->capacity *= 2;
@@ -99,8 +99,8 @@ compare_text(const void *a, const void *b)
 static int
 compare_number(const void *a, const void *b)
 {
-	long long	left = strtoll(*(const char *const *) a, NULL, 10);
-	long long	right = strtoll(*(const char *const *) b, NULL, 10);
+	long long left = strtoll(*(const char *const *) a, NULL, 10);
+	long long right = strtoll(*(const char *const *) b, NULL, 10);
 
 	return (left > right) - (left < right);
 }
@@ -120,7 +120,8 @@ number_names(LabelSet *set)
 int
 label_set_sort(LabelSet *set)
 {
-	qsort(set->names, (size_t) set->count, sizeof *set->names, set->numeric ? compare_number : compare_text);
+	qsort(set->names, (size_t) set->count, sizeof *set->names,
+		  set->numeric ? compare_number : compare_text);
 	number_names(set);
 	return set->count;
 }

@@ -1,11 +1,12 @@
 /*
  * launch.c: getting workers to run.
  *
- * A worker is started when the transaction that submitted or resumed a job has committed, by the submitting backend
- * itself; no preload is needed. A worker that finds no free slot (bert.max_jobs) leaves again, and one that has ended a
- * job looks for the next, so the queue empties as long as any worker lives. With the library preloaded a launcher
- * visits every database after a start, a crash or a promotion, and then once a minute, to resume interrupted jobs and
- * to start a worker where a queue has none.
+ * A worker is started when the transaction that submitted or resumed a job has committed, by the
+ * submitting backend itself; no preload is needed. A worker that finds no free slot (bert.max_jobs)
+ * leaves again, and one that has ended a job looks for the next, so the queue empties as long as
+ * any worker lives. With the library preloaded a launcher visits every database after a start, a
+ * crash or a promotion, and then once a minute, to resume interrupted jobs and to start a worker
+ * where a queue has none.
  */
 #include "pg/server/compat.h"
 
@@ -19,8 +20,8 @@
 #define MAX_REMEMBERED 64
 
 static bool start_at_commit;
-static int	n_submitted;
-static int64 submitted_here[MAX_REMEMBERED];	/* the last ones of this transaction */
+static int n_submitted;
+static int64 submitted_here[MAX_REMEMBERED]; /* the last ones of this transaction */
 
 bool
 job_start_worker(void)
@@ -28,7 +29,8 @@ job_start_worker(void)
 	BackgroundWorker worker;
 
 	worker_describe(&worker, "bert_job_worker_main", JOB_WORKER_TYPE);
-	snprintf(worker.bgw_name, sizeof worker.bgw_name, JOB_WORKER_TYPE " of database %u", MyDatabaseId);
+	snprintf(worker.bgw_name, sizeof worker.bgw_name, JOB_WORKER_TYPE " of database %u",
+			 MyDatabaseId);
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
@@ -60,13 +62,13 @@ at_transaction_end(XactEvent event, void *arg)
 			if (start_at_commit && !job_start_worker())
 				ereport(WARNING,
 						(errmsg("no background worker is free; the job stays queued"),
-						 errhint("A worker that ends a job takes the next one. To start one call bert.resume_job, or raise max_worker_processes.")));
+						 errhint("A worker that ends a job takes the next one. To start one call "
+								 "bert.resume_job, or raise max_worker_processes.")));
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			if (start_at_commit)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that submitted a job")));
+				ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+								errmsg("cannot PREPARE a transaction that submitted a job")));
 			return;
 		case XACT_EVENT_ABORT:
 			break;

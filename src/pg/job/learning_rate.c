@@ -16,60 +16,70 @@ schedule_option(Schedule *schedule, const char *name, int length)
 	struct
 	{
 		const char *name;
-		double	   *value;
-	}			options[] = {{"num_cycles", &schedule->num_cycles}, {"power", &schedule->power}, {"lr_end", &schedule->lr_end}};
+		double *value;
+	} options[] = {{"num_cycles", &schedule->num_cycles},
+				   {"power", &schedule->power},
+				   {"lr_end", &schedule->lr_end}};
 
 	for (size_t i = 0; i < lengthof(options); i++)
-		if ((int) strlen(options[i].name) == length && memcmp(options[i].name, name, (size_t) length) == 0)
+		if ((int) strlen(options[i].name) == length &&
+			memcmp(options[i].name, name, (size_t) length) == 0)
 			return options[i].value;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown schedule option \"%.*s\"", length, name),
-			 errhint("Options are num_cycles, power, lr_end.")));
-	return NULL;				/* not reached */
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unknown schedule option \"%.*s\"", length, name),
+					errhint("Options are num_cycles, power, lr_end.")));
+	return NULL; /* not reached */
 }
 
 static void
 read_schedule_options(Jsonb *options, Schedule *schedule)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
-	JsonbValue	value;
+	JsonbValue value;
 	JsonbIteratorToken token;
 
 	if (!JB_ROOT_IS_OBJECT(options))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options must be a JSON object")));
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
-		double	   *option;
+		double *option;
 
 		if (token != WJB_KEY)
 			continue;
 		option = schedule_option(schedule, value.val.string.val, value.val.string.len);
 		(void) JsonbIteratorNext(&iterator, &value, true);
 		if (value.type != jbvNumeric)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a schedule option must be a number")));
-		*option = DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value.val.numeric)));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("a schedule option must be a number")));
+		*option =
+			DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value.val.numeric)));
 		if (*option < 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a schedule option must not be negative")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("a schedule option must not be negative")));
 	}
 }
 
-/* bert.learning_rate(schedule text, step bigint, warmup_steps bigint, total_steps bigint, base_lr float8, options jsonb) → float8 */
+/*
+ * bert.learning_rate(schedule text, step bigint, warmup_steps bigint, total_steps bigint, base_lr
+ * float8, options jsonb) → float8
+ */
 Datum
 bert_learning_rate(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int64		step = PG_GETARG_INT64(1);
-	double		base_lr = PG_GETARG_FLOAT8(4);
-	Schedule	schedule;
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int64 step = PG_GETARG_INT64(1);
+	double base_lr = PG_GETARG_FLOAT8(4);
+	Schedule schedule;
 	ScheduleKind kind;
-	Status		status;
+	Status status;
 
 	REPORT_UNLESS(schedule_parse(name, &kind, &status), &status);
 	schedule = schedule_default(kind, PG_GETARG_INT64(2), PG_GETARG_INT64(3));
 	read_schedule_options(PG_GETARG_JSONB_P(5), &schedule);
 	if (step < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("step must not be negative")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("step must not be negative")));
 	REPORT_UNLESS(schedule_validate(&schedule, base_lr, &status), &status);
 	PG_RETURN_FLOAT8(schedule_rate(&schedule, step, base_lr));
 }

@@ -1,4 +1,5 @@
-/* model.c: from the base model to a trainer with weights, and from the trainer to a stored model. */
+/* model.c: from the base model to a trainer with weights, and from the trainer to a stored model.
+ */
 #include "pg/server/compat.h"
 
 #include <math.h>
@@ -21,17 +22,19 @@ static Trainer *current_trainer;
 void
 job_trainer_destroy(void)
 {
-	Trainer    *trainer = current_trainer;
+	Trainer *trainer = current_trainer;
 
 	current_trainer = NULL;
 	trainer_destroy(trainer);
 }
 
-/* The base by name, as the submitter: existence and privilege are checked again, at a resume too. */
+/*
+ * The base by name, as the submitter: existence and privilege are checked again, at a resume too.
+ */
 static ModelDefinition *
 open_base(const JobRun *run)
 {
-	RoleSwitch	role;
+	RoleSwitch role;
 	ModelDefinition *base;
 
 	role_become(&role, run->job->role, run->job->search_path);
@@ -40,11 +43,14 @@ open_base(const JobRun *run)
 	return base;
 }
 
-/* What an input may have: the least of the model's, the tokenizer's and the sentence settings' limits. */
+/*
+ * What an input may have: the least of the model's, the tokenizer's and the sentence settings'
+ * limits.
+ */
 static int
 length_limit(const ModelDefinition *base, const TokenizerSettings *settings)
 {
-	int			limit = base->config.max_position_embeddings;
+	int limit = base->config.max_position_embeddings;
 
 	if (settings->model_max_length > 0)
 		limit = Min(limit, settings->model_max_length);
@@ -57,8 +63,8 @@ void
 job_model_open(JobRun *run)
 {
 	unsigned char *image;
-	size_t		length;
-	Status		status;
+	size_t length;
+	Status status;
 
 	run->base = open_base(run);
 	definition_read_tokenizer(run->base, run->arena, &run->settings);
@@ -66,7 +72,8 @@ job_model_open(JobRun *run)
 	run->tokenizer = tokenizer_open(run->arena, image, length, &status);
 	REPORT_UNLESS(run->tokenizer != NULL, &status);
 	run->config = run->base->config;
-	run->max_length = run->options.max_length > 0 ? run->options.max_length : length_limit(run->base, &run->settings);
+	run->max_length = run->options.max_length > 0 ? run->options.max_length
+												  : length_limit(run->base, &run->settings);
 }
 
 /* The config of the model to be: the base's with the task's head and labels. */
@@ -75,8 +82,8 @@ set_head(JobRun *run)
 {
 	static const char *const value_label[] = {"LABEL_0"};
 	BertConfig *config = &run->config;
-	HeadKind	head = train_task_head(run->task);
-	Status		status;
+	HeadKind head = train_task_head(run->task);
+	Status status;
 
 	config->architecture = head;
 	config->problem_type = PROBLEM_UNSET;
@@ -85,7 +92,8 @@ set_head(JobRun *run)
 	if (head == HEAD_CAUSAL_LM)
 		config->is_decoder = true;
 	else if ((head == HEAD_MASKED_LM || head == HEAD_PRETRAINING) && !config->add_cross_attention)
-		config->is_decoder = false;		/* a masked word is told from both sides, also by a model that learned from the left */
+		/* a masked word is told from both sides, also by a model that learned from the left */
+		config->is_decoder = false;
 	if (run->task == TRAIN_REGRESSION)
 	{
 		REPORT_UNLESS(config_set_labels(run->arena, config, 1, value_label, &status), &status);
@@ -93,17 +101,21 @@ set_head(JobRun *run)
 	}
 	if (run->data.n_labels > 0)
 	{
-		REPORT_UNLESS(config_set_labels(run->arena, config, run->data.n_labels, run->data.labels, &status), &status);
+		REPORT_UNLESS(
+			config_set_labels(run->arena, config, run->data.n_labels, run->data.labels, &status),
+			&status);
 		if (run->task == TRAIN_SEQUENCE_CLASSIFICATION)
 			config->problem_type = PROBLEM_SINGLE_LABEL;
 	}
-	REPORT_UNLESS(config_validate(config, &status) && tensor_table_build(run->arena, config, head, &run->table, &status), &status);
+	REPORT_UNLESS(config_validate(config, &status) &&
+					  tensor_table_build(run->arena, config, head, &run->table, &status),
+				  &status);
 }
 
 static int
 default_threads(void)
 {
-	long		cores = sysconf(_SC_NPROCESSORS_ONLN);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return (int) Max(1, Min(cores / 2, COMPUTE_MAX_THREADS));
 }
@@ -114,12 +126,15 @@ set_train_options(JobRun *run)
 	const JobOptions *in = &run->options;
 	TrainOptions *out = &run->train_options;
 	ScheduleKind kind;
-	int64		warmup;
-	Status		status;
+	int64 warmup;
+	Status status;
 
 	*out = train_options_default(run->total_steps);
-	REPORT_UNLESS(schedule_parse(in->schedule, &kind, &status) && train_part_parse(in->train, &out->part, &out->top_layers, &status), &status);
-	warmup = in->warmup_steps >= 0 ? in->warmup_steps : (int64) ceil(in->warmup_ratio * (double) run->total_steps);
+	REPORT_UNLESS(schedule_parse(in->schedule, &kind, &status) &&
+					  train_part_parse(in->train, &out->part, &out->top_layers, &status),
+				  &status);
+	warmup = in->warmup_steps >= 0 ? in->warmup_steps
+								   : (int64) ceil(in->warmup_ratio * (double) run->total_steps);
 	out->schedule = schedule_default(kind, warmup, run->total_steps);
 	out->schedule.num_cycles = in->num_cycles;
 	out->schedule.power = in->power;
@@ -138,7 +153,8 @@ set_train_options(JobRun *run)
 	out->threads = in->threads > 0 ? in->threads : default_threads();
 	out->mask_probability = in->mask_probability;
 	out->activation_bytes = (size_t) guc_max_memory * 1024;
-	out->feature_bytes = out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : (size_t) guc_max_memory * 1024;
+	out->feature_bytes =
+		out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : (size_t) guc_max_memory * 1024;
 }
 
 /* A classifier is kept only if its rows still mean the same. */
@@ -161,19 +177,23 @@ is_classifier(TensorRole role)
 	return role == ROLE_CLASSIFIER_WEIGHT || role == ROLE_CLASSIFIER_BIAS;
 }
 
-/* Copies what the base has of a tensor's name and shape; the rest is initialised as the reference does. */
+/*
+ * Copies what the base has of a tensor's name and shape; the rest is initialised as the reference
+ * does.
+ */
 static void
 fill_weights(JobRun *run)
 {
 	const TensorTable *table = &run->table;
-	bool		keep = keeps_classifier(run);
-	bool	   *filled = palloc0((Size) table->n_tensors * sizeof *filled);
+	bool keep = keeps_classifier(run);
+	bool *filled = palloc0((Size) table->n_tensors * sizeof *filled);
 	const TensorTable *base_table = &run->base->table;
 
 	for (int b = 0; b < base_table->n_blocks; b++)
 	{
 		const BlockSpec *block = &base_table->blocks[b];
-		float	   *floats = MemoryContextAllocHuge(run->context, Max(block->elements, 1) * sizeof *floats);
+		float *floats =
+			MemoryContextAllocHuge(run->context, Max(block->elements, 1) * sizeof *floats);
 
 		definition_read_block(run->base, b, floats);
 		for (int i = block->first_tensor; i < block->first_tensor + block->n_tensors; i++)
@@ -181,9 +201,11 @@ fill_weights(JobRun *run)
 			const TensorSpec *from = &base_table->tensors[i];
 			const TensorSpec *to = tensor_table_find(table, from->name);
 
-			if (to == NULL || to->rank != from->rank || to->elements != from->elements || to->shape[0] != from->shape[0] || (is_classifier(to->role) && !keep))
+			if (to == NULL || to->rank != from->rank || to->elements != from->elements ||
+				to->shape[0] != from->shape[0] || (is_classifier(to->role) && !keep))
 				continue;
-			memcpy(trainer_block(run->trainer, to->block) + to->offset, floats + from->offset, from->elements * sizeof *floats);
+			memcpy(trainer_block(run->trainer, to->block) + to->offset, floats + from->offset,
+				   from->elements * sizeof *floats);
 			filled[to - table->tensors] = true;
 		}
 		pfree(floats);
@@ -192,24 +214,26 @@ fill_weights(JobRun *run)
 	for (int i = 0; i < table->n_tensors; i++)
 		if (!filled[i])
 			tensor_initialize(&table->tensors[i], &run->config, (uint64_t) run->options.seed,
-							  trainer_block(run->trainer, table->tensors[i].block) + table->tensors[i].offset);
+							  trainer_block(run->trainer, table->tensors[i].block) +
+								  table->tensors[i].offset);
 }
 
 void
 job_model_train(JobRun *run)
 {
-	Size		limit = (Size) guc_max_memory * 1024;
+	Size limit = (Size) guc_max_memory * 1024;
 	TrainerArenas arenas = {
 		.state = arena_in_context(run->context, 0),
 		.batch = arena_in_context(run->context, 0),
 		.workspace = arena_in_context(run->context, 0),
 		.features = arena_in_context(run->context, limit),
 	};
-	Status		status;
+	Status status;
 
 	set_head(run);
 	set_train_options(run);
-	current_trainer = run->trainer = trainer_create(&arenas, &run->config, &run->table, run->tokenizer, &run->train_options, "auto", &status);
+	current_trainer = run->trainer = trainer_create(
+		&arenas, &run->config, &run->table, run->tokenizer, &run->train_options, "auto", &status);
 	REPORT_UNLESS(run->trainer != NULL, &status);
 	fill_weights(run);
 }
@@ -218,8 +242,8 @@ int64
 job_model_store(JobRun *run, Jsonb *lineage)
 {
 	const TensorTable *table = &run->table;
-	BlockHash  *hashes = palloc((Size) table->n_blocks * sizeof *hashes);
-	ModelDraft	draft = {
+	BlockHash *hashes = palloc((Size) table->n_blocks * sizeof *hashes);
+	ModelDraft draft = {
 		.name = run->job->name,
 		.source = "trained",
 		.table = table,
@@ -231,11 +255,12 @@ job_model_store(JobRun *run, Jsonb *lineage)
 		.base_version = run->base->version,
 		.lineage = lineage,
 	};
-	Status		status;
+	Status status;
 
 	store_begin_write();
 	for (int b = 0; b < table->n_blocks; b++)
-		store_put_block(trainer_block(run->trainer, b), table->blocks[b].elements * sizeof(float), &hashes[b]);
+		store_put_block(trainer_block(run->trainer, b), table->blocks[b].elements * sizeof(float),
+						&hashes[b]);
 	store_put_block(run->settings.vocab, run->settings.vocab_length, &draft.vocab);
 	draft.tokenizer = tokenizer_settings_write(run->arena, &run->settings, &status);
 	REPORT_UNLESS(draft.tokenizer != NULL, &status);

@@ -22,25 +22,35 @@ typedef enum OptionType
 typedef struct Option
 {
 	const char *name;
-	OptionType	type;
-	size_t		offset;
-	double		initial;
-	double		minimum;
-	double		maximum;
-	bool		minimum_allowed;	/* for reals: the interval is closed below */
-	const char *text;			/* initial value of a string */
+	OptionType type;
+	size_t offset;
+	double initial;
+	double minimum;
+	double maximum;
+	bool minimum_allowed; /* for reals: the interval is closed below */
+	const char *text;     /* initial value of a string */
 } Option;
 
-#define REAL(name, initial, minimum, maximum, closed) \
-	{#name, OPTION_REAL, offsetof(JobOptions, name), initial, minimum, maximum, closed, NULL}
-#define INTEGER(name, initial, minimum, maximum) \
-	{#name, OPTION_INT, offsetof(JobOptions, name), initial, minimum, maximum, true, NULL}
-#define BIGINT(name, initial, minimum, maximum) \
-	{#name, OPTION_INT64, offsetof(JobOptions, name), initial, minimum, maximum, true, NULL}
-#define BOOLEAN(name, initial) \
-	{#name, OPTION_BOOL, offsetof(JobOptions, name), initial, 0, 1, true, NULL}
-#define STRING(name, initial) \
-	{#name, OPTION_STRING, offsetof(JobOptions, name), 0, 0, 0, true, initial}
+#define REAL(name, initial, minimum, maximum, closed)                                           \
+	{                                                                                           \
+#name, OPTION_REAL, offsetof(JobOptions, name), initial, minimum, maximum, closed, NULL \
+	}
+#define INTEGER(name, initial, minimum, maximum)                                             \
+	{                                                                                        \
+#name, OPTION_INT, offsetof(JobOptions, name), initial, minimum, maximum, true, NULL \
+	}
+#define BIGINT(name, initial, minimum, maximum)                                                \
+	{                                                                                          \
+#name, OPTION_INT64, offsetof(JobOptions, name), initial, minimum, maximum, true, NULL \
+	}
+#define BOOLEAN(name, initial)                                                    \
+	{                                                                             \
+#name, OPTION_BOOL, offsetof(JobOptions, name), initial, 0, 1, true, NULL \
+	}
+#define STRING(name, initial)                                                    \
+	{                                                                            \
+#name, OPTION_STRING, offsetof(JobOptions, name), 0, 0, 0, true, initial \
+	}
 
 #define MAX_SAFE_INTEGER 9007199254740991.0 /* 2^53 - 1: exact in a double */
 
@@ -109,7 +119,8 @@ set_defaults(JobOptions *out)
 	memset(out, 0, sizeof *out);
 	for (size_t i = 0; i < lengthof(options); i++)
 		if (options[i].type == OPTION_STRING)
-			*(char **) field(out, &options[i]) = options[i].text == NULL ? NULL : pstrdup(options[i].text);
+			*(char **) field(out, &options[i]) =
+				options[i].text == NULL ? NULL : pstrdup(options[i].text);
 		else
 			set_number(out, &options[i], options[i].initial);
 }
@@ -120,49 +131,50 @@ find_option(const char *name, int length)
 	StringInfoData names;
 
 	for (size_t i = 0; i < lengthof(options); i++)
-		if ((int) strlen(options[i].name) == length && memcmp(options[i].name, name, (size_t) length) == 0)
+		if ((int) strlen(options[i].name) == length &&
+			memcmp(options[i].name, name, (size_t) length) == 0)
 			return &options[i];
 	initStringInfo(&names);
 	for (size_t i = 0; i < lengthof(options); i++)
 		appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ", options[i].name);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown option \"%.*s\"", length, name),
-			 errhint("Options are %s.", names.data)));
-	return NULL;				/* not reached */
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unknown option \"%.*s\"", length, name),
+					errhint("Options are %s.", names.data)));
+	return NULL; /* not reached */
 }
 
 static void
 wrong_type(const Option *option, const char *needed)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" must be %s", option->name, needed)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("option \"%s\" must be %s", option->name, needed)));
 }
 
 static bool
 in_range(const Option *option, double value)
 {
-	return value <= option->maximum && (option->minimum_allowed ? value >= option->minimum : value > option->minimum);
+	return value <= option->maximum &&
+		   (option->minimum_allowed ? value >= option->minimum : value > option->minimum);
 }
 
 static void
 read_number(JobOptions *out, const Option *option, Numeric numeric)
 {
-	double		value;
-	bool		integer = option->type != OPTION_REAL;
+	double value;
+	bool integer = option->type != OPTION_REAL;
 
 	if (numeric_is_nan(numeric) || numeric_is_inf(numeric))
 		wrong_type(option, "a finite number");
-	value = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(numeric)));
+	value =
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(numeric)));
 	if (integer && value != floor(value))
 		wrong_type(option, "a whole number");
 	if (!in_range(option, value))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" is out of range: %g", option->name, value),
-				 errhint("It must be %s %g and at most %g.", option->minimum_allowed ? "at least" : "greater than", option->minimum,
-						 option->maximum)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" is out of range: %g", option->name, value),
+						errhint("It must be %s %g and at most %g.",
+								option->minimum_allowed ? "at least" : "greater than",
+								option->minimum, option->maximum)));
 	set_number(out, option, value);
 }
 
@@ -200,16 +212,15 @@ check_one_of(const char *name, const char *value, const char *const *allowed)
 	for (int i = 0; allowed[i] != NULL; i++)
 		appendStringInfo(&list, "%s%s", i == 0 ? "" : ", ", allowed[i]);
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown %s \"%s\"", name, value),
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown %s \"%s\"", name, value),
 			 errhint("Possible values are %s.", list.data)));
 }
 
 static void
 check_train(const char *train)
 {
-	char	   *end;
-	long		layers;
+	char *end;
+	long layers;
 
 	if (strcmp(train, "all") == 0 || strcmp(train, "head") == 0)
 		return;
@@ -219,16 +230,20 @@ check_train(const char *train)
 		if (*end == '\0' && layers >= 1 && layers <= CONFIG_MAX_LAYERS)
 			return;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"train\" cannot be \"%s\"", train),
-			 errhint("It is \"all\", \"head\" or \"top:N\" with the number of layers next to the head.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		 errmsg("option \"train\" cannot be \"%s\"", train),
+		 errhint(
+			 "It is \"all\", \"head\" or \"top:N\" with the number of layers next to the head.")));
 }
 
 static void
 check_together(const JobOptions *out, bool warmup_ratio_given)
 {
-	static const char *const schedules[] = {"constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial", NULL};
+	static const char *const schedules[] = {"constant", "constant_with_warmup", "linear",
+											"cosine",   "cosine_with_restarts", "polynomial",
+											NULL};
 	static const char *const precisions[] = {"fp32", "bf16", NULL};
 
 	check_one_of("schedule", out->schedule, schedules);
@@ -239,20 +254,22 @@ check_together(const JobOptions *out, bool warmup_ratio_given)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("options \"warmup_steps\" and \"warmup_ratio\" exclude each other")));
 	if (out->eval_query != NULL && out->eval_fraction > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("options \"eval_query\" and \"eval_fraction\" exclude each other")));
-	if (out->eval_query == NULL && out->eval_fraction == 0 && (out->eval_steps > 0 || out->early_stopping > 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" needs data to evaluate on", out->eval_steps > 0 ? "eval_steps" : "early_stopping"),
-				 errhint("Give \"eval_query\" or \"eval_fraction\".")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options \"eval_query\" and \"eval_fraction\" exclude each other")));
+	if (out->eval_query == NULL && out->eval_fraction == 0 &&
+		(out->eval_steps > 0 || out->early_stopping > 0))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" needs data to evaluate on",
+							   out->eval_steps > 0 ? "eval_steps" : "early_stopping"),
+						errhint("Give \"eval_query\" or \"eval_fraction\".")));
 	if (out->eval_fraction >= 1 || out->beta1 >= 1 || out->beta2 >= 1 || out->dropout >= 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" is out of range: 1", out->eval_fraction >= 1 ? "eval_fraction" : out->beta1 >= 1 ? "beta1" :
-						out->beta2 >= 1 ? "beta2" : "dropout"),
-				 errhint("It must be less than 1.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" is out of range: 1", out->eval_fraction >= 1
+																	   ? "eval_fraction"
+																   : out->beta1 >= 1 ? "beta1"
+																   : out->beta2 >= 1 ? "beta2"
+																					 : "dropout"),
+						errhint("It must be less than 1.")));
 }
 
 void
@@ -260,15 +277,14 @@ job_options_parse(Jsonb *json, JobOptions *out)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
 	JsonbIteratorToken token;
-	JsonbValue	value;
+	JsonbValue value;
 	const Option *option = NULL;
-	bool		warmup_ratio_given = false;
+	bool warmup_ratio_given = false;
 
 	set_defaults(out);
 	if (!JB_ROOT_IS_OBJECT(json))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("options must be a JSON object")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options must be a JSON object")));
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
@@ -288,7 +304,7 @@ job_options_parse(Jsonb *json, JobOptions *out)
 static void
 push_key(JsonbParseState **state, const char *name)
 {
-	JsonbValue	key = {.type = jbvString};
+	JsonbValue key = {.type = jbvString};
 
 	key.val.string.val = pstrdup(name);
 	key.val.string.len = (int) strlen(name);
@@ -323,23 +339,23 @@ Jsonb *
 job_options_write(const JobOptions *in)
 {
 	JsonbParseState *state = NULL;
-	JobOptions	copy = *in;
+	JobOptions copy = *in;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (size_t i = 0; i < lengthof(options); i++)
 	{
 		const Option *option = &options[i];
-		void	   *at = field(&copy, option);
-		JsonbValue	value = {.type = jbvNumeric};
+		void *at = field(&copy, option);
+		JsonbValue value = {.type = jbvNumeric};
 
 		if (!is_set(&copy, option))
 			continue;
 		switch (option->type)
 		{
 			case OPTION_REAL:
-				value.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in,
-																		DirectFunctionCall1(float8out, Float8GetDatum(*(double *) at)),
-																		ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+				value.val.numeric = DatumGetNumeric(DirectFunctionCall3(
+					numeric_in, DirectFunctionCall1(float8out, Float8GetDatum(*(double *) at)),
+					ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 				break;
 			case OPTION_INT:
 				value.val.numeric = int64_to_numeric(*(int *) at);

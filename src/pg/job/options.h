@@ -1,8 +1,9 @@
 /*
  * options.h: the options of bert.finetune, from jsonb to a struct and back.
  *
- * Defaults are the reference library's fine-tuning defaults (TrainingArguments) with a linear schedule and 10 % warm-up.
- * Unknown keys, wrong types and absurd values are errors that name the option.
+ * Defaults are the reference library's fine-tuning defaults (TrainingArguments) with a linear
+ * schedule and 10 % warm-up. Unknown keys, wrong types and absurd values are errors that name the
+ * option.
  */
 #ifndef BERT_PG_JOB_OPTIONS_H
 #define BERT_PG_JOB_OPTIONS_H
@@ -11,34 +12,34 @@
 
 typedef struct JobOptions
 {
-	double		epochs;			/* may be fractional */
-	int			batch_size;		/* samples per step and accumulation */
-	int			max_length;		/* tokens; 0: the model's */
-	double		learning_rate;
-	char	   *schedule;
-	int64		warmup_steps;	/* -1: warmup_ratio counts */
-	double		warmup_ratio;	/* of all steps */
-	double		num_cycles;		/* negative: the schedule's default */
-	double		power;
-	double		weight_decay;
-	double		beta1;
-	double		beta2;
-	double		epsilon;
-	double		max_grad_norm;	/* 0: no clipping */
-	bool		correct_bias;
-	double		dropout;		/* negative: the model's own */
-	int64		seed;
-	char	   *train;			/* all, head, top:N */
-	bool		freeze_embeddings;
-	char	   *eval_query;		/* NULL: none */
-	double		eval_fraction;	/* 0: none */
-	int64		eval_steps;		/* 0: once an epoch */
-	int			early_stopping; /* evaluations without improvement; 0: never */
-	int64		checkpoint_steps;	/* 0: chosen by time */
-	double		mask_probability;
-	int			gradient_accumulation;
-	int			threads;		/* 0: half the cores */
-	char	   *precision;
+	double epochs;  /* may be fractional */
+	int batch_size; /* samples per step and accumulation */
+	int max_length; /* tokens; 0: the model's */
+	double learning_rate;
+	char *schedule;
+	int64 warmup_steps;  /* -1: warmup_ratio counts */
+	double warmup_ratio; /* of all steps */
+	double num_cycles;   /* negative: the schedule's default */
+	double power;
+	double weight_decay;
+	double beta1;
+	double beta2;
+	double epsilon;
+	double max_grad_norm; /* 0: no clipping */
+	bool correct_bias;
+	double dropout; /* negative: the model's own */
+	int64 seed;
+	char *train; /* all, head, top:N */
+	bool freeze_embeddings;
+	char *eval_query;       /* NULL: none */
+	double eval_fraction;   /* 0: none */
+	int64 eval_steps;       /* 0: once an epoch */
+	int early_stopping;     /* evaluations without improvement; 0: never */
+	int64 checkpoint_steps; /* 0: chosen by time */
+	double mask_probability;
+	int gradient_accumulation;
+	int threads; /* 0: half the cores */
+	char *precision;
 } JobOptions;
 
 /* All values set; strings are palloc'd. */

@@ -24,37 +24,43 @@
 PG_FUNCTION_INFO_V1(bert_job_report);
 
 static const char *const style =
-"body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1f2937;background:#fff}"
-"h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p.sub{margin:.2rem 0 1.2rem;color:#6b7280}"
-".tiles{display:flex;flex-wrap:wrap;gap:.7rem}.tile{border:1px solid #e5e7eb;border-radius:.5rem;padding:.5rem .9rem;min-width:7rem}"
-".tile b{display:block;font-size:1.2rem}.tile span{color:#6b7280;font-size:.85rem}"
-".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:1rem}"
-"svg{width:100%;border:1px solid #e5e7eb;border-radius:.5rem}svg text{font:11px system-ui,sans-serif;fill:#4b5563}"
-"svg text.title{font-weight:600;font-size:13px;fill:#111827}svg .grid{stroke:#eef0f3}"
-"table{border-collapse:collapse;font-size:.9rem}td,th{padding:.25rem .6rem;border:1px solid #e5e7eb;text-align:left;vertical-align:top}"
-"th{background:#f9fafb;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}pre{background:#f9fafb;padding:.7rem;overflow:auto;white-space:pre-wrap}"
-".failed{color:#b91c1c}.succeeded{color:#047857}.wide{overflow-x:auto}";
+	"body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 "
+	"1rem;color:#1f2937;background:#fff}"
+	"h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p.sub{margin:.2rem 0 "
+	"1.2rem;color:#6b7280}"
+	".tiles{display:flex;flex-wrap:wrap;gap:.7rem}.tile{border:1px solid "
+	"#e5e7eb;border-radius:.5rem;padding:.5rem .9rem;min-width:7rem}"
+	".tile b{display:block;font-size:1.2rem}.tile span{color:#6b7280;font-size:.85rem}"
+	".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:1rem}"
+	"svg{width:100%;border:1px solid #e5e7eb;border-radius:.5rem}svg text{font:11px "
+	"system-ui,sans-serif;fill:#4b5563}"
+	"svg text.title{font-weight:600;font-size:13px;fill:#111827}svg .grid{stroke:#eef0f3}"
+	"table{border-collapse:collapse;font-size:.9rem}td,th{padding:.25rem .6rem;border:1px solid "
+	"#e5e7eb;text-align:left;vertical-align:top}"
+	"th{background:#f9fafb;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}"
+	"pre{background:#f9fafb;padding:.7rem;overflow:auto;white-space:pre-wrap}"
+	".failed{color:#b91c1c}.succeeded{color:#047857}.wide{overflow-x:auto}";
 
 /* The columns of the curves. */
 typedef struct Curves
 {
-	int			n;
-	double	   *step;
-	double	   *loss;
-	double	   *learning_rate;
-	double	   *grad_norm;
-	double	   *rate;			/* samples per second */
-	int			n_eval_metrics;
+	int n;
+	double *step;
+	double *loss;
+	double *learning_rate;
+	double *grad_norm;
+	double *rate; /* samples per second */
+	int n_eval_metrics;
 	const char *eval_names[MAX_EVAL_METRICS];
-	double	   *eval_loss;
-	double	   *eval[MAX_EVAL_METRICS];
+	double *eval_loss;
+	double *eval[MAX_EVAL_METRICS];
 } Curves;
 
 static void
 query(const char *sql, int64 number)
 {
-	Oid			type = INT8OID;
-	Datum		value = Int64GetDatum(number);
+	Oid type = INT8OID;
+	Datum value = Int64GetDatum(number);
 
 	if (SPI_execute_with_args(sql, 1, &type, &value, " ", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "report query failed");
@@ -63,8 +69,8 @@ query(const char *sql, int64 number)
 static double
 cell(uint64 row, int column)
 {
-	bool		is_null;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+	bool is_null;
+	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
 
 	return is_null ? NAN : DatumGetFloat8(value);
 }
@@ -78,7 +84,7 @@ cell_text(uint64 row, int column)
 static double *
 column(uint64 n, int number)
 {
-	double	   *values = palloc(Max(n, 1) * sizeof *values);
+	double *values = palloc(Max(n, 1) * sizeof *values);
 
 	for (uint64 i = 0; i < n; i++)
 		values[i] = cell(i, number);
@@ -89,7 +95,9 @@ column(uint64 n, int number)
 static void
 find_eval_metrics(int64 number, Curves *curves)
 {
-	query("SELECT DISTINCT k FROM bert.job_metric, pg_catalog.jsonb_object_keys(eval) AS k WHERE job = $1 AND k <> 'loss' ORDER BY k", number);
+	query("SELECT DISTINCT k FROM bert.job_metric, pg_catalog.jsonb_object_keys(eval) AS k WHERE "
+		  "job = $1 AND k <> 'loss' ORDER BY k",
+		  number);
 	for (uint64 i = 0; i < SPI_processed && curves->n_eval_metrics < MAX_EVAL_METRICS; i++)
 		curves->eval_names[curves->n_eval_metrics++] = cell_text(i, 1);
 }
@@ -97,8 +105,10 @@ find_eval_metrics(int64 number, Curves *curves)
 static void
 load_curves(int64 number, Curves *curves)
 {
-	query("SELECT step::pg_catalog.float8, loss, learning_rate, grad_norm, samples_per_second, (eval ->> 'loss')::pg_catalog.float8"
-		  " FROM bert.job_metric WHERE job = $1 ORDER BY step", number);
+	query("SELECT step::pg_catalog.float8, loss, learning_rate, grad_norm, samples_per_second, "
+		  "(eval ->> 'loss')::pg_catalog.float8"
+		  " FROM bert.job_metric WHERE job = $1 ORDER BY step",
+		  number);
 	curves->n = (int) SPI_processed;
 	curves->step = column(SPI_processed, 1);
 	curves->loss = column(SPI_processed, 2);
@@ -109,8 +119,10 @@ load_curves(int64 number, Curves *curves)
 	find_eval_metrics(number, curves);
 	for (int m = 0; m < curves->n_eval_metrics; m++)
 	{
-		query(psprintf("SELECT (eval ->> %s)::pg_catalog.float8 FROM bert.job_metric WHERE job = $1 ORDER BY step",
-					   quote_literal_cstr(curves->eval_names[m])), number);
+		query(psprintf("SELECT (eval ->> %s)::pg_catalog.float8 FROM bert.job_metric WHERE job = "
+					   "$1 ORDER BY step",
+					   quote_literal_cstr(curves->eval_names[m])),
+			  number);
 		curves->eval[m] = column(SPI_processed, 1);
 	}
 }
@@ -118,7 +130,7 @@ load_curves(int64 number, Curves *curves)
 static void
 draw(StringInfo out, const char *title, int n_series, const ChartSeries *series)
 {
-	Chart		chart = {title, "step", "", n_series, series};
+	Chart chart = {title, "step", "", n_series, series};
 
 	svg_chart(out, &chart);
 }
@@ -127,14 +139,15 @@ static void
 draw_curves(StringInfo out, const Curves *c)
 {
 	static const char *const colors[MAX_EVAL_METRICS] = {GREEN, PURPLE, ORANGE, BLUE};
-	ChartSeries loss[] = {{"training", BLUE, c->n, c->step, c->loss, false}, {"evaluation", ORANGE, c->n, c->step, c->eval_loss, true}};
+	ChartSeries loss[] = {{"training", BLUE, c->n, c->step, c->loss, false},
+						  {"evaluation", ORANGE, c->n, c->step, c->eval_loss, true}};
 	ChartSeries rate[] = {{"learning rate", PURPLE, c->n, c->step, c->learning_rate, false}};
 	ChartSeries speed[] = {{"samples/s", GREEN, c->n, c->step, c->rate, false}};
 	ChartSeries norm[] = {{"norm", ORANGE, c->n, c->step, c->grad_norm, false}};
 	ChartSeries eval[MAX_EVAL_METRICS];
 
 	for (int m = 0; m < c->n_eval_metrics; m++)
-		eval[m] = (ChartSeries) {c->eval_names[m], colors[m], c->n, c->step, c->eval[m], true};
+		eval[m] = (ChartSeries){c->eval_names[m], colors[m], c->n, c->step, c->eval[m], true};
 	appendStringInfoString(out, "<h2>Curves</h2><div class=\"charts\">\n");
 	draw(out, "Loss", 2, loss);
 	draw(out, "Evaluation", c->n_eval_metrics, eval);
@@ -157,26 +170,37 @@ tile(StringInfo out, const char *name, const char *value)
 static void
 write_head(StringInfo out, int64 number)
 {
-	static const char *const names[] = {"state", "task", "step", "of steps", "epochs", "samples", "held back", "last loss", "took", "attempts"};
-	char	   *state;
-	char	   *error;
+	static const char *const names[] = {"state",  "task",    "step",      "of steps",
+										"epochs", "samples", "held back", "last loss",
+										"took",   "attempts"};
+	char *state;
+	char *error;
 
-	query("SELECT name, base, state, task, step, total_steps, pg_catalog.round(epoch::pg_catalog.numeric, 2), samples, eval_samples,"
-		  " pg_catalog.round(loss::pg_catalog.numeric, 4), pg_catalog.date_trunc('second', coalesce(finished, pg_catalog.clock_timestamp()) - started),"
-		  " attempts, error, role, pg_catalog.to_char(submitted, 'YYYY-MM-DD HH24:MI:SS TZ') FROM bert.job WHERE job = $1", number);
+	query("SELECT name, base, state, task, step, total_steps, "
+		  "pg_catalog.round(epoch::pg_catalog.numeric, 2), samples, eval_samples,"
+		  " pg_catalog.round(loss::pg_catalog.numeric, 4), pg_catalog.date_trunc('second', "
+		  "coalesce(finished, pg_catalog.clock_timestamp()) - started),"
+		  " attempts, error, role, pg_catalog.to_char(submitted, 'YYYY-MM-DD HH24:MI:SS TZ') FROM "
+		  "bert.job WHERE job = $1",
+		  number);
 	state = cell_text(0, 3);
 	error = cell_text(0, 13);
-	appendStringInfo(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"%s\"><meta name=\"viewport\" content=\"width=device-width\"><title>Job %lld</title><style>%s</style></head><body>\n<h1>",
+	appendStringInfo(out,
+					 "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"%s\"><meta "
+					 "name=\"viewport\" content=\"width=device-width\"><title>Job "
+					 "%lld</title><style>%s</style></head><body>\n<h1>",
 					 "utf-8", (long long) number, style);
 	html_escape(out, cell_text(0, 1));
-	appendStringInfo(out, "</h1><p class=\"sub\">job %lld, fine-tuned from <b>", (long long) number);
+	appendStringInfo(out, "</h1><p class=\"sub\">job %lld, fine-tuned from <b>",
+					 (long long) number);
 	html_escape(out, cell_text(0, 2));
 	appendStringInfoString(out, "</b>, submitted by ");
 	html_escape(out, cell_text(0, 14));
 	appendStringInfoString(out, " at ");
 	html_escape(out, cell_text(0, 15));
 	appendStringInfoString(out, "</p><div class=\"tiles\">\n");
-	appendStringInfo(out, "<div class=\"tile\"><b class=\"%s\">%s</b><span>%s</span></div>\n", state, state, names[0]);
+	appendStringInfo(out, "<div class=\"tile\"><b class=\"%s\">%s</b><span>%s</span></div>\n",
+					 state, state, names[0]);
 	for (int i = 1; i < lengthof(names); i++)
 		tile(out, names[i], cell_text(0, 3 + i));
 	appendStringInfoString(out, "</div>\n");
@@ -198,7 +222,7 @@ write_pairs(StringInfo out, const char *title, const char *sql, int64 number)
 	appendStringInfo(out, "<h2>%s</h2><table>\n", title);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		char	   *value = cell_text(i, 2);
+		char *value = cell_text(i, 2);
 
 		appendStringInfoString(out, "<tr><th>");
 		html_escape(out, cell_text(i, 1));
@@ -213,22 +237,30 @@ write_pairs(StringInfo out, const char *title, const char *sql, int64 number)
 static void
 write_confusion(StringInfo out, int64 number)
 {
-	int			n;
-	char	  **labels;
+	int n;
+	char **labels;
 
-	query("SELECT l FROM bert.job, pg_catalog.jsonb_array_elements_text(details #> '{confusion,labels}') WITH ORDINALITY AS a(l, i) WHERE job = $1 ORDER BY i", number);
+	query("SELECT l FROM bert.job, pg_catalog.jsonb_array_elements_text(details #> "
+		  "'{confusion,labels}') WITH ORDINALITY AS a(l, i) WHERE job = $1 ORDER BY i",
+		  number);
 	n = (int) SPI_processed;
 	if (n == 0)
 		return;
 	labels = palloc((Size) n * sizeof *labels);
 	for (int i = 0; i < n; i++)
 		labels[i] = cell_text((uint64) i, 1);
-	query("SELECT c::pg_catalog.float8, pg_catalog.sum(c::pg_catalog.float8) OVER (PARTITION BY i) FROM bert.job,"
-		  " pg_catalog.jsonb_array_elements(details #> '{confusion,counts}') WITH ORDINALITY AS r(cells, i),"
-		  " pg_catalog.jsonb_array_elements_text(cells) WITH ORDINALITY AS a(c, j) WHERE job = $1 ORDER BY i, j", number);
+	query("SELECT c::pg_catalog.float8, pg_catalog.sum(c::pg_catalog.float8) OVER (PARTITION BY i) "
+		  "FROM bert.job,"
+		  " pg_catalog.jsonb_array_elements(details #> '{confusion,counts}') WITH ORDINALITY AS "
+		  "r(cells, i),"
+		  " pg_catalog.jsonb_array_elements_text(cells) WITH ORDINALITY AS a(c, j) WHERE job = $1 "
+		  "ORDER BY i, j",
+		  number);
 	if (SPI_processed != (uint64) n * (uint64) n)
 		return;
-	appendStringInfoString(out, "<h2>Confusion matrix</h2><p class=\"sub\">rows: labels; columns: predictions, on the held-back data</p><div class=\"wide\"><table><tr><th></th>");
+	appendStringInfoString(
+		out, "<h2>Confusion matrix</h2><p class=\"sub\">rows: labels; columns: predictions, on the "
+			 "held-back data</p><div class=\"wide\"><table><tr><th></th>");
 	for (int j = 0; j < n; j++)
 	{
 		appendStringInfoString(out, "<th>");
@@ -243,10 +275,11 @@ write_confusion(StringInfo out, int64 number)
 		appendStringInfoString(out, "</th>");
 		for (int j = 0; j < n; j++)
 		{
-			double		count = cell((uint64) (i * n + j), 1);
-			double		total = cell((uint64) (i * n + j), 2);
+			double count = cell((uint64) (i * n + j), 1);
+			double total = cell((uint64) (i * n + j), 2);
 
-			appendStringInfo(out, "<td class=\"n\" style=\"background:rgba(%s,%.2f)\">%.0f</td>", i == j ? "5,150,105" : "234,88,12",
+			appendStringInfo(out, "<td class=\"n\" style=\"background:rgba(%s,%.2f)\">%.0f</td>",
+							 i == j ? "5,150,105" : "234,88,12",
 							 total > 0 ? 0.75 * count / total : 0, count);
 		}
 		appendStringInfoString(out, "</tr>\n");
@@ -257,19 +290,23 @@ write_confusion(StringInfo out, int64 number)
 static void
 write_worst(StringInfo out, int64 number)
 {
-	query("SELECT w ->> 'row', pg_catalog.round((w ->> 'loss')::pg_catalog.numeric, 3), w ->> 'label', w ->> 'prediction',"
+	query("SELECT w ->> 'row', pg_catalog.round((w ->> 'loss')::pg_catalog.numeric, 3), w ->> "
+		  "'label', w ->> 'prediction',"
 		  " pg_catalog.round((w ->> 'probability')::pg_catalog.numeric, 3), w ->> 'text'"
-		  " FROM bert.job, pg_catalog.jsonb_array_elements(details -> 'worst') WITH ORDINALITY AS a(w, i) WHERE job = $1 ORDER BY i", number);
+		  " FROM bert.job, pg_catalog.jsonb_array_elements(details -> 'worst') WITH ORDINALITY AS "
+		  "a(w, i) WHERE job = $1 ORDER BY i",
+		  number);
 	if (SPI_processed == 0)
 		return;
-	appendStringInfoString(out, "<h2>Worst examples</h2><p class=\"sub\">held-back rows with the largest loss</p><table><tr><th>row</th><th>loss</th><th>label</th>"
-						   "<th>prediction</th><th>probability</th><th>text</th></tr>\n");
+	appendStringInfoString(out, "<h2>Worst examples</h2><p class=\"sub\">held-back rows with the "
+								"largest loss</p><table><tr><th>row</th><th>loss</th><th>label</th>"
+								"<th>prediction</th><th>probability</th><th>text</th></tr>\n");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		appendStringInfoString(out, "<tr>");
 		for (int j = 1; j <= 6; j++)
 		{
-			char	   *value = cell_text(i, j);
+			char *value = cell_text(i, j);
 
 			appendStringInfo(out, "<td%s>", j == 1 || j == 2 || j == 5 ? " class=\"n\"" : "");
 			html_escape(out, value == NULL ? "" : value);
@@ -283,34 +320,44 @@ write_worst(StringInfo out, int64 number)
 Datum
 bert_job_report(PG_FUNCTION_ARGS)
 {
-	int64		number = PG_GETARG_INT64(0);
+	int64 number = PG_GETARG_INT64(0);
 	MemoryContext caller = CurrentMemoryContext;
 	StringInfoData out;
-	Curves		curves = {0};
-	RoleSwitch	role;
-	Job			job;
-	text	   *page;
+	Curves curves = {0};
+	RoleSwitch role;
+	Job job;
+	text *page;
 
 	if (!job_load(number, &job) || !has_privs_of_role(GetUserId(), job.role))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("job %lld does not exist", (long long) number),
-				 errhint("See the view bert.jobs.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("job %lld does not exist", (long long) number),
+						errhint("See the view bert.jobs.")));
 	role_become_owner(&role);
 	SPI_connect();
 	initStringInfo(&out);
 	write_head(&out, number);
 	load_curves(number, &curves);
 	draw_curves(&out, &curves);
-	write_pairs(&out, "Metrics", "SELECT key, value FROM bert.job, pg_catalog.jsonb_each_text(metrics) WHERE job = $1 ORDER BY key", number);
+	write_pairs(&out, "Metrics",
+				"SELECT key, value FROM bert.job, pg_catalog.jsonb_each_text(metrics) WHERE job = "
+				"$1 ORDER BY key",
+				number);
 	write_confusion(&out, number);
 	write_worst(&out, number);
-	write_pairs(&out, "Settings", "SELECT key, value FROM bert.job, pg_catalog.jsonb_each_text(options) WHERE job = $1 ORDER BY key", number);
+	write_pairs(&out, "Settings",
+				"SELECT key, value FROM bert.job, pg_catalog.jsonb_each_text(options) WHERE job = "
+				"$1 ORDER BY key",
+				number);
 	write_pairs(&out, "Lineage",
-				"SELECT p.k, p.v FROM bert.job, LATERAL (VALUES (1, 'base', base), (2, 'base version', coalesce(base_version::pg_catalog.text, '')),"
-				" (3, 'model', name), (4, 'version', coalesce(version::pg_catalog.text, '')), (5, 'query', query),"
-				" (6, 'data SHA-256', coalesce(pg_catalog.encode(pg_catalog.substr(data_digest, 1, 32), 'hex'), '')),"
-				" (7, 'truncated rows', coalesce(details ->> 'truncated', '0'))) AS p(i, k, v) WHERE job = $1 ORDER BY p.i", number);
+				"SELECT p.k, p.v FROM bert.job, LATERAL (VALUES (1, 'base', base), (2, 'base "
+				"version', coalesce(base_version::pg_catalog.text, '')),"
+				" (3, 'model', name), (4, 'version', coalesce(version::pg_catalog.text, '')), (5, "
+				"'query', query),"
+				" (6, 'data SHA-256', coalesce(pg_catalog.encode(pg_catalog.substr(data_digest, 1, "
+				"32), 'hex'), '')),"
+				" (7, 'truncated rows', coalesce(details ->> 'truncated', '0'))) AS p(i, k, v) "
+				"WHERE job = $1 ORDER BY p.i",
+				number);
 	appendStringInfoString(&out, "</body></html>\n");
 	MemoryContextSwitchTo(caller);
 	page = cstring_to_text_with_len(out.data, out.len);

@@ -23,9 +23,9 @@
 #include "pg/server/role.h"
 #include "pg/server/worker.h"
 
-#define METRIC_POINTS 500		/* of the loss curve */
+#define METRIC_POINTS 500 /* of the loss curve */
 #define PROGRESS_MS 1000
-#define CHECKPOINT_MS 60000		/* by default, and never more than a twentieth of the time */
+#define CHECKPOINT_MS 60000 /* by default, and never more than a twentieth of the time */
 #define CHECKPOINT_SHARE 20
 #define EVALUATION_BATCH_TOKENS 8192
 
@@ -48,7 +48,7 @@ end_transaction(const JobRun *run)
 static void
 show_phase(const JobRun *run, const char *phase)
 {
-	char		activity[256];
+	char activity[256];
 
 	snprintf(activity, sizeof activity, "bert job %lld: %s", (long long) run->job->job, phase);
 	pgstat_report_activity(STATE_RUNNING, activity);
@@ -57,9 +57,10 @@ show_phase(const JobRun *run, const char *phase)
 static void
 show_step(const JobRun *run)
 {
-	char		phase[128];
+	char phase[128];
 
-	snprintf(phase, sizeof phase, "training, step %lld of %lld", (long long) trainer_steps(run->trainer), (long long) run->total_steps);
+	snprintf(phase, sizeof phase, "training, step %lld of %lld",
+			 (long long) trainer_steps(run->trainer), (long long) run->total_steps);
 	show_phase(run, phase);
 }
 
@@ -73,9 +74,10 @@ set_phase(const JobRun *run, const char *phase)
 }
 
 void
-job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch, int64 *total_steps)
+job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch,
+				int64 *total_steps)
 {
-	uint64		per_step = (uint64) options->batch_size * (uint64) options->gradient_accumulation;
+	uint64 per_step = (uint64) options->batch_size * (uint64) options->gradient_accumulation;
 
 	*steps_per_epoch = (int64) ((samples + per_step - 1) / per_step);
 	*total_steps = (int64) ceil(options->epochs * (double) *steps_per_epoch);
@@ -84,8 +86,8 @@ job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoc
 static bool
 can_login(Oid role)
 {
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	bool		can = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool can = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
@@ -99,21 +101,24 @@ check_role(const Job *job)
 	const char *name = GetUserNameFromId(job->role, true);
 
 	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the role that submitted the job no longer exists")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("the role that submitted the job no longer exists")));
 	if (!can_login(job->role))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\", which submitted the job, may not log in", name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\", which submitted the job, may not log in", name)));
 }
 
 static void
 open_data(JobRun *run)
 {
-	JobDataRequest request = {run->job, &run->options, run->task, run->tokenizer, run->max_length, run->config.num_labels,
-		(const char *const *) run->config.id2label};
-	bool		rebuilt;
+	JobDataRequest request = {run->job,
+							  &run->options,
+							  run->task,
+							  run->tokenizer,
+							  run->max_length,
+							  run->config.num_labels,
+							  (const char *const *) run->config.id2label};
+	bool rebuilt;
 
 	show_phase(run, "reading the data");
 	SetCurrentStatementStartTimestamp();
@@ -125,41 +130,46 @@ open_data(JobRun *run)
 	run->n_train = spill_samples(run->data.train);
 	run->n_eval = run->data.eval == NULL ? 0 : spill_samples(run->data.eval);
 	job_count_steps(&run->options, run->n_train, &run->steps_per_epoch, &run->total_steps);
-	if (rebuilt && run->job->data_digest != NULL && memcmp(VARDATA_ANY(run->job->data_digest), run->data.digest, sizeof run->data.digest) != 0)
+	if (rebuilt && run->job->data_digest != NULL &&
+		memcmp(VARDATA_ANY(run->job->data_digest), run->data.digest, sizeof run->data.digest) != 0)
 	{
-		ereport(LOG,
-				(errmsg("bert job %lld starts over: its training data changed since the last checkpoint", (long long) run->job->job)));
+		ereport(
+			LOG,
+			(errmsg(
+				"bert job %lld starts over: its training data changed since the last checkpoint",
+				(long long) run->job->job)));
 		job_restart(run->job->job);
 	}
 	if (rebuilt)
-		job_set_data(run->job->job, (int64) run->n_train, (int64) run->n_eval, run->total_steps, run->data.truncated, run->data.digest,
-					 sizeof run->data.digest, run->data.n_labels, run->data.labels);
+		job_set_data(run->job->job, (int64) run->n_train, (int64) run->n_eval, run->total_steps,
+					 run->data.truncated, run->data.digest, sizeof run->data.digest,
+					 run->data.n_labels, run->data.labels);
 	end_transaction(run);
 }
 
 /* A checkpoint's stream: best score and step, then the trainer's ranges. */
 typedef struct CheckpointHead
 {
-	double		best_score;
-	double		best_loss;
-	int64		best_step;
-	int64		evaluations_since_best;
+	double best_score;
+	double best_loss;
+	int64 best_step;
+	int64 evaluations_since_best;
 } CheckpointHead;
 
 /* Writes ranges in chunks of JOB_CHECKPOINT_CHUNK. */
 static void
 save_ranges(const JobRun *run, const char *kind, int64 step, const StateRange *ranges, int n_ranges)
 {
-	char	   *buffer = palloc(JOB_CHECKPOINT_CHUNK);
-	Size		filled = 0;
-	int			chunk = 0;
+	char *buffer = palloc(JOB_CHECKPOINT_CHUNK);
+	Size filled = 0;
+	int chunk = 0;
 
 	worker_begin();
 	job_checkpoint_begin(run->job->job, kind);
 	for (int i = 0; i < n_ranges; i++)
 		for (Size at = 0; at < ranges[i].size;)
 		{
-			Size		n = Min(ranges[i].size - at, JOB_CHECKPOINT_CHUNK - filled);
+			Size n = Min(ranges[i].size - at, JOB_CHECKPOINT_CHUNK - filled);
 
 			memcpy(buffer + filled, (const char *) ranges[i].bytes + at, n);
 			filled += n;
@@ -181,14 +191,14 @@ save_ranges(const JobRun *run, const char *kind, int64 step, const StateRange *r
 static bool
 load_ranges(const JobRun *run, const char *kind, const StateRange *ranges, int n_ranges)
 {
-	bytea	   *data = NULL;
-	Size		taken = 0;
-	int			chunk = 0;
+	bytea *data = NULL;
+	Size taken = 0;
+	int chunk = 0;
 
 	for (int i = 0; i < n_ranges; i++)
 		for (Size at = 0; at < ranges[i].size;)
 		{
-			Size		n;
+			Size n;
 
 			if (data == NULL || taken == VARSIZE_ANY_EXHDR(data))
 			{
@@ -204,15 +214,17 @@ load_ranges(const JobRun *run, const char *kind, const StateRange *ranges, int n
 			taken += n;
 			at += n;
 		}
-	return taken == VARSIZE_ANY_EXHDR(data) && job_checkpoint_chunk(run->job->job, kind, chunk) == NULL;
+	return taken == VARSIZE_ANY_EXHDR(data) &&
+		   job_checkpoint_chunk(run->job->job, kind, chunk) == NULL;
 }
 
 static void
 save_checkpoint(JobRun *run)
 {
-	CheckpointHead head = {run->best_score, run->best_loss, run->best_step, run->evaluations_since_best};
-	StateRange	ranges[TRAINER_MAX_RANGES + 1] = {{"head", &head, sizeof head}};
-	int			n = trainer_state(run->trainer, ranges + 1);
+	CheckpointHead head = {run->best_score, run->best_loss, run->best_step,
+						   run->evaluations_since_best};
+	StateRange ranges[TRAINER_MAX_RANGES + 1] = {{"head", &head, sizeof head}};
+	int n = trainer_state(run->trainer, ranges + 1);
 
 	save_ranges(run, "last", trainer_steps(run->trainer), ranges, n + 1);
 	show_step(run);
@@ -222,9 +234,9 @@ save_checkpoint(JobRun *run)
 static int
 weight_ranges(JobRun *run, StateRange *out)
 {
-	StateRange	ranges[TRAINER_MAX_RANGES];
-	int			n = trainer_state(run->trainer, ranges);
-	int			kept = 0;
+	StateRange ranges[TRAINER_MAX_RANGES];
+	int n = trainer_state(run->trainer, ranges);
+	int kept = 0;
 
 	for (int i = 0; i < n; i++)
 		if (strcmp(ranges[i].name, "weights") == 0)
@@ -236,26 +248,27 @@ static void
 restore_checkpoint(JobRun *run)
 {
 	CheckpointHead head;
-	StateRange	ranges[TRAINER_MAX_RANGES + 1] = {{"head", &head, sizeof head}};
-	Status		status;
+	StateRange ranges[TRAINER_MAX_RANGES + 1] = {{"head", &head, sizeof head}};
+	Status status;
 
 	run->best_score = -INFINITY;
 	show_phase(run, "restoring the checkpoint");
 	worker_begin();
 	if (job_checkpoint_step(run->job->job, "last") >= 0)
 	{
-		int			n = trainer_state(run->trainer, ranges + 1);
+		int n = trainer_state(run->trainer, ranges + 1);
 
-		if (!load_ranges(run, "last", ranges, n + 1) || !trainer_state_restored(run->trainer, &status))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("the checkpoint of job %lld does not fit the job", (long long) run->job->job)));
+		if (!load_ranges(run, "last", ranges, n + 1) ||
+			!trainer_state_restored(run->trainer, &status))
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("the checkpoint of job %lld does not fit the job",
+								   (long long) run->job->job)));
 		run->best_score = head.best_score;
 		run->best_loss = head.best_loss;
 		run->best_step = head.best_step;
 		run->evaluations_since_best = (int) head.evaluations_since_best;
-		ereport(LOG,
-				(errmsg("bert job %lld resumes at step %lld", (long long) run->job->job, (long long) trainer_steps(run->trainer))));
+		ereport(LOG, (errmsg("bert job %lld resumes at step %lld", (long long) run->job->job,
+							 (long long) trainer_steps(run->trainer))));
 	}
 	end_transaction(run);
 }
@@ -264,14 +277,14 @@ static TrainSample *
 read_batch(SpillReader *reader, const uint32 *order, uint64 first, uint64 n, Arena *arena)
 {
 	TrainSample *samples = arena_alloc_array(arena, n, sizeof *samples);
-	Sample	   *bodies = arena_alloc_array(arena, n, sizeof *bodies);
-	Status		status;
+	Sample *bodies = arena_alloc_array(arena, n, sizeof *bodies);
+	Status status;
 
 	if (samples == NULL || bodies == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	for (uint64 i = 0; i < n; i++)
 	{
-		uint64		index = order == NULL ? first + i : order[first + i];
+		uint64 index = order == NULL ? first + i : order[first + i];
 
 		REPORT_UNLESS(spill_read(reader, index, arena, &bodies[i], &status), &status);
 		samples[i].sample = &bodies[i];
@@ -283,11 +296,11 @@ read_batch(SpillReader *reader, const uint32 *order, uint64 first, uint64 n, Are
 /* Averages between two reports. */
 typedef struct Meter
 {
-	double		loss;
-	int64		steps;
-	uint64		samples;
-	uint64		tokens;
-	double		compute_seconds;	/* in steps alone */
+	double loss;
+	int64 steps;
+	uint64 samples;
+	uint64 tokens;
+	double compute_seconds; /* in steps alone */
 	TimestampTz since;
 	TimestampTz reported;
 } Meter;
@@ -312,7 +325,7 @@ static void
 report_progress(JobRun *run, Meter *meter, const StepResult *step, bool metric)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	double		seconds = Max(seconds_between(meter->since, now), 1e-6);
+	double seconds = Max(seconds_between(meter->since, now), 1e-6);
 	JobProgress progress = {
 		.step = trainer_steps(run->trainer),
 		.epoch = (double) trainer_steps(run->trainer) / (double) run->steps_per_epoch,
@@ -335,21 +348,24 @@ report_progress(JobRun *run, Meter *meter, const StepResult *step, bool metric)
 static JobScore *
 evaluate(JobRun *run)
 {
-	MemoryContext context = AllocSetContextCreate(run->context, "bert job evaluation", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(run->context, "bert job evaluation", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	Arena	   *arena = arena_in_context(context, 0);
-	JobScore   *score = job_score_create(run->context, run->task, &run->config, run->tokenizer);
-	Status		status;
+	Arena *arena = arena_in_context(context, 0);
+	JobScore *score = job_score_create(run->context, run->task, &run->config, run->tokenizer);
+	Status status;
 
 	show_phase(run, "evaluating");
 	for (uint64 first = 0; first < run->n_eval;)
 	{
-		ArenaMark	mark = arena_mark(arena);
-		uint64		n = Min(run->n_eval - first, Max(1, EVALUATION_BATCH_TOKENS / run->max_length));
+		ArenaMark mark = arena_mark(arena);
+		uint64 n = Min(run->n_eval - first, Max(1, EVALUATION_BATCH_TOKENS / run->max_length));
 		TrainSample *samples = read_batch(run->data.eval, NULL, first, n, arena);
-		Evaluation	evaluation;
+		Evaluation evaluation;
 
-		REPORT_UNLESS(trainer_evaluate(run->trainer, samples, n, arena, &evaluation, &worker_may_continue, &status), &status);
+		REPORT_UNLESS(trainer_evaluate(run->trainer, samples, n, arena, &evaluation,
+									   &worker_may_continue, &status),
+					  &status);
 		job_score_add(score, samples, n, &evaluation);
 		arena_rewind(arena, mark);
 		first += n;
@@ -364,9 +380,9 @@ evaluate(JobRun *run)
 static void
 evaluate_and_keep(JobRun *run)
 {
-	int64		step = trainer_steps(run->trainer);
-	double		score;
-	double		loss;
+	int64 step = trainer_steps(run->trainer);
+	double score;
+	double loss;
 
 	if (run->last_score != NULL)
 		job_score_free(run->last_score);
@@ -374,12 +390,13 @@ evaluate_and_keep(JobRun *run)
 	score = scores_main(run->last_score->scores);
 	loss = scores_loss(run->last_score->scores);
 	worker_begin();
-	job_add_evaluation(run->job->job, step, (double) step / (double) run->steps_per_epoch, job_score_json(run->last_score));
+	job_add_evaluation(run->job->job, step, (double) step / (double) run->steps_per_epoch,
+					   job_score_json(run->last_score));
 	end_transaction(run);
 	if (score > run->best_score || (score == run->best_score && loss < run->best_loss))
 	{
-		StateRange	ranges[TRAINER_MAX_RANGES];
-		int			n = weight_ranges(run, ranges);
+		StateRange ranges[TRAINER_MAX_RANGES];
+		int n = weight_ranges(run, ranges);
 
 		run->best_score = score;
 		run->best_loss = loss;
@@ -396,21 +413,24 @@ evaluate_and_keep(JobRun *run)
 static void
 one_step(JobRun *run, Arena *arena, Meter *meter, StepResult *result)
 {
-	uint64		per_step = (uint64) run->options.batch_size * (uint64) run->options.gradient_accumulation;
-	int64		epoch = trainer_steps(run->trainer) / run->steps_per_epoch;
-	uint64		first = (uint64) (trainer_steps(run->trainer) % run->steps_per_epoch) * per_step;
-	uint64		n = Min(per_step, run->n_train - first);
-	ArenaMark	mark = arena_mark(arena);
+	uint64 per_step =
+		(uint64) run->options.batch_size * (uint64) run->options.gradient_accumulation;
+	int64 epoch = trainer_steps(run->trainer) / run->steps_per_epoch;
+	uint64 first = (uint64) (trainer_steps(run->trainer) % run->steps_per_epoch) * per_step;
+	uint64 n = Min(per_step, run->n_train - first);
+	ArenaMark mark = arena_mark(arena);
 	TrainSample *samples;
-	Status		status;
+	Status status;
 
 	if (run->order_epoch != epoch)
 	{
-		spill_shuffle((uint64_t) run->options.seed, (uint64_t) epoch, (uint32) run->n_train, run->order);
+		spill_shuffle((uint64_t) run->options.seed, (uint64_t) epoch, (uint32) run->n_train,
+					  run->order);
 		run->order_epoch = epoch;
 	}
 	samples = read_batch(run->data.train, run->order, first, n, arena);
-	REPORT_UNLESS(trainer_step(run->trainer, samples, n, result, &worker_may_continue, &status), &status);
+	REPORT_UNLESS(trainer_step(run->trainer, samples, n, result, &worker_may_continue, &status),
+				  &status);
 	arena_rewind(arena, mark);
 	meter->loss += result->loss;
 	meter->steps++;
@@ -421,12 +441,12 @@ one_step(JobRun *run, Arena *arena, Meter *meter, StepResult *result)
 static void
 train(JobRun *run)
 {
-	Arena	   *arena = arena_in_context(run->context, 0);
-	int64		metric_every = Max(1, run->total_steps / METRIC_POINTS);
-	int64		eval_every = run->options.eval_steps > 0 ? run->options.eval_steps : run->steps_per_epoch;
-	Meter		meter = {0};
+	Arena *arena = arena_in_context(run->context, 0);
+	int64 metric_every = Max(1, run->total_steps / METRIC_POINTS);
+	int64 eval_every = run->options.eval_steps > 0 ? run->options.eval_steps : run->steps_per_epoch;
+	Meter meter = {0};
 	TimestampTz checkpointed = GetCurrentTimestamp();
-	double		checkpoint_seconds = 0;
+	double checkpoint_seconds = 0;
 
 	run->order = MemoryContextAllocHuge(run->context, (Size) run->n_train * sizeof *run->order);
 	run->order_epoch = -1;
@@ -434,10 +454,10 @@ train(JobRun *run)
 	meter_reset(&meter);
 	while (trainer_steps(run->trainer) < run->total_steps)
 	{
-		StepResult	result;
-		int64		step;
-		bool		last;
-		bool		metric;
+		StepResult result;
+		int64 step;
+		bool last;
+		bool metric;
 		TimestampTz now;
 
 		one_step(run, arena, &meter, &result);
@@ -452,12 +472,15 @@ train(JobRun *run)
 		{
 			evaluate_and_keep(run);
 			meter_reset(&meter);
-			if (run->options.early_stopping > 0 && run->evaluations_since_best >= run->options.early_stopping)
+			if (run->options.early_stopping > 0 &&
+				run->evaluations_since_best >= run->options.early_stopping)
 				break;
 		}
 		now = GetCurrentTimestamp();
-		if (!last && (run->options.checkpoint_steps > 0 ? step % run->options.checkpoint_steps == 0
-					  : seconds_between(checkpointed, now) > Max(CHECKPOINT_MS / 1000.0, CHECKPOINT_SHARE * checkpoint_seconds)))
+		if (!last && (run->options.checkpoint_steps > 0
+						  ? step % run->options.checkpoint_steps == 0
+						  : seconds_between(checkpointed, now) >
+								Max(CHECKPOINT_MS / 1000.0, CHECKPOINT_SHARE * checkpoint_seconds)))
 		{
 			save_checkpoint(run);
 			checkpointed = GetCurrentTimestamp();
@@ -471,8 +494,8 @@ train(JobRun *run)
 static void
 take_best(JobRun *run)
 {
-	StateRange	ranges[TRAINER_MAX_RANGES];
-	int			n = weight_ranges(run, ranges);
+	StateRange ranges[TRAINER_MAX_RANGES];
+	int n = weight_ranges(run, ranges);
 
 	if (run->n_eval == 0 || run->best_step == trainer_steps(run->trainer))
 		return;
@@ -501,13 +524,15 @@ make_lineage(const JobRun *run)
 	appendStringInfoString(&text, ", \"query\": ");
 	escape_json(&text, run->job->query);
 	appendStringInfo(&text, ", \"options\": %s, \"samples\": %llu, \"steps\": %lld",
-					 JsonbToCString(NULL, &run->job->options->root, VARSIZE(run->job->options)), (unsigned long long) run->n_train,
+					 JsonbToCString(NULL, &run->job->options->root, VARSIZE(run->job->options)),
+					 (unsigned long long) run->n_train,
 					 (long long) (run->n_eval > 0 ? run->best_step : trainer_steps(run->trainer)));
 	if (run->last_score != NULL)
 	{
-		Jsonb	   *metrics = job_score_json(run->last_score);
+		Jsonb *metrics = job_score_json(run->last_score);
 
-		appendStringInfo(&text, ", \"metrics\": %s", JsonbToCString(NULL, &metrics->root, VARSIZE(metrics)));
+		appendStringInfo(&text, ", \"metrics\": %s",
+						 JsonbToCString(NULL, &metrics->root, VARSIZE(metrics)));
 	}
 	appendStringInfoChar(&text, '}');
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data)));
@@ -517,8 +542,8 @@ make_lineage(const JobRun *run)
 static void
 finish(JobRun *run)
 {
-	int64		version;
-	RoleSwitch	role;
+	int64 version;
+	RoleSwitch role;
 
 	show_phase(run, "storing the model");
 	worker_begin();
@@ -526,13 +551,13 @@ finish(JobRun *run)
 	role_become(&role, run->job->role, run->job->search_path);
 	version = job_model_store(run, make_lineage(run));
 	role_restore(&role);
-	job_set_result(run->job->job, version, run->last_score == NULL ? NULL : job_score_json(run->last_score),
+	job_set_result(run->job->job, version,
+				   run->last_score == NULL ? NULL : job_score_json(run->last_score),
 				   run->last_score == NULL ? NULL : job_score_details(run->last_score));
 	job_checkpoint_drop(run->job->job);
 	if (!job_finish(run->job->job, "running", "succeeded", NULL, NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job %lld is no longer running", (long long) run->job->job)));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("job %lld is no longer running", (long long) run->job->job)));
 	end_transaction(run);
 	job_data_remove(run->job->job);
 }
@@ -548,8 +573,8 @@ void
 job_run(Job *job, MemoryContext context)
 {
 	MemoryContextCallback *callback;
-	JobRun	   *run;
-	Status		status;
+	JobRun *run;
+	Status status;
 
 	MemoryContextSwitchTo(context);
 	run = palloc0(sizeof *run);

@@ -1,10 +1,11 @@
 /*
- * run.h: one job from its base model to the finished one. The worker (job/worker.c) calls job_run outside any
- * transaction; errors are raised and say why the job failed.
+ * run.h: one job from its base model to the finished one. The worker (job/worker.c) calls job_run
+ * outside any transaction; errors are raised and say why the job failed.
  *
- * Order of things, each a transaction of its own: open the base model and make the trainer; make or find the data's
- * files; restore the last checkpoint; then steps without a transaction, with short ones for progress, evaluations and
- * checkpoints; at the end the model and the state "succeeded" together.
+ * Order of things, each a transaction of its own: open the base model and make the trainer; make or
+ * find the data's files; restore the last checkpoint; then steps without a transaction, with short
+ * ones for progress, evaluations and checkpoints; at the end the model and the state "succeeded"
+ * together.
  */
 #ifndef BERT_PG_JOB_RUN_H
 #define BERT_PG_JOB_RUN_H
@@ -16,44 +17,49 @@
 
 typedef struct JobRun
 {
-	Job		   *job;
-	JobOptions	options;
-	TrainTask	task;
-	MemoryContext context;		/* of everything below */
-	Arena	   *arena;			/* config, table, options */
-	BertConfig	config;			/* of the model to be */
+	Job *job;
+	JobOptions options;
+	TrainTask task;
+	MemoryContext context; /* of everything below */
+	Arena *arena;          /* config, table, options */
+	BertConfig config;     /* of the model to be */
 	TensorTable table;
-	Tokenizer  *tokenizer;
-	int			max_length;		/* tokens of a training sequence */
+	Tokenizer *tokenizer;
+	int max_length; /* tokens of a training sequence */
 	ModelDefinition *base;
-	TokenizerSettings settings;	/* with the vocabulary */
+	TokenizerSettings settings; /* with the vocabulary */
 	TrainOptions train_options;
-	Trainer    *trainer;
-	JobData		data;
-	uint64		n_train;		/* samples */
-	uint64		n_eval;
-	int64		steps_per_epoch;
-	int64		total_steps;
-	uint32	   *order;			/* (n_train) of the epoch below */
-	int64		order_epoch;	/* -1: none */
-	double		best_score;		/* of evaluations so far, higher is better; -inf: none */
-	double		best_loss;		/* of the same evaluation */
-	int64		best_step;
-	int			evaluations_since_best;
-	JobScore   *last_score;		/* of the last evaluation, or NULL */
+	Trainer *trainer;
+	JobData data;
+	uint64 n_train; /* samples */
+	uint64 n_eval;
+	int64 steps_per_epoch;
+	int64 total_steps;
+	uint32 *order;     /* (n_train) of the epoch below */
+	int64 order_epoch; /* -1: none */
+	double best_score; /* of evaluations so far, higher is better; -inf: none */
+	double best_loss;  /* of the same evaluation */
+	int64 best_step;
+	int evaluations_since_best;
+	JobScore *last_score; /* of the last evaluation, or NULL */
 } JobRun;
 
 /* context: of everything that the run holds; the caller deletes it, after an error too. */
 extern void job_run(Job *job, MemoryContext context);
 
 /* job/model.c */
-extern void job_model_open(JobRun *run);	/* base, config, table, tokenizer; needs a transaction */
-extern void job_model_train(JobRun *run);	/* the trainer with its weights; labels are known by now; needs a transaction */
-extern int64 job_model_store(JobRun *run, Jsonb *lineage);	/* the finished model; needs a transaction; returns its version */
-extern void job_trainer_destroy(void);	/* joins the threads of the process's trainer, if any */
+/* base, config, table, tokenizer; needs a transaction */
+extern void job_model_open(JobRun *run);
+/* the trainer with its weights; labels are known by now; needs a transaction */
+extern void job_model_train(JobRun *run);
+/* the finished model; needs a transaction; returns its version */
+extern int64 job_model_store(JobRun *run, Jsonb *lineage);
+/* joins the threads of the process's trainer, if any */
+extern void job_trainer_destroy(void);
 
 /* Steps of one epoch and in all, as the reference's Trainer counts them. */
-extern void job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch, int64 *total_steps);
+extern void job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch,
+							int64 *total_steps);
 
 /* The worker's question: interrupts, and whether the postmaster lives. */
 extern const MayContinue worker_may_continue;

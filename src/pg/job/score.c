@@ -16,11 +16,12 @@
 #define CONFUSION_MAX_CLASSES 64
 
 JobScore *
-job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config, const Tokenizer *tokenizer)
+job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config,
+				 const Tokenizer *tokenizer)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "bert scores", ALLOCSET_DEFAULT_SIZES);
-	JobScore   *score = MemoryContextAllocZero(context, sizeof *score);
-	Status		status;
+	JobScore *score = MemoryContextAllocZero(context, sizeof *score);
+	Status status;
 
 	score->context = context;
 	score->config = config;
@@ -33,7 +34,7 @@ job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config,
 void
 job_score_add(JobScore *score, const TrainSample *samples, size_t n, const Evaluation *evaluation)
 {
-	Status		status;
+	Status status;
 
 	REPORT_UNLESS(scores_add(score->scores, samples, n, evaluation, &status), &status);
 }
@@ -41,7 +42,7 @@ job_score_add(JobScore *score, const TrainSample *samples, size_t n, const Evalu
 void
 job_score_finish(JobScore *score)
 {
-	Status		status;
+	Status status;
 
 	REPORT_UNLESS(scores_finish(score->scores, &status), &status);
 }
@@ -51,7 +52,8 @@ static void
 append_number(StringInfo text, double value)
 {
 	if (isfinite(value))
-		appendStringInfoString(text, DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value))));
+		appendStringInfoString(
+			text, DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value))));
 	else
 		appendStringInfoString(text, "null");
 }
@@ -73,7 +75,7 @@ job_score_json(const JobScore *score)
 {
 	StringInfoData text;
 	const Score *list;
-	size_t		n = scores_list(score->scores, &list);
+	size_t n = scores_list(score->scores, &list);
 
 	initStringInfo(&text);
 	appendStringInfoChar(&text, '{');
@@ -89,7 +91,7 @@ job_score_json(const JobScore *score)
 static void
 append_confusion(StringInfo text, const JobScore *score)
 {
-	size_t		classes;
+	size_t classes;
 	const uint64_t *matrix = scores_confusion(score->scores, &classes);
 
 	if (matrix == NULL || classes > CONFUSION_MAX_CLASSES)
@@ -97,18 +99,22 @@ append_confusion(StringInfo text, const JobScore *score)
 	appendStringInfoString(text, "\"confusion\": {\"labels\": [");
 	for (size_t i = 0; i < classes; i++)
 	{
-		bool		named = (int) i < score->config->num_labels && (score->task == TRAIN_SEQUENCE_CLASSIFICATION || score->task == TRAIN_TOKEN_CLASSIFICATION);
+		bool named =
+			(int) i < score->config->num_labels && (score->task == TRAIN_SEQUENCE_CLASSIFICATION ||
+													score->task == TRAIN_TOKEN_CLASSIFICATION);
 
 		appendStringInfoString(text, i == 0 ? "" : ", ");
-		append_text(text, named ? score->config->id2label[i] : score->task == TRAIN_NEXT_SENTENCE ? (i == 0 ? "true" : "false")
-					: psprintf("%zu", i + 1));
+		append_text(text, named                                ? score->config->id2label[i]
+						  : score->task == TRAIN_NEXT_SENTENCE ? (i == 0 ? "true" : "false")
+															   : psprintf("%zu", i + 1));
 	}
 	appendStringInfoString(text, "], \"counts\": [");
 	for (size_t i = 0; i < classes; i++)
 	{
 		appendStringInfoString(text, i == 0 ? "[" : ", [");
 		for (size_t j = 0; j < classes; j++)
-			appendStringInfo(text, "%s%llu", j == 0 ? "" : ", ", (unsigned long long) matrix[i * classes + j]);
+			appendStringInfo(text, "%s%llu", j == 0 ? "" : ", ",
+							 (unsigned long long) matrix[i * classes + j]);
 		appendStringInfoChar(text, ']');
 	}
 	appendStringInfoString(text, "]}, ");
@@ -119,7 +125,7 @@ job_score_details(const JobScore *score)
 {
 	StringInfoData text;
 	const ScoreExample *worst;
-	size_t		n = scores_worst(score->scores, &worst);
+	size_t n = scores_worst(score->scores, &worst);
 
 	initStringInfo(&text);
 	appendStringInfoChar(&text, '{');
@@ -127,7 +133,8 @@ job_score_details(const JobScore *score)
 	appendStringInfoString(&text, "\"worst\": [");
 	for (size_t i = 0; i < n; i++)
 	{
-		appendStringInfo(&text, "%s{\"row\": %llu, \"loss\": ", i == 0 ? "" : ", ", (unsigned long long) worst[i].row + 1);
+		appendStringInfo(&text, "%s{\"row\": %llu, \"loss\": ", i == 0 ? "" : ", ",
+						 (unsigned long long) worst[i].row + 1);
 		append_number(&text, worst[i].loss);
 		appendStringInfoString(&text, ", \"text\": ");
 		append_text(&text, worst[i].text);

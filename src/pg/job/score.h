@@ -8,16 +8,19 @@
 typedef struct JobScore
 {
 	MemoryContext context;
-	Scores	   *scores;
+	Scores *scores;
 	const BertConfig *config;
-	TrainTask	task;
+	TrainTask task;
 } JobScore;
 
-extern JobScore *job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config, const Tokenizer *tokenizer);
-extern void job_score_add(JobScore *score, const TrainSample *samples, size_t n, const Evaluation *evaluation);
+extern JobScore *job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config,
+								  const Tokenizer *tokenizer);
+extern void job_score_add(JobScore *score, const TrainSample *samples, size_t n,
+						  const Evaluation *evaluation);
 extern void job_score_finish(JobScore *score);
-extern Jsonb *job_score_json(const JobScore *score);	/* {"accuracy": 0.9, ...} */
-extern Jsonb *job_score_details(const JobScore *score); /* {"confusion": ..., "worst": ...} */
+extern Jsonb *job_score_json(const JobScore *score); /* {"accuracy": 0.9, ...} */
+/* {"confusion": ..., "worst": ...} */
+extern Jsonb *job_score_details(const JobScore *score);
 extern void job_score_free(JobScore *score);
 
 #endif

@@ -1,4 +1,5 @@
-/* submit.c: bert.finetune: everything that can be wrong with a job is said here, before it is accepted. */
+/* submit.c: bert.finetune: everything that can be wrong with a job is said here, before it is
+ * accepted. */
 #include "pg/server/compat.h"
 
 #include "catalog/namespace.h"
@@ -19,9 +20,8 @@ static char *
 required_text(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" of bert.finetune is NULL", name)));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%s\" of bert.finetune is NULL", name)));
 	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
 }
 
@@ -29,42 +29,44 @@ required_text(FunctionCallInfo fcinfo, int argument, const char *name)
 static void
 check_target(const char *name)
 {
-	ModelRow   *row;
+	ModelRow *row;
 
 	store_check_name(name);
 	row = store_find(name);
 	if (row != NULL && !store_owns(row, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("model \"%s\" exists and belongs to somebody else", name),
-				 errhint("Choose another name.")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("model \"%s\" exists and belongs to somebody else", name),
+						errhint("Choose another name.")));
 }
 
 static void
 check_options(const JobOptions *options, TrainTask task, const ModelHandle *base)
 {
-	TrainPart	part;
-	int			top_layers;
-	Status		status;
+	TrainPart part;
+	int top_layers;
+	Status status;
 
 	REPORT_UNLESS(train_part_parse(options->train, &part, &top_layers, &status), &status);
 	if (part == TRAIN_TOP && top_layers > base->config.num_hidden_layers)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"train\" is \"%s\", but model \"%s\" has %d layers", options->train, base->name, base->config.num_hidden_layers)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"train\" is \"%s\", but model \"%s\" has %d layers",
+							   options->train, base->name, base->config.num_hidden_layers)));
 	if (options->max_length > base->config.max_position_embeddings)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"max_length\" is %d, but model \"%s\" has %d positions", options->max_length, base->name,
-						base->config.max_position_embeddings)));
+				 errmsg("option \"max_length\" is %d, but model \"%s\" has %d positions",
+						options->max_length, base->name, base->config.max_position_embeddings)));
 	if (options->threads > COMPUTE_MAX_THREADS)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"threads\" is %d; the most is %d", options->threads, COMPUTE_MAX_THREADS)));
-	if ((task == TRAIN_MASKED_LM || task == TRAIN_PRETRAINING) && tokenizer_mask_id(base->tokenizer) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the vocabulary of model \"%s\" has no [MASK] token, which the task %s needs", base->name, train_task_name(task))));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"threads\" is %d; the most is %d", options->threads,
+							   COMPUTE_MAX_THREADS)));
+	if ((task == TRAIN_MASKED_LM || task == TRAIN_PRETRAINING) &&
+		tokenizer_mask_id(base->tokenizer) < 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the vocabulary of model \"%s\" has no [MASK] token, which the task %s needs",
+					base->name, train_task_name(task))));
 }
 
 /* The rows, read once as the submitter: shape, NULLs, labels. */
@@ -77,41 +79,40 @@ check_data(const JobOptions *options, TrainTask task, const char *query)
 	job_data_check(task, query, "query", &train);
 	if (train.labels != NULL)
 	{
-		int			n = label_set_sort(train.labels);
+		int n = label_set_sort(train.labels);
 
 		if (n < 2)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("all rows of the query have the label \"%s\"", label_set_names(train.labels)[0]),
-					 errhint("There must be at least two different labels to tell apart.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("all rows of the query have the label \"%s\"",
+								   label_set_names(train.labels)[0]),
+							errhint("There must be at least two different labels to tell apart.")));
 	}
 	if (options->eval_query == NULL)
 		return;
 	job_data_check(task, options->eval_query, "eval_query", &eval);
 	for (int i = 0; eval.labels != NULL && i < label_set_count(eval.labels); i++)
 		if (label_set_id(train.labels, label_set_names(eval.labels)[i]) < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("label \"%s\" of the eval_query does not occur in the query", label_set_names(eval.labels)[i])));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("label \"%s\" of the eval_query does not occur in the query",
+								   label_set_names(eval.labels)[i])));
 }
 
 Datum
 bert_finetune(PG_FUNCTION_ARGS)
 {
-	char	   *name = required_text(fcinfo, 0, "name");
-	char	   *base = required_text(fcinfo, 1, "base");
-	char	   *task_name = required_text(fcinfo, 2, "task");
-	char	   *query = required_text(fcinfo, 3, "query");
-	JobOptions	options;
-	TrainTask	task;
+	char *name = required_text(fcinfo, 0, "name");
+	char *base = required_text(fcinfo, 1, "base");
+	char *task_name = required_text(fcinfo, 2, "task");
+	char *query = required_text(fcinfo, 3, "query");
+	JobOptions options;
+	TrainTask task;
 	ModelHandle *handle;
-	Job			job = {0};
-	Status		status;
+	Job job = {0};
+	Status status;
 
 	if (PG_ARGISNULL(4))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"options\" of bert.finetune is NULL")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"options\" of bert.finetune is NULL")));
 	PreventCommandIfReadOnly("bert.finetune()");
 	REPORT_UNLESS(train_task_parse(task_name, &task, &status), &status);
 	job_options_parse(PG_GETARG_JSONB_P(4), &options);

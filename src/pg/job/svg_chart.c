@@ -15,8 +15,8 @@
 
 typedef struct Range
 {
-	double		low;
-	double		high;
+	double low;
+	double high;
 } Range;
 
 void
@@ -45,9 +45,9 @@ html_escape(StringInfo out, const char *text)
 static bool
 find_ranges(const Chart *chart, Range *x, Range *y)
 {
-	bool		any = false;
+	bool any = false;
 
-	*x = *y = (Range) {INFINITY, -INFINITY};
+	*x = *y = (Range){INFINITY, -INFINITY};
 	for (int s = 0; s < chart->n_series; s++)
 		for (int i = 0; i < chart->series[s].n; i++)
 			if (isfinite(chart->series[s].y[i]))
@@ -65,9 +65,9 @@ find_ranges(const Chart *chart, Range *x, Range *y)
 static double
 tick_step(const Range *range)
 {
-	double		raw = (range->high - range->low) / TICKS;
-	double		power = pow(10, floor(log10(raw)));
-	double		part = raw / power;
+	double raw = (range->high - range->low) / TICKS;
+	double power = pow(10, floor(log10(raw)));
+	double part = raw / power;
 
 	return power * (part <= 1 ? 1 : part <= 2 ? 2 : part <= 5 ? 5 : 10);
 }
@@ -76,11 +76,11 @@ tick_step(const Range *range)
 static double
 round_range(Range *range)
 {
-	double		step;
+	double step;
 
 	if (range->high - range->low < 1e-12 * Max(1, fabs(range->high)))
 	{
-		double		room = range->high == 0 ? 1 : fabs(range->high) * 0.5;
+		double room = range->high == 0 ? 1 : fabs(range->high) * 0.5;
 
 		range->low -= room;
 		range->high += room;
@@ -104,15 +104,24 @@ place_y(const Range *y, double value)
 }
 
 static void
-draw_axes(StringInfo out, const Chart *chart, const Range *x, double x_step, const Range *y, double y_step)
+draw_axes(StringInfo out, const Chart *chart, const Range *x, double x_step, const Range *y,
+		  double y_step)
 {
 	for (double tick = y->low; tick <= y->high + y_step / 2; tick += y_step)
-		appendStringInfo(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
-						 LEFT, WIDTH - RIGHT, place_y(y, tick), place_y(y, tick), LEFT - 8, place_y(y, tick) + 4, fabs(tick) < y_step / 1e6 ? 0 : tick);
+		appendStringInfo(out,
+						 "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" "
+						 "y2=\"%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
+						 LEFT, WIDTH - RIGHT, place_y(y, tick), place_y(y, tick), LEFT - 8,
+						 place_y(y, tick) + 4, fabs(tick) < y_step / 1e6 ? 0 : tick);
 	for (double tick = x->low; tick <= x->high + x_step / 2; tick += x_step)
-		appendStringInfo(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%g</text>\n",
-						 place_x(x, tick), place_x(x, tick), TOP, HEIGHT - BOTTOM, place_x(x, tick), HEIGHT - BOTTOM + 18, fabs(tick) < x_step / 1e6 ? 0 : tick);
-	appendStringInfo(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8);
+		appendStringInfo(
+			out,
+			"<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text "
+			"x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%g</text>\n",
+			place_x(x, tick), place_x(x, tick), TOP, HEIGHT - BOTTOM, place_x(x, tick),
+			HEIGHT - BOTTOM + 18, fabs(tick) < x_step / 1e6 ? 0 : tick);
+	appendStringInfo(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">",
+					 (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8);
 	html_escape(out, chart->x_label);
 	appendStringInfo(out, "</text><text class=\"title\" x=\"%.1f\" y=\"18\">", LEFT);
 	html_escape(out, chart->title);
@@ -122,31 +131,39 @@ draw_axes(StringInfo out, const Chart *chart, const Range *x, double x_step, con
 static void
 draw_series(StringInfo out, const ChartSeries *series, const Range *x, const Range *y)
 {
-	bool		begun = false;
+	bool begun = false;
 
-	appendStringInfo(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.6\" points=\"", series->color);
+	appendStringInfo(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.6\" points=\"",
+					 series->color);
 	for (int i = 0; i < series->n; i++)
 		if (isfinite(series->y[i]))
 		{
-			appendStringInfo(out, "%s%.1f,%.1f", begun ? " " : "", place_x(x, series->x[i]), place_y(y, series->y[i]));
+			appendStringInfo(out, "%s%.1f,%.1f", begun ? " " : "", place_x(x, series->x[i]),
+							 place_y(y, series->y[i]));
 			begun = true;
 		}
 	appendStringInfoString(out, "\"/>\n");
 	for (int i = 0; series->points && i < series->n; i++)
 		if (isfinite(series->y[i]))
-			appendStringInfo(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"><title>%g: %g</title></circle>\n", place_x(x, series->x[i]),
-							 place_y(y, series->y[i]), series->color, series->x[i], series->y[i]);
+			appendStringInfo(out,
+							 "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"><title>%g: "
+							 "%g</title></circle>\n",
+							 place_x(x, series->x[i]), place_y(y, series->y[i]), series->color,
+							 series->x[i], series->y[i]);
 }
 
 static void
 draw_legend(StringInfo out, const Chart *chart)
 {
-	double		at = WIDTH - RIGHT;
+	double at = WIDTH - RIGHT;
 
 	for (int s = chart->n_series - 1; s >= 0; s--)
 	{
 		at -= 24 + 7.0 * (double) strlen(chart->series[s].name);
-		appendStringInfo(out, "<rect x=\"%.1f\" y=\"9\" width=\"12\" height=\"10\" fill=\"%s\"/><text x=\"%.1f\" y=\"18\">", at, chart->series[s].color, at + 16);
+		appendStringInfo(out,
+						 "<rect x=\"%.1f\" y=\"9\" width=\"12\" height=\"10\" fill=\"%s\"/><text "
+						 "x=\"%.1f\" y=\"18\">",
+						 at, chart->series[s].color, at + 16);
 		html_escape(out, chart->series[s].name);
 		appendStringInfoString(out, "</text>\n");
 	}
@@ -155,16 +172,17 @@ draw_legend(StringInfo out, const Chart *chart)
 void
 svg_chart(StringInfo out, const Chart *chart)
 {
-	Range		x;
-	Range		y;
-	double		x_step;
-	double		y_step;
+	Range x;
+	Range y;
+	double x_step;
+	double y_step;
 
 	if (!find_ranges(chart, &x, &y))
 		return;
 	x_step = round_range(&x);
 	y_step = round_range(&y);
-	appendStringInfo(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
+	appendStringInfo(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"", WIDTH,
+					 HEIGHT);
 	html_escape(out, chart->title);
 	appendStringInfoString(out, "\">\n");
 	draw_axes(out, chart, &x, x_step, &y, y_step);

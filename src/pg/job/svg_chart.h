@@ -7,11 +7,11 @@
 typedef struct ChartSeries
 {
 	const char *name;
-	const char *color;			/* "#2563eb" */
-	int			n;
+	const char *color; /* "#2563eb" */
+	int n;
 	const double *x;
-	const double *y;			/* NaN: no point here */
-	bool		points;			/* marks every point, for sparse series */
+	const double *y; /* NaN: no point here */
+	bool points;     /* marks every point, for sparse series */
 } ChartSeries;
 
 typedef struct Chart
@@ -19,7 +19,7 @@ typedef struct Chart
 	const char *title;
 	const char *x_label;
 	const char *y_label;
-	int			n_series;
+	int n_series;
 	const ChartSeries *series;
 } Chart;
 

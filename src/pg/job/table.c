@@ -15,8 +15,8 @@
 static char *
 result_text(int column)
 {
-	bool		is_null;
-	Datum		value = own_result(0, column, &is_null);
+	bool is_null;
+	Datum value = own_result(0, column, &is_null);
 
 	return is_null ? NULL : TextDatumGetCString(value);
 }
@@ -24,8 +24,8 @@ result_text(int column)
 static int64
 result_int64(int column, int64 if_null)
 {
-	bool		is_null;
-	Datum		value = own_result(0, column, &is_null);
+	bool is_null;
+	Datum value = own_result(0, column, &is_null);
 
 	return is_null ? if_null : DatumGetInt64(value);
 }
@@ -33,8 +33,8 @@ result_int64(int column, int64 if_null)
 static double
 result_float(int column)
 {
-	bool		is_null;
-	Datum		value = own_result(0, column, &is_null);
+	bool is_null;
+	Datum value = own_result(0, column, &is_null);
 
 	return is_null ? 0 : DatumGetFloat8(value);
 }
@@ -42,8 +42,8 @@ result_float(int column)
 int64
 job_insert(const Job *job)
 {
-	OwnStatement	statement;
-	int64		number;
+	OwnStatement statement;
+	int64 number;
 
 	own_begin(&statement);
 	own_add_text(&statement, job->name);
@@ -54,29 +54,32 @@ job_insert(const Job *job)
 	own_add_jsonb(&statement, job->options);
 	own_add(&statement, OIDOID, ObjectIdGetDatum(job->role), false);
 	own_run(&statement,
-		"INSERT INTO bert.job (job, name, base, task, query, search_path, options, role)"
-		" VALUES (pg_catalog.nextval('bert.job_number'), $1, $2, $3, $4, $5, $6, $7::pg_catalog.regrole) RETURNING job");
+			"INSERT INTO bert.job (job, name, base, task, query, search_path, options, role)"
+			" VALUES (pg_catalog.nextval('bert.job_number'), $1, $2, $3, $4, $5, $6, "
+			"$7::pg_catalog.regrole) RETURNING job");
 	number = result_int64(1, 0);
 	own_end(&statement);
 	return number;
 }
 
-#define JOB_COLUMNS \
-	" job, name, base, task, query, search_path, options, role::pg_catalog.oid, state, worker_pid::pg_catalog.int8," \
-	" attempts::pg_catalog.int8, step, total_steps, epoch, loss, samples_per_second, (details ->> 'seconds_per_step')::pg_catalog.float8," \
+#define JOB_COLUMNS                                                                             \
+	" job, name, base, task, query, search_path, options, role::pg_catalog.oid, state, "        \
+	"worker_pid::pg_catalog.int8,"                                                              \
+	" attempts::pg_catalog.int8, step, total_steps, epoch, loss, samples_per_second, (details " \
+	"->> 'seconds_per_step')::pg_catalog.float8,"                                               \
 	" base_version, data_digest, error, labels"
 
 static void
 read_labels(ArrayType *array, Job *job)
 {
-	Datum	   *elements;
-	bool	   *nulls;
+	Datum *elements;
+	bool *nulls;
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &job->n_labels);
 	job->labels = palloc(Max(job->n_labels, 1) * sizeof *job->labels);
 	for (int i = 0; i < job->n_labels; i++)
 	{
-		char	   *label = TextDatumGetCString(elements[i]);
+		char *label = TextDatumGetCString(elements[i]);
 
 		job->labels[i] = pg_server_to_any(label, (int) strlen(label), PG_UTF8);
 	}
@@ -87,8 +90,8 @@ static void
 read_job(OwnStatement *statement, Job *job)
 {
 	MemoryContext spi = MemoryContextSwitchTo(statement->caller);
-	bool		is_null;
-	Datum		value;
+	bool is_null;
+	Datum value;
 
 	memset(job, 0, sizeof *job);
 	job->job = result_int64(1, 0);
@@ -121,14 +124,14 @@ read_job(OwnStatement *statement, Job *job)
 bool
 job_load(int64 number, Job *job)
 {
-	OwnStatement	statement;
-	bool		found;
+	OwnStatement statement;
+	bool found;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	own_begin(&statement);
 	own_add_int64(&statement, number);
-	SPI_execute_with_args("SELECT" JOB_COLUMNS " FROM bert.job WHERE job = $1", statement.n, statement.types, statement.values,
-						  statement.nulls, true, 1);
+	SPI_execute_with_args("SELECT" JOB_COLUMNS " FROM bert.job WHERE job = $1", statement.n,
+						  statement.types, statement.values, statement.nulls, true, 1);
 	found = SPI_processed == 1;
 	if (found)
 		read_job(&statement, job);
@@ -140,16 +143,18 @@ job_load(int64 number, Job *job)
 bool
 job_claim(Job *job)
 {
-	OwnStatement	statement;
-	bool		found;
+	OwnStatement statement;
+	bool found;
 
 	own_begin(&statement);
 	own_add_int64(&statement, MyProcPid);
-	found = own_run(&statement,
-				"UPDATE bert.job SET state = 'running', phase = 'starting', worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
-				" started = coalesce(started, pg_catalog.clock_timestamp()), finished = NULL, error = NULL, sqlstate = NULL"
-				" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = 'queued' ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
-				" RETURNING" JOB_COLUMNS) == 1;
+	found = own_run(&statement, "UPDATE bert.job SET state = 'running', phase = 'starting', "
+								"worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
+								" started = coalesce(started, pg_catalog.clock_timestamp()), "
+								"finished = NULL, error = NULL, sqlstate = NULL"
+								" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = "
+								"'queued' ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
+								" RETURNING" JOB_COLUMNS) == 1;
 	if (found)
 		read_job(&statement, job);
 	own_end(&statement);
@@ -159,8 +164,8 @@ job_claim(Job *job)
 bool
 job_queue_empty(void)
 {
-	OwnStatement	statement;
-	bool		empty;
+	OwnStatement statement;
+	bool empty;
 
 	own_begin(&statement);
 	empty = own_run(&statement, "SELECT 1 FROM bert.job WHERE state = 'queued' LIMIT 1") == 0;
@@ -171,7 +176,7 @@ job_queue_empty(void)
 void
 job_set_phase(int64 number, const char *phase)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
@@ -182,17 +187,18 @@ job_set_phase(int64 number, const char *phase)
 static Datum
 text_array(int n, const char *const *texts)
 {
-	Datum	   *elements = palloc(Max(n, 1) * sizeof *elements);
+	Datum *elements = palloc(Max(n, 1) * sizeof *elements);
 
 	for (int i = 0; i < n; i++)
-		elements[i] = CStringGetTextDatum(pg_any_to_server(texts[i], (int) strlen(texts[i]), PG_UTF8));
+		elements[i] =
+			CStringGetTextDatum(pg_any_to_server(texts[i], (int) strlen(texts[i]), PG_UTF8));
 	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 static bytea *
 make_bytea(const void *bytes, Size length)
 {
-	bytea	   *data = palloc(VARHDRSZ + length);
+	bytea *data = palloc(VARHDRSZ + length);
 
 	SET_VARSIZE(data, VARHDRSZ + length);
 	memcpy(VARDATA(data), bytes, length);
@@ -202,7 +208,7 @@ make_bytea(const void *bytes, Size length)
 void
 job_set_base(int64 number, int64 base_version)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
@@ -211,10 +217,10 @@ job_set_base(int64 number, int64 base_version)
 }
 
 void
-job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps, uint64 truncated, const void *digest, Size digest_length,
-			 int n_labels, const char *const *labels)
+job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps, uint64 truncated,
+			 const void *digest, Size digest_length, int n_labels, const char *const *labels)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
@@ -224,15 +230,16 @@ job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps,
 	own_add(&statement, BYTEAOID, PointerGetDatum(make_bytea(digest, digest_length)), false);
 	own_add(&statement, TEXTARRAYOID, text_array(n_labels, labels), false);
 	own_add_int64(&statement, (int64) truncated);
-	own_run_alone(&statement,
-			  "UPDATE bert.job SET samples = $2, eval_samples = $3, total_steps = $4, data_digest = $5, labels = $6,"
-			  " details = pg_catalog.jsonb_set(coalesce(details, '{}'), '{truncated}', pg_catalog.to_jsonb($7)) WHERE job = $1");
+	own_run_alone(&statement, "UPDATE bert.job SET samples = $2, eval_samples = $3, total_steps = "
+							  "$4, data_digest = $5, labels = $6,"
+							  " details = pg_catalog.jsonb_set(coalesce(details, '{}'), "
+							  "'{truncated}', pg_catalog.to_jsonb($7)) WHERE job = $1");
 }
 
 void
 job_set_progress(int64 number, const JobProgress *progress, bool add_metric)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
@@ -243,18 +250,21 @@ job_set_progress(int64 number, const JobProgress *progress, bool add_metric)
 	own_add_float(&statement, progress->samples_per_second);
 	own_add_float(&statement, progress->tokens_per_second);
 	own_add_float(&statement, progress->seconds_per_step);
-	own_run(&statement,
-		"UPDATE bert.job SET step = $2, epoch = $3, loss = $4, learning_rate = $5, samples_per_second = $6, tokens_per_second = $7,"
-		" details = pg_catalog.jsonb_set(coalesce(details, '{}'), '{seconds_per_step}', pg_catalog.to_jsonb($8)) WHERE job = $1");
+	own_run(&statement, "UPDATE bert.job SET step = $2, epoch = $3, loss = $4, learning_rate = $5, "
+						"samples_per_second = $6, tokens_per_second = $7,"
+						" details = pg_catalog.jsonb_set(coalesce(details, '{}'), "
+						"'{seconds_per_step}', pg_catalog.to_jsonb($8)) WHERE job = $1");
 	if (add_metric)
 	{
 		statement.n = 6;
 		own_add_float(&statement, progress->grad_norm);
-		own_run(&statement,
-			"INSERT INTO bert.job_metric (job, step, epoch, loss, learning_rate, samples_per_second, grad_norm)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7)"
-			" ON CONFLICT (job, step) DO UPDATE SET epoch = EXCLUDED.epoch, loss = EXCLUDED.loss, learning_rate = EXCLUDED.learning_rate,"
-			" samples_per_second = EXCLUDED.samples_per_second, grad_norm = EXCLUDED.grad_norm, at = EXCLUDED.at");
+		own_run(&statement, "INSERT INTO bert.job_metric (job, step, epoch, loss, learning_rate, "
+							"samples_per_second, grad_norm)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7)"
+							" ON CONFLICT (job, step) DO UPDATE SET epoch = EXCLUDED.epoch, loss = "
+							"EXCLUDED.loss, learning_rate = EXCLUDED.learning_rate,"
+							" samples_per_second = EXCLUDED.samples_per_second, grad_norm = "
+							"EXCLUDED.grad_norm, at = EXCLUDED.at");
 	}
 	own_end(&statement);
 }
@@ -262,7 +272,7 @@ job_set_progress(int64 number, const JobProgress *progress, bool add_metric)
 void
 job_add_evaluation(int64 number, int64 step, double epoch, Jsonb *eval)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
@@ -270,29 +280,30 @@ job_add_evaluation(int64 number, int64 step, double epoch, Jsonb *eval)
 	own_add_float(&statement, epoch);
 	own_add_jsonb(&statement, eval);
 	own_run_alone(&statement,
-			  "INSERT INTO bert.job_metric (job, step, epoch, eval) VALUES ($1, $2, $3, $4)"
-			  " ON CONFLICT (job, step) DO UPDATE SET eval = EXCLUDED.eval");
+				  "INSERT INTO bert.job_metric (job, step, epoch, eval) VALUES ($1, $2, $3, $4)"
+				  " ON CONFLICT (job, step) DO UPDATE SET eval = EXCLUDED.eval");
 }
 
 void
 job_set_result(int64 number, int64 version, Jsonb *metrics, Jsonb *details)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
 	own_add_int64(&statement, version);
 	own_add_jsonb(&statement, metrics);
 	own_add_jsonb(&statement, details);
-	own_run_alone(&statement,
-			  "UPDATE bert.job SET version = $2, metrics = $3, details = coalesce(details, '{}') || coalesce($4, '{}') WHERE job = $1");
+	own_run_alone(&statement, "UPDATE bert.job SET version = $2, metrics = $3, details = "
+							  "coalesce(details, '{}') || coalesce($4, '{}') WHERE job = $1");
 }
 
 bool
-job_finish(int64 number, const char *from, const char *state, const char *sqlstate, const char *error)
+job_finish(int64 number, const char *from, const char *state, const char *sqlstate,
+		   const char *error)
 {
-	OwnStatement	statement;
-	bool		done;
+	OwnStatement statement;
+	bool done;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
@@ -301,8 +312,9 @@ job_finish(int64 number, const char *from, const char *state, const char *sqlsta
 	own_add_text(&statement, error);
 	own_add_text(&statement, from);
 	done = own_run(&statement,
-			   "UPDATE bert.job SET state = $2, sqlstate = $3, error = $4, phase = NULL, worker_pid = NULL,"
-			   " finished = pg_catalog.clock_timestamp() WHERE job = $1 AND state = $5") == 1;
+				   "UPDATE bert.job SET state = $2, sqlstate = $3, error = $4, phase = NULL, "
+				   "worker_pid = NULL,"
+				   " finished = pg_catalog.clock_timestamp() WHERE job = $1 AND state = $5") == 1;
 	own_end(&statement);
 	return done;
 }
@@ -310,27 +322,28 @@ job_finish(int64 number, const char *from, const char *state, const char *sqlsta
 void
 job_requeue(int64 number)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
 	own_run_alone(&statement,
-			  "UPDATE bert.job SET state = 'queued', phase = NULL, worker_pid = NULL, finished = NULL, error = NULL, sqlstate = NULL WHERE job = $1");
+				  "UPDATE bert.job SET state = 'queued', phase = NULL, worker_pid = NULL, finished "
+				  "= NULL, error = NULL, sqlstate = NULL WHERE job = $1");
 }
 
 void
 job_requeue_interrupted(void)
 {
-	OwnStatement	statement;
-	uint64		n;
-	int64	   *numbers;
+	OwnStatement statement;
+	uint64 n;
+	int64 *numbers;
 
 	own_begin(&statement);
 	n = own_run(&statement, "SELECT job FROM bert.job WHERE state = 'running'");
 	numbers = MemoryContextAlloc(statement.caller, Max(n, 1) * sizeof *numbers);
 	for (uint64 i = 0; i < n; i++)
 	{
-		bool		is_null;
+		bool is_null;
 
 		numbers[i] = DatumGetInt64(own_result(i, 1, &is_null));
 	}
@@ -343,19 +356,20 @@ job_requeue_interrupted(void)
 void
 job_restart(int64 number)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
 	own_run(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1");
 	own_run(&statement, "DELETE FROM bert.job_metric WHERE job = $1");
-	own_run_alone(&statement, "UPDATE bert.job SET step = 0, epoch = 0, loss = NULL WHERE job = $1");
+	own_run_alone(&statement,
+				  "UPDATE bert.job SET step = 0, epoch = 0, loss = NULL WHERE job = $1");
 }
 
 void
 job_checkpoint_begin(int64 number, const char *kind)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
@@ -364,10 +378,11 @@ job_checkpoint_begin(int64 number, const char *kind)
 }
 
 void
-job_checkpoint_append(int64 number, const char *kind, int chunk, int64 step, const void *bytes, Size length)
+job_checkpoint_append(int64 number, const char *kind, int chunk, int64 step, const void *bytes,
+					  Size length)
 {
-	OwnStatement	statement;
-	bytea	   *data = make_bytea(bytes, length);
+	OwnStatement statement;
+	bytea *data = make_bytea(bytes, length);
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
@@ -375,21 +390,23 @@ job_checkpoint_append(int64 number, const char *kind, int chunk, int64 step, con
 	own_add_int64(&statement, chunk);
 	own_add_int64(&statement, step);
 	own_add(&statement, BYTEAOID, PointerGetDatum(data), false);
-	own_run_alone(&statement,
-			  "INSERT INTO bert.job_checkpoint (job, kind, chunk, step, data) VALUES ($1, $2, $3::pg_catalog.int4, $4, $5)");
+	own_run_alone(&statement, "INSERT INTO bert.job_checkpoint (job, kind, chunk, step, data) "
+							  "VALUES ($1, $2, $3::pg_catalog.int4, $4, $5)");
 	pfree(data);
 }
 
 int64
 job_checkpoint_step(int64 number, const char *kind)
 {
-	OwnStatement	statement;
-	int64		step = -1;
+	OwnStatement statement;
+	int64 step = -1;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
 	own_add_text(&statement, kind);
-	if (own_run(&statement, "SELECT step FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = 0") == 1)
+	if (own_run(
+			&statement,
+			"SELECT step FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = 0") == 1)
 		step = result_int64(1, -1);
 	own_end(&statement);
 	return step;
@@ -398,15 +415,18 @@ job_checkpoint_step(int64 number, const char *kind)
 bytea *
 job_checkpoint_chunk(int64 number, const char *kind, int chunk)
 {
-	OwnStatement	statement;
-	bytea	   *data = NULL;
-	bool		is_null;
+	OwnStatement statement;
+	bytea *data = NULL;
+	bool is_null;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
 	own_add_text(&statement, kind);
 	own_add_int64(&statement, chunk);
-	if (own_run(&statement, "SELECT data FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = $3") == 1)
+	if (own_run(
+			&statement,
+			"SELECT data FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = $3") ==
+		1)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(statement.caller);
 
@@ -420,7 +440,7 @@ job_checkpoint_chunk(int64 number, const char *kind, int chunk)
 void
 job_checkpoint_drop(int64 number)
 {
-	OwnStatement	statement;
+	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);

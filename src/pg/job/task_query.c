@@ -36,7 +36,7 @@ typedef enum ColumnType
 {
 	TYPE_TEXT,
 	TYPE_TEXT_ARRAY,
-	TYPE_LABEL,					/* text or integer */
+	TYPE_LABEL, /* text or integer */
 	TYPE_NUMBER,
 	TYPE_INTEGER,
 	TYPE_BOOLEAN
@@ -46,56 +46,49 @@ typedef struct TaskColumn
 {
 	const char *name;
 	ColumnMeaning meaning;
-	ColumnType	type;
-	bool		required;
-	bool		nullable;
+	ColumnType type;
+	bool required;
+	bool nullable;
 } TaskColumn;
 
 static const TaskColumn task_columns[TRAIN_TASK_COUNT][MAX_COLUMNS + 1] = {
-	[TRAIN_SEQUENCE_CLASSIFICATION] = {
-		{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
-		{"pair", COLUMN_PAIR, TYPE_TEXT, false, false},
-		{"label", COLUMN_LABEL, TYPE_LABEL, true, false}},
-	[TRAIN_REGRESSION] = {
-		{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
-		{"pair", COLUMN_PAIR, TYPE_TEXT, false, false},
-		{"label", COLUMN_VALUE, TYPE_NUMBER, true, false}},
-	[TRAIN_MULTIPLE_CHOICE] = {
-		{"prompt", COLUMN_INPUT, TYPE_TEXT, true, false},
-		{"choices", COLUMN_ITEMS, TYPE_TEXT_ARRAY, true, false},
-		{"label", COLUMN_CHOICE, TYPE_INTEGER, true, false}},
-	[TRAIN_TOKEN_CLASSIFICATION] = {
-		{"tokens", COLUMN_ITEMS, TYPE_TEXT_ARRAY, true, false},
-		{"labels", COLUMN_ITEM_LABELS, TYPE_TEXT_ARRAY, true, false}},
-	[TRAIN_QUESTION_ANSWERING] = {
-		{"question", COLUMN_INPUT, TYPE_TEXT, true, false},
-		{"context", COLUMN_PAIR, TYPE_TEXT, true, false},
-		{"answer_text", COLUMN_ANSWER, TYPE_TEXT, true, true},
-		{"answer_start", COLUMN_ANSWER_START, TYPE_INTEGER, true, true}},
+	[TRAIN_SEQUENCE_CLASSIFICATION] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+									   {"pair", COLUMN_PAIR, TYPE_TEXT, false, false},
+									   {"label", COLUMN_LABEL, TYPE_LABEL, true, false}},
+	[TRAIN_REGRESSION] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+						  {"pair", COLUMN_PAIR, TYPE_TEXT, false, false},
+						  {"label", COLUMN_VALUE, TYPE_NUMBER, true, false}},
+	[TRAIN_MULTIPLE_CHOICE] = {{"prompt", COLUMN_INPUT, TYPE_TEXT, true, false},
+							   {"choices", COLUMN_ITEMS, TYPE_TEXT_ARRAY, true, false},
+							   {"label", COLUMN_CHOICE, TYPE_INTEGER, true, false}},
+	[TRAIN_TOKEN_CLASSIFICATION] = {{"tokens", COLUMN_ITEMS, TYPE_TEXT_ARRAY, true, false},
+									{"labels", COLUMN_ITEM_LABELS, TYPE_TEXT_ARRAY, true, false}},
+	[TRAIN_QUESTION_ANSWERING] = {{"question", COLUMN_INPUT, TYPE_TEXT, true, false},
+								  {"context", COLUMN_PAIR, TYPE_TEXT, true, false},
+								  {"answer_text", COLUMN_ANSWER, TYPE_TEXT, true, true},
+								  {"answer_start", COLUMN_ANSWER_START, TYPE_INTEGER, true, true}},
 	[TRAIN_MASKED_LM] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false}},
 	[TRAIN_CAUSAL_LM] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false}},
-	[TRAIN_NEXT_SENTENCE] = {
-		{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
-		{"pair", COLUMN_PAIR, TYPE_TEXT, true, false},
-		{"label", COLUMN_FOLLOWS, TYPE_BOOLEAN, true, false}},
-	[TRAIN_PRETRAINING] = {
-		{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
-		{"pair", COLUMN_PAIR, TYPE_TEXT, true, false},
-		{"label", COLUMN_FOLLOWS, TYPE_BOOLEAN, true, false}},
+	[TRAIN_NEXT_SENTENCE] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+							 {"pair", COLUMN_PAIR, TYPE_TEXT, true, false},
+							 {"label", COLUMN_FOLLOWS, TYPE_BOOLEAN, true, false}},
+	[TRAIN_PRETRAINING] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+						   {"pair", COLUMN_PAIR, TYPE_TEXT, true, false},
+						   {"label", COLUMN_FOLLOWS, TYPE_BOOLEAN, true, false}},
 };
 
 struct TaskQuery
 {
-	TrainTask	task;
+	TrainTask task;
 	const char *name;
 	const TaskColumn *columns;
-	int			attribute[MAX_COLUMNS]; /* 1-based position in the query's result, 0: absent */
-	Oid			type[MAX_COLUMNS];
-	Portal		portal;
-	SPITupleTable *batch;		/* fetched rows, or NULL */
-	uint64		in_batch;
-	uint64		at;				/* next row of the batch */
-	uint64		row;			/* 0-based number of the next row */
+	int attribute[MAX_COLUMNS]; /* 1-based position in the query's result, 0: absent */
+	Oid type[MAX_COLUMNS];
+	Portal portal;
+	SPITupleTable *batch; /* fetched rows, or NULL */
+	uint64 in_batch;
+	uint64 at;  /* next row of the batch */
+	uint64 row; /* 0-based number of the next row */
 	MemoryContext row_context;
 };
 
@@ -161,8 +154,8 @@ describe_columns(const TaskColumn *columns)
 
 	initStringInfo(&text);
 	for (int i = 0; columns[i].name != NULL; i++)
-		appendStringInfo(&text, columns[i].required ? "%s%s %s" : "%s[%s %s]", i == 0 ? "" : ", ", columns[i].name,
-						 type_description(columns[i].type));
+		appendStringInfo(&text, columns[i].required ? "%s%s %s" : "%s[%s %s]", i == 0 ? "" : ", ",
+						 columns[i].name, type_description(columns[i].type));
 	return text.data;
 }
 
@@ -184,55 +177,56 @@ map_columns(TaskQuery *query, TupleDesc tupdesc)
 	for (int a = 0; a < tupdesc->natts; a++)
 	{
 		const char *name = NameStr(TupleDescAttr(tupdesc, a)->attname);
-		Oid			type = getBaseType(TupleDescAttr(tupdesc, a)->atttypid);
-		int			i = column_index(query->columns, name);
+		Oid type = getBaseType(TupleDescAttr(tupdesc, a)->atttypid);
+		int i = column_index(query->columns, name);
 
 		if (i < 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of the %s has no meaning for the task %s", name, query->name, task),
+					 errmsg("column \"%s\" of the %s has no meaning for the task %s", name,
+							query->name, task),
 					 errhint("The task's columns are: %s.", describe_columns(query->columns))));
 		if (query->attribute[i] != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("column \"%s\" appears twice in the %s", name, query->name)));
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+							errmsg("column \"%s\" appears twice in the %s", name, query->name)));
 		if (!type_fits(query->columns[i].type, type))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of the %s has type %s, but the task %s needs %s", name, query->name,
-							format_type_be(type), task, type_description(query->columns[i].type))));
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("column \"%s\" of the %s has type %s, but the task %s needs %s",
+								   name, query->name, format_type_be(type), task,
+								   type_description(query->columns[i].type))));
 		query->attribute[i] = a + 1;
 		query->type[i] = type;
 	}
 	for (int i = 0; query->columns[i].name != NULL; i++)
 		if (query->columns[i].required && query->attribute[i] == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("the %s has no column \"%s\", which the task %s needs", query->name, query->columns[i].name, task),
-					 errhint("Name the columns with AS. The task's columns are: %s.", describe_columns(query->columns))));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("the %s has no column \"%s\", which the task %s needs",
+								   query->name, query->columns[i].name, task),
+							errhint("Name the columns with AS. The task's columns are: %s.",
+									describe_columns(query->columns))));
 }
 
 TaskQuery *
 task_query_open(TrainTask task, const char *text, const char *name)
 {
-	TaskQuery  *query = palloc0(sizeof *query);
-	SPIPlanPtr	plan;
+	TaskQuery *query = palloc0(sizeof *query);
+	SPIPlanPtr plan;
 
 	query->task = task;
 	query->name = name;
 	query->columns = task_columns[task];
 	plan = SPI_prepare_cursor(text, 0, NULL, CURSOR_OPT_NO_SCROLL);
 	if (plan == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the %s could not be prepared: %s", name, SPI_result_code_string(SPI_result))));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the %s could not be prepared: %s", name,
+							   SPI_result_code_string(SPI_result))));
 	if (!SPI_is_cursor_plan(plan))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the %s is not a single SELECT", name)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the %s is not a single SELECT", name)));
 	query->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
 	map_columns(query, query->portal->tupDesc);
-	query->row_context = AllocSetContextCreate(CurrentMemoryContext, "bert task row", ALLOCSET_DEFAULT_SIZES);
+	query->row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert task row", ALLOCSET_DEFAULT_SIZES);
 	return query;
 }
 
@@ -257,8 +251,8 @@ task_query_close(TaskQuery *query)
 static SampleText
 to_utf8(const char *bytes, size_t length)
 {
-	SampleText	text;
-	char	   *converted;
+	SampleText text;
+	char *converted;
 
 	if (length > INT_MAX)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("text is too long")));
@@ -271,8 +265,8 @@ to_utf8(const char *bytes, size_t length)
 static char *
 datum_text(Datum value, Oid type)
 {
-	Oid			output;
-	bool		varlena;
+	Oid output;
+	bool varlena;
 
 	getTypeOutputInfo(type, &output, &varlena);
 	return OidOutputFunctionCall(output, value);
@@ -281,7 +275,7 @@ datum_text(Datum value, Oid type)
 static SampleText
 datum_utf8(Datum value, Oid type)
 {
-	char	   *text;
+	char *text;
 
 	if (type == TEXTOID || type == VARCHAROID)
 	{
@@ -296,12 +290,14 @@ datum_utf8(Datum value, Oid type)
 static float
 datum_number(const TaskQuery *query, const TaskColumn *column, Datum value, Oid type)
 {
-	double		number = DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(datum_text(value, type))));
+	double number =
+		DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(datum_text(value, type))));
 
 	if (!isfinite((float) number))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("row %llu of the %s: column \"%s\" is %g", (unsigned long long) query->row + 1, query->name, column->name, number),
+				 errmsg("row %llu of the %s: column \"%s\" is %g",
+						(unsigned long long) query->row + 1, query->name, column->name, number),
 				 errhint("Labels of a regression must be finite numbers in the range of real.")));
 	return (float) number;
 }
@@ -309,37 +305,39 @@ datum_number(const TaskQuery *query, const TaskColumn *column, Datum value, Oid 
 static int64
 datum_integer(Datum value, Oid type)
 {
-	return type == INT2OID ? DatumGetInt16(value) : type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
+	return type == INT2OID   ? DatumGetInt16(value)
+		   : type == INT4OID ? DatumGetInt32(value)
+							 : DatumGetInt64(value);
 }
 
 /* A one-dimensional text array; *items is palloc'd. */
 static size_t
 datum_items(const TaskQuery *query, const TaskColumn *column, Datum value, SampleText **items)
 {
-	ArrayType  *array = DatumGetArrayTypeP(value);
-	Oid			element = ARR_ELEMTYPE(array);
-	int16		length;
-	bool		by_value;
-	char		alignment;
-	Datum	   *values;
-	bool	   *nulls;
-	int			count;
+	ArrayType *array = DatumGetArrayTypeP(value);
+	Oid element = ARR_ELEMTYPE(array);
+	int16 length;
+	bool by_value;
+	char alignment;
+	Datum *values;
+	bool *nulls;
+	int count;
 
 	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("row %llu of the %s: column \"%s\" has %d dimensions instead of one", (unsigned long long) query->row + 1, query->name,
-						column->name, ARR_NDIM(array))));
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("row %llu of the %s: column \"%s\" has %d dimensions instead of one",
+							   (unsigned long long) query->row + 1, query->name, column->name,
+							   ARR_NDIM(array))));
 	get_typlenbyvalalign(element, &length, &by_value, &alignment);
 	deconstruct_array(array, element, length, by_value, alignment, &values, &nulls, &count);
 	*items = palloc(Max(count, 1) * sizeof **items);
 	for (int i = 0; i < count; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("row %llu of the %s: element %d of column \"%s\" is NULL", (unsigned long long) query->row + 1, query->name, i + 1,
-							column->name)));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("row %llu of the %s: element %d of column \"%s\" is NULL",
+								   (unsigned long long) query->row + 1, query->name, i + 1,
+								   column->name)));
 		(*items)[i] = datum_utf8(values[i], element);
 	}
 	return (size_t) count;
@@ -350,19 +348,20 @@ static void
 check_null(const TaskQuery *query, const TaskColumn *column)
 {
 	if (!column->nullable)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("row %llu of the %s: column \"%s\" is NULL", (unsigned long long) query->row + 1, query->name, column->name),
-				 errhint("Leave such rows out with WHERE %s IS NOT NULL.", column->name)));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("row %llu of the %s: column \"%s\" is NULL",
+							   (unsigned long long) query->row + 1, query->name, column->name),
+						errhint("Leave such rows out with WHERE %s IS NOT NULL.", column->name)));
 }
 
 static void
-read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, TaskRow *row, size_t *n_labels)
+read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, TaskRow *row,
+			size_t *n_labels)
 {
-	SampleRow  *sample = &row->sample;
+	SampleRow *sample = &row->sample;
 	SampleText *items;
-	char	   *label;
-	int64		number;
+	char *label;
+	int64 number;
 
 	switch (column->meaning)
 	{
@@ -403,10 +402,12 @@ read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, T
 		case COLUMN_ANSWER_START:
 			number = datum_integer(value, type);
 			if (number < 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("row %llu of the %s: answer_start is %lld", (unsigned long long) query->row + 1, query->name, (long long) number),
-						 errhint("It counts characters from 0; a question without an answer has an answer_text that is NULL or empty.")));
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("row %llu of the %s: answer_start is %lld",
+									   (unsigned long long) query->row + 1, query->name,
+									   (long long) number),
+								errhint("It counts characters from 0; a question without an answer "
+										"has an answer_text that is NULL or empty.")));
 			sample->answer_start = (size_t) number;
 			break;
 	}
@@ -422,25 +423,26 @@ check_row(const TaskQuery *query, const TaskRow *row, size_t n_labels)
 	if (query->task == TRAIN_MULTIPLE_CHOICE)
 	{
 		if (sample->n_items < 2)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("row %llu of the %s has %zu choices; there must be at least two", number, query->name, sample->n_items)));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("row %llu of the %s has %zu choices; there must be at least two",
+								   number, query->name, sample->n_items)));
 		if (sample->label < 0 || (size_t) sample->label >= sample->n_items)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("row %llu of the %s: the label is not the number of one of the %zu choices", number, query->name, sample->n_items),
-					 errhint("Choices are numbered from 1, as the elements of the array are.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("row %llu of the %s: the label is not the number of one of the %zu choices",
+						number, query->name, sample->n_items),
+				 errhint("Choices are numbered from 1, as the elements of the array are.")));
 	}
 	if (query->task == TRAIN_TOKEN_CLASSIFICATION)
 	{
 		if (sample->n_items != n_labels)
-			ereport(ERROR,
-					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-					 errmsg("row %llu of the %s has %zu tokens but %zu labels", number, query->name, sample->n_items, n_labels)));
+			ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+							errmsg("row %llu of the %s has %zu tokens but %zu labels", number,
+								   query->name, sample->n_items, n_labels)));
 		if (sample->n_items == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("row %llu of the %s has no tokens", number, query->name)));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("row %llu of the %s has no tokens", number, query->name)));
 	}
 }
 
@@ -448,7 +450,7 @@ bool
 task_query_next(TaskQuery *query, TaskRow *row)
 {
 	MemoryContext old;
-	size_t		n_labels = 0;
+	size_t n_labels = 0;
 
 	if (query->at >= query->in_batch)
 	{
@@ -468,12 +470,13 @@ task_query_next(TaskQuery *query, TaskRow *row)
 	row->sample.input.bytes = row->sample.pair.bytes = row->sample.answer.bytes = "";
 	for (int i = 0; query->columns[i].name != NULL; i++)
 	{
-		bool		is_null;
-		Datum		value;
+		bool is_null;
+		Datum value;
 
 		if (query->attribute[i] == 0)
 			continue;
-		value = SPI_getbinval(query->batch->vals[query->at], query->batch->tupdesc, query->attribute[i], &is_null);
+		value = SPI_getbinval(query->batch->vals[query->at], query->batch->tupdesc,
+							  query->attribute[i], &is_null);
 		if (is_null)
 			check_null(query, &query->columns[i]);
 		else

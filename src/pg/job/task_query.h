@@ -1,9 +1,10 @@
 /*
  * task_query.h: the rows that a task learns from or is evaluated on.
  *
- * A task names what the columns of the user's query mean (input, pair, label, ...). The query is planned and run
- * through a read-only cursor as the current user: its privileges and row security apply, and it can change nothing.
- * Columns that are missing, unknown or of the wrong type, and NULLs, are errors that name the column and the row.
+ * A task names what the columns of the user's query mean (input, pair, label, ...). The query is
+ * planned and run through a read-only cursor as the current user: its privileges and row security
+ * apply, and it can change nothing. Columns that are missing, unknown or of the wrong type, and
+ * NULLs, are errors that name the column and the row.
  */
 #ifndef BERT_PG_JOB_TASK_QUERY_H
 #define BERT_PG_JOB_TASK_QUERY_H
@@ -15,17 +16,17 @@ typedef struct TaskQuery TaskQuery;
 /* What a row holds before labels become ids; texts are UTF-8. */
 typedef struct TaskRow
 {
-	SampleRow	sample;			/* without label ids */
-	const char *label;			/* the class, for sequence_classification */
-	const char **item_labels;	/* (sample.n_items) for token_classification */
+	SampleRow sample;         /* without label ids */
+	const char *label;        /* the class, for sequence_classification */
+	const char **item_labels; /* (sample.n_items) for token_classification */
 } TaskRow;
 
 /*
- * SPI must be connected, a snapshot active. name: what the query is called in messages ("query", "eval_query"). The row and
- * its texts live until the next call of task_query_next.
+ * SPI must be connected, a snapshot active. name: what the query is called in messages ("query",
+ * "eval_query"). The row and its texts live until the next call of task_query_next.
  */
 extern TaskQuery *task_query_open(TrainTask task, const char *query, const char *name);
-extern bool task_query_next(TaskQuery *query, TaskRow *row);	/* false after the last */
+extern bool task_query_next(TaskQuery *query, TaskRow *row); /* false after the last */
 extern void task_query_close(TaskQuery *query);
 
 /* True when the label column is of an integer type: labels are then ordered as numbers. */
@@ -37,10 +38,12 @@ typedef struct LabelSet LabelSet;
 extern LabelSet *label_set_create(MemoryContext context, bool numeric);
 extern void label_set_add(LabelSet *set, const char *label);
 extern void label_set_add_row(LabelSet *set, TrainTask task, const TaskRow *row);
-extern int	label_set_sort(LabelSet *set);	/* orders them and gives ids 0 .. n-1; returns n */
-extern void label_set_reorder(LabelSet *set, const char *const *labels);	/* the same labels in another order */
-extern int	label_set_count(const LabelSet *set);
+/* orders them and gives ids 0 .. n-1; returns n */
+extern int label_set_sort(LabelSet *set);
+/* the same labels in another order */
+extern void label_set_reorder(LabelSet *set, const char *const *labels);
+extern int label_set_count(const LabelSet *set);
 extern const char *const *label_set_names(const LabelSet *set);
-extern int	label_set_id(const LabelSet *set, const char *label);	/* -1 if not there */
+extern int label_set_id(const LabelSet *set, const char *label); /* -1 if not there */
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * worker.c: the process that runs jobs.
  *
- * A worker takes one of bert.max_jobs slots and runs queued jobs until there is none. It connects as the bootstrap
- * superuser; what belongs to the submitter runs as the submitter (role.h). SIGINT cancels the job, SIGTERM ends the
- * process and leaves the job to be resumed.
+ * A worker takes one of bert.max_jobs slots and runs queued jobs until there is none. It connects
+ * as the bootstrap superuser; what belongs to the submitter runs as the submitter (role.h). SIGINT
+ * cancels the job, SIGTERM ends the process and leaves the job to be resumed.
  */
 #include "pg/server/compat.h"
 
@@ -21,15 +21,17 @@
 static bool
 claim(Job **job)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "bert claimed job", ALLOCSET_DEFAULT_SIZES);
-	bool		found;
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "bert claimed job", ALLOCSET_DEFAULT_SIZES);
+	bool found;
 
 	worker_begin();
 	MemoryContextSwitchTo(context);
 	*job = palloc(sizeof **job);
 	found = job_claim(*job);
 	if (found)
-		job_lock_acquire((*job)->job);	/* before "running" is committed: who sees the one finds the other */
+		/* before "running" is committed: who sees the one finds the other */
+		job_lock_acquire((*job)->job);
 	worker_commit();
 	if (!found)
 		MemoryContextDelete(context);
@@ -40,13 +42,14 @@ claim(Job **job)
 static void
 conclude(const Job *job, const ErrorData *error)
 {
-	bool		cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
-	char	   *message = worker_error_text(error);
+	bool cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	char *message = worker_error_text(error);
 
-	ereport(LOG,
-			(errmsg("bert job %lld %s: %s", (long long) job->job, cancelled ? "cancelled" : "failed", error->message)));
+	ereport(LOG, (errmsg("bert job %lld %s: %s", (long long) job->job,
+						 cancelled ? "cancelled" : "failed", error->message)));
 	worker_begin();
-	(void) job_finish(job->job, "running", cancelled ? "cancelled" : "failed", unpack_sql_state(error->sqlerrcode), message);
+	(void) job_finish(job->job, "running", cancelled ? "cancelled" : "failed",
+					  unpack_sql_state(error->sqlerrcode), message);
 	worker_commit();
 }
 
@@ -55,7 +58,8 @@ run_claimed(Job *job, MemoryContext parent)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "bert job", ALLOCSET_DEFAULT_SIZES);
 
-	ereport(LOG, (errmsg("bert job %lld %s", (long long) job->job, job->attempts > 1 ? "resumed" : "started")));
+	ereport(LOG, (errmsg("bert job %lld %s", (long long) job->job,
+						 job->attempts > 1 ? "resumed" : "started")));
 	PG_TRY();
 	{
 		job_run(job, context);
@@ -63,10 +67,11 @@ run_claimed(Job *job, MemoryContext parent)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error = worker_take_error(TopMemoryContext);
+		ErrorData *error = worker_take_error(TopMemoryContext);
 
 		job_trainer_destroy();
-		MemoryContextDelete(context);	/* closes files, and removes unfinished ones, before the end is announced */
+		/* closes files, and removes unfinished ones, before the end is announced */
+		MemoryContextDelete(context);
 		if (worker_extension_present())
 			conclude(job, error);
 		FreeErrorData(error);
@@ -79,7 +84,7 @@ run_claimed(Job *job, MemoryContext parent)
 static bool
 queue_is_empty(void)
 {
-	bool		empty;
+	bool empty;
 
 	worker_begin();
 	empty = job_queue_empty();
@@ -96,7 +101,7 @@ destroy_trainer_at_exit(int code, Datum unused)
 void
 bert_job_worker_main(Datum database)
 {
-	Job		   *job;
+	Job *job;
 
 	worker_take_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
@@ -104,7 +109,10 @@ bert_job_worker_main(Datum database)
 	before_shmem_exit(destroy_trainer_at_exit, (Datum) 0);
 	MemoryContextSwitchTo(TopMemoryContext);
 
-	/* after a slot is given back the queue is looked at once more: a worker that found no slot meanwhile has left */
+	/*
+	 * after a slot is given back the queue is looked at once more: a worker that found no slot
+	 * meanwhile has left
+	 */
 	while (worker_extension_present() && !queue_is_empty() && job_slot_acquire(guc_max_jobs))
 	{
 		while (worker_extension_present() && claim(&job))

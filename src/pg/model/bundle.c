@@ -20,14 +20,25 @@
 
 /* The files whose change makes it another model. */
 static const char *const identity_files[] = {
-	"bundle.json", "config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
-	"special_tokens_map.json", "added_tokens.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
+	"bundle.json",
+	"config.json",
+	"model.safetensors",
+	"vocab.txt",
+	"tokenizer.json",
+	"tokenizer_config.json",
+	"special_tokens_map.json",
+	"added_tokens.json",
+	"modules.json",
+	"sentence_bert_config.json",
+	"1_Pooling/config.json",
 };
 
 const char *
 bundle_task_name(ModelTask task)
 {
-	static const char *const names[] = {"embed", "classify", "regress", "tag", "answer", "fill_mask", "next_sentence", "choose", "generate", "rank"};
+	static const char *const names[] = {"embed",    "classify",  "regress",       "tag",
+										"answer",   "fill_mask", "next_sentence", "choose",
+										"generate", "rank"};
 
 	return names[task];
 }
@@ -40,9 +51,9 @@ models_directory(void)
 
 	if (directory[0] == '\0')
 	{
-		char		share[MAXPGPATH];
-		char		path[MAXPGPATH + 32];
-		char	   *real;
+		char share[MAXPGPATH];
+		char path[MAXPGPATH + 32];
+		char *real;
 
 		get_share_path(my_exec_path, share);
 		snprintf(path, sizeof path, "%s/extension/bert/models", share);
@@ -57,13 +68,15 @@ models_directory(void)
 static bool
 plain_name(const char *name)
 {
-	return name[0] != '\0' && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(name) && strlen(name) < NAMEDATALEN;
+	return name[0] != '\0' &&
+		   strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(name) &&
+		   strlen(name) < NAMEDATALEN;
 }
 
 bool
 bundle_exists(const char *name)
 {
-	char		path[MAXPGPATH * 2];
+	char path[MAXPGPATH * 2];
 	struct stat state;
 
 	if (!plain_name(name))
@@ -81,11 +94,11 @@ compare_names(const ListCell *a, const ListCell *b)
 List *
 bundle_names(void)
 {
-	DIR		   *directory = opendir(models_directory());
+	DIR *directory = opendir(models_directory());
 	struct dirent *entry;
-	List	   *names = NIL;
+	List *names = NIL;
 
-	if (directory == NULL)		/* installed without */
+	if (directory == NULL) /* installed without */
 		return NIL;
 	closedir(directory);
 	directory = AllocateDir(models_directory());
@@ -100,8 +113,9 @@ bundle_names(void)
 static ModelSource *
 open_folder(Arena *arena, const char *name)
 {
-	Status		status;
-	ModelSource *source = modelsource_open_installed(arena, psprintf("%s/%s", models_directory(), name), &status);
+	Status status;
+	ModelSource *source =
+		modelsource_open_installed(arena, psprintf("%s/%s", models_directory(), name), &status);
 
 	REPORT_UNLESS(source != NULL, &status);
 	return source;
@@ -112,9 +126,9 @@ static char *
 read_file(Arena *arena, ModelSource *source, const char *name, size_t limit, size_t *length)
 {
 	ByteSource *file;
-	Status		status;
-	bool		found;
-	char	   *text;
+	Status status;
+	bool found;
+	char *text;
 
 	REPORT_UNLESS(source->open(source, name, &file, &found, &status), &status);
 	if (!found)
@@ -129,9 +143,9 @@ read_file(Arena *arena, ModelSource *source, const char *name, size_t limit, siz
 static bool
 read_info(Arena *arena, ModelSource *source, BundleInfo *info)
 {
-	size_t		length;
-	char	   *text = read_file(arena, source, "bundle.json", MAX_BUNDLE_JSON, &length);
-	Status		status;
+	size_t length;
+	char *text = read_file(arena, source, "bundle.json", MAX_BUNDLE_JSON, &length);
+	Status status;
 
 	memset(info, 0, sizeof *info);
 	if (text == NULL)
@@ -140,7 +154,8 @@ read_info(Arena *arena, ModelSource *source, BundleInfo *info)
 	if (info->encoder != NULL && !bundle_exists(info->encoder))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FILE),
-				 errmsg("the bundled model \"%s\", which another one needs, is not installed", info->encoder)));
+				 errmsg("the bundled model \"%s\", which another one needs, is not installed",
+						info->encoder)));
 	return true;
 }
 
@@ -176,12 +191,13 @@ task_bits(const BundleInfo *info)
 static unsigned int
 tasks_of(const char *name)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_SMALL_SIZES);
-	Arena	   *arena = arena_in_context(context, 0);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_SMALL_SIZES);
+	Arena *arena = arena_in_context(context, 0);
 	ModelSource *source = open_folder(arena, name);
-	BundleInfo	info;
+	BundleInfo info;
 	SentenceSettings sentence;
-	Status		status;
+	Status status;
 	volatile unsigned int tasks = 0;
 
 	PG_TRY();
@@ -190,7 +206,7 @@ tasks_of(const char *name)
 			tasks = task_bits(&info);
 		else if (!sentence_settings_read(arena, source, &sentence, &status))
 			report_status(&status);
-		else if (sentence.present)	/* a sentence encoder, complete */
+		else if (sentence.present) /* a sentence encoder, complete */
 			tasks = 1u << TASK_EMBED | 1u << TASK_RANK;
 	}
 	PG_FINALLY();
@@ -208,8 +224,8 @@ bundle_for_task(ModelTask task)
 	static char chosen[TASK_COUNT][NAMEDATALEN];
 	static struct timespec read_at;
 	struct stat state;
-	List	   *names;
-	ListCell   *cell;
+	List *names;
+	ListCell *cell;
 
 	if (stat(models_directory(), &state) != 0)
 		return NULL;
@@ -217,7 +233,7 @@ bundle_for_task(ModelTask task)
 	{
 		memset(chosen, 0, sizeof chosen);
 		names = bundle_names();
-		foreach(cell, names)
+		foreach (cell, names)
 		{
 			unsigned int tasks = tasks_of(lfirst(cell));
 
@@ -233,7 +249,7 @@ bundle_for_task(ModelTask task)
 static void
 add_identity(Sha256 *sha, const char *name)
 {
-	char		path[MAXPGPATH * 2];
+	char path[MAXPGPATH * 2];
 	struct stat state;
 
 	for (size_t i = 0; i < lengthof(identity_files); i++)
@@ -241,9 +257,10 @@ add_identity(Sha256 *sha, const char *name)
 		snprintf(path, sizeof path, "%s/%s/%s", models_directory(), name, identity_files[i]);
 		if (stat(path, &state) == 0)
 		{
-			uint64		parts[5] = {i, state.st_dev, state.st_ino, (uint64) state.st_size, 0};
+			uint64 parts[5] = {i, state.st_dev, state.st_ino, (uint64) state.st_size, 0};
 
-			parts[4] = (uint64) state.st_mtim.tv_sec * UINT64CONST(1000000000) + (uint64) state.st_mtim.tv_nsec;
+			parts[4] = (uint64) state.st_mtim.tv_sec * UINT64CONST(1000000000) +
+					   (uint64) state.st_mtim.tv_nsec;
 			sha256_update(sha, parts, sizeof parts);
 		}
 	}
@@ -252,9 +269,10 @@ add_identity(Sha256 *sha, const char *name)
 void
 bundle_identity(const char *name, BlockHash *identity)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_SMALL_SIZES);
-	BundleInfo	info;
-	Sha256		sha;
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_SMALL_SIZES);
+	BundleInfo info;
+	Sha256 sha;
 
 	bundle_info(arena_in_context(context, 0), name, &info);
 	sha256_init(&sha);
@@ -268,27 +286,30 @@ bundle_identity(const char *name, BlockHash *identity)
 static bool
 read_config(Arena *arena, ModelSource *source, BertConfig *config, Status *status)
 {
-	size_t		length = 0;
-	char	   *text = read_file(arena, source, "config.json", 16 * 1024 * 1024, &length);
+	size_t length = 0;
+	char *text = read_file(arena, source, "config.json", 16 * 1024 * 1024, &length);
 
-	return text == NULL ? status_fail(status, STATUS_NOT_FOUND, "there is no config.json") : config_parse(arena, text, length, config, status);
+	return text == NULL ? status_fail(status, STATUS_NOT_FOUND, "there is no config.json")
+						: config_parse(arena, text, length, config, status);
 }
 
 void
-bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision *precision, SentenceSettings *sentence)
+bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision *precision,
+				   SentenceSettings *sentence)
 {
-	BundleInfo	info;
+	BundleInfo info;
 	ModelSource *own;
 	ModelSource *rest;
-	Status		status;
-	bool		ok;
+	Status status;
+	bool ok;
 
 	bundle_info(arena, name, &info);
 	if (!precision_parse(info.precision == NULL ? "fp32" : info.precision, precision, &status))
 		report_status(&status);
 	own = open_folder(arena, name);
 	rest = info.encoder != NULL ? open_folder(arena, info.encoder) : NULL;
-	ok = read_config(arena, own, config, &status) && sentence_settings_read(arena, rest != NULL ? rest : own, sentence, &status);
+	ok = read_config(arena, own, config, &status) &&
+		 sentence_settings_read(arena, rest != NULL ? rest : own, sentence, &status);
 	modelsource_close(own);
 	modelsource_close(rest);
 	if (!ok)
@@ -309,15 +330,17 @@ static bool
 replaced(const Checkpoint *own, const char *name)
 {
 	static const char suffix[] = ".scale";
-	size_t		length = strlen(without_prefix(name));
+	size_t length = strlen(without_prefix(name));
 
 	for (size_t i = 0; i < own->n_tensors; i++)
 	{
 		const char *other = without_prefix(own->tensors[i].name);
 
 		if (strcmp(other, without_prefix(name)) == 0 ||
-			(length > strlen(suffix) && strcmp(without_prefix(name) + length - strlen(suffix), suffix) == 0 &&
-			 strlen(other) == length - strlen(suffix) && strncmp(other, without_prefix(name), strlen(other)) == 0))
+			(length > strlen(suffix) &&
+			 strcmp(without_prefix(name) + length - strlen(suffix), suffix) == 0 &&
+			 strlen(other) == length - strlen(suffix) &&
+			 strncmp(other, without_prefix(name), strlen(other)) == 0))
 			return true;
 	}
 	return false;
@@ -331,13 +354,15 @@ compare_tensors(const void *a, const void *b)
 
 /* The part's tensors, and the encoder's that it does not replace. */
 static bool
-merge_checkpoints(Arena *arena, const Checkpoint *own, const Checkpoint *encoder, Checkpoint *out, Status *status)
+merge_checkpoints(Arena *arena, const Checkpoint *own, const Checkpoint *encoder, Checkpoint *out,
+				  Status *status)
 {
-	size_t		n = own->n_tensors;
+	size_t n = own->n_tensors;
 
 	out->tensors = arena_alloc_array(arena, n + encoder->n_tensors, sizeof *out->tensors);
 	if (out->tensors == NULL)
-		return arena_fail(arena, status, "tensors", (n + encoder->n_tensors) * sizeof *out->tensors);
+		return arena_fail(arena, status, "tensors",
+						  (n + encoder->n_tensors) * sizeof *out->tensors);
 	memcpy(out->tensors, own->tensors, n * sizeof *out->tensors);
 	for (size_t i = 0; i < encoder->n_tensors; i++)
 		if (!replaced(own, encoder->tensors[i].name))
@@ -350,20 +375,20 @@ merge_checkpoints(Arena *arena, const Checkpoint *own, const Checkpoint *encoder
 static bool
 open_checkpoint(Bundle *bundle, Status *status)
 {
-	Checkpoint	own;
-	Checkpoint	encoder;
+	Checkpoint own;
+	Checkpoint encoder;
 
 	if (bundle->encoder == NULL)
 		return checkpoint_open(bundle->arena, bundle->own, &bundle->checkpoint, status);
 	return checkpoint_open(bundle->arena, bundle->own, &own, status) &&
-		checkpoint_open(bundle->arena, bundle->encoder, &encoder, status) &&
-		merge_checkpoints(bundle->arena, &own, &encoder, &bundle->checkpoint, status);
+		   checkpoint_open(bundle->arena, bundle->encoder, &encoder, status) &&
+		   merge_checkpoints(bundle->arena, &own, &encoder, &bundle->checkpoint, status);
 }
 
 static void
 close_sources(void *argument)
 {
-	Bundle	   *bundle = argument;
+	Bundle *bundle = argument;
 
 	modelsource_close(bundle->own);
 	modelsource_close(bundle->encoder);
@@ -373,26 +398,29 @@ static bool
 read_bundle(Bundle *bundle, Status *status)
 {
 	ModelSource *rest = bundle->encoder != NULL ? bundle->encoder : bundle->own;
-	HeadKind	head;
+	HeadKind head;
 
 	if (!read_config(bundle->arena, bundle->own, &bundle->config, status) ||
 		!tokenizer_settings_read(bundle->arena, rest, &bundle->settings, status) ||
-		!sentence_settings_read(bundle->arena, rest, &bundle->sentence, status) || !open_checkpoint(bundle, status))
+		!sentence_settings_read(bundle->arena, rest, &bundle->sentence, status) ||
+		!open_checkpoint(bundle, status))
 		return false;
 	head = checkpoint_head(&bundle->checkpoint, &bundle->config);
-	bundle->config.use_pooler = head == HEAD_NONE ? checkpoint_has_pooler(&bundle->checkpoint) : head_uses_pooler(head);
+	bundle->config.use_pooler =
+		head == HEAD_NONE ? checkpoint_has_pooler(&bundle->checkpoint) : head_uses_pooler(head);
 	return tensor_table_build(bundle->arena, &bundle->config, head, &bundle->table, status) &&
-		load_plan(bundle->arena, &bundle->checkpoint, &bundle->table, &bundle->plan, status);
+		   load_plan(bundle->arena, &bundle->checkpoint, &bundle->table, &bundle->plan, status);
 }
 
 Bundle *
 bundle_open(const char *name)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_DEFAULT_SIZES);
-	Bundle	   *bundle = MemoryContextAllocZero(context, sizeof *bundle);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_DEFAULT_SIZES);
+	Bundle *bundle = MemoryContextAllocZero(context, sizeof *bundle);
 	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof *callback);
-	BundleInfo	info;
-	Status		status;
+	BundleInfo info;
+	Status status;
 
 	bundle->context = context;
 	bundle->arena = arena_in_context(context, 0);

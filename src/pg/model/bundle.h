@@ -1,9 +1,10 @@
 /*
- * bundle.h: the models that are installed with the extension, read from its share directory (models/README.md says what a
- * folder is). They belong to everybody and cannot be changed.
+ * bundle.h: the models that are installed with the extension, read from its share directory
+ * (models/README.md says what a folder is). They belong to everybody and cannot be changed.
  *
- * What a session needs of a bundled model besides its small files (hashes of blocks, head) is computed once and kept in a
- * cache file, found by the identity (device, inode, size, times) of the model's files.
+ * What a session needs of a bundled model besides its small files (hashes of blocks, head) is
+ * computed once and kept in a cache file, found by the identity (device, inode, size, times) of the
+ * model's files.
  */
 #ifndef BERT_PG_MODEL_BUNDLE_H
 #define BERT_PG_MODEL_BUNDLE_H
@@ -15,11 +16,11 @@
 #include "pg/model/store.h"
 
 extern bool bundle_exists(const char *name);
-extern List *bundle_names(void);	/* of char *, sorted */
+extern List *bundle_names(void); /* of char *, sorted */
 
 /* The bundled model that says it is made for the task, or NULL. */
 extern const char *bundle_for_task(ModelTask task);
-extern const char *bundle_task_name(ModelTask task);	/* "fill_mask" */
+extern const char *bundle_task_name(ModelTask task); /* "fill_mask" */
 
 /* Identity of the model's files now, the encoder's included. */
 extern void bundle_identity(const char *name, BlockHash *identity);
@@ -27,21 +28,25 @@ extern void bundle_identity(const char *name, BlockHash *identity);
 extern void bundle_info(Arena *arena, const char *name, BundleInfo *info);
 
 /* Config (use_pooler apart), precision and sentence settings, without opening the weights. */
-extern void bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision *precision, SentenceSettings *sentence);
+extern void bundle_small_files(Arena *arena, const char *name, BertConfig *config,
+							   Precision *precision, SentenceSettings *sentence);
 
-/* An open bundled model; descriptors are closed with the context it was opened in, or by bundle_close. */
+/*
+ * An open bundled model; descriptors are closed with the context it was opened in, or by
+ * bundle_close.
+ */
 typedef struct Bundle
 {
 	MemoryContext context;
-	Arena	   *arena;
+	Arena *arena;
 	ModelSource *own;
-	ModelSource *encoder;		/* or NULL */
-	Checkpoint	checkpoint;		/* the tensors of both */
+	ModelSource *encoder;  /* or NULL */
+	Checkpoint checkpoint; /* the tensors of both */
 	TokenizerSettings settings;
 	SentenceSettings sentence;
-	BertConfig	config;
+	BertConfig config;
 	TensorTable table;
-	LoadPlan	plan;
+	LoadPlan plan;
 } Bundle;
 
 extern Bundle *bundle_open(const char *name);

@@ -24,32 +24,33 @@
 #define CACHE_MAGIC "BERTCACH"
 #define CACHE_VERSION 2
 #define HEADER_BYTES 4096
-#define STEP_BYTES (1024 * 1024)	/* between two interrupt checks */
+#define STEP_BYTES (1024 * 1024) /* between two interrupt checks */
 #define LARGE_PAGE ((size_t) 2 * 1024 * 1024)
-#define MAX_PADDING_PART 5		/* a file is filled up to whole large pages when that is at most a fifth of it */
+/* a file is filled up to whole large pages when that is at most a fifth of it */
+#define MAX_PADDING_PART 5
 #define TEMPORARY_PREFIX "tmp."
 
 typedef struct CacheHeader
 {
-	char		magic[8];
-	uint32		version;
-	uint32		payload_crc;	/* CRC-32C */
-	uint64		payload_bytes;
-	char		name[CACHE_NAME_LENGTH];
-	uint32		header_crc;		/* of all before it */
+	char magic[8];
+	uint32 version;
+	uint32 payload_crc; /* CRC-32C */
+	uint64 payload_bytes;
+	char name[CACHE_NAME_LENGTH];
+	uint32 header_crc; /* of all before it */
 } CacheHeader;
 
 struct CacheFile
 {
-	char		name[CACHE_NAME_LENGTH];	/* the key of the hash table */
-	int			references;
-	void	   *address;
-	size_t		length;			/* bytes mapped: header, payload, padding */
-	size_t		payload_bytes;
-	dev_t		device;
-	ino_t		inode;
-	uint64		fingerprint;
-	volatile sig_atomic_t cut;	/* a page was found missing while it was read */
+	char name[CACHE_NAME_LENGTH]; /* the key of the hash table */
+	int references;
+	void *address;
+	size_t length; /* bytes mapped: header, payload, padding */
+	size_t payload_bytes;
+	dev_t device;
+	ino_t inode;
+	uint64 fingerprint;
+	volatile sig_atomic_t cut; /* a page was found missing while it was read */
 };
 
 /* The files this backend has mapped. */
@@ -81,21 +82,27 @@ hex(const unsigned char *bytes, char *out)
 static void
 make_name(const CacheKey *key, char *name)
 {
-	char		content[2 * SHA256_BYTES + 1];
+	char content[2 * SHA256_BYTES + 1];
 
 	hex(key->content, content);
-	snprintf(name, CACHE_NAME_LENGTH, "%s.%s.%s.%s.%08x.%u.%016llx", content, key->kind, key->precision, key->kernel,
-			 key->layout, key->version, (unsigned long long) key->rest);
+	snprintf(name, CACHE_NAME_LENGTH, "%s.%s.%s.%s.%08x.%u.%016llx", content, key->kind,
+			 key->precision, key->kernel, key->layout, key->version,
+			 (unsigned long long) key->rest);
 }
 
 static uint64
 fingerprint_of(const struct stat *state)
 {
-	uint64		parts[7] = {state->st_dev, state->st_ino, (uint64) state->st_size,
-		(uint64) state->st_mtim.tv_sec, (uint64) state->st_mtim.tv_nsec, (uint64) state->st_ctim.tv_sec, (uint64) state->st_ctim.tv_nsec};
-	uint64		hash = hash_bytes_extended((const unsigned char *) parts, sizeof parts, 0x62657274);
+	uint64 parts[7] = {state->st_dev,
+					   state->st_ino,
+					   (uint64) state->st_size,
+					   (uint64) state->st_mtim.tv_sec,
+					   (uint64) state->st_mtim.tv_nsec,
+					   (uint64) state->st_ctim.tv_sec,
+					   (uint64) state->st_ctim.tv_nsec};
+	uint64 hash = hash_bytes_extended((const unsigned char *) parts, sizeof parts, 0x62657274);
 
-	return hash == 0 ? 1 : hash;	/* 0 marks a free entry */
+	return hash == 0 ? 1 : hash; /* 0 marks a free entry */
 }
 
 static pg_crc32c
@@ -112,7 +119,7 @@ crc_of(pg_crc32c crc, const void *bytes, size_t length)
 static pg_crc32c
 payload_crc(const void *bytes, size_t length)
 {
-	pg_crc32c	crc;
+	pg_crc32c crc;
 
 	INIT_CRC32C(crc);
 	crc = crc_of(crc, bytes, length);
@@ -127,31 +134,39 @@ header_crc(const CacheHeader *header)
 }
 
 /*
- * Large pages: weights are read in full for every text, and with pages of 4 kB the processor's walks through the page
- * tables and the prefetching that ends with each page cost a short text 7 % in fp32. File systems with large folios
- * (XFS; ext4 from Linux 6.16) give them when a file is written in whole aligned pieces, or read in through a mapping that
- * asks for them. Elsewhere nothing of this does harm.
+ * Large pages: weights are read in full for every text, and with pages of 4 kB the processor's
+ * walks through the page tables and the prefetching that ends with each page cost a short text 7 %
+ * in fp32. File systems with large folios (XFS; ext4 from Linux 6.16) give them when a file is
+ * written in whole aligned pieces, or read in through a mapping that asks for them. Elsewhere
+ * nothing of this does harm.
  */
 
-/* The length of the file with such a payload, which must be at most SIZE_MAX - HEADER_BYTES - LARGE_PAGE. */
+/*
+ * The length of the file with such a payload, which must be at most SIZE_MAX - HEADER_BYTES -
+ * LARGE_PAGE.
+ */
 static size_t
 file_bytes(size_t payload_bytes)
 {
-	size_t		length = HEADER_BYTES + payload_bytes;
-	size_t		padding = (LARGE_PAGE - length % LARGE_PAGE) % LARGE_PAGE;
+	size_t length = HEADER_BYTES + payload_bytes;
+	size_t padding = (LARGE_PAGE - length % LARGE_PAGE) % LARGE_PAGE;
 
 	return padding <= length / MAX_PADDING_PART ? length + padding : length;
 }
 
-/* Maps the open file at the address given, or anywhere, at a boundary of large pages if it has some. MAP_FAILED: see errno. */
+/*
+ * Maps the open file at the address given, or anywhere, at a boundary of large pages if it has
+ * some. MAP_FAILED: see errno.
+ */
 static void *
 map_pages(int fd, void *address, size_t length)
 {
 	if (address == NULL && length >= LARGE_PAGE)
 	{
-		char	   *reserved = mmap(NULL, length + LARGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		size_t		before;
-		void	   *mapped;
+		char *reserved = mmap(NULL, length + LARGE_PAGE, PROT_NONE,
+							  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		size_t before;
+		void *mapped;
 
 		if (reserved == MAP_FAILED)
 			return MAP_FAILED;
@@ -169,7 +184,8 @@ map_pages(int fd, void *address, size_t length)
 		address = mapped;
 	}
 	else
-		address = mmap(address, length, PROT_READ, MAP_SHARED | (address == NULL ? 0 : MAP_FIXED), fd, 0);
+		address =
+			mmap(address, length, PROT_READ, MAP_SHARED | (address == NULL ? 0 : MAP_FIXED), fd, 0);
 #ifdef MADV_HUGEPAGE
 	if (address != MAP_FAILED && length >= LARGE_PAGE)
 		(void) madvise(address, length, MADV_HUGEPAGE);
@@ -177,12 +193,15 @@ map_pages(int fd, void *address, size_t length)
 	return address;
 }
 
-/* Has the file read into memory in large pages. A file that is cut meanwhile is an error here, not a signal. */
+/*
+ * Has the file read into memory in large pages. A file that is cut meanwhile is an error here, not
+ * a signal.
+ */
 static void
 read_in(int fd, size_t length)
 {
 #ifdef MADV_POPULATE_READ
-	void	   *address = length < LARGE_PAGE ? MAP_FAILED : map_pages(fd, NULL, length);
+	void *address = length < LARGE_PAGE ? MAP_FAILED : map_pages(fd, NULL, length);
 
 	if (address == MAP_FAILED)
 		return;
@@ -191,31 +210,36 @@ read_in(int fd, size_t length)
 #endif
 }
 
-/* Reading ------------------------------------------------------------------------------------------------------- */
+/* --- Reading --- */
 
 /* Header, length, owner; the contents are not looked at. */
 static bool
-header_sound(int fd, const char *name, size_t payload_bytes, struct stat *state, CacheHeader *header)
+header_sound(int fd, const char *name, size_t payload_bytes, struct stat *state,
+			 CacheHeader *header)
 {
-	return fstat(fd, state) == 0 && S_ISREG(state->st_mode) && state->st_uid == geteuid() && (state->st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
-		pread(fd, header, sizeof *header, 0) == (ssize_t) sizeof *header && memcmp(header->magic, CACHE_MAGIC, sizeof header->magic) == 0 &&
-		header->version == CACHE_VERSION && header->header_crc == header_crc(header) && strncmp(header->name, name, CACHE_NAME_LENGTH) == 0 &&
-		header->payload_bytes <= SIZE_MAX - HEADER_BYTES - LARGE_PAGE && (uint64) state->st_size == file_bytes(header->payload_bytes) &&
-		(payload_bytes == 0 || payload_bytes == header->payload_bytes);
+	return fstat(fd, state) == 0 && S_ISREG(state->st_mode) && state->st_uid == geteuid() &&
+		   (state->st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+		   pread(fd, header, sizeof *header, 0) == (ssize_t) sizeof *header &&
+		   memcmp(header->magic, CACHE_MAGIC, sizeof header->magic) == 0 &&
+		   header->version == CACHE_VERSION && header->header_crc == header_crc(header) &&
+		   strncmp(header->name, name, CACHE_NAME_LENGTH) == 0 &&
+		   header->payload_bytes <= SIZE_MAX - HEADER_BYTES - LARGE_PAGE &&
+		   (uint64) state->st_size == file_bytes(header->payload_bytes) &&
+		   (payload_bytes == 0 || payload_bytes == header->payload_bytes);
 }
 
 /* The CRC of the payload as read from the file; *ok is false if it cannot be read whole. */
 static pg_crc32c
 read_crc(int fd, uint64 length, bool *ok)
 {
-	char	   *buffer = palloc(STEP_BYTES);
-	pg_crc32c	crc;
+	char *buffer = palloc(STEP_BYTES);
+	pg_crc32c crc;
 
 	*ok = true;
 	INIT_CRC32C(crc);
 	for (uint64 done = 0; *ok && done < length;)
 	{
-		size_t		n = Min(length - done, (uint64) STEP_BYTES);
+		size_t n = Min(length - done, (uint64) STEP_BYTES);
 
 		CHECK_FOR_INTERRUPTS();
 		*ok = pread(fd, buffer, n, (off_t) (HEADER_BYTES + done)) == (ssize_t) n;
@@ -228,13 +252,15 @@ read_crc(int fd, uint64 length, bool *ok)
 	return crc;
 }
 
-/* True when the contents fit the header, or somebody has found so since the file was last changed. */
+/*
+ * True when the contents fit the header, or somebody has found so since the file was last changed.
+ */
 static bool
 contents_sound(int fd, const struct stat *state, const CacheHeader *header)
 {
-	uint64		fingerprint = fingerprint_of(state);
+	uint64 fingerprint = fingerprint_of(state);
 	struct stat after;
-	bool		ok;
+	bool ok;
 
 	if (shared_is_verified(fingerprint))
 		return true;
@@ -247,18 +273,19 @@ contents_sound(int fd, const struct stat *state, const CacheHeader *header)
 }
 
 /*
- * Opens and checks the file; -1 if it is missing (errno ENOENT) or unsound. The caller closes it. *payload_bytes: what it
- * must have, 0 for any; what it has.
+ * Opens and checks the file; -1 if it is missing (errno ENOENT) or unsound. The caller closes it.
+ * *payload_bytes: what it must have, 0 for any; what it has.
  */
 static int
 open_sound(const char *path, const char *name, size_t *payload_bytes, struct stat *state)
 {
-	int			fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	CacheHeader header;
 
 	if (fd < 0)
 		return -1;
-	if (header_sound(fd, name, *payload_bytes, state, &header) && contents_sound(fd, state, &header))
+	if (header_sound(fd, name, *payload_bytes, state, &header) &&
+		contents_sound(fd, state, &header))
 	{
 		*payload_bytes = header.payload_bytes;
 		return fd;
@@ -274,7 +301,8 @@ map_file(int fd, const char *path, void *address, size_t length)
 {
 	address = map_pages(fd, address, length);
 	if (address == MAP_FAILED)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not map file \"%s\": %m", path)));
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not map file \"%s\": %m", path)));
 	return address;
 }
 
@@ -287,12 +315,13 @@ remember_state(CacheFile *file, const struct stat *state)
 	file->cut = false;
 }
 
-/* Files that are cut while they are read -------------------------------------------------------------------------- */
+/* --- Files that are cut while they are read --- */
 
 /*
- * Reading a page that somebody has just cut off a mapped file is a SIGBUS, which would take the whole server down. It
- * comes synchronously, from our own code, so it can be dealt with: zeros take the place of the rest of the file, the
- * statement is cancelled before its result, now wrong, gets anywhere, and the next one has the file made again.
+ * Reading a page that somebody has just cut off a mapped file is a SIGBUS, which would take the
+ * whole server down. It comes synchronously, from our own code, so it can be dealt with: zeros take
+ * the place of the rest of the file, the statement is cancelled before its result, now wrong, gets
+ * anywhere, and the next one has the file made again.
  */
 #define MAX_GUARDED 1024
 
@@ -303,16 +332,18 @@ static struct sigaction previous_action;
 static void
 handle_cut(int signal_number, siginfo_t *info, void *context)
 {
-	char	   *address = info->si_addr;
+	char *address = info->si_addr;
 
 	for (int i = 0; i < MAX_GUARDED; i++)
 	{
-		CacheFile  *file = guarded[i];
-		char	   *page = (char *) TYPEALIGN_DOWN(page_bytes, address);
+		CacheFile *file = guarded[i];
+		char *page = (char *) TYPEALIGN_DOWN(page_bytes, address);
 
-		if (file == NULL || address < (char *) file->address || address >= (char *) file->address + file->length)
+		if (file == NULL || address < (char *) file->address ||
+			address >= (char *) file->address + file->length)
 			continue;
-		if (mmap(page, (size_t) ((char *) file->address + file->length - page), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		if (mmap(page, (size_t) ((char *) file->address + file->length - page), PROT_READ,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 			break;
 		file->cut = true;
 		QueryCancelPending = true;
@@ -358,12 +389,13 @@ files(void)
 {
 	if (mapped_files == NULL)
 	{
-		HASHCTL		control = {0};
+		HASHCTL control = {0};
 
 		control.keysize = CACHE_NAME_LENGTH;
 		control.entrysize = sizeof(CacheFile);
 		control.hcxt = CacheMemoryContext;
-		mapped_files = hash_create("bert cache files", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+		mapped_files =
+			hash_create("bert cache files", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
 	return mapped_files;
 }
@@ -371,12 +403,12 @@ files(void)
 CacheFile *
 cache_open(const CacheKey *key, size_t size)
 {
-	char		name[CACHE_NAME_LENGTH];
-	CacheFile  *file;
+	char name[CACHE_NAME_LENGTH];
+	CacheFile *file;
 	struct stat state;
-	char	   *path;
-	void	   *address;
-	int			fd;
+	char *path;
+	void *address;
+	int fd;
 
 	make_name(key, name);
 	file = hash_search(files(), name, HASH_FIND, NULL);
@@ -444,18 +476,18 @@ cache_remove(CacheFile *file)
 	(void) unlink(path_of(file->name));
 }
 
-/* Writing ------------------------------------------------------------------------------------------------------- */
+/* --- Writing --- */
 
 /* Temporary files of processes that are no more. */
 static void
 remove_leftovers(void)
 {
-	DIR		   *directory = AllocateDir(cache_directory());
+	DIR *directory = AllocateDir(cache_directory());
 	struct dirent *entry;
 
 	while ((entry = ReadDirExtended(directory, cache_directory(), LOG)) != NULL)
 	{
-		long		pid;
+		long pid;
 
 		if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) != 0)
 			continue;
@@ -472,19 +504,18 @@ cache_make_directory(void)
 	struct stat state;
 
 	if (mkdir(cache_directory(), S_IRWXU) != 0 && errno != EEXIST)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not create directory \"%s\": %m", cache_directory()),
-				 errhint("See bert.cache_directory.")));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not create directory \"%s\": %m", cache_directory()),
+						errhint("See bert.cache_directory.")));
 	if (stat(cache_directory(), &state) != 0 || !S_ISDIR(state.st_mode))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is no directory", cache_directory()),
-				 errhint("See bert.cache_directory.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is no directory", cache_directory()),
+						errhint("See bert.cache_directory.")));
 	if (state.st_uid != geteuid() || (state.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("directory \"%s\" must belong to the server's user, and others must not write to it", cache_directory())));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("directory \"%s\" must belong to the server's user, and others must "
+							   "not write to it",
+							   cache_directory())));
 }
 
 static void
@@ -492,8 +523,8 @@ write_all(int fd, const char *path, const void *bytes, size_t length)
 {
 	for (size_t done = 0; done < length;)
 	{
-		size_t		n = Min(length - done, LARGE_PAGE - done % LARGE_PAGE);
-		ssize_t		written;
+		size_t n = Min(length - done, LARGE_PAGE - done % LARGE_PAGE);
+		ssize_t written;
 
 		CHECK_FOR_INTERRUPTS();
 		errno = 0;
@@ -504,23 +535,26 @@ write_all(int fd, const char *path, const void *bytes, size_t length)
 		{
 			if (errno == 0)
 				errno = ENOSPC;
-			ereport(ERROR, (errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path)));
+			ereport(ERROR,
+					(errcode_for_file_access(), errmsg("could not write file \"%s\": %m", path)));
 		}
 		done += (size_t) written;
 	}
 }
 
-/* image: the file to be, file_bytes(size) long, with the payload in its place and zeros elsewhere. */
+/*
+ * image: the file to be, file_bytes(size) long, with the payload in its place and zeros elsewhere.
+ */
 static void
 write_file(const char *name, const char *temporary, char *image, size_t size)
 {
 	CacheHeader *header = (CacheHeader *) image;
 	const char *payload = image + HEADER_BYTES;
-	size_t		length = file_bytes(size);
-	char	   *path = path_of(name);
-	int			fd;
-	int			error;
-	bool		ok;
+	size_t length = file_bytes(size);
+	char *path = path_of(name);
+	int fd;
+	int error;
+	bool ok;
 
 	memcpy(header->magic, CACHE_MAGIC, sizeof header->magic);
 	header->version = CACHE_VERSION;
@@ -529,9 +563,11 @@ write_file(const char *name, const char *temporary, char *image, size_t size)
 	strlcpy(header->name, name, CACHE_NAME_LENGTH);
 	header->header_crc = header_crc(header);
 
-	fd = OpenTransientFilePerm(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	fd = OpenTransientFilePerm(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+							   S_IRUSR | S_IWUSR);
 	if (fd < 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create file \"%s\": %m", temporary)));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not create file \"%s\": %m", temporary)));
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -546,25 +582,33 @@ write_file(const char *name, const char *temporary, char *image, size_t size)
 	}
 	write_all(fd, temporary, image, length);
 	if (read_crc(fd, size, &ok) != header->payload_crc || !ok)
-		ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("file \"%s\" does not read back as it was written", temporary)));
+		ereport(ERROR, (errcode(ERRCODE_IO_ERROR),
+						errmsg("file \"%s\" does not read back as it was written", temporary)));
 	if (pg_fsync(fd) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not fsync file \"%s\": %m", temporary)));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not fsync file \"%s\": %m", temporary)));
 	if (CloseTransientFile(fd) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", temporary)));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not close file \"%s\": %m", temporary)));
 	if (rename(temporary, path) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rename file \"%s\" to \"%s\": %m", temporary, path)));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not rename file \"%s\" to \"%s\": %m", temporary, path)));
 	fsync_fname(cache_directory(), true);
 }
 
-/* Fills and writes the file. Two backends may do so at once: both write the same, the last rename stays. */
+/*
+ * Fills and writes the file. Two backends may do so at once: both write the same, the last rename
+ * stays.
+ */
 static void
 make_file(const char *name, size_t size, CacheFill fill, void *context)
 {
 	static uint32 counter;
-	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "bert prepared block", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext memory =
+		AllocSetContextCreate(CurrentMemoryContext, "bert prepared block", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(memory);
-	char	   *temporary;
-	char	   *image;
+	char *temporary;
+	char *image;
 
 	cache_make_directory();
 	remove_leftovers();
@@ -580,7 +624,7 @@ make_file(const char *name, size_t size, CacheFill fill, void *context)
 	}
 	PG_CATCH();
 	{
-		int			saved = errno;
+		int saved = errno;
 
 		(void) unlink(temporary);
 		errno = saved;
@@ -594,30 +638,35 @@ make_file(const char *name, size_t size, CacheFill fill, void *context)
 CacheFile *
 cache_get(const CacheKey *key, size_t size, CacheFill fill, void *context)
 {
-	char		name[CACHE_NAME_LENGTH];
-	CacheFile  *file = cache_open(key, size);
+	char name[CACHE_NAME_LENGTH];
+	CacheFile *file = cache_open(key, size);
 
-	/* What was just written may be gone again if somebody empties the directory; not three times in a row. */
+	/*
+	 * What was just written may be gone again if somebody empties the directory; not three times in
+	 * a row.
+	 */
 	for (int attempt = 0; file == NULL; attempt++)
 	{
 		make_name(key, name);
 		if (attempt == 3)
-			ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("file \"%s\" is damaged or removed again and again", path_of(name))));
+			ereport(ERROR,
+					(errcode(ERRCODE_IO_ERROR),
+					 errmsg("file \"%s\" is damaged or removed again and again", path_of(name))));
 		make_file(name, size, fill, context);
 		file = cache_open(key, size);
 	}
 	return file;
 }
 
-/* Damage while mapped ------------------------------------------------------------------------------------------- */
+/* --- Damage while mapped --- */
 
 /* Maps the sound file of the name, if there is one, in place of the old mapping. */
 static bool
 map_again(CacheFile *file, const char *path)
 {
 	struct stat state;
-	size_t		payload_bytes = file->payload_bytes;
-	int			fd = open_sound(path, file->name, &payload_bytes, &state);
+	size_t payload_bytes = file->payload_bytes;
+	int fd = open_sound(path, file->name, &payload_bytes, &state);
 
 	if (fd < 0)
 		return false;
@@ -630,12 +679,13 @@ map_again(CacheFile *file, const char *path)
 void
 cache_keep_sound(CacheFile *file, CacheFill fill, void *context)
 {
-	char		path[MAXPGPATH];
+	char path[MAXPGPATH];
 	struct stat state;
 
 	snprintf(path, sizeof path, "%s/%s", cache_directory(), file->name);
 	/* Removed or replaced: nobody can get at ours any more, it stays as it was. */
-	if (!file->cut && (lstat(path, &state) != 0 || state.st_dev != file->device || state.st_ino != file->inode))
+	if (!file->cut &&
+		(lstat(path, &state) != 0 || state.st_dev != file->device || state.st_ino != file->inode))
 		return;
 	if ((!file->cut && fingerprint_of(&state) == file->fingerprint) || map_again(file, path))
 		return;
@@ -643,36 +693,40 @@ cache_keep_sound(CacheFile *file, CacheFill fill, void *context)
 	(void) unlink(path);
 	make_file(file->name, file->payload_bytes, fill, context);
 	if (!map_again(file, path))
-		ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("file \"%s\" is damaged or removed again and again", path)));
+		ereport(ERROR, (errcode(ERRCODE_IO_ERROR),
+						errmsg("file \"%s\" is damaged or removed again and again", path)));
 }
 
-/* Removing ------------------------------------------------------------------------------------------------------ */
+/* --- Removing --- */
 
-/* At commit: no error may be raised. What could not be removed is found by nobody and does no harm. */
+/*
+ * At commit: no error may be raised. What could not be removed is found by nobody and does no harm.
+ */
 static void
 remove_forgotten(XactEvent event, void *context)
 {
-	DIR		   *directory;
+	DIR *directory;
 	struct dirent *entry;
-	ListCell   *cell;
+	ListCell *cell;
 
-	if (event == XACT_EVENT_COMMIT && forgotten != NIL && (directory = opendir(cache_directory())) != NULL)
+	if (event == XACT_EVENT_COMMIT && forgotten != NIL &&
+		(directory = opendir(cache_directory())) != NULL)
 	{
 		while ((entry = readdir(directory)) != NULL)
-			foreach(cell, forgotten)
+			foreach (cell, forgotten)
 				if (strncmp(entry->d_name, lfirst(cell), 2 * SHA256_BYTES) == 0)
 					(void) unlinkat(dirfd(directory), entry->d_name, 0);
 		closedir(directory);
 	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		forgotten = NIL;		/* freed with its context */
+		forgotten = NIL; /* freed with its context */
 }
 
 void
 cache_forget_at_commit(const unsigned char content[SHA256_BYTES])
 {
 	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
-	char	   *name = palloc(2 * SHA256_BYTES + 1);
+	char *name = palloc(2 * SHA256_BYTES + 1);
 
 	if (!callback_registered)
 		RegisterXactCallback(remove_forgotten, NULL);
@@ -682,13 +736,13 @@ cache_forget_at_commit(const unsigned char content[SHA256_BYTES])
 	MemoryContextSwitchTo(previous);
 }
 
-/* Listing ------------------------------------------------------------------------------------------------------- */
+/* --- Listing --- */
 
 /* Takes the next part of a name, up to a dot; false if it does not fit. */
 static bool
 take_part(const char **name, char *out, size_t size)
 {
-	size_t		length = strcspn(*name, ".");
+	size_t length = strcspn(*name, ".");
 
 	if (length >= size || (*name)[length] != '.')
 		return false;
@@ -701,9 +755,9 @@ take_part(const char **name, char *out, size_t size)
 List *
 cache_list(void)
 {
-	DIR		   *directory = opendir(cache_directory());
+	DIR *directory = opendir(cache_directory());
 	struct dirent *entry;
-	List	   *entries = NIL;
+	List *entries = NIL;
 
 	if (directory == NULL)
 		return NIL;
@@ -716,8 +770,10 @@ cache_list(void)
 		struct stat state;
 
 		if (strlcpy(out->file, entry->d_name, sizeof out->file) >= sizeof out->file ||
-			!take_part(&name, out->content, sizeof out->content) || !take_part(&name, out->kind, sizeof out->kind) ||
-			!take_part(&name, out->precision, sizeof out->precision) || !take_part(&name, out->kernel, sizeof out->kernel) ||
+			!take_part(&name, out->content, sizeof out->content) ||
+			!take_part(&name, out->kind, sizeof out->kind) ||
+			!take_part(&name, out->precision, sizeof out->precision) ||
+			!take_part(&name, out->kernel, sizeof out->kernel) ||
 			stat(path_of(entry->d_name), &state) != 0)
 			continue;
 		out->size = state.st_size;

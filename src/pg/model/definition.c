@@ -16,21 +16,21 @@
 /* What is remembered of a bundled model: the payload of its cache file. */
 typedef struct BundleRecord
 {
-	BlockHash	digest;
-	BlockHash	tokenizer;
-	int32		head;
-	int32		use_pooler;
-	int32		n_blocks;
-	BlockHash	blocks[CONFIG_MAX_LAYERS + 3];
+	BlockHash digest;
+	BlockHash tokenizer;
+	int32 head;
+	int32 use_pooler;
+	int32 n_blocks;
+	BlockHash blocks[CONFIG_MAX_LAYERS + 3];
 } BundleRecord;
 
 /* The first digits of the hash of content and precision. */
 static char *
 pin_of(const BlockHash *digest, Precision precision)
 {
-	BlockHash	pin;
-	Sha256		sha;
-	char	   *digits;
+	BlockHash pin;
+	Sha256 sha;
+	char *digits;
 
 	sha256_init(&sha);
 	sha256_update(&sha, digest->bytes, SHA256_BYTES);
@@ -47,13 +47,13 @@ pin_matches(const char *pin, const BlockHash *digest, Precision precision)
 	return pin == NULL || strcmp(pin, pin_of(digest, precision)) == 0;
 }
 
-/* Finding ------------------------------------------------------------------------------------------------------- */
+/* --- Finding --- */
 
 static bool
 bundle_matches(const char *name, const char *pin)
 {
 	ModelDefinition *definition;
-	bool		matches;
+	bool matches;
 
 	if (!bundle_exists(name))
 		return false;
@@ -65,22 +65,25 @@ bundle_matches(const char *name, const char *pin)
 	return matches;
 }
 
-/* Any model the user may use that computes what the pin says: the named one may have been renamed or changed. */
+/*
+ * Any model the user may use that computes what the pin says: the named one may have been renamed
+ * or changed.
+ */
 static ModelRow *
 find_pinned(const char *pin, const char **bundled)
 {
-	List	   *rows = store_list();
-	List	   *names = bundle_names();
-	ListCell   *cell;
+	List *rows = store_list();
+	List *names = bundle_names();
+	ListCell *cell;
 
-	foreach(cell, rows)
+	foreach (cell, rows)
 	{
-		ModelRow   *row = lfirst(cell);
+		ModelRow *row = lfirst(cell);
 
 		if (pin_matches(pin, &row->digest, row->precision) && store_may_use(row, GetUserId()))
 			return row;
 	}
-	foreach(cell, names)
+	foreach (cell, names)
 		if (bundle_matches(lfirst(cell), pin))
 		{
 			*bundled = lfirst(cell);
@@ -93,15 +96,17 @@ ModelRow *
 definition_find(const char *name, const char **bundled)
 {
 	const char *at = strchr(name, '@');
-	char	   *base = at == NULL ? pstrdup(name) : pnstrdup(name, at - name);
+	char *base = at == NULL ? pstrdup(name) : pnstrdup(name, at - name);
 	const char *pin = at == NULL ? NULL : at + 1;
-	ModelRow   *row = store_find(base);
+	ModelRow *row = store_find(base);
 
 	*bundled = NULL;
-	if (row != NULL && pin_matches(pin, &row->digest, row->precision) && (pin == NULL || store_may_use(row, GetUserId())))
+	if (row != NULL && pin_matches(pin, &row->digest, row->precision) &&
+		(pin == NULL || store_may_use(row, GetUserId())))
 	{
 		if (pin == NULL && !store_may_use(row, GetUserId()))
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", name)));
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("permission denied for model \"%s\"", name)));
 		return row;
 	}
 	if (row == NULL && bundle_matches(base, pin))
@@ -114,23 +119,20 @@ definition_find(const char *name, const char **bundled)
 		row = find_pinned(pin, bundled);
 		if (row != NULL || *bundled != NULL)
 			return row;
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("no model is \"%s\"", name),
-				 errdetail("The model was dropped or changed since the name was pinned.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("no model is \"%s\"", name),
+						errdetail("The model was dropped or changed since the name was pinned.")));
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("model \"%s\" does not exist", name),
-			 errhint("See the view bert.models.")));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+					errhint("See the view bert.models.")));
 }
 
-/* Opening ------------------------------------------------------------------------------------------------------- */
+/* --- Opening --- */
 
 static ModelDefinition *
 new_definition(const char *name)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert model definition", ALLOCSET_SMALL_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert model definition", ALLOCSET_SMALL_SIZES);
 	ModelDefinition *definition = MemoryContextAllocZero(context, sizeof *definition);
 
 	definition->context = context;
@@ -148,7 +150,7 @@ copy_string(const char *text)
 static ModelRow *
 copy_row(const ModelRow *row)
 {
-	ModelRow   *copy = palloc(sizeof *copy);
+	ModelRow *copy = palloc(sizeof *copy);
 
 	*copy = *row;
 	copy->name = copy_string(row->name);
@@ -169,19 +171,21 @@ definition_of_row(const ModelRow *given)
 {
 	ModelDefinition *definition = new_definition(given->name);
 	MemoryContext previous = MemoryContextSwitchTo(definition->context);
-	ModelRow   *row = copy_row(given);
-	Sha256		sha;
-	Status		status;
+	ModelRow *row = copy_row(given);
+	Sha256 sha;
+	Status status;
 
 	definition->version = row->version;
 	definition->row = row;
 	definition->precision = row->precision;
 	definition->sentence = row->sentence;
 	definition->digest = row->digest;
-	if (!config_parse(definition->arena, row->config, strlen(row->config), &definition->config, &status))
+	if (!config_parse(definition->arena, row->config, strlen(row->config), &definition->config,
+					  &status))
 		report_status(&status);
 	definition->config.use_pooler = row->use_pooler;
-	if (!tensor_table_build(definition->arena, &definition->config, row->head, &definition->table, &status))
+	if (!tensor_table_build(definition->arena, &definition->config, row->head, &definition->table,
+							&status))
 		report_status(&status);
 	definition->blocks = palloc0(sizeof(BlockHash) * (size_t) definition->table.n_blocks);
 	store_block_hashes(row, &definition->table, definition->blocks);
@@ -196,7 +200,7 @@ definition_of_row(const ModelRow *given)
 static void
 hash_bytes_of(const void *bytes, size_t length, BlockHash *hash)
 {
-	Sha256		sha;
+	Sha256 sha;
 
 	sha256_init(&sha);
 	sha256_update(&sha, bytes, length);
@@ -209,12 +213,12 @@ fill_record(void *context, void *payload, size_t size)
 {
 	ModelDefinition *definition = context;
 	BundleRecord *record = payload;
-	Bundle	   *bundle = bundle_open(definition->name);
-	BlockHash	vocab;
-	Sha256		sha;
-	Status		status;
-	char	   *tokenizer = tokenizer_settings_write(bundle->arena, &bundle->settings, &status);
-	char	   *config = config_write(bundle->arena, &bundle->config, bundle->table.head, &status);
+	Bundle *bundle = bundle_open(definition->name);
+	BlockHash vocab;
+	Sha256 sha;
+	Status status;
+	char *tokenizer = tokenizer_settings_write(bundle->arena, &bundle->settings, &status);
+	char *config = config_write(bundle->arena, &bundle->config, bundle->table.head, &status);
 
 	REPORT_UNLESS(tokenizer != NULL && config != NULL, &status);
 	memset(record, 0, size);
@@ -223,10 +227,11 @@ fill_record(void *context, void *payload, size_t size)
 	record->n_blocks = bundle->table.n_blocks;
 	for (int b = 0; b < bundle->table.n_blocks; b++)
 	{
-		size_t		elements = bundle->table.blocks[b].elements;
-		float	   *floats = MemoryContextAllocHuge(CurrentMemoryContext, elements * sizeof(float));
+		size_t elements = bundle->table.blocks[b].elements;
+		float *floats = MemoryContextAllocHuge(CurrentMemoryContext, elements * sizeof(float));
 
-		if (!load_block(&bundle->plan, &bundle->config, b, 0, floats, &backend_may_continue, &status))
+		if (!load_block(&bundle->plan, &bundle->config, b, 0, floats, &backend_may_continue,
+						&status))
 			report_status(&status);
 		hash_bytes_of(floats, elements * sizeof(float), &record->blocks[b]);
 		pfree(floats);
@@ -236,24 +241,27 @@ fill_record(void *context, void *payload, size_t size)
 	sha256_update(&sha, vocab.bytes, SHA256_BYTES);
 	sha256_update(&sha, tokenizer, strlen(tokenizer));
 	sha256_final(&sha, record->tokenizer.bytes);
-	store_digest(config, bundle->config.use_pooler, bundle->table.head, &bundle->sentence, tokenizer, &vocab, record->blocks, record->n_blocks,
-				 &record->digest);
+	store_digest(config, bundle->config.use_pooler, bundle->table.head, &bundle->sentence,
+				 tokenizer, &vocab, record->blocks, record->n_blocks, &record->digest);
 	bundle_close(bundle);
 }
 
 static void
 use_record(ModelDefinition *definition, const BundleRecord *record)
 {
-	Status		status;
+	Status status;
 
 	definition->digest = record->digest;
 	definition->tokenizer = record->tokenizer;
 	definition->config.use_pooler = record->use_pooler != 0;
-	if (!tensor_table_build(definition->arena, &definition->config, (HeadKind) record->head, &definition->table, &status))
+	if (!tensor_table_build(definition->arena, &definition->config, (HeadKind) record->head,
+							&definition->table, &status))
 		report_status(&status);
 	if (record->n_blocks != definition->table.n_blocks)
-		elog(ERROR, "the record of bundled model \"%s\" does not fit its config.json", definition->name);
-	definition->blocks = MemoryContextAlloc(definition->context, sizeof(BlockHash) * (size_t) record->n_blocks);
+		elog(ERROR, "the record of bundled model \"%s\" does not fit its config.json",
+			 definition->name);
+	definition->blocks =
+		MemoryContextAlloc(definition->context, sizeof(BlockHash) * (size_t) record->n_blocks);
 	memcpy(definition->blocks, record->blocks, sizeof(BlockHash) * (size_t) record->n_blocks);
 }
 
@@ -261,12 +269,14 @@ ModelDefinition *
 definition_of_bundle(const char *name)
 {
 	ModelDefinition *definition = new_definition(name);
-	CacheKey	key = {.kind = "bundle", .precision = "none", .kernel = "none", .version = RECORD_VERSION};
-	CacheFile  *file;
-	size_t		size;
+	CacheKey key = {
+		.kind = "bundle", .precision = "none", .kernel = "none", .version = RECORD_VERSION};
+	CacheFile *file;
+	size_t size;
 
 	bundle_identity(name, &definition->identity);
-	bundle_small_files(definition->arena, name, &definition->config, &definition->precision, &definition->sentence);
+	bundle_small_files(definition->arena, name, &definition->config, &definition->precision,
+					   &definition->sentence);
 	memcpy(key.content, definition->identity.bytes, SHA256_BYTES);
 	file = cache_get(&key, sizeof(BundleRecord), fill_record, definition);
 	PG_TRY();
@@ -285,12 +295,12 @@ ModelDefinition *
 definition_open(const char *name)
 {
 	const char *bundled;
-	ModelRow   *row = definition_find(name, &bundled);
+	ModelRow *row = definition_find(name, &bundled);
 
 	return row != NULL ? definition_of_row(row) : definition_of_bundle(bundled);
 }
 
-/* Reading ------------------------------------------------------------------------------------------------------- */
+/* --- Reading --- */
 
 static Bundle *
 open_again(ModelDefinition *definition)
@@ -309,17 +319,21 @@ open_again(ModelDefinition *definition)
 void
 definition_read_block(ModelDefinition *definition, int block, float *out)
 {
-	Status		status;
-	Bundle	   *bundle;
+	Status status;
+	Bundle *bundle;
 
 	if (definition->row != NULL)
 	{
-		store_read_block(&definition->blocks[block], out, definition->table.blocks[block].elements * sizeof(float));
+		store_read_block(&definition->blocks[block], out,
+						 definition->table.blocks[block].elements * sizeof(float));
 		return;
 	}
 	bundle = open_again(definition);
-	if (bundle->table.n_blocks != definition->table.n_blocks || bundle->table.blocks[block].elements != definition->table.blocks[block].elements)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("bundled model \"%s\" was changed while it was read", definition->name)));
+	if (bundle->table.n_blocks != definition->table.n_blocks ||
+		bundle->table.blocks[block].elements != definition->table.blocks[block].elements)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("bundled model \"%s\" was changed while it was read", definition->name)));
 	if (!load_block(&bundle->plan, &bundle->config, block, 0, out, &backend_may_continue, &status))
 		report_status(&status);
 }
@@ -327,16 +341,17 @@ definition_read_block(ModelDefinition *definition, int block, float *out)
 void
 definition_read_tokenizer(ModelDefinition *definition, Arena *arena, TokenizerSettings *settings)
 {
-	Status		status;
-	char	   *vocab;
-	size_t		length;
+	Status status;
+	char *vocab;
+	size_t length;
 
 	if (definition->row == NULL)
 	{
-		*settings = open_again(definition)->settings;	/* lives until definition_rest */
+		*settings = open_again(definition)->settings; /* lives until definition_rest */
 		return;
 	}
-	if (!tokenizer_settings_parse(arena, definition->row->tokenizer, strlen(definition->row->tokenizer), settings, &status))
+	if (!tokenizer_settings_parse(arena, definition->row->tokenizer,
+								  strlen(definition->row->tokenizer), settings, &status))
 		report_status(&status);
 	vocab = store_read_bytes(&definition->row->vocab, &length);
 	settings->vocab = arena_strndup(arena, vocab, length);

@@ -1,5 +1,6 @@
 /*
- * definition.h: what a model is, wherever it lies: a row of bert.model with its blocks, or a bundled folder.
+ * definition.h: what a model is, wherever it lies: a row of bert.model with its blocks, or a
+ * bundled folder.
  *
  * Handles, export, copies and training jobs read models through this.
  */
@@ -10,25 +11,26 @@
 
 typedef struct ModelDefinition
 {
-	MemoryContext context;		/* holds all of it */
-	Arena	   *arena;
+	MemoryContext context; /* holds all of it */
+	Arena *arena;
 	const char *name;
-	int64		version;		/* 0: bundled */
-	const ModelRow *row;		/* NULL: bundled */
-	BlockHash	identity;		/* bundled: of the files it was read from */
-	BertConfig	config;
-	Precision	precision;
+	int64 version;       /* 0: bundled */
+	const ModelRow *row; /* NULL: bundled */
+	BlockHash identity;  /* bundled: of the files it was read from */
+	BertConfig config;
+	Precision precision;
 	SentenceSettings sentence;
-	TensorTable table;			/* with the model's head */
-	BlockHash  *blocks;			/* (table.n_blocks) content addresses */
-	BlockHash	tokenizer;		/* of vocabulary and settings */
-	BlockHash	digest;			/* of all that decides what the model computes, precision apart */
-	Bundle	   *bundle;			/* open while blocks are read */
+	TensorTable table;   /* with the model's head */
+	BlockHash *blocks;   /* (table.n_blocks) content addresses */
+	BlockHash tokenizer; /* of vocabulary and settings */
+	BlockHash digest;    /* of all that decides what the model computes, precision apart */
+	Bundle *bundle;      /* open while blocks are read */
 } ModelDefinition;
 
 /*
- * The model with this name as the active snapshot sees it, or a bundled one, or (name@prefix) the one whose pinned name
- * it is; its use by the current user is checked. 42704, 42501. In a child of CurrentMemoryContext.
+ * The model with this name as the active snapshot sees it, or a bundled one, or (name@prefix) the
+ * one whose pinned name it is; its use by the current user is checked. 42704, 42501. In a child of
+ * CurrentMemoryContext.
  */
 extern ModelDefinition *definition_open(const char *name);
 
@@ -36,14 +38,18 @@ extern ModelDefinition *definition_open(const char *name);
 extern ModelDefinition *definition_of_row(const ModelRow *row);
 extern ModelDefinition *definition_of_bundle(const char *name);
 
-/* Resolves a name without opening: the row, or NULL and a bundled model of that name (*bundled). Errors as above. */
+/*
+ * Resolves a name without opening: the row, or NULL and a bundled model of that name (*bundled).
+ * Errors as above.
+ */
 extern ModelRow *definition_find(const char *name, const char **bundled);
 
 /* The floats of a block: table.blocks[block].elements of them. */
 extern void definition_read_block(ModelDefinition *definition, int block, float *out);
 
 /* Tokenizer settings with the vocabulary, allocated in the arena. */
-extern void definition_read_tokenizer(ModelDefinition *definition, Arena *arena, TokenizerSettings *settings);
+extern void definition_read_tokenizer(ModelDefinition *definition, Arena *arena,
+									  TokenizerSettings *settings);
 
 /* Closes the files of a bundled model; reading opens them again. */
 extern void definition_rest(ModelDefinition *definition);

@@ -1,8 +1,8 @@
 /*
  * export.c: a model as a folder that the reference library loads.
  *
- * Everything is written below a temporary name beside the folder, which takes its place at the end by a rename: the
- * folder is there whole or not at all.
+ * Everything is written below a temporary name beside the folder, which takes its place at the end
+ * by a rename: the folder is there whole or not at all.
  */
 #include "pg/server/compat.h"
 
@@ -26,17 +26,20 @@
 
 typedef struct OutputFile
 {
-	char	   *path;
-	int			fd;
+	char *path;
+	int fd;
 } OutputFile;
 
 static void
 output_open(OutputFile *file, const char *folder, const char *name)
 {
 	file->path = psprintf("%s/%s", folder, name);
-	file->fd = OpenTransientFilePerm(file->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+	file->fd =
+		OpenTransientFilePerm(file->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+							  S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
 	if (file->fd < 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create file \"%s\": %m", file->path)));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not create file \"%s\": %m", file->path)));
 }
 
 /* A CheckpointWriter's write, so that errors are told by status. */
@@ -47,7 +50,7 @@ output_write(void *context, const void *bytes, size_t length, Status *status)
 
 	for (size_t done = 0; done < length;)
 	{
-		ssize_t		n;
+		ssize_t n;
 
 		if (!may_continue(&backend_may_continue, status))
 			return false;
@@ -56,7 +59,8 @@ output_write(void *context, const void *bytes, size_t length, Status *status)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return status_fail_errno(status, errno == 0 ? ENOSPC : errno, "could not write file \"%s\"", file->path);
+			return status_fail_errno(status, errno == 0 ? ENOSPC : errno,
+									 "could not write file \"%s\"", file->path);
 		done += (size_t) n;
 	}
 	return true;
@@ -66,16 +70,18 @@ static void
 output_close(OutputFile *file)
 {
 	if (pg_fsync(file->fd) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not fsync file \"%s\": %m", file->path)));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not fsync file \"%s\": %m", file->path)));
 	if (CloseTransientFile(file->fd) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", file->path)));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not close file \"%s\": %m", file->path)));
 }
 
 static void
 write_text(const char *folder, const char *name, const char *text, size_t length)
 {
-	OutputFile	file;
-	Status		status;
+	OutputFile file;
+	Status status;
 
 	output_open(&file, folder, name);
 	REPORT_UNLESS(output_write(&file, text, length, &status), &status);
@@ -86,22 +92,24 @@ static void
 make_folder(const char *path)
 {
 	if (mkdir(path, S_IRWXU | S_IRGRP | S_IXGRP | S_IROTH | S_IXOTH) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", path)));
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not create directory \"%s\": %m", path)));
 }
 
 static void
 write_weights(ModelDefinition *definition, const char *folder)
 {
-	OutputFile	file;
+	OutputFile file;
 	CheckpointWriter writer = {output_write, &file};
 	CheckpointDeclaration *declarations;
-	int		   *tensors;
-	size_t		count;
-	Status		status;
-	float	   *floats = NULL;
-	int			block = -1;
+	int *tensors;
+	size_t count;
+	Status status;
+	float *floats = NULL;
+	int block = -1;
 
-	if (!export_declarations(definition->arena, &definition->table, &declarations, &tensors, &count, &status))
+	if (!export_declarations(definition->arena, &definition->table, &declarations, &tensors, &count,
+							 &status))
 		report_status(&status);
 	output_open(&file, folder, "model.safetensors");
 	if (!checkpoint_write_header(definition->arena, declarations, count, &writer, &status))
@@ -115,10 +123,12 @@ write_weights(ModelDefinition *definition, const char *folder)
 			if (floats != NULL)
 				pfree(floats);
 			block = tensor->block;
-			floats = MemoryContextAllocHuge(CurrentMemoryContext, definition->table.blocks[block].elements * sizeof(float));
+			floats = MemoryContextAllocHuge(
+				CurrentMemoryContext, definition->table.blocks[block].elements * sizeof(float));
 			definition_read_block(definition, block, floats);
 		}
-		if (!output_write(&file, floats + tensor->offset, tensor->elements * sizeof(float), &status))
+		if (!output_write(&file, floats + tensor->offset, tensor->elements * sizeof(float),
+						  &status))
 			report_status(&status);
 	}
 	output_close(&file);
@@ -128,7 +138,8 @@ write_weights(ModelDefinition *definition, const char *folder)
 static void
 write_sentence_files(const ModelDefinition *definition, const char *folder)
 {
-	static const char *const module = "{\"idx\": %d, \"name\": \"%d\", \"path\": \"%s\", \"type\": \"sentence_transformers.models.%s\"}";
+	static const char *const module = "{\"idx\": %d, \"name\": \"%d\", \"path\": \"%s\", \"type\": "
+									  "\"sentence_transformers.models.%s\"}";
 	const SentenceSettings *sentence = &definition->sentence;
 	StringInfoData text;
 
@@ -149,18 +160,22 @@ write_sentence_files(const ModelDefinition *definition, const char *folder)
 
 	make_folder(psprintf("%s/1_Pooling", folder));
 	resetStringInfo(&text);
-	appendStringInfo(&text,
-					 "{\n  \"word_embedding_dimension\": %d,\n  \"pooling_mode_cls_token\": %s,\n  \"pooling_mode_mean_tokens\": %s,\n"
-					 "  \"pooling_mode_max_tokens\": %s,\n  \"pooling_mode_mean_sqrt_len_tokens\": false\n}\n",
-					 definition->config.hidden_size, sentence->pooling == POOLING_CLS ? "true" : "false",
-					 sentence->pooling == POOLING_MEAN ? "true" : "false", sentence->pooling == POOLING_MAX ? "true" : "false");
+	appendStringInfo(
+		&text,
+		"{\n  \"word_embedding_dimension\": %d,\n  \"pooling_mode_cls_token\": %s,\n  "
+		"\"pooling_mode_mean_tokens\": %s,\n"
+		"  \"pooling_mode_max_tokens\": %s,\n  \"pooling_mode_mean_sqrt_len_tokens\": false\n}\n",
+		definition->config.hidden_size, sentence->pooling == POOLING_CLS ? "true" : "false",
+		sentence->pooling == POOLING_MEAN ? "true" : "false",
+		sentence->pooling == POOLING_MAX ? "true" : "false");
 	write_text(folder, "1_Pooling/config.json", text.data, (size_t) text.len);
 	if (sentence->normalize)
 		make_folder(psprintf("%s/2_Normalize", folder));
 	if (sentence->max_seq_length > 0)
 	{
 		resetStringInfo(&text);
-		appendStringInfo(&text, "{\n  \"max_seq_length\": %d,\n  \"do_lower_case\": false\n}\n", sentence->max_seq_length);
+		appendStringInfo(&text, "{\n  \"max_seq_length\": %d,\n  \"do_lower_case\": false\n}\n",
+						 sentence->max_seq_length);
 		write_text(folder, "sentence_bert_config.json", text.data, (size_t) text.len);
 	}
 }
@@ -168,10 +183,10 @@ write_sentence_files(const ModelDefinition *definition, const char *folder)
 static void
 write_folder(ModelDefinition *definition, const char *folder)
 {
-	Arena	   *arena = definition->arena;
+	Arena *arena = definition->arena;
 	TokenizerSettings settings;
-	Status		status;
-	char	   *text;
+	Status status;
+	char *text;
 
 	make_folder(folder);
 	text = config_write(arena, &definition->config, definition->table.head, &status);
@@ -193,17 +208,18 @@ write_folder(ModelDefinition *definition, const char *folder)
 static char *
 check_target(const char *given)
 {
-	char	   *path = pstrdup(given);
+	char *path = pstrdup(given);
 	struct stat state;
 
 	canonicalize_path(path);
 	if (!is_absolute_path(path))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("relative path not allowed for export"), errdetail("The path is \"%s\".", given)));
-	if (lstat(path, &state) == 0 && (!S_ISDIR(state.st_mode) || pg_check_dir(path) != 1))
 		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_FILE),
-				 errmsg("\"%s\" exists and is no empty directory", path),
-				 errhint("Name a directory that does not exist yet.")));
+				(errcode(ERRCODE_INVALID_NAME), errmsg("relative path not allowed for export"),
+				 errdetail("The path is \"%s\".", given)));
+	if (lstat(path, &state) == 0 && (!S_ISDIR(state.st_mode) || pg_check_dir(path) != 1))
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_FILE),
+						errmsg("\"%s\" exists and is no empty directory", path),
+						errhint("Name a directory that does not exist yet.")));
 	return path;
 }
 
@@ -212,14 +228,14 @@ PGDLLEXPORT Datum
 bert_export_model(PG_FUNCTION_ARGS)
 {
 	ModelDefinition *definition;
-	char	   *path;
-	char	   *temporary;
+	char *path;
+	char *temporary;
 
 	if (!has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to write a model to the server's files"),
-				 errdetail("Only roles with privileges of the \"%s\" role may do so.", "pg_write_server_files")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to write a model to the server's files"),
+						errdetail("Only roles with privileges of the \"%s\" role may do so.",
+								  "pg_write_server_files")));
 	definition = definition_open(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	path = check_target(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	temporary = psprintf("%s.tmp.%d", path, MyProcPid);
@@ -228,7 +244,9 @@ bert_export_model(PG_FUNCTION_ARGS)
 		write_folder(definition, temporary);
 		fsync_fname(temporary, true);
 		if (rename(temporary, path) != 0)
-			ereport(ERROR, (errcode_for_file_access(), errmsg("could not rename directory \"%s\" to \"%s\": %m", temporary, path)));
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not rename directory \"%s\" to \"%s\": %m", temporary, path)));
 	}
 	PG_CATCH();
 	{

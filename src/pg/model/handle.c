@@ -1,9 +1,9 @@
 /*
  * handle.c: the models that this backend has used.
  *
- * A handle is kept by version and content, so a replaced model is another handle and nothing has to be invalidated: names
- * are resolved afresh by every statement. Each handle has its memory in one context; its mappings are released
- * when that context goes.
+ * A handle is kept by version and content, so a replaced model is another handle and nothing has to
+ * be invalidated: names are resolved afresh by every statement. Each handle has its memory in one
+ * context; its mappings are released when that context goes.
  */
 #include "pg/server/compat.h"
 
@@ -23,34 +23,34 @@
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
-#define MAX_IDLE_HANDLES 16		/* unpinned ones that are kept */
+#define MAX_IDLE_HANDLES 16 /* unpinned ones that are kept */
 #define MAX_NAMES_PER_SITE 8
-#define BUNDLE_CHECK_MS 1000	/* how often a bundled model's files are looked at */
+#define BUNDLE_CHECK_MS 1000 /* how often a bundled model's files are looked at */
 
 /* One model bound for a head and kernels; its blocks' files are retained. */
 typedef struct Bound
 {
 	struct Bound *next;
-	HeadKind	head;
+	HeadKind head;
 	const Kernels *kernels;
-	BertModel  *model;
+	BertModel *model;
 	TensorTable table;
 	const BertConfig *config;
-	int			n_files;
-	CacheFile **files;			/* (table.n_blocks) */
+	int n_files;
+	CacheFile **files; /* (table.n_blocks) */
 } Bound;
 
 typedef struct Handle
 {
-	ModelHandle public;			/* first */
-	dlist_node	node;			/* in the list, most recently used first */
-	int			pins;
+	ModelHandle public; /* first */
+	dlist_node node;    /* in the list, most recently used first */
+	int pins;
 	MemoryContext context;
-	Arena	   *arena;
+	Arena *arena;
 	ModelDefinition *definition;
-	CacheFile  *tokenizer_file;
-	Bound	   *bound;
-	TimestampTz checked;		/* when a bundled model's files were last looked at */
+	CacheFile *tokenizer_file;
+	Bound *bound;
+	TimestampTz checked; /* when a bundled model's files were last looked at */
 } Handle;
 
 static dlist_head handles = DLIST_STATIC_INIT(handles);
@@ -60,36 +60,37 @@ typedef struct SnapshotKey
 {
 	TransactionId xmin;
 	TransactionId xmax;
-	CommandId	curcid;
-	uint32		xcnt;
-	int32		subxcnt;
-	uint64		running;		/* hash of the transactions in progress */
-	Oid			user;
-	SubTransactionId subtransaction;	/* what one did and rolled back leaves no other trace */
+	CommandId curcid;
+	uint32 xcnt;
+	int32 subxcnt;
+	uint64 running; /* hash of the transactions in progress */
+	Oid user;
+	/* what one did and rolled back leaves no other trace */
+	SubTransactionId subtransaction;
 } SnapshotKey;
 
 /* What a call site has resolved; several names may alternate there. */
 typedef struct Resolved
 {
 	struct Resolved *next;
-	char	   *name;
+	char *name;
 	SnapshotKey key;
-	Handle	   *handle;
+	Handle *handle;
 } Resolved;
 
 typedef struct CallSite
 {
-	Resolved   *first;			/* most recently used first */
+	Resolved *first; /* most recently used first */
 	MemoryContext context;
 	MemoryContextCallback callback;
 } CallSite;
 
-/* Snapshots ----------------------------------------------------------------------------------------------------- */
+/* --- Snapshots --- */
 
 static void
 snapshot_key(SnapshotKey *key)
 {
-	Snapshot	snapshot = GetActiveSnapshot();
+	Snapshot snapshot = GetActiveSnapshot();
 
 	memset(key, 0, sizeof *key);
 	key->xmin = snapshot->xmin;
@@ -98,19 +99,22 @@ snapshot_key(SnapshotKey *key)
 	key->xcnt = snapshot->xcnt;
 	key->subxcnt = snapshot->subxcnt;
 	if (snapshot->xcnt > 0)
-		key->running = hash_bytes_extended((const unsigned char *) snapshot->xip, (int) (snapshot->xcnt * sizeof(TransactionId)), 0);
+		key->running = hash_bytes_extended((const unsigned char *) snapshot->xip,
+										   (int) (snapshot->xcnt * sizeof(TransactionId)), 0);
 	if (snapshot->subxcnt > 0)
-		key->running = hash_bytes_extended((const unsigned char *) snapshot->subxip, (int) (snapshot->subxcnt * sizeof(TransactionId)), key->running);
+		key->running =
+			hash_bytes_extended((const unsigned char *) snapshot->subxip,
+								(int) (snapshot->subxcnt * sizeof(TransactionId)), key->running);
 	key->user = GetUserId();
 	key->subtransaction = GetCurrentSubTransactionId();
 }
 
-/* Handles ------------------------------------------------------------------------------------------------------- */
+/* --- Handles --- */
 
 static void
 release_files(void *argument)
 {
-	Handle	   *handle = argument;
+	Handle *handle = argument;
 
 	for (Bound *bound = handle->bound; bound != NULL; bound = bound->next)
 		for (int i = 0; i < bound->n_files; i++)
@@ -125,11 +129,11 @@ static void
 drop_idle(void)
 {
 	dlist_mutable_iter iter;
-	int			idle = 0;
+	int idle = 0;
 
 	dlist_foreach_modify(iter, &handles)
 	{
-		Handle	   *handle = dlist_container(Handle, node, iter.cur);
+		Handle *handle = dlist_container(Handle, node, iter.cur);
 
 		if (handle->pins > 0 || ++idle <= MAX_IDLE_HANDLES)
 			continue;
@@ -141,13 +145,14 @@ drop_idle(void)
 static Handle *
 find_handle(int64 version, const BlockHash *digest)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &handles)
 	{
-		Handle	   *handle = dlist_container(Handle, node, iter.cur);
+		Handle *handle = dlist_container(Handle, node, iter.cur);
 
-		if (handle->public.version == version && version != 0 && memcmp(&handle->definition->digest, digest, sizeof *digest) == 0)
+		if (handle->public.version == version && version != 0 &&
+			memcmp(&handle->definition->digest, digest, sizeof *digest) == 0)
 			return handle;
 	}
 	return NULL;
@@ -157,13 +162,13 @@ find_handle(int64 version, const BlockHash *digest)
 static Handle *
 find_bundled(const char *name)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &handles)
 	{
-		Handle	   *handle = dlist_container(Handle, node, iter.cur);
+		Handle *handle = dlist_container(Handle, node, iter.cur);
 		TimestampTz now;
-		BlockHash	identity;
+		BlockHash identity;
 
 		if (handle->public.version != 0 || strcmp(handle->public.name, name) != 0)
 			continue;
@@ -183,18 +188,19 @@ find_bundled(const char *name)
 typedef struct TokenizerFill
 {
 	ModelDefinition *definition;
-	size_t		length;
+	size_t length;
 } TokenizerFill;
 
 static void
 fill_tokenizer(void *context, void *payload, size_t size)
 {
 	TokenizerFill *fill = context;
-	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "bert tokenizer", ALLOCSET_DEFAULT_SIZES);
-	Arena	   *arena = arena_in_context(memory, 0);
+	MemoryContext memory =
+		AllocSetContextCreate(CurrentMemoryContext, "bert tokenizer", ALLOCSET_DEFAULT_SIZES);
+	Arena *arena = arena_in_context(memory, 0);
 	TokenizerSettings settings;
 	unsigned char *image;
-	Status		status;
+	Status status;
 
 	definition_read_tokenizer(fill->definition, arena, &settings);
 	if (!tokenizer_compile(arena, &settings, &image, &fill->length, &status))
@@ -211,11 +217,11 @@ fill_tokenizer(void *context, void *payload, size_t size)
 static void
 open_tokenizer(Handle *handle)
 {
-	CacheKey	key = {.kind = "tokenizer", .precision = "none", .kernel = "none"};
+	CacheKey key = {.kind = "tokenizer", .precision = "none", .kernel = "none"};
 	TokenizerFill fill = {handle->definition, 0};
 	const void *image;
-	size_t		length;
-	Status		status;
+	size_t length;
+	Status status;
 
 	memcpy(key.content, handle->definition->tokenizer.bytes, SHA256_BYTES);
 	for (int attempt = 0; handle->public.tokenizer == NULL; attempt++)
@@ -249,9 +255,10 @@ least(int limit, int other)
 static Handle *
 make_handle(const ModelRow *row, const char *bundled)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert model", ALLOCSET_SMALL_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert model", ALLOCSET_SMALL_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
-	Handle	   *handle = palloc0(sizeof *handle);
+	Handle *handle = palloc0(sizeof *handle);
 	MemoryContextCallback *callback = palloc0(sizeof *callback);
 	ModelDefinition *definition;
 
@@ -271,7 +278,8 @@ make_handle(const ModelRow *row, const char *bundled)
 	handle->public.sentence = definition->sentence;
 	open_tokenizer(handle);
 	definition_rest(definition);
-	handle->public.max_length = least(least(definition->config.max_position_embeddings, tokenizer_max_length(handle->public.tokenizer)),
+	handle->public.max_length = least(least(definition->config.max_position_embeddings,
+											tokenizer_max_length(handle->public.tokenizer)),
 									  definition->sentence.max_seq_length);
 	MemoryContextSwitchTo(previous);
 	MemoryContextSetParent(context, CacheMemoryContext);
@@ -283,18 +291,19 @@ make_handle(const ModelRow *row, const char *bundled)
 static Handle *
 resolve(const char *name)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert name", ALLOCSET_SMALL_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert name", ALLOCSET_SMALL_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	const char *bundled;
-	ModelRow   *row = definition_find(name, &bundled);
-	Handle	   *handle = row != NULL ? find_handle(row->version, &row->digest) : find_bundled(bundled);
+	ModelRow *row = definition_find(name, &bundled);
+	Handle *handle = row != NULL ? find_handle(row->version, &row->digest) : find_bundled(bundled);
 
 	if (handle == NULL)
 		handle = make_handle(row, bundled);
 	else
 	{
 		dlist_move_head(&handles, &handle->node);
-		if (row != NULL && strcmp(handle->public.name, row->name) != 0)	/* renamed */
+		if (row != NULL && strcmp(handle->public.name, row->name) != 0) /* renamed */
 			handle->public.name = MemoryContextStrdup(handle->context, row->name);
 	}
 	MemoryContextSwitchTo(previous);
@@ -302,12 +311,12 @@ resolve(const char *name)
 	return handle;
 }
 
-/* Call sites ---------------------------------------------------------------------------------------------------- */
+/* --- Call sites --- */
 
 static void
 release_site(void *argument)
 {
-	CallSite   *site = argument;
+	CallSite *site = argument;
 
 	for (Resolved *resolved = site->first; resolved != NULL; resolved = resolved->next)
 		if (resolved->handle != NULL)
@@ -318,7 +327,7 @@ release_site(void *argument)
 static CallSite *
 new_site(MemoryContext context)
 {
-	CallSite   *site = MemoryContextAllocZero(context, sizeof *site);
+	CallSite *site = MemoryContextAllocZero(context, sizeof *site);
 
 	site->context = context;
 	site->callback.func = release_site;
@@ -338,24 +347,28 @@ effective_name(const text *model, ModelTask task)
 		return guc_default_model;
 	name = bundle_for_task(task);
 	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("no model was given, and none of the bundled ones is made for the task \"%s\"", bundle_task_name(task)),
-				 errhint("Name one with the argument \"model\", or set bert.default_model.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("no model was given, and none of the bundled ones is made for the task \"%s\"",
+					bundle_task_name(task)),
+			 errhint("Name one with the argument \"model\", or set bert.default_model.")));
 	return name;
 }
 
 static void keep_sound(Handle *handle);
 
-/* The site's entry of this name, moved to the front; NULL if there is none. The list stays short. */
+/*
+ * The site's entry of this name, moved to the front; NULL if there is none. The list stays short.
+ */
 static Resolved *
 find_resolved(CallSite *site, const char *name)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (Resolved **link = &site->first; *link != NULL; link = &(*link)->next)
 	{
-		Resolved   *resolved = *link;
+		Resolved *resolved = *link;
 
 		if (strcmp(resolved->name, name) == 0)
 		{
@@ -379,11 +392,11 @@ find_resolved(CallSite *site, const char *name)
 ModelHandle *
 model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task)
 {
-	CallSite   *site = flinfo == NULL ? NULL : flinfo->fn_extra;
+	CallSite *site = flinfo == NULL ? NULL : flinfo->fn_extra;
 	const char *name = effective_name(model, task);
-	Resolved   *resolved;
+	Resolved *resolved;
 	SnapshotKey key;
-	Handle	   *handle;
+	Handle *handle;
 
 	if (site == NULL)
 	{
@@ -415,35 +428,40 @@ model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task)
 	return &handle->public;
 }
 
-/* Binding ------------------------------------------------------------------------------------------------------- */
+/* --- Binding --- */
 
 typedef struct BlockFill
 {
-	Handle	   *handle;
+	Handle *handle;
 	const Bound *bound;
-	int			block;
+	int block;
 } BlockFill;
 
-/* The floats of a block of the bound table, which may be of another head that the model's own contains. */
+/*
+ * The floats of a block of the bound table, which may be of another head that the model's own
+ * contains.
+ */
 static void
 read_floats(ModelDefinition *definition, const TensorTable *table, int block, float *out)
 {
 	const BlockSpec *spec = &table->blocks[block];
-	int			own = tensor_table_block(&definition->table, spec->kind, spec->layer);
-	float	   *floats;
+	int own = tensor_table_block(&definition->table, spec->kind, spec->layer);
+	float *floats;
 
 	if (spec->kind != BLOCK_HEAD || table->head == definition->table.head)
 	{
 		definition_read_block(definition, own, out);
 		return;
 	}
-	floats = MemoryContextAllocHuge(CurrentMemoryContext, definition->table.blocks[own].elements * sizeof(float));
+	floats = MemoryContextAllocHuge(CurrentMemoryContext,
+									definition->table.blocks[own].elements * sizeof(float));
 	definition_read_block(definition, own, floats);
 	for (int i = spec->first_tensor; i < spec->first_tensor + spec->n_tensors; i++)
 	{
 		const TensorSpec *source = tensor_table_find(&definition->table, table->tensors[i].name);
 
-		memcpy(out + table->tensors[i].offset, floats + source->offset, source->elements * sizeof(float));
+		memcpy(out + table->tensors[i].offset, floats + source->offset,
+			   source->elements * sizeof(float));
 	}
 	pfree(floats);
 }
@@ -451,28 +469,30 @@ read_floats(ModelDefinition *definition, const TensorTable *table, int block, fl
 static void
 fill_block(void *context, void *payload, size_t size)
 {
-	BlockFill  *fill = context;
+	BlockFill *fill = context;
 	const Bound *bound = fill->bound;
 	ModelDefinition *definition = fill->handle->definition;
-	size_t		elements = bound->table.blocks[fill->block].elements;
-	size_t		all = elements;
-	float	   *floats;
-	Status		status;
+	size_t elements = bound->table.blocks[fill->block].elements;
+	size_t all = elements;
+	float *floats;
+	Status status;
 
 	if (prepared_needs_embeddings(&bound->table, bound->config, fill->block))
-		all += bound->table.tensors[0].elements;	/* the word embeddings are the first tensor */
+		/* the word embeddings are the first tensor */
+		all += bound->table.tensors[0].elements;
 	floats = MemoryContextAllocHuge(CurrentMemoryContext, all * sizeof(float));
 	read_floats(definition, &bound->table, fill->block, floats);
 	if (all > elements)
 	{
-		float	   *embeddings = MemoryContextAllocHuge(CurrentMemoryContext, bound->table.blocks[0].elements * sizeof(float));
+		float *embeddings = MemoryContextAllocHuge(CurrentMemoryContext,
+												   bound->table.blocks[0].elements * sizeof(float));
 
 		definition_read_block(definition, 0, embeddings);
 		memcpy(floats + elements, embeddings, (all - elements) * sizeof(float));
 		pfree(embeddings);
 	}
-	if (!prepared_write(&bound->table, bound->config, fill->block, fill->handle->public.precision, bound->kernels, floats, payload, size,
-						&backend_may_continue, &status))
+	if (!prepared_write(&bound->table, bound->config, fill->block, fill->handle->public.precision,
+						bound->kernels, floats, payload, size, &backend_may_continue, &status))
 		report_status(&status);
 	pfree(floats);
 }
@@ -483,28 +503,35 @@ get_block(Handle *handle, const Bound *bound, int block)
 	static const char *const kinds[] = {"embeddings", "layer", "pooler", "head"};
 	const BlockSpec *spec = &bound->table.blocks[block];
 	ModelDefinition *definition = handle->definition;
-	CacheKey	key = {.kind = kinds[spec->kind], .precision = precision_name(handle->public.precision), .version = PREPARED_VERSION};
-	BlockFill	fill = {handle, bound, block};
-	size_t		size;
-	Status		status;
-	uint64		rest = hash_bytes_extended((const unsigned char *) head_kind_name(bound->table.head),
-										   spec->kind == BLOCK_HEAD ? (int) strlen(head_kind_name(bound->table.head)) : 0, 0);
+	CacheKey key = {.kind = kinds[spec->kind],
+					.precision = precision_name(handle->public.precision),
+					.version = PREPARED_VERSION};
+	BlockFill fill = {handle, bound, block};
+	size_t size;
+	Status status;
+	uint64 rest = hash_bytes_extended(
+		(const unsigned char *) head_kind_name(bound->table.head),
+		spec->kind == BLOCK_HEAD ? (int) strlen(head_kind_name(bound->table.head)) : 0, 0);
 
 	/* Equal floats of other shapes would be prepared otherwise. */
 	for (int i = spec->first_tensor; i < spec->first_tensor + spec->n_tensors; i++)
 	{
 		const TensorSpec *tensor = &bound->table.tensors[i];
-		uint64		shape[3] = {(uint64) tensor->role, tensor->shape[0], tensor->shape[1]};
+		uint64 shape[3] = {(uint64) tensor->role, tensor->shape[0], tensor->shape[1]};
 
 		rest = hash_bytes_extended((const unsigned char *) shape, sizeof shape, rest);
 	}
 	if (prepared_needs_embeddings(&bound->table, bound->config, block))
 		rest = hash_bytes_extended(definition->blocks[0].bytes, SHA256_BYTES, rest);
-	memcpy(key.content, definition->blocks[tensor_table_block(&definition->table, spec->kind, spec->layer)].bytes, SHA256_BYTES);
+	memcpy(
+		key.content,
+		definition->blocks[tensor_table_block(&definition->table, spec->kind, spec->layer)].bytes,
+		SHA256_BYTES);
 	key.kernel = bound->kernels->name;
 	key.layout = bound->kernels->layout[handle->public.precision];
 	key.rest = rest;
-	if (!prepared_size(&bound->table, bound->config, block, handle->public.precision, bound->kernels, &size, &status))
+	if (!prepared_size(&bound->table, bound->config, block, handle->public.precision,
+					   bound->kernels, &size, &status))
 		report_status(&status);
 	return cache_get(&key, size, fill_block, &fill);
 }
@@ -519,7 +546,7 @@ keep_sound(Handle *handle)
 	for (Bound *bound = handle->bound; bound != NULL; bound = bound->next)
 		for (int i = 0; i < bound->n_files; i++)
 		{
-			BlockFill	fill = {handle, bound, i};
+			BlockFill fill = {handle, bound, i};
 
 			cache_keep_sound(bound->files[i], fill_block, &fill);
 		}
@@ -541,20 +568,23 @@ model_handle_pinned_name(const ModelHandle *handle)
 static void
 check_head(const Handle *handle, HeadKind head)
 {
-	HeadKind	served[HEAD_KIND_COUNT];
-	HeadKind	own = handle->public.head;
-	int			n = store_served_heads(own, served);
+	HeadKind served[HEAD_KIND_COUNT];
+	HeadKind own = handle->public.head;
+	int n = store_served_heads(own, served);
 
 	if (head == HEAD_NONE)
 		return;
 	for (int i = 0; i < n; i++)
 		if (served[i] == head)
 			return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("model \"%s\" has no %s head", handle->public.name, head_kind_name(head)),
-			 own == HEAD_NONE ? errdetail("It is an encoder without a head.") : errdetail("Its head is %s.", head_kind_name(own)),
-			 errhint("Use a model with this head (see bert.models), or train one with bert.finetune.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		 errmsg("model \"%s\" has no %s head", handle->public.name, head_kind_name(head)),
+		 own == HEAD_NONE ? errdetail("It is an encoder without a head.")
+						  : errdetail("Its head is %s.", head_kind_name(own)),
+		 errhint(
+			 "Use a model with this head (see bert.models), or train one with bert.finetune.")));
 }
 
 /* Releases what an error has left half bound. */
@@ -563,7 +593,7 @@ forget_failed(Handle *handle)
 {
 	for (Bound **link = &handle->bound; *link != NULL;)
 	{
-		Bound	   *bound = *link;
+		Bound *bound = *link;
 
 		if (bound->model != NULL)
 		{
@@ -579,12 +609,12 @@ forget_failed(Handle *handle)
 const BertModel *
 model_handle_bind(ModelHandle *public, HeadKind head)
 {
-	Handle	   *handle = (Handle *) public;
-	Status		status;
+	Handle *handle = (Handle *) public;
+	Status status;
 	const Kernels *kernels = kernels_choose(guc_kernel, &status);
 	MemoryContext previous;
 	PreparedImage *images;
-	Bound	   *bound;
+	Bound *bound;
 
 	REPORT_UNLESS(kernels != NULL, &status);
 	for (bound = handle->bound; bound != NULL; bound = bound->next)
@@ -603,7 +633,8 @@ model_handle_bind(ModelHandle *public, HeadKind head)
 	bound->files = palloc0(sizeof(CacheFile *) * (size_t) bound->table.n_blocks);
 	images = palloc0(sizeof(PreparedImage) * (size_t) bound->table.n_blocks);
 	bound->next = handle->bound;
-	handle->bound = bound;		/* from now on its files are released with the handle, whatever happens */
+	/* from now on its files are released with the handle, whatever happens */
+	handle->bound = bound;
 	MemoryContextSwitchTo(previous);
 	for (int i = 0; i < bound->table.n_blocks; i++)
 	{
@@ -612,8 +643,8 @@ model_handle_bind(ModelHandle *public, HeadKind head)
 		images[i].bytes = cache_payload(bound->files[i], &images[i].size);
 	}
 	definition_rest(handle->definition);
-	if (!bert_model_bind(handle->arena, bound->config, &bound->table, handle->public.precision, kernels, images, bound->table.n_blocks,
-						 &bound->model, &status))
+	if (!bert_model_bind(handle->arena, bound->config, &bound->table, handle->public.precision,
+						 kernels, images, bound->table.n_blocks, &bound->model, &status))
 		report_status(&status);
 	pfree(images);
 	return bound->model;

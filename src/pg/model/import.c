@@ -18,23 +18,24 @@
 #include "pg/model/store.h"
 
 /* Reads a block of the new model; may raise errors. */
-typedef void (*BlockReader) (void *context, const ModelFolder *model, int block, float *out);
+typedef void (*BlockReader)(void *context, const ModelFolder *model, int block, float *out);
 
 /* Puts the model into the store and gives its version. */
 static int64
-save_model(const char *name, Arena *arena, const ModelFolder *model, const char *origin, BlockReader read, void *context, bool replace)
+save_model(const char *name, Arena *arena, const ModelFolder *model, const char *origin,
+		   BlockReader read, void *context, bool replace)
 {
-	ModelDraft	draft = {0};
-	Status		status;
-	BlockHash  *hashes = palloc0(sizeof(BlockHash) * (size_t) model->table.n_blocks);
-	char	   *tokenizer = tokenizer_settings_write(arena, &model->tokenizer, &status);
+	ModelDraft draft = {0};
+	Status status;
+	BlockHash *hashes = palloc0(sizeof(BlockHash) * (size_t) model->table.n_blocks);
+	char *tokenizer = tokenizer_settings_write(arena, &model->tokenizer, &status);
 
 	REPORT_UNLESS(tokenizer != NULL, &status);
 	store_begin_write();
 	for (int b = 0; b < model->table.n_blocks; b++)
 	{
-		size_t		bytes = model->table.blocks[b].elements * sizeof(float);
-		float	   *floats = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
+		size_t bytes = model->table.blocks[b].elements * sizeof(float);
+		float *floats = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
 
 		read(context, model, b, floats);
 		store_put_block(floats, bytes, &hashes[b]);
@@ -52,13 +53,16 @@ save_model(const char *name, Arena *arena, const ModelFolder *model, const char 
 	return store_put_model(&draft, replace);
 }
 
-/* An error that PostgreSQL raised inside a callback of a plain C layer, to be raised again outside of it. */
+/*
+ * An error that PostgreSQL raised inside a callback of a plain C layer, to be raised again outside
+ * of it.
+ */
 static ErrorData *pending_error;
 
 static void
 fail(const Status *status)
 {
-	ErrorData  *error = pending_error;
+	ErrorData *error = pending_error;
 
 	pending_error = NULL;
 	if (error != NULL)
@@ -69,7 +73,7 @@ fail(const Status *status)
 static void
 read_from_plan(void *context, const ModelFolder *model, int block, float *out)
 {
-	Status		status;
+	Status status;
 
 	if (!load_block(context, &model->config, block, 0, out, &backend_may_continue, &status))
 		fail(&status);
@@ -82,8 +86,8 @@ return_report(FunctionCallInfo fcinfo, const KeyReport *report)
 
 	for (size_t i = 0; i < report->n_lines; i++)
 	{
-		Datum		values[2];
-		bool		nulls[2] = {false, false};
+		Datum values[2];
+		bool nulls[2] = {false, false};
 
 		values[0] = CStringGetTextDatum(encoding_to_server_lossy(report->lines[i].key));
 		values[1] = CStringGetTextDatum(key_status_name(report->lines[i].status));
@@ -98,19 +102,24 @@ close_source(void *source)
 }
 
 static void
-import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSource *source, const HeadKind *head, bool replace)
+import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSource *source,
+			  const HeadKind *head, bool replace)
 {
 	ModelFolder model;
 	MemoryContextCallback *callback = palloc0(sizeof *callback);
-	Status		status;
+	Status status;
 
 	callback->func = close_source;
 	callback->arg = source;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 	if (!modelfolder_open(arena, source, head, &model, &status))
 		fail(&status);
-	/* Whether the model as stored has a pooler; one in the file that the head has no use for was reported as ignored. */
-	model.config.use_pooler = model.head == HEAD_NONE ? model.config.use_pooler : head_uses_pooler(model.head);
+	/*
+	 * Whether the model as stored has a pooler; one in the file that the head has no use for was
+	 * reported as ignored.
+	 */
+	model.config.use_pooler =
+		model.head == HEAD_NONE ? model.config.use_pooler : head_uses_pooler(model.head);
 	save_model(name, arena, &model, "imported", read_from_plan, &model.plan, replace);
 	return_report(fcinfo, &model.plan.report);
 }
@@ -119,7 +128,8 @@ static char *
 text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	if (PG_ARGISNULL(n))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"%s\" must not be null", name)));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%s\" must not be null", name)));
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
@@ -127,7 +137,7 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 static const HeadKind *
 head_argument(FunctionCallInfo fcinfo, int n, HeadKind *head)
 {
-	Status		status;
+	Status status;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
@@ -156,18 +166,18 @@ bert_import_directory(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	MemoryContext previous;
 	ModelSource *source;
-	Arena	   *arena;
-	char	   *name;
-	HeadKind	head;
+	Arena *arena;
+	char *name;
+	HeadKind head;
 	const HeadKind *wanted;
-	Status		status;
+	Status status;
 
 	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to read a model from the server's files"),
-				 errdetail("Only roles with privileges of the \"%s\" role may do so.", "pg_read_server_files"),
-				 errhint("Files can also be passed as bytea or large object.")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to read a model from the server's files"),
+						errdetail("Only roles with privileges of the \"%s\" role may do so.",
+								  "pg_read_server_files"),
+						errhint("Files can also be passed as bytea or large object.")));
 	name = text_argument(fcinfo, 0, "name");
 	store_check_name(name);
 	wanted = head_argument(fcinfo, 2, &head);
@@ -184,12 +194,12 @@ bert_import_directory(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Arguments ----------------------------------------------------------------------------------------------------- */
+/* --- Arguments --- */
 
 typedef struct LargeObjectSource
 {
-	int32		fd;				/* of lo_open, which the end of the transaction closes in any case */
-	MemoryContext context;		/* for the error */
+	int32 fd;              /* of lo_open, which the end of the transaction closes in any case */
+	MemoryContext context; /* for the error */
 } LargeObjectSource;
 
 /* Called from plain C: an error is kept and raised again by fail(). */
@@ -201,19 +211,22 @@ large_object_read(ByteSource *base, uint64_t offset, void *buffer, size_t length
 
 	PG_TRY();
 	{
-		DirectFunctionCall3(be_lo_lseek64, Int32GetDatum(source->fd), Int64GetDatum((int64) offset), Int32GetDatum(SEEK_SET));
+		DirectFunctionCall3(be_lo_lseek64, Int32GetDatum(source->fd), Int64GetDatum((int64) offset),
+							Int32GetDatum(SEEK_SET));
 		for (size_t done = 0; ok && done < length;)
 		{
-			int32		wanted = (int32) Min(length - done, (size_t) 1 << 20);
-			bytea	   *piece;
-			size_t		n;
+			int32 wanted = (int32) Min(length - done, (size_t) 1 << 20);
+			bytea *piece;
+			size_t n;
 
 			CHECK_FOR_INTERRUPTS();
-			piece = DatumGetByteaPP(DirectFunctionCall2(be_loread, Int32GetDatum(source->fd), Int32GetDatum(wanted)));
+			piece = DatumGetByteaPP(
+				DirectFunctionCall2(be_loread, Int32GetDatum(source->fd), Int32GetDatum(wanted)));
 			n = VARSIZE_ANY_EXHDR(piece);
 			memcpy((char *) buffer + done, VARDATA_ANY(piece), n);
 			if (n == 0)
-				ok = status_fail(status, STATUS_INVALID_DATA, "the large object became shorter while it was read");
+				ok = status_fail(status, STATUS_INVALID_DATA,
+								 "the large object became shorter while it was read");
 			done += n;
 			pfree(piece);
 		}
@@ -233,10 +246,12 @@ static void
 source_from_large_object(ByteSource *source, const char *name, LargeObjectSource *object, Oid oid)
 {
 	object->context = CurrentMemoryContext;
-	object->fd = DatumGetInt32(DirectFunctionCall2(be_lo_open, ObjectIdGetDatum(oid), Int32GetDatum(INV_READ)));
+	object->fd = DatumGetInt32(
+		DirectFunctionCall2(be_lo_open, ObjectIdGetDatum(oid), Int32GetDatum(INV_READ)));
 	memset(source, 0, sizeof *source);
 	source->name = name;
-	source->size = (uint64) DatumGetInt64(DirectFunctionCall3(be_lo_lseek64, Int32GetDatum(object->fd), Int64GetDatum(0), Int32GetDatum(SEEK_END)));
+	source->size = (uint64) DatumGetInt64(DirectFunctionCall3(
+		be_lo_lseek64, Int32GetDatum(object->fd), Int64GetDatum(0), Int32GetDatum(SEEK_END)));
 	source->read = large_object_read;
 	source->memory = object;
 	source->fd = -1;
@@ -246,8 +261,8 @@ source_from_large_object(ByteSource *source, const char *name, LargeObjectSource
 static void
 source_from_text(ByteSource *source, const char *name, const char *text)
 {
-	size_t		length;
-	char	   *utf8 = encoding_to_utf8(text, strlen(text), &length);
+	size_t length;
+	char *utf8 = encoding_to_utf8(text, strlen(text), &length);
 
 	source_from_memory(source, name, utf8, length);
 }
@@ -261,21 +276,22 @@ source_from_jsonb(ByteSource *source, const char *name, Jsonb *value)
 static Datum
 import_arguments(FunctionCallInfo fcinfo, bool large_object)
 {
-	char	   *name = text_argument(fcinfo, 0, "name");
-	HeadKind	head;
+	char *name = text_argument(fcinfo, 0, "name");
+	HeadKind head;
 	const HeadKind *wanted = head_argument(fcinfo, 5, &head);
 	MemoryContext context;
 	MemoryContext previous;
-	ByteSource	sources[4];
+	ByteSource sources[4];
 	LargeObjectSource object = {0};
-	size_t		n = 3;
-	Arena	   *arena;
+	size_t n = 3;
+	Arena *arena;
 	ModelSource *source;
-	Status		status;
+	Status status;
 
 	store_check_name(name);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("config, vocab and weights must not be null")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("config, vocab and weights must not be null")));
 	InitMaterializedSRF(fcinfo, 0);
 	context = import_context();
 	previous = MemoryContextSwitchTo(context);
@@ -286,9 +302,10 @@ import_arguments(FunctionCallInfo fcinfo, bool large_object)
 		source_from_large_object(&sources[2], "model.safetensors", &object, PG_GETARG_OID(3));
 	else
 	{
-		bytea	   *weights = PG_GETARG_BYTEA_PP(3);
+		bytea *weights = PG_GETARG_BYTEA_PP(3);
 
-		source_from_memory(&sources[2], "model.safetensors", VARDATA_ANY(weights), VARSIZE_ANY_EXHDR(weights));
+		source_from_memory(&sources[2], "model.safetensors", VARDATA_ANY(weights),
+						   VARSIZE_ANY_EXHDR(weights));
 	}
 	if (!PG_ARGISNULL(4))
 		source_from_jsonb(&sources[n++], "tokenizer_config.json", PG_GETARG_JSONB_P(4));
@@ -317,7 +334,7 @@ bert_import_large_object(PG_FUNCTION_ARGS)
 	return import_arguments(fcinfo, true);
 }
 
-/* New models ---------------------------------------------------------------------------------------------------- */
+/* --- New models --- */
 
 static void
 read_random(void *seed, const ModelFolder *model, int block, float *out)
@@ -327,7 +344,8 @@ read_random(void *seed, const ModelFolder *model, int block, float *out)
 	for (int i = spec->first_tensor; i < spec->first_tensor + spec->n_tensors; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		tensor_initialize(&model->table.tensors[i], &model->config, *(uint64 *) seed, out + model->table.tensors[i].offset);
+		tensor_initialize(&model->table.tensors[i], &model->config, *(uint64 *) seed,
+						  out + model->table.tensors[i].offset);
 	}
 }
 
@@ -335,20 +353,21 @@ PG_FUNCTION_INFO_V1(bert_create_model);
 PGDLLEXPORT Datum
 bert_create_model(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_argument(fcinfo, 0, "name");
+	char *name = text_argument(fcinfo, 0, "name");
 	MemoryContext context = import_context();
 	MemoryContext previous = MemoryContextSwitchTo(context);
-	Arena	   *arena = arena_in_context(context, 0);
+	Arena *arena = arena_in_context(context, 0);
 	ModelFolder model = {0};
-	ByteSource	vocab;
-	ByteSource	config;
-	uint64		seed = PG_ARGISNULL(4) ? 0 : (uint64) PG_GETARG_INT64(4);
-	int64		version;
-	Status		status;
+	ByteSource vocab;
+	ByteSource config;
+	uint64 seed = PG_ARGISNULL(4) ? 0 : (uint64) PG_GETARG_INT64(4);
+	int64 version;
+	Status status;
 
 	store_check_name(name);
 	if (PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument \"config\" must not be null")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"config\" must not be null")));
 	source_from_jsonb(&config, "config.json", PG_GETARG_JSONB_P(1));
 	source_from_text(&vocab, "vocab.txt", text_argument(fcinfo, 2, "vocab"));
 	if (!head_kind_parse(text_argument(fcinfo, 3, "head"), &model.head, &status) ||
@@ -358,7 +377,8 @@ bert_create_model(PG_FUNCTION_ARGS)
 	model.tokenizer.vocab = vocab.memory;
 	model.tokenizer.vocab_length = (size_t) vocab.size;
 	model.config.use_pooler = model.head == HEAD_NONE || head_uses_pooler(model.head);
-	if (!modelfolder_compile_tokenizer(arena, &model, &status) || !tensor_table_build(arena, &model.config, model.head, &model.table, &status))
+	if (!modelfolder_compile_tokenizer(arena, &model, &status) ||
+		!tensor_table_build(arena, &model.config, model.head, &model.table, &status))
 		report_status(&status);
 	version = save_model(name, arena, &model, "created", read_random, &seed, false);
 	MemoryContextSwitchTo(previous);

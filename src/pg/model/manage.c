@@ -21,21 +21,20 @@ static void
 refuse_bundled(const char *name)
 {
 	if (bundle_exists(name) && store_find(name) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("\"%s\" is a bundled model and cannot be changed", name),
-				 errhint("bert.copy_model makes a copy that can be.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("\"%s\" is a bundled model and cannot be changed", name),
+						errhint("bert.copy_model makes a copy that can be.")));
 }
 
 /*
- * The model named by the first argument, which the current user may change. Several changes in one statement see each
- * other, as those of any volatile function do.
+ * The model named by the first argument, which the current user may change. Several changes in one
+ * statement see each other, as those of any volatile function do.
  */
 static ModelRow *
 changeable(FunctionCallInfo fcinfo)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	ModelRow   *row;
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	ModelRow *row;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -65,9 +64,9 @@ PG_FUNCTION_INFO_V1(bert_set_precision);
 PGDLLEXPORT Datum
 bert_set_precision(PG_FUNCTION_ARGS)
 {
-	ModelRow   *row = changeable(fcinfo);
-	Precision	precision;
-	Status		status;
+	ModelRow *row = changeable(fcinfo);
+	Precision precision;
+	Status status;
 
 	if (!precision_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &precision, &status))
 		report_status(&status);
@@ -80,11 +79,11 @@ PG_FUNCTION_INFO_V1(bert_grant_model);
 PGDLLEXPORT Datum
 bert_grant_model(PG_FUNCTION_ARGS)
 {
-	ModelRow   *row = changeable(fcinfo);
-	Oid			role = PG_GETARG_OID(1);
+	ModelRow *row = changeable(fcinfo);
+	Oid role = PG_GETARG_OID(1);
 
 	if (role != ACL_ID_PUBLIC)
-		(void) GetUserNameFromId(role, false);	/* a number that is no role's */
+		(void) GetUserNameFromId(role, false); /* a number that is no role's */
 	store_grant(row, role);
 	PG_RETURN_VOID();
 }
@@ -93,7 +92,7 @@ PG_FUNCTION_INFO_V1(bert_revoke_model);
 PGDLLEXPORT Datum
 bert_revoke_model(PG_FUNCTION_ARGS)
 {
-	ModelRow   *row = changeable(fcinfo);
+	ModelRow *row = changeable(fcinfo);
 
 	if (!store_revoke(row, PG_GETARG_OID(1)))
 		ereport(WARNING, (errmsg("model \"%s\" was not granted to this role", row->name)));
@@ -104,12 +103,12 @@ PG_FUNCTION_INFO_V1(bert_pinned);
 PGDLLEXPORT Datum
 bert_pinned(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	PG_RETURN_TEXT_P(cstring_to_text(definition_pinned_name(definition_open(name))));
 }
 
-/* Copies -------------------------------------------------------------------------------------------------------- */
+/* --- Copies --- */
 
 /* A draft of the same model; blocks are still to be filled in for a bundled one. */
 static void
@@ -134,12 +133,12 @@ static void
 store_bundled_blocks(ModelDefinition *definition, ModelDraft *draft)
 {
 	TokenizerSettings settings;
-	Status		status;
+	Status status;
 
 	for (int b = 0; b < definition->table.n_blocks; b++)
 	{
-		size_t		bytes = definition->table.blocks[b].elements * sizeof(float);
-		float	   *floats = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
+		size_t bytes = definition->table.blocks[b].elements * sizeof(float);
+		float *floats = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
 
 		definition_read_block(definition, b, floats);
 		store_put_block(floats, bytes, &definition->blocks[b]);
@@ -156,11 +155,11 @@ PG_FUNCTION_INFO_V1(bert_copy_model);
 PGDLLEXPORT Datum
 bert_copy_model(PG_FUNCTION_ARGS)
 {
-	char	   *source = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *source = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	ModelDefinition *definition;
-	ModelDraft	draft;
-	int64		version;
+	ModelDraft draft;
+	int64 version;
 
 	store_check_name(target);
 	/* First the lock that keeps blocks from being removed, then a look at which there are. */
@@ -179,18 +178,20 @@ bert_copy_model(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(version);
 }
 
-/* Pruning ------------------------------------------------------------------------------------------------------- */
+/* --- Pruning --- */
 
 static int
 int_of(const JsonbValue *value, const char *what)
 {
-	bool		ok = value->type == jbvNumeric;
-	int			number = 0;
+	bool ok = value->type == jbvNumeric;
+	int number = 0;
 
 	if (ok)
-		number = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric)));
+		number =
+			DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric)));
 	if (!ok || number < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must be whole numbers from 0", what)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be whole numbers from 0", what)));
 	return number;
 }
 
@@ -206,8 +207,8 @@ parse_heads(const JsonbValue *value, PrunedHeads *out)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	int			n = 0;
+	JsonbValue item;
+	int n = 0;
 
 	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
 		ereport(ERROR,
@@ -236,7 +237,7 @@ parse_prune(Jsonb *json, int *n)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
 	JsonbIteratorToken token;
-	JsonbValue	value;
+	JsonbValue value;
 	PrunedHeads *layers;
 
 	if (!JB_ROOT_IS_OBJECT(json))
@@ -258,18 +259,20 @@ parse_prune(Jsonb *json, int *n)
 }
 
 static void
-prune_blocks(ModelDefinition *definition, const BertConfig *config, const TensorTable *table, BlockHash *hashes)
+prune_blocks(ModelDefinition *definition, const BertConfig *config, const TensorTable *table,
+			 BlockHash *hashes)
 {
 	for (int b = 0; b < table->n_blocks; b++)
 	{
-		size_t		elements = table->blocks[b].elements;
-		float	   *before;
-		float	   *after;
+		size_t elements = table->blocks[b].elements;
+		float *before;
+		float *after;
 
 		hashes[b] = definition->blocks[b];
 		if (elements == definition->table.blocks[b].elements)
 			continue;
-		before = MemoryContextAllocHuge(CurrentMemoryContext, definition->table.blocks[b].elements * sizeof(float));
+		before = MemoryContextAllocHuge(CurrentMemoryContext,
+										definition->table.blocks[b].elements * sizeof(float));
 		after = MemoryContextAllocHuge(CurrentMemoryContext, elements * sizeof(float));
 		definition_read_block(definition, b, before);
 		prune_layer(&definition->table, &definition->config, table, config, b, before, after);
@@ -283,24 +286,25 @@ PG_FUNCTION_INFO_V1(bert_prune_heads);
 PGDLLEXPORT Datum
 bert_prune_heads(PG_FUNCTION_ARGS)
 {
-	ModelRow   *row = changeable(fcinfo);
-	Jsonb	   *json = PG_GETARG_JSONB_P(1);
+	ModelRow *row = changeable(fcinfo);
+	Jsonb *json = PG_GETARG_JSONB_P(1);
 	ModelDefinition *definition;
 	PrunedHeads *prune;
-	int			n_prune;
-	BertConfig	config;
+	int n_prune;
+	BertConfig config;
 	TensorTable table;
-	BlockHash  *hashes;
-	ModelDraft	draft;
-	int64		version;
-	Status		status;
+	BlockHash *hashes;
+	ModelDraft draft;
+	int64 version;
+	Status status;
 
 	prune = parse_prune(json, &n_prune);
 	store_begin_write();
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	definition = definition_open(row->name);
-	if (!config_prune_heads(definition->arena, &definition->config, prune, n_prune, &config, &status) ||
+	if (!config_prune_heads(definition->arena, &definition->config, prune, n_prune, &config,
+							&status) ||
 		!tensor_table_build(definition->arena, &config, definition->table.head, &table, &status))
 		report_status(&status);
 	hashes = palloc(sizeof(BlockHash) * (size_t) table.n_blocks);

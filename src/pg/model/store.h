@@ -1,13 +1,15 @@
 /*
  * store.h: the model tables. The only file pair that knows their columns.
  *
- * Reading goes straight through the tables' indexes with the active snapshot: no SPI, no privilege checks, so it is
- * for callers that have checked the user's rights (store_may_use). Writing goes through SPI as the tables' owner.
+ * Reading goes straight through the tables' indexes with the active snapshot: no SPI, no privilege
+ * checks, so it is for callers that have checked the user's rights (store_may_use). Writing goes
+ * through SPI as the tables' owner.
  *
- * Blocks are shared between models, so a writer must not rely on one that somebody is removing. Whoever adds models
- * holds ROW EXCLUSIVE on bert.block from before it looks for existing blocks to the end of its transaction
- * (store_begin_write); whoever removes blocks takes SHARE ROW EXCLUSIVE, which conflicts, and looks for references with a
- * snapshot taken after that. If the lock is not free the garbage stays for the next one who gets it.
+ * Blocks are shared between models, so a writer must not rely on one that somebody is removing.
+ * Whoever adds models holds ROW EXCLUSIVE on bert.block from before it looks for existing blocks to
+ * the end of its transaction (store_begin_write); whoever removes blocks takes SHARE ROW EXCLUSIVE,
+ * which conflicts, and looks for references with a snapshot taken after that. If the lock is not
+ * free the garbage stays for the next one who gets it.
  */
 #ifndef BERT_PG_MODEL_STORE_H
 #define BERT_PG_MODEL_STORE_H
@@ -30,26 +32,26 @@ typedef struct BlockHash
 /* A row of bert.model; everything palloc'd in the context that was current. */
 typedef struct ModelRow
 {
-	char	   *name;
-	int64		version;
-	Oid			owner;
-	char	   *source;			/* imported, created, copied, pruned, trained */
-	HeadKind	head;
-	Precision	precision;
-	char	   *config;			/* JSON, UTF-8, NUL-terminated */
-	bool		use_pooler;
-	char	   *tokenizer;		/* JSON, UTF-8, NUL-terminated */
-	BlockHash	vocab;
+	char *name;
+	int64 version;
+	Oid owner;
+	char *source; /* imported, created, copied, pruned, trained */
+	HeadKind head;
+	Precision precision;
+	char *config; /* JSON, UTF-8, NUL-terminated */
+	bool use_pooler;
+	char *tokenizer; /* JSON, UTF-8, NUL-terminated */
+	BlockHash vocab;
 	SentenceSettings sentence;
-	BlockHash	digest;
-	char	   *base;			/* the model it was made from, or NULL */
-	int64		base_version;	/* 0 for a bundled one */
-	Jsonb	   *lineage;		/* or NULL */
+	BlockHash digest;
+	char *base;         /* the model it was made from, or NULL */
+	int64 base_version; /* 0 for a bundled one */
+	Jsonb *lineage;     /* or NULL */
 	TimestampTz created;
 } ModelRow;
 
-extern ModelRow *store_find(const char *name);	/* NULL if there is none */
-extern List *store_list(void);	/* of ModelRow *, by name */
+extern ModelRow *store_find(const char *name); /* NULL if there is none */
+extern List *store_list(void);                 /* of ModelRow *, by name */
 
 /* Owner (or a member of it), a role it was granted to, or a superuser. */
 extern bool store_may_use(const ModelRow *row, Oid user);
@@ -57,10 +59,15 @@ extern bool store_owns(const ModelRow *row, Oid user);
 /* store_find, and 42704 or 42501 with the usual words. */
 extern ModelRow *store_find_owned(const char *name);
 
-/* The blocks of the version, hashes[table->n_blocks], after checking its tensors against the table. */
+/*
+ * The blocks of the version, hashes[table->n_blocks], after checking its tensors against the table.
+ */
 extern void store_block_hashes(const ModelRow *row, const TensorTable *table, BlockHash *hashes);
 
-/* The block's bytes: exactly length of them, or, from store_read_bytes, as many as there are (palloc'd, NUL added). */
+/*
+ * The block's bytes: exactly length of them, or, from store_read_bytes, as many as there are
+ * (palloc'd, NUL added).
+ */
 extern void store_read_block(const BlockHash *hash, void *out, size_t length);
 extern char *store_read_bytes(const BlockHash *hash, size_t *length);
 
@@ -69,16 +76,16 @@ typedef struct ModelDraft
 {
 	const char *name;
 	const char *source;
-	const TensorTable *table;	/* with the head */
+	const TensorTable *table; /* with the head */
 	const BertConfig *config;
-	Precision	precision;
+	Precision precision;
 	SentenceSettings sentence;
-	const char *tokenizer;		/* JSON */
-	BlockHash	vocab;
-	const BlockHash *blocks;	/* (table->n_blocks) */
-	const char *base;			/* or NULL */
-	int64		base_version;
-	Jsonb	   *lineage;		/* or NULL */
+	const char *tokenizer; /* JSON */
+	BlockHash vocab;
+	const BlockHash *blocks; /* (table->n_blocks) */
+	const char *base;        /* or NULL */
+	int64 base_version;
+	Jsonb *lineage; /* or NULL */
 } ModelDraft;
 
 /* 22023 for a name that no model can have, 42710 for a bundled model's. */
@@ -90,25 +97,28 @@ extern void store_begin_write(void);
 extern void store_put_block(const void *bytes, size_t length, BlockHash *hash);
 
 /*
- * Adds the model, owned by the current user, and gives its version. An existing one is replaced if asked for (and
- * owned), keeping owner and grants; its blocks are removed if nobody else has them. 42710 otherwise.
+ * Adds the model, owned by the current user, and gives its version. An existing one is replaced if
+ * asked for (and owned), keeping owner and grants; its blocks are removed if nobody else has them.
+ * 42710 otherwise.
  */
 extern int64 store_put_model(const ModelDraft *draft, bool replace);
 
 /* Heads that a model with this one can be used with, HEAD_NONE not counted; returns how many. */
-extern int	store_served_heads(HeadKind head, HeadKind *served);
+extern int store_served_heads(HeadKind head, HeadKind *served);
 
 /* All that decides what a model computes, precision and kernels apart, in one number. */
-extern void store_digest(const char *config, bool use_pooler, HeadKind head, const SentenceSettings *sentence,
-						 const char *tokenizer, const BlockHash *vocab, const BlockHash *blocks, int n_blocks, BlockHash *digest);
+extern void store_digest(const char *config, bool use_pooler, HeadKind head,
+						 const SentenceSettings *sentence, const char *tokenizer,
+						 const BlockHash *vocab, const BlockHash *blocks, int n_blocks,
+						 BlockHash *digest);
 
 /* Changes; the caller has checked the rights. */
 extern void store_drop(const ModelRow *row);
 extern void store_rename(const ModelRow *row, const char *name);
 extern void store_set_precision(const ModelRow *row, Precision precision);
 extern void store_grant(const ModelRow *row, Oid role);
-extern bool store_revoke(const ModelRow *row, Oid role);	/* false: it was not granted */
+extern bool store_revoke(const ModelRow *row, Oid role); /* false: it was not granted */
 
-extern char *store_hex(const BlockHash *hash);	/* palloc'd, 64 digits */
+extern char *store_hex(const BlockHash *hash); /* palloc'd, 64 digits */
 
 #endif

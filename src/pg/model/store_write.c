@@ -24,10 +24,10 @@
 typedef struct Statement
 {
 	const char *text;
-	int			n;
-	Oid			types[MAX_PARAMETERS];
-	Datum		values[MAX_PARAMETERS];
-	char		nulls[MAX_PARAMETERS];
+	int n;
+	Oid types[MAX_PARAMETERS];
+	Datum values[MAX_PARAMETERS];
+	char nulls[MAX_PARAMETERS];
 } Statement;
 
 static void
@@ -49,7 +49,7 @@ bind_text(Statement *statement, const char *value)
 static bytea *
 bytes_datum(const void *bytes, size_t length)
 {
-	bytea	   *value = palloc(VARHDRSZ + length);
+	bytea *value = palloc(VARHDRSZ + length);
 
 	SET_VARSIZE(value, VARHDRSZ + length);
 	memcpy(VARDATA(value), bytes, length);
@@ -66,8 +66,8 @@ bind_bytes(Statement *statement, const void *bytes, size_t length)
 static void
 run(const Statement *statement)
 {
-	int			result = SPI_execute_with_args(statement->text, statement->n, (Oid *) statement->types, (Datum *) statement->values, statement->nulls,
-											   false, 0);
+	int result = SPI_execute_with_args(statement->text, statement->n, (Oid *) statement->types,
+									   (Datum *) statement->values, statement->nulls, false, 0);
 
 	if (result < 0)
 		elog(ERROR, "%s: %s", statement->text, SPI_result_code_string(result));
@@ -96,21 +96,19 @@ block_relation(void)
 void
 store_check_name(const char *name)
 {
-	size_t		length = strlen(name);
-	bool		ok = length > 0 && length < NAMEDATALEN;
+	size_t length = strlen(name);
+	bool ok = length > 0 && length < NAMEDATALEN;
 
 	for (size_t i = 0; i < length; i++)
 		ok = ok && name[i] != '@' && (unsigned char) name[i] >= 0x20 && name[i] != 0x7f;
 	if (!ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("invalid model name \"%s\"", name),
-				 errdetail("A name has 1 to %d bytes, no control characters and no \"@\".", NAMEDATALEN - 1)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid model name \"%s\"", name),
+						errdetail("A name has 1 to %d bytes, no control characters and no \"@\".",
+								  NAMEDATALEN - 1)));
 	if (bundle_exists(name))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("\"%s\" is the name of a bundled model", name),
-				 errhint("Choose another name; bert.copy_model copies a bundled model.")));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("\"%s\" is the name of a bundled model", name),
+						errhint("Choose another name; bert.copy_model copies a bundled model.")));
 }
 
 void
@@ -125,13 +123,14 @@ store_begin_write(void)
 static bool
 block_exists(const BlockHash *hash)
 {
-	Statement	statement = {.text = "SELECT 1 FROM bert.block WHERE hash = $1 AND chunk = 0"};
-	SPIPlanPtr	plan;
+	Statement statement = {.text = "SELECT 1 FROM bert.block WHERE hash = $1 AND chunk = 0"};
+	SPIPlanPtr plan;
 
 	bind_bytes(&statement, hash->bytes, SHA256_BYTES);
 	plan = SPI_prepare(statement.text, statement.n, statement.types);
 	PushActiveSnapshot(GetLatestSnapshot());
-	SPI_execute_snapshot(plan, statement.values, statement.nulls, GetActiveSnapshot(), InvalidSnapshot, true, false, 1);
+	SPI_execute_snapshot(plan, statement.values, statement.nulls, GetActiveSnapshot(),
+						 InvalidSnapshot, true, false, 1);
 	PopActiveSnapshot();
 	SPI_freeplan(plan);
 	return SPI_processed > 0;
@@ -140,16 +139,17 @@ block_exists(const BlockHash *hash)
 void
 store_put_block(const void *bytes, size_t length, BlockHash *hash)
 {
-	RoleSwitch	saved;
-	Sha256		sha;
-	SPIPlanPtr	plan;
-	Oid			types[] = {BYTEAOID, INT4OID, INT8OID, BYTEAOID};
+	RoleSwitch saved;
+	Sha256 sha;
+	SPIPlanPtr plan;
+	Oid types[] = {BYTEAOID, INT4OID, INT8OID, BYTEAOID};
 
 	sha256_init(&sha);
 	for (size_t done = 0; done < length; done += Min(length - done, (size_t) STORE_CHUNK_BYTES))
 	{
 		CHECK_FOR_INTERRUPTS();
-		sha256_update(&sha, (const char *) bytes + done, Min(length - done, (size_t) STORE_CHUNK_BYTES));
+		sha256_update(&sha, (const char *) bytes + done,
+					  Min(length - done, (size_t) STORE_CHUNK_BYTES));
 	}
 	sha256_final(&sha, hash->bytes);
 
@@ -158,13 +158,15 @@ store_put_block(const void *bytes, size_t length, BlockHash *hash)
 	CommandCounterIncrement();
 	if (!block_exists(hash))
 	{
-		plan = SPI_prepare("INSERT INTO bert.block (hash, chunk, crc, data) VALUES ($1, $2, $3, $4) ON CONFLICT (hash, chunk) DO NOTHING", 4, types);
+		plan = SPI_prepare("INSERT INTO bert.block (hash, chunk, crc, data) VALUES ($1, $2, $3, "
+						   "$4) ON CONFLICT (hash, chunk) DO NOTHING",
+						   4, types);
 		for (size_t done = 0, chunk = 0; chunk == 0 || done < length; chunk++)
 		{
-			size_t		n = Min(length - done, (size_t) STORE_CHUNK_BYTES);
-			bytea	   *data = bytes_datum((const char *) bytes + done, n);
-			Datum		values[4];
-			pg_crc32c	crc;
+			size_t n = Min(length - done, (size_t) STORE_CHUNK_BYTES);
+			bytea *data = bytes_datum((const char *) bytes + done, n);
+			Datum values[4];
+			pg_crc32c crc;
 
 			CHECK_FOR_INTERRUPTS();
 			INIT_CRC32C(crc);
@@ -186,7 +188,7 @@ store_put_block(const void *bytes, size_t length, BlockHash *hash)
 int
 store_served_heads(HeadKind head, HeadKind *served)
 {
-	int			n = 0;
+	int n = 0;
 
 	if (head != HEAD_NONE)
 		served[n++] = head;
@@ -206,14 +208,16 @@ store_served_heads(HeadKind head, HeadKind *served)
 static void
 digest_text(Sha256 *sha, const char *text)
 {
-	sha256_update(sha, text, strlen(text) + 1); /* with the NUL: no two lists of texts run together the same way */
+	/* with the NUL: no two lists of texts run together the same way */
+	sha256_update(sha, text, strlen(text) + 1);
 }
 
 void
-store_digest(const char *config, bool use_pooler, HeadKind head, const SentenceSettings *sentence, const char *tokenizer,
-			 const BlockHash *vocab, const BlockHash *blocks, int n_blocks, BlockHash *digest)
+store_digest(const char *config, bool use_pooler, HeadKind head, const SentenceSettings *sentence,
+			 const char *tokenizer, const BlockHash *vocab, const BlockHash *blocks, int n_blocks,
+			 BlockHash *digest)
 {
-	Sha256		sha;
+	Sha256 sha;
 
 	sha256_init(&sha);
 	digest_text(&sha, config);
@@ -233,27 +237,29 @@ store_digest(const char *config, bool use_pooler, HeadKind head, const SentenceS
 static void
 collect_garbage(void)
 {
-	Statement	statement = {.text =
-		"WITH gone AS (DELETE FROM bert.block b"
-		" WHERE NOT EXISTS (SELECT FROM bert.tensor t WHERE t.block = b.hash)"
-		" AND NOT EXISTS (SELECT FROM bert.model m WHERE m.vocab = b.hash)"
-		" RETURNING b.hash, b.chunk) SELECT hash FROM gone WHERE chunk = 0"};
-	SPIPlanPtr	plan;
-	int			result;
+	Statement statement = {
+		.text = "WITH gone AS (DELETE FROM bert.block b"
+				" WHERE NOT EXISTS (SELECT FROM bert.tensor t WHERE t.block = b.hash)"
+				" AND NOT EXISTS (SELECT FROM bert.model m WHERE m.vocab = b.hash)"
+				" RETURNING b.hash, b.chunk) SELECT hash FROM gone WHERE chunk = 0"};
+	SPIPlanPtr plan;
+	int result;
 
 	if (!ConditionalLockRelationOid(block_relation(), ShareRowExclusiveLock))
 		return;
 	CommandCounterIncrement();
 	plan = SPI_prepare(statement.text, 0, NULL);
 	PushActiveSnapshot(GetLatestSnapshot());
-	result = SPI_execute_snapshot(plan, NULL, NULL, GetActiveSnapshot(), InvalidSnapshot, false, true, 0);
+	result = SPI_execute_snapshot(plan, NULL, NULL, GetActiveSnapshot(), InvalidSnapshot, false,
+								  true, 0);
 	PopActiveSnapshot();
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not remove unused blocks: %s", SPI_result_code_string(result));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		null;
-		bytea	   *hash = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &null));
+		bool null;
+		bytea *hash =
+			DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &null));
 
 		cache_forget_at_commit((const unsigned char *) VARDATA_ANY(hash));
 	}
@@ -263,22 +269,25 @@ collect_garbage(void)
 static void
 put_tensors(int64 version, const ModelDraft *draft)
 {
-	Oid			types[] = {INT8OID, INT4OID, TEXTOID, INT4ARRAYOID, BYTEAOID, INT8OID};
-	SPIPlanPtr	plan = SPI_prepare("INSERT INTO bert.tensor (version, ordinal, name, dtype, shape, block, \"offset\")"
-								   " VALUES ($1, $2, $3, 'F32', $4, $5, $6)", lengthof(types), types);
+	Oid types[] = {INT8OID, INT4OID, TEXTOID, INT4ARRAYOID, BYTEAOID, INT8OID};
+	SPIPlanPtr plan = SPI_prepare(
+		"INSERT INTO bert.tensor (version, ordinal, name, dtype, shape, block, \"offset\")"
+		" VALUES ($1, $2, $3, 'F32', $4, $5, $6)",
+		lengthof(types), types);
 
 	for (int i = 0; i < draft->table->n_tensors; i++)
 	{
 		const TensorSpec *tensor = &draft->table->tensors[i];
-		Datum		shape[2];
-		Datum		values[6];
+		Datum shape[2];
+		Datum values[6];
 
 		for (int d = 0; d < tensor->rank; d++)
 			shape[d] = Int32GetDatum((int32) tensor->shape[d]);
 		values[0] = Int64GetDatum(version);
 		values[1] = Int32GetDatum(i);
 		values[2] = CStringGetTextDatum(tensor->name);
-		values[3] = PointerGetDatum(construct_array(shape, tensor->rank, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+		values[3] = PointerGetDatum(
+			construct_array(shape, tensor->rank, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 		values[4] = PointerGetDatum(bytes_datum(draft->blocks[tensor->block].bytes, SHA256_BYTES));
 		values[5] = Int64GetDatum((int64) (tensor->offset * sizeof(float)));
 		if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
@@ -290,12 +299,12 @@ put_tensors(int64 version, const ModelDraft *draft)
 static void
 put_heads(int64 version, HeadKind head)
 {
-	HeadKind	served[HEAD_KIND_COUNT];
-	int			n = store_served_heads(head, served);
+	HeadKind served[HEAD_KIND_COUNT];
+	int n = store_served_heads(head, served);
 
 	for (int i = 0; i < n; i++)
 	{
-		Statement	statement = {.text = "INSERT INTO bert.head (version, head) VALUES ($1, $2)"};
+		Statement statement = {.text = "INSERT INTO bert.head (version, head) VALUES ($1, $2)"};
 
 		bind(&statement, INT8OID, Int64GetDatum(version));
 		bind_text(&statement, head_kind_name(served[i]));
@@ -306,7 +315,7 @@ put_heads(int64 version, HeadKind head)
 static int64
 result_version(void)
 {
-	bool		null;
+	bool null;
 
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
 }
@@ -315,17 +324,19 @@ result_version(void)
 static bool
 lock_existing(const char *name, Oid user)
 {
-	Statement	statement = {.text = "SELECT owner::oid FROM bert.model WHERE name = $1 FOR UPDATE"};
-	ModelRow	row = {0};
-	bool		null;
+	Statement statement = {.text = "SELECT owner::oid FROM bert.model WHERE name = $1 FOR UPDATE"};
+	ModelRow row = {0};
+	bool null;
 
 	bind_text(&statement, name);
 	run(&statement);
 	if (SPI_processed == 0)
 		return false;
-	row.owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	row.owner =
+		DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
 	if (!store_owns(&row, user))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of model \"%s\"", name)));
 	return true;
 }
 
@@ -333,47 +344,52 @@ int64
 store_put_model(const ModelDraft *draft, bool replace)
 {
 	static const char *const insert =
-		"INSERT INTO bert.model (name, version, owner, source, head, precision, config, use_pooler, tokenizer, vocab, pooling,"
+		"INSERT INTO bert.model (name, version, owner, source, head, precision, config, "
+		"use_pooler, tokenizer, vocab, pooling,"
 		" normalize, max_seq_length, digest, base, base_version, lineage, created)"
-		" VALUES ($1, pg_catalog.nextval('bert.model_version'), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, pg_catalog.now())"
+		" VALUES ($1, pg_catalog.nextval('bert.model_version'), $2, $3, $4, $5, $6, $7, $8, $9, "
+		"$10, $11, $12, $13, $14, $15, $16, pg_catalog.now())"
 		" ON CONFLICT (name) DO NOTHING RETURNING version";
 	static const char *const update =
-		"UPDATE bert.model SET (version, source, head, precision, config, use_pooler, tokenizer, vocab, pooling,"
+		"UPDATE bert.model SET (version, source, head, precision, config, use_pooler, tokenizer, "
+		"vocab, pooling,"
 		" normalize, max_seq_length, digest, base, base_version, lineage, created)"
-		" = (pg_catalog.nextval('bert.model_version'), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, pg_catalog.now())"
+		" = (pg_catalog.nextval('bert.model_version'), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
+		"$13, $14, $15, $16, pg_catalog.now())"
 		" WHERE name = $1 RETURNING version";
-	Statement	statement = {0};
-	Oid			user = GetUserId();
-	RoleSwitch	saved;
-	Arena	   *arena = arena_create(&allocator_malloc, 0);
-	Status		status;
-	char	   *config = config_write(arena, draft->config, draft->table->head, &status);
-	BlockHash	digest;
-	int64		version;
-	bool		existing;
+	Statement statement = {0};
+	Oid user = GetUserId();
+	RoleSwitch saved;
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	Status status;
+	char *config = config_write(arena, draft->config, draft->table->head, &status);
+	BlockHash digest;
+	int64 version;
+	bool existing;
 
 	if (config != NULL)
 		config = pstrdup(config);
 	arena_destroy(arena);
 	REPORT_UNLESS(config != NULL, &status);
 	store_check_name(draft->name);
-	store_digest(config, draft->config->use_pooler, draft->table->head, &draft->sentence, draft->tokenizer, &draft->vocab, draft->blocks,
-				 draft->table->n_blocks, &digest);
+	store_digest(config, draft->config->use_pooler, draft->table->head, &draft->sentence,
+				 draft->tokenizer, &draft->vocab, draft->blocks, draft->table->n_blocks, &digest);
 
 	begin(&saved);
 	existing = lock_existing(draft->name, user);
 	if (existing && !replace)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("model \"%s\" already exists", draft->name),
-				 errhint("With replace => true it is replaced.")));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("model \"%s\" already exists", draft->name),
+						errhint("With replace => true it is replaced.")));
 	if (existing)
 	{
-		Statement	clear = {.text = "DELETE FROM bert.tensor t USING bert.model m WHERE m.name = $1 AND t.version = m.version"};
+		Statement clear = {.text = "DELETE FROM bert.tensor t USING bert.model m WHERE m.name = $1 "
+								   "AND t.version = m.version"};
 
 		bind_text(&clear, draft->name);
 		run(&clear);
-		clear.text = "DELETE FROM bert.head h USING bert.model m WHERE m.name = $1 AND h.version = m.version";
+		clear.text = "DELETE FROM bert.head h USING bert.model m WHERE m.name = $1 AND h.version = "
+					 "m.version";
 		run(&clear);
 	}
 	statement.text = existing ? update : insert;
@@ -398,8 +414,9 @@ store_put_model(const ModelDraft *draft, bool replace)
 	if (draft->lineage == NULL)
 		statement.nulls[statement.n - 1] = 'n';
 	run(&statement);
-	if (SPI_processed == 0)		/* somebody else has just committed the name */
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", draft->name)));
+	if (SPI_processed == 0) /* somebody else has just committed the name */
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("model \"%s\" already exists", draft->name)));
 	version = result_version();
 	put_tensors(version, draft);
 	put_heads(version, draft->table->head);
@@ -412,14 +429,15 @@ store_put_model(const ModelDraft *draft, bool replace)
 void
 store_drop(const ModelRow *row)
 {
-	RoleSwitch	saved;
-	Statement	statement = {.text = "DELETE FROM bert.model WHERE name = $1"};
+	RoleSwitch saved;
+	Statement statement = {.text = "DELETE FROM bert.model WHERE name = $1"};
 
 	begin(&saved);
 	bind_text(&statement, row->name);
 	run(&statement);
 	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", row->name)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("model \"%s\" does not exist", row->name)));
 	collect_garbage();
 	end(&saved);
 }
@@ -427,43 +445,49 @@ store_drop(const ModelRow *row)
 void
 store_rename(const ModelRow *row, const char *name)
 {
-	RoleSwitch	saved;
-	Statement	statement = {.text = "SELECT FROM bert.model WHERE name = $1"};
+	RoleSwitch saved;
+	Statement statement = {.text = "SELECT FROM bert.model WHERE name = $1"};
 
 	store_check_name(name);
 	begin(&saved);
 	bind_text(&statement, name);
 	run(&statement);
 	if (SPI_processed > 0)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", name)));
 	statement.text = "UPDATE bert.model SET name = $1 WHERE name = $2";
 	bind_text(&statement, row->name);
 	run(&statement);
 	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", row->name)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("model \"%s\" does not exist", row->name)));
 	end(&saved);
 }
 
 void
 store_set_precision(const ModelRow *row, Precision precision)
 {
-	RoleSwitch	saved;
-	Statement	statement = {.text = "UPDATE bert.model SET precision = $2, version = pg_catalog.nextval('bert.model_version') WHERE name = $1"};
+	RoleSwitch saved;
+	Statement statement = {.text = "UPDATE bert.model SET precision = $2, version = "
+								   "pg_catalog.nextval('bert.model_version') WHERE name = $1"};
 
 	begin(&saved);
 	bind_text(&statement, row->name);
 	bind_text(&statement, precision_name(precision));
 	run(&statement);
 	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", row->name)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("model \"%s\" does not exist", row->name)));
 	end(&saved);
 }
 
 void
 store_grant(const ModelRow *row, Oid role)
 {
-	RoleSwitch	saved;
-	Statement	statement = {.text = "INSERT INTO bert.model_grant (model, role) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
+	RoleSwitch saved;
+	Statement statement = {
+		.text =
+			"INSERT INTO bert.model_grant (model, role) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
 
 	begin(&saved);
 	bind_text(&statement, row->name);
@@ -475,9 +499,9 @@ store_grant(const ModelRow *row, Oid role)
 bool
 store_revoke(const ModelRow *row, Oid role)
 {
-	RoleSwitch	saved;
-	Statement	statement = {.text = "DELETE FROM bert.model_grant WHERE model = $1 AND role = $2"};
-	bool		found;
+	RoleSwitch saved;
+	Statement statement = {.text = "DELETE FROM bert.model_grant WHERE model = $1 AND role = $2"};
+	bool found;
 
 	begin(&saved);
 	bind_text(&statement, row->name);

@@ -25,9 +25,9 @@
 typedef struct RowOut
 {
 	ReturnSetInfo *result;
-	int			n;
-	Datum		values[MAX_COLUMNS];
-	bool		nulls[MAX_COLUMNS];
+	int n;
+	Datum values[MAX_COLUMNS];
+	bool nulls[MAX_COLUMNS];
 } RowOut;
 
 static void
@@ -62,7 +62,7 @@ end_row(RowOut *row)
 static Datum
 text_array(int n, const char *const *texts)
 {
-	Datum	   *values = palloc(sizeof(Datum) * (size_t) (n + 1));
+	Datum *values = palloc(sizeof(Datum) * (size_t) (n + 1));
 
 	for (int i = 0; i < n; i++)
 		values[i] = CStringGetTextDatum(texts[i]);
@@ -95,9 +95,9 @@ put_labels(RowOut *row, HeadKind head, const BertConfig *config)
 static void
 put_heads(RowOut *row, HeadKind head)
 {
-	HeadKind	served[HEAD_KIND_COUNT];
+	HeadKind served[HEAD_KIND_COUNT];
 	const char *names[HEAD_KIND_COUNT];
-	int			n = store_served_heads(head, served);
+	int n = store_served_heads(head, served);
 
 	for (int i = 0; i < n; i++)
 		names[i] = head_kind_name(served[i]);
@@ -112,7 +112,8 @@ least(int limit, int other)
 
 /* The columns that follow from config and table, from "head" on. */
 static void
-put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Precision precision, int tokenizer_limit, const SentenceSettings *sentence)
+put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Precision precision,
+		  int tokenizer_limit, const SentenceSettings *sentence)
 {
 	put_text(row, head_kind_name(table->head));
 	put_heads(row, table->head);
@@ -122,7 +123,8 @@ put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Preci
 	put(row, Int32GetDatum(config->hidden_size));
 	put(row, Int32GetDatum(config->num_attention_heads));
 	put(row, Int32GetDatum(config->vocab_size));
-	put(row, Int32GetDatum(least(least(config->max_position_embeddings, tokenizer_limit), sentence->max_seq_length)));
+	put(row, Int32GetDatum(least(least(config->max_position_embeddings, tokenizer_limit),
+								 sentence->max_seq_length)));
 	put_labels(row, table->head, config);
 	put_text(row, sentence->present ? pooling_name(sentence->pooling) : NULL);
 }
@@ -130,17 +132,18 @@ put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Preci
 static void
 list_stored(RowOut *out, const ModelRow *row)
 {
-	Arena	   *arena = arena_in_context(CurrentMemoryContext, 0);
-	BertConfig	config;
+	Arena *arena = arena_in_context(CurrentMemoryContext, 0);
+	BertConfig config;
 	TensorTable table;
 	TokenizerSettings settings;
-	Status		status;
+	Status status;
 
 	if (!config_parse(arena, row->config, strlen(row->config), &config, &status))
 		report_status(&status);
 	config.use_pooler = row->use_pooler;
 	if (!tensor_table_build(arena, &config, row->head, &table, &status) ||
-		!tokenizer_settings_parse(arena, row->tokenizer, strlen(row->tokenizer), &settings, &status))
+		!tokenizer_settings_parse(arena, row->tokenizer, strlen(row->tokenizer), &settings,
+								  &status))
 		report_status(&status);
 	put_text(out, row->name);
 	put(out, Int64GetDatum(row->version));
@@ -165,22 +168,24 @@ list_stored(RowOut *out, const ModelRow *row)
 static void
 list_bundled(RowOut *out, const char *name)
 {
-	Bundle	   *bundle = bundle_open(name);
-	BundleInfo	info;
-	Precision	precision;
-	BertConfig	config;
+	Bundle *bundle = bundle_open(name);
+	BundleInfo info;
+	Precision precision;
+	BertConfig config;
 	SentenceSettings sentence;
 	ByteSource *weights;
-	Status		status;
-	bool		found;
+	Status status;
+	bool found;
 
 	bundle_info(bundle->arena, name, &info);
 	bundle_small_files(bundle->arena, name, &config, &precision, &sentence);
-	REPORT_UNLESS(bundle->own->open(bundle->own, "model.safetensors", &weights, &found, &status), &status);
+	REPORT_UNLESS(bundle->own->open(bundle->own, "model.safetensors", &weights, &found, &status),
+				  &status);
 	put_text(out, name);
 	put(out, Int64GetDatum(0));
 	put_text(out, "bundled");
-	put_shape(out, &bundle->config, &bundle->table, precision, bundle->settings.model_max_length, &bundle->sentence);
+	put_shape(out, &bundle->config, &bundle->table, precision, bundle->settings.model_max_length,
+			  &bundle->sentence);
 	put(out, Int64GetDatum(found ? (int64) weights->size : 0));
 	put_null(out);
 	put_text(out, info.encoder);
@@ -197,21 +202,23 @@ list_bundled(RowOut *out, const char *name)
 
 /* Calls the functions for all models that the user may use, each in a context of its own. */
 static void
-for_all_models(RowOut *out, void (*stored) (RowOut *out, const ModelRow *row), void (*bundled) (RowOut *out, const char *name))
+for_all_models(RowOut *out, void (*stored)(RowOut *out, const ModelRow *row),
+			   void (*bundled)(RowOut *out, const char *name))
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "bert model list", ALLOCSET_DEFAULT_SIZES);
-	List	   *rows = store_list();
-	List	   *names = bundle_names();
-	ListCell   *cell;
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert model list", ALLOCSET_DEFAULT_SIZES);
+	List *rows = store_list();
+	List *names = bundle_names();
+	ListCell *cell;
 	MemoryContext previous = MemoryContextSwitchTo(context);
 
-	foreach(cell, rows)
+	foreach (cell, rows)
 	{
 		if (store_may_use(lfirst(cell), GetUserId()))
 			stored(out, lfirst(cell));
 		MemoryContextReset(context);
 	}
-	foreach(cell, names)
+	foreach (cell, names)
 	{
 		bundled(out, lfirst(cell));
 		MemoryContextReset(context);
@@ -232,7 +239,7 @@ PG_FUNCTION_INFO_V1(bert_list_models);
 PGDLLEXPORT Datum
 bert_list_models(PG_FUNCTION_ARGS)
 {
-	RowOut		out;
+	RowOut out;
 
 	begin_rows(fcinfo, &out);
 	for_all_models(&out, list_stored, list_bundled);
@@ -240,7 +247,8 @@ bert_list_models(PG_FUNCTION_ARGS)
 }
 
 static void
-put_tensors(RowOut *out, const char *model, int64 version, const TensorTable *table, const BlockHash *hashes)
+put_tensors(RowOut *out, const char *model, int64 version, const TensorTable *table,
+			const BlockHash *hashes)
 {
 	static const char *const kinds[] = {"embeddings", "layer", "pooler", "head"};
 
@@ -248,7 +256,7 @@ put_tensors(RowOut *out, const char *model, int64 version, const TensorTable *ta
 	{
 		const TensorSpec *tensor = &table->tensors[i];
 		const BlockSpec *block = &table->blocks[tensor->block];
-		Datum		shape[2];
+		Datum shape[2];
 
 		for (int d = 0; d < tensor->rank; d++)
 			shape[d] = Int32GetDatum((int32) tensor->shape[d]);
@@ -257,9 +265,11 @@ put_tensors(RowOut *out, const char *model, int64 version, const TensorTable *ta
 		put(out, Int32GetDatum(i + 1));
 		put_text(out, tensor->name);
 		put_text(out, "F32");
-		put(out, PointerGetDatum(construct_array(shape, tensor->rank, INT4OID, sizeof(int32), true, TYPALIGN_INT)));
+		put(out, PointerGetDatum(construct_array(shape, tensor->rank, INT4OID, sizeof(int32), true,
+												 TYPALIGN_INT)));
 		put(out, Int64GetDatum((int64) tensor->elements));
-		put_text(out, block->kind == BLOCK_LAYER ? psprintf("layer %d", block->layer) : kinds[block->kind]);
+		put_text(out, block->kind == BLOCK_LAYER ? psprintf("layer %d", block->layer)
+												 : kinds[block->kind]);
 		put_text(out, hashes == NULL ? NULL : store_hex(&hashes[tensor->block]));
 		put(out, Int64GetDatum((int64) (tensor->offset * sizeof(float))));
 		end_row(out);
@@ -277,7 +287,7 @@ list_stored_tensors(RowOut *out, const ModelRow *row)
 static void
 list_bundled_tensors(RowOut *out, const char *name)
 {
-	Bundle	   *bundle = bundle_open(name);
+	Bundle *bundle = bundle_open(name);
 
 	put_tensors(out, name, 0, &bundle->table, NULL);
 	bundle_close(bundle);
@@ -287,7 +297,7 @@ PG_FUNCTION_INFO_V1(bert_list_tensors);
 PGDLLEXPORT Datum
 bert_list_tensors(PG_FUNCTION_ARGS)
 {
-	RowOut		out;
+	RowOut out;
 
 	begin_rows(fcinfo, &out);
 	for_all_models(&out, list_stored_tensors, list_bundled_tensors);
@@ -298,12 +308,12 @@ PG_FUNCTION_INFO_V1(bert_list_cache);
 PGDLLEXPORT Datum
 bert_list_cache(PG_FUNCTION_ARGS)
 {
-	RowOut		out;
-	List	   *entries = cache_list();
-	ListCell   *cell;
+	RowOut out;
+	List *entries = cache_list();
+	ListCell *cell;
 
 	begin_rows(fcinfo, &out);
-	foreach(cell, entries)
+	foreach (cell, entries)
 	{
 		const CacheEntry *entry = lfirst(cell);
 
@@ -319,7 +329,10 @@ bert_list_cache(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The user may see the counters of models that he may use; a superuser also those of models that are gone. */
+/*
+ * The user may see the counters of models that he may use; a superuser also those of models that
+ * are gone.
+ */
 static bool
 may_see(const char *name)
 {
@@ -332,12 +345,12 @@ PG_FUNCTION_INFO_V1(bert_list_stats);
 PGDLLEXPORT Datum
 bert_list_stats(PG_FUNCTION_ARGS)
 {
-	RowOut		out;
-	List	   *all = stats_list();
-	ListCell   *cell;
+	RowOut out;
+	List *all = stats_list();
+	ListCell *cell;
 
 	begin_rows(fcinfo, &out);
-	foreach(cell, all)
+	foreach (cell, all)
 	{
 		const ModelStats *stats = lfirst(cell);
 

@@ -9,8 +9,8 @@
 char *
 encoding_to_utf8(const char *text, size_t length, size_t *out_length)
 {
-	char	   *copy = pnstrdup(text, length);
-	char	   *utf8 = pg_server_to_any(copy, (int) length, PG_UTF8);
+	char *copy = pnstrdup(text, length);
+	char *utf8 = pg_server_to_any(copy, (int) length, PG_UTF8);
 
 	*out_length = strlen(utf8);
 	return utf8;
@@ -19,11 +19,11 @@ encoding_to_utf8(const char *text, size_t length, size_t *out_length)
 char *
 encoding_to_server_lossy(const char *utf8)
 {
-	int			encoding = GetDatabaseEncoding();
-	int			left = (int) strlen(utf8);
-	Oid			procedure;
-	char	   *out;
-	char	   *at;
+	int encoding = GetDatabaseEncoding();
+	int left = (int) strlen(utf8);
+	Oid procedure;
+	char *out;
+	char *at;
 
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return pstrdup(utf8);
@@ -31,10 +31,11 @@ encoding_to_server_lossy(const char *utf8)
 	out = palloc((Size) left * MAX_CONVERSION_GROWTH + 1);
 	for (at = out; left > 0; at += strlen(at))
 	{
-		int			done = 0;
+		int done = 0;
 
 		if (OidIsValid(procedure))
-			done = pg_do_encoding_conversion_buf(procedure, PG_UTF8, encoding, (unsigned char *) utf8, left, (unsigned char *) at,
+			done = pg_do_encoding_conversion_buf(procedure, PG_UTF8, encoding,
+												 (unsigned char *) utf8, left, (unsigned char *) at,
 												 left * MAX_CONVERSION_GROWTH + 1, true);
 		else
 			*at = '\0';
@@ -42,7 +43,7 @@ encoding_to_server_lossy(const char *utf8)
 		left -= done;
 		if (left > 0)
 		{
-			int			skip = Min(pg_utf_mblen((const unsigned char *) utf8), left);
+			int skip = Min(pg_utf_mblen((const unsigned char *) utf8), left);
 
 			strcat(at, "?");
 			utf8 += skip;

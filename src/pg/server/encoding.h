@@ -2,7 +2,10 @@
 #ifndef BERT_PG_SERVER_ENCODING_H
 #define BERT_PG_SERVER_ENCODING_H
 
-/* Text as UTF-8, NUL-terminated, palloc'd (or the same bytes); 22021 and the like where it cannot be. */
+/*
+ * Text as UTF-8, NUL-terminated, palloc'd (or the same bytes); 22021 and the like where it cannot
+ * be.
+ */
 extern char *encoding_to_utf8(const char *text, size_t length, size_t *out_length);
 
 /* UTF-8 for showing: what the database's encoding cannot hold becomes "?"; palloc'd. */

@@ -45,7 +45,7 @@ sqlstate_for(StatusCode code)
 static const char *
 message_text(const char *text)
 {
-	char	   *copy;
+	char *copy;
 
 	if (GetDatabaseEncoding() == PG_UTF8)
 		return text;
@@ -63,12 +63,12 @@ report_status(const Status *status)
 		raise_interrupt();
 	/* Only the arenas of calls and jobs have a limit; it is the setting's. */
 	if (status->code == STATUS_OUT_OF_MEMORY && status->hint[0] != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg_internal("%s", message_text(status->message)),
-				 errhint("The limit is bert.max_memory, %d MB. Raise it, or give fewer or shorter inputs at a time.", guc_max_memory / 1024)));
-	ereport(ERROR,
-			(errcode(sqlstate_for(status->code)),
-			 errmsg_internal("%s", message_text(status->message)),
-			 status->hint[0] != '\0' ? errhint("%s", message_text(status->hint)) : 0));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+						errmsg_internal("%s", message_text(status->message)),
+						errhint("The limit is bert.max_memory, %d MB. Raise it, or give fewer or "
+								"shorter inputs at a time.",
+								guc_max_memory / 1024)));
+	ereport(ERROR, (errcode(sqlstate_for(status->code)),
+					errmsg_internal("%s", message_text(status->message)),
+					status->hint[0] != '\0' ? errhint("%s", message_text(status->hint)) : 0));
 }

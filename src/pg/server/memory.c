@@ -25,8 +25,8 @@ context_release(void *context, void *pointer)
 Arena *
 arena_in_context(MemoryContext context, Size limit)
 {
-	Allocator	allocator = {context_allocate, context_release, context};
-	Arena	   *arena = arena_create(&allocator, limit);
+	Allocator allocator = {context_allocate, context_release, context};
+	Arena *arena = arena_create(&allocator, limit);
 
 	if (arena == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -42,9 +42,9 @@ arena_for_call(void)
 static ErrorData *interrupt_error;
 
 /*
- * A cancel or a termination is left to report_status. Other interrupts (a barrier, a recovery conflict, a request for
- * statistics) are processed here; should that raise an error, it is kept and raised by report_status, so
- * that nothing jumps over the plain C layers.
+ * A cancel or a termination is left to report_status. Other interrupts (a barrier, a recovery
+ * conflict, a request for statistics) are processed here; should that raise an error, it is kept
+ * and raised by report_status, so that nothing jumps over the plain C layers.
  */
 static bool
 no_interrupt_pending(void *context)
@@ -78,7 +78,7 @@ raise_interrupt(void)
 	CHECK_FOR_INTERRUPTS();
 	if (interrupt_error != NULL)
 	{
-		ErrorData  *error = interrupt_error;
+		ErrorData *error = interrupt_error;
 
 		interrupt_error = NULL;
 		ReThrowError(error);

@@ -46,7 +46,8 @@ own_add_float(OwnStatement *statement, double value)
 void
 own_add_text(OwnStatement *statement, const char *value)
 {
-	own_add(statement, TEXTOID, value == NULL ? (Datum) 0 : CStringGetTextDatum(value), value == NULL);
+	own_add(statement, TEXTOID, value == NULL ? (Datum) 0 : CStringGetTextDatum(value),
+			value == NULL);
 }
 
 void
@@ -58,7 +59,8 @@ own_add_jsonb(OwnStatement *statement, Jsonb *value)
 uint64
 own_run(OwnStatement *statement, const char *sql)
 {
-	int			result = SPI_execute_with_args(sql, statement->n, statement->types, statement->values, statement->nulls, false, 0);
+	int result = SPI_execute_with_args(sql, statement->n, statement->types, statement->values,
+									   statement->nulls, false, 0);
 
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));

@@ -1,6 +1,6 @@
 /*
- * own_statement.h: a statement with parameters on the extension's own tables, as their owner. Between own_begin and own_end SPI is
- * connected; results are SPI's.
+ * own_statement.h: a statement with parameters on the extension's own tables, as their owner.
+ * Between own_begin and own_end SPI is connected; results are SPI's.
  */
 #ifndef BERT_PG_SERVER_OWN_STATEMENT_H
 #define BERT_PG_SERVER_OWN_STATEMENT_H
@@ -14,12 +14,12 @@
 
 typedef struct OwnStatement
 {
-	RoleSwitch	role;
-	MemoryContext caller;		/* where results are to go that outlive SPI */
-	int			n;
-	Oid			types[OWN_MAX_PARAMETERS];
-	Datum		values[OWN_MAX_PARAMETERS];
-	char		nulls[OWN_MAX_PARAMETERS];
+	RoleSwitch role;
+	MemoryContext caller; /* where results are to go that outlive SPI */
+	int n;
+	Oid types[OWN_MAX_PARAMETERS];
+	Datum values[OWN_MAX_PARAMETERS];
+	char nulls[OWN_MAX_PARAMETERS];
 } OwnStatement;
 
 extern void own_begin(OwnStatement *statement);

@@ -14,15 +14,14 @@
 Oid
 role_extension_owner(void)
 {
-	Oid			relation = get_relname_relid("model", get_namespace_oid("bert", false));
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid			owner;
+	Oid relation = get_relname_relid("model", get_namespace_oid("bert", false));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid owner;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the tables of the extension \"bert\" are missing"),
-				 errhint("Run CREATE EXTENSION bert in this database.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the tables of the extension \"bert\" are missing"),
+						errhint("Run CREATE EXTENSION bert in this database.")));
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
@@ -34,7 +33,8 @@ become(RoleSwitch *saved, Oid role, int flags, const char *search_path)
 	GetUserIdAndSecContext(&saved->user, &saved->security_context);
 	SetUserIdAndSecContext(role, saved->security_context | flags);
 	saved->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 }
 
 void

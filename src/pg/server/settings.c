@@ -8,18 +8,18 @@
 #include "kernels/kernels.h"
 #include "pg/server/settings.h"
 
-char	   *guc_default_model;
-char	   *guc_kernel;
-char	   *guc_cache_directory;
-int			guc_max_memory;
-int			guc_max_jobs;
-int			guc_max_table_workers;
+char *guc_default_model;
+char *guc_kernel;
+char *guc_cache_directory;
+int guc_max_memory;
+int guc_max_jobs;
+int guc_max_table_workers;
 
 /* A kernel that the CPU lacks is refused here, so a later query cannot meet it. */
 static bool
 check_kernel(char **value, void **extra, GucSource source)
 {
-	Status		status;
+	Status status;
 
 	if (kernels_choose(*value, &status) != NULL)
 		return true;
@@ -37,24 +37,23 @@ guc_init(void)
 							   "Empty: each task uses the bundled model made for it.",
 							   &guc_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("bert.kernel",
-							   "The instruction set that computes: auto, or a kernel's name.",
-							   NULL,
+							   "The instruction set that computes: auto, or a kernel's name.", NULL,
 							   &guc_kernel, "auto", PGC_USERSET, 0, check_kernel, NULL, NULL);
 	DefineCustomStringVariable("bert.cache_directory",
 							   "Where prepared models are cached; relative to the data directory.",
-							   "Empty: pgsql_tmp_bert in the data directory.",
-							   &guc_cache_directory, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+							   "Empty: pgsql_tmp_bert in the data directory.", &guc_cache_directory,
+							   "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("bert.max_memory",
 							"The most memory that one call may take for activations and scratch.",
-							NULL,
-							&guc_max_memory, 1024 * 1024, 1024, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
-	DefineCustomIntVariable("bert.max_jobs",
-							"The most fine-tuning jobs that run at once in a database; the others queue.",
-							NULL,
-							&guc_max_jobs, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("bert.max_table_workers",
-							"The most processes that one call of bert.embed_column may use, the caller's own included.",
-							NULL,
-							&guc_max_table_workers, 8, 1, 64, PGC_SUSET, 0, NULL, NULL, NULL);
+							NULL, &guc_max_memory, 1024 * 1024, 1024, MAX_KILOBYTES, PGC_USERSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"bert.max_jobs",
+		"The most fine-tuning jobs that run at once in a database; the others queue.", NULL,
+		&guc_max_jobs, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"bert.max_table_workers",
+		"The most processes that one call of bert.embed_column may use, the caller's own included.",
+		NULL, &guc_max_table_workers, 8, 1, 64, PGC_SUSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("bert");
 }

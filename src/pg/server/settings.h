@@ -2,13 +2,16 @@
 #ifndef BERT_PG_SERVER_SETTINGS_H
 #define BERT_PG_SERVER_SETTINGS_H
 
-extern char *guc_default_model; /* bert.default_model: used when model is NULL; empty: each task's bundled model */
-extern char *guc_kernel;		/* bert.kernel: auto, or a kernel's name */
-extern char *guc_cache_directory;	/* bert.cache_directory: empty: $PGDATA/pgsql_tmp_bert */
-extern int	guc_max_memory;		/* bert.max_memory: kB one call may take for activations and scratch */
-extern int	guc_max_jobs;		/* bert.max_jobs: jobs that run at once in a database */
-extern int	guc_max_table_workers;	/* bert.max_table_workers: processes of one embed_column, the caller's included */
+/* bert.default_model: used when model is NULL; empty: each task's bundled model */
+extern char *guc_default_model;
+extern char *guc_kernel;          /* bert.kernel: auto, or a kernel's name */
+extern char *guc_cache_directory; /* bert.cache_directory: empty: $PGDATA/pgsql_tmp_bert */
+/* bert.max_memory: kB one call may take for activations and scratch */
+extern int guc_max_memory;
+extern int guc_max_jobs; /* bert.max_jobs: jobs that run at once in a database */
+/* bert.max_table_workers: processes of one embed_column, the caller's included */
+extern int guc_max_table_workers;
 
-void		guc_init(void);
+void guc_init(void);
 
 #endif

@@ -20,36 +20,36 @@
 #define STATS_SLOTS 96
 #define CALL_SLOTS 64
 #define WORKER_SLOTS 64
-#define WORKER_START_MS 10000	/* one that has not arrived by then never will */
+#define WORKER_START_MS 10000 /* one that has not arrived by then never will */
 
 typedef struct WorkerSlot
 {
-	Oid			database;		/* InvalidOid: free */
-	Oid			role;
-	int			pid;			/* 0: on its way */
-	bool		again;			/* there is something new to look at */
+	Oid database; /* InvalidOid: free */
+	Oid role;
+	int pid;    /* 0: on its way */
+	bool again; /* there is something new to look at */
 	TimestampTz started;
 } WorkerSlot;
 
 typedef struct StatsSlot
 {
-	Oid			database;		/* InvalidOid: free */
-	uint64		last_use;		/* value of the clock; the oldest slot is given away */
-	ModelStats	stats;
+	Oid database;    /* InvalidOid: free */
+	uint64 last_use; /* value of the clock; the oldest slot is given away */
+	ModelStats stats;
 } StatsSlot;
 
 typedef struct Shared
 {
-	slock_t		lock;			/* protects clock, slots, calls and workers */
-	uint64		clock;
-	StatsSlot	slots[STATS_SLOTS];
+	slock_t lock; /* protects clock, slots, calls and workers */
+	uint64 clock;
+	StatsSlot slots[STATS_SLOTS];
 	RunningCall calls[CALL_SLOTS];
-	WorkerSlot	workers[WORKER_SLOTS];
+	WorkerSlot workers[WORKER_SLOTS];
 	pg_atomic_uint64 verified[VERIFIED_BUCKETS][VERIFIED_WAYS];
 } Shared;
 
 static Shared *shared;
-static bool is_private;			/* there was no room for one that is shared */
+static bool is_private; /* there was no room for one that is shared */
 static shmem_request_hook_type previous_request_hook;
 
 static void
@@ -66,7 +66,7 @@ static Shared *
 get_shared(void)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		found;
+	bool found;
 
 	if (shared != NULL)
 		return shared;
@@ -119,14 +119,15 @@ shared_set_verified(uint64 fingerprint)
 void
 stats_count(const char *model, int64 texts, int64 tokens, int64 truncations, double ms)
 {
-	Shared	   *area = get_shared();
-	StatsSlot  *slot = NULL;
-	StatsSlot  *oldest = &area->slots[0];
+	Shared *area = get_shared();
+	StatsSlot *slot = NULL;
+	StatsSlot *oldest = &area->slots[0];
 
 	SpinLockAcquire(&area->lock);
 	for (int i = 0; i < STATS_SLOTS && slot == NULL; i++)
 	{
-		if (area->slots[i].database == MyDatabaseId && strcmp(area->slots[i].stats.name, model) == 0)
+		if (area->slots[i].database == MyDatabaseId &&
+			strcmp(area->slots[i].stats.name, model) == 0)
 			slot = &area->slots[i];
 		else if (area->slots[i].last_use < oldest->last_use)
 			oldest = &area->slots[i];
@@ -151,7 +152,7 @@ stats_count(const char *model, int64 texts, int64 tokens, int64 truncations, dou
 static void *
 copy_slots(Shared *area, const void *slots, Size size)
 {
-	void	   *copy = palloc(size);
+	void *copy = palloc(size);
 
 	SpinLockAcquire(&area->lock);
 	memcpy(copy, slots, size);
@@ -162,9 +163,9 @@ copy_slots(Shared *area, const void *slots, Size size)
 List *
 stats_list(void)
 {
-	Shared	   *area = get_shared();
-	StatsSlot  *copy = copy_slots(area, area->slots, sizeof area->slots);
-	List	   *result = NIL;
+	Shared *area = get_shared();
+	StatsSlot *copy = copy_slots(area, area->slots, sizeof area->slots);
+	List *result = NIL;
 
 	for (int i = 0; i < STATS_SLOTS; i++)
 		if (copy[i].database == MyDatabaseId)
@@ -175,14 +176,14 @@ stats_list(void)
 int
 running_call_begin(uint32 segment)
 {
-	Shared	   *area = get_shared();
-	int			slot = -1;
+	Shared *area = get_shared();
+	int slot = -1;
 
 	SpinLockAcquire(&area->lock);
 	for (int i = 0; i < CALL_SLOTS && slot < 0; i++)
 		if (area->calls[i].pid == 0)
 		{
-			area->calls[i] = (RunningCall) {MyProcPid, MyDatabaseId, segment};
+			area->calls[i] = (RunningCall){MyProcPid, MyDatabaseId, segment};
 			slot = i;
 		}
 	SpinLockRelease(&area->lock);
@@ -192,7 +193,7 @@ running_call_begin(uint32 segment)
 void
 running_call_end(int slot)
 {
-	Shared	   *area = get_shared();
+	Shared *area = get_shared();
 
 	if (slot < 0)
 		return;
@@ -204,9 +205,9 @@ running_call_end(int slot)
 List *
 running_call_list(void)
 {
-	Shared	   *area = get_shared();
+	Shared *area = get_shared();
 	RunningCall *copy = copy_slots(area, area->calls, sizeof area->calls);
-	List	   *result = NIL;
+	List *result = NIL;
 
 	for (int i = 0; i < CALL_SLOTS; i++)
 		if (copy[i].pid != 0 && copy[i].database == MyDatabaseId)
@@ -230,19 +231,19 @@ add_worker(Shared *area, Oid role, int pid, TimestampTz now)
 	for (int i = 0; i < WORKER_SLOTS; i++)
 		if (!OidIsValid(area->workers[i].database))
 		{
-			area->workers[i] = (WorkerSlot) {MyDatabaseId, role, pid, false, now};
+			area->workers[i] = (WorkerSlot){MyDatabaseId, role, pid, false, now};
 			return &area->workers[i];
 		}
-	return NULL;				/* it works without */
+	return NULL; /* it works without */
 }
 
 bool
 auto_worker_wanted(Oid role, int *pid)
 {
-	Shared	   *area = get_shared();
+	Shared *area = get_shared();
 	TimestampTz now = GetCurrentTimestamp();
 	WorkerSlot *slot;
-	bool		wanted = true;
+	bool wanted = true;
 
 	*pid = 0;
 	if (is_private)
@@ -266,7 +267,7 @@ auto_worker_wanted(Oid role, int *pid)
 void
 auto_worker_arrive(Oid role)
 {
-	Shared	   *area = get_shared();
+	Shared *area = get_shared();
 	TimestampTz now = GetCurrentTimestamp();
 	WorkerSlot *slot;
 
@@ -282,9 +283,9 @@ auto_worker_arrive(Oid role)
 bool
 auto_worker_leave(Oid role)
 {
-	Shared	   *area = get_shared();
+	Shared *area = get_shared();
 	WorkerSlot *slot;
-	bool		again = false;
+	bool again = false;
 
 	SpinLockAcquire(&area->lock);
 	slot = find_worker(area, role);
@@ -302,7 +303,7 @@ auto_worker_leave(Oid role)
 void
 auto_worker_gone(Oid role)
 {
-	Shared	   *area = get_shared();
+	Shared *area = get_shared();
 	WorkerSlot *slot;
 
 	SpinLockAcquire(&area->lock);

@@ -1,9 +1,11 @@
 /*
- * shared.h: what backends share: which cache files have been verified, and the counters of bert.stats.
+ * shared.h: what backends share: which cache files have been verified, and the counters of
+ * bert.stats.
  *
- * A few kilobytes of PostgreSQL's shared memory, asked for when the library is preloaded and otherwise taken on first
- * use from what the server keeps in reserve. Lost when the server stops or recovers from a crash, on purpose: cache files
- * are then verified again. Without room for it every backend keeps its own.
+ * A few kilobytes of PostgreSQL's shared memory, asked for when the library is preloaded and
+ * otherwise taken on first use from what the server keeps in reserve. Lost when the server stops or
+ * recovers from a crash, on purpose: cache files are then verified again. Without room for it every
+ * backend keeps its own.
  */
 #ifndef BERT_PG_SERVER_SHARED_H
 #define BERT_PG_SERVER_SHARED_H
@@ -11,48 +13,55 @@
 #include "nodes/pg_list.h"
 
 /*
- * Files whose contents have been found right, by a fingerprint of identity, size and times of change: whoever writes to a
- * file changes it.
+ * Files whose contents have been found right, by a fingerprint of identity, size and times of
+ * change: whoever writes to a file changes it.
  */
 extern bool shared_is_verified(uint64 fingerprint);
 extern void shared_set_verified(uint64 fingerprint);
 
-/* Adds to the model's counters in bert.stats: one call with its texts, tokens computed, inputs cut, milliseconds. */
+/*
+ * Adds to the model's counters in bert.stats: one call with its texts, tokens computed, inputs cut,
+ * milliseconds.
+ */
 extern void stats_count(const char *model, int64 texts, int64 tokens, int64 truncations, double ms);
 
 /* Copies of this database's counters. */
 typedef struct ModelStats
 {
-	char		name[NAMEDATALEN];
-	int64		calls;
-	int64		texts;
-	int64		tokens;
-	int64		truncations;
-	double		ms;
+	char name[NAMEDATALEN];
+	int64 calls;
+	int64 texts;
+	int64 tokens;
+	int64 truncations;
+	double ms;
 } ModelStats;
 
-extern List *stats_list(void);	/* of ModelStats * */
-
-/* The running calls of bert.embed_column: where each keeps its counters (dsm_handle). -1: not noted, for want of room. */
-typedef struct RunningCall
-{
-	int			pid;			/* 0: free */
-	Oid			database;
-	uint32		segment;
-} RunningCall;
-
-extern int	running_call_begin(uint32 segment);
-extern void running_call_end(int slot);
-extern List *running_call_list(void);	/* of RunningCall *, this database's */
+extern List *stats_list(void); /* of ModelStats * */
 
 /*
- * The workers that embed queued rows, one for each database and role, so that a commit starts one only if none runs.
- * wanted: true when the caller must start one; else a running one will look again, and *pid is to be woken (0: it is starting).
+ * The running calls of bert.embed_column: where each keeps its counters (dsm_handle). -1: not
+ * noted, for want of room.
+ */
+typedef struct RunningCall
+{
+	int pid; /* 0: free */
+	Oid database;
+	uint32 segment;
+} RunningCall;
+
+extern int running_call_begin(uint32 segment);
+extern void running_call_end(int slot);
+extern List *running_call_list(void); /* of RunningCall *, this database's */
+
+/*
+ * The workers that embed queued rows, one for each database and role, so that a commit starts one
+ * only if none runs. wanted: true when the caller must start one; else a running one will look
+ * again, and *pid is to be woken (0: it is starting).
  */
 extern bool auto_worker_wanted(Oid role, int *pid);
-extern void auto_worker_arrive(Oid role);	/* in the worker */
-extern bool auto_worker_leave(Oid role);	/* false: somebody has queued rows meanwhile */
-extern void auto_worker_gone(Oid role);	/* it could not start, or ends by force */
+extern void auto_worker_arrive(Oid role); /* in the worker */
+extern bool auto_worker_leave(Oid role);  /* false: somebody has queued rows meanwhile */
+extern void auto_worker_gone(Oid role);   /* it could not start, or ends by force */
 
 extern void shared_init(void);
 

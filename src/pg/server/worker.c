@@ -70,7 +70,7 @@ worker_commit(void)
 bool
 worker_extension_present(void)
 {
-	bool		present;
+	bool present;
 
 	worker_begin();
 	present = OidIsValid(get_extension_oid("bert", true));
@@ -81,7 +81,7 @@ worker_extension_present(void)
 ErrorData *
 worker_take_error(MemoryContext context)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	if (!PostmasterIsAlive())
 		proc_exit(1);
@@ -99,5 +99,6 @@ worker_take_error(MemoryContext context)
 char *
 worker_error_text(const ErrorData *error)
 {
-	return error->hint == NULL ? pstrdup(error->message) : psprintf("%s (%s)", error->message, error->hint);
+	return error->hint == NULL ? pstrdup(error->message)
+							   : psprintf("%s (%s)", error->message, error->hint);
 }

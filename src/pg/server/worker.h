@@ -7,8 +7,8 @@
 #include "postmaster/bgworker.h"
 
 /*
- * A background worker of ours that starts after recovery, is connected to a database by its function and is not restarted. The caller
- * adds name, argument and whom to notify.
+ * A background worker of ours that starts after recovery, is connected to a database by its
+ * function and is not restarted. The caller adds name, argument and whom to notify.
  */
 extern void worker_describe(BackgroundWorker *worker, const char *function, const char *type);
 
@@ -18,21 +18,28 @@ extern void worker_take_signals(void);
 extern void worker_reload_settings(void);
 
 /*
- * DROP EXTENSION locks the tables one by one, in another order than a worker's transactions. Who notices a deadlock first gives way: a
- * worker that looks early, not the user's statement.
+ * DROP EXTENSION locks the tables one by one, in another order than a worker's transactions. Who
+ * notices a deadlock first gives way: a worker that looks early, not the user's statement.
  */
 extern void worker_yields_in_deadlocks(void);
 
-/* A transaction at READ COMMITTED, whatever the database's or the role's default is, with a snapshot. After the commit TopMemoryContext is current. */
+/*
+ * A transaction at READ COMMITTED, whatever the database's or the role's default is, with a
+ * snapshot. After the commit TopMemoryContext is current.
+ */
 extern void worker_begin(void);
 extern void worker_commit(void);
 
-/* The extension may be dropped at any time; then there is nothing to do here. In a transaction of its own. */
+/*
+ * The extension may be dropped at any time; then there is nothing to do here. In a transaction of
+ * its own.
+ */
 extern bool worker_extension_present(void);
 
 /*
- * In a PG_CATCH: the error, in this context, which is then current; the transaction is rolled back, a pending cancel forgotten. Without a
- * postmaster nothing may be written any more: then the process ends.
+ * In a PG_CATCH: the error, in this context, which is then current; the transaction is rolled back,
+ * a pending cancel forgotten. Without a postmaster nothing may be written any more: then the
+ * process ends.
  */
 extern ErrorData *worker_take_error(MemoryContext context);
 /* Its message, with the hint in parentheses. */
