@@ -56,5 +56,5 @@ FROM ranked GROUP BY ordinal, name ORDER BY ordinal;
 
 \echo 'SST-2: accuracy'
 SELECT name AS model, count(*) AS sentences,
-	   round(avg(((bert.classify(btrim(body), NULL, name)).label = CASE label WHEN 1 THEN 'positive' ELSE 'negative' END)::int), 4) AS accuracy
+	   round(avg(((bert.classify(btrim(body), name)).label = CASE label WHEN 1 THEN 'positive' ELSE 'negative' END)::int), 4) AS accuracy
 FROM classifier, review GROUP BY ordinal, name ORDER BY ordinal;

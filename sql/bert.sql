@@ -3,20 +3,26 @@
 
 -- Types
 
-CREATE TYPE bert.encoding AS (input_ids int[], token_type_ids int[], attention_mask int[], tokens text[], starts int[], ends int[]);
-COMMENT ON TYPE bert.encoding IS 'a text as a model reads it; starts and ends are characters of the text, 0-based, end-exclusive';
+CREATE TYPE bert.encoding AS (input_ids int[], token_type_ids int[], attention_mask int[],
+	tokens text[], starts int[], ends int[]);
+COMMENT ON TYPE bert.encoding IS
+	'a text as a model reads it; starts and ends are characters of the text, 0-based,'
+	' end-exclusive';
 
 CREATE TYPE bert.classification AS (label text, score real);
 COMMENT ON TYPE bert.classification IS 'a class and its probability';
 
-CREATE TYPE bert.token_tag AS (index int, token text, label text, score real, start_pos int, end_pos int);
-COMMENT ON TYPE bert.token_tag IS 'the label of one token; index is its place in the text, 1 for the first';
+CREATE TYPE bert.token_tag AS (index int, token text, label text, score real, start_pos int,
+	end_pos int);
+COMMENT ON TYPE bert.token_tag IS
+	'the label of one token; index is its place in the text, 1 for the first';
 
 CREATE TYPE bert.entity AS (entity text, word text, score real, start_pos int, end_pos int);
 COMMENT ON TYPE bert.entity IS 'a labelled span of a text';
 
 CREATE TYPE bert.qa_span AS (answer text, score real, start_pos int, end_pos int);
-COMMENT ON TYPE bert.qa_span IS 'an answer found in a context; the score is the probability of its start times that of its end';
+COMMENT ON TYPE bert.qa_span IS
+	'an answer found in a context; the score is the probability of its start times that of its end';
 
 CREATE TYPE bert.fill AS (token text, token_id int, score real, sequence text);
 COMMENT ON TYPE bert.fill IS 'a proposal for a mask and the text with it';
@@ -24,18 +30,20 @@ COMMENT ON TYPE bert.fill IS 'a proposal for a mask and the text with it';
 CREATE TYPE bert.choice AS (choice int, text text, score real);
 COMMENT ON TYPE bert.choice IS 'one of several choices, 1 for the first, and its probability';
 
-CREATE TYPE bert.model_output AS (loss real, logits real[], seq_relationship_logits real[], last_hidden_state real[], pooler_output real[],
-	hidden_states real[], attentions real[]);
+CREATE TYPE bert.model_output AS (loss real, logits real[], seq_relationship_logits real[],
+	last_hidden_state real[], pooler_output real[], hidden_states real[], attentions real[]);
 COMMENT ON TYPE bert.model_output IS 'what bert.forward computes';
 
 -- Models
 
 GRANT USAGE ON SCHEMA bert TO PUBLIC;
 
--- The store. Ordinary roles have no rights on these tables: the functions below check theirs and act as the tables' owner.
+-- The store. Ordinary roles have no rights on these tables: the functions below check theirs and
+-- act as the tables' owner.
 
 CREATE SEQUENCE bert.model_version;
-COMMENT ON SEQUENCE bert.model_version IS 'versions of models; a replaced or changed model gets a new one';
+COMMENT ON SEQUENCE bert.model_version IS
+	'versions of models; a replaced or changed model gets a new one';
 
 CREATE TABLE bert.model (
 	name text COLLATE "C" PRIMARY KEY,
@@ -61,7 +69,8 @@ COMMENT ON TABLE bert.model IS 'one row per stored model';
 COMMENT ON COLUMN bert.model.config IS 'config.json, UTF-8 whatever the database''s encoding';
 COMMENT ON COLUMN bert.model.tokenizer IS 'tokenizer_config.json, UTF-8';
 COMMENT ON COLUMN bert.model.vocab IS 'the block that holds vocab.txt';
-COMMENT ON COLUMN bert.model.pooling IS 'NULL: the model came without sentence-transformers settings';
+COMMENT ON COLUMN bert.model.pooling IS
+	'NULL: the model came without sentence-transformers settings';
 COMMENT ON COLUMN bert.model.digest IS 'SHA-256 over all that decides what the model computes';
 
 CREATE TABLE bert.tensor (
@@ -71,19 +80,20 @@ CREATE TABLE bert.tensor (
 	dtype text NOT NULL,
 	shape integer[] NOT NULL,
 	block bytea NOT NULL,
-	"offset" bigint NOT NULL,
+	byte_offset bigint NOT NULL,
 	PRIMARY KEY (version, ordinal)
 );
 CREATE INDEX tensor_block ON bert.tensor (block);
 COMMENT ON TABLE bert.tensor IS 'the tensors of every model and where they lie in its blocks';
-COMMENT ON COLUMN bert.tensor."offset" IS 'bytes from the start of the block';
+COMMENT ON COLUMN bert.tensor.byte_offset IS 'bytes from the start of the block';
 
 CREATE TABLE bert.head (
 	version bigint NOT NULL REFERENCES bert.model (version) ON UPDATE CASCADE ON DELETE CASCADE,
 	head text COLLATE "C" NOT NULL,
 	PRIMARY KEY (version, head)
 );
-COMMENT ON TABLE bert.head IS 'the heads that every model can be used with, its own and those that are part of it';
+COMMENT ON TABLE bert.head IS
+	'the heads that every model can be used with, its own and those that are part of it';
 
 CREATE TABLE bert.block (
 	hash bytea NOT NULL,
@@ -93,17 +103,22 @@ CREATE TABLE bert.block (
 	PRIMARY KEY (hash, chunk)
 );
 ALTER TABLE bert.block ALTER COLUMN data SET STORAGE EXTERNAL;
-COMMENT ON TABLE bert.block IS 'blocks of weights (fp32, little-endian) and vocabularies by the SHA-256 of their bytes, in chunks of 1 MB';
+COMMENT ON TABLE bert.block IS
+	'blocks of weights (fp32, little-endian) and vocabularies by the SHA-256 of their bytes, in'
+	' chunks of 1 MB';
 COMMENT ON COLUMN bert.block.crc IS 'CRC-32C of data';
 
 CREATE TABLE bert.model_grant (
-	model text COLLATE "C" NOT NULL REFERENCES bert.model (name) ON UPDATE CASCADE ON DELETE CASCADE,
+	model text COLLATE "C" NOT NULL REFERENCES bert.model (name)
+		ON UPDATE CASCADE ON DELETE CASCADE,
 	role regrole NOT NULL,
 	PRIMARY KEY (model, role)
 );
-COMMENT ON TABLE bert.model_grant IS 'roles that may use a model besides its owner; the role "-" stands for all';
+COMMENT ON TABLE bert.model_grant IS
+	'roles that may use a model besides its owner; the role "-" stands for all';
 
-REVOKE ALL ON bert.model, bert.tensor, bert.head, bert.block, bert.model_grant, bert.model_version FROM PUBLIC;
+REVOKE ALL ON bert.model, bert.tensor, bert.head, bert.block, bert.model_grant,
+	bert.model_version FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('bert.model_version', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.model', '');
@@ -112,38 +127,44 @@ SELECT pg_catalog.pg_extension_config_dump('bert.head', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.block', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.model_grant', '');
 
-CREATE FUNCTION bert.import_model(name text, directory text, head text DEFAULT NULL, replace boolean DEFAULT false)
+CREATE FUNCTION bert.import_model(name text, directory text, head text DEFAULT NULL,
+		replace boolean DEFAULT false)
 	RETURNS TABLE (key text, status text)
 	AS 'MODULE_PATHNAME', 'bert_import_directory' LANGUAGE C PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.import_model(text, text, text, boolean) IS 'imports a model folder of the server; needs pg_read_server_files';
+COMMENT ON FUNCTION bert.import_model(text, text, text, boolean) IS
+	'imports a model folder of the server; needs pg_read_server_files';
 
-CREATE FUNCTION bert.import_model(name text, config jsonb, vocab text, weights bytea, tokenizer_config jsonb DEFAULT NULL,
-		head text DEFAULT NULL, replace boolean DEFAULT false)
+CREATE FUNCTION bert.import_model(name text, config jsonb, vocab text, weights bytea,
+		tokenizer_config jsonb DEFAULT NULL, head text DEFAULT NULL, replace boolean DEFAULT false)
 	RETURNS TABLE (key text, status text)
 	AS 'MODULE_PATHNAME', 'bert_import_bytea' LANGUAGE C PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.import_model(text, jsonb, text, bytea, jsonb, text, boolean)
 	IS 'imports a model from the contents of config.json, vocab.txt and model.safetensors';
 
-CREATE FUNCTION bert.import_model(name text, config jsonb, vocab text, weights oid, tokenizer_config jsonb DEFAULT NULL,
-		head text DEFAULT NULL, replace boolean DEFAULT false)
+CREATE FUNCTION bert.import_model(name text, config jsonb, vocab text, weights oid,
+		tokenizer_config jsonb DEFAULT NULL, head text DEFAULT NULL, replace boolean DEFAULT false)
 	RETURNS TABLE (key text, status text)
 	AS 'MODULE_PATHNAME', 'bert_import_large_object' LANGUAGE C PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.import_model(text, jsonb, text, oid, jsonb, text, boolean)
 	IS 'imports a model whose model.safetensors is a large object';
 
-CREATE FUNCTION bert.create_model(name text, config jsonb, vocab text, head text, seed bigint DEFAULT 0) RETURNS bigint
+CREATE FUNCTION bert.create_model(name text, config jsonb, vocab text, head text,
+		seed bigint DEFAULT 0)
+	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'bert_create_model' LANGUAGE C PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.create_model(text, jsonb, text, text, bigint)
-	IS 'makes a model with random weights, as the reference initialises them, and returns its version';
+COMMENT ON FUNCTION bert.create_model(text, jsonb, text, text, bigint) IS
+	'makes a model with random weights, as the reference initialises them, and returns its version';
 
 CREATE FUNCTION bert.export_model(name text, directory text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_export_model' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.export_model(text, text)
-	IS 'writes a model as a folder of the server that the reference library loads; needs pg_write_server_files';
+COMMENT ON FUNCTION bert.export_model(text, text) IS
+	'writes a model as a folder of the server that the reference library loads; needs'
+	' pg_write_server_files';
 
 CREATE FUNCTION bert.copy_model(name text, copy text) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'bert_copy_model' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.copy_model(text, text) IS 'makes a model of one''s own from another, sharing its blocks, and returns its version';
+COMMENT ON FUNCTION bert.copy_model(text, text) IS
+	'makes a model of one''s own from another, sharing its blocks, and returns its version';
 
 CREATE FUNCTION bert.rename_model(name text, new_name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_rename_model' LANGUAGE C STRICT PARALLEL UNSAFE;
@@ -151,20 +172,24 @@ COMMENT ON FUNCTION bert.rename_model(text, text) IS 'renames a model';
 
 CREATE FUNCTION bert.drop_model(name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_drop_model' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.drop_model(text) IS 'drops a model, and the blocks that no other model has';
+COMMENT ON FUNCTION bert.drop_model(text) IS
+	'drops a model, and the blocks that no other model has';
 
-CREATE FUNCTION bert.set_precision(name text, "precision" text) RETURNS void
+CREATE FUNCTION bert.set_precision(name text, new_precision text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_set_precision' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.set_precision(text, text) IS 'sets what a model computes with: fp32, bf16 or int8; the stored weights stay fp32';
+COMMENT ON FUNCTION bert.set_precision(text, text) IS
+	'sets what a model computes with: fp32, bf16 or int8; the stored weights stay fp32';
 
 CREATE FUNCTION bert.prune_heads(name text, heads jsonb) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'bert_prune_heads' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.prune_heads(text, jsonb)
-	IS 'removes attention heads from a model, for example {"0": [1, 2]}: layer, then heads; returns its new version';
+COMMENT ON FUNCTION bert.prune_heads(text, jsonb) IS
+	'removes attention heads from a model, for example {"0": [1, 2]}: layer, then heads; returns'
+	' its new version';
 
 CREATE FUNCTION bert.grant_model(name text, role regrole) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_grant_model' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.grant_model(text, regrole) IS 'lets a role use a model; the role "-" stands for all';
+COMMENT ON FUNCTION bert.grant_model(text, regrole) IS
+	'lets a role use a model; the role "-" stands for all';
 
 CREATE FUNCTION bert.revoke_model(name text, role regrole) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_revoke_model' LANGUAGE C STRICT PARALLEL UNSAFE;
@@ -172,192 +197,289 @@ COMMENT ON FUNCTION bert.revoke_model(text, regrole) IS 'takes back what bert.gr
 
 CREATE FUNCTION bert.pinned(model text) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_pinned' LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION bert.pinned(text) IS 'the model''s name with a hash of all that decides what it computes: name@sha256prefix';
+COMMENT ON FUNCTION bert.pinned(text) IS
+	'the model''s name with a hash of all that decides what it computes: name@sha256prefix';
 
-CREATE FUNCTION bert.list_models() RETURNS TABLE (name text, version bigint, source text, head text, heads text[], "precision" text,
-		parameters bigint, layers integer, hidden_size integer, attention_heads integer, vocab_size integer, max_length integer,
-		labels text[], pooling text, size_bytes bigint, owner regrole, base text, base_version bigint, lineage jsonb,
-		description text, created timestamptz)
-	AS 'MODULE_PATHNAME', 'bert_list_models' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+CREATE FUNCTION bert.list_models()
+	RETURNS TABLE (name text, version bigint, source text, head text, heads text[],
+		"precision" text, parameters bigint, layers integer, hidden_size integer,
+		attention_heads integer, vocab_size integer, max_length integer, labels text[],
+		pooling text, size_bytes bigint, owner regrole, base text, base_version bigint,
+		lineage jsonb, description text, created timestamptz)
+	AS 'MODULE_PATHNAME', 'bert_list_models'
+	LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
 COMMENT ON FUNCTION bert.list_models() IS 'what the view bert.models shows';
 
 CREATE VIEW bert.models AS SELECT * FROM bert.list_models();
-COMMENT ON VIEW bert.models IS 'the models that the current user may use, the bundled ones included';
+COMMENT ON VIEW bert.models IS
+	'the models that the current user may use, the bundled ones included';
 
-CREATE FUNCTION bert.list_tensors() RETURNS TABLE (model text, version bigint, ordinal integer, name text, dtype text, shape integer[],
-		elements bigint, part text, block text, "offset" bigint)
-	AS 'MODULE_PATHNAME', 'bert_list_tensors' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 1000;
+CREATE FUNCTION bert.list_tensors()
+	RETURNS TABLE (model text, version bigint, ordinal integer, name text, dtype text,
+		shape integer[], elements bigint, part text, block text, byte_offset bigint)
+	AS 'MODULE_PATHNAME', 'bert_list_tensors'
+	LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 1000;
 COMMENT ON FUNCTION bert.list_tensors() IS 'what the view bert.tensors shows';
 
 CREATE VIEW bert.tensors AS SELECT * FROM bert.list_tensors();
-COMMENT ON VIEW bert.tensors IS 'the tensors of these models, the block (SHA-256) that holds each, and where in it, in bytes';
+COMMENT ON VIEW bert.tensors IS
+	'the tensors of these models, the block (SHA-256) that holds each, and where in it, in bytes';
 
-CREATE FUNCTION bert.list_cache() RETURNS TABLE (file text, block text, kind text, "precision" text, kernel text, size_bytes bigint,
-		mapped boolean)
-	AS 'MODULE_PATHNAME', 'bert_list_cache' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 100;
+CREATE FUNCTION bert.list_cache()
+	RETURNS TABLE (file text, block text, kind text, "precision" text, kernel text,
+		size_bytes bigint, mapped boolean)
+	AS 'MODULE_PATHNAME', 'bert_list_cache'
+	LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000 ROWS 100;
 COMMENT ON FUNCTION bert.list_cache() IS 'what the view bert.cache shows';
 
 CREATE VIEW bert.cache AS SELECT * FROM bert.list_cache();
-COMMENT ON VIEW bert.cache IS 'the files of prepared blocks on this machine, and whether this session has them mapped';
+COMMENT ON VIEW bert.cache IS
+	'the files of prepared blocks on this machine, and whether this session has them mapped';
 
-CREATE FUNCTION bert.list_stats() RETURNS TABLE (model text, calls bigint, texts bigint, tokens bigint, truncations bigint, ms double precision)
-	AS 'MODULE_PATHNAME', 'bert_list_stats' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 10;
+CREATE FUNCTION bert.list_stats()
+	RETURNS TABLE (model text, calls bigint, texts bigint, tokens bigint, truncations bigint,
+		ms double precision)
+	AS 'MODULE_PATHNAME', 'bert_list_stats'
+	LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 10;
 COMMENT ON FUNCTION bert.list_stats() IS 'what the view bert.stats shows';
 
 CREATE VIEW bert.stats AS SELECT * FROM bert.list_stats();
-COMMENT ON VIEW bert.stats IS 'what the models of this database have done since the server started: calls, texts, tokens, texts cut, milliseconds';
+COMMENT ON VIEW bert.stats IS
+	'what the models of this database have done since the server started: calls, texts, tokens,'
+	' texts cut, milliseconds';
 
 GRANT SELECT ON bert.models, bert.tensors, bert.cache, bert.stats TO PUBLIC;
 
 -- Text
 
-CREATE FUNCTION bert.tokenize(input text, pair text DEFAULT NULL, model text DEFAULT NULL) RETURNS text[]
+CREATE FUNCTION bert.tokenize(input text, model text DEFAULT NULL, pair text DEFAULT NULL)
+	RETURNS text[]
 	AS 'MODULE_PATHNAME', 'bert_tokenize' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION bert.tokenize(text, text, text) IS 'the tokens of a text, or of a text and a pair, without special tokens';
+COMMENT ON FUNCTION bert.tokenize(text, text, text) IS
+	'the tokens of a text, or of a text and a pair, without special tokens';
 
-CREATE FUNCTION bert.encode(input text, pair text DEFAULT NULL, model text DEFAULT NULL, max_length int DEFAULT NULL, special_tokens bool DEFAULT true)
+CREATE FUNCTION bert.encode(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		max_length int DEFAULT NULL, special_tokens bool DEFAULT true)
 	RETURNS bert.encoding
 	AS 'MODULE_PATHNAME', 'bert_encode' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION bert.encode(text, text, text, int, bool) IS 'ids, types, tokens and offsets of a text as the model reads it, cut to max_length tokens (NULL: the model''s)';
+COMMENT ON FUNCTION bert.encode(text, text, text, int, bool) IS
+	'ids, types, tokens and offsets of a text as the model reads it, cut to max_length tokens'
+	' (NULL: the model''s)';
 
-CREATE FUNCTION bert.decode(ids int[], model text DEFAULT NULL, skip_special_tokens bool DEFAULT true) RETURNS text
+CREATE FUNCTION bert.decode(ids int[], model text DEFAULT NULL,
+		skip_special_tokens bool DEFAULT true)
+	RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_decode' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION bert.decode(int[], text, bool) IS 'the text that token ids stand for';
 
 CREATE FUNCTION bert.count_tokens(input text, model text DEFAULT NULL) RETURNS int
 	AS 'MODULE_PATHNAME', 'bert_count_tokens' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
-COMMENT ON FUNCTION bert.count_tokens(text, text) IS 'how many tokens a text has, special tokens not counted';
+COMMENT ON FUNCTION bert.count_tokens(text, text) IS
+	'how many tokens a text has, special tokens not counted';
 
-CREATE FUNCTION bert.chunk(input text, model text DEFAULT NULL, max_tokens int DEFAULT 256, overlap int DEFAULT 32,
-	OUT chunk int, OUT text text, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+CREATE FUNCTION bert.chunk(input text, model text DEFAULT NULL, max_tokens int DEFAULT NULL,
+		overlap int DEFAULT 32, OUT chunk int, OUT text text, OUT start_pos int, OUT end_pos int)
+	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'bert_chunk' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
-COMMENT ON FUNCTION bert.chunk(text, text, int, int) IS 'a long text in parts of at most max_tokens tokens that share at most overlap tokens; words stay whole';
+COMMENT ON FUNCTION bert.chunk(text, text, int, int) IS
+	'a long text in parts of at most max_tokens tokens (NULL: what the model reads) that share at'
+	' most overlap tokens; words stay whole';
 
 -- Inference
 
-CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
+CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEFAULT NULL,
+		normalize_embeddings bool DEFAULT NULL, overflow text DEFAULT 'truncate')
 	RETURNS real[]
 	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.embed(text, text, text, bool, text) IS 'the embedding of a text; pooling mean, cls, max or pooler (NULL: what the model was made for); overflow truncate, window or error';
+COMMENT ON FUNCTION bert.embed(text, text, text, bool, text) IS
+	'the embedding of a text; pooling mean, cls, max or pooler, and whether it has length 1 (NULL:'
+	' what the model was made for); overflow truncate, window or error';
 
-CREATE FUNCTION bert.embed(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
+CREATE FUNCTION bert.embed(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL,
+		normalize_embeddings bool DEFAULT NULL, overflow text DEFAULT 'truncate')
 	RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'bert_embed_many' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
-COMMENT ON FUNCTION bert.embed(text[], text, text, bool, text) IS 'the embeddings of many texts, in their order, computed in batches';
+COMMENT ON FUNCTION bert.embed(text[], text, text, bool, text) IS
+	'the embeddings of many texts, in their order, computed in batches';
 
-CREATE FUNCTION bert.embed_pinned(input text, model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
+CREATE FUNCTION bert.embed_pinned(input text, model text DEFAULT NULL, pooling text DEFAULT NULL,
+		normalize_embeddings bool DEFAULT NULL, overflow text DEFAULT 'truncate')
 	RETURNS real[]
 	AS 'MODULE_PATHNAME', 'bert_embed_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.embed_pinned(text, text, text, bool, text) IS 'bert.embed by a name that bert.pinned gave; immutable, for generated columns and indexes';
+COMMENT ON FUNCTION bert.embed_pinned(text, text, text, bool, text) IS
+	'bert.embed by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
-CREATE FUNCTION bert.embed_pinned(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL, "normalize" bool DEFAULT true, overflow text DEFAULT 'truncate')
+CREATE FUNCTION bert.embed_pinned(inputs text[], model text DEFAULT NULL,
+		pooling text DEFAULT NULL, normalize_embeddings bool DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
 	RETURNS SETOF real[]
-	AS 'MODULE_PATHNAME', 'bert_embed_many_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
-COMMENT ON FUNCTION bert.embed_pinned(text[], text, text, bool, text) IS 'bert.embed of many texts by a name that bert.pinned gave; immutable';
+	AS 'MODULE_PATHNAME', 'bert_embed_many_pinned'
+	LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
+COMMENT ON FUNCTION bert.embed_pinned(text[], text, text, bool, text) IS
+	'bert.embed of many texts by a name that bert.pinned gave; immutable';
 
 CREATE FUNCTION bert.similarity(a text, b text, model text DEFAULT NULL) RETURNS real
 	AS 'MODULE_PATHNAME', 'bert_similarity' LANGUAGE C STABLE PARALLEL SAFE COST 20000;
-COMMENT ON FUNCTION bert.similarity(text, text, text) IS 'the cosine of the embeddings of two texts';
+COMMENT ON FUNCTION bert.similarity(text, text, text) IS
+	'the cosine of the embeddings of two texts';
 
-CREATE FUNCTION bert.classify(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS bert.classification
+CREATE FUNCTION bert.classify(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
+	RETURNS bert.classification
 	AS 'MODULE_PATHNAME', 'bert_classify' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.classify(text, text, text, text) IS 'the most probable class of a text, or of a text and a pair';
+COMMENT ON FUNCTION bert.classify(text, text, text, text) IS
+	'the most probable class of a text, or of a text and a pair';
 
-CREATE FUNCTION bert.classify(inputs text[], model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS SETOF bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify_many' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
-COMMENT ON FUNCTION bert.classify(text[], text, text) IS 'the most probable class of each of many texts, in their order, computed in batches';
+CREATE FUNCTION bert.classify(inputs text[], model text DEFAULT NULL, pairs text[] DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
+	RETURNS SETOF bert.classification
+	AS 'MODULE_PATHNAME', 'bert_classify_many'
+	LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
+COMMENT ON FUNCTION bert.classify(text[], text, text[], text) IS
+	'the most probable class of each of many texts, in their order, computed in batches';
 
-CREATE FUNCTION bert.classify_pinned(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS bert.classification
+CREATE FUNCTION bert.classify_pinned(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
+	RETURNS bert.classification
 	AS 'MODULE_PATHNAME', 'bert_classify_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.classify_pinned(text, text, text, text) IS 'bert.classify by a name that bert.pinned gave; immutable, for generated columns and indexes';
+COMMENT ON FUNCTION bert.classify_pinned(text, text, text, text) IS
+	'bert.classify by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
-CREATE FUNCTION bert.classify_pinned(inputs text[], model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS SETOF bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify_many_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
-COMMENT ON FUNCTION bert.classify_pinned(text[], text, text) IS 'bert.classify of many texts by a name that bert.pinned gave; immutable';
+CREATE FUNCTION bert.classify_pinned(inputs text[], model text DEFAULT NULL,
+		pairs text[] DEFAULT NULL, overflow text DEFAULT 'truncate')
+	RETURNS SETOF bert.classification
+	AS 'MODULE_PATHNAME', 'bert_classify_many_pinned'
+	LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
+COMMENT ON FUNCTION bert.classify_pinned(text[], text, text[], text) IS
+	'bert.classify of many texts by a name that bert.pinned gave; immutable';
 
-CREATE FUNCTION bert.classify_all(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS SETOF bert.classification
+CREATE FUNCTION bert.classify_all(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
+	RETURNS SETOF bert.classification
 	AS 'MODULE_PATHNAME', 'bert_classify_all' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
-COMMENT ON FUNCTION bert.classify_all(text, text, text, text) IS 'all classes of a text with their probabilities, best first';
+COMMENT ON FUNCTION bert.classify_all(text, text, text, text) IS
+	'all classes of a text with their probabilities, best first';
 
-CREATE FUNCTION bert.regress(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS real
+CREATE FUNCTION bert.regress(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
+	RETURNS real
 	AS 'MODULE_PATHNAME', 'bert_regress' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.regress(text, text, text, text) IS 'the value that a regression model gives a text, or a text and a pair';
+COMMENT ON FUNCTION bert.regress(text, text, text, text) IS
+	'the value that a regression model gives a text, or a text and a pair';
 
-CREATE FUNCTION bert.regress_pinned(input text, pair text DEFAULT NULL, model text DEFAULT NULL, overflow text DEFAULT 'truncate') RETURNS real
+CREATE FUNCTION bert.regress_pinned(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
+	RETURNS real
 	AS 'MODULE_PATHNAME', 'bert_regress_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.regress_pinned(text, text, text, text) IS 'bert.regress by a name that bert.pinned gave; immutable, for generated columns and indexes';
+COMMENT ON FUNCTION bert.regress_pinned(text, text, text, text) IS
+	'bert.regress by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
-CREATE FUNCTION bert.rank(query text, documents text[], model text DEFAULT NULL, overflow text DEFAULT 'truncate',
-	OUT document int, OUT score real, OUT text text) RETURNS SETOF record
+CREATE FUNCTION bert.rank(query text, documents text[], model text DEFAULT NULL,
+		overflow text DEFAULT 'truncate', OUT document int, OUT score real, OUT text text)
+	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'bert_rank' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
-COMMENT ON FUNCTION bert.rank(text, text[], text, text) IS 'documents by how well they fit a query, best first: a cross-encoder''s probability, or the similarity of embeddings when the model has no head';
+COMMENT ON FUNCTION bert.rank(text, text[], text, text) IS
+	'documents by how well they fit a query, best first: a cross-encoder''s probability, or the'
+	' similarity of embeddings when the model has no head';
 
 CREATE FUNCTION bert.tag(input text, model text DEFAULT NULL) RETURNS SETOF bert.token_tag
 	AS 'MODULE_PATHNAME', 'bert_tag' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 50;
-COMMENT ON FUNCTION bert.tag(text, text) IS 'the label of every token of a text; long texts are read in windows';
+COMMENT ON FUNCTION bert.tag(text, text) IS
+	'the label of every token of a text; long texts are read in windows';
 
-CREATE FUNCTION bert.entities(input text, model text DEFAULT NULL, aggregation text DEFAULT 'simple') RETURNS SETOF bert.entity
+CREATE FUNCTION bert.entities(input text, model text DEFAULT NULL,
+		aggregation text DEFAULT 'simple')
+	RETURNS SETOF bert.entity
 	AS 'MODULE_PATHNAME', 'bert_entities' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
-COMMENT ON FUNCTION bert.entities(text, text, text) IS 'the entities in a text; aggregation none, simple, first, average or max; long texts are read in windows';
+COMMENT ON FUNCTION bert.entities(text, text, text) IS
+	'the entities in a text; aggregation none, simple, first, average or max; long texts are read'
+	' in windows';
 
-CREATE FUNCTION bert.answer(question text, context text, model text DEFAULT NULL, null_answer bool DEFAULT false) RETURNS bert.qa_span
+CREATE FUNCTION bert.answer(question text, context text, model text DEFAULT NULL,
+		null_answer bool DEFAULT false)
+	RETURNS bert.qa_span
 	AS 'MODULE_PATHNAME', 'bert_answer' LANGUAGE C STABLE PARALLEL SAFE COST 30000;
-COMMENT ON FUNCTION bert.answer(text, text, text, bool) IS 'the span of the context that answers the question best; with null_answer it may be empty';
+COMMENT ON FUNCTION bert.answer(text, text, text, bool) IS
+	'the span of the context that answers the question best; with null_answer it may be empty';
 
-CREATE FUNCTION bert.answers(question text, context text, model text DEFAULT NULL, top_k int DEFAULT 5, max_answer_tokens int DEFAULT 30,
-	stride int DEFAULT 128, null_answer bool DEFAULT false) RETURNS SETOF bert.qa_span
+CREATE FUNCTION bert.answers(question text, context text, model text DEFAULT NULL,
+		top_k int DEFAULT 5, max_answer_tokens int DEFAULT 30, stride int DEFAULT 128,
+		null_answer bool DEFAULT false)
+	RETURNS SETOF bert.qa_span
 	AS 'MODULE_PATHNAME', 'bert_answers' LANGUAGE C STABLE PARALLEL SAFE COST 30000 ROWS 5;
-COMMENT ON FUNCTION bert.answers(text, text, text, int, int, int, bool) IS 'the top_k best answers; windows of a long context share stride tokens';
+COMMENT ON FUNCTION bert.answers(text, text, text, int, int, int, bool) IS
+	'the top_k best answers; windows of a long context share stride tokens';
 
-CREATE FUNCTION bert.fill_mask(input text, model text DEFAULT NULL, top_k int DEFAULT 5) RETURNS SETOF bert.fill
+CREATE FUNCTION bert.fill_mask(input text, model text DEFAULT NULL, top_k int DEFAULT 5)
+	RETURNS SETOF bert.fill
 	AS 'MODULE_PATHNAME', 'bert_fill_mask' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 5;
-COMMENT ON FUNCTION bert.fill_mask(text, text, int) IS 'the top_k best tokens for every mask of a text, mask after mask';
+COMMENT ON FUNCTION bert.fill_mask(text, text, int) IS
+	'the top_k best tokens for every mask of a text, mask after mask';
 
 CREATE FUNCTION bert.next_sentence(a text, b text, model text DEFAULT NULL) RETURNS real
 	AS 'MODULE_PATHNAME', 'bert_next_sentence' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.next_sentence(text, text, text) IS 'the probability that b follows a';
 
-CREATE FUNCTION bert.choose(prompt text, choices text[], model text DEFAULT NULL) RETURNS bert.choice
+CREATE FUNCTION bert.choose(prompt text, choices text[], model text DEFAULT NULL)
+	RETURNS bert.choice
 	AS 'MODULE_PATHNAME', 'bert_choose' LANGUAGE C STABLE PARALLEL SAFE COST 30000;
 COMMENT ON FUNCTION bert.choose(text, text[], text) IS 'the choice that goes best with a prompt';
 
-CREATE FUNCTION bert.choose_all(prompt text, choices text[], model text DEFAULT NULL) RETURNS SETOF bert.choice
+CREATE FUNCTION bert.choose_all(prompt text, choices text[], model text DEFAULT NULL)
+	RETURNS SETOF bert.choice
 	AS 'MODULE_PATHNAME', 'bert_choose_all' LANGUAGE C STABLE PARALLEL SAFE COST 30000 ROWS 4;
-COMMENT ON FUNCTION bert.choose_all(text, text[], text) IS 'all choices with their probabilities, best first';
+COMMENT ON FUNCTION bert.choose_all(text, text[], text) IS
+	'all choices with their probabilities, best first';
 
-CREATE FUNCTION bert.generate(prompt text, model text DEFAULT NULL, max_new_tokens int DEFAULT 32, temperature real DEFAULT 0, top_k int DEFAULT 0,
-	top_p real DEFAULT 1, seed bigint DEFAULT NULL) RETURNS text
+CREATE FUNCTION bert.generate(prompt text, model text DEFAULT NULL, max_new_tokens int DEFAULT 32,
+		temperature real DEFAULT 0, top_k int DEFAULT 0, top_p real DEFAULT 1,
+		seed bigint DEFAULT NULL)
+	RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_generate' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
-COMMENT ON FUNCTION bert.generate(text, text, int, real, int, real, bigint) IS 'what a causal language model writes after the prompt; temperature 0 always takes the most probable token; equal seeds give equal texts (NULL: 0)';
+COMMENT ON FUNCTION bert.generate(text, text, int, real, int, real, bigint) IS
+	'what a causal language model writes after the prompt; temperature 0 always takes the most'
+	' probable token; equal seeds give equal texts (NULL: 0)';
 
 CREATE FUNCTION bert.pseudo_perplexity(input text, model text DEFAULT NULL) RETURNS real
 	AS 'MODULE_PATHNAME', 'bert_pseudo_perplexity' LANGUAGE C STABLE PARALLEL SAFE COST 500000;
-COMMENT ON FUNCTION bert.pseudo_perplexity(text, text) IS 'how surprising a text is to a masked language model that sees all but one token at a time; NaN for a text without tokens';
+COMMENT ON FUNCTION bert.pseudo_perplexity(text, text) IS
+	'how surprising a text is to a masked language model that sees all but one token at a time;'
+	' NaN for a text without tokens';
 
-CREATE FUNCTION bert.forward(input_ids int[], token_type_ids int[] DEFAULT NULL, attention_mask int[] DEFAULT NULL, labels float8[] DEFAULT NULL,
-	model text DEFAULT NULL, head text DEFAULT NULL, output text[] DEFAULT '{logits}', encoder_hidden_states real[] DEFAULT NULL,
-	encoder_attention_mask int[] DEFAULT NULL) RETURNS bert.model_output
+CREATE FUNCTION bert.forward(input_ids int[], model text DEFAULT NULL,
+		token_type_ids int[] DEFAULT NULL, attention_mask int[] DEFAULT NULL,
+		labels float8[] DEFAULT NULL, head text DEFAULT NULL, output text[] DEFAULT '{logits}',
+		encoder_hidden_states real[] DEFAULT NULL, encoder_attention_mask int[] DEFAULT NULL)
+	RETURNS bert.model_output
 	AS 'MODULE_PATHNAME', 'bert_forward' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.forward(int[], int[], int[], float8[], text, text, text[], real[], int[]) IS 'the raw model: ids in, tensors out, the loss when labels are given';
+COMMENT ON FUNCTION bert.forward(int[], text, int[], int[], float8[], text, text[], real[],
+	int[]) IS
+	'the raw model: ids in, tensors out, the loss when labels are given';
 
 -- Training
 
-CREATE FUNCTION learning_rate(schedule text, step bigint, warmup_steps bigint, total_steps bigint, base_lr float8 DEFAULT 1,
-	options jsonb DEFAULT '{}')
-	RETURNS float8 AS 'MODULE_PATHNAME', 'bert_learning_rate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION learning_rate(schedule text, step bigint, warmup_steps bigint, total_steps bigint,
+		base_lr float8 DEFAULT 1, options jsonb DEFAULT '{}')
+	RETURNS float8
+	AS 'MODULE_PATHNAME', 'bert_learning_rate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION learning_rate(text, bigint, bigint, bigint, float8, jsonb) IS
-	'learning rate of a step (the first is 0) of a schedule: constant, constant_with_warmup, linear, cosine, cosine_with_restarts, polynomial';
+	'learning rate of a step (the first is 0) of a schedule: constant, constant_with_warmup,'
+	' linear, cosine, cosine_with_restarts, polynomial';
 
 CREATE FUNCTION build_vocab(query text, size int, lowercase bool DEFAULT true)
-	RETURNS text AS 'MODULE_PATHNAME', 'bert_build_vocab' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_build_vocab' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION build_vocab(text, int, bool) IS
-	'WordPiece vocabulary, one token a line, made from the texts that the query returns in its only column';
+	'WordPiece vocabulary, one token a line, made from the texts that the query returns in its'
+	' only column';
 
-CREATE FUNCTION sentence_pairs(query text, model text DEFAULT NULL, max_tokens int DEFAULT 128, seed bigint DEFAULT 0,
-		OUT input text, OUT pair text, OUT label bool)
-	RETURNS SETOF record AS 'MODULE_PATHNAME', 'bert_sentence_pairs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION sentence_pairs(query text, model text DEFAULT NULL, max_tokens int DEFAULT 128,
+		seed bigint DEFAULT 0, OUT input text, OUT pair text, OUT label bool)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'bert_sentence_pairs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION sentence_pairs(text, text, int, bigint) IS
-	'pairs for pre-training made of the documents that the query returns in its only column; label: pair follows input; half do';
+	'pairs for pre-training made of the documents that the query returns in its only column;'
+	' label: pair follows input; half do';
 -- Jobs
 
 CREATE SEQUENCE bert.job_number;
@@ -371,7 +493,8 @@ CREATE TABLE bert.job (
 	search_path text NOT NULL,
 	options jsonb NOT NULL,
 	role regrole NOT NULL,
-	state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+	state text NOT NULL DEFAULT 'queued'
+		CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
 	phase text,
 	attempts int NOT NULL DEFAULT 0,
 	worker_pid int,
@@ -411,7 +534,8 @@ CREATE TABLE bert.job_metric (
 	eval jsonb,
 	PRIMARY KEY (job, step)
 );
-COMMENT ON TABLE bert.job_metric IS 'what fine-tuning jobs reported on their way; see the view bert.job_metrics';
+COMMENT ON TABLE bert.job_metric IS
+	'what fine-tuning jobs reported on their way; see the view bert.job_metrics';
 
 CREATE TABLE bert.job_checkpoint (
 	job bigint NOT NULL REFERENCES bert.job ON DELETE CASCADE,
@@ -422,13 +546,15 @@ CREATE TABLE bert.job_checkpoint (
 	PRIMARY KEY (job, kind, chunk)
 );
 ALTER TABLE bert.job_checkpoint ALTER COLUMN data SET STORAGE EXTERNAL;
-COMMENT ON TABLE bert.job_checkpoint IS 'weights, optimizer state and position of running jobs, in chunks';
+COMMENT ON TABLE bert.job_checkpoint IS
+	'weights, optimizer state and position of running jobs, in chunks';
 
 ALTER TABLE bert.job ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bert.job_metric ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bert.job_checkpoint ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON bert.job FOR SELECT USING (pg_catalog.pg_has_role(role::oid, 'USAGE'));
-CREATE POLICY own ON bert.job_metric FOR SELECT USING (EXISTS (SELECT 1 FROM bert.job AS j WHERE j.job = job_metric.job));
+CREATE POLICY own ON bert.job_metric FOR SELECT
+	USING (EXISTS (SELECT 1 FROM bert.job AS j WHERE j.job = job_metric.job));
 GRANT SELECT ON bert.job, bert.job_metric TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('bert.job', '');
@@ -437,26 +563,37 @@ SELECT pg_catalog.pg_extension_config_dump('bert.job_checkpoint', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.job_number', '');
 
 CREATE VIEW bert.jobs WITH (security_invoker = true) AS
-SELECT job, name, base, task, state, phase, role, step, total_steps, epoch, loss, learning_rate, samples_per_second, tokens_per_second,
-	   CASE WHEN state = 'running' AND samples_per_second > 0 AND total_steps > step AND step > 0
-			THEN pg_catalog.make_interval(secs => (total_steps - step) * (details ->> 'seconds_per_step')::float8) END AS eta,
-	   samples, eval_samples, submitted, started, finished, attempts, worker_pid, query, options, base_version, version, metrics,
-	   sqlstate, error
+SELECT job, name, base, task, state, phase, role, step, total_steps, epoch, loss, learning_rate,
+	samples_per_second, tokens_per_second,
+	CASE WHEN state = 'running' AND samples_per_second > 0 AND total_steps > step AND step > 0
+		THEN pg_catalog.make_interval(
+			secs => (total_steps - step) * (details ->> 'seconds_per_step')::float8)
+	END AS eta,
+	samples, eval_samples, submitted, started, finished, attempts, worker_pid, query, options,
+	base_version, version, metrics, sqlstate, error
 FROM bert.job;
-COMMENT ON VIEW bert.jobs IS 'the fine-tuning jobs that you submitted (all, for a superuser), their progress and outcome';
+COMMENT ON VIEW bert.jobs IS
+	'the fine-tuning jobs that you submitted (all, for a superuser), their progress and outcome';
 
 CREATE VIEW bert.job_metrics WITH (security_invoker = true) AS
-SELECT job, step, epoch, loss, learning_rate, grad_norm, samples_per_second, at, eval FROM bert.job_metric;
-COMMENT ON VIEW bert.job_metrics IS 'loss, learning rate, gradient norm and evaluations of your fine-tuning jobs, by step';
+SELECT job, step, epoch, loss, learning_rate, grad_norm, samples_per_second, at, eval
+FROM bert.job_metric;
+COMMENT ON VIEW bert.job_metrics IS
+	'loss, learning rate, gradient norm and evaluations of your fine-tuning jobs, by step';
 GRANT SELECT ON bert.jobs, bert.job_metrics TO PUBLIC;
 
-CREATE FUNCTION bert.finetune(name text, base text, task text, query text, options jsonb DEFAULT '{}') RETURNS bigint
+CREATE FUNCTION bert.finetune(name text, base text, task text, query text,
+		options jsonb DEFAULT '{}')
+	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'bert_finetune' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.finetune(text, text, text, text, jsonb) IS 'submits a fine-tuning job on the rows of a query; returns its number at once';
+COMMENT ON FUNCTION bert.finetune(text, text, text, text, jsonb) IS
+	'submits a fine-tuning job on the rows of a query; returns its number at once';
 
 CREATE FUNCTION bert.wait_job(job bigint, timeout interval DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_wait_job' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.wait_job(bigint, interval) IS 'waits until a job has ended or the time is up, reporting progress as notices; returns its state';
+COMMENT ON FUNCTION bert.wait_job(bigint, interval) IS
+	'waits until a job has ended or the time is up, reporting progress as notices; returns its'
+	' state';
 
 CREATE FUNCTION bert.cancel_job(job bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_cancel_job' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
@@ -464,37 +601,51 @@ COMMENT ON FUNCTION bert.cancel_job(bigint) IS 'cancels a queued or running job;
 
 CREATE FUNCTION bert.resume_job(job bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_resume_job' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.resume_job(bigint) IS 'puts a job that was interrupted, cancelled or failed back into the queue; it goes on from its last checkpoint';
+COMMENT ON FUNCTION bert.resume_job(bigint) IS
+	'puts a job that was interrupted, cancelled or failed back into the queue; it goes on from its'
+	' last checkpoint';
 
-CREATE FUNCTION bert.evaluate(model text, task text, query text) RETURNS TABLE (metric text, value float8)
+CREATE FUNCTION bert.evaluate(model text, task text, query text)
+	RETURNS TABLE (metric text, value float8)
 	AS 'MODULE_PATHNAME', 'bert_evaluate' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.evaluate(text, text, text) IS 'the metrics of a model on the labelled rows of a query';
+COMMENT ON FUNCTION bert.evaluate(text, text, text) IS
+	'the metrics of a model on the labelled rows of a query';
 
-CREATE FUNCTION bert.explain(input text, pair text DEFAULT NULL, model text DEFAULT NULL)
+CREATE FUNCTION bert.explain(input text, model text DEFAULT NULL, pair text DEFAULT NULL)
 	RETURNS TABLE (token text, start_pos int, end_pos int, attribution real)
 	AS 'MODULE_PATHNAME', 'bert_explain' LANGUAGE C STABLE PARALLEL SAFE COST 30000;
-COMMENT ON FUNCTION bert.explain(text, text, text) IS 'what each token contributed to the predicted class: gradient times input';
+COMMENT ON FUNCTION bert.explain(text, text, text) IS
+	'what each token contributed to the predicted class: gradient times input';
 
 CREATE FUNCTION bert.job_report(job bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_job_report' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION bert.job_report(bigint) IS 'one self-contained HTML page about a job: curves, schedule, confusion matrix, worst examples, settings, lineage';
+COMMENT ON FUNCTION bert.job_report(bigint) IS
+	'one self-contained HTML page about a job: curves, schedule, confusion matrix, worst examples,'
+	' settings, lineage';
 
 -- Tables at work
 
-CREATE PROCEDURE bert.embed_column(relation regclass, source name, target name, model text DEFAULT NULL, workers int DEFAULT 2,
-	batch_rows int DEFAULT 500, "where" text DEFAULT NULL)
+CREATE PROCEDURE bert.embed_column(relation regclass, source name, target name,
+		model text DEFAULT NULL, workers int DEFAULT 2, batch_rows int DEFAULT 500,
+		filter text DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'bert_embed_column' LANGUAGE C;
 COMMENT ON PROCEDURE bert.embed_column(regclass, name, name, text, int, int, text) IS
-	'fills the target column with embeddings of the source column wherever it is NULL, in committed batches, on several processes';
+	'fills the target column with embeddings of the source column wherever it is NULL, in'
+	' committed batches, on several processes';
 
-CREATE FUNCTION bert.list_progress() RETURNS TABLE (pid int, role regrole, relation regclass, source text, target text, model text, workers int,
-		pass int, blocks_total bigint, blocks_done bigint, rows_total bigint, rows_done bigint, rows_skipped bigint, rows_per_second float8,
-		eta interval, started_at timestamptz)
-	AS 'MODULE_PATHNAME', 'bert_list_progress' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+CREATE FUNCTION bert.list_progress()
+	RETURNS TABLE (pid int, role regrole, relation regclass, source text, target text, model text,
+		workers int, pass int, blocks_total bigint, blocks_done bigint, rows_total bigint,
+		rows_done bigint, rows_skipped bigint, rows_per_second float8, eta interval,
+		started_at timestamptz)
+	AS 'MODULE_PATHNAME', 'bert_list_progress'
+	LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
 COMMENT ON FUNCTION bert.list_progress() IS 'what the view bert.progress shows';
 
 CREATE VIEW bert.progress AS SELECT * FROM bert.list_progress();
-COMMENT ON VIEW bert.progress IS 'the calls of bert.embed_column that are running: yours, or all for members of pg_read_all_stats';
+COMMENT ON VIEW bert.progress IS
+	'the calls of bert.embed_column that are running: yours, or all for members of'
+	' pg_read_all_stats';
 GRANT SELECT ON bert.progress TO PUBLIC;
 
 CREATE SEQUENCE bert.auto_number;
@@ -512,7 +663,8 @@ CREATE TABLE bert.auto_column (
 	sqlstate text,
 	error text
 );
-COMMENT ON TABLE bert.auto_column IS 'columns that are embedded automatically; see the view bert.auto_embeds';
+COMMENT ON TABLE bert.auto_column IS
+	'columns that are embedded automatically; see the view bert.auto_embeds';
 
 CREATE TABLE bert.auto_queue (
 	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_queue_id'),
@@ -531,49 +683,69 @@ COMMENT ON TABLE bert.auto_queue IS 'keys of rows that wait for their embedding'
 ALTER TABLE bert.auto_column ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bert.auto_queue ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON bert.auto_column FOR SELECT USING (pg_catalog.pg_has_role(role::oid, 'USAGE'));
-CREATE POLICY own ON bert.auto_queue FOR SELECT USING (EXISTS (SELECT 1 FROM bert.auto_column AS a WHERE a.number = auto_queue.number));
+CREATE POLICY own ON bert.auto_queue FOR SELECT
+	USING (EXISTS (SELECT 1 FROM bert.auto_column AS a WHERE a.number = auto_queue.number));
 GRANT SELECT ON bert.auto_column, bert.auto_queue TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_number', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue_id', '');
--- a table or role that is gone would be dumped as a number, and mean another one where that is restored
-SELECT pg_catalog.pg_extension_config_dump('bert.auto_column', 'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)'
+-- a table or role that is gone would be dumped as a number, and mean another one where that is
+-- restored
+SELECT pg_catalog.pg_extension_config_dump('bert.auto_column',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)'
 	' AND EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = role)');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue', '');
 
-CREATE FUNCTION bert.auto_embed(relation regclass, source name, target name, model text DEFAULT NULL) RETURNS void
+CREATE FUNCTION bert.auto_embed(relation regclass, source name, target name,
+		model text DEFAULT NULL)
+	RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_auto_embed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.auto_embed(regclass, name, name, text) IS
-	'has the target column filled with the source column''s embedding shortly after each insert or update commits';
+	'has the target column filled with the source column''s embedding shortly after each insert or'
+	' update commits';
 
-CREATE FUNCTION bert.stop_auto_embed(relation regclass, source name DEFAULT NULL, target name DEFAULT NULL, model text DEFAULT NULL) RETURNS void
+CREATE FUNCTION bert.stop_auto_embed(relation regclass, source name DEFAULT NULL,
+		target name DEFAULT NULL, model text DEFAULT NULL)
+	RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_stop_auto_embed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.stop_auto_embed(regclass, name, name, text) IS 'ends what bert.auto_embed began, for all columns of the table or those named';
+COMMENT ON FUNCTION bert.stop_auto_embed(regclass, name, name, text) IS
+	'ends what bert.auto_embed began, for all columns of the table or those named';
 
 CREATE FUNCTION bert.auto_embed_clear() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'bert_auto_embed_clear' LANGUAGE C;
-COMMENT ON FUNCTION bert.auto_embed_clear() IS 'for triggers that bert.auto_embed makes: an embedding of another text is none';
+COMMENT ON FUNCTION bert.auto_embed_clear() IS
+	'for triggers that bert.auto_embed makes: an embedding of another text is none';
 
 CREATE FUNCTION bert.auto_embed_queue() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'bert_auto_embed_queue' LANGUAGE C;
-COMMENT ON FUNCTION bert.auto_embed_queue() IS 'for triggers that bert.auto_embed makes: queues a row''s key';
+COMMENT ON FUNCTION bert.auto_embed_queue() IS
+	'for triggers that bert.auto_embed makes: queues a row''s key';
 
-CREATE FUNCTION bert.auto_column_names(relation oid, number bigint, OUT source text, OUT target text)
+CREATE FUNCTION bert.auto_column_names(relation oid, number bigint, OUT source text,
+		OUT target text)
 	AS 'MODULE_PATHNAME', 'bert_auto_column_names' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION bert.auto_column_names(oid, bigint) IS 'the columns that the view bert.auto_embeds names';
+COMMENT ON FUNCTION bert.auto_column_names(oid, bigint) IS
+	'the columns that the view bert.auto_embeds names';
 
 CREATE VIEW bert.auto_embeds WITH (security_invoker = true) AS
 SELECT a.relation, c.source, c.target, a.model, a.role, a.started,
-	   (SELECT count(*) FROM bert.auto_queue AS q WHERE q.number = a.number AND q.error IS NULL) AS queued,
-	   (SELECT count(*) FROM bert.auto_queue AS q WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
-	   a.sqlstate, a.error, a.failed AS failed_at
+	(SELECT count(*) FROM bert.auto_queue AS q
+		WHERE q.number = a.number AND q.error IS NULL) AS queued,
+	(SELECT count(*) FROM bert.auto_queue AS q
+		WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
+	a.sqlstate, a.error, a.failed AS failed_at
 FROM bert.auto_column AS a, LATERAL bert.auto_column_names(a.relation, a.number) AS c
 WHERE c.target IS NOT NULL;
-COMMENT ON VIEW bert.auto_embeds IS 'the columns for which you have called bert.auto_embed (all, for a superuser), rows waiting and failed, and why a column rests';
+COMMENT ON VIEW bert.auto_embeds IS
+	'the columns for which you have called bert.auto_embed (all, for a superuser), rows waiting'
+	' and failed, and why a column rests';
 
 CREATE VIEW bert.auto_errors WITH (security_invoker = true) AS
-SELECT a.relation, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error, q.queued, q.next_try
-FROM bert.auto_queue AS q JOIN bert.auto_column AS a USING (number), LATERAL bert.auto_column_names(a.relation, a.number) AS c
+SELECT a.relation, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error,
+	q.queued, q.next_try
+FROM bert.auto_queue AS q JOIN bert.auto_column AS a USING (number),
+	LATERAL bert.auto_column_names(a.relation, a.number) AS c
 WHERE q.error IS NOT NULL;
-COMMENT ON VIEW bert.auto_errors IS 'the rows that could not be embedded automatically, why, and when they are tried again';
+COMMENT ON VIEW bert.auto_errors IS
+	'the rows that could not be embedded automatically, why, and when they are tried again';
 GRANT SELECT ON bert.auto_embeds, bert.auto_errors TO PUBLIC;

@@ -28,9 +28,9 @@ SELECT (bert.classify(repeat('dull ', 2000), overflow => 'window')).label;
 CREATE TEMP TABLE review (body text);
 INSERT INTO review VALUES ('A warm and funny film.'), ('Dull and loud.');
 DO $$BEGIN
-	EXECUTE format('CREATE INDEX ON review (((bert.classify_pinned(body, NULL, %L)).label))', bert.pinned('sentiment'));
+	EXECUTE format('CREATE INDEX ON review (((bert.classify_pinned(body, %L)).label))', bert.pinned('sentiment'));
 END$$;
-SELECT bert.classify_pinned('x', NULL, 'sentiment');
+SELECT bert.classify_pinned('x', 'sentiment');
 
 -- what a model of one's own is: a copy shares its blocks, a drop takes only what nobody else has
 SELECT bert.copy_model('sentiment', 'mine') > 0 AS copied;

@@ -3,7 +3,7 @@ CREATE FUNCTION pg_temp.dot(a real[], b real[]) RETURNS float8 LANGUAGE sql IMMU
 	AS 'SELECT sum(x::float8 * y) FROM unnest(a, b) AS pair (x, y)';
 
 SELECT cardinality(e) AS dimensions, abs(pg_temp.dot(e, e) - 1) < 1e-5 AS unit_length FROM bert.embed('A cat sits on the mat.') AS e;
-SELECT abs(pg_temp.dot(e, e) - 1) > 0.1 AS not_normalized FROM bert.embed('A cat sits on the mat.', "normalize" => false) AS e;
+SELECT abs(pg_temp.dot(e, e) - 1) > 0.1 AS not_normalized FROM bert.embed('A cat sits on the mat.', normalize_embeddings => false) AS e;
 SELECT bert.embed(NULL::text) IS NULL AS null_text, cardinality(bert.embed('')) AS empty_text;
 
 SELECT bert.similarity('A cat sits on the mat.', 'A kitten is sitting on a rug.') > 0.5 AS alike,

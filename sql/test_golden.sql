@@ -78,8 +78,8 @@ BEGIN
 		labels := (SELECT golden_text(ARRAY[s.shape[1], 2], ARRAY(SELECT x FROM unnest(s.vals, e.vals) WITH ORDINALITY AS u (a, b, i), LATERAL (VALUES (1, a), (2, b)) AS v (k, x) ORDER BY i, k))
 			FROM golden_tensor(data, 'start_positions') AS s, golden_tensor(data, 'end_positions') AS e);
 	END IF;
-	m := bert.forward(golden_argument(data, 'input_ids')::int[], golden_argument(data, 'token_type_ids')::int[], golden_argument(data, 'attention_mask')::int[],
-		labels::float8[], 'golden', NULL, states || CASE WHEN head = 'none' AND (golden_tensor(data, 'pooler_output')).shape IS NOT NULL THEN '{logits,pooler_output}' ELSE '{logits}'::text[] END,
+	m := bert.forward(golden_argument(data, 'input_ids')::int[], 'golden', golden_argument(data, 'token_type_ids')::int[], golden_argument(data, 'attention_mask')::int[],
+		labels::float8[], NULL, states || CASE WHEN head = 'none' AND (golden_tensor(data, 'pooler_output')).shape IS NOT NULL THEN '{logits,pooler_output}' ELSE '{logits}'::text[] END,
 		golden_argument(data, 'encoder_hidden_states')::real[], golden_argument(data, 'encoder_attention_mask')::int[]);
 	result.name := name;
 	result.head := head;
@@ -127,8 +127,8 @@ SELECT bert.forward('{5,NULL}', model => 'bare');
 SELECT bert.forward('{{{5,6}}}', model => 'bare');
 SELECT bert.forward('{5,97}', model => 'bare');
 SELECT bert.forward('{5,-1}', model => 'bare');
-SELECT bert.forward('{5,6}', '{0,3}', model => 'bare');
-SELECT bert.forward('{5,6}', '{0}', model => 'bare');
+SELECT bert.forward('{5,6}', 'bare', '{0,3}');
+SELECT bert.forward('{5,6}', 'bare', '{0}');
 SELECT bert.forward('{5,6}', attention_mask => '{{1,1}}', model => 'bare');
 SELECT bert.forward('{5,6}', attention_mask => '{1,2}', model => 'bare');
 SELECT bert.forward(array_fill(5, ARRAY[41]), model => 'bare');

@@ -72,7 +72,7 @@ SELECT bert.forward('{2,5,3}', model => 't_class', labels => '{3}');
 SELECT bert.forward('{2,5,3}', model => 't_class', labels => '{NaN}');
 SELECT bert.forward('{2,5,3}', model => 't_class', output => '{logit}');
 SELECT bert.forward('{2,5,3}', model => 't_class', head => 'multiple_choice');
-SELECT bert.forward('{2,5,3}', '{0,5,0}', model => 't_class');
+SELECT bert.forward('{2,5,3}', 't_class', '{0,5,0}');
 SELECT bert.forward('{2,5,3}', attention_mask => '{1,1}', model => 't_class');
 SELECT bert.forward(array_fill(5, ARRAY[65]), model => 't_class');
 SELECT bert.choose('the cat', '{}', 't_choice');

@@ -48,18 +48,22 @@ SELECT bert.embed_pinned('cat', 'bare@0000000000000000');
 
 -- classify, regress, rank
 SELECT (c).label IN ('negative', 'neutral', 'positive') AS label, (c).score BETWEEN 0.33 AND 1 AS score FROM bert.classify('the cat', model => 'classifier') AS c;
-SELECT count(*) AS labels, abs(sum(score) - 1) < 1e-5 AS sum, array_agg(score) = array_agg(score ORDER BY score DESC) AS best_first, (array_agg(label))[1] = (bert.classify('the cat', 'a dog', 'classifier')).label AS same
-FROM bert.classify_all('the cat', 'a dog', 'classifier');
+SELECT count(*) AS labels, abs(sum(score) - 1) < 1e-5 AS sum, array_agg(score) = array_agg(score ORDER BY score DESC) AS best_first, (array_agg(label))[1] = (bert.classify('the cat', 'classifier', 'a dog')).label AS same
+FROM bert.classify_all('the cat', 'classifier', 'a dog');
 SELECT n, c IS NULL AS is_null, c = bert.classify(t, model => 'classifier') AS same FROM bert.classify(ARRAY['the cat', NULL, '', 'paris'], 'classifier') WITH ORDINALITY AS c (label, score, n),
 	LATERAL (SELECT (c.label, c.score)::bert.classification AS c, (ARRAY['the cat', NULL, '', 'paris'])[n] AS t) AS s ORDER BY n;
+SELECT n, c = bert.classify((ARRAY['the cat', NULL, 'paris'])[n], 'classifier', (ARRAY['a dog', 'a dog', NULL])[n]) AS same
+FROM bert.classify(ARRAY['the cat', NULL, 'paris'], 'classifier', ARRAY['a dog', 'a dog', NULL]) WITH ORDINALITY AS r (label, score, n),
+	LATERAL (SELECT (r.label, r.score)::bert.classification AS c) AS s ORDER BY n;
+SELECT bert.classify(ARRAY['the cat', 'paris'], 'classifier', ARRAY['a dog']);
 SELECT (bert.classify('I loved this film.')).label AS good, (bert.classify('A dull, stupid mess.')).label AS bad, bert.classify(NULL::text) IS NULL AS of_null;
 SELECT bert.classify('a', model => 'regression');
 SELECT bert.classify('a', model => 'bare');
 SELECT bert.regress('a', model => 'classifier');
-SELECT bert.classify(repeat('cat ', 50), repeat('dog ', 50), 'classifier', 'error');
-SELECT bert.classify(repeat('cat ', 50), repeat('dog ', 50), 'classifier', 'window');
-SELECT abs(bert.regress('the cat', 'a dog', 'regression') - (f.logits)[1]) < 1e-5 AS as_forward FROM bert.encode('the cat', 'a dog', 'regression') AS e, bert.forward(e.input_ids, e.token_type_ids, model => 'regression') AS f;
-SELECT array_agg(document) @> ARRAY[1, 2, 3] AS all, array_agg(score) = array_agg(score ORDER BY score DESC) AS best_first, bool_and(abs(score - 1 / (1 + exp(-bert.regress('cat', text, 'regression')))) < 1e-5) AS sigmoid FROM bert.rank('cat', ARRAY['a cat', 'paris', 'dog'], 'regression');
+SELECT bert.classify(repeat('cat ', 50), 'classifier', repeat('dog ', 50), 'error');
+SELECT bert.classify(repeat('cat ', 50), 'classifier', repeat('dog ', 50), 'window');
+SELECT abs(bert.regress('the cat', 'regression', 'a dog') - (f.logits)[1]) < 1e-5 AS as_forward FROM bert.encode('the cat', 'regression', 'a dog') AS e, bert.forward(e.input_ids, 'regression', e.token_type_ids) AS f;
+SELECT array_agg(document) @> ARRAY[1, 2, 3] AS all, array_agg(score) = array_agg(score ORDER BY score DESC) AS best_first, bool_and(abs(score - 1 / (1 + exp(-bert.regress('cat', 'regression', text)))) < 1e-5) AS sigmoid FROM bert.rank('cat', ARRAY['a cat', 'paris', 'dog'], 'regression');
 SELECT document, text, score IS NULL AS no_score FROM bert.rank('Where is the cat?', ARRAY['Stocks fell on Monday.', NULL, 'The cat sits on the mat.']);
 SELECT count(*) AS none FROM bert.rank('cat', '{}', 'bare');
 SELECT bert.rank('cat', ARRAY['a'], 'classifier');
@@ -95,7 +99,7 @@ SELECT bert.fill_mask('[MASK] ' || repeat('cat ', 100), 'masked_lm');
 SELECT bert.fill_mask('[MASK]', 'bare');
 SELECT p > 1 AS short, bert.pseudo_perplexity(repeat('the cat ', 60), 'masked_lm') > 1 AS long, bert.pseudo_perplexity('', 'masked_lm') AS empty, bert.pseudo_perplexity(NULL, 'masked_lm') IS NULL AS of_null FROM bert.pseudo_perplexity('the cat lives', 'masked_lm') AS p;
 SELECT p BETWEEN 0 AND 1 AS next, abs(p - 1 / (1 + exp(f.logits[2] - f.logits[1]))) < 1e-5 AS softmax, bert.next_sentence('a', 'b', 'pretraining') BETWEEN 0 AND 1 AS pretraining, bert.next_sentence(NULL, 'b', 'next_sentence') IS NULL AS of_null
-FROM bert.next_sentence('a cat', 'the dog', 'next_sentence') AS p, bert.encode('a cat', 'the dog', 'next_sentence') AS e, bert.forward(e.input_ids, e.token_type_ids, model => 'next_sentence') AS f;
+FROM bert.next_sentence('a cat', 'the dog', 'next_sentence') AS p, bert.encode('a cat', 'next_sentence', 'the dog') AS e, bert.forward(e.input_ids, 'next_sentence', e.token_type_ids) AS f;
 SELECT bert.next_sentence('a', 'b', 'masked_lm');
 
 -- choose

@@ -2,7 +2,7 @@
 CREATE TABLE note (id int PRIMARY KEY, junk int, body text, e real[]);
 ALTER TABLE note DROP COLUMN junk;
 INSERT INTO note SELECT i, CASE i % 10 WHEN 0 THEN NULL WHEN 1 THEN '' ELSE 'note number ' || i END FROM generate_series(1, 60) AS i;
-CALL bert.embed_column('note', 'body', 'e', "where" => 'id <= 20', workers => 1);
+CALL bert.embed_column('note', 'body', 'e', filter => 'id <= 20', workers => 1);
 SELECT count(*) AS notes, count(body) AS texts, count(e) AS embedded FROM note;
 CALL bert.embed_column('note', 'body', 'e', batch_rows => 7);
 SELECT count(e) AS embedded, bool_and(e = bert.embed(body)) AS same_as_embed FROM note WHERE body IS NOT NULL;
@@ -14,17 +14,17 @@ SELECT count(*) AS moved FROM note JOIN before USING (id) WHERE note.ctid <> pla
 SELECT * FROM bert.progress;
 
 -- the condition is one expression of the caller's, and no more
-CALL bert.embed_column('note', 'body', 'e', "where" => 'true); DROP TABLE note; --');
-CALL bert.embed_column('note', 'body', 'e', "where" => 'true) OR (true');
-CALL bert.embed_column('note', 'body', 'e', "where" => 'true FROM pg_authid');
-CALL bert.embed_column('note', 'body', 'e', "where" => 'true; DROP TABLE note');
-CALL bert.embed_column('note', 'body', 'e', "where" => '');
-CALL bert.embed_column('note', 'body', 'e', "where" => 'nosuch > 1');
-CALL bert.embed_column('note', 'body', 'e', "where" => 'id');
-CALL bert.embed_column('note', 'body', 'e', "where" => 'id = $1');
-CALL bert.embed_column('note', 'body', 'e', "where" => 'count(*) > 1');
+CALL bert.embed_column('note', 'body', 'e', filter => 'true); DROP TABLE note; --');
+CALL bert.embed_column('note', 'body', 'e', filter => 'true) OR (true');
+CALL bert.embed_column('note', 'body', 'e', filter => 'true FROM pg_authid');
+CALL bert.embed_column('note', 'body', 'e', filter => 'true; DROP TABLE note');
+CALL bert.embed_column('note', 'body', 'e', filter => '');
+CALL bert.embed_column('note', 'body', 'e', filter => 'nosuch > 1');
+CALL bert.embed_column('note', 'body', 'e', filter => 'id');
+CALL bert.embed_column('note', 'body', 'e', filter => 'id = $1');
+CALL bert.embed_column('note', 'body', 'e', filter => 'count(*) > 1');
 UPDATE note SET e = NULL WHERE id IN (2, 3, 4);
-CALL bert.embed_column('note', 'body', 'e', "where" => 'note.id IN (SELECT max(id) FROM public.note AS n WHERE n.e IS NULL AND body IS NOT NULL) -- the last');
+CALL bert.embed_column('note', 'body', 'e', filter => 'note.id IN (SELECT max(id) FROM public.note AS n WHERE n.e IS NULL AND body IS NOT NULL) -- the last');
 SELECT array_agg(id ORDER BY id) AS still_null FROM note WHERE e IS NULL AND body IS NOT NULL;
 
 -- tables without a key, empty, partitioned, inherited, temporary; other text types
@@ -38,7 +38,7 @@ CREATE TABLE part1 PARTITION OF part FOR VALUES IN (1);
 CREATE TABLE part2 (e real[], k int, body text);
 ALTER TABLE part ATTACH PARTITION part2 FOR VALUES IN (2);
 INSERT INTO part SELECT 1 + i % 2, 'part ' || i FROM generate_series(1, 30) AS i;
-CALL bert.embed_column('part', 'body', 'e', batch_rows => 4, "where" => 'k IN (1, 2)');
+CALL bert.embed_column('part', 'body', 'e', batch_rows => 4, filter => 'k IN (1, 2)');
 SELECT tableoid::regclass AS place, count(e), bool_and(e = bert.embed(body)) AS right FROM part GROUP BY 1 ORDER BY 1;
 CREATE TABLE parent (body text, e real[]);
 CREATE TABLE child (extra int) INHERITS (parent);
@@ -55,7 +55,7 @@ SELECT count(e) FROM passing;
 CREATE SCHEMA "x""; DROP";
 CREATE TABLE "x""; DROP"."täble ""; --" ("bödy'" text, "Ê "" e" real[], "a23456789012345678901234567890123456789012345678901234567890123" int);
 INSERT INTO "x""; DROP"."täble ""; --" VALUES ('odd names', NULL, 1);
-CALL bert.embed_column('"x""; DROP"."täble ""; --"', 'bödy''', 'Ê " e', "where" => 'a23456789012345678901234567890123456789012345678901234567890123 = 1');
+CALL bert.embed_column('"x""; DROP"."täble ""; --"', 'bödy''', 'Ê " e', filter => 'a23456789012345678901234567890123456789012345678901234567890123 = 1');
 SELECT count("Ê "" e") FROM "x""; DROP"."täble ""; --";
 
 -- what is refused, before anything is done
@@ -146,8 +146,8 @@ GRANT UPDATE (e) ON note TO bert_test_reader;
 SET ROLE bert_test_reader;
 CALL bert.embed_column('note', 'body', 'e');
 SELECT count(e) AS all_of_them FROM note WHERE body IS NOT NULL;
-CALL bert.embed_column('note', 'body', 'e', "where" => 'id = 1');
-CALL bert.embed_column('note', 'body', 'e', "where" => 'EXISTS (SELECT FROM plain)');
+CALL bert.embed_column('note', 'body', 'e', filter => 'id = 1');
+CALL bert.embed_column('note', 'body', 'e', filter => 'EXISTS (SELECT FROM plain)');
 RESET ROLE;
 -- row security: rows that cannot be written are not computed
 ALTER TABLE note ENABLE ROW LEVEL SECURITY;

@@ -5,15 +5,15 @@ SELECT count(*) > 0 AS imported FROM bert.import_model('cased', :'abs_srcdir' ||
 
 SELECT bert.tokenize('The cats lived in  New York!', model => 'uncased');
 SELECT bert.tokenize('The cats lived in  New York!', model => 'cased');
-SELECT bert.tokenize('a cat', 'the dog', 'uncased');
+SELECT bert.tokenize('a cat', 'uncased', 'the dog');
 SELECT bert.tokenize('Zoë ☃ [MASK] a	b', model => 'uncased');
 SELECT bert.tokenize('', model => 'uncased'), bert.tokenize(NULL, model => 'uncased') IS NULL AS of_null;
 SELECT bert.tokenize('Hello embeddings');
 
-SELECT * FROM bert.encode('a cat', 'the dogs', 'uncased');
+SELECT * FROM bert.encode('a cat', 'uncased', 'the dogs');
 SELECT * FROM bert.encode('Zoë ☃ works', model => 'uncased', special_tokens => false);
 SELECT input_ids, tokens FROM bert.encode('a cat is in paris', model => 'uncased', max_length => 5);
-SELECT tokens FROM bert.encode('a cat is in paris', 'the dog', 'uncased', 7);
+SELECT tokens FROM bert.encode('a cat is in paris', 'uncased', 'the dog', 7);
 SELECT cardinality(input_ids) AS cut_to_model FROM bert.encode(repeat('cat ', 100), model => 'uncased');
 SELECT * FROM bert.encode('', model => 'uncased');
 SELECT * FROM bert.encode('', model => 'uncased', special_tokens => false);
@@ -46,6 +46,10 @@ SELECT count(*) AS of_null FROM bert.chunk(NULL, 'uncased');
 SELECT bert.chunk('a', 'uncased', 0);
 SELECT bert.chunk('a', 'uncased', 10, 10);
 SELECT bert.chunk('a', 'uncased', 10, -1);
+-- without max_tokens a chunk is what the model reads at once
+SELECT count(*) > 1 AS several, max(bert.count_tokens(text, 'uncased')) + 2 = (SELECT max_length FROM bert.models WHERE name = 'uncased') AS full_length
+FROM bert.chunk(repeat('cat ', 200), 'uncased');
+SELECT count(*) > 1 AS several FROM bert.chunk(repeat('cat ', 200), 'uncased', overlap => 1000);
 
 -- models that are not there, names that are no names
 SELECT bert.tokenize('a', model => 'no such model');

@@ -304,13 +304,13 @@ name_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 static void
 check_condition(const TableColumn *column, const char *condition)
 {
-	check_expression(condition, "where");
+	check_expression(condition, "filter");
 	(void) table_statement_run(
 		psprintf("SELECT FROM %s WHERE (\n%s\n) LIMIT 0", column->table_sql, condition),
 		column->relation, true, NULL, NULL, NULL);
 }
 
-/* (relation, source, target, model, workers, batch_rows, where) */
+/* (relation, source, target, model, workers, batch_rows, filter) */
 PGDLLEXPORT Datum
 bert_embed_column(PG_FUNCTION_ARGS)
 {

@@ -79,8 +79,8 @@ take_embeddings(void *context, Call *call, const TextGroup *group)
 	Embedding *embedding = context;
 	int hidden = call->handle->config.hidden_size;
 	/* (texts, H) */
-	float *values =
-		group_embeddings(call, embedding->model, group, call->handle->sentence.pooling, true);
+	float *values = group_embeddings(call, embedding->model, group, call->handle->sentence.pooling,
+									 embeds_normalized(call->handle));
 	MemoryContext previous = MemoryContextSwitchTo(embedding->context);
 
 	for (size_t t = 0; t < group->n_texts; t++)
@@ -115,7 +115,8 @@ compute(EmbedRows *rows, ModelHandle *model)
 		.rows = rows->rows, .next = rows->rows, .call = &call, .context = CurrentMemoryContext};
 	ErrorContextCallback callback = {error_context_stack, show_row, &embedding};
 	Datum *texts = palloc((Size) rows->n * sizeof *texts);
-	bool *nulls = palloc0((Size) rows->n * sizeof *nulls);
+	TextInputs inputs = {
+		.n = rows->n, .values = texts, .nulls = palloc0((Size) rows->n * sizeof *inputs.nulls)};
 
 	for (int i = 0; i < rows->n; i++)
 		texts[i] = rows->rows[i].text;
@@ -124,8 +125,7 @@ compute(EmbedRows *rows, ModelHandle *model)
 	call_begin_with(&call, model);
 	embedding.model = model_handle_bind(model, HEAD_NONE);
 	error_context_stack = &callback;
-	values_in_groups(&call, texts, nulls, rows->n, NULL, OVERFLOW_TRUNCATE, take_embeddings,
-					 &embedding);
+	texts_in_groups(&call, &inputs, OVERFLOW_TRUNCATE, take_embeddings, &embedding);
 	error_context_stack = callback.previous;
 	call_end(&call);
 	PopActiveSnapshot();

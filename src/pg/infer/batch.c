@@ -159,24 +159,58 @@ add_windows(Call *call, EncodeResult *all, size_t *capacity, const EncodeResult 
 }
 
 void
-texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix, Overflow overflow,
-				GroupTake take_group, void *context)
+inputs_of_array(ArrayType *array, TextInputs *inputs)
 {
 	Datum *values;
 	bool *nulls;
-	int n;
 
-	deconstruct_array(inputs, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
-	values_in_groups(call, values, nulls, n, prefix, overflow, take_group, context);
+	memset(inputs, 0, sizeof *inputs);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &inputs->n);
+	inputs->values = values;
+	inputs->nulls = nulls;
 }
 
 void
-values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, const InputText *prefix,
-				 Overflow overflow, GroupTake take_group, void *context)
+pairs_of_array(ArrayType *array, TextInputs *inputs)
+{
+	TextInputs pairs;
+
+	inputs_of_array(array, &pairs);
+	if (pairs.n != inputs->n)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("inputs has %d elements, but pairs has %d", inputs->n, pairs.n),
+						errhint("Give one for each input, NULL for an input without a pair.")));
+	inputs->pairs = pairs.values;
+	inputs->pair_nulls = pairs.nulls;
+}
+
+/* Input i, which is not NULL, with its pair or prefix. */
+static void
+encode_input_at(Call *call, const TextInputs *inputs, int i, Overflow overflow,
+				EncodeResult *encoded)
+{
+	InputText input;
+	InputText pair;
+	bool has_pair = inputs->pairs != NULL && !inputs->pair_nulls[i];
+
+	call->reading = i;
+	input_text(DatumGetTextPP(inputs->values[i]), &input);
+	if (has_pair)
+		input_text(DatumGetTextPP(inputs->pairs[i]), &pair);
+	call->reading = -1;
+	if (inputs->prefix != NULL)
+		encode_input(call, inputs->prefix, &input, overflow, encoded);
+	else
+		encode_input(call, &input, has_pair ? &pair : NULL, overflow, encoded);
+}
+
+void
+texts_in_groups(Call *call, const TextInputs *inputs, Overflow overflow, GroupTake take_group,
+				void *context)
 {
 	int next = 0;
 
-	while (next < n)
+	while (next < inputs->n)
 	{
 		ArenaMark mark = arena_mark(call->arena);
 		size_t *first_window = take(call, TEXTS_PER_GROUP + 1, sizeof(size_t), "a batch of texts");
@@ -187,21 +221,14 @@ values_in_groups(Call *call, const Datum *values, const bool *nulls, int n, cons
 						   {0, take(call, capacity, sizeof(Encoding), "a batch of texts"), false}};
 
 		first_window[0] = 0;
-		while (next < n && group.n_texts < TEXTS_PER_GROUP &&
+		while (next < inputs->n && group.n_texts < TEXTS_PER_GROUP &&
 			   call->tokens - tokens < TOKENS_PER_BATCH)
 		{
-			if (!nulls[next])
+			if (!inputs->nulls[next])
 			{
-				InputText input;
 				EncodeResult encoded;
 
-				call->reading = next;
-				input_text(DatumGetTextPP(values[next]), &input);
-				call->reading = -1;
-				if (prefix != NULL)
-					encode_input(call, prefix, &input, overflow, &encoded);
-				else
-					encode_input(call, &input, NULL, overflow, &encoded);
+				encode_input_at(call, inputs, next, overflow, &encoded);
 				add_windows(call, &group.encoded, &capacity, &encoded);
 			}
 			first_window[++group.n_texts] = group.encoded.n_windows;

@@ -69,15 +69,19 @@ begin(Call *call, FmgrInfo *flinfo, const text *model, ModelTask task)
 void
 call_begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task)
 {
-	begin(call, fcinfo->flinfo,
-		  PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument), task);
+	call_begin_as(call, fcinfo, model_argument, task, false);
 }
 
 void
-call_begin_pinned(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task)
+call_begin_as(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task, bool pinned)
 {
 	text *model = PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument);
 
+	if (!pinned)
+	{
+		begin(call, fcinfo->flinfo, model, task);
+		return;
+	}
 	if (model == NULL || memchr(VARDATA_ANY(model), '@', VARSIZE_ANY_EXHDR(model)) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -267,6 +271,18 @@ pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handl
 						errmsg("model \"%s\" has no pooling layer", handle->name),
 						errhint("Use pooling mean, cls or max.")));
 	return pooling;
+}
+
+bool
+embeds_normalized(const ModelHandle *handle)
+{
+	return handle->sentence.normalize || !handle->sentence.present;
+}
+
+bool
+normalize_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle)
+{
+	return PG_ARGISNULL(argument) ? embeds_normalized(handle) : PG_GETARG_BOOL(argument);
 }
 
 int

@@ -23,15 +23,15 @@ typedef struct Call
 	int64 tokens;
 	int64 truncations;
 	instr_time started;
-	/* the value that values_in_groups is converting to UTF-8, which may fail; else -1 */
+	/* the value that texts_in_groups is converting to UTF-8, which may fail; else -1 */
 	int reading;
 } Call;
 
 /* model_argument: its index; NULL means the task's default. */
 extern void call_begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task);
-/* The same for a *_pinned function: the model must be given, by a pinned name. */
-extern void call_begin_pinned(Call *call, FunctionCallInfo fcinfo, int model_argument,
-							  ModelTask task);
+/* The same; for a *_pinned function the model must be given, by a pinned name. */
+extern void call_begin_as(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task,
+						  bool pinned);
 /* The same with a model that the caller keeps pinned. */
 extern void call_begin_with(Call *call, ModelHandle *handle);
 /* Counts the call in bert.stats. */
@@ -80,7 +80,7 @@ extern Overflow overflow_argument(FunctionCallInfo fcinfo, int argument);
 extern void encode_input(Call *call, const InputText *input, const InputText *pair,
 						 Overflow overflow, EncodeResult *encoded);
 
-/* The overlap of windows of a single text: `wanted`, or less where the model is small. */
+/* The overlap of windows or chunks of a single text: `wanted`, or less where the model is small. */
 extern int window_stride(const ModelHandle *handle, int wanted);
 /* Encodes a single text in overlapping windows. */
 extern void encode_windows(Call *call, const InputText *input, int stride, EncodeResult *encoded);
@@ -98,18 +98,29 @@ typedef struct TextGroup
 
 typedef void (*GroupTake)(void *context, Call *call, const TextGroup *group);
 
+/* Many inputs; at most one of prefix and pairs is given. */
+typedef struct TextInputs
+{
+	int n;
+	const Datum *values; /* (n) text */
+	const bool *nulls;   /* (n) */
+	const InputText
+		*prefix;            /* the first text of every pair, the values being the second; or NULL */
+	const Datum *pairs;     /* (n) the second texts, the values being the first; or NULL */
+	const bool *pair_nulls; /* (n) inputs without a second text */
+} TextInputs;
+
+/* The elements of a text[], without pairs. */
+extern void inputs_of_array(ArrayType *array, TextInputs *inputs);
+/* Adds second texts; 2202E when there are not as many as first ones. */
+extern void pairs_of_array(ArrayType *array, TextInputs *inputs);
+
 /*
- * Encodes the elements of a text[] and hands them over in groups of a few thousand tokens, in
- * order. prefix: the first text of every pair, the elements being the second; or NULL. The arena is
+ * Encodes many texts and hands them over in groups of a few thousand tokens, in order. The arena is
  * rewound after each group.
  */
-extern void texts_in_groups(Call *call, ArrayType *inputs, const InputText *prefix,
-							Overflow overflow, GroupTake take, void *context);
-
-/* The same for n text values. */
-extern void values_in_groups(Call *call, const Datum *values, const bool *nulls, int n,
-							 const InputText *prefix, Overflow overflow, GroupTake take,
-							 void *context);
+extern void texts_in_groups(Call *call, const TextInputs *inputs, Overflow overflow, GroupTake take,
+							void *context);
 
 /* Embeddings (texts, H) of a group, in the arena. */
 extern float *group_embeddings(Call *call, const BertModel *model, const TextGroup *group,
@@ -129,6 +140,9 @@ extern void check_memory(Call *call, const BertModel *model, const Batch *batch,
 
 /* The pooling argument, or what the model was made for. */
 extern Pooling pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle);
+/* Whether embeddings get length 1 when nothing else is asked for: as the model's own files say. */
+extern bool embeds_normalized(const ModelHandle *handle);
+extern bool normalize_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle);
 
 /* An int argument with its bounds; NULL: the default. Errors name the argument. */
 extern int int_argument(FunctionCallInfo fcinfo, int argument, const char *name, int least,

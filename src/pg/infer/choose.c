@@ -1,8 +1,6 @@
 /* choose.c: choose and choose_all: multiple choice. */
 #include "pg/server/compat.h"
 
-#include "catalog/pg_type.h"
-
 #include "nn/windows.h"
 #include "pg/infer/call.h"
 
@@ -30,29 +28,26 @@ score_group(void *context, Call *call, const TextGroup *group)
 
 /* Scores of (prompt, choices, model); false when prompt or choices is NULL. */
 static bool
-score_choices(FunctionCallInfo fcinfo, Choices *choices, Datum **texts)
+score_choices(FunctionCallInfo fcinfo, Choices *choices, TextInputs *inputs)
 {
-	ArrayType *array;
 	Call call;
 	InputText prompt;
-	bool *nulls;
-	int n;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return false;
-	array = PG_GETARG_ARRAYTYPE_P(1);
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, texts, &nulls, &n);
-	if (n == 0)
+	inputs_of_array(PG_GETARG_ARRAYTYPE_P(1), inputs);
+	if (inputs->n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("choices must not be empty")));
-	if (array_contains_nulls(array))
+	if (array_contains_nulls(PG_GETARG_ARRAYTYPE_P(1)))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("choices must not contain NULL")));
 	call_begin(&call, fcinfo, 2, TASK_CHOOSE);
 	choices->model = model_handle_bind(call.handle, HEAD_MULTIPLE_CHOICE);
-	choices->scores = palloc((Size) n * sizeof(float));
+	choices->scores = palloc((Size) inputs->n * sizeof(float));
 	input_text(PG_GETARG_TEXT_PP(0), &prompt);
-	texts_in_groups(&call, array, &prompt, OVERFLOW_TRUNCATE, score_group, choices);
+	inputs->prefix = &prompt;
+	texts_in_groups(&call, inputs, OVERFLOW_TRUNCATE, score_group, choices);
 	softmax_rows(1, choices->n_scored, choices->scores);
 	call_end(&call);
 	return true;
@@ -71,10 +66,10 @@ best_left(const Choices *choices, const bool *taken)
 }
 
 static void
-choice_values(const Choices *choices, const Datum *texts, size_t choice, Datum *values)
+choice_values(const Choices *choices, const TextInputs *inputs, size_t choice, Datum *values)
 {
 	values[0] = Int32GetDatum((int32) choice + 1);
-	values[1] = texts[choice];
+	values[1] = inputs->values[choice];
 	values[2] = Float4GetDatum(choices->scores[choice]);
 }
 
@@ -83,13 +78,13 @@ PGDLLEXPORT Datum
 bert_choose(PG_FUNCTION_ARGS)
 {
 	Choices choices = {0};
-	Datum *texts;
+	TextInputs inputs;
 	Datum values[3];
 	bool nulls[3] = {false};
 
-	if (!score_choices(fcinfo, &choices, &texts))
+	if (!score_choices(fcinfo, &choices, &inputs))
 		PG_RETURN_NULL();
-	choice_values(&choices, texts, best_left(&choices, palloc0(choices.n_scored * sizeof(bool))),
+	choice_values(&choices, &inputs, best_left(&choices, palloc0(choices.n_scored * sizeof(bool))),
 				  values);
 	return composite_result(fcinfo, values, nulls);
 }
@@ -99,11 +94,11 @@ PGDLLEXPORT Datum
 bert_choose_all(PG_FUNCTION_ARGS)
 {
 	Choices choices = {0};
-	Datum *texts;
+	TextInputs inputs;
 	bool *taken;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (!score_choices(fcinfo, &choices, &texts))
+	if (!score_choices(fcinfo, &choices, &inputs))
 		return (Datum) 0;
 	taken = palloc0(choices.n_scored * sizeof(bool));
 	for (size_t i = 0; i < choices.n_scored; i++)
@@ -113,7 +108,7 @@ bert_choose_all(PG_FUNCTION_ARGS)
 		bool nulls[3] = {false};
 
 		taken[choice] = true;
-		choice_values(&choices, texts, choice, values);
+		choice_values(&choices, &inputs, choice, values);
 		put_row(fcinfo, values, nulls);
 	}
 	return (Datum) 0;

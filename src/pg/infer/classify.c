@@ -82,16 +82,7 @@ best_of(const float *scores, size_t n)
 	return best;
 }
 
-static void
-begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task, bool pinned)
-{
-	if (pinned)
-		call_begin_pinned(call, fcinfo, model_argument, task);
-	else
-		call_begin(call, fcinfo, model_argument, task);
-}
-
-/* Logits (columns) of (input text, pair text, model, overflow). */
+/* Logits (columns) of (input text, model, pair text, overflow). */
 static float *
 logits_of_pair(Call *call, FunctionCallInfo fcinfo, const BertModel *model, size_t *columns)
 {
@@ -102,9 +93,9 @@ logits_of_pair(Call *call, FunctionCallInfo fcinfo, const BertModel *model, size
 	TextGroup group;
 
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	if (!PG_ARGISNULL(1))
-		input_text(PG_GETARG_TEXT_PP(1), &pair);
-	encode_input(call, &input, PG_ARGISNULL(1) ? NULL : &pair, overflow_argument(fcinfo, 3),
+	if (!PG_ARGISNULL(2))
+		input_text(PG_GETARG_TEXT_PP(2), &pair);
+	encode_input(call, &input, PG_ARGISNULL(2) ? NULL : &pair, overflow_argument(fcinfo, 3),
 				 &encoded);
 	group = single_group(&encoded, first_window);
 	return group_logits(call, model, &group, columns);
@@ -129,7 +120,7 @@ classify_one(FunctionCallInfo fcinfo, bool pinned)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	begin(&call, fcinfo, 2, TASK_CLASSIFY, pinned);
+	call_begin_as(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
 	scores = logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns);
 	scores_from_logits(&call.handle->config, scores);
 	label_and_score(&call.handle->config, scores, best_of(scores, columns), values);
@@ -180,20 +171,25 @@ put_classes(void *context, Call *call, const TextGroup *group)
 	}
 }
 
-/* (inputs text[], model, overflow) */
+/* (inputs text[], model, pairs text[], overflow) */
 static Datum
 classify_many(FunctionCallInfo fcinfo, bool pinned)
 {
 	ClassifyMany many = {.fcinfo = fcinfo};
+	TextInputs inputs;
+	Overflow overflow;
 	Call call;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	begin(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
+	inputs_of_array(PG_GETARG_ARRAYTYPE_P(0), &inputs);
+	if (!PG_ARGISNULL(2))
+		pairs_of_array(PG_GETARG_ARRAYTYPE_P(2), &inputs);
+	overflow = overflow_argument(fcinfo, 3);
+	call_begin_as(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
 	many.model = bind_classifier(call.handle);
-	texts_in_groups(&call, PG_GETARG_ARRAYTYPE_P(0), NULL, overflow_argument(fcinfo, 2),
-					put_classes, &many);
+	texts_in_groups(&call, &inputs, overflow, put_classes, &many);
 	call_end(&call);
 	return (Datum) 0;
 }
@@ -230,7 +226,7 @@ compare_scored(const void *a, const void *b)
 	return x->index - y->index;
 }
 
-/* bert.classify_all(input, pair, model, overflow) */
+/* bert.classify_all(input, model, pair, overflow) */
 PGDLLEXPORT Datum
 bert_classify_all(PG_FUNCTION_ARGS)
 {
@@ -242,7 +238,7 @@ bert_classify_all(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	call_begin(&call, fcinfo, 2, TASK_CLASSIFY);
+	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
 	scores = logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns);
 	scores_from_logits(&call.handle->config, scores);
 	order = palloc(columns * sizeof(Scored));
@@ -270,7 +266,7 @@ regress(FunctionCallInfo fcinfo, bool pinned)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	begin(&call, fcinfo, 2, TASK_REGRESS, pinned);
+	call_begin_as(&call, fcinfo, 1, TASK_REGRESS, pinned);
 	value = logits_of_pair(&call, fcinfo, bind_regressor(call.handle), &columns)[0];
 	call_end(&call);
 	PG_RETURN_FLOAT4(value);
@@ -341,19 +337,15 @@ embed_query(Call *call, const BertModel *model, const InputText *query, Overflow
 }
 
 static void
-put_ranking(FunctionCallInfo fcinfo, const Ranking *ranking, ArrayType *documents)
+put_ranking(FunctionCallInfo fcinfo, const Ranking *ranking, const TextInputs *documents)
 {
-	Datum *texts;
-	bool *is_null;
-	int n;
-
-	deconstruct_array(documents, TEXTOID, -1, false, TYPALIGN_INT, &texts, &is_null, &n);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < documents->n; i++)
 	{
 		int document = ranking->found[i].index;
+		bool is_null = documents->nulls[document];
 		Datum values[3] = {Int32GetDatum(document + 1), Float4GetDatum(ranking->found[i].score),
-						   texts[document]};
-		bool nulls[3] = {false, is_null[document], is_null[document]};
+						   documents->values[document]};
+		bool nulls[3] = {false, is_null, is_null};
 
 		put_row(fcinfo, values, nulls);
 	}
@@ -367,17 +359,16 @@ bert_rank(PG_FUNCTION_ARGS)
 	Call call;
 	InputText query;
 	Overflow overflow;
-	ArrayType *documents;
+	TextInputs inputs;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	overflow = overflow_argument(fcinfo, 3);
-	documents = PG_GETARG_ARRAYTYPE_P(1);
+	inputs_of_array(PG_GETARG_ARRAYTYPE_P(1), &inputs);
 	call_begin(&call, fcinfo, 2, TASK_RANK);
 	input_text(PG_GETARG_TEXT_PP(0), &query);
-	ranking.found =
-		palloc(Max(ArrayGetNItems(ARR_NDIM(documents), ARR_DIMS(documents)), 1) * sizeof(Scored));
+	ranking.found = palloc((Size) Max(inputs.n, 1) * sizeof(Scored));
 	if (call.handle->head == HEAD_SEQUENCE_CLASSIFICATION)
 	{
 		if (call.handle->config.num_labels != 1)
@@ -387,16 +378,17 @@ bert_rank(PG_FUNCTION_ARGS)
 							errhint("Use a cross-encoder with one label, or a model without a "
 									"head, which ranks by the similarity of embeddings.")));
 		ranking.model = model_handle_bind(call.handle, HEAD_SEQUENCE_CLASSIFICATION);
-		texts_in_groups(&call, documents, &query, overflow, rank_group, &ranking);
+		inputs.prefix = &query;
+		texts_in_groups(&call, &inputs, overflow, rank_group, &ranking);
 	}
 	else
 	{
 		ranking.model = model_handle_bind(call.handle, HEAD_NONE);
 		ranking.query = embed_query(&call, ranking.model, &query, overflow);
-		texts_in_groups(&call, documents, NULL, overflow, rank_group, &ranking);
+		texts_in_groups(&call, &inputs, overflow, rank_group, &ranking);
 	}
 	qsort(ranking.found, (size_t) ranking.n_found, sizeof(Scored), compare_scored);
-	put_ranking(fcinfo, &ranking, documents);
+	put_ranking(fcinfo, &ranking, &inputs);
 	call_end(&call);
 	return (Datum) 0;
 }

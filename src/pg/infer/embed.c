@@ -13,7 +13,7 @@ PG_FUNCTION_INFO_V1(bert_embed_pinned);
 PG_FUNCTION_INFO_V1(bert_embed_many_pinned);
 PG_FUNCTION_INFO_V1(bert_similarity);
 
-/* (input text, model, pooling, normalize, overflow) */
+/* (input text, model, pooling, normalize_embeddings, overflow) */
 static Datum
 embed_one(FunctionCallInfo fcinfo, bool pinned)
 {
@@ -29,16 +29,13 @@ embed_one(FunctionCallInfo fcinfo, bool pinned)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	overflow = overflow_argument(fcinfo, 4);
-	if (pinned)
-		call_begin_pinned(&call, fcinfo, 1, TASK_EMBED);
-	else
-		call_begin(&call, fcinfo, 1, TASK_EMBED);
+	call_begin_as(&call, fcinfo, 1, TASK_EMBED, pinned);
 	pooling = pooling_argument(fcinfo, 2, call.handle);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	encode_input(&call, &input, NULL, overflow, &encoded);
 	group = single_group(&encoded, first_window);
 	embedding = group_embeddings(&call, model_handle_bind(call.handle, HEAD_NONE), &group, pooling,
-								 PG_ARGISNULL(3) || PG_GETARG_BOOL(3));
+								 normalize_argument(fcinfo, 3, call.handle));
 	call_end(&call);
 	PG_RETURN_ARRAYTYPE_P(real_array(embedding, 1, &call.handle->config.hidden_size));
 }
@@ -83,26 +80,25 @@ put_embeddings(void *context, Call *call, const TextGroup *group)
 	}
 }
 
-/* (inputs text[], model, pooling, normalize, overflow) */
+/* (inputs text[], model, pooling, normalize_embeddings, overflow) */
 static Datum
 embed_many(FunctionCallInfo fcinfo, bool pinned)
 {
 	EmbedMany many = {.fcinfo = fcinfo};
+	TextInputs inputs;
 	Overflow overflow;
 	Call call;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
+	inputs_of_array(PG_GETARG_ARRAYTYPE_P(0), &inputs);
 	overflow = overflow_argument(fcinfo, 4);
-	if (pinned)
-		call_begin_pinned(&call, fcinfo, 1, TASK_EMBED);
-	else
-		call_begin(&call, fcinfo, 1, TASK_EMBED);
+	call_begin_as(&call, fcinfo, 1, TASK_EMBED, pinned);
 	many.pooling = pooling_argument(fcinfo, 2, call.handle);
-	many.normalize = PG_ARGISNULL(3) || PG_GETARG_BOOL(3);
+	many.normalize = normalize_argument(fcinfo, 3, call.handle);
 	many.model = model_handle_bind(call.handle, HEAD_NONE);
-	texts_in_groups(&call, PG_GETARG_ARRAYTYPE_P(0), NULL, overflow, put_embeddings, &many);
+	texts_in_groups(&call, &inputs, overflow, put_embeddings, &many);
 	call_end(&call);
 	return (Datum) 0;
 }

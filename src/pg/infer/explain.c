@@ -120,13 +120,14 @@ put_tokens(Call *call, FunctionCallInfo fcinfo, InputText *input, InputText *pai
 	}
 }
 
+/* bert.explain(input, model, pair) */
 Datum
 bert_explain(PG_FUNCTION_ARGS)
 {
 	Call call;
 	InputText input;
 	InputText pair;
-	bool has_pair = !PG_ARGISNULL(1);
+	bool has_pair = !PG_ARGISNULL(2);
 	EncodeResult encoded;
 	ModelDefinition *definition;
 	Batch batch = {.n_sequences = 1};
@@ -137,10 +138,10 @@ bert_explain(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	call_begin(&call, fcinfo, 2, TASK_CLASSIFY);
+	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	if (has_pair)
-		input_text(PG_GETARG_TEXT_PP(1), &pair);
+		input_text(PG_GETARG_TEXT_PP(2), &pair);
 	encode_input(&call, &input, has_pair ? &pair : NULL, OVERFLOW_TRUNCATE, &encoded);
 	definition = definition_open(call.handle->name);
 	check_head(definition);

@@ -46,7 +46,7 @@ token_array(const Tokenizer *tokenizer, const Encoding *encoding)
 	return text_array(values, encoding->n);
 }
 
-/* bert.tokenize(input, pair, model) */
+/* bert.tokenize(input, model, pair) */
 PGDLLEXPORT Datum
 bert_tokenize(PG_FUNCTION_ARGS)
 {
@@ -58,11 +58,11 @@ bert_tokenize(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	call_begin(&call, fcinfo, 2, TASK_EMBED);
+	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	if (!PG_ARGISNULL(1))
-		input_text(PG_GETARG_TEXT_PP(1), &pair);
-	encode_with(&call, &input, PG_ARGISNULL(1) ? NULL : &pair, &options, &encoded);
+	if (!PG_ARGISNULL(2))
+		input_text(PG_GETARG_TEXT_PP(2), &pair);
+	encode_with(&call, &input, PG_ARGISNULL(2) ? NULL : &pair, &options, &encoded);
 	PG_RETURN_ARRAYTYPE_P(token_array(call.handle->tokenizer, &encoded.windows[0]));
 }
 
@@ -82,7 +82,7 @@ positions(Call *call, const Encoding *encoding, InputText *input, InputText *pai
 	}
 }
 
-/* bert.encode(input, pair, model, max_length, special_tokens) */
+/* bert.encode(input, model, pair, max_length, special_tokens) */
 PGDLLEXPORT Datum
 bert_encode(PG_FUNCTION_ARGS)
 {
@@ -98,13 +98,13 @@ bert_encode(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	call_begin(&call, fcinfo, 2, TASK_EMBED);
+	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	options.max_length = int_argument(fcinfo, 3, "max_length", 1, INT_MAX, call.handle->max_length);
 	options.special_tokens = PG_ARGISNULL(4) || PG_GETARG_BOOL(4);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	if (!PG_ARGISNULL(1))
-		input_text(PG_GETARG_TEXT_PP(1), &pair);
-	encode_with(&call, &input, PG_ARGISNULL(1) ? NULL : &pair, &options, &encoded);
+	if (!PG_ARGISNULL(2))
+		input_text(PG_GETARG_TEXT_PP(2), &pair);
+	encode_with(&call, &input, PG_ARGISNULL(2) ? NULL : &pair, &options, &encoded);
 	encoding = &encoded.windows[0];
 	numbers = palloc(Max(encoding->n, 1) * 2 * sizeof(int32_t));
 	positions(&call, encoding, &input, &pair, numbers, numbers + encoding->n);
@@ -197,28 +197,33 @@ bert_chunk(PG_FUNCTION_ARGS)
 	InputText input;
 	EncodeResult encoded;
 	const Encoding *encoding;
-	size_t max_tokens;
-	size_t overlap;
+	int max_tokens;
+	int overlap;
 	size_t first = 0;
 	int32 number = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
-	max_tokens = (size_t) int_argument(fcinfo, 2, "max_tokens", 1, INT_MAX, 256);
-	overlap = (size_t) int_argument(fcinfo, 3, "overlap", 0, INT_MAX, 32);
+	max_tokens = int_argument(fcinfo, 2, "max_tokens", 1, INT_MAX, INT_MAX);
+	overlap = int_argument(fcinfo, 3, "overlap", 0, INT_MAX, 32);
 	if (overlap >= max_tokens)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("an overlap of %zu tokens is not less than the %zu of a chunk",
+						errmsg("an overlap of %d tokens is not less than the %d of a chunk",
 							   overlap, max_tokens)));
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	if (PG_ARGISNULL(2)) /* a chunk with its special tokens is what the model reads at once */
+	{
+		max_tokens = Max(call.handle->max_length - 2, 1);
+		overlap = window_stride(call.handle, overlap);
+	}
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	encode_with(&call, &input, NULL, &options, &encoded);
 	encoding = &encoded.windows[0];
 	while (first < encoding->n)
 	{
-		size_t end = chunk_end(encoding, first, max_tokens);
-		size_t next = end - Min(overlap, end - first - 1);
+		size_t end = chunk_end(encoding, first, (size_t) max_tokens);
+		size_t next = end - Min((size_t) overlap, end - first - 1);
 		Datum values[4];
 		bool nulls[4] = {false};
 

@@ -247,7 +247,7 @@ store_block_hashes(const ModelRow *row, const TensorTable *table, BlockHash *has
 			report_damage(row->name, "There are more tensors than the configuration says.");
 		tensor = &table->tensors[n];
 		if (strcmp(get_text(&scan, tuple, "name"), tensor->name) != 0 ||
-			DatumGetInt64(get(&scan, tuple, "offset", NULL)) !=
+			DatumGetInt64(get(&scan, tuple, "byte_offset", NULL)) !=
 				(int64) (tensor->offset * sizeof(float)))
 			report_damage(row->name, "A tensor is not the one that the configuration says.");
 		get_hash(&scan, tuple, "block", &hash);

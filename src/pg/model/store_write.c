@@ -271,7 +271,7 @@ put_tensors(int64 version, const ModelDraft *draft)
 {
 	Oid types[] = {INT8OID, INT4OID, TEXTOID, INT4ARRAYOID, BYTEAOID, INT8OID};
 	SPIPlanPtr plan = SPI_prepare(
-		"INSERT INTO bert.tensor (version, ordinal, name, dtype, shape, block, \"offset\")"
+		"INSERT INTO bert.tensor (version, ordinal, name, dtype, shape, block, byte_offset)"
 		" VALUES ($1, $2, $3, 'F32', $4, $5, $6)",
 		lengthof(types), types);
 
