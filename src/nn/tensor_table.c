@@ -365,6 +365,12 @@ tensor_table_block(const TensorTable *table, BlockKind kind, int layer)
 	return -1;
 }
 
+bool
+tensor_table_has_pooler(const TensorTable *table)
+{
+	return tensor_table_block(table, BLOCK_POOLER, -1) >= 0;
+}
+
 /* The random stream of a tensor: the first bytes of its name's SHA-256. */
 static uint64_t
 name_stream(const char *name)

@@ -130,6 +130,9 @@ const TensorSpec *tensor_table_role(const TensorTable *table, TensorRole role, i
 /* -1 if absent */
 int tensor_table_block(const TensorTable *table, BlockKind kind, int layer);
 
+/* True when the table lists a pooler: what a stored model's use_pooler says. */
+bool tensor_table_has_pooler(const TensorTable *table);
+
 /*
  * True when the head uses the pooler: its block exists for HEAD_NONE too unless config->use_pooler
  * is false.

@@ -409,6 +409,8 @@ group_logits(Call *call, const BertModel *model, const TextGroup *group, size_t 
 								   head == HEAD_PRETRAINING ? no_rows : NULL, 0, call->arena,
 								   &output, &backend_may_continue, &status),
 					  &status);
+		if (head != HEAD_PRETRAINING && output.n_columns != *columns)
+			elog(ERROR, "%zu logits for %zu labels", output.n_columns, *columns);
 		memcpy(rows + first * *columns,
 			   head == HEAD_PRETRAINING ? output.seq_relationship_logits : output.logits,
 			   count * *columns * sizeof(float));

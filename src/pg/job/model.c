@@ -87,8 +87,7 @@ set_head(JobRun *run)
 
 	config->architecture = head;
 	config->problem_type = PROBLEM_UNSET;
-	if (head_uses_pooler(head))
-		config->use_pooler = true;
+	config->use_pooler = head_uses_pooler(head);
 	if (head == HEAD_CAUSAL_LM)
 		config->is_decoder = true;
 	else if ((head == HEAD_MASKED_LM || head == HEAD_PRETRAINING) && !config->add_cross_attention)
@@ -257,6 +256,9 @@ job_model_store(JobRun *run, Jsonb *lineage)
 	};
 	Status status;
 
+	/* Pooling through a layer that the new head has no use for, and that is not there any more. */
+	if (draft.sentence.pooling == POOLING_POOLER && !tensor_table_has_pooler(table))
+		draft.sentence.pooling = POOLING_MEAN;
 	store_begin_write();
 	for (int b = 0; b < table->n_blocks; b++)
 		store_put_block(trainer_block(run->trainer, b), table->blocks[b].elements * sizeof(float),

@@ -187,6 +187,8 @@ definition_of_row(const ModelRow *given)
 	if (!tensor_table_build(definition->arena, &definition->config, row->head, &definition->table,
 							&status))
 		report_status(&status);
+	/* The table decides: a bare encoder of this model must not ask for a pooler it has not. */
+	definition->config.use_pooler = tensor_table_has_pooler(&definition->table);
 	definition->blocks = palloc0(sizeof(BlockHash) * (size_t) definition->table.n_blocks);
 	store_block_hashes(row, &definition->table, definition->blocks);
 	sha256_init(&sha);
@@ -260,6 +262,7 @@ use_record(ModelDefinition *definition, const BundleRecord *record)
 	if (record->n_blocks != definition->table.n_blocks)
 		elog(ERROR, "the record of bundled model \"%s\" does not fit its config.json",
 			 definition->name);
+	definition->config.use_pooler = tensor_table_has_pooler(&definition->table);
 	definition->blocks =
 		MemoryContextAlloc(definition->context, sizeof(BlockHash) * (size_t) record->n_blocks);
 	memcpy(definition->blocks, record->blocks, sizeof(BlockHash) * (size_t) record->n_blocks);
@@ -302,6 +305,20 @@ definition_open(const char *name)
 
 /* --- Reading --- */
 
+int
+definition_find_block(const ModelDefinition *definition, BlockKind kind, int layer)
+{
+	static const char *const names[] = {"embeddings", "layer", "pooler", "head"};
+	int block = tensor_table_block(&definition->table, kind, layer);
+
+	if (block < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("model \"%s\" has no weights for its %s", definition->name, names[kind]),
+				 errhint("Import or train the model again.")));
+	return block;
+}
+
 static Bundle *
 open_again(ModelDefinition *definition)
 {
@@ -322,6 +339,8 @@ definition_read_block(ModelDefinition *definition, int block, float *out)
 	Status status;
 	Bundle *bundle;
 
+	if (block < 0 || block >= definition->table.n_blocks)
+		elog(ERROR, "model \"%s\" has no block %d", definition->name, block);
 	if (definition->row != NULL)
 	{
 		store_read_block(&definition->blocks[block], out,

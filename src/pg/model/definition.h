@@ -44,6 +44,9 @@ extern ModelDefinition *definition_of_bundle(const char *name);
  */
 extern ModelRow *definition_find(const char *name, const char **bundled);
 
+/* The index of a block that the model must have: XX001 if it has not. layer: -1 outside layers. */
+extern int definition_find_block(const ModelDefinition *definition, BlockKind kind, int layer);
+
 /* The floats of a block: table.blocks[block].elements of them. */
 extern void definition_read_block(ModelDefinition *definition, int block, float *out);
 

@@ -445,7 +445,7 @@ static void
 read_floats(ModelDefinition *definition, const TensorTable *table, int block, float *out)
 {
 	const BlockSpec *spec = &table->blocks[block];
-	int own = tensor_table_block(&definition->table, spec->kind, spec->layer);
+	int own = definition_find_block(definition, spec->kind, spec->layer);
 	float *floats;
 
 	if (spec->kind != BLOCK_HEAD || table->head == definition->table.head)
@@ -460,6 +460,10 @@ read_floats(ModelDefinition *definition, const TensorTable *table, int block, fl
 	{
 		const TensorSpec *source = tensor_table_find(&definition->table, table->tensors[i].name);
 
+		if (source == NULL || source->block != own ||
+			source->elements != table->tensors[i].elements)
+			elog(ERROR, "the head of model \"%s\" has no fitting tensor \"%s\"", definition->name,
+				 table->tensors[i].name);
 		memcpy(out + table->tensors[i].offset, floats + source->offset,
 			   source->elements * sizeof(float));
 	}
@@ -523,10 +527,9 @@ get_block(Handle *handle, const Bound *bound, int block)
 	}
 	if (prepared_needs_embeddings(&bound->table, bound->config, block))
 		rest = hash_bytes_extended(definition->blocks[0].bytes, SHA256_BYTES, rest);
-	memcpy(
-		key.content,
-		definition->blocks[tensor_table_block(&definition->table, spec->kind, spec->layer)].bytes,
-		SHA256_BYTES);
+	memcpy(key.content,
+		   definition->blocks[definition_find_block(definition, spec->kind, spec->layer)].bytes,
+		   SHA256_BYTES);
 	key.kernel = bound->kernels->name;
 	key.layout = bound->kernels->layout[handle->public.precision];
 	key.rest = rest;

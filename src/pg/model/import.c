@@ -114,12 +114,6 @@ import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSour
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 	if (!modelfolder_open(arena, source, head, &model, &status))
 		fail(&status);
-	/*
-	 * Whether the model as stored has a pooler; one in the file that the head has no use for was
-	 * reported as ignored.
-	 */
-	model.config.use_pooler =
-		model.head == HEAD_NONE ? model.config.use_pooler : head_uses_pooler(model.head);
 	save_model(name, arena, &model, "imported", read_from_plan, &model.plan, replace);
 	return_report(fcinfo, &model.plan.report);
 }
@@ -376,7 +370,7 @@ bert_create_model(PG_FUNCTION_ARGS)
 		report_status(&status);
 	model.tokenizer.vocab = vocab.memory;
 	model.tokenizer.vocab_length = (size_t) vocab.size;
-	model.config.use_pooler = model.head == HEAD_NONE || head_uses_pooler(model.head);
+	model.config.use_pooler = true; /* of a bare encoder; a head decides for itself */
 	if (!modelfolder_compile_tokenizer(arena, &model, &status) ||
 		!tensor_table_build(arena, &model.config, model.head, &model.table, &status))
 		report_status(&status);

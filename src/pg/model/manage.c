@@ -262,6 +262,8 @@ static void
 prune_blocks(ModelDefinition *definition, const BertConfig *config, const TensorTable *table,
 			 BlockHash *hashes)
 {
+	if (table->n_blocks != definition->table.n_blocks)
+		elog(ERROR, "pruning model \"%s\" changes its blocks", definition->name);
 	for (int b = 0; b < table->n_blocks; b++)
 	{
 		size_t elements = table->blocks[b].elements;

@@ -372,8 +372,9 @@ store_put_model(const ModelDraft *draft, bool replace)
 	arena_destroy(arena);
 	REPORT_UNLESS(config != NULL, &status);
 	store_check_name(draft->name);
-	store_digest(config, draft->config->use_pooler, draft->table->head, &draft->sentence,
-				 draft->tokenizer, &draft->vocab, draft->blocks, draft->table->n_blocks, &digest);
+	store_digest(config, tensor_table_has_pooler(draft->table), draft->table->head,
+				 &draft->sentence, draft->tokenizer, &draft->vocab, draft->blocks,
+				 draft->table->n_blocks, &digest);
 
 	begin(&saved);
 	existing = lock_existing(draft->name, user);
@@ -399,7 +400,7 @@ store_put_model(const ModelDraft *draft, bool replace)
 	bind_text(&statement, head_kind_name(draft->table->head));
 	bind_text(&statement, precision_name(draft->precision));
 	bind_bytes(&statement, config, strlen(config));
-	bind(&statement, BOOLOID, BoolGetDatum(draft->config->use_pooler));
+	bind(&statement, BOOLOID, BoolGetDatum(tensor_table_has_pooler(draft->table)));
 	bind_bytes(&statement, draft->tokenizer, strlen(draft->tokenizer));
 	bind_bytes(&statement, draft->vocab.bytes, SHA256_BYTES);
 	bind_text(&statement, draft->sentence.present ? pooling_name(draft->sentence.pooling) : NULL);
