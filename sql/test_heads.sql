@@ -1,13 +1,22 @@
--- every head on a tiny model with random weights: shapes, probabilities that add up, losses, agreement with the raw model
-CREATE FUNCTION pg_temp.make(name text, head text, more jsonb DEFAULT '{}') RETURNS boolean LANGUAGE sql AS $$
-	SELECT bert.create_model(name, '{"vocab_size": 24, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40,
-		"max_position_embeddings": 64, "type_vocab_size": 2, "hidden_act": "gelu", "model_type": "bert"}'::jsonb || more,
-		E'[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\nsat\non\nmat\ndog\nran\nto\na\nbig\nred\nhouse\nand\n.\n,\n##s\n##ing\nwho\nwhere\n', head, 7) > 0
+-- every head on a tiny model with random weights: shapes, probabilities that add up, losses,
+-- agreement with the raw model
+CREATE FUNCTION pg_temp.make(name text, head text, more jsonb DEFAULT '{}') RETURNS boolean
+	LANGUAGE sql AS $$
+	SELECT bert.create_model(name,
+		'{"vocab_size": 24, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3,
+		"intermediate_size": 40, "max_position_embeddings": 64, "type_vocab_size": 2,
+		"hidden_act": "gelu", "model_type": "bert"}'::jsonb || more,
+		E'[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\nsat\non\nmat\ndog\nran'
+			'\nto\na\nbig\nred\nhouse\nand\n.\n,\n##s\n##ing\nwho\nwhere\n', head, 7) > 0
 $$;
 SELECT pg_temp.make('t_none', 'none');
-SELECT pg_temp.make('t_class', 'sequence_classification', '{"id2label": {"0": "x", "1": "y", "2": "z"}, "label2id": {"x": 0, "y": 1, "z": 2}}');
-SELECT pg_temp.make('t_value', 'sequence_classification', '{"problem_type": "regression", "id2label": {"0": "value"}, "label2id": {"value": 0}}');
-SELECT pg_temp.make('t_tag', 'token_classification', '{"id2label": {"0": "O", "1": "B-PER", "2": "I-PER"}, "label2id": {"O": 0, "B-PER": 1, "I-PER": 2}}');
+SELECT pg_temp.make('t_class', 'sequence_classification',
+	'{"id2label": {"0": "x", "1": "y", "2": "z"}, "label2id": {"x": 0, "y": 1, "z": 2}}');
+SELECT pg_temp.make('t_value', 'sequence_classification',
+	'{"problem_type": "regression", "id2label": {"0": "value"}, "label2id": {"value": 0}}');
+SELECT pg_temp.make('t_tag', 'token_classification',
+	'{"id2label": {"0": "O", "1": "B-PER", "2": "I-PER"},
+	"label2id": {"O": 0, "B-PER": 1, "I-PER": 2}}');
 SELECT pg_temp.make('t_answer', 'question_answering');
 SELECT pg_temp.make('t_mask', 'masked_lm');
 SELECT pg_temp.make('t_next', 'next_sentence');
@@ -15,49 +24,77 @@ SELECT pg_temp.make('t_choice', 'multiple_choice');
 SELECT pg_temp.make('t_causal', 'causal_lm', '{"is_decoder": true}');
 SELECT pg_temp.make('t_pre', 'pretraining');
 
-SELECT count(*) AS labels, abs(sum(score) - 1) < 1e-5 AS whole FROM bert.classify_all('the cat sat', model => 't_class');
+SELECT count(*) AS labels, abs(sum(score) - 1) < 1e-5 AS whole
+FROM bert.classify_all('the cat sat', model => 't_class');
 SELECT bert.regress('the cat sat', model => 't_value') IS NOT NULL AS value;
-SELECT count(*) AS tokens, bool_and(label IN ('O', 'B-PER', 'I-PER')) AS labels, bool_and(score > 0.33 AND score <= 1) AS best FROM bert.tag('the cats ran', 't_tag');
-SELECT bool_and(e.word = lower(substr('the cats ran', e.start_pos + 1, e.end_pos - e.start_pos))) IS NOT FALSE AS words FROM bert.entities('the cats ran', 't_tag') AS e;
-SELECT a.answer = substr('the big dog ran to the red house .', a.start_pos + 1, a.end_pos - a.start_pos) AS piece_of_the_context
+SELECT count(*) AS tokens, bool_and(label IN ('O', 'B-PER', 'I-PER')) AS labels,
+	bool_and(score > 0.33 AND score <= 1) AS best FROM bert.tag('the cats ran', 't_tag');
+SELECT bool_and(e.word
+	= lower(substr('the cats ran', e.start_pos + 1, e.end_pos - e.start_pos))) IS NOT FALSE AS words
+	FROM bert.entities('the cats ran', 't_tag') AS e;
+SELECT a.answer = substr('the big dog ran to the red house .', a.start_pos + 1,
+	a.end_pos - a.start_pos) AS piece_of_the_context
 FROM bert.answer('who ran ?', 'the big dog ran to the red house .', 't_answer') AS a;
-SELECT count(*) AS answers, bool_and(score > 0) AS scored FROM bert.answers('who ran ?', 'the big dog ran to the red house .', 't_answer', top_k => 3);
-SELECT count(*) AS fills, bool_and(sequence LIKE 'the%on the mat%') AS sequences FROM bert.fill_mask('the cat [MASK] on the mat', 't_mask', top_k => 4);
+SELECT count(*) AS answers, bool_and(score > 0) AS scored
+FROM bert.answers('who ran ?', 'the big dog ran to the red house .', 't_answer', top_k => 3);
+SELECT count(*) AS fills, bool_and(sequence LIKE 'the%on the mat%') AS sequences
+FROM bert.fill_mask('the cat [MASK] on the mat', 't_mask', top_k => 4);
 SELECT bert.next_sentence('the cat sat', 'a dog ran', 't_next') BETWEEN 0 AND 1 AS probability;
-SELECT count(*) AS choices, abs(sum(score) - 1) < 1e-5 AS whole, min(choice) AS first FROM bert.choose_all('the cat', ARRAY['sat', 'ran', 'a house'], 't_choice');
-SELECT (SELECT choice FROM bert.choose('the cat', c, 't_choice')) = (SELECT choice FROM bert.choose_all('the cat', c, 't_choice') ORDER BY score DESC LIMIT 1) AS best_of_all
+SELECT count(*) AS choices, abs(sum(score) - 1) < 1e-5 AS whole, min(choice) AS first
+FROM bert.choose_all('the cat', ARRAY['sat', 'ran', 'a house'], 't_choice');
+SELECT (SELECT choice FROM bert.choose('the cat', c, 't_choice'))
+	= (SELECT choice FROM bert.choose_all('the cat', c, 't_choice')
+	ORDER BY score DESC LIMIT 1) AS best_of_all
 FROM (VALUES (ARRAY['sat', 'ran', 'a house'])) AS v (c);
-SELECT bert.generate('the cat', 't_causal', max_new_tokens => 6) = bert.generate('the cat', 't_causal', max_new_tokens => 6) AS repeatable;
-SELECT bert.generate('the cat', 't_causal', max_new_tokens => 6, temperature => 1, seed => 3) = bert.generate('the cat', 't_causal', max_new_tokens => 6, temperature => 1, seed => 3) AS repeatable;
+SELECT bert.generate('the cat', 't_causal', max_new_tokens => 6)
+	= bert.generate('the cat', 't_causal', max_new_tokens => 6) AS repeatable;
+SELECT bert.generate('the cat', 't_causal', max_new_tokens => 6, temperature => 1, seed => 3)
+	= bert.generate('the cat', 't_causal', max_new_tokens => 6, temperature => 1,
+	seed => 3) AS repeatable;
 SELECT bert.pseudo_perplexity('the cat sat', 't_mask') > 1 AS perplexity;
 
 -- the raw model: shapes
 CREATE FUNCTION pg_temp.shape(a real[]) RETURNS text LANGUAGE sql IMMUTABLE
-	AS 'SELECT (SELECT string_agg(array_length(a, i)::text, '' x '' ORDER BY i) FROM generate_series(1, array_ndims(a)) AS i)';
-SELECT model, pg_temp.shape((bert.forward('{2,5,6,7,3}', model => model)).logits) AS one, pg_temp.shape((bert.forward('{{2,5,6,7,3},{2,5,10,11,3}}', model => model)).logits) AS two
+	AS $$ SELECT (SELECT string_agg(array_length(a, i)::text, ' x ' ORDER BY i)
+		FROM generate_series(1, array_ndims(a)) AS i) $$;
+SELECT model, pg_temp.shape((bert.forward('{2,5,6,7,3}', model => model)).logits) AS one,
+	pg_temp.shape((bert.forward('{{2,5,6,7,3},{2,5,10,11,3}}', model => model)).logits) AS two
 FROM unnest('{t_class,t_value,t_tag,t_answer,t_mask,t_next,t_causal}'::text[]) AS model;
-SELECT pg_temp.shape((bert.forward('{{2,5,3},{2,6,3},{2,7,3}}', model => 't_choice')).logits) AS one, pg_temp.shape((bert.forward('{{{2,5,3},{2,6,3}},{{2,7,3},{2,8,3}}}', model => 't_choice')).logits) AS two;
-SELECT pg_temp.shape(logits) AS logits, pg_temp.shape(seq_relationship_logits) AS seq_relationship FROM bert.forward('{2,5,6,7,3}', model => 't_pre');
-SELECT pg_temp.shape(last_hidden_state) AS last_hidden_state, pg_temp.shape(pooler_output) AS pooler_output, pg_temp.shape(hidden_states) AS hidden_states,
+SELECT pg_temp.shape((bert.forward('{{2,5,3},{2,6,3},{2,7,3}}',
+	model => 't_choice')).logits) AS one,
+	pg_temp.shape((bert.forward('{{{2,5,3},{2,6,3}},{{2,7,3},{2,8,3}}}',
+	model => 't_choice')).logits) AS two;
+SELECT pg_temp.shape(logits) AS logits, pg_temp.shape(seq_relationship_logits) AS seq_relationship
+FROM bert.forward('{2,5,6,7,3}', model => 't_pre');
+SELECT pg_temp.shape(last_hidden_state) AS last_hidden_state,
+	pg_temp.shape(pooler_output) AS pooler_output, pg_temp.shape(hidden_states) AS hidden_states,
 	pg_temp.shape(attentions) AS attentions, logits IS NULL AS no_logits
-FROM bert.forward('{{2,5,6,7,3},{2,5,6,7,3}}', model => 't_none', output => '{last_hidden_state,pooler_output,hidden_states,attentions}');
+FROM bert.forward('{{2,5,6,7,3},{2,5,6,7,3}}', model => 't_none',
+	output => '{last_hidden_state,pooler_output,hidden_states,attentions}');
 
 -- losses: cross-entropy of the logits, mean squared error; -100 is ignored
-SELECT abs(loss - (ln(exp(logits[1]::float8) + exp(logits[2]::float8) + exp(logits[3]::float8)) - logits[2])) < 1e-5 AS cross_entropy
+SELECT abs(loss - (ln(exp(logits[1]::float8) + exp(logits[2]::float8) + exp(logits[3]::float8))
+	- logits[2])) < 1e-5 AS cross_entropy
 FROM bert.forward('{2,5,6,3}', model => 't_class', labels => '{1}');
-SELECT abs(loss - (logits[1] - 2.5) ^ 2) < 1e-4 AS squared FROM bert.forward('{2,5,6,3}', model => 't_value', labels => '{2.5}');
-SELECT abs(loss - (ln(exp(logits[2][1]::float8) + exp(logits[2][2]::float8) + exp(logits[2][3]::float8)) - logits[2][2])) < 1e-5 AS one_token_counts
+SELECT abs(loss - (logits[1] - 2.5) ^ 2) < 1e-4 AS squared
+FROM bert.forward('{2,5,6,3}', model => 't_value', labels => '{2.5}');
+SELECT abs(loss - (ln(exp(logits[2][1]::float8) + exp(logits[2][2]::float8)
+	+ exp(logits[2][3]::float8)) - logits[2][2])) < 1e-5 AS one_token_counts
 FROM bert.forward('{2,5,6,3}', model => 't_tag', labels => '{-100,1,-100,-100}');
 SELECT (bert.forward('{2,5,6,3}', model => 't_class')).loss IS NULL AS no_labels_no_loss;
 
 -- a function is the raw model and a softmax
-SELECT abs(c.score - exp(f.logits[2]::float8) / (exp(f.logits[1]::float8) + exp(f.logits[2]::float8) + exp(f.logits[3]::float8))) < 1e-5 AS same
-FROM bert.classify_all('the cat sat', model => 't_class') AS c, bert.forward('{2,5,6,7,3}', model => 't_class') AS f WHERE c.label = 'y';
+SELECT abs(c.score - exp(f.logits[2]::float8) / (exp(f.logits[1]::float8) + exp(f.logits[2]::float8)
+	+ exp(f.logits[3]::float8))) < 1e-5 AS same
+FROM bert.classify_all('the cat sat', model => 't_class') AS c,
+	bert.forward('{2,5,6,7,3}', model => 't_class') AS f WHERE c.label = 'y';
 
 -- a masked position is a key that nobody sees
 SELECT bool_and(abs(a.x - b.x) < 1e-5) AS same
-FROM (SELECT unnest(logits) AS x, generate_series(1, 3) AS i FROM bert.forward('{2,5,6,3,9}', attention_mask => '{1,1,1,1,0}', model => 't_class')) AS a
-JOIN (SELECT unnest(logits) AS x, generate_series(1, 3) AS i FROM bert.forward('{2,5,6,3}', model => 't_class')) AS b USING (i);
+FROM (SELECT unnest(logits) AS x, generate_series(1, 3) AS i
+	FROM bert.forward('{2,5,6,3,9}', attention_mask => '{1,1,1,1,0}', model => 't_class')) AS a
+JOIN (SELECT unnest(logits) AS x, generate_series(1, 3) AS i
+	FROM bert.forward('{2,5,6,3}', model => 't_class')) AS b USING (i);
 
 -- what is refused
 SELECT bert.classify('the cat', model => 't_tag');

@@ -1,11 +1,13 @@
 -- bert.embed_column: what it fills, what it leaves, what it refuses
 CREATE TABLE note (id int PRIMARY KEY, junk int, body text, e real[]);
 ALTER TABLE note DROP COLUMN junk;
-INSERT INTO note SELECT i, CASE i % 10 WHEN 0 THEN NULL WHEN 1 THEN '' ELSE 'note number ' || i END FROM generate_series(1, 60) AS i;
+INSERT INTO note SELECT i, CASE i % 10 WHEN 0 THEN NULL WHEN 1 THEN '' ELSE 'note number ' || i END
+	FROM generate_series(1, 60) AS i;
 CALL bert.embed_column('note', 'body', 'e', filter => 'id <= 20', workers => 1);
 SELECT count(*) AS notes, count(body) AS texts, count(e) AS embedded FROM note;
 CALL bert.embed_column('note', 'body', 'e', batch_rows => 7);
-SELECT count(e) AS embedded, bool_and(e = bert.embed(body)) AS same_as_embed FROM note WHERE body IS NOT NULL;
+SELECT count(e) AS embedded, bool_and(e = bert.embed(body)) AS same_as_embed FROM note
+WHERE body IS NOT NULL;
 SELECT count(e) AS of_null FROM note WHERE body IS NULL;
 -- nothing left to do: filled ones are not touched
 CREATE TEMP TABLE before AS SELECT id, ctid AS place FROM note;
@@ -24,7 +26,11 @@ CALL bert.embed_column('note', 'body', 'e', filter => 'id');
 CALL bert.embed_column('note', 'body', 'e', filter => 'id = $1');
 CALL bert.embed_column('note', 'body', 'e', filter => 'count(*) > 1');
 UPDATE note SET e = NULL WHERE id IN (2, 3, 4);
-CALL bert.embed_column('note', 'body', 'e', filter => 'note.id IN (SELECT max(id) FROM public.note AS n WHERE n.e IS NULL AND body IS NOT NULL) -- the last');
+CALL bert.embed_column('note', 'body', 'e',
+	filter
+	=>
+	'note.id IN (SELECT max(id) FROM public.note AS n WHERE n.e IS NULL AND body IS NOT NULL)'
+	' -- the last');
 SELECT array_agg(id ORDER BY id) AS still_null FROM note WHERE e IS NULL AND body IS NOT NULL;
 
 -- tables without a key, empty, partitioned, inherited, temporary; other text types
@@ -39,7 +45,8 @@ CREATE TABLE part2 (e real[], k int, body text);
 ALTER TABLE part ATTACH PARTITION part2 FOR VALUES IN (2);
 INSERT INTO part SELECT 1 + i % 2, 'part ' || i FROM generate_series(1, 30) AS i;
 CALL bert.embed_column('part', 'body', 'e', batch_rows => 4, filter => 'k IN (1, 2)');
-SELECT tableoid::regclass AS place, count(e), bool_and(e = bert.embed(body)) AS right FROM part GROUP BY 1 ORDER BY 1;
+SELECT tableoid::regclass AS place, count(e), bool_and(e = bert.embed(body)) AS right FROM part
+GROUP BY 1 ORDER BY 1;
 CREATE TABLE parent (body text, e real[]);
 CREATE TABLE child (extra int) INHERITS (parent);
 INSERT INTO parent VALUES ('of the parent');
@@ -53,9 +60,11 @@ SELECT count(e) FROM passing;
 
 -- names of all kinds
 CREATE SCHEMA "x""; DROP";
-CREATE TABLE "x""; DROP"."täble ""; --" ("bödy'" text, "Ê "" e" real[], "a23456789012345678901234567890123456789012345678901234567890123" int);
+CREATE TABLE "x""; DROP"."täble ""; --" ("bödy'" text, "Ê "" e" real[],
+	"a23456789012345678901234567890123456789012345678901234567890123" int);
 INSERT INTO "x""; DROP"."täble ""; --" VALUES ('odd names', NULL, 1);
-CALL bert.embed_column('"x""; DROP"."täble ""; --"', 'bödy''', 'Ê " e', filter => 'a23456789012345678901234567890123456789012345678901234567890123 = 1');
+CALL bert.embed_column('"x""; DROP"."täble ""; --"', 'bödy''', 'Ê " e',
+	filter => 'a23456789012345678901234567890123456789012345678901234567890123 = 1');
 SELECT count("Ê "" e") FROM "x""; DROP"."täble ""; --";
 
 -- what is refused, before anything is done
@@ -65,7 +74,8 @@ CREATE FOREIGN DATA WRAPPER nothing;
 CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
 CREATE FOREIGN TABLE far (body text, e real[]) SERVER nowhere;
 CREATE FOREIGN TABLE part3 PARTITION OF part FOR VALUES IN (3) SERVER nowhere;
-CREATE TABLE generated (body text, e real[] GENERATED ALWAYS AS (ARRAY[1]) STORED, title text GENERATED ALWAYS AS (upper(body)) STORED, f real[], n int, name text);
+CREATE TABLE generated (body text, e real[] GENERATED ALWAYS AS (ARRAY[1]) STORED,
+	title text GENERATED ALWAYS AS (upper(body)) STORED, f real[], n int, name text);
 CALL bert.embed_column('seen', 'body', 'e');
 CALL bert.embed_column('kept', 'body', 'e');
 CALL bert.embed_column('far', 'body', 'e');
@@ -90,7 +100,8 @@ CALL bert.embed_column('note', 'body', 'e', batch_rows => 0);
 BEGIN;
 CALL bert.embed_column('note', 'body', 'e');
 ROLLBACK;
-CREATE FUNCTION inside() RETURNS void LANGUAGE plpgsql AS $$BEGIN CALL bert.embed_column('note', 'body', 'e'); END$$;
+CREATE FUNCTION inside() RETURNS void
+	LANGUAGE plpgsql AS $$BEGIN CALL bert.embed_column('note', 'body', 'e'); END$$;
 SELECT inside();
 BEGIN READ ONLY;
 CALL bert.embed_column('note', 'body', 'e');
@@ -115,7 +126,8 @@ RESET default_transaction_isolation;
 -- triggers: one that changes its mind, one that keeps a row as it is, one that fails
 CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
 	IF NEW.id = 5 THEN RETURN NULL; END IF;
-	IF NEW.id = 36 AND current_setting('bert_test.fail', true) = 'on' THEN RAISE EXCEPTION 'row % is holy', NEW.id USING HINT = 'Leave it.'; END IF;
+	IF NEW.id = 36 AND current_setting('bert_test.fail', true) = 'on'
+		THEN RAISE EXCEPTION 'row % is holy', NEW.id USING HINT = 'Leave it.'; END IF;
 	RETURN NEW; END$$;
 CREATE TRIGGER judge BEFORE UPDATE ON note FOR EACH ROW EXECUTE FUNCTION judge();
 UPDATE note SET e = NULL WHERE id <> 5;
