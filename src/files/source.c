@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/path.h"
+
 static bool
 memory_read(ByteSource *source, uint64_t offset, void *buffer, size_t length, Status *status)
 {
@@ -133,89 +135,6 @@ typedef struct Directory
 	OpenFile *files;
 } Directory;
 
-/* A directory on the way needs search permission only, where the system can open it so. */
-#ifdef O_PATH
-#define WALK_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#else
-#define WALK_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#endif
-
-/* openat; a symbolic link gives ELOOP, also where the system calls it "not a directory". */
-static int
-open_component(int at, const char *component, int flags)
-{
-	struct stat st;
-	int fd = openat(at, component, flags);
-
-	if (fd < 0 && errno == ENOTDIR)
-		errno = fstatat(at, component, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)
-					? ELOOP
-					: ENOTDIR;
-	return fd;
-}
-
-/*
- * Walks a path one component at a time, following no symbolic link, from the descriptor `at`, which
- * stays open. The last component is opened with last_flags. -1 with errno on failure.
- */
-static int
-open_without_links(int at, const char *path, int last_flags)
-{
-	int current = at;
-
-	if (path[0] == '/')
-	{
-		current = open("/", WALK_FLAGS);
-		if (current < 0)
-			return -1;
-		while (*path == '/')
-			path++;
-		if (*path == '\0')
-			return current;
-	}
-	for (;;)
-	{
-		char component[256];
-		size_t length = strcspn(path, "/");
-		const char *rest = path + length;
-		bool last;
-		int next;
-
-		while (*rest == '/')
-			rest++;
-		last = *rest == '\0';
-		if (length >= sizeof component)
-			next = (errno = ENAMETOOLONG, -1);
-		else
-		{
-			memcpy(component, path, length);
-			component[length] = '\0';
-			next = open_component(current, component, last ? last_flags : WALK_FLAGS);
-		}
-		if (current != at)
-		{
-			int saved = errno;
-
-			close(current);
-			errno = saved;
-		}
-		if (next < 0 || last)
-			return next;
-		current = next;
-		path = rest;
-	}
-}
-
-static bool
-open_failed(Status *status, int errnum, const char *name)
-{
-	status_fail_errno(status, errnum, "could not open \"%s\"", name);
-	if (errnum == ELOOP)
-		status_hint(status, "Symbolic links are not followed, in no part of the path; copy the "
-							"files to a directory of their own.");
-	return false;
-}
-
 /*
  * A hard link shows a file of another place under a name of the model's; who may write to the
  * directory need not be allowed to read that file.
@@ -243,12 +162,12 @@ directory_open(ModelSource *base, const char *name, ByteSource **out, bool *foun
 	if (directory->links_allowed)
 		fd = openat(directory->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	else
-		fd = open_without_links(directory->fd, name,
-								O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+		fd = path_open(directory->fd, name,
+					   O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return true;
 	if (fd < 0)
-		return open_failed(status, errno, name);
+		return path_open_failed(status, errno, directory->base.name, name);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
 		(st.st_nlink > 1 && !directory->links_allowed))
 	{
@@ -305,14 +224,14 @@ open_directory(Arena *arena, const char *path, bool links_allowed, Status *statu
 	directory->base.close = directory_close;
 	directory->arena = arena;
 	directory->links_allowed = links_allowed;
-	directory->fd = links_allowed ? open(path, WALK_FLAGS & ~O_NOFOLLOW)
-								  : open_without_links(AT_FDCWD, path, WALK_FLAGS);
+	directory->fd = links_allowed ? open(path, PATH_DIRECTORY & ~O_NOFOLLOW)
+								  : path_open(AT_FDCWD, path, PATH_DIRECTORY);
 	if (directory->fd < 0)
 	{
 		if (errno == ENOENT)
 			status_fail(status, STATUS_NOT_FOUND, "directory \"%s\" does not exist", path);
 		else
-			open_failed(status, errno, path);
+			path_open_failed(status, errno, NULL, path);
 		return NULL;
 	}
 	return &directory->base;

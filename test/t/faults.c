@@ -2,8 +2,8 @@
  * faults.c: a library to be preloaded into the server that lets one write to disk fail.
  *
  * The file named by BERT_FAULTS holds a number n and a part of a path: the n-th call in a process
- * that reserves space for, writes to, syncs or renames a file with that part in its path fails with
- * ENOSPC. Each process reads it at its first such call.
+ * that makes a directory, reserves space for, writes to, syncs or renames a file with that part in
+ * its path fails with ENOSPC. Each process reads it at its first such call.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* the process that has read the file; children inherit the variables */
@@ -100,6 +101,39 @@ fsync(int fd)
 {
 	if (!fails(fd))
 		return REAL(int, "fsync", int)(fd);
+	errno = ENOSPC;
+	return -1;
+}
+
+/* Is a name relative to a directory's descriptor to fail? */
+static int
+fails_at(int at, const char *name)
+{
+	char link[64];
+	char path[8192];
+	ssize_t length;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", at);
+	length = readlink(link, path, 4096);
+	snprintf(path + (length > 0 ? length : 0), 4000, "/%s", name);
+	return fails_path(path);
+}
+
+int
+mkdirat(int at, const char *name, mode_t mode)
+{
+	if (!fails_at(at, name))
+		return REAL(int, "mkdirat", int, const char *, mode_t)(at, name, mode);
+	errno = ENOSPC;
+	return -1;
+}
+
+int
+renameat(int from_at, const char *from, int to_at, const char *to)
+{
+	if (!fails_at(to_at, to))
+		return REAL(int, "renameat", int, const char *, int, const char *)(from_at, from, to_at,
+																		   to);
 	errno = ENOSPC;
 	return -1;
 }
