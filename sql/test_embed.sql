@@ -81,4 +81,4 @@ DROP TABLE parallel_text;
 SET bert.max_memory = '1MB';
 SELECT bert.embed(repeat('word ', 250));
 RESET bert.max_memory;
-SET bert.kernel = 'abacus';
+SET bert.kernel = 'portabel';

@@ -83,7 +83,7 @@ WHERE model IN ('t_masked', 't_copy', 't_bytea', 't_large');
 SELECT bert.prune_heads('t_copy', '{"0": [1, 0, 1]}') > 0 AS pruned;
 SELECT shape FROM bert.tensors
 WHERE model = 't_copy' AND name = 'bert.encoder.layer.0.attention.self.query.weight';
-SELECT source, base, lineage, "precision" FROM bert.models WHERE name = 't_copy';
+SELECT source, base, lineage, precision FROM bert.models WHERE name = 't_copy';
 SELECT bert.prune_heads('t_copy', '{"0": [99]}');
 SELECT bert.prune_heads('t_copy', '{"0": 1}');
 SELECT bert.prune_heads('t_copy', '[0]');
@@ -96,6 +96,9 @@ SELECT bert.rename_model('t_renamed', 'minilm');
 SELECT bert.rename_model('t_renamed', 'a@b');
 SELECT bert.drop_model('minilm');
 SELECT bert.drop_model('t_nothing');
+-- what may have been meant
+SELECT bert.drop_model('t_masekd');
+SELECT bert.embed('a', 'MiniLM');
 SELECT bert.import_model('minilm', :'bare');
 \set VERBOSITY sqlstate
 SELECT bert.import_model('t_bad', :'golden' || 'nothing');
@@ -116,6 +119,8 @@ SET ROLE regress_bert_user;
 SELECT name FROM bert.models WHERE source <> 'bundled';
 SELECT bert.drop_model('t_bare');
 SELECT bert.pinned('t_masked');
+-- a model that one may not use is not named
+SELECT bert.pinned('t_masekd');
 SELECT count(*) FROM bert.import_model('t_dir', :'bare');
 SELECT bert.export_model('t_bare', '/tmp/never');
 RESET ROLE;

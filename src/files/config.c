@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/names.h"
 #include "files/json.h"
 
 #define MAX_CONFIG_BYTES ((size_t) 16 * 1024 * 1024)
@@ -176,16 +177,6 @@ parse_activation(const json_t *root, Arena *arena, BertConfig *config, Status *s
 		status, "Supported are gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu and tanh.");
 }
 
-/* The index of name in names, or -1. NULL names are skipped. */
-static int
-find_name(const char *name, const char *const *names, int count)
-{
-	for (int i = 0; i < count; i++)
-		if (names[i] != NULL && strcmp(name, names[i]) == 0)
-			return i;
-	return -1;
-}
-
 static bool
 parse_enumerations(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
@@ -206,14 +197,14 @@ parse_enumerations(const json_t *root, Arena *arena, BertConfig *config, Status 
 	}
 	if (position != NULL)
 	{
-		if ((i = find_name(position, position_names, 3)) < 0)
+		if ((i = name_find(position, position_names, 3)) < 0)
 			return status_fail(status, STATUS_UNSUPPORTED,
 							   "position_embedding_type \"%.40s\" is not supported", position);
 		config->position_embedding_type = (PositionKind) i;
 	}
 	if (problem != NULL)
 	{
-		if ((i = find_name(problem, problem_names, 4)) < 0)
+		if ((i = name_find(problem, problem_names, 4)) < 0)
 			return status_fail(status, STATUS_UNSUPPORTED,
 							   "problem_type \"%.40s\" is not supported", problem);
 		config->problem_type = (ProblemType) i;
@@ -614,16 +605,16 @@ head_kind_class(HeadKind head)
 bool
 head_kind_parse(const char *name, HeadKind *head, Status *status)
 {
-	for (int i = 0; i < HEAD_KIND_COUNT; i++)
-		if (strcmp(name, heads[i].name) == 0)
-		{
-			*head = (HeadKind) i;
-			return true;
-		}
-	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown head \"%.60s\"", name);
-	return status_hint(status, "Heads are none, pretraining, masked_lm, causal_lm, next_sentence, "
-							   "sequence_classification, multiple_choice, "
-							   "token_classification and question_answering.");
+	const char *names[HEAD_KIND_COUNT];
+	int i;
+
+	for (i = 0; i < HEAD_KIND_COUNT; i++)
+		names[i] = heads[i].name;
+	i = name_parse(name, "head", names, HEAD_KIND_COUNT, status);
+	if (i < 0)
+		return false;
+	*head = (HeadKind) i;
+	return true;
 }
 
 const char *
@@ -635,13 +626,10 @@ pooling_name(Pooling pooling)
 bool
 pooling_parse(const char *name, Pooling *pooling, Status *status)
 {
-	int i = find_name(name, pooling_names, 4);
+	int i = name_parse(name, "pooling", pooling_names, 4, status);
 
 	if (i < 0)
-	{
-		status_fail(status, STATUS_INVALID_ARGUMENT, "unknown pooling \"%.60s\"", name);
-		return status_hint(status, "Poolings are mean, cls, max and pooler.");
-	}
+		return false;
 	*pooling = (Pooling) i;
 	return true;
 }

@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#include "core/names.h"
 #include "kernels/blas.h"
 #include "kernels/cpu.h"
 #include "kernels/portable.h"
+
+#define MAX_FAMILIES 15
 
 static bool
 always(void)
@@ -85,25 +88,34 @@ const KernelFamily kernel_families[] = {
 	{&kernels_portable, always, "nothing"},
 	{NULL, NULL, NULL}};
 
+static const char *const precision_names[PRECISION_COUNT] = {"fp32", "bf16", "int8"};
+
 const char *
 precision_name(Precision precision)
 {
-	static const char *const names[PRECISION_COUNT] = {"fp32", "bf16", "int8"};
-
-	return names[precision];
+	return precision_names[precision];
 }
 
 bool
 precision_parse(const char *name, Precision *precision, Status *status)
 {
-	for (int i = 0; i < PRECISION_COUNT; i++)
-		if (strcmp(name, precision_name((Precision) i)) == 0)
-		{
-			*precision = (Precision) i;
-			return true;
-		}
-	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown precision \"%s\"", name);
-	return status_hint(status, "Precisions are fp32, bf16 and int8.");
+	int i = name_parse(name, "precision", precision_names, PRECISION_COUNT, status);
+
+	if (i < 0)
+		return false;
+	*precision = (Precision) i;
+	return true;
+}
+
+static void
+unknown_kernel(const char *name, Status *status)
+{
+	const char *names[MAX_FAMILIES + 1] = {"auto"};
+	const char *const *own = kernels_names();
+
+	for (int i = 0; own[i] != NULL; i++)
+		names[i + 1] = own[i];
+	(void) name_parse(name, "kernel", names, MAX_FAMILIES + 1, status);
 }
 
 const Kernels *
@@ -124,18 +136,16 @@ kernels_choose(const char *name, Status *status)
 		status_hint(status, "It needs %s. Set bert.kernel to auto.", lacking->needs);
 		return NULL;
 	}
-	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown kernel \"%s\"", name);
-	status_hint(status, "Kernels are auto, avx512, avx2, neon, blas and portable; which are there "
-						"depends on the machine's architecture.");
+	unknown_kernel(name, status);
 	return NULL;
 }
 
 const char *const *
 kernels_names(void)
 {
-	static const char *names[16];
+	static const char *names[MAX_FAMILIES + 1];
 
-	for (int i = 0, n = 0; kernel_families[i].kernels != NULL && n < 15; i++)
+	for (int i = 0, n = 0; kernel_families[i].kernels != NULL && n < MAX_FAMILIES; i++)
 		if (n == 0 || strcmp(names[n - 1], kernel_families[i].kernels->name) != 0)
 			names[n++] = kernel_families[i].kernels->name;
 	return names;

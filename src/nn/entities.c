@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/names.h"
+
 /* A token, or a word made of several: what grouping works on. */
 typedef struct PreEntity
 {
@@ -37,15 +39,12 @@ bool
 aggregation_parse(const char *name, Aggregation *aggregation, Status *status)
 {
 	static const char *const names[] = {"none", "simple", "first", "average", "max"};
+	int i = name_parse(name, "aggregation", names, 5, status);
 
-	for (int i = 0; i < 5; i++)
-		if (strcmp(name, names[i]) == 0)
-		{
-			*aggregation = (Aggregation) i;
-			return true;
-		}
-	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown aggregation \"%s\"", name);
-	return status_hint(status, "Aggregations are none, simple, first, average and max.");
+	if (i < 0)
+		return false;
+	*aggregation = (Aggregation) i;
+	return true;
 }
 
 typedef struct ScoreContext

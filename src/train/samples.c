@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/names.h"
 #include "nn/loss.h"
 
 static const struct
@@ -36,17 +37,16 @@ train_task_head(TrainTask task)
 bool
 train_task_parse(const char *name, TrainTask *task, Status *status)
 {
-	for (int i = 0; i < TRAIN_TASK_COUNT; i++)
-		if (strcmp(name, tasks[i].name) == 0)
-		{
-			*task = (TrainTask) i;
-			return true;
-		}
-	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown task \"%s\"", name);
-	return status_hint(
-		status,
-		"Tasks are sequence_classification, regression, multiple_choice, token_classification, "
-		"question_answering, masked_lm, causal_lm, next_sentence and pretraining.");
+	const char *names[TRAIN_TASK_COUNT];
+	int i;
+
+	for (i = 0; i < TRAIN_TASK_COUNT; i++)
+		names[i] = tasks[i].name;
+	i = name_parse(name, "task", names, TRAIN_TASK_COUNT, status);
+	if (i < 0)
+		return false;
+	*task = (TrainTask) i;
+	return true;
 }
 
 /* Room for a sample of these sizes; lengths[] is left to the caller. */

@@ -2,7 +2,8 @@
 #include "train/schedules.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "core/names.h"
 
 static const char *const names[SCHEDULE_COUNT] = {"constant", "constant_with_warmup", "linear",
 												  "cosine",   "cosine_with_restarts", "polynomial"};
@@ -16,15 +17,12 @@ schedule_name(ScheduleKind kind)
 bool
 schedule_parse(const char *name, ScheduleKind *kind, Status *status)
 {
-	for (int i = 0; i < SCHEDULE_COUNT; i++)
-		if (strcmp(name, names[i]) == 0)
-		{
-			*kind = (ScheduleKind) i;
-			return true;
-		}
-	status_fail(status, STATUS_INVALID_ARGUMENT, "unknown schedule \"%s\"", name);
-	return status_hint(status, "Schedules are constant, constant_with_warmup, linear, cosine, "
-							   "cosine_with_restarts and polynomial.");
+	int i = name_parse(name, "schedule", names, SCHEDULE_COUNT, status);
+
+	if (i < 0)
+		return false;
+	*kind = (ScheduleKind) i;
+	return true;
 }
 
 Schedule

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "core/names.h"
 #include "pg/server/settings.h"
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
@@ -240,20 +241,17 @@ output_text(const char *utf8, size_t length)
 Overflow
 overflow_argument(FunctionCallInfo fcinfo, int argument)
 {
-	char *name;
+	static const char *const names[] = {"truncate", "window", "error"};
+	Status status;
+	int overflow = OVERFLOW_TRUNCATE;
 
-	if (PG_ARGISNULL(argument))
-		return OVERFLOW_TRUNCATE;
-	name = text_to_cstring(PG_GETARG_TEXT_PP(argument));
-	if (strcmp(name, "truncate") == 0)
-		return OVERFLOW_TRUNCATE;
-	if (strcmp(name, "window") == 0)
-		return OVERFLOW_WINDOW;
-	if (strcmp(name, "error") == 0)
-		return OVERFLOW_ERROR;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("overflow \"%s\" is not known", name),
-			 errhint("It is one of truncate, window, error.")));
+	if (!PG_ARGISNULL(argument))
+	{
+		overflow = name_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), "overflow", names,
+							  lengthof(names), &status);
+		REPORT_UNLESS(overflow >= 0, &status);
+	}
+	return (Overflow) overflow;
 }
 
 Pooling

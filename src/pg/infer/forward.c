@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "core/names.h"
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -166,17 +167,11 @@ read_wanted(Forward *forward)
 					  TYPALIGN_INT, &names, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
-		char *name = TextDatumGetCString(names[i]);
-		int out = 0;
+		Status status;
+		int out =
+			name_parse(TextDatumGetCString(names[i]), "output", output_names, OUT_COUNT, &status);
 
-		while (out < OUT_COUNT &&
-			   (output_names[out] == NULL || strcmp(name, output_names[out]) != 0))
-			out++;
-		if (out == OUT_COUNT)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("output \"%s\" is not known", name),
-							errhint("It is one of logits, last_hidden_state, pooler_output, "
-									"hidden_states, attentions.")));
+		REPORT_UNLESS(out >= 0, &status);
 		forward->wanted[out] = true;
 	}
 }

@@ -5,6 +5,7 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
+#include "core/names.h"
 #include "pg/server/errors.h"
 #include "train/schedules.h"
 
@@ -13,22 +14,13 @@ PG_FUNCTION_INFO_V1(bert_learning_rate);
 static double *
 schedule_option(Schedule *schedule, const char *name, int length)
 {
-	struct
-	{
-		const char *name;
-		double *value;
-	} options[] = {{"num_cycles", &schedule->num_cycles},
-				   {"power", &schedule->power},
-				   {"lr_end", &schedule->lr_end}};
+	static const char *const names[] = {"num_cycles", "power", "lr_end"};
+	double *values[] = {&schedule->num_cycles, &schedule->power, &schedule->lr_end};
+	Status status;
+	int i = name_parse(pnstrdup(name, length), "schedule option", names, lengthof(names), &status);
 
-	for (size_t i = 0; i < lengthof(options); i++)
-		if ((int) strlen(options[i].name) == length &&
-			memcmp(options[i].name, name, (size_t) length) == 0)
-			return options[i].value;
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unknown schedule option \"%.*s\"", length, name),
-					errhint("Options are num_cycles, power, lr_end.")));
-	return NULL; /* not reached */
+	REPORT_UNLESS(i >= 0, &status);
+	return values[i];
 }
 
 static void

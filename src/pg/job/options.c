@@ -6,6 +6,7 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+#include "core/names.h"
 #include "kernels/kernels.h"
 #include "pg/job/options.h"
 #include "pg/server/errors.h"
@@ -126,20 +127,26 @@ set_defaults(JobOptions *out)
 }
 
 static const Option *
-find_option(const char *name, int length)
+find_option(const char *key, int length)
 {
-	StringInfoData names;
+	const char *names[lengthof(options)];
+	char *name = pnstrdup(key, length);
+	const char *nearest;
+	StringInfoData all;
+	int i;
 
-	for (size_t i = 0; i < lengthof(options); i++)
-		if ((int) strlen(options[i].name) == length &&
-			memcmp(options[i].name, name, (size_t) length) == 0)
-			return &options[i];
-	initStringInfo(&names);
-	for (size_t i = 0; i < lengthof(options); i++)
-		appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ", options[i].name);
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unknown option \"%.*s\"", length, name),
-					errhint("Options are %s.", names.data)));
+	for (i = 0; i < (int) lengthof(options); i++)
+		names[i] = options[i].name;
+	i = name_find(name, names, lengthof(options));
+	if (i >= 0)
+		return &options[i];
+	nearest = name_nearest(name, names, lengthof(options));
+	initStringInfo(&all);
+	for (i = 0; i < (int) lengthof(options); i++)
+		appendStringInfo(&all, "%s%s", i == 0 ? "" : ", ", names[i]);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option \"%s\"", name),
+					nearest != NULL ? errhint("Perhaps you meant \"%s\".", nearest)
+									: errhint("Options are %s.", all.data)));
 	return NULL; /* not reached */
 }
 

@@ -5,6 +5,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "core/names.h"
 #include "pg/model/cache.h"
 #include "pg/model/definition.h"
 #include "pg/server/memory.h"
@@ -92,6 +93,28 @@ find_pinned(const char *pin, const char **bundled)
 	return NULL;
 }
 
+void
+definition_missing(const char *name)
+{
+	List *rows = store_list();
+	List *bundled = bundle_names();
+	const char **names = palloc(sizeof(char *) * (size_t) (list_length(rows) + 1));
+	const char *nearest;
+	ListCell *cell;
+	int n = 0;
+
+	foreach (cell, rows)
+		if (store_may_use(lfirst(cell), GetUserId()))
+			names[n++] = ((ModelRow *) lfirst(cell))->name;
+	names = repalloc(names, sizeof(char *) * (size_t) (n + list_length(bundled) + 1));
+	foreach (cell, bundled)
+		names[n++] = lfirst(cell);
+	nearest = name_nearest(name, names, n);
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+					nearest == NULL ? errhint("See the view bert.models.")
+									: errhint("Perhaps you meant the model \"%s\".", nearest)));
+}
+
 ModelRow *
 definition_find(const char *name, const char **bundled)
 {
@@ -122,8 +145,7 @@ definition_find(const char *name, const char **bundled)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("no model is \"%s\"", name),
 						errdetail("The model was dropped or changed since the name was pinned.")));
 	}
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-					errhint("See the view bert.models.")));
+	definition_missing(name);
 }
 
 /* --- Opening --- */

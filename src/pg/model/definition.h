@@ -44,6 +44,9 @@ extern ModelDefinition *definition_of_bundle(const char *name);
  */
 extern ModelRow *definition_find(const char *name, const char **bundled);
 
+/* Raises 42704; the hint names the model of the nearest name that the current user may use. */
+pg_noreturn extern void definition_missing(const char *name);
+
 /* The index of a block that the model must have: XX001 if it has not. layer: -1 outside layers. */
 extern int definition_find_block(const ModelDefinition *definition, BlockKind kind, int layer);
 

@@ -39,7 +39,10 @@ changeable(FunctionCallInfo fcinfo)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	refuse_bundled(name);
-	row = store_find_owned(name);
+	row = store_find(name);
+	if (row == NULL)
+		definition_missing(name);
+	store_require_owner(row);
 	PopActiveSnapshot();
 	return row;
 }

@@ -56,8 +56,7 @@ extern List *store_list(void);                 /* of ModelRow *, by name */
 /* Owner (or a member of it), a role it was granted to, or a superuser. */
 extern bool store_may_use(const ModelRow *row, Oid user);
 extern bool store_owns(const ModelRow *row, Oid user);
-/* store_find, and 42704 or 42501 with the usual words. */
-extern ModelRow *store_find_owned(const char *name);
+extern void store_require_owner(const ModelRow *row); /* 42501 */
 
 /*
  * The blocks of the version, hashes[table->n_blocks], after checking its tensors against the table.

@@ -205,19 +205,12 @@ store_may_use(const ModelRow *row, Oid user)
 	return granted;
 }
 
-ModelRow *
-store_find_owned(const char *name)
+void
+store_require_owner(const ModelRow *row)
 {
-	ModelRow *row = store_find(name);
-
-	if (row == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-				 errhint("See the view bert.models.")));
 	if (!store_owns(row, GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("must be owner of model \"%s\"", name)));
-	return row;
+						errmsg("must be owner of model \"%s\"", row->name)));
 }
 
 static void
