@@ -186,14 +186,14 @@ COMMENT ON FUNCTION bert.prune_heads(text, jsonb) IS
 	'removes attention heads from a model, for example {"0": [1, 2]}: layer, then heads; returns'
 	' its new version';
 
-CREATE FUNCTION bert.grant_model(name text, role regrole) RETURNS void
+CREATE FUNCTION bert.grant_model(name text, role text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_grant_model' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.grant_model(text, regrole) IS
-	'lets a role use a model; the role "-" stands for all';
+COMMENT ON FUNCTION bert.grant_model(text, text) IS
+	'lets a role use a model; the role ''public'' stands for all';
 
-CREATE FUNCTION bert.revoke_model(name text, role regrole) RETURNS void
+CREATE FUNCTION bert.revoke_model(name text, role text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_revoke_model' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.revoke_model(text, regrole) IS 'takes back what bert.grant_model gave';
+COMMENT ON FUNCTION bert.revoke_model(text, text) IS 'takes back what bert.grant_model gave';
 
 CREATE FUNCTION bert.pinned(model text) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_pinned' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -323,6 +323,12 @@ CREATE FUNCTION bert.similarity(a text, b text, model text DEFAULT NULL) RETURNS
 COMMENT ON FUNCTION bert.similarity(text, text, text) IS
 	'the cosine of the embeddings of two texts';
 
+CREATE FUNCTION bert.similarity(a real[], b real[]) RETURNS real
+	AS 'MODULE_PATHNAME', 'bert_similarity_of_embeddings'
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION bert.similarity(real[], real[]) IS
+	'the cosine of two stored embeddings; 0 where one is all zeros';
+
 CREATE FUNCTION bert.classify(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS bert.classification
@@ -359,6 +365,27 @@ CREATE FUNCTION bert.classify_all(input text, model text DEFAULT NULL, pair text
 	AS 'MODULE_PATHNAME', 'bert_classify_all' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION bert.classify_all(text, text, text, text) IS
 	'all classes of a text with their probabilities, best first';
+
+CREATE FUNCTION bert.label(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_label' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION bert.label(text, text, text, text) IS
+	'the label alone of what bert.classify gives';
+
+CREATE FUNCTION bert.label_pinned(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		overflow text DEFAULT 'truncate')
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_label_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION bert.label_pinned(text, text, text, text) IS
+	'bert.label by a name that bert.pinned gave; immutable, for generated columns and indexes';
+
+CREATE FUNCTION bert.labels(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
+		threshold real DEFAULT 0.5, overflow text DEFAULT 'truncate')
+	RETURNS text[]
+	AS 'MODULE_PATHNAME', 'bert_labels' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION bert.labels(text, text, text, real, text) IS
+	'the labels that a multi-label model gives a text with at least this probability, best first';
 
 CREATE FUNCTION bert.regress(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')

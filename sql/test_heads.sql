@@ -17,6 +17,9 @@ SELECT pg_temp.make('t_value', 'sequence_classification',
 SELECT pg_temp.make('t_tag', 'token_classification',
 	'{"id2label": {"0": "O", "1": "B-PER", "2": "I-PER"},
 	"label2id": {"O": 0, "B-PER": 1, "I-PER": 2}}');
+SELECT pg_temp.make('t_many', 'sequence_classification',
+	'{"problem_type": "multi_label_classification", "id2label": {"0": "x", "1": "y", "2": "z"},
+	"label2id": {"x": 0, "y": 1, "z": 2}}');
 SELECT pg_temp.make('t_answer', 'question_answering');
 SELECT pg_temp.make('t_mask', 'masked_lm');
 SELECT pg_temp.make('t_next', 'next_sentence');
@@ -27,6 +30,29 @@ SELECT pg_temp.make('t_pre', 'pretraining');
 SELECT count(*) AS labels, abs(sum(score) - 1) < 1e-5 AS whole
 FROM bert.classify_all('the cat sat', model => 't_class');
 SELECT bert.regress('the cat sat', model => 't_value') IS NOT NULL AS value;
+
+-- the label alone, and the labels of a multi-label model
+SELECT bert.label(t, 't_class', p) = (bert.classify(t, 't_class', p)).label AS as_classify,
+	bert.label(t, 't_many', p) = (bert.classify(t, 't_many', p)).label AS as_classify_many,
+	bert.label_pinned(t, bert.pinned('t_class'), p) = bert.label(t, 't_class', p) AS pinned
+FROM (VALUES ('the cat sat', NULL), ('the cat', 'the dog'), ('', '')) AS v (t, p);
+SELECT bert.label(NULL, 't_class') IS NULL AS of_null, bert.labels(NULL, 't_many') IS NULL AS none;
+SELECT bool_and(bert.labels(t, 't_many', p, h) = ARRAY(
+	SELECT c.label FROM bert.classify_all(t, 't_many', p) AS c WHERE score >= h)) AS as_classify_all
+FROM (VALUES ('the cat sat', NULL), ('the cat', 'the dog'), ('', '')) AS v (t, p),
+	unnest('{0,0.4,0.49,0.5,0.51,0.6,1}'::real[]) AS h;
+SELECT bert.labels('the cat', 't_many') = bert.labels('the cat', 't_many', NULL, NULL) AS half,
+	cardinality(bert.labels('the cat', 't_many', threshold => 0)) AS all_of_them,
+	bert.labels('the cat', 't_many', threshold => 1) AS none;
+SELECT bert.labels('the cat', 't_many', threshold => 1.5);
+SELECT bert.labels('the cat', 't_many', threshold => 'NaN');
+SELECT bert.labels('the cat', 't_class');
+SELECT bert.labels('the cat', 't_value');
+SELECT bert.label('the cat', 't_value');
+SELECT bert.label(repeat('cat ', 100), 't_class', overflow => 'error');
+SELECT bert.labels(repeat('cat ', 100), 't_many', overflow => 'error');
+SELECT bert.label_pinned('the cat', 't_class');
+SELECT bert.label_pinned('the cat');
 SELECT count(*) AS tokens, bool_and(label IN ('O', 'B-PER', 'I-PER')) AS labels,
 	bool_and(score > 0.33 AND score <= 1) AS best FROM bert.tag('the cats ran', 't_tag');
 SELECT bool_and(e.word

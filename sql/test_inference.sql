@@ -69,6 +69,28 @@ SELECT abs(bert.similarity('a cat', 'the dog', 'bare')
 SELECT bert.similarity('A man is playing a guitar.', 'Someone plays the guitar.') > 0.8 AS close,
 	bert.similarity('A man is playing a guitar.', 'The stock market fell.') < 0.3 AS far;
 
+-- similarity of stored embeddings: the cosine, whatever their lengths and sizes
+SELECT n, bool_and(abs(bert.similarity(a, b) - cosine(a, b)) < 1e-5) AS cosine
+FROM unnest('{1,2,7,8,9,31,33,384,1000}'::int[]) AS n, generate_series(1, 3) AS turn,
+	LATERAL (SELECT array_agg(sin(i * turn * 0.7)::real ORDER BY i) AS a,
+		array_agg(cos(i * i + turn)::real ORDER BY i) AS b FROM generate_series(1, n) AS i) AS s
+GROUP BY n ORDER BY n;
+SELECT abs(bert.similarity(bert.embed('a cat', 'bare'), bert.embed('the dog', 'bare'))
+	- bert.similarity('a cat', 'the dog', 'bare')) < 1e-5 AS as_of_texts;
+SELECT bert.similarity('{3,4}'::real[], '{6,8}') AS same,
+	bert.similarity('{1,0}', '{0,2}'::real[]) AS right_angle,
+	bert.similarity('{1,2}'::real[], '{-1,-2}') AS opposite,
+	bert.similarity('{1e30,1e30}'::real[], '{1e30,1e30}') AS huge,
+	bert.similarity('{1e-30,0}'::real[], '{1e-30,0}') AS tiny,
+	bert.similarity('{0,0}'::real[], '{1,2}') AS no_direction,
+	bert.similarity('{NaN,0}'::real[], '{1,2}') AS nan,
+	bert.similarity(NULL::real[], '{1,2}') IS NULL AS of_null;
+SELECT bert.similarity('[0:1]={3,4}'::real[], '{3,4}') AS other_subscripts;
+SELECT bert.similarity('{1,2}'::real[], '{1,2,3}');
+SELECT bert.similarity('{1,NULL}'::real[], '{1,2}');
+SELECT bert.similarity('{1,2}'::real[], '{{1,2},{3,4}}');
+SELECT bert.similarity('{}'::real[], '{}');
+
 -- pinned names
 SELECT bert.embed_pinned('cat', bert.pinned('bare')) = bert.embed('cat', 'bare') AS embed,
 	bert.classify_pinned('cat', model => bert.pinned('classifier'))

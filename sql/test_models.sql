@@ -125,7 +125,13 @@ SELECT count(*) FROM bert.import_model('t_dir', :'bare');
 SELECT bert.export_model('t_bare', '/tmp/never');
 RESET ROLE;
 SELECT bert.revoke_model('t_bare', 'regress_bert_user');
-SELECT bert.revoke_model('t_bare', 'regress_bert_user');
+SELECT bert.grant_model('t_bare', 'regress_nobody');
+SELECT bert.grant_model('t_bare', 'public');
+SET ROLE regress_bert_user;
+SELECT name FROM bert.models WHERE source <> 'bundled';
+RESET ROLE;
+SELECT bert.revoke_model('t_bare', 'public');
+SELECT bert.revoke_model('t_bare', 'public');
 DROP ROLE regress_bert_user;
 
 -- nothing stays

@@ -103,7 +103,7 @@ name_parse(const char *wanted, const char *kind, const char *const *names, int n
 {
 	int found = name_find(wanted, names, n);
 	const char *nearest;
-	char list[sizeof ((Status *) NULL)->hint];
+	char list[sizeof((Status *) NULL)->hint];
 
 	if (found >= 0)
 		return found;

@@ -1,4 +1,4 @@
-/* classify.c: classify for one text and many, classify_all, regress, rank, and pinned forms. */
+/* classify.c: classify, label, labels, classify_all, regress, rank, and pinned forms. */
 #include "pg/server/compat.h"
 
 #include <math.h>
@@ -13,6 +13,9 @@ PG_FUNCTION_INFO_V1(bert_classify);
 PG_FUNCTION_INFO_V1(bert_classify_pinned);
 PG_FUNCTION_INFO_V1(bert_classify_many);
 PG_FUNCTION_INFO_V1(bert_classify_many_pinned);
+PG_FUNCTION_INFO_V1(bert_label);
+PG_FUNCTION_INFO_V1(bert_label_pinned);
+PG_FUNCTION_INFO_V1(bert_labels);
 PG_FUNCTION_INFO_V1(bert_classify_all);
 PG_FUNCTION_INFO_V1(bert_regress);
 PG_FUNCTION_INFO_V1(bert_regress_pinned);
@@ -82,10 +85,12 @@ best_of(const float *scores, size_t n)
 	return best;
 }
 
-/* Logits (columns) of (input text, model, pair text, overflow). */
+/* Logits (columns) of (input text, model, pair text, ...), overflow being the last argument. */
 static float *
 logits_of_pair(Call *call, FunctionCallInfo fcinfo, const BertModel *model, size_t *columns)
 {
+	Overflow overflow = overflow_argument(fcinfo, PG_NARGS() - 1);
+
 	InputText input;
 	InputText pair;
 	EncodeResult encoded;
@@ -95,17 +100,21 @@ logits_of_pair(Call *call, FunctionCallInfo fcinfo, const BertModel *model, size
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	if (!PG_ARGISNULL(2))
 		input_text(PG_GETARG_TEXT_PP(2), &pair);
-	encode_input(call, &input, PG_ARGISNULL(2) ? NULL : &pair, overflow_argument(fcinfo, 3),
-				 &encoded);
+	encode_input(call, &input, PG_ARGISNULL(2) ? NULL : &pair, overflow, &encoded);
 	group = single_group(&encoded, first_window);
 	return group_logits(call, model, &group, columns);
+}
+
+static text *
+label_text(const BertConfig *config, size_t label)
+{
+	return output_text(config->id2label[label], strlen(config->id2label[label]));
 }
 
 static void
 label_and_score(const BertConfig *config, const float *scores, size_t label, Datum *values)
 {
-	values[0] =
-		PointerGetDatum(output_text(config->id2label[label], strlen(config->id2label[label])));
+	values[0] = PointerGetDatum(label_text(config, label));
 	values[1] = Float4GetDatum(scores[label]);
 }
 
@@ -138,6 +147,35 @@ PGDLLEXPORT Datum
 bert_classify_pinned(PG_FUNCTION_ARGS)
 {
 	return classify_one(fcinfo, true);
+}
+
+/* Softmax and sigmoid keep the order of logits: the label needs no scores. */
+static Datum
+label_one(FunctionCallInfo fcinfo, bool pinned)
+{
+	Call call;
+	size_t columns;
+	const float *logits;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	call_begin_as(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
+	logits = logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns);
+	call_end(&call);
+	PG_RETURN_TEXT_P(label_text(&call.handle->config, best_of(logits, columns)));
+}
+
+/* bert.label(input, model, pair, overflow) */
+PGDLLEXPORT Datum
+bert_label(PG_FUNCTION_ARGS)
+{
+	return label_one(fcinfo, false);
+}
+
+PGDLLEXPORT Datum
+bert_label_pinned(PG_FUNCTION_ARGS)
+{
+	return label_one(fcinfo, true);
 }
 
 typedef struct ClassifyMany
@@ -226,6 +264,61 @@ compare_scored(const void *a, const void *b)
 	return x->index - y->index;
 }
 
+/* (n) palloc'd, best first */
+static Scored *
+sort_scores(const float *scores, size_t n)
+{
+	Scored *order = palloc(Max(n, 1) * sizeof *order);
+
+	for (size_t i = 0; i < n; i++)
+		order[i] = (Scored){scores[i], (int) i};
+	qsort(order, n, sizeof *order, compare_scored);
+	return order;
+}
+
+static float
+threshold_argument(FunctionCallInfo fcinfo, int argument)
+{
+	float threshold = PG_ARGISNULL(argument) ? 0.5f : PG_GETARG_FLOAT4(argument);
+
+	if (!(threshold >= 0.0f && threshold <= 1.0f))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("threshold must be between 0 and 1, not %g", threshold)));
+	return threshold;
+}
+
+/* bert.labels(input, model, pair, threshold, overflow): best first */
+PGDLLEXPORT Datum
+bert_labels(PG_FUNCTION_ARGS)
+{
+	Call call;
+	float threshold = threshold_argument(fcinfo, 3);
+	const BertModel *model;
+	size_t columns;
+	float *scores;
+	Scored *order;
+	Datum *labels;
+	size_t n = 0;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
+	model = bind_classifier(call.handle);
+	if (call.handle->config.problem_type != PROBLEM_MULTI_LABEL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("model \"%s\" gives one class, not several labels", call.handle->name),
+				 errhint("Use bert.label, or bert.classify_all for all probabilities.")));
+	scores = logits_of_pair(&call, fcinfo, model, &columns);
+	scores_from_logits(&call.handle->config, scores);
+	order = sort_scores(scores, columns);
+	labels = palloc(columns * sizeof *labels);
+	for (; n < columns && order[n].score >= threshold; n++)
+		labels[n] = PointerGetDatum(label_text(&call.handle->config, (size_t) order[n].index));
+	call_end(&call);
+	PG_RETURN_ARRAYTYPE_P(text_array(labels, n));
+}
+
 /* bert.classify_all(input, model, pair, overflow) */
 PGDLLEXPORT Datum
 bert_classify_all(PG_FUNCTION_ARGS)
@@ -241,10 +334,7 @@ bert_classify_all(PG_FUNCTION_ARGS)
 	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
 	scores = logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns);
 	scores_from_logits(&call.handle->config, scores);
-	order = palloc(columns * sizeof(Scored));
-	for (size_t i = 0; i < columns; i++)
-		order[i] = (Scored){scores[i], (int) i};
-	qsort(order, columns, sizeof(Scored), compare_scored);
+	order = sort_scores(scores, columns);
 	for (size_t i = 0; i < columns; i++)
 	{
 		Datum values[2];

@@ -1,17 +1,21 @@
 /* embed.c: embed for one text and many, their pinned forms, and similarity. */
 #include "pg/server/compat.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
+#include "pg/server/settings.h"
 
 PG_FUNCTION_INFO_V1(bert_embed);
 PG_FUNCTION_INFO_V1(bert_embed_many);
 PG_FUNCTION_INFO_V1(bert_embed_pinned);
 PG_FUNCTION_INFO_V1(bert_embed_many_pinned);
 PG_FUNCTION_INFO_V1(bert_similarity);
+PG_FUNCTION_INFO_V1(bert_similarity_of_embeddings);
 
 /* (input text, model, pooling, normalize_embeddings, overflow) */
 static Datum
@@ -146,4 +150,76 @@ bert_similarity(PG_FUNCTION_ARGS)
 		cosine += (double) rows[i] * rows[hidden + i];
 	call_end(&call);
 	PG_RETURN_FLOAT4((float4) cosine);
+}
+
+/* The elements (n) of a stored embedding. */
+static const float *
+embedding_argument(FunctionCallInfo fcinfo, int argument, int *n)
+{
+	static const char *const names[] = {"a", "b"};
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(argument);
+
+	if (ARR_NDIM(array) != 1)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						ARR_NDIM(array) == 0
+							? errmsg("embedding \"%s\" is empty", names[argument])
+							: errmsg("embedding \"%s\" is an array of %d dimensions, not one",
+									 names[argument], ARR_NDIM(array))));
+	if (array_contains_nulls(array))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("embedding \"%s\" contains NULL", names[argument])));
+	*n = ARR_DIMS(array)[0];
+	return (const float *) ARR_DATA_PTR(array);
+}
+
+static double
+dot_in_double(size_t n, const float *x, const float *y)
+{
+	double sum = 0.0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += (double) x[i] * y[i];
+	return sum;
+}
+
+/*
+ * 0 where an embedding has no direction, as in sentence-transformers. The kernels add in fp32; sums
+ * that leave its middle range are added again in double.
+ */
+static double
+cosine(size_t n, const float *a, const float *b)
+{
+	Status status;
+	const Kernels *kernels = kernels_choose(guc_kernel, &status);
+	double ab;
+	double aa;
+	double bb;
+
+	REPORT_UNLESS(kernels != NULL, &status);
+	ab = (double) kernels->dot(n, a, b);
+	aa = (double) kernels->dot(n, a, a);
+	bb = (double) kernels->dot(n, b, b);
+	if (!(aa > 1e-20 && aa < 1e20 && bb > 1e-20 && bb < 1e20))
+	{
+		ab = dot_in_double(n, a, b);
+		aa = dot_in_double(n, a, a);
+		bb = dot_in_double(n, b, b);
+	}
+	return aa == 0.0 || bb == 0.0 ? 0.0 : ab / (sqrt(aa) * sqrt(bb));
+}
+
+/* bert.similarity(a real[], b real[]), strict */
+PGDLLEXPORT Datum
+bert_similarity_of_embeddings(PG_FUNCTION_ARGS)
+{
+	int n_a;
+	int n_b;
+	const float *a = embedding_argument(fcinfo, 0, &n_a);
+	const float *b = embedding_argument(fcinfo, 1, &n_b);
+
+	if (n_a != n_b)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("embeddings of %d and %d dimensions cannot be compared", n_a, n_b),
+						errhint("Only embeddings of the same model can.")));
+	PG_RETURN_FLOAT4((float4) cosine((size_t) n_a, a, b));
 }

@@ -78,16 +78,22 @@ bert_set_precision(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* A role by its name, or ACL_ID_PUBLIC for "public". */
+static Oid
+role_argument(FunctionCallInfo fcinfo, int argument)
+{
+	char *name = text_to_cstring(PG_GETARG_TEXT_PP(argument));
+
+	return strcmp(name, "public") == 0 ? ACL_ID_PUBLIC : get_role_oid(name, false);
+}
+
 PG_FUNCTION_INFO_V1(bert_grant_model);
 PGDLLEXPORT Datum
 bert_grant_model(PG_FUNCTION_ARGS)
 {
 	ModelRow *row = changeable(fcinfo);
-	Oid role = PG_GETARG_OID(1);
 
-	if (role != ACL_ID_PUBLIC)
-		(void) GetUserNameFromId(role, false); /* a number that is no role's */
-	store_grant(row, role);
+	store_grant(row, role_argument(fcinfo, 1));
 	PG_RETURN_VOID();
 }
 
@@ -97,8 +103,9 @@ bert_revoke_model(PG_FUNCTION_ARGS)
 {
 	ModelRow *row = changeable(fcinfo);
 
-	if (!store_revoke(row, PG_GETARG_OID(1)))
-		ereport(WARNING, (errmsg("model \"%s\" was not granted to this role", row->name)));
+	if (!store_revoke(row, role_argument(fcinfo, 1)))
+		ereport(WARNING, (errmsg("model \"%s\" was not granted to \"%s\"", row->name,
+								 text_to_cstring(PG_GETARG_TEXT_PP(1)))));
 	PG_RETURN_VOID();
 }
 

@@ -44,18 +44,18 @@ parent_error(const OutputFolder *folder, const char *what)
 	bool denied = errno == EACCES || errno == EPERM || errno == EROFS;
 	bool linked = errno == ELOOP;
 
-	ereport(
-		ERROR,
-		(linked ? errcode(ERRCODE_INSUFFICIENT_PRIVILEGE) : errcode_for_file_access(),
-		 errmsg("could not %s \"%s\": %m", what, folder->path),
-		 denied ? errdetail("The server runs as the operating-system user \"%s\".", path_user())
-				: 0,
-		 denied ? errhint("Let this user write to the directory \"%s\" and enter those above it, "
-						  "or name a directory elsewhere.",
-						  folder->parent)
-		 : linked ? errhint("Symbolic links are not followed, in no part of the path; name the "
-							"directory itself.")
-				  : 0));
+	ereport(ERROR,
+			(linked ? errcode(ERRCODE_INSUFFICIENT_PRIVILEGE) : errcode_for_file_access(),
+			 errmsg("could not %s \"%s\": %m", what, folder->path),
+			 denied ? errdetail("The server runs as the operating-system user \"%s\".", path_user())
+					: 0,
+			 denied
+				 ? errhint("Let this user write to the directory \"%s\" and enter those above it, "
+						   "or name a directory elsewhere.",
+						   folder->parent)
+			 : linked ? errhint("Symbolic links are not followed, in no part of the path; name the "
+								"directory itself.")
+					  : 0));
 }
 
 /* True when the directory holds nothing but itself. */
@@ -134,15 +134,16 @@ output_folder_begin(OutputFolder *folder)
 	if (mkdirat(folder->parent_fd, folder->temporary, DIRECTORY_MODE) != 0)
 		parent_error(folder, "create directory");
 	folder->made = true;
-	folder->fd =
-		openat(folder->parent_fd, folder->temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	folder->fd = openat(folder->parent_fd, folder->temporary,
+						O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder->fd < 0 || fstat(folder->fd, &folder->identity) != 0)
 		parent_error(folder, "create directory");
 	if (folder->identity.st_uid != geteuid() || !is_empty(dup(folder->fd)))
 	{
 		folder->made = false; /* somebody has put another one in its place */
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-						errmsg("directory \"%s\" is being changed by somebody else", folder->parent)));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("directory \"%s\" is being changed by somebody else", folder->parent)));
 	}
 }
 
@@ -178,8 +179,8 @@ output_open(OutputFolder *folder, const char *name)
 	OutputEntry *entry = new_entry(folder, name, false);
 
 	folder->file_path = psprintf("%s/%s", folder->path, name);
-	folder->file_fd = openat(folder->fd, name,
-							 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+	folder->file_fd =
+		openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
 	if (folder->file_fd < 0)
 		ereport(ERROR, (errcode_for_file_access(),
 						errmsg("could not create file \"%s\": %m", folder->file_path)));
@@ -287,8 +288,9 @@ output_folder_commit(OutputFolder *folder)
 			sync_directory(folder, folder->fd, ((OutputEntry *) lfirst(cell))->name, ERROR);
 	sync_directory(folder, folder->fd, ".", ERROR);
 	if (!still_ours(folder))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-						errmsg("directory \"%s\" is being changed by somebody else", folder->parent)));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("directory \"%s\" is being changed by somebody else", folder->parent)));
 	if (renameat(folder->parent_fd, folder->temporary, folder->parent_fd, folder->name) != 0)
 		parent_error(folder, "rename the finished directory to");
 	sync_directory(folder, folder->parent_fd, ".", WARNING); /* it is there all the same */

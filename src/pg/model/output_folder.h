@@ -19,13 +19,13 @@
 
 typedef struct OutputFolder
 {
-	char *path;      /* what it shall be called: absolute, canonical */
-	char *parent;    /* the directory it lies in, for messages */
-	char *name;      /* its last component */
+	char *path;   /* what it shall be called: absolute, canonical */
+	char *parent; /* the directory it lies in, for messages */
+	char *name;   /* its last component */
 	char temporary[64];
 	int parent_fd;
-	int fd;          /* of the directory being written, -1 before */
-	bool made;       /* the temporary directory is ours */
+	int fd;    /* of the directory being written, -1 before */
+	bool made; /* the temporary directory is ours */
 	struct stat identity;
 	List *entries; /* OutputEntry *: of it, newest first */
 	MemoryContext context;
