@@ -520,6 +520,7 @@ CREATE TABLE bert.job (
 	search_path text NOT NULL,
 	options jsonb NOT NULL,
 	role regrole NOT NULL,
+	session_role regrole NOT NULL,
 	state text NOT NULL DEFAULT 'queued'
 		CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
 	phase text,

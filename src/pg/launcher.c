@@ -76,8 +76,6 @@ visit(Oid database)
 void
 bert_visitor_main(Datum database)
 {
-	bool waiting;
-
 	worker_take_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 	worker_yields_in_deadlocks();
@@ -88,11 +86,7 @@ bert_visitor_main(Datum database)
 	auto_columns_sweep();
 	auto_start_due();
 	worker_commit();
-	worker_begin();
-	waiting = !job_queue_empty();
-	worker_commit();
-	if (waiting)
-		(void) job_start_worker();
+	(void) job_start_next(NULL);
 }
 
 void

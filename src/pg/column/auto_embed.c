@@ -514,6 +514,7 @@ typedef struct QueueSite
 	bool works; /* false: nothing to queue for */
 	int64 number;
 	Oid acting;
+	bool may_connect; /* the acting role */
 	int n;
 	AttrNumber attributes[AUTO_MAX_KEY];
 	FmgrInfo output[AUTO_MAX_KEY];
@@ -577,6 +578,7 @@ queue_site(FunctionCallInfo fcinfo, const TriggerData *data)
 	if (auto_column_load(site->number, &automatic) && belongs(&automatic, data->tg_relation))
 	{
 		site->acting = auto_acting_role(automatic.role, automatic.relation);
+		site->may_connect = role_may_connect(site->acting);
 		find_key(site, &automatic, data->tg_relation);
 	}
 	MemoryContextSwitchTo(previous);
@@ -626,7 +628,7 @@ bert_auto_embed_queue(PG_FUNCTION_ARGS)
 	}
 	AtEOXact_GUC(true, level);
 	auto_queue_insert(site->number, site->n, site->names, key);
-	auto_start_at_commit(site->acting);
+	auto_start_at_commit(site->acting, site->may_connect);
 	return PointerGetDatum(tuple);
 }
 

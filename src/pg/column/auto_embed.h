@@ -77,10 +77,10 @@ extern double auto_queue_next(Oid acting);
 
 /* auto_launch.c */
 extern void auto_init(void);
-extern void auto_start_at_commit(Oid role);
+extern void auto_start_at_commit(Oid role, bool may_connect);
 extern void auto_start_due(void); /* workers for all that is due; needs a transaction */
 
 /* auto_worker.c */
-extern PGDLLEXPORT void bert_auto_worker_main(Datum database);
+extern PGDLLEXPORT void bert_auto_worker_main(Datum unused);
 
 #endif

@@ -18,11 +18,12 @@
 #define MAX_ROLES 16
 
 static int n_roles;
-static Oid roles[MAX_ROLES];
+static WorkerFor roles[MAX_ROLES];
 
 static void
-start(Oid role)
+start(const WorkerFor *purpose)
 {
+	Oid role = purpose->who.role;
 	BackgroundWorker worker;
 	int pid;
 
@@ -35,23 +36,22 @@ start(Oid role)
 		return;
 	}
 	worker_describe(&worker, "bert_auto_worker_main", AUTO_WORKER_TYPE);
-	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	memcpy(worker.bgw_extra, &role, sizeof role);
+	worker_set_for(&worker, purpose);
 	snprintf(worker.bgw_name, sizeof worker.bgw_name, AUTO_WORKER_TYPE " of database %u",
 			 MyDatabaseId);
 	/* when none is free the rows stay queued, and the next commit tries again */
 	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
-		auto_worker_gone(role);
+		auto_worker_gone(MyDatabaseId, role);
 }
 
 void
-auto_start_at_commit(Oid role)
+auto_start_at_commit(Oid role, bool may_connect)
 {
 	for (int i = 0; i < n_roles; i++)
-		if (roles[i] == role)
+		if (roles[i].who.role == role)
 			return;
 	if (n_roles < MAX_ROLES)
-		roles[n_roles++] = role;
+		roles[n_roles++] = (WorkerFor){MyDatabaseId, {role, role}, may_connect};
 }
 
 void
@@ -63,8 +63,10 @@ auto_start_due(void)
 	foreach (cell, columns)
 	{
 		const AutoColumn *column = lfirst(cell);
+		Oid role = auto_acting_role(column->role, column->relation);
+		WorkerFor purpose = {MyDatabaseId, {role, role}, role_may_connect(role)};
 
-		start(auto_acting_role(column->role, column->relation));
+		start(&purpose);
 	}
 }
 
@@ -75,7 +77,7 @@ at_transaction_end(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_COMMIT:
 			for (int i = 0; i < n_roles; i++)
-				start(roles[i]);
+				start(&roles[i]);
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE: /* a later commit, or the launcher, sees to the rows */

@@ -2,9 +2,10 @@
  * auto_worker.c: the process that embeds queued rows.
  *
  * It serves one role of one database and never another, so nothing that one user's code leaves
- * behind in a process meets another's. It connects as the bootstrap superuser, to reach the queue,
- * and is the role from the begin of each transaction to its very end, deferred triggers included,
- * in a way that no code of a user can undo.
+ * behind in a process meets another's. It is a session of that role's from its connection on, and
+ * becomes the tables' owner only for statements on the queue (own_statement.h). From the begin of
+ * each transaction to its very end, deferred triggers included, it is the role as inside a SECURITY
+ * DEFINER function, so that no code of a user becomes another one.
  *
  * A batch is one transaction: queue rows locked, embedded, written, deleted. When it fails its rows
  * are tried one by one, so that one bad row does not hold up the rest; the error is kept with the
@@ -16,7 +17,6 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -243,7 +243,7 @@ run_batch(AutoBatch *batch)
 	else
 		auto_column_delete(automatic->number);
 	worker_commit();
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, 0);
+	SetUserIdAndSecContext(my_role, 0);
 	return batch->n > 0;
 }
 
@@ -367,23 +367,24 @@ wait_for(long milliseconds)
 }
 
 static void
-leave_at_exit(int code, Datum role)
+leave_at_exit(int code, Datum database)
 {
-	auto_worker_gone(DatumGetObjectId(role));
+	auto_worker_gone(DatumGetObjectId(database), my_role);
 }
 
 void
-bert_auto_worker_main(Datum database)
+bert_auto_worker_main(Datum unused)
 {
+	WorkerFor purpose = worker_get_for();
 	MemoryContext round;
 	MemoryContext batch;
 	bool idle = false;
 
 	worker_take_signals();
-	memcpy(&my_role, MyBgworkerEntry->bgw_extra, sizeof my_role);
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+	my_role = purpose.who.role;
+	before_shmem_exit(leave_at_exit, ObjectIdGetDatum(purpose.database));
+	worker_connect(&purpose);
 	auto_worker_arrive(my_role);
-	before_shmem_exit(leave_at_exit, ObjectIdGetDatum(my_role));
 	worker_yields_in_deadlocks();
 	round = AllocSetContextCreate(TopMemoryContext, "bert auto round", ALLOCSET_DEFAULT_SIZES);
 	batch = AllocSetContextCreate(TopMemoryContext, "bert auto batch", ALLOCSET_DEFAULT_SIZES);

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -28,10 +29,19 @@ PG_FUNCTION_INFO_V1(bert_resume_job);
 static void
 load_own_job(int64 number, Job *job)
 {
-	if (!job_load(number, job) || !has_privs_of_role(GetUserId(), job->role))
+	if (!job_load(number, job) || !has_privs_of_role(GetUserId(), job->who.role))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("job %lld does not exist", (long long) number),
 						errhint("See the view bert.jobs.")));
+}
+
+/* A queued job whose role can have no worker, any more, would wait for ever. */
+static bool
+fail_without_worker(const Job *job)
+{
+	const char *why = role_why_no_worker(&job->who);
+
+	return why != NULL && job_finish(job->job, "queued", "failed", "42501", why);
 }
 
 static bool
@@ -90,6 +100,8 @@ wait_for_end(int64 number, TimestampTz deadline)
 
 		MemoryContextReset(round);
 		load_own_job(number, &job);
+		if (strcmp(job.state, "queued") == 0 && !RecoveryInProgress() && fail_without_worker(&job))
+			continue;
 		if (has_ended(&job) || now >= deadline)
 		{
 			MemoryContextSwitchTo(caller);
@@ -194,6 +206,8 @@ bert_resume_job(PG_FUNCTION_ARGS)
 				 errhint("Wait for it with bert.wait_job, or stop it with bert.cancel_job.")));
 	if (strcmp(job.state, "queued") != 0)
 		job_requeue(number);
-	job_start_worker_at_commit(number);
+	if (fail_without_worker(&job))
+		PG_RETURN_TEXT_P(cstring_to_text("failed"));
+	job_start_worker_at_commit(&job);
 	PG_RETURN_TEXT_P(cstring_to_text("queued"));
 }

@@ -225,7 +225,7 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	cache_make_directory();
 	train = create_writer(arena, spill_path(job->job, "train"));
 	eval = evaluates(options) ? create_writer(arena, spill_path(job->job, "eval")) : NULL;
-	role_become(&role, job->role, job->search_path);
+	role_become(&role, job->who.role, job->search_path);
 	labels = find_labels(request);
 	spill_query(&encoder, job->query, "query", labels, options->seed, options->eval_fraction,
 				train->writer, eval == NULL ? NULL : eval->writer);
@@ -262,7 +262,7 @@ check_query_allowed(const JobDataRequest *request)
 {
 	RoleSwitch role;
 
-	role_become(&role, request->job->role, request->job->search_path);
+	role_become(&role, request->job->who.role, request->job->search_path);
 	SPI_connect();
 	task_query_close(task_query_open(request->task, request->job->query, "query"));
 	if (request->options->eval_query != NULL)

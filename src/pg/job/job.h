@@ -21,6 +21,8 @@
 
 #include "utils/jsonb.h"
 
+#include "pg/server/role.h"
+
 #define JOB_WORKER_TYPE "bert job worker"
 
 typedef struct Job
@@ -32,7 +34,7 @@ typedef struct Job
 	char *query;
 	char *search_path; /* of the submitter, for the query */
 	Jsonb *options;
-	Oid role; /* who submitted it */
+	WorkerRole who; /* who submitted it: role, in a session of session */
 	char *state;
 	int worker_pid;
 	int attempts;
@@ -66,9 +68,10 @@ typedef struct JobProgress
 extern int64 job_insert(const Job *job);
 /* by the latest snapshot; false if there is none */
 extern bool job_load(int64 number, Job *job);
-/* the oldest queued job becomes running; false if there is none */
-extern bool job_claim(Job *job);
-extern bool job_queue_empty(void);
+/* the oldest queued job becomes running, if it is one of these; else false */
+extern bool job_claim(const WorkerRole *who, Job *job);
+/* the oldest queued job that nobody else is at; false if there is none */
+extern bool job_next(int64 *number, WorkerRole *who);
 extern void job_set_phase(int64 number, const char *phase);
 extern void job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps,
 						 uint64 truncated, const void *digest, Size digest_length, int n_labels,
@@ -108,12 +111,25 @@ extern bool job_lock_held(int64 number); /* by anybody */
 
 /* job/launch.c */
 extern void job_init(void);
-/* submitted: the job's number, or 0 */
-extern void job_start_worker_at_commit(int64 submitted);
+extern void job_start_worker_at_commit(const Job *job);
 extern bool job_submitted_here(int64 number); /* in this, still open, transaction */
-extern bool job_start_worker(void);           /* false when no background worker is free */
+/* false when no background worker is free */
+extern bool job_start_worker(const WorkerRole *who);
+
+typedef enum JobNext
+{
+	JOB_NEXT_DONE, /* a worker was started, or nothing is queued */
+	JOB_NEXT_MINE,
+	JOB_NEXT_NO_WORKER /* no background worker is free */
+} JobNext;
+
+/*
+ * Sees that there is a worker for the oldest queued job; jobs that can have none fail. In
+ * transactions of its own. mine: the calling worker's, or NULL; it starts no other one for itself.
+ */
+extern JobNext job_start_next(const WorkerRole *mine);
 
 /* job/worker.c */
-extern PGDLLEXPORT void bert_job_worker_main(Datum database);
+extern PGDLLEXPORT void bert_job_worker_main(Datum unused);
 
 #endif

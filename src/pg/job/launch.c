@@ -2,11 +2,12 @@
  * launch.c: getting workers to run.
  *
  * A worker is started when the transaction that submitted or resumed a job has committed, by the
- * submitting backend itself; no preload is needed. A worker that finds no free slot (bert.max_jobs)
- * leaves again, and one that has ended a job looks for the next, so the queue empties as long as
- * any worker lives. With the library preloaded a launcher visits every database after a start, a
- * crash or a promotion, and then once a minute, to resume interrupted jobs and to start a worker
- * where a queue has none.
+ * submitting backend itself; no preload is needed. It serves one role. A worker that finds no free
+ * slot (bert.max_jobs) leaves again, and one that has ended a job looks for the next: it takes its
+ * role's, or starts a worker for another's and leaves, so jobs run in the order of their numbers
+ * and the queue empties as long as any worker lives. With the library preloaded a launcher visits
+ * every database after a start, a crash or a promotion, and then once a minute, to resume
+ * interrupted jobs and to start a worker where a queue has none.
  */
 #include "pg/server/compat.h"
 
@@ -19,28 +20,77 @@
 
 #define MAX_REMEMBERED 64
 
-static bool start_at_commit;
+#define MAX_ROLES 16
+
+static int n_roles;
+static WorkerFor roles[MAX_ROLES]; /* to start a worker for at commit */
 static int n_submitted;
 static int64 submitted_here[MAX_REMEMBERED]; /* the last ones of this transaction */
 
-bool
-job_start_worker(void)
+static bool
+start(const WorkerFor *purpose)
 {
 	BackgroundWorker worker;
 
 	worker_describe(&worker, "bert_job_worker_main", JOB_WORKER_TYPE);
 	snprintf(worker.bgw_name, sizeof worker.bgw_name, JOB_WORKER_TYPE " of database %u",
 			 MyDatabaseId);
-	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	worker_set_for(&worker, purpose);
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 
-void
-job_start_worker_at_commit(int64 submitted)
+bool
+job_start_worker(const WorkerRole *who)
 {
-	start_at_commit = true;
-	if (submitted != 0)
-		submitted_here[n_submitted++ % MAX_REMEMBERED] = submitted;
+	WorkerFor purpose = {MyDatabaseId, *who, true};
+
+	return start(&purpose);
+}
+
+static bool
+same_role(const WorkerRole *a, const WorkerRole *b)
+{
+	return a->session == b->session && a->role == b->role;
+}
+
+JobNext
+job_start_next(const WorkerRole *mine)
+{
+	for (;;)
+	{
+		int64 number;
+		WorkerRole who;
+		const char *why = NULL;
+		bool found;
+
+		worker_begin();
+		found = job_next(&number, &who);
+		if (found)
+			why = role_why_no_worker(&who);
+		if (why != NULL)
+			(void) job_finish(number, "queued", "failed", "42501", why);
+		worker_commit();
+		if (!found)
+			return JOB_NEXT_DONE;
+		if (why != NULL)
+			continue;
+		if (mine != NULL && same_role(&who, mine))
+			return JOB_NEXT_MINE;
+		return job_start_worker(&who) ? JOB_NEXT_DONE : JOB_NEXT_NO_WORKER;
+	}
+}
+
+void
+job_start_worker_at_commit(const Job *job)
+{
+	bool known = false;
+
+	for (int i = 0; i < n_roles && !known; i++)
+		known = same_role(&roles[i].who, &job->who);
+	/* more than so many are for the worker that ends its own */
+	if (!known && n_roles < MAX_ROLES)
+		roles[n_roles++] = (WorkerFor){MyDatabaseId, job->who, true};
+	submitted_here[n_submitted++ % MAX_REMEMBERED] = job->job;
 }
 
 bool
@@ -59,14 +109,15 @@ at_transaction_end(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_COMMIT:
 			/* nothing here may raise an error: the commit is done */
-			if (start_at_commit && !job_start_worker())
-				ereport(WARNING,
-						(errmsg("no background worker is free; the job stays queued"),
-						 errhint("A worker that ends a job takes the next one. To start one call "
-								 "bert.resume_job, or raise max_worker_processes.")));
+			for (int i = 0; i < n_roles; i++)
+				if (!start(&roles[i]))
+					ereport(WARNING,
+							(errmsg("no background worker is free; the job stays queued"),
+							 errhint("A worker that ends a job sees to the next one. To start one "
+									 "call bert.resume_job, or raise max_worker_processes.")));
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			if (start_at_commit)
+			if (n_roles > 0)
 				ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 								errmsg("cannot PREPARE a transaction that submitted a job")));
 			return;
@@ -75,7 +126,7 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	start_at_commit = false;
+	n_roles = 0;
 	n_submitted = 0;
 }
 

@@ -37,7 +37,7 @@ open_base(const JobRun *run)
 	RoleSwitch role;
 	ModelDefinition *base;
 
-	role_become(&role, run->job->role, run->job->search_path);
+	role_become(&role, run->job->who.role, run->job->search_path);
 	base = definition_open(run->job->base);
 	role_restore(&role);
 	return base;

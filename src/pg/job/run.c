@@ -3,9 +3,7 @@
 
 #include <math.h>
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -14,7 +12,6 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "pg/job/run.h"
@@ -83,29 +80,14 @@ job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoc
 	*total_steps = (int64) ceil(options->epochs * (double) *steps_per_epoch);
 }
 
-static bool
-can_login(Oid role)
-{
-	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	bool can = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	return can;
-}
-
 /* The submitter must still be somebody who could do this. */
 static void
 check_role(const Job *job)
 {
-	const char *name = GetUserNameFromId(job->role, true);
+	const char *why = role_why_no_worker(&job->who);
 
-	if (name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("the role that submitted the job no longer exists")));
-	if (!can_login(job->role))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("role \"%s\", which submitted the job, may not log in", name)));
+	if (why != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg_internal("%s", why)));
 }
 
 static void
@@ -548,7 +530,7 @@ finish(JobRun *run)
 	show_phase(run, "storing the model");
 	worker_begin();
 	check_role(run->job);
-	role_become(&role, run->job->role, run->job->search_path);
+	role_become(&role, run->job->who.role, run->job->search_path);
 	version = job_model_store(run, make_lineage(run));
 	role_restore(&role);
 	job_set_result(run->job->job, version,

@@ -97,6 +97,19 @@ check_data(const JobOptions *options, TrainTask task, const char *query)
 								   label_set_names(eval.labels)[i])));
 }
 
+/* The job runs in a session of its submitter's: there must be one. */
+static void
+check_worker(const WorkerRole *who)
+{
+	const char *why = role_why_no_worker(who);
+
+	if (why != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg_internal("%s", why),
+						errdetail("A job runs in a session of the role that submits it."),
+						errhint("Submit it as a role that may log in, or log in as a member of the "
+								"role and SET ROLE.")));
+}
+
 Datum
 bert_finetune(PG_FUNCTION_ARGS)
 {
@@ -126,8 +139,9 @@ bert_finetune(PG_FUNCTION_ARGS)
 	job.query = query;
 	job.search_path = GetConfigOptionByName("search_path", NULL, false);
 	job.options = job_options_write(&options);
-	job.role = GetUserId();
+	job.who = role_for_worker();
+	check_worker(&job.who);
 	job.job = job_insert(&job);
-	job_start_worker_at_commit(job.job);
+	job_start_worker_at_commit(&job);
 	PG_RETURN_INT64(job.job);
 }

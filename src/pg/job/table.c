@@ -52,11 +52,13 @@ job_insert(const Job *job)
 	own_add_text(&statement, job->query);
 	own_add_text(&statement, job->search_path);
 	own_add_jsonb(&statement, job->options);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(job->role), false);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(job->who.role), false);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(job->who.session), false);
 	own_run(&statement,
-			"INSERT INTO bert.job (job, name, base, task, query, search_path, options, role)"
+			"INSERT INTO bert.job (job, name, base, task, query, search_path, options, role, "
+			"session_role)"
 			" VALUES (pg_catalog.nextval('bert.job_number'), $1, $2, $3, $4, $5, $6, "
-			"$7::pg_catalog.regrole) RETURNING job");
+			"$7::pg_catalog.regrole, $8::pg_catalog.regrole) RETURNING job");
 	number = result_int64(1, 0);
 	own_end(&statement);
 	return number;
@@ -67,7 +69,7 @@ job_insert(const Job *job)
 	"worker_pid::pg_catalog.int8,"                                                              \
 	" attempts::pg_catalog.int8, step, total_steps, epoch, loss, samples_per_second, (details " \
 	"->> 'seconds_per_step')::pg_catalog.float8,"                                               \
-	" base_version, data_digest, error, labels"
+	" base_version, data_digest, error, labels, session_role::pg_catalog.oid"
 
 static void
 read_labels(ArrayType *array, Job *job)
@@ -101,7 +103,7 @@ read_job(OwnStatement *statement, Job *job)
 	job->query = result_text(5);
 	job->search_path = result_text(6);
 	job->options = (Jsonb *) PG_DETOAST_DATUM_COPY(own_result(0, 7, &is_null));
-	job->role = DatumGetObjectId(own_result(0, 8, &is_null));
+	job->who.role = DatumGetObjectId(own_result(0, 8, &is_null));
 	job->state = result_text(9);
 	job->worker_pid = (int) result_int64(10, 0);
 	job->attempts = (int) result_int64(11, 0);
@@ -118,6 +120,7 @@ read_job(OwnStatement *statement, Job *job)
 	value = own_result(0, 21, &is_null);
 	if (!is_null)
 		read_labels(DatumGetArrayTypePCopy(value), job);
+	job->who.session = DatumGetObjectId(own_result(0, 22, &is_null));
 	MemoryContextSwitchTo(spi);
 }
 
@@ -141,19 +144,25 @@ job_load(int64 number, Job *job)
 }
 
 bool
-job_claim(Job *job)
+job_claim(const WorkerRole *who, Job *job)
 {
 	OwnStatement statement;
 	bool found;
 
 	own_begin(&statement);
 	own_add_int64(&statement, MyProcPid);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(who->role), false);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(who->session), false);
 	found = own_run(&statement, "UPDATE bert.job SET state = 'running', phase = 'starting', "
 								"worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
 								" started = coalesce(started, pg_catalog.clock_timestamp()), "
 								"finished = NULL, error = NULL, sqlstate = NULL"
 								" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = "
-								"'queued' ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
+								"'queued' AND j.role = $2 AND j.session_role = $3"
+								" ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
+								" AND NOT EXISTS (SELECT FROM bert.job AS o WHERE o.state = "
+								"'queued' AND o.job < bert.job.job"
+								" AND (o.role <> $2 OR o.session_role <> $3))"
 								" RETURNING" JOB_COLUMNS) == 1;
 	if (found)
 		read_job(&statement, job);
@@ -162,15 +171,24 @@ job_claim(Job *job)
 }
 
 bool
-job_queue_empty(void)
+job_next(int64 *number, WorkerRole *who)
 {
 	OwnStatement statement;
-	bool empty;
+	bool found;
+	bool is_null;
 
 	own_begin(&statement);
-	empty = own_run(&statement, "SELECT 1 FROM bert.job WHERE state = 'queued' LIMIT 1") == 0;
+	found = own_run(&statement, "SELECT job, session_role::pg_catalog.oid, role::pg_catalog.oid"
+								" FROM bert.job WHERE state = 'queued' ORDER BY job LIMIT 1"
+								" FOR UPDATE SKIP LOCKED") == 1;
+	if (found)
+	{
+		*number = DatumGetInt64(own_result(0, 1, &is_null));
+		who->session = DatumGetObjectId(own_result(0, 2, &is_null));
+		who->role = DatumGetObjectId(own_result(0, 3, &is_null));
+	}
 	own_end(&statement);
-	return empty;
+	return found;
 }
 
 void

@@ -1,9 +1,12 @@
 /*
  * worker.c: the process that runs jobs.
  *
- * A worker takes one of bert.max_jobs slots and runs queued jobs until there is none. It connects
- * as the bootstrap superuser; what belongs to the submitter runs as the submitter (role.h). SIGINT
- * cancels the job, SIGTERM ends the process and leaves the job to be resumed.
+ * A worker serves one role: it is a session of that role's, as if it had logged in, and becomes the
+ * tables' owner only for statements of our own (own_statement.h). It takes one of bert.max_jobs
+ * slots and runs its role's jobs until another's is the oldest in the queue, or none is. What reads
+ * the submitter's data runs as a security-restricted operation besides (role.h): whatever code of a
+ * user is called there leaves nothing behind. SIGINT cancels the job, SIGTERM ends the process and
+ * leaves the job to be resumed.
  */
 #include "pg/server/compat.h"
 
@@ -11,15 +14,19 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
 #include "pg/server/settings.h"
 #include "pg/job/run.h"
 #include "pg/server/worker.h"
 
+#define START_TRIES 30 /* one a second */
+
 static bool
-claim(Job **job)
+claim(const WorkerRole *who, Job **job)
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "bert claimed job", ALLOCSET_DEFAULT_SIZES);
@@ -28,7 +35,7 @@ claim(Job **job)
 	worker_begin();
 	MemoryContextSwitchTo(context);
 	*job = palloc(sizeof **job);
-	found = job_claim(*job);
+	found = job_claim(who, *job);
 	if (found)
 		/* before "running" is committed: who sees the one finds the other */
 		job_lock_acquire((*job)->job);
@@ -81,15 +88,25 @@ run_claimed(Job *job, MemoryContext parent)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/*
+ * Whether the next job is one for this worker; if it is another role's, that one has a worker when
+ * this returns, unless no process is free for very long.
+ */
 static bool
-queue_is_empty(void)
+next_is_mine(const WorkerRole *who)
 {
-	bool empty;
+	for (int tries = 0; tries < START_TRIES && worker_extension_present(); tries++)
+	{
+		JobNext next = job_start_next(who);
 
-	worker_begin();
-	empty = job_queue_empty();
-	worker_commit();
-	return empty;
+		if (next != JOB_NEXT_NO_WORKER)
+			return next == JOB_NEXT_MINE;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return false;
 }
 
 static void
@@ -99,12 +116,13 @@ destroy_trainer_at_exit(int code, Datum unused)
 }
 
 void
-bert_job_worker_main(Datum database)
+bert_job_worker_main(Datum unused)
 {
+	WorkerFor purpose = worker_get_for();
 	Job *job;
 
 	worker_take_signals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+	worker_connect(&purpose);
 	worker_yields_in_deadlocks();
 	before_shmem_exit(destroy_trainer_at_exit, (Datum) 0);
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -113,9 +131,9 @@ bert_job_worker_main(Datum database)
 	 * after a slot is given back the queue is looked at once more: a worker that found no slot
 	 * meanwhile has left
 	 */
-	while (worker_extension_present() && !queue_is_empty() && job_slot_acquire(guc_max_jobs))
+	while (next_is_mine(&purpose.who) && job_slot_acquire(guc_max_jobs))
 	{
-		while (worker_extension_present() && claim(&job))
+		while (worker_extension_present() && claim(&purpose.who, &job))
 		{
 			MemoryContext context = GetMemoryChunkContext(job);
 

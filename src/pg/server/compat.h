@@ -58,6 +58,21 @@
 #define ALL_SETTINGS(n) get_guc_variables(n)
 #endif
 
+/* May the member SET ROLE to the role? */
+#if PG_VERSION_NUM < 160000
+#define CAN_SET_ROLE(member, role) is_member_of_role(member, role)
+#else
+#define CAN_SET_ROLE(member, role) member_can_set_role(member, role)
+#endif
+
+#if PG_VERSION_NUM < 160000
+#define CAN_CONNECT(database, role) \
+	(pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK)
+#else
+#define CAN_CONNECT(database, role) \
+	(object_aclcheck(DatabaseRelationId, database, role, ACL_CONNECT) == ACLCHECK_OK)
+#endif
+
 #if PG_VERSION_NUM < 160000
 #define OWNS_TABLE(relation, role) pg_class_ownercheck(relation, role)
 #else

@@ -3,8 +3,12 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -25,6 +29,53 @@ role_extension_owner(void)
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
+}
+
+WorkerRole
+role_for_worker(void)
+{
+	WorkerRole who = {GetSessionUserId(), GetUserId()};
+
+	if (who.session != who.role &&
+		(superuser_arg(who.session) || !CAN_SET_ROLE(who.session, who.role)))
+		who.session = who.role;
+	return who;
+}
+
+static bool
+may_log_in(Oid role)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool may = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return may;
+}
+
+bool
+role_may_connect(Oid role)
+{
+	return may_log_in(role) && CAN_CONNECT(MyDatabaseId, role);
+}
+
+const char *
+role_why_no_worker(const WorkerRole *who)
+{
+	const char *session = GetUserNameFromId(who->session, true);
+	const char *role = GetUserNameFromId(who->role, true);
+
+	if (session == NULL || role == NULL)
+		return "the role that submitted the job no longer exists";
+	if (!may_log_in(who->session))
+		return psprintf("role \"%s\", which submitted the job, may not log in", session);
+	if (!CAN_CONNECT(MyDatabaseId, who->session))
+		return psprintf("role \"%s\", which submitted the job, may not connect to database \"%s\"",
+						session, get_database_name(MyDatabaseId));
+	if (who->session != who->role && !CAN_SET_ROLE(who->session, who->role))
+		return psprintf("role \"%s\", which submitted the job as \"%s\", may not become that role",
+						session, role);
+	return NULL;
 }
 
 static void

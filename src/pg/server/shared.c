@@ -217,10 +217,10 @@ running_call_list(void)
 
 /* Under the lock. */
 static WorkerSlot *
-find_worker(Shared *area, Oid role)
+find_worker(Shared *area, Oid database, Oid role)
 {
 	for (int i = 0; i < WORKER_SLOTS; i++)
-		if (area->workers[i].database == MyDatabaseId && area->workers[i].role == role)
+		if (area->workers[i].database == database && area->workers[i].role == role)
 			return &area->workers[i];
 	return NULL;
 }
@@ -249,7 +249,7 @@ auto_worker_wanted(Oid role, int *pid)
 	if (is_private)
 		return true;
 	SpinLockAcquire(&area->lock);
-	slot = find_worker(area, role);
+	slot = find_worker(area, MyDatabaseId, role);
 	if (slot == NULL)
 		(void) add_worker(area, role, 0, now);
 	else if (slot->pid == 0 && now - slot->started > WORKER_START_MS * INT64CONST(1000))
@@ -272,7 +272,7 @@ auto_worker_arrive(Oid role)
 	WorkerSlot *slot;
 
 	SpinLockAcquire(&area->lock);
-	slot = find_worker(area, role);
+	slot = find_worker(area, MyDatabaseId, role);
 	if (slot == NULL)
 		slot = add_worker(area, role, MyProcPid, now);
 	else if (slot->pid == 0)
@@ -288,7 +288,7 @@ auto_worker_leave(Oid role)
 	bool again = false;
 
 	SpinLockAcquire(&area->lock);
-	slot = find_worker(area, role);
+	slot = find_worker(area, MyDatabaseId, role);
 	if (slot != NULL && slot->pid == MyProcPid)
 	{
 		again = slot->again;
@@ -301,13 +301,13 @@ auto_worker_leave(Oid role)
 }
 
 void
-auto_worker_gone(Oid role)
+auto_worker_gone(Oid database, Oid role)
 {
 	Shared *area = get_shared();
 	WorkerSlot *slot;
 
 	SpinLockAcquire(&area->lock);
-	slot = find_worker(area, role);
+	slot = find_worker(area, database, role);
 	if (slot != NULL && (slot->pid == 0 || slot->pid == MyProcPid))
 		slot->database = InvalidOid;
 	SpinLockRelease(&area->lock);

@@ -61,7 +61,8 @@ extern List *running_call_list(void); /* of RunningCall *, this database's */
 extern bool auto_worker_wanted(Oid role, int *pid);
 extern void auto_worker_arrive(Oid role); /* in the worker */
 extern bool auto_worker_leave(Oid role);  /* false: somebody has queued rows meanwhile */
-extern void auto_worker_gone(Oid role);   /* it could not start, or ends by force */
+/* it could not start, or ends by force */
+extern void auto_worker_gone(Oid database, Oid role);
 
 extern void shared_init(void);
 

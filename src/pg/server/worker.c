@@ -27,6 +27,38 @@ worker_describe(BackgroundWorker *worker, const char *function, const char *type
 }
 
 void
+worker_set_for(BackgroundWorker *worker, const WorkerFor *purpose)
+{
+	StaticAssertStmt(sizeof *purpose <= BGW_EXTRALEN, "no room for it");
+	memcpy(worker->bgw_extra, purpose, sizeof *purpose);
+}
+
+WorkerFor
+worker_get_for(void)
+{
+	WorkerFor purpose;
+
+	memcpy(&purpose, MyBgworkerEntry->bgw_extra, sizeof purpose);
+	return purpose;
+}
+
+void
+worker_connect(const WorkerFor *purpose)
+{
+	BackgroundWorkerInitializeConnectionByOid(
+		purpose->database, purpose->may_connect ? purpose->who.session : InvalidOid, 0);
+	if (!purpose->may_connect)
+	{
+		bool is_superuser;
+
+		StartTransactionCommand();
+		is_superuser = superuser_arg(purpose->who.session);
+		CommitTransactionCommand();
+		SetSessionAuthorization(purpose->who.session, is_superuser);
+	}
+}
+
+void
 worker_take_signals(void)
 {
 	pqsignal(SIGTERM, die);
@@ -56,6 +88,7 @@ worker_begin(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false; /* a default of the role's is for its own sessions */
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 

@@ -6,11 +6,32 @@
 
 #include "postmaster/bgworker.h"
 
+#include "pg/server/role.h"
+
 /*
  * A background worker of ours that starts after recovery, is connected to a database by its
  * function and is not restarted. The caller adds name, argument and whom to notify.
  */
 extern void worker_describe(BackgroundWorker *worker, const char *function, const char *type);
+
+/* The database and the role of a worker that works for somebody; the worker gets them back. */
+typedef struct WorkerFor
+{
+	Oid database;
+	WorkerRole who;
+	bool may_connect; /* false: the session's role cannot log in here by itself */
+} WorkerFor;
+
+extern void worker_set_for(BackgroundWorker *worker, const WorkerFor *purpose);
+extern WorkerFor worker_get_for(void);
+
+/*
+ * Connects as the session's role, as if that role had logged in: session_user is that role,
+ * is_superuser is its own. A role that cannot log in (the owner of a table, often) becomes the
+ * session's user by SET SESSION AUTHORIZATION instead; whoever uses that must run no code of a user
+ * but under SECURITY_LOCAL_USERID_CHANGE, which bars the way back.
+ */
+extern void worker_connect(const WorkerFor *purpose);
 
 /* SIGTERM ends the process, SIGINT cancels what it is at, SIGHUP sets ConfigReloadPending. */
 extern void worker_take_signals(void);
@@ -24,8 +45,8 @@ extern void worker_reload_settings(void);
 extern void worker_yields_in_deadlocks(void);
 
 /*
- * A transaction at READ COMMITTED, whatever the database's or the role's default is, with a
- * snapshot. After the commit TopMemoryContext is current.
+ * A transaction at READ COMMITTED that may write, whatever the database's or the role's defaults
+ * are, with a snapshot. After the commit TopMemoryContext is current.
  */
 extern void worker_begin(void);
 extern void worker_commit(void);
