@@ -16,16 +16,6 @@
 #include "core/arena.h"
 #include "core/status.h"
 
-typedef enum Activation
-{
-	ACTIVATION_GELU,      /* 0.5 x (1 + erf(x / sqrt 2)) */
-	ACTIVATION_GELU_TANH, /* gelu_new, gelu_pytorch_tanh, gelu_fast: the tanh form */
-	ACTIVATION_RELU,
-	ACTIVATION_SILU, /* silu, swish */
-	ACTIVATION_TANH,
-	ACTIVATION_NONE
-} Activation;
-
 typedef enum PositionKind
 {
 	POSITION_ABSOLUTE,
@@ -75,7 +65,7 @@ typedef enum Pooling
 #define CONFIG_MAX_POSITIONS 65536
 #define CONFIG_MAX_TYPES 1024
 #define CONFIG_MAX_LABELS 100000
-#define CONFIG_ACTIVATION_NAME_LENGTH 24
+#define CONFIG_ACTIVATION_NAME_LENGTH 64
 
 typedef struct PrunedHeads
 {
@@ -90,9 +80,8 @@ typedef struct BertConfig
 	int hidden_size; /* H */
 	int num_hidden_layers;
 	int num_attention_heads;
-	int intermediate_size; /* I */
-	Activation hidden_act;
-	char hidden_act_name[CONFIG_ACTIVATION_NAME_LENGTH]; /* as written, for export */
+	int intermediate_size;                          /* I */
+	char hidden_act[CONFIG_ACTIVATION_NAME_LENGTH]; /* as written; src/kernels knows the names */
 	float hidden_dropout_prob;
 	float attention_probs_dropout_prob;
 	float classifier_dropout; /* negative: unset, hidden_dropout_prob is used */

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "core/status.h"
-#include "files/config.h"
+#include "kernels/activation.h"
 
 typedef enum Precision
 {

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "core/status.h"
-#include "files/config.h"
+#include "kernels/activation.h"
 #include "kernels/sgemm.h"
 
 /*

@@ -52,7 +52,7 @@ prediction_forward(Workspace *workspace, const float *states, const size_t *rows
 			in = workspace->context;
 		}
 		if (!linear_forward(workspace, &params->transform, count, in, n, workspace->attended, n,
-							model->config.hidden_act, NULL, 0, status))
+							model->hidden_act, NULL, 0, status))
 			return false;
 		norm_forward(workspace, &params->transform_norm, count, workspace->attended);
 		if (!linear_forward(workspace, &params->decoder, count, workspace->attended, n,

@@ -29,7 +29,7 @@ feed_forward(Workspace *workspace, const LayerParams *params, size_t n_tokens, c
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &params->intermediate.weight;
 	size_t n = workspace->model->hidden_size;
-	GemmEpilogue wide = {params->intermediate.bias, workspace->model->config.hidden_act, NULL, 0,
+	GemmEpilogue wide = {params->intermediate.bias, workspace->model->hidden_act, NULL, 0,
 						 workspace->mix_rows};
 	GemmEpilogue narrow = {params->output.bias, ACTIVATION_NONE, input, n, false};
 	Rows rows;

@@ -23,6 +23,8 @@ bert_model_bind(Arena *arena, const BertConfig *config, const TensorTable *table
 	if (model->layers == NULL)
 		return arena_fail(arena, status, "a model",
 						  (size_t) config->num_hidden_layers * sizeof(LayerParams));
+	if (!activation_parse(config->hidden_act, &model->hidden_act, status))
+		return false;
 	model->config = *config;
 	model->head = table->head;
 	model->precision = precision;

@@ -65,6 +65,7 @@ typedef struct HeadParams
 struct BertModel
 {
 	BertConfig config;
+	Activation hidden_act;
 	HeadKind head;
 	Precision precision;
 	const Kernels *kernels;

@@ -7,6 +7,7 @@
 #include "core/checked.h"
 #include "core/hash.h"
 #include "core/rng.h"
+#include "kernels/activation.h"
 
 /* What a dimension of a shape stands for. DIM_NONE as the second one makes a vector. */
 typedef enum Dim
@@ -299,11 +300,13 @@ tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, Tensor
 	size_t layers = (size_t) config->num_hidden_layers;
 	size_t max_tensors;
 	size_t max_blocks = layers + 3;
+	Activation hidden_act;
 
 	memset(table, 0, sizeof *table);
 	if ((unsigned int) head >= HEAD_KIND_COUNT)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "unknown head %d", (int) head);
-	if (!config_validate(config, status))
+	if (!config_validate(config, status) ||
+		!activation_parse(config->hidden_act, &hidden_act, status))
 		return false;
 	if (head == HEAD_QUESTION_ANSWERING && config->num_labels != 2)
 		return status_fail(status, STATUS_INVALID_ARGUMENT,

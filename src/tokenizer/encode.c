@@ -52,7 +52,59 @@ encode_text(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t l
 	if (!text_encode(&encoder, (const unsigned char *) text, length))
 		return false;
 	if (list != NULL)
+	{
 		*list = encoder.list;
+		list->total = list->n;
+	}
+	return true;
+}
+
+/* Counts the tokens of a text that was checked, but not further than one word past limit. */
+static bool
+count_tokens(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
+			 size_t limit, const MayContinue *question, size_t *count, Status *status)
+{
+	TextEncoder encoder;
+
+	if (!text_encoder_init(&encoder, tokenizer, arena, question, status))
+		return false;
+	encoder.limit = limit;
+	encoder.list.counting = true;
+	if (!text_encode(&encoder, (const unsigned char *) text, length))
+		return false;
+	*count = encoder.list.n;
+	return true;
+}
+
+typedef struct Texts
+{
+	const char *text[2];
+	size_t length[2]; /* bytes */
+	TokenList *list[2];
+} Texts;
+
+/*
+ * Where both texts were left off at the limit nobody knows which has more tokens, and the longer
+ * one keeps one more when the room is odd. Counts the text of fewer bytes to its end and the other
+ * one no further than that, and says the result in the lists' totals.
+ */
+static bool
+compare_totals(const Tokenizer *tokenizer, Arena *arena, const Texts *texts,
+			   const MayContinue *question, Status *status)
+{
+	int brief = texts->length[0] <= texts->length[1] ? 0 : 1;
+	size_t limit = SIZE_MAX;
+
+	for (int i = 0; i < 2; i++)
+	{
+		int which = i == 0 ? brief : 1 - brief;
+		size_t *total = &texts->list[which]->total;
+
+		if (!count_tokens(tokenizer, arena, texts->text[which], texts->length[which], limit,
+						  question, total, status))
+			return false;
+		limit = *total;
+	}
 	return true;
 }
 
@@ -71,7 +123,7 @@ tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, siz
 						   "the vocabulary has no token for the beginning or the end of a text");
 	/*
 	 * Past max_length tokens of either text nothing changes the result, unless the rest is wanted
-	 * too.
+	 * too; only which of the two is longer does.
 	 */
 	if (options->truncation != TRUNCATE_NONE && !options->overflow)
 		limit = options->max_length > 0 ? (size_t) options->max_length : 0;
@@ -80,6 +132,14 @@ tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, siz
 	if (pair != NULL &&
 		!encode_text(tokenizer, arena, pair, pair_length, limit, question, &second, status))
 		return false;
+	if (pair != NULL && options->truncation == TRUNCATE_LONGEST_FIRST && first.n > limit &&
+		second.n > limit)
+	{
+		Texts texts = {{text, pair}, {length, pair_length}, {&first, &second}};
+
+		if (!compare_totals(tokenizer, arena, &texts, question, status))
+			return false;
+	}
 	return windows_build(tokenizer, arena, &first, pair != NULL ? &second : NULL, options, result,
 						 status);
 }
@@ -88,14 +148,6 @@ bool
 tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
 				const MayContinue *question, size_t *count, Status *status)
 {
-	TextEncoder encoder;
-
-	if (!check_text(text, length, question, status) ||
-		!text_encoder_init(&encoder, tokenizer, arena, question, status))
-		return false;
-	encoder.list.counting = true;
-	if (!text_encode(&encoder, (const unsigned char *) text, length))
-		return false;
-	*count = encoder.list.n;
-	return true;
+	return check_text(text, length, question, status) &&
+		   count_tokens(tokenizer, arena, text, length, SIZE_MAX, question, count, status);
 }

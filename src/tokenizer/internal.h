@@ -160,6 +160,7 @@ struct Tokenizer
 typedef struct TokenList
 {
 	size_t n;
+	size_t total; /* that the whole text has, or more than the other text of a pair has */
 	size_t capacity;
 	bool counting; /* only n is kept */
 	int32_t *ids;

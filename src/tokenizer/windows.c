@@ -200,8 +200,8 @@ windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
 			  const TokenList *second, const EncodeOptions *options, EncodeResult *result,
 			  Status *status)
 {
-	size_t keep_first = first->n;
-	size_t keep_second = second != NULL ? second->n : 0;
+	size_t keep_first = first->total;
+	size_t keep_second = second != NULL ? second->total : 0;
 	size_t room = SIZE_MAX;
 	Parts a;
 	Parts b = {NULL, 0, 0, 1};

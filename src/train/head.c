@@ -382,7 +382,7 @@ vocab_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuff
 		memcpy(buffers->gathered + i * n, hidden + targets->rows[i] * n, n * sizeof(float));
 	}
 	train_linear_forward(compute, &head->transform, rows, buffers->gathered, buffers->derivative);
-	train_activation_forward(compute, network->config->hidden_act, rows, n, buffers->derivative,
+	train_activation_forward(compute, network->hidden_act, rows, n, buffers->derivative,
 							 buffers->activated);
 	train_norm_forward(compute, &head->transform_norm, &none, rows, NULL, buffers->activated,
 					   buffers->normed, buffers->mean, buffers->rstd);

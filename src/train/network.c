@@ -113,7 +113,7 @@ bind_layer(const Network *network, int layer, LayerParameters *parameters)
 		bind_linear(network, ROLE_INTERMEDIATE_WEIGHT, ROLE_INTERMEDIATE_BIAS, layer, 1);
 	parameters->output = bind_linear(network, ROLE_OUTPUT_WEIGHT, ROLE_OUTPUT_BIAS, layer, 1);
 	parameters->norm = bind_norm(network, ROLE_OUTPUT_NORM_WEIGHT, ROLE_OUTPUT_NORM_BIAS, layer);
-	parameters->activation = config->hidden_act;
+	parameters->activation = network->hidden_act;
 }
 
 static void
@@ -181,6 +181,8 @@ network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig 
 	int first_block;
 
 	memset(network, 0, sizeof *network);
+	if (!activation_parse(config->hidden_act, &network->hidden_act, status))
+		return false;
 	network->config = config;
 	network->table = table;
 	network->compute = compute;

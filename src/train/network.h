@@ -60,6 +60,7 @@ typedef struct WordRows
 typedef struct Network
 {
 	const BertConfig *config;
+	Activation hidden_act;
 	const TensorTable *table;
 	Compute *compute;
 	float *weights;   /* (table->elements) */

@@ -155,8 +155,8 @@ def compare_pairs(pair, texts, rng, report, count):
     for _ in range(count // 500):
         cases, requests = [], []
         for _ in range(500):
-            a = rng.choice(texts)[:rng.choice((20, 100, 400))]
-            b = rng.choice(texts)[:rng.choice((20, 100, 400))] if rng.random() < 0.7 else None
+            a = rng.choice(texts)[:rng.choice((20, 100, 400, 4000))]
+            b = rng.choice(texts)[:rng.choice((20, 100, 400, 4000))] if rng.random() < 0.7 else None
             special, strategy = rng.random() < 0.8, rng.randrange(4)
             least = 0 if not special else 2 if b is None else 3
             length = least + rng.choice((1, 2, 3, 5, 8, 13, 30, 100, 600))
@@ -165,9 +165,11 @@ def compare_pairs(pair, texts, rng, report, count):
                 stride = 0
             cases.append((a, b, special, strategy, length, stride))
             requests.append(request(a, b, special, strategy, length, stride, True))
+            requests.append(request(a, b, special, strategy, length, stride, False))
         answers = pair.drive(requests)
         for a, b, special, strategy, length, stride in cases:
             ours, _ = answers.encoding()
+            first, _ = answers.encoding()
             if strategy:
                 try:
                     pair.reference.enable_truncation(length, stride=stride, strategy=TRUNCATIONS[strategy])
@@ -178,6 +180,7 @@ def compare_pairs(pair, texts, rng, report, count):
             try:
                 encoding = pair.reference.encode(a, b, add_special_tokens=special)
                 theirs = [expected(e) for e in [encoding] + encoding.overflowing]
+                report.check("%s %s %d, no overflow" % (pair.name, TRUNCATIONS[strategy], length), theirs[:1], first, repr((a, b)))
                 if strategy and any(len(e.ids) > length for e in encoding.overflowing):
                     theirs = None  # keeping nothing of a text, the reference makes one window of all of it; we refuse
             except BaseException as error:  # the reference panics when the stride is too long

@@ -163,19 +163,19 @@ use_multi_label(BertConfig *config)
 static void
 use_gelu_tanh(BertConfig *config)
 {
-	config->hidden_act = ACTIVATION_GELU_TANH;
+	strcpy(config->hidden_act, "gelu_new");
 }
 
 static void
 use_silu(BertConfig *config)
 {
-	config->hidden_act = ACTIVATION_SILU;
+	strcpy(config->hidden_act, "silu");
 }
 
 static void
 use_tanh(BertConfig *config)
 {
-	config->hidden_act = ACTIVATION_TANH;
+	strcpy(config->hidden_act, "tanh");
 }
 
 static void

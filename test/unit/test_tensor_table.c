@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/activation.h"
 #include "nn/tensor_table.h"
 
 static Arena *arena;
@@ -239,13 +240,48 @@ test_initialisation(void **state)
 	}
 }
 
+/* A table is built for every activation that kernels know, and for no other. */
+static void
+test_activations(void **state)
+{
+	static const struct
+	{
+		const char *name;
+		Activation activation;
+	} activations[] = {
+		{"gelu", ACTIVATION_GELU},
+		{"gelu_new", ACTIVATION_GELU_TANH},
+		{"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
+		{"gelu_fast", ACTIVATION_GELU_TANH},
+		{"relu", ACTIVATION_RELU},
+		{"silu", ACTIVATION_SILU},
+		{"swish", ACTIVATION_SILU},
+		{"tanh", ACTIVATION_TANH},
+	};
+	BertConfig config = small_config();
+	TensorTable table;
+	Activation activation;
+
+	for (size_t i = 0; i < sizeof activations / sizeof activations[0]; i++)
+	{
+		strcpy(config.hidden_act, activations[i].name);
+		build(&config, HEAD_NONE);
+		assert_true(activation_parse(activations[i].name, &activation, &status));
+		assert_int_equal(activation, activations[i].activation);
+	}
+	strcpy(config.hidden_act, "mish");
+	assert_false(tensor_table_build(arena, &config, HEAD_NONE, &table, &status));
+	assert_int_equal(status.code, STATUS_UNSUPPORTED);
+	assert_non_null(strstr(status.message, "hidden_act \"mish\""));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bare),           cmocka_unit_test(test_heads),
 		cmocka_unit_test(test_decoder),        cmocka_unit_test(test_pruned),
-		cmocka_unit_test(test_initialisation),
+		cmocka_unit_test(test_initialisation), cmocka_unit_test(test_activations),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -465,6 +465,65 @@ test_refused_options(void **state)
 	arena_destroy(arena);
 }
 
+/* n words of one piece, or of several, as the golden vocabulary has them. */
+static char *
+repeat_word(Arena *arena, const char *word, int n)
+{
+	char *text = arena_alloc(arena, strlen(word) * (size_t) n + 1);
+
+	assert_non_null(text);
+	text[0] = '\0';
+	for (int i = 0; i < n; i++)
+		strcat(text, word);
+	return text;
+}
+
+/*
+ * What is kept of two texts does not depend on whether the rest is wanted too: the longer one keeps
+ * one more where the room is odd, however long both are.
+ */
+static void
+test_pairs_without_overflow(void **state)
+{
+	static const int lengths[] = {0, 1, 3, 7, 8, 9, 20, 39, 40, 41, 300};
+	static const char *const words[] = {"the ", "unaffable "};
+	enum
+	{
+		N = sizeof lengths / sizeof lengths[0]
+	};
+
+	(void) state;
+	for (int i = 0; i < N * N * 4; i++)
+	{
+		Arena *arena = arena_create(&allocator_malloc, 0);
+		Tokenizer *tokenizer = golden_tokenizer(arena, 0);
+		const char *a = repeat_word(arena, words[i & 1], lengths[i / 4 % N]);
+		const char *b = repeat_word(arena, words[i >> 1 & 1], lengths[i / 4 / N]);
+
+		for (int max_length = 9; max_length <= 20; max_length++)
+		{
+			EncodeOptions options = {true, TRUNCATE_LONGEST_FIRST, max_length, 0, true};
+			EncodeResult whole;
+			EncodeResult cut;
+			Status status = {0};
+
+			assert_true(tokenizer_encode(tokenizer, arena, a, strlen(a), b, strlen(b), &options,
+										 NULL, &whole, &status));
+			options.overflow = false;
+			assert_true(tokenizer_encode(tokenizer, arena, a, strlen(a), b, strlen(b), &options,
+										 NULL, &cut, &status));
+			assert_int_equal(cut.n_windows, 1);
+			assert_int_equal(cut.truncated, whole.truncated);
+			assert_int_equal(cut.windows[0].n, whole.windows[0].n);
+			assert_memory_equal(cut.windows[0].ids, whole.windows[0].ids,
+								cut.windows[0].n * sizeof(int32_t));
+			assert_memory_equal(cut.windows[0].type_ids, whole.windows[0].type_ids,
+								cut.windows[0].n * sizeof(int32_t));
+		}
+		arena_destroy(arena);
+	}
+}
+
 static void
 test_decode_refuses_unknown_ids(void **state)
 {
@@ -498,6 +557,7 @@ main(void)
 		cmocka_unit_test(test_added_ids),
 		cmocka_unit_test(test_invalid_text),
 		cmocka_unit_test(test_refused_options),
+		cmocka_unit_test(test_pairs_without_overflow),
 		cmocka_unit_test(test_decode_refuses_unknown_ids),
 	};
 

@@ -7,6 +7,7 @@
 #include "utils/numeric.h"
 
 #include "core/names.h"
+#include "files/config.h"
 #include "kernels/kernels.h"
 #include "pg/job/options.h"
 #include "pg/server/errors.h"
