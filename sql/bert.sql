@@ -1,6 +1,37 @@
 -- The whole current schema of the extension; the Makefile copies it to bert--VERSION.sql.
 \echo Use "CREATE EXTENSION bert" to load this file. \quit
 
+-- Unqualified names below are pg_catalog's: nothing in the schema "bert" or elsewhere can take the
+-- place of an operator, a type or a function.
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+
+-- A schema that is there already may be full of traps, and its owner could rename it, or put other
+-- tables into it, at any time.
+DO LANGUAGE plpgsql $$
+DECLARE
+	schema record;
+	problem text;
+BEGIN
+	SELECT n.oid, n.nspowner, n.nspacl INTO STRICT schema FROM pg_namespace AS n
+		WHERE n.nspname = 'bert';
+	IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = schema.nspowner
+			AND (r.rolsuper OR r.rolname = current_user)) THEN
+		problem := format('It belongs to the role "%s".', pg_get_userbyid(schema.nspowner));
+	ELSIF EXISTS (SELECT FROM aclexplode(schema.nspacl) AS a WHERE a.privilege_type = 'CREATE'
+			AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = a.grantee
+				AND (r.rolsuper OR r.oid = schema.nspowner))) THEN
+		problem := 'Other roles may create objects in it.';
+	ELSIF EXISTS (SELECT FROM pg_depend AS d WHERE d.refclassid = 'pg_namespace'::regclass
+			AND d.refobjid = schema.oid AND d.classid <> 'pg_extension'::regclass) THEN
+		problem := 'There are objects in it.';
+	END IF;
+	IF problem IS NOT NULL THEN
+		RAISE EXCEPTION 'schema "bert" cannot be used for the extension "bert"' USING
+			ERRCODE = 'object_not_in_prerequisite_state', DETAIL = problem,
+			HINT = 'Drop or rename the schema: CREATE EXTENSION makes one.';
+	END IF;
+END $$;
+
 -- Types
 
 CREATE TYPE bert.encoding AS (input_ids int[], token_type_ids int[], attention_mask int[],
@@ -41,14 +72,14 @@ GRANT USAGE ON SCHEMA bert TO PUBLIC;
 -- The store. Ordinary roles have no rights on these tables: the functions below check theirs and
 -- act as the tables' owner.
 
-CREATE SEQUENCE bert.model_version;
-COMMENT ON SEQUENCE bert.model_version IS
-	'versions of models; a replaced or changed model gets a new one';
+-- The store. Ordinary roles have no rights on these tables: the functions below check theirs and act
+-- as the tables' owner. There are no foreign keys, for a parallel restore fills the tables in any
+-- order; the functions keep them consistent.
 
 CREATE TABLE bert.model (
 	name text COLLATE "C" PRIMARY KEY,
 	version bigint NOT NULL UNIQUE,
-	owner regrole NOT NULL,
+	granted_to_all boolean NOT NULL,
 	source text NOT NULL,
 	head text NOT NULL,
 	precision text NOT NULL,
@@ -66,6 +97,8 @@ CREATE TABLE bert.model (
 	created timestamptz NOT NULL
 );
 COMMENT ON TABLE bert.model IS 'one row per stored model';
+COMMENT ON COLUMN bert.model.granted_to_all IS
+	'whether all roles may use it; its owner and other grants: see the schema bert_owner';
 COMMENT ON COLUMN bert.model.config IS 'config.json, UTF-8 whatever the database''s encoding';
 COMMENT ON COLUMN bert.model.tokenizer IS 'tokenizer_config.json, UTF-8';
 COMMENT ON COLUMN bert.model.vocab IS 'the block that holds vocab.txt';
@@ -74,7 +107,7 @@ COMMENT ON COLUMN bert.model.pooling IS
 COMMENT ON COLUMN bert.model.digest IS 'SHA-256 over all that decides what the model computes';
 
 CREATE TABLE bert.tensor (
-	version bigint NOT NULL REFERENCES bert.model (version) ON UPDATE CASCADE ON DELETE CASCADE,
+	version bigint NOT NULL,
 	ordinal integer NOT NULL,
 	name text COLLATE "C" NOT NULL,
 	dtype text NOT NULL,
@@ -88,7 +121,7 @@ COMMENT ON TABLE bert.tensor IS 'the tensors of every model and where they lie i
 COMMENT ON COLUMN bert.tensor.byte_offset IS 'bytes from the start of the block';
 
 CREATE TABLE bert.head (
-	version bigint NOT NULL REFERENCES bert.model (version) ON UPDATE CASCADE ON DELETE CASCADE,
+	version bigint NOT NULL,
 	head text COLLATE "C" NOT NULL,
 	PRIMARY KEY (version, head)
 );
@@ -108,24 +141,51 @@ COMMENT ON TABLE bert.block IS
 	' chunks of 1 MB';
 COMMENT ON COLUMN bert.block.crc IS 'CRC-32C of data';
 
-CREATE TABLE bert.model_grant (
-	model text COLLATE "C" NOT NULL REFERENCES bert.model (name)
-		ON UPDATE CASCADE ON DELETE CASCADE,
-	role regrole NOT NULL,
-	PRIMARY KEY (model, role)
-);
-COMMENT ON TABLE bert.model_grant IS
-	'roles that may use a model besides its owner; the role "-" stands for all';
+REVOKE ALL ON bert.model, bert.tensor, bert.head, bert.block FROM PUBLIC;
 
-REVOKE ALL ON bert.model, bert.tensor, bert.head, bert.block, bert.model_grant,
-	bert.model_version FROM PUBLIC;
-
-SELECT pg_catalog.pg_extension_config_dump('bert.model_version', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.model', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.tensor', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.head', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.block', '');
-SELECT pg_catalog.pg_extension_config_dump('bert.model_grant', '');
+
+-- Owners. For each model there is a function of its name in this schema, never called: whoever owns
+-- it owns the model, and roles with EXECUTE on it may use the model. So DROP ROLE, DROP OWNED,
+-- REASSIGN OWNED and pg_dump treat models as any object of a role.
+
+CREATE SCHEMA bert_owner;
+REVOKE ALL ON SCHEMA bert_owner FROM PUBLIC;
+COMMENT ON SCHEMA bert_owner IS
+	'a function for each model of the extension "bert": its owner owns the model, who may execute it'
+	' may use the model';
+
+CREATE FUNCTION bert.owned_row_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'bert_owned_row_changed' LANGUAGE C;
+COMMENT ON FUNCTION bert.owned_row_changed() IS
+	'for triggers of the extension: what stands for a row in bert_owner goes with it';
+
+CREATE FUNCTION bert.replicated() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'bert_replicated' LANGUAGE C;
+COMMENT ON FUNCTION bert.replicated() IS
+	'for triggers of the extension: which replicated rows are taken';
+
+CREATE FUNCTION bert.owned_dropped() RETURNS event_trigger
+	AS 'MODULE_PATHNAME', 'bert_owned_dropped' LANGUAGE C;
+COMMENT ON FUNCTION bert.owned_dropped() IS
+	'for an event trigger: removes what belonged to a role after DROP OWNED';
+REVOKE ALL ON FUNCTION bert.owned_row_changed(), bert.replicated(), bert.owned_dropped()
+	FROM PUBLIC;
+
+CREATE TRIGGER owned AFTER DELETE OR UPDATE OF name ON bert.model
+	FOR EACH ROW EXECUTE FUNCTION bert.owned_row_changed();
+ALTER TABLE bert.model ENABLE ALWAYS TRIGGER owned;
+CREATE TRIGGER replicated BEFORE INSERT OR DELETE ON bert.block
+	FOR EACH ROW EXECUTE FUNCTION bert.replicated();
+ALTER TABLE bert.block ENABLE REPLICA TRIGGER replicated;
+CREATE EVENT TRIGGER bert_owned_dropped ON sql_drop
+	WHEN TAG IN ('DROP OWNED', 'DROP FUNCTION', 'DROP ROUTINE')
+	EXECUTE FUNCTION bert.owned_dropped();
+COMMENT ON EVENT TRIGGER bert_owned_dropped IS
+	'removes the models that a role has lost with DROP OWNED';
 
 CREATE FUNCTION bert.import_model(name text, directory text, head text DEFAULT NULL,
 		replace boolean DEFAULT false)
@@ -194,6 +254,11 @@ COMMENT ON FUNCTION bert.grant_model(text, text) IS
 CREATE FUNCTION bert.revoke_model(name text, role text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_revoke_model' LANGUAGE C STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.revoke_model(text, text) IS 'takes back what bert.grant_model gave';
+
+CREATE FUNCTION bert.set_model_owner(name text, role regrole) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_set_model_owner' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.set_model_owner(text, regrole) IS
+	'gives a model to another role, one that the caller may become; the grants stay';
 
 CREATE FUNCTION bert.pinned(model text) RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_pinned' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -485,26 +550,26 @@ COMMENT ON FUNCTION bert.forward(int[], text, int[], int[], float8[], text, text
 
 -- Training
 
-CREATE FUNCTION learning_rate(schedule text, step bigint, warmup_steps bigint, total_steps bigint,
+CREATE FUNCTION bert.learning_rate(schedule text, step bigint, warmup_steps bigint, total_steps bigint,
 		base_lr float8 DEFAULT 1, options jsonb DEFAULT '{}')
 	RETURNS float8
 	AS 'MODULE_PATHNAME', 'bert_learning_rate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION learning_rate(text, bigint, bigint, bigint, float8, jsonb) IS
+COMMENT ON FUNCTION bert.learning_rate(text, bigint, bigint, bigint, float8, jsonb) IS
 	'learning rate of a step (the first is 0) of a schedule: constant, constant_with_warmup,'
 	' linear, cosine, cosine_with_restarts, polynomial';
 
-CREATE FUNCTION build_vocab(query text, size int, lowercase bool DEFAULT true)
+CREATE FUNCTION bert.build_vocab(query text, size int, lowercase bool DEFAULT true)
 	RETURNS text
 	AS 'MODULE_PATHNAME', 'bert_build_vocab' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION build_vocab(text, int, bool) IS
+COMMENT ON FUNCTION bert.build_vocab(text, int, bool) IS
 	'WordPiece vocabulary, one token a line, made from the texts that the query returns in its'
 	' only column';
 
-CREATE FUNCTION sentence_pairs(query text, model text DEFAULT NULL, max_tokens int DEFAULT 128,
+CREATE FUNCTION bert.sentence_pairs(query text, model text DEFAULT NULL, max_tokens int DEFAULT 128,
 		seed bigint DEFAULT 0, OUT input text, OUT pair text, OUT label bool)
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'bert_sentence_pairs' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION sentence_pairs(text, text, int, bigint) IS
+COMMENT ON FUNCTION bert.sentence_pairs(text, text, int, bigint) IS
 	'pairs for pre-training made of the documents that the query returns in its only column;'
 	' label: pair follows input; half do';
 -- Jobs

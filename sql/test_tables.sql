@@ -81,7 +81,7 @@ CALL bert.embed_column('kept', 'body', 'e');
 CALL bert.embed_column('far', 'body', 'e');
 CALL bert.embed_column('part', 'body', 'e');
 CALL bert.embed_column('pg_class', 'relname', 'relacl');
-CALL bert.embed_column('bert.model_version', 'a', 'b');
+CALL bert.embed_column('bert.job_number', 'a', 'b');
 CALL bert.embed_column('nosuch', 'body', 'e');
 CALL bert.embed_column(0, 'body', 'e');
 CALL bert.embed_column(NULL, 'body', 'e');

@@ -7,7 +7,7 @@ shopt -s nullglob
 
 layers=(core files tokenizer kernels nn train pg)
 floors=(server model infer column job)
-top=(bert.c launcher.c launcher.h)
+top=(bert.c launcher.c launcher.h owned.c)
 status=0
 
 complain() {

@@ -32,7 +32,7 @@ check_target(const char *name)
 	ModelRow *row;
 
 	store_check_name(name);
-	row = store_find(name);
+	row = store_find_rights(name);
 	if (row != NULL && !store_owns(row, GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("model \"%s\" exists and belongs to somebody else", name),

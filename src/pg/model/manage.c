@@ -20,7 +20,7 @@
 static void
 refuse_bundled(const char *name)
 {
-	if (bundle_exists(name) && store_find(name) == NULL)
+	if (bundle_exists(name) && store_find_rights(name) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("\"%s\" is a bundled model and cannot be changed", name),
 						errhint("bert.copy_model makes a copy that can be.")));
@@ -39,7 +39,7 @@ changeable(FunctionCallInfo fcinfo)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	refuse_bundled(name);
-	row = store_find(name);
+	row = store_find_rights(name);
 	if (row == NULL)
 		definition_missing(name);
 	store_require_owner(row);
@@ -73,8 +73,7 @@ bert_set_precision(PG_FUNCTION_ARGS)
 
 	if (!precision_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &precision, &status))
 		report_status(&status);
-	if (precision != row->precision)
-		store_set_precision(row, precision);
+	store_set_precision(row, precision);
 	PG_RETURN_VOID();
 }
 
@@ -106,6 +105,20 @@ bert_revoke_model(PG_FUNCTION_ARGS)
 	if (!store_revoke(row, role_argument(fcinfo, 1)))
 		ereport(WARNING, (errmsg("model \"%s\" was not granted to \"%s\"", row->name,
 								 text_to_cstring(PG_GETARG_TEXT_PP(1)))));
+	PG_RETURN_VOID();
+}
+
+/* As for ALTER ... OWNER TO: an owner may give to a role that he may become. */
+PG_FUNCTION_INFO_V1(bert_set_model_owner);
+PGDLLEXPORT Datum
+bert_set_model_owner(PG_FUNCTION_ARGS)
+{
+	ModelRow *row = changeable(fcinfo);
+	Oid role = PG_GETARG_OID(1);
+
+	(void) GetUserNameFromId(role, false); /* a number that is no role's */
+	CHECK_MAY_BECOME(GetUserId(), role);
+	store_set_owner(row, role);
 	PG_RETURN_VOID();
 }
 

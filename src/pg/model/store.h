@@ -1,9 +1,12 @@
 /*
  * store.h: the model tables. The only file pair that knows their columns.
  *
- * Reading goes straight through the tables' indexes with the active snapshot: no SPI, no privilege
- * checks, so it is for callers that have checked the user's rights (store_may_use). Writing goes
- * through SPI as the tables' owner.
+ * Reading goes straight through the tables' indexes with the active snapshot, without SPI. Rows are
+ * not trusted: types, NULLs and values are checked (XX001), and a model's contents are read only
+ * for those who may use it. Writing goes through SPI as the tables' owner.
+ *
+ * There are no foreign keys between the tables, for a parallel restore fills them in any order: the
+ * functions here keep them consistent. Versions are unique across servers, as replication needs.
  *
  * Blocks are shared between models, so a writer must not rely on one that somebody is removing.
  * Whoever adds models holds ROW EXCLUSIVE on bert.block from before it looks for existing blocks to
@@ -29,13 +32,17 @@ typedef struct BlockHash
 	unsigned char bytes[SHA256_BYTES];
 } BlockHash;
 
-/* A row of bert.model; everything palloc'd in the context that was current. */
+/*
+ * A row of bert.model; everything palloc'd in the context that was current. What comes after the
+ * rights is there only for those who may use the model.
+ */
 typedef struct ModelRow
 {
 	char *name;
 	int64 version;
-	Oid owner;
-	char *source; /* imported, created, copied, pruned, trained */
+	Oid owner;           /* InvalidOid: a superuser's only, see owner.h */
+	bool granted_to_all; /* if it has an owner */
+	char *source;        /* imported, created, copied, pruned, trained */
 	HeadKind head;
 	Precision precision;
 	char *config; /* JSON, UTF-8, NUL-terminated */
@@ -50,8 +57,9 @@ typedef struct ModelRow
 	TimestampTz created;
 } ModelRow;
 
-extern ModelRow *store_find(const char *name); /* NULL if there is none */
-extern List *store_list(void);                 /* of ModelRow *, by name */
+extern ModelRow *store_find(const char *name);        /* NULL if there is none */
+extern ModelRow *store_find_rights(const char *name); /* without the contents */
+extern List *store_list(void); /* of ModelRow *, by name: those that the user may use */
 
 /* Owner (or a member of it), a role it was granted to, or a superuser. */
 extern bool store_may_use(const ModelRow *row, Oid user);
@@ -87,7 +95,8 @@ typedef struct ModelDraft
 	Jsonb *lineage; /* or NULL */
 } ModelDraft;
 
-/* 22023 for a name that no model can have, 42710 for a bundled model's. */
+extern bool store_name_is_valid(const char *name);
+/* 42602 for a name that no model can have, 42710 for a bundled model's. */
 extern void store_check_name(const char *name);
 
 extern void store_begin_write(void);
@@ -113,10 +122,14 @@ extern void store_digest(const char *config, bool use_pooler, HeadKind head,
 
 /* Changes; the caller has checked the rights. */
 extern void store_drop(const ModelRow *row);
+extern void store_forget(
+	const char *name); /* the same, if it is there; nobody's rights are asked */
 extern void store_rename(const ModelRow *row, const char *name);
 extern void store_set_precision(const ModelRow *row, Precision precision);
+/* role: ACL_ID_PUBLIC for all */
 extern void store_grant(const ModelRow *row, Oid role);
 extern bool store_revoke(const ModelRow *row, Oid role); /* false: it was not granted */
+extern void store_set_owner(const ModelRow *row, Oid role);
 
 extern char *store_hex(const BlockHash *hash); /* palloc'd, 64 digits */
 

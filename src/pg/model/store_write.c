@@ -1,20 +1,23 @@
 /* store_write.c: changing the model tables, through SPI as their owner. */
 #include "pg/server/compat.h"
 
-#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "pg/model/bundle.h"
 #include "pg/model/cache.h"
 #include "pg/server/errors.h"
+#include "pg/server/own.h"
+#include "pg/server/owner.h"
 #include "pg/server/role.h"
 #include "pg/model/store.h"
 
@@ -87,21 +90,21 @@ end(const RoleSwitch *saved)
 	role_restore(saved);
 }
 
-static Oid
-block_relation(void)
-{
-	return get_relname_relid("block", get_namespace_oid("bert", false));
-}
-
-void
-store_check_name(const char *name)
+bool
+store_name_is_valid(const char *name)
 {
 	size_t length = strlen(name);
 	bool ok = length > 0 && length < NAMEDATALEN;
 
 	for (size_t i = 0; i < length; i++)
 		ok = ok && name[i] != '@' && (unsigned char) name[i] >= 0x20 && name[i] != 0x7f;
-	if (!ok)
+	return ok;
+}
+
+void
+store_check_name(const char *name)
+{
+	if (!store_name_is_valid(name))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid model name \"%s\"", name),
 						errdetail("A name has 1 to %d bytes, no control characters and no \"@\".",
 								  NAMEDATALEN - 1)));
@@ -116,7 +119,7 @@ store_begin_write(void)
 {
 	PreventCommandIfReadOnly("changing models");
 	PreventCommandDuringRecovery("changing models");
-	LockRelationOid(block_relation(), RowExclusiveLock);
+	LockRelationOid(own_relation("block"), RowExclusiveLock);
 }
 
 /* True when the block is there, seen with a snapshot newer than our lock. */
@@ -233,7 +236,10 @@ store_digest(const char *config, bool use_pooler, HeadKind head, const SentenceS
 	sha256_final(&sha, digest->bytes);
 }
 
-/* Removes blocks that no model has, unless somebody is adding models just now. */
+/*
+ * Removes blocks that no model has, unless somebody is adding models just now, or they come by
+ * replication: then models may come later than their blocks, and the publisher says what goes.
+ */
 static void
 collect_garbage(void)
 {
@@ -241,16 +247,20 @@ collect_garbage(void)
 		.text = "WITH gone AS (DELETE FROM bert.block b"
 				" WHERE NOT EXISTS (SELECT FROM bert.tensor t WHERE t.block = b.hash)"
 				" AND NOT EXISTS (SELECT FROM bert.model m WHERE m.vocab = b.hash)"
+				" AND NOT EXISTS (SELECT FROM pg_catalog.pg_subscription_rel s"
+				" WHERE s.srrelid = $1)"
 				" RETURNING b.hash, b.chunk) SELECT hash FROM gone WHERE chunk = 0"};
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(own_relation("block"))};
 	SPIPlanPtr plan;
 	int result;
 
-	if (!ConditionalLockRelationOid(block_relation(), ShareRowExclusiveLock))
+	if (!ConditionalLockRelationOid(own_relation("block"), ShareRowExclusiveLock))
 		return;
 	CommandCounterIncrement();
-	plan = SPI_prepare(statement.text, 0, NULL);
+	plan = SPI_prepare(statement.text, lengthof(types), types);
 	PushActiveSnapshot(GetLatestSnapshot());
-	result = SPI_execute_snapshot(plan, NULL, NULL, GetActiveSnapshot(), InvalidSnapshot, false,
+	result = SPI_execute_snapshot(plan, values, NULL, GetActiveSnapshot(), InvalidSnapshot, false,
 								  true, 0);
 	PopActiveSnapshot();
 	if (result != SPI_OK_SELECT)
@@ -312,51 +322,85 @@ put_heads(int64 version, HeadKind head)
 	}
 }
 
+/*
+ * A version that no other server gives: the time in microseconds and 12 random bits, so that rows
+ * of several servers can lie in one table. Later ones are greater; greater than the one before in
+ * any case. Good until the year 2071.
+ */
 static int64
-result_version(void)
+new_version(int64 before)
 {
-	bool null;
+	uint16 random;
+	int64 version;
 
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	if (!pg_strong_random(&random, sizeof random))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random numbers")));
+	random &= 0xFFF;
+	version = (GetCurrentTimestamp() << 12) | random;
+	return Max(version, before + 1 + random);
 }
 
-/* The existing row that is to be replaced, locked; false if there is none. */
-static bool
-lock_existing(const char *name, Oid user)
+/*
+ * The version of the model, its row locked to the end of the transaction; 0 if there is none. 42501
+ * if the user does not own it.
+ */
+static int64
+lock_owned(const char *name, Oid user)
 {
-	Statement statement = {.text = "SELECT owner::oid FROM bert.model WHERE name = $1 FOR UPDATE"};
-	ModelRow row = {0};
+	Statement statement = {.text = "SELECT version FROM bert.model WHERE name = $1 FOR UPDATE"};
+	ModelRow row = {.owner = owner_find(OWNED_MODEL, name)};
 	bool null;
 
 	bind_text(&statement, name);
 	run(&statement);
 	if (SPI_processed == 0)
-		return false;
-	row.owner =
-		DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+		return 0;
 	if (!store_owns(&row, user))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("must be owner of model \"%s\"", name)));
-	return true;
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+}
+
+/* The model's row for a change that the current user was found to be allowed to make. */
+static int64
+lock_for_change(const ModelRow *row)
+{
+	int64 version = lock_owned(row->name, BOOTSTRAP_SUPERUSERID);
+
+	if (version == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("model \"%s\" does not exist", row->name)));
+	return version;
+}
+
+static void
+delete_parts(int64 version)
+{
+	Statement statement = {.text = "DELETE FROM bert.tensor WHERE version = $1"};
+
+	bind(&statement, INT8OID, Int64GetDatum(version));
+	run(&statement);
+	statement.text = "DELETE FROM bert.head WHERE version = $1";
+	run(&statement);
 }
 
 int64
 store_put_model(const ModelDraft *draft, bool replace)
 {
 	static const char *const insert =
-		"INSERT INTO bert.model (name, version, owner, source, head, precision, config, "
+		"INSERT INTO bert.model (name, version, granted_to_all, source, head, precision, config, "
 		"use_pooler, tokenizer, vocab, pooling,"
 		" normalize, max_seq_length, digest, base, base_version, lineage, created)"
-		" VALUES ($1, pg_catalog.nextval('bert.model_version'), $2, $3, $4, $5, $6, $7, $8, $9, "
+		" VALUES ($1, $2, false, $3, $4, $5, $6, $7, $8, $9, "
 		"$10, $11, $12, $13, $14, $15, $16, pg_catalog.now())"
-		" ON CONFLICT (name) DO NOTHING RETURNING version";
+		" ON CONFLICT (name) DO NOTHING";
 	static const char *const update =
 		"UPDATE bert.model SET (version, source, head, precision, config, use_pooler, tokenizer, "
 		"vocab, pooling,"
 		" normalize, max_seq_length, digest, base, base_version, lineage, created)"
-		" = (pg_catalog.nextval('bert.model_version'), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
+		" = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
 		"$13, $14, $15, $16, pg_catalog.now())"
-		" WHERE name = $1 RETURNING version";
+		" WHERE name = $1";
 	Statement statement = {0};
 	Oid user = GetUserId();
 	RoleSwitch saved;
@@ -365,7 +409,7 @@ store_put_model(const ModelDraft *draft, bool replace)
 	char *config = config_write(arena, draft->config, draft->table->head, &status);
 	BlockHash digest;
 	int64 version;
-	bool existing;
+	int64 existing;
 
 	if (config != NULL)
 		config = pstrdup(config);
@@ -377,25 +421,17 @@ store_put_model(const ModelDraft *draft, bool replace)
 				 draft->table->n_blocks, &digest);
 
 	begin(&saved);
-	existing = lock_existing(draft->name, user);
-	if (existing && !replace)
+	existing = lock_owned(draft->name, user);
+	if (existing != 0 && !replace)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("model \"%s\" already exists", draft->name),
 						errhint("With replace => true it is replaced.")));
-	if (existing)
-	{
-		Statement clear = {.text = "DELETE FROM bert.tensor t USING bert.model m WHERE m.name = $1 "
-								   "AND t.version = m.version"};
-
-		bind_text(&clear, draft->name);
-		run(&clear);
-		clear.text = "DELETE FROM bert.head h USING bert.model m WHERE m.name = $1 AND h.version = "
-					 "m.version";
-		run(&clear);
-	}
-	statement.text = existing ? update : insert;
+	if (existing != 0)
+		delete_parts(existing);
+	version = new_version(existing);
+	statement.text = existing != 0 ? update : insert;
 	bind_text(&statement, draft->name);
-	bind(&statement, REGROLEOID, ObjectIdGetDatum(user));
+	bind(&statement, INT8OID, Int64GetDatum(version));
 	bind_text(&statement, draft->source);
 	bind_text(&statement, head_kind_name(draft->table->head));
 	bind_text(&statement, precision_name(draft->precision));
@@ -418,28 +454,47 @@ store_put_model(const ModelDraft *draft, bool replace)
 	if (SPI_processed == 0) /* somebody else has just committed the name */
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("model \"%s\" already exists", draft->name)));
-	version = result_version();
+	if (existing == 0)
+		owner_create(OWNED_MODEL, draft->name, user);
 	put_tensors(version, draft);
 	put_heads(version, draft->table->head);
-	if (existing)
+	if (existing != 0)
 		collect_garbage();
 	end(&saved);
 	return version;
+}
+
+static void
+delete_model(const char *name, int64 version)
+{
+	Statement statement = {.text = "DELETE FROM bert.model WHERE name = $1"};
+
+	delete_parts(version);
+	bind_text(&statement, name);
+	run(&statement);
+	collect_garbage();
 }
 
 void
 store_drop(const ModelRow *row)
 {
 	RoleSwitch saved;
-	Statement statement = {.text = "DELETE FROM bert.model WHERE name = $1"};
 
 	begin(&saved);
-	bind_text(&statement, row->name);
-	run(&statement);
-	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("model \"%s\" does not exist", row->name)));
-	collect_garbage();
+	delete_model(row->name, lock_for_change(row));
+	end(&saved);
+}
+
+void
+store_forget(const char *name)
+{
+	RoleSwitch saved;
+	int64 version;
+
+	begin(&saved);
+	version = lock_owned(name, BOOTSTRAP_SUPERUSERID);
+	if (version != 0)
+		delete_model(name, version);
 	end(&saved);
 }
 
@@ -451,6 +506,7 @@ store_rename(const ModelRow *row, const char *name)
 
 	store_check_name(name);
 	begin(&saved);
+	(void) lock_for_change(row);
 	bind_text(&statement, name);
 	run(&statement);
 	if (SPI_processed > 0)
@@ -459,41 +515,65 @@ store_rename(const ModelRow *row, const char *name)
 	statement.text = "UPDATE bert.model SET name = $1 WHERE name = $2";
 	bind_text(&statement, row->name);
 	run(&statement);
-	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("model \"%s\" does not exist", row->name)));
 	end(&saved);
 }
 
 void
 store_set_precision(const ModelRow *row, Precision precision)
 {
+	static const char *const texts[] = {
+		"UPDATE bert.model SET precision = $1, version = $2 WHERE version = $3",
+		"UPDATE bert.tensor SET version = $2 WHERE version = $3",
+		"UPDATE bert.head SET version = $2 WHERE version = $3"};
 	RoleSwitch saved;
-	Statement statement = {.text = "UPDATE bert.model SET precision = $2, version = "
-								   "pg_catalog.nextval('bert.model_version') WHERE name = $1"};
+	Statement statement = {.text = "SELECT FROM bert.model WHERE name = $1 AND precision = $2"};
+	int64 version;
+	int64 next;
 
 	begin(&saved);
+	version = lock_for_change(row);
+	next = new_version(version);
 	bind_text(&statement, row->name);
 	bind_text(&statement, precision_name(precision));
 	run(&statement);
 	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("model \"%s\" does not exist", row->name)));
+		for (int i = 0; i < (int) lengthof(texts); i++)
+		{
+			statement = (Statement){.text = texts[i]};
+			bind_text(&statement, precision_name(precision));
+			bind(&statement, INT8OID, Int64GetDatum(next));
+			bind(&statement, INT8OID, Int64GetDatum(version));
+			run(&statement);
+		}
 	end(&saved);
+}
+
+static void
+set_granted_to_all(const ModelRow *row, bool granted)
+{
+	Statement statement = {.text = "UPDATE bert.model SET granted_to_all = $2 WHERE name = $1"};
+
+	bind_text(&statement, row->name);
+	bind(&statement, BOOLOID, BoolGetDatum(granted));
+	run(&statement);
 }
 
 void
 store_grant(const ModelRow *row, Oid role)
 {
 	RoleSwitch saved;
-	Statement statement = {
-		.text =
-			"INSERT INTO bert.model_grant (model, role) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
 
+	if (!OidIsValid(row->owner))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has no owner", row->name),
+						errdetail("It came by replication, or from a dump without owners."),
+						errhint("Give it one with bert.set_model_owner, then grant it.")));
 	begin(&saved);
-	bind_text(&statement, row->name);
-	bind(&statement, REGROLEOID, ObjectIdGetDatum(role));
-	run(&statement);
+	(void) lock_for_change(row);
+	if (role == ACL_ID_PUBLIC)
+		set_granted_to_all(row, true);
+	else
+		owner_grant(OWNED_MODEL, row->name, role);
 	end(&saved);
 }
 
@@ -501,14 +581,25 @@ bool
 store_revoke(const ModelRow *row, Oid role)
 {
 	RoleSwitch saved;
-	Statement statement = {.text = "DELETE FROM bert.model_grant WHERE model = $1 AND role = $2"};
 	bool found;
 
 	begin(&saved);
-	bind_text(&statement, row->name);
-	bind(&statement, REGROLEOID, ObjectIdGetDatum(role));
-	run(&statement);
-	found = SPI_processed > 0;
+	(void) lock_for_change(row);
+	found =
+		role == ACL_ID_PUBLIC ? row->granted_to_all : owner_revoke(OWNED_MODEL, row->name, role);
+	if (found && role == ACL_ID_PUBLIC)
+		set_granted_to_all(row, false);
 	end(&saved);
 	return found;
+}
+
+void
+store_set_owner(const ModelRow *row, Oid role)
+{
+	RoleSwitch saved;
+
+	begin(&saved);
+	(void) lock_for_change(row);
+	owner_set(OWNED_MODEL, row->name, role);
+	end(&saved);
 }

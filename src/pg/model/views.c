@@ -150,7 +150,10 @@ list_stored(RowOut *out, const ModelRow *row)
 	put_text(out, row->source);
 	put_shape(out, &config, &table, row->precision, settings.model_max_length, &row->sentence);
 	put(out, Int64GetDatum((int64) (table.elements * sizeof(float))));
-	put(out, ObjectIdGetDatum(row->owner));
+	if (OidIsValid(row->owner))
+		put(out, ObjectIdGetDatum(row->owner));
+	else
+		put_null(out);
 	put_text(out, row->base);
 	if (row->base == NULL)
 		put_null(out);
@@ -214,8 +217,7 @@ for_all_models(RowOut *out, void (*stored)(RowOut *out, const ModelRow *row),
 
 	foreach (cell, rows)
 	{
-		if (store_may_use(lfirst(cell), GetUserId()))
-			stored(out, lfirst(cell));
+		stored(out, lfirst(cell));
 		MemoryContextReset(context);
 	}
 	foreach (cell, names)
@@ -336,7 +338,7 @@ bert_list_cache(PG_FUNCTION_ARGS)
 static bool
 may_see(const char *name)
 {
-	const ModelRow *row = store_find(name);
+	const ModelRow *row = store_find_rights(name);
 
 	return superuser() || (row != NULL ? store_may_use(row, GetUserId()) : bundle_exists(name));
 }

@@ -75,8 +75,10 @@
 
 #if PG_VERSION_NUM < 160000
 #define OWNS_TABLE(relation, role) pg_class_ownercheck(relation, role)
+#define CHECK_MAY_BECOME(user, role) check_is_member_of_role(user, role)
 #else
 #define OWNS_TABLE(relation, role) object_ownercheck(RelationRelationId, relation, role)
+#define CHECK_MAY_BECOME(user, role) check_can_set_role(user, role)
 #endif
 
 #endif

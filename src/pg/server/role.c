@@ -2,7 +2,6 @@
 #include "pg/server/compat.h"
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
@@ -10,22 +9,19 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "pg/server/own.h"
 #include "pg/server/role.h"
 
 Oid
 role_extension_owner(void)
 {
-	Oid relation = get_relname_relid("model", get_namespace_oid("bert", false));
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(own_relation("model")));
 	Oid owner;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the tables of the extension \"bert\" are missing"),
-						errhint("Run CREATE EXTENSION bert in this database.")));
+		elog(ERROR, "the tables of the extension \"bert\" are gone");
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
@@ -91,6 +87,7 @@ become(RoleSwitch *saved, Oid role, int flags, const char *search_path)
 void
 role_become_owner(RoleSwitch *saved)
 {
+	own_check_names();
 	become(saved, role_extension_owner(), SECURITY_LOCAL_USERID_CHANGE, "pg_catalog, pg_temp");
 }
 

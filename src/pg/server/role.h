@@ -15,7 +15,10 @@ typedef struct RoleSwitch
 	int guc_level;
 } RoleSwitch;
 
-/* Becomes the owner of the extension's tables, with search_path pinned to pg_catalog. */
+/*
+ * Becomes the owner of the extension's tables, with search_path pinned to pg_catalog, after a look
+ * whether the names bert.* are still those tables' (own_check_names).
+ */
 extern void role_become_owner(RoleSwitch *saved);
 
 /*
