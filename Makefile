@@ -1,26 +1,48 @@
-# PGXS build of the extension. `make help` lists the targets.
+# PGXS build of the extension. `make help` lists the targets. Builds outside the source tree work:
+# mkdir build; cd build; make -f ../Makefile; make -f ../Makefile install.
 
 EXTENSION = bert
-EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" bert.control)
+
+# Where this file lies, as PGXS finds it; everything that is a source is named from here.
+SRCDIR := $(if $(VPATH),$(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
+# sources PATTERN...: the files of the source tree that match, relative to it
+sources = $(sort $(patsubst $(SRCDIR)/%,%,$(wildcard $(addprefix $(SRCDIR)/,$(1)))))
+
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(SRCDIR)/bert.control)
+SCRIPT = sql/bert--$(EXTVERSION).sql
 
 MODULE_big = bert
-SOURCES := $(sort $(wildcard src/*/*.c src/pg/*/*.c))
+SOURCES := $(call sources,src/*/*.c src/pg/*/*.c)
+ALL_HEADERS := $(addprefix $(SRCDIR)/,$(call sources,src/*/*.h src/pg/*/*.h))
 OBJS = $(SOURCES:.c=.o)
+ifeq ($(SOURCES),)
+$(error there are no sources in $(SRCDIR)/src)
+endif
+# make takes what is built in the source tree for its own, so that has to be clean.
+ifneq ($(SRCDIR),.)
+ifneq ($(call sources,bert.so src/*/*.o $(SCRIPT)),)
+$(error $(SRCDIR) holds a build of its own: run make clean there first)
+endif
+endif
+$(shell mkdir -p build sql $(sort $(dir $(OBJS))))
 
-DATA = sql/bert--$(EXTVERSION).sql $(filter-out sql/bert--$(EXTVERSION).sql,$(wildcard sql/bert--*.sql))
-REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/test_*.sql)))
-REGRESS_OPTS = --inputdir=. --load-extension=bert --encoding=UTF8 --no-locale
+DATA = $(filter-out $(SCRIPT),$(call sources,sql/bert--*.sql))
+DATA_built = $(SCRIPT)
+REGRESS = $(patsubst sql/%.sql,%,$(call sources,sql/test_*.sql))
+REGRESS_OPTS = --inputdir=$(SRCDIR) --load-extension=bert --encoding=UTF8 --no-locale
 
 # Libraries of the plain C layers; OpenBLAS is opened at run time.
 LIBRARIES = -lutf8proc -ljansson -lm -lpthread -ldl
 
-PG_CPPFLAGS = -Isrc
-PG_CFLAGS = -std=gnu11 -fvisibility=hidden -O3 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-declaration-after-statement
-# The server exports a json_object of its own, and a shared jansson would call that instead of its own one. So the module has
-# jansson linked in, its names hidden. Debian's archive is not position-independent in one place, a comparison with stdin
-# that nothing here reaches: that name is pointed to a variable of ours (src/pg/bert.c).
+PG_CPPFLAGS = -I$(SRCDIR)/src
+PG_CFLAGS = -std=gnu11 -fvisibility=hidden -O3 -Wall -Wextra -Wno-unused-parameter \
+	-Wno-sign-compare -Wno-declaration-after-statement
+# The server exports a json_object of its own, and a shared jansson would call that instead of its
+# own one. So the module has jansson linked in, its names hidden. Debian's archive is not
+# position-independent in one place, a comparison with stdin that nothing here reaches: that name is
+# pointed to a variable of ours (src/pg/bert.c).
 SHLIB_LINK = $(subst -ljansson,build/libjansson.a,$(LIBRARIES)) -Wl,--exclude-libs,libjansson.a
-EXTRA_CLEAN = sql/bert--$(EXTVERSION).sql build/unit build/fast build/bench build/parity build/fuzz build/libjansson.a
+EXTRA_CLEAN = build/unit build/fast build/bench build/parity build/fuzz build/libjansson.a
 
 # No LLVM bitcode: nothing here gains from being inlined into queries, and it would need clang.
 override with_llvm := no
@@ -32,36 +54,40 @@ include $(PGXS)
 # PostgreSQL 18 was built with a newer gcc than Debian 12's, which does not know this one.
 override CFLAGS := $(filter-out -Wmissing-variable-declarations,$(CFLAGS))
 
+# Debugging information is fifteen times the code. `make install STRIP=no` installs it as well.
+ifneq ($(STRIP),no)
+INSTALL_SHLIB_OPTS += -s
+endif
+
 bert.so: build/libjansson.a
 
 build/libjansson.a: $(shell $(CC) -print-file-name=libjansson.a)
-	@mkdir -p build
 	objcopy --redefine-sym stdin=bert_json_stdin $< $@
 
-all: sql/bert--$(EXTVERSION).sql
-
-sql/bert--$(EXTVERSION).sql: sql/bert.sql bert.control
+$(SCRIPT): sql/bert.sql bert.control
 	cp $< $@
 
 # Every object depends on every header of ours: the project is small and this is never wrong.
-$(OBJS): $(wildcard src/*/*.h src/pg/*/*.h)
+$(OBJS): $(ALL_HEADERS)
 
 # Bundled models go below the extension's share directory.
-BUNDLED := $(sort $(shell find models -type f 2>/dev/null))
+BUNDLED := $(patsubst $(SRCDIR)/%,%,$(sort $(shell find $(SRCDIR)/models -type f)))
 install: install-models
 install-models:
 	@for f in $(BUNDLED); do \
-	  $(MKDIR_P) "$(DESTDIR)$(datadir)/extension/bert/$$(dirname $$f)" && \
-	  $(INSTALL_DATA) $$f "$(DESTDIR)$(datadir)/extension/bert/$$f" || exit 1; done
+	  to="$(DESTDIR)$(datadir)/extension/bert/$$f"; \
+	  $(MKDIR_P) "$$(dirname "$$to")" && $(INSTALL_DATA) "$(SRCDIR)/$$f" "$$to" || exit 1; done
 
 # Unit programs: plain C, no PostgreSQL.
 UNIT_CFLAGS ?= -O2 -g
-CORE_SOURCES := $(sort $(filter-out src/pg/%,$(SOURCES)))
+UNIT_HEADERS := $(ALL_HEADERS) $(addprefix $(SRCDIR)/,$(call sources,test/unit/*.h))
+CORE_SOURCES := $(filter-out src/pg/%,$(SOURCES))
 CORE_OBJECTS = $(CORE_SOURCES:%.c=build/unit/%.o)
-UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/test_*.c)))
-PLAIN_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Isrc -Itest/unit $(UNIT_CFLAGS)
+UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(call sources,test/unit/test_*.c))
+PLAIN_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-I$(SRCDIR)/src -I$(SRCDIR)/test/unit $(UNIT_CFLAGS)
 
-build/unit/%.o: %.c $(wildcard src/*/*.h test/unit/*.h)
+build/unit/%.o: %.c $(UNIT_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(PLAIN_CFLAGS) -c $< -o $@
 
@@ -72,12 +98,13 @@ build/unit/libbert.a: $(CORE_OBJECTS)
 build/unit/test_%: build/unit/test/unit/test_%.o build/unit/libbert.a
 	$(CC) $(PLAIN_CFLAGS) $^ -o $@ -lcmocka $(LIBRARIES)
 
-# Benchmarks (bench/bench_*.c) and the programs that are compared with the reference (test/parity/*.c), optimised as
-# the extension is: make build/bench/bench_tokenizer, make build/parity/tokenizer_driver.
+# Benchmarks (bench/bench_*.c) and the programs that are compared with the reference
+# (test/parity/*.c), optimised as the extension is: make build/bench/bench_tokenizer,
+# make build/parity/tokenizer_driver.
 FAST_OBJECTS = $(CORE_SOURCES:%.c=build/fast/%.o)
 FAST_CFLAGS = $(subst $(UNIT_CFLAGS),-O3 -g,$(PLAIN_CFLAGS))
 
-build/fast/%.o: %.c $(wildcard src/*/*.h src/pg/*/*.h)
+build/fast/%.o: %.c $(ALL_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(FAST_CFLAGS) -c $< -o $@
 
@@ -95,11 +122,12 @@ build/parity/%: test/parity/%.c build/fast/libbert.a
 
 # Fuzz targets (test/fuzz/fuzz_*.c), see test/fuzz/README.md.
 FUZZ_CC ?= clang
-FUZZ_CFLAGS = $(subst $(UNIT_CFLAGS),-O1 -g -fno-omit-frame-pointer,$(PLAIN_CFLAGS)) -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+FUZZ_CFLAGS = $(subst $(UNIT_CFLAGS),-O1 -g -fno-omit-frame-pointer,$(PLAIN_CFLAGS)) \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_PROGRAMS = $(patsubst test/fuzz/%.c,build/fuzz/%,$(call sources,test/fuzz/fuzz_*.c))
 FUZZ_OBJECTS = $(CORE_SOURCES:%.c=build/fuzz/obj/%.o)
 
-build/fuzz/obj/%.o: %.c $(wildcard src/*/*.h src/pg/*/*.h)
+build/fuzz/obj/%.o: %.c $(ALL_HEADERS)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
 
@@ -119,13 +147,39 @@ unit-programs: $(UNIT_PROGRAMS)
 unit: unit-programs
 	@set -e; for program in $(UNIT_PROGRAMS); do echo "# $$program"; $$program; done
 
+# The formatter's verdict is a check: `make format` changes nothing on a clean tree.
+CLANG_FORMAT ?= clang-format-14
+FORMATTED = $(addprefix $(SRCDIR)/,$(call sources,src/*/*.[ch] src/pg/*/*.[ch] \
+	test/*/*.[ch] bench/*.[ch]))
+
 format:
-	@clang-format -i $(shell git ls-files 'src/*.[ch]' 'test/*.[ch]' 'bench/*.[ch]')
+	@$(CLANG_FORMAT) -i $(FORMATTED)
+
+check-format:
+	@$(CLANG_FORMAT) --dry-run --Werror $(FORMATTED)
+
+# One source at a time, each printing what the analyzer says of it; any report is an error.
+ANALYZE_FLAGS = -std=gnu11 -D_GNU_SOURCE -I$(SRCDIR)/src -I$(includedir_server)
+ANALYZED = $(addprefix build/analyze/,$(filter-out %_tables.c,$(SOURCES)))
+TIDY_CHECKS = -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,$\
+	-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,$\
+	-bugprone-macro-parentheses,-bugprone-sizeof-expression
+
+build/analyze/%.c: %.c $(ALL_HEADERS)
+	@mkdir -p $(@D)
+	@clang-14 --analyze -Xclang -analyzer-werror --analyzer-output text -Wno-everything \
+		$(ANALYZE_FLAGS) $<
+	@clang-tidy-14 --quiet --checks='$(TIDY_CHECKS)' --warnings-as-errors='*' $< -- \
+		$(ANALYZE_FLAGS) 2>/dev/null
+	@touch $@
+
+analyze: $(ANALYZED)
 
 bench:
-	bench/run
+	$(SRCDIR)/bench/run
 
 help:
-	@echo "make | install | installcheck | unit | format | bench | clean"
+	@echo "make | install [STRIP=no] | installcheck | unit | fuzz | format | check-format | analyze |" \
+		"bench | clean"
 
-.PHONY: unit unit-programs fuzz format bench help install-models
+.PHONY: unit unit-programs fuzz format check-format analyze bench help install-models

@@ -7,7 +7,7 @@
 
 PACKAGES_RUN="postgresql-15 libutf8proc2 libopenblas0-pthread"
 PACKAGES_BUILD="build-essential postgresql-server-dev-15 libutf8proc-dev libjansson-dev"
-PACKAGES_TEST="libcmocka-dev clang-14 chromium"
+PACKAGES_TEST="libcmocka-dev clang-14 clang-format-14 clang-tidy-14 chromium"
 
 note() {
 	printf '%s\n' "$*"
