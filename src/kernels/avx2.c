@@ -4,6 +4,7 @@
 #define TARGET_NAME "avx2,fma,f16c"
 #include "kernels/vector_avx2.h"
 #include "kernels/vector_math.h"
+#include "kernels/vector_rows.h"
 #include "kernels/vector_gemm.h"
 #include "kernels/vector_attention.h"
 #include "kernels/choose.h"

@@ -4,6 +4,7 @@
 #define TARGET_NAME "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
 #include "kernels/vector_avx512.h"
 #include "kernels/vector_math.h"
+#include "kernels/vector_rows.h"
 #include "kernels/vector_gemm.h"
 #include "kernels/vector_attention.h"
 #include "kernels/choose.h"

@@ -6,6 +6,7 @@
 #define HAVE_BF16
 #include "kernels/vector_avx512.h"
 #include "kernels/vector_math.h"
+#include "kernels/vector_rows.h"
 #include "kernels/vector_gemm.h"
 #include "kernels/vector_attention.h"
 #include "kernels/choose.h"

@@ -5,6 +5,7 @@
 #define HAVE_VNNI
 #include "kernels/vector_avx512.h"
 #include "kernels/vector_math.h"
+#include "kernels/vector_rows.h"
 #include "kernels/vector_gemm.h"
 #include "kernels/vector_attention.h"
 #include "kernels/choose.h"

@@ -3,6 +3,7 @@
 
 #include "kernels/vector_neon.h"
 #include "kernels/vector_math.h"
+#include "kernels/vector_rows.h"
 #include "kernels/vector_gemm.h"
 #include "kernels/vector_attention.h"
 #include "kernels/choose.h"

@@ -5,6 +5,7 @@
 #define HAVE_DOTPROD
 #include "kernels/vector_neon.h"
 #include "kernels/vector_math.h"
+#include "kernels/vector_rows.h"
 #include "kernels/vector_gemm.h"
 #include "kernels/vector_attention.h"
 #include "kernels/choose.h"

@@ -1,77 +1,38 @@
 /*
  * train_body.h: the bodies of the training kernels, included by one file per instruction set after
- * it has defined TARGET, INLINE, WIDTH, TABLE, TABLE_NAME, SGEMM and the v_ (float) and u_ (uint32)
- * primitives. Every loop takes the last, partial vector through the same code, with k elements
- * left.
+ * its primitives (vector_avx512.h and its sisters) and vector_math.h. Every loop takes the last,
+ * partial vector through the same code.
  */
-#include <math.h>
-#include <stdbool.h>
+#include "kernels/train_kernels.h"
 
-#define FOR_VECTORS(i, n) for (size_t i = 0; i < (n); i += WIDTH)
+#define FOR_VECTORS(i, n) for (size_t i = 0; i < (n); i += VW)
 
-/* kept elements of a row's vector that begins at column j */
+/* what a row's dropout bits keep of the vector that begins at column j */
 INLINE vf
 keep(vf x, const uint8_t *row_bits, size_t j)
 {
-#if WIDTH == 1
-	return row_bits[j / 8] >> j % 8 & 1 ? x : 0.0f;
-#else
-	return v_keep(x, row_bits + j / 8);
-#endif
+	uint32_t bits = row_bits[j / 8];
+
+	if (VW < 8)
+		bits >>= j % 8;
+	if (VW > 8)
+		bits |= (uint32_t) row_bits[j / 8 + 1] << 8;
+	return v_keep(x, bits);
 }
 
-/* e^x, relative error about 1e-7; 0 below -87.3, finite above 88 */
-INLINE vf
-v_exp(vf x)
-{
-	vf clamped = v_min(v_max(x, v_set(-87.3f)), v_set(88.0f));
-	vf n = v_round(v_mul(clamped, v_set(1.44269504f)));
-	vf r = v_fma(n, v_set(-0.693359375f), clamped);
-	vf p = v_set(1.0f / 5040);
-
-	r = v_fma(n, v_set(2.12194440e-4f), r);
-	p = v_fma(p, r, v_set(1.0f / 720));
-	p = v_fma(p, r, v_set(1.0f / 120));
-	p = v_fma(p, r, v_set(1.0f / 24));
-	p = v_fma(p, r, v_set(1.0f / 6));
-	p = v_fma(p, r, v_set(0.5f));
-	p = v_fma(p, r, v_set(1.0f));
-	p = v_fma(p, r, v_set(1.0f));
-	return v_if_positive(v_add(x, v_set(87.3f)), v_times_power(p, n), v_set(0.0f));
-}
-
-INLINE vf
-v_tanh(vf x)
-{
-	return v_sub(v_set(1.0f), v_div(v_set(2.0f), v_add(v_set(1.0f), v_exp(v_add(x, x)))));
-}
-
-/*
- * The normal distribution at x: *density = phi(x), returns Phi(x). Phi(-a) = exp(-a^2 / 2) t P(t)
- * with t = 1 / (1 + 0.3 a); P is a least-maximum fit of its own, relative error 1.5e-7.
- */
+/* The normal distribution at x: *density = phi(x), returns Phi(x). */
 INLINE vf
 v_normal(vf x, vf *density)
 {
-	vf a = v_abs(x);
-	vf t = v_div(v_set(1.0f), v_fma(a, v_set(0.3f), v_set(1.0f)));
-	vf e = v_exp(v_mul(v_mul(a, a), v_set(-0.5f)));
-	vf p = v_set(0.03567797707f);
+	vf bell;
+	vf tail = v_normal_tail(v_abs(x), &bell);
 
-	p = v_fma(p, t, v_set(-0.1572165781f));
-	p = v_fma(p, t, v_set(0.2063770132f));
-	p = v_fma(p, t, v_set(-0.05370550657f));
-	p = v_fma(p, t, v_set(0.128573307f));
-	p = v_fma(p, t, v_set(0.09990992076f));
-	p = v_fma(p, t, v_set(0.1207545326f));
-	p = v_fma(p, t, v_set(0.119629261f));
-	p = v_mul(v_mul(p, t), e);
-	*density = v_mul(e, v_set(0.39894228f));
-	return v_if_positive(x, v_sub(v_set(1.0f), p), p);
+	*density = v_mul(bell, v_set(0.39894228f));
+	return v_if_positive(x, v_sub(v_set(1.0f), tail), tail);
 }
 
 INLINE void
-activate(Activation activation, vf x, vf *y, vf *derivative)
+activation_and_derivative(Activation activation, vf x, vf *y, vf *derivative)
 {
 	vf one = v_set(1.0f);
 
@@ -122,16 +83,16 @@ activate(Activation activation, vf x, vf *y, vf *derivative)
 }
 
 INLINE void
-activate_all(Activation activation, size_t n, float *u, float *y)
+activation_loop(Activation activation, size_t n, float *u, float *y)
 {
-	FOR_VECTORS(i, n)
+	FOR_VECTORS (i, n)
 	{
 		vf value;
 		vf derivative;
 
-		activate(activation, v_load(u + i, n - i), &value, &derivative);
-		v_store(y + i, value, n - i);
-		v_store(u + i, derivative, n - i);
+		activation_and_derivative(activation, load_part(u + i, n - i), &value, &derivative);
+		store_part(y + i, value, n - i);
+		store_part(u + i, derivative, n - i);
 	}
 }
 
@@ -142,22 +103,22 @@ activation_forward(Activation activation, size_t n, float *u, float *y)
 	switch (activation)
 	{
 		case ACTIVATION_GELU:
-			activate_all(ACTIVATION_GELU, n, u, y);
+			activation_loop(ACTIVATION_GELU, n, u, y);
 			break;
 		case ACTIVATION_GELU_TANH:
-			activate_all(ACTIVATION_GELU_TANH, n, u, y);
+			activation_loop(ACTIVATION_GELU_TANH, n, u, y);
 			break;
 		case ACTIVATION_RELU:
-			activate_all(ACTIVATION_RELU, n, u, y);
+			activation_loop(ACTIVATION_RELU, n, u, y);
 			break;
 		case ACTIVATION_SILU:
-			activate_all(ACTIVATION_SILU, n, u, y);
+			activation_loop(ACTIVATION_SILU, n, u, y);
 			break;
 		case ACTIVATION_TANH:
-			activate_all(ACTIVATION_TANH, n, u, y);
+			activation_loop(ACTIVATION_TANH, n, u, y);
 			break;
 		default:
-			activate_all(ACTIVATION_NONE, n, u, y);
+			activation_loop(ACTIVATION_NONE, n, u, y);
 	}
 }
 
@@ -165,12 +126,13 @@ static TARGET void
 activation_backward(size_t m, size_t n, const float *derivative, float *dy, float *bias_gradient)
 {
 	for (size_t row = 0; row < m; row++, derivative += n, dy += n)
-		FOR_VECTORS(i, n)
+		FOR_VECTORS (i, n)
 		{
-			vf gradient = v_mul(v_load(dy + i, n - i), v_load(derivative + i, n - i));
+			vf gradient = v_mul(load_part(dy + i, n - i), load_part(derivative + i, n - i));
 
-			v_store(dy + i, gradient, n - i);
-			v_store(bias_gradient + i, v_add(v_load(bias_gradient + i, n - i), gradient), n - i);
+			store_part(dy + i, gradient, n - i);
+			store_part(bias_gradient + i, v_add(load_part(bias_gradient + i, n - i), gradient),
+					   n - i);
 		}
 }
 
@@ -178,17 +140,8 @@ static TARGET void
 column_sum(size_t m, size_t n, const float *x, size_t ld, float *out)
 {
 	for (size_t row = 0; row < m; row++, x += ld)
-		FOR_VECTORS(i, n)
-	v_store(out + i, v_add(v_load(out + i, n - i), v_load(x + i, n - i)), n - i);
-}
-
-static TARGET void
-axpy(size_t n, float a, const float *x, float *y)
-{
-	vf factor = v_set(a);
-
-	FOR_VECTORS(i, n)
-	v_store(y + i, v_fma(factor, v_load(x + i, n - i), v_load(y + i, n - i)), n - i);
+		FOR_VECTORS (i, n)
+			store_part(out + i, v_add(load_part(out + i, n - i), load_part(x + i, n - i)), n - i);
 }
 
 static TARGET void
@@ -196,8 +149,8 @@ scale_all(size_t n, float a, float *x)
 {
 	vf factor = v_set(a);
 
-	FOR_VECTORS(i, n)
-	v_store(x + i, v_mul(factor, v_load(x + i, n - i)), n - i);
+	FOR_VECTORS (i, n)
+		store_part(x + i, v_mul(factor, load_part(x + i, n - i)), n - i);
 }
 
 static TARGET double
@@ -205,8 +158,8 @@ dot(size_t n, const float *x, const float *y)
 {
 	double sum = 0;
 
-	FOR_VECTORS(i, n)
-	sum += v_dot_double(v_load(x + i, n - i), v_load(y + i, n - i));
+	FOR_VECTORS (i, n)
+		sum += v_dot_double(load_part(x + i, n - i), load_part(y + i, n - i));
 	return sum;
 }
 
@@ -216,7 +169,7 @@ sum_squares(size_t n, const float *x)
 	return dot(n, x, x);
 }
 
-/* Philox4x32-10 of WIDTH neighbouring positions; their 8 decisions each go to one byte. */
+/* Philox4x32-10 of VW neighbouring positions; their 8 decisions each go to one byte. */
 static TARGET void
 dropout_bits(const DropoutKey *key, size_t first_row, size_t m, size_t columns, uint8_t *bits)
 {
@@ -225,7 +178,7 @@ dropout_bits(const DropoutKey *key, size_t first_row, size_t m, size_t columns, 
 	uint64_t first = (uint64_t) first_row * row_bytes;
 	vu threshold = u_set(key->threshold);
 
-	FOR_VECTORS(i, n)
+	FOR_VECTORS (i, n)
 	{
 		vu c0 = u_count((uint32_t) (first + i));
 		vu c1 = u_set((uint32_t) ((first + i) >> 32));
@@ -265,50 +218,53 @@ dropout_apply(size_t m, size_t n, const uint8_t *bits, float scale, float *x, si
 	vf factor = v_set(scale);
 
 	for (size_t row = 0; row < m; row++, x += ld, bits += dropout_row_bytes(n))
-		FOR_VECTORS(i, n)
-	v_store(x + i, keep(v_mul(factor, v_load(x + i, n - i)), bits, i), n - i);
+		FOR_VECTORS (i, n)
+			store_part(x + i, keep(v_mul(factor, load_part(x + i, n - i)), bits, i), n - i);
 }
 
 static TARGET void
-add_norm_forward(size_t m, size_t n, float *x, const float *residual, const uint8_t *bits,
-				 float scale, const float *gamma, const float *beta, float eps, float *y,
-				 float *mean, float *rstd)
+add_norm_forward(const AddNorm *norm, const float *residual, float *x, float *y)
 {
-	vf factor = v_set(scale);
+	size_t n = norm->n;
+	const uint8_t *bits = norm->bits;
+	vf factor = v_set(norm->scale);
 
-	for (size_t row = 0; row < m; row++, x += n, y += n)
+	for (size_t row = 0; row < norm->m; row++, x += n, y += n)
 	{
 		vf sum = v_set(0.0f);
 		vf squares = v_set(0.0f);
 		vf center;
 		vf inverse;
 
-		FOR_VECTORS(i, n)
+		FOR_VECTORS (i, n)
 		{
-			vf s = v_load(x + i, n - i);
+			vf s = load_part(x + i, n - i);
 
 			if (bits != NULL)
 				s = keep(v_mul(s, factor), bits, i);
 			if (residual != NULL)
-				s = v_add(s, v_load(residual + i, n - i));
-			v_store(x + i, s, n - i);
+				s = v_add(s, load_part(residual + i, n - i));
+			store_part(x + i, s, n - i);
 			sum = v_add(sum, s);
 		}
-		mean[row] = v_sum(sum) / (float) n;
-		center = v_set(mean[row]);
-		FOR_VECTORS(i, n)
+		norm->mean[row] = v_sum(sum) / (float) n;
+		center = v_set(norm->mean[row]);
+		FOR_VECTORS (i, n)
 		{
-			vf d = v_first(v_sub(v_load(x + i, n - i), center), n - i, v_set(0.0f));
+			vf d = v_first(v_sub(load_part(x + i, n - i), center), n - i, v_set(0.0f));
 
 			squares = v_fma(d, d, squares);
 		}
-		rstd[row] = 1.0f / sqrtf(v_sum(squares) / (float) n + eps);
-		inverse = v_set(rstd[row]);
-		FOR_VECTORS(i, n)
+		norm->rstd[row] = 1.0f / sqrtf(v_sum(squares) / (float) n + norm->eps);
+		inverse = v_set(norm->rstd[row]);
+		FOR_VECTORS (i, n)
 		{
-			vf normal = v_mul(v_sub(v_load(x + i, n - i), center), inverse);
+			vf normal = v_mul(v_sub(load_part(x + i, n - i), center), inverse);
 
-			v_store(y + i, v_fma(normal, v_load(gamma + i, n - i), v_load(beta + i, n - i)), n - i);
+			store_part(
+				y + i,
+				v_fma(normal, load_part(norm->gamma + i, n - i), load_part(norm->beta + i, n - i)),
+				n - i);
 		}
 		if (bits != NULL)
 			bits += dropout_row_bytes(n);
@@ -317,50 +273,52 @@ add_norm_forward(size_t m, size_t n, float *x, const float *residual, const uint
 	}
 }
 
+/* d normal = dy gamma; ds = (d normal - mean(d normal) - normal mean(d normal normal)) rstd */
 static TARGET void
-add_norm_backward(size_t m, size_t n, const float *dy, const float *s, const float *mean,
-				  const float *rstd, const float *gamma, const uint8_t *bits, float scale,
-				  float *ds, float *dx, float *dgamma, float *dbeta, float *dbias)
+add_norm_backward(const AddNorm *norm, const float *dy, const float *s, const AddNormGradients *to)
 {
-	vf factor = v_set(scale);
+	size_t n = norm->n;
+	const float *gamma = norm->gamma;
+	const uint8_t *bits = norm->bits;
+	vf factor = v_set(norm->scale);
+	float *ds = to->ds;
+	float *dx = to->dx;
 
-	for (size_t row = 0; row < m; row++, dy += n, s += n, ds += n)
+	for (size_t row = 0; row < norm->m; row++, dy += n, s += n, ds += n)
 	{
-		vf center = v_set(mean[row]);
-		vf inverse = v_set(rstd[row]);
+		vf center = v_set(norm->mean[row]);
+		vf inverse = v_set(norm->rstd[row]);
 		vf sum = v_set(0.0f);
 		vf product = v_set(0.0f);
 
-		/*
-		 * d normal = dy gamma; ds = (d normal - mean(d normal) - normal mean(d normal normal)) rstd
-		 */
-		FOR_VECTORS(i, n)
+		FOR_VECTORS (i, n)
 		{
-			vf gradient = v_load(dy + i, n - i);
-			vf normal = v_mul(v_sub(v_load(s + i, n - i), center), inverse);
-			vf inner = v_mul(gradient, v_load(gamma + i, n - i));
+			vf gradient = load_part(dy + i, n - i);
+			vf normal = v_mul(v_sub(load_part(s + i, n - i), center), inverse);
+			vf inner = v_mul(gradient, load_part(gamma + i, n - i));
 
-			v_store(dgamma + i, v_fma(gradient, normal, v_load(dgamma + i, n - i)), n - i);
-			v_store(dbeta + i, v_add(gradient, v_load(dbeta + i, n - i)), n - i);
+			store_part(to->dgamma + i, v_fma(gradient, normal, load_part(to->dgamma + i, n - i)),
+					   n - i);
+			store_part(to->dbeta + i, v_add(gradient, load_part(to->dbeta + i, n - i)), n - i);
 			sum = v_add(sum, inner);
 			product = v_fma(inner, normal, product);
 		}
 		sum = v_set(v_sum(sum) / (float) n);
 		product = v_set(v_sum(product) / (float) n);
-		FOR_VECTORS(i, n)
+		FOR_VECTORS (i, n)
 		{
-			vf normal = v_mul(v_sub(v_load(s + i, n - i), center), inverse);
-			vf inner = v_mul(v_load(dy + i, n - i), v_load(gamma + i, n - i));
+			vf normal = v_mul(v_sub(load_part(s + i, n - i), center), inverse);
+			vf inner = v_mul(load_part(dy + i, n - i), load_part(gamma + i, n - i));
 			vf gradient = v_mul(v_sub(v_sub(inner, sum), v_mul(normal, product)), inverse);
 
-			v_store(ds + i, gradient, n - i);
+			store_part(ds + i, gradient, n - i);
 			if (bits != NULL)
 			{
 				gradient = keep(v_mul(gradient, factor), bits, i);
-				v_store(dx + i, gradient, n - i);
+				store_part(dx + i, gradient, n - i);
 			}
-			if (dbias != NULL)
-				v_store(dbias + i, v_add(gradient, v_load(dbias + i, n - i)), n - i);
+			if (to->dbias != NULL)
+				store_part(to->dbias + i, v_add(gradient, load_part(to->dbias + i, n - i)), n - i);
 		}
 		if (bits != NULL)
 		{
@@ -371,45 +329,48 @@ add_norm_backward(size_t m, size_t n, const float *dy, const float *s, const flo
 }
 
 static TARGET void
-softmax_forward(size_t m, size_t n, float *scores, float scale, size_t causal_from,
-				const uint8_t *bits, float keep_scale, float *dropped)
+softmax_forward(const SoftmaxCall *call, float *scores, float *dropped)
 {
-	vf factor = v_set(scale);
+	size_t n = call->n;
+	const uint8_t *bits = call->bits;
+	vf factor = v_set(call->scale);
 
-	for (size_t row = 0; row < m; row++, scores += n)
+	for (size_t row = 0; row < call->m; row++, scores += n)
 	{
-		size_t seen =
-			causal_from == SIZE_MAX || causal_from + row + 1 > n ? n : causal_from + row + 1;
+		bool all = call->causal_from == SIZE_MAX || call->causal_from + row + 1 > n;
+		size_t seen = all ? n : call->causal_from + row + 1;
 		vf largest = v_set(-INFINITY);
 		vf sum = v_set(0.0f);
 		vf inverse;
 
-		FOR_VECTORS(j, seen)
-		largest = v_max(largest, v_first(v_load(scores + j, seen - j), seen - j, v_set(-INFINITY)));
-		largest = v_set(v_largest(largest) * scale);
-		FOR_VECTORS(j, seen)
+		FOR_VECTORS (j, seen)
 		{
-			vf e = v_exp(v_sub(v_mul(v_load(scores + j, seen - j), factor), largest));
+			vf x = load_part(scores + j, seen - j);
+
+			largest = v_max(largest, v_first(x, seen - j, v_set(-INFINITY)));
+		}
+		largest = v_set(v_largest(largest) * call->scale);
+		FOR_VECTORS (j, seen)
+		{
+			vf e = v_exp(v_sub(v_mul(load_part(scores + j, seen - j), factor), largest));
 
 			e = v_first(e, seen - j, v_set(0.0f));
-			v_store(scores + j, e, seen - j);
+			store_part(scores + j, e, seen - j);
 			sum = v_add(sum, e);
 		}
 		for (size_t j = seen; j < n; j++)
 			scores[j] = 0;
 		inverse = v_set(1.0f / v_sum(sum));
-		if (bits == NULL)
-			FOR_VECTORS(j, seen)
-		v_store(scores + j, v_mul(v_load(scores + j, seen - j), inverse), seen - j);
-		else
+		FOR_VECTORS (j, n)
 		{
-			FOR_VECTORS(j, n)
-			{
-				vf p = v_mul(v_load(scores + j, n - j), inverse);
+			vf p = v_mul(load_part(scores + j, n - j), inverse);
 
-				v_store(scores + j, p, n - j);
-				v_store(dropped + j, keep(v_mul(p, v_set(keep_scale)), bits, j), n - j);
-			}
+			store_part(scores + j, p, n - j);
+			if (bits != NULL)
+				store_part(dropped + j, keep(v_mul(p, v_set(call->keep_scale)), bits, j), n - j);
+		}
+		if (bits != NULL)
+		{
 			bits += dropout_row_bytes(n);
 			dropped += n;
 		}
@@ -417,32 +378,34 @@ softmax_forward(size_t m, size_t n, float *scores, float scale, size_t causal_fr
 }
 
 static TARGET void
-softmax_backward(size_t m, size_t n, const float *probs, float scale, const uint8_t *bits,
-				 float keep_scale, float *dp)
+softmax_backward(const SoftmaxCall *call, const float *probs, float *dp)
 {
-	vf factor = v_set(scale);
+	size_t n = call->n;
+	const uint8_t *bits = call->bits;
+	vf factor = v_set(call->scale);
 
-	for (size_t row = 0; row < m; row++, probs += n, dp += n)
+	for (size_t row = 0; row < call->m; row++, probs += n, dp += n)
 	{
 		vf product = v_set(0.0f);
 
-		FOR_VECTORS(j, n)
+		FOR_VECTORS (j, n)
 		{
-			vf gradient = v_load(dp + j, n - j);
+			vf gradient = load_part(dp + j, n - j);
 
 			if (bits != NULL)
 			{
-				gradient = keep(v_mul(gradient, v_set(keep_scale)), bits, j);
-				v_store(dp + j, gradient, n - j);
+				gradient = keep(v_mul(gradient, v_set(call->keep_scale)), bits, j);
+				store_part(dp + j, gradient, n - j);
 			}
-			product = v_fma(gradient, v_load(probs + j, n - j), product);
+			product = v_fma(gradient, load_part(probs + j, n - j), product);
 		}
 		product = v_set(v_sum(product));
-		FOR_VECTORS(j, n)
+		FOR_VECTORS (j, n)
 		{
-			vf gradient = v_mul(v_load(probs + j, n - j), v_sub(v_load(dp + j, n - j), product));
+			vf gradient =
+				v_mul(load_part(probs + j, n - j), v_sub(load_part(dp + j, n - j), product));
 
-			v_store(dp + j, v_mul(gradient, factor), n - j);
+			store_part(dp + j, v_mul(gradient, factor), n - j);
 		}
 		if (bits != NULL)
 			bits += dropout_row_bytes(n);
@@ -459,20 +422,20 @@ cross_entropy_row(size_t n, float *logits, size_t label, float scale)
 	float target = logits[label];
 	vf factor;
 
-	FOR_VECTORS(j, n)
-	largest = v_max(largest, v_first(v_load(logits + j, n - j), n - j, v_set(-INFINITY)));
+	FOR_VECTORS (j, n)
+		largest = v_max(largest, v_first(load_part(logits + j, n - j), n - j, v_set(-INFINITY)));
 	top = v_largest(largest);
-	FOR_VECTORS(j, n)
+	FOR_VECTORS (j, n)
 	{
-		vf e = v_first(v_exp(v_sub(v_load(logits + j, n - j), v_set(top))), n - j, v_set(0.0f));
+		vf e = v_first(v_exp(v_sub(load_part(logits + j, n - j), v_set(top))), n - j, v_set(0.0f));
 
-		v_store(logits + j, e, n - j);
+		store_part(logits + j, e, n - j);
 		sum = v_add(sum, e);
 	}
 	total = v_sum(sum);
 	factor = v_set(scale / total);
-	FOR_VECTORS(j, n)
-	v_store(logits + j, v_mul(v_load(logits + j, n - j), factor), n - j);
+	FOR_VECTORS (j, n)
+		store_part(logits + j, v_mul(load_part(logits + j, n - j), factor), n - j);
 	logits[label] -= scale;
 	return log((double) total) + top - target;
 }
@@ -486,38 +449,39 @@ adamw(size_t n, float *w, const float *g, float *m, float *v, const AdamwStep *s
 	vf rest2 = v_set(step->rest2);
 	vf gradient_scale = v_set(step->gradient_scale);
 
-	FOR_VECTORS(i, n)
+	FOR_VECTORS (i, n)
 	{
-		vf gradient = v_mul(v_load(g + i, n - i), gradient_scale);
-		vf first = v_fma(beta1, v_load(m + i, n - i), v_mul(rest1, gradient));
-		vf second = v_fma(beta2, v_load(v + i, n - i), v_mul(rest2, v_mul(gradient, gradient)));
-		vf weight = v_load(w + i, n - i);
+		vf gradient = v_mul(load_part(g + i, n - i), gradient_scale);
+		vf first = v_fma(beta1, load_part(m + i, n - i), v_mul(rest1, gradient));
+		vf second = v_fma(beta2, load_part(v + i, n - i), v_mul(rest2, v_mul(gradient, gradient)));
+		vf weight = load_part(w + i, n - i);
 		vf change = v_div(first, v_add(v_sqrt(second), v_set(step->epsilon)));
 
 		weight = v_fma(v_set(-step->step_size), change, weight);
 		weight = v_fma(v_set(-step->decay), weight, weight);
-		v_store(m + i, first, n - i);
-		v_store(v + i, second, n - i);
-		v_store(w + i, weight, n - i);
+		store_part(m + i, first, n - i);
+		store_part(v + i, second, n - i);
+		store_part(w + i, weight, n - i);
 	}
 }
 
-const TrainKernels TABLE = {
-	.name = TABLE_NAME,
-	.sgemm = SGEMM,
-	.activation_forward = activation_forward,
-	.activation_backward = activation_backward,
-	.column_sum = column_sum,
-	.axpy = axpy,
-	.scale = scale_all,
-	.dot = dot,
-	.dropout_bits = dropout_bits,
-	.dropout_apply = dropout_apply,
-	.add_norm_forward = add_norm_forward,
-	.add_norm_backward = add_norm_backward,
-	.softmax_forward = softmax_forward,
-	.softmax_backward = softmax_backward,
-	.cross_entropy_row = cross_entropy_row,
-	.adamw = adamw,
-	.sum_squares = sum_squares,
-};
+#define TRAIN_TABLE(table, family, product)         \
+	const TrainKernels table = {                    \
+		.name = family,                             \
+		.sgemm = product,                           \
+		.activation_forward = activation_forward,   \
+		.activation_backward = activation_backward, \
+		.column_sum = column_sum,                   \
+		.axpy = vector_axpy,                        \
+		.scale = scale_all,                         \
+		.dot = dot,                                 \
+		.dropout_bits = dropout_bits,               \
+		.dropout_apply = dropout_apply,             \
+		.add_norm_forward = add_norm_forward,       \
+		.add_norm_backward = add_norm_backward,     \
+		.softmax_forward = softmax_forward,         \
+		.softmax_backward = softmax_backward,       \
+		.cross_entropy_row = cross_entropy_row,     \
+		.adamw = adamw,                             \
+		.sum_squares = sum_squares,                 \
+	}

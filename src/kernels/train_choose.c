@@ -1,42 +1,40 @@
-/* train_choose.c: picks the table of training kernels. __builtin_cpu_supports asks CPUID and
- * XGETBV. */
+/* train_choose.c: picks the table of training kernels. */
 #include "kernels/train_kernels.h"
 
 #include <string.h>
 
 #include "kernels/blas.h"
+#include "kernels/cpu.h"
 
-static bool
-supported(const char *name)
+typedef struct Choice
 {
-	if (strcmp(name, "portable") == 0)
-		return true;
-#if defined(__x86_64__)
-	__builtin_cpu_init();
-	if (strcmp(name, "avx512") == 0)
-		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-			   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-	if (strcmp(name, "avx2") == 0)
-		return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-	return false;
-}
+	const TrainKernels *kernels;
+	bool usable;
+} Choice;
 
 const TrainKernels *
 train_kernels_choose(const char *name, Status *status)
 {
-	static const TrainKernels *const tables[] = {
+	const CpuFeatures *cpu = cpu_features();
+	/* best first */
+	const Choice choices[] = {
 #if defined(__x86_64__)
-		&train_kernels_avx512,
-		&train_kernels_avx2,
+		{&train_kernels_avx512, cpu->avx512},
+		{&train_kernels_avx2, cpu->avx2},
+#elif defined(__aarch64__)
+		{&train_kernels_neon, cpu->neon},
 #endif
-		&train_kernels_portable
+		{&train_kernels_portable, true}
 	};
 	bool automatic = strcmp(name, "auto") == 0;
 
-	for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
-		if ((automatic || strcmp(name, tables[i]->name) == 0) && supported(tables[i]->name))
-			return tables[i] != &train_kernels_portable || blas_load(status) ? tables[i] : NULL;
+	for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++)
+	{
+		const TrainKernels *kernels = choices[i].kernels;
+
+		if (choices[i].usable && (automatic || strcmp(name, kernels->name) == 0))
+			return kernels != &train_kernels_portable || blas_load(status) ? kernels : NULL;
+	}
 	status_fail(status, STATUS_UNSUPPORTED, "training kernels \"%s\" cannot run on this machine",
 				name);
 	return NULL;

@@ -1,7 +1,7 @@
 /*
  * train_kernels.h: the element-wise and row-wise kernels of training, written once (train_body.h)
- * over a few vector primitives per instruction set (train_avx512.c, train_avx2.c,
- * train_portable.c).
+ * over the primitives that inference uses too (vector_avx512.h, vector_avx2.h, vector_neon.h,
+ * vector_portable.h).
  *
  * They allocate nothing and start no thread. Results depend on the instruction set, never on
  * alignment or on how rows are split among calls, with the exception of sums over rows, which
@@ -50,6 +50,41 @@ typedef struct AdamwStep
 	float decay;     /* learning rate * weight decay; 0 for none */
 } AdamwStep;
 
+/* Dropout, residual and LayerNorm of m rows of n, forward and backward. */
+typedef struct AddNorm
+{
+	size_t m;
+	size_t n;
+	const float *gamma; /* (n) */
+	const float *beta;  /* (n), forward only */
+	float eps;
+	const uint8_t *bits; /* of dropout (see DropoutKey), or NULL: none */
+	float scale;         /* of what dropout keeps */
+	float *mean;         /* (m): forward writes them, backward reads them */
+	float *rstd;
+} AddNorm;
+
+typedef struct AddNormGradients
+{
+	float *ds;     /* (m,n), may be dy */
+	float *dx;     /* (m,n), before dropout; NULL without bits */
+	float *dgamma; /* (n) += */
+	float *dbeta;  /* (n) += */
+	float *dbias;  /* (n) += column sums of the gradient of x; or NULL */
+} AddNormGradients;
+
+/* Softmax of m rows of n, and dropout of it. */
+typedef struct SoftmaxCall
+{
+	size_t m;
+	size_t n;
+	float scale; /* of the scores */
+	/* row i sees columns 0 .. causal_from + i, the others become 0; SIZE_MAX: all are seen */
+	size_t causal_from;
+	const uint8_t *bits; /* of dropout, or NULL: none */
+	float keep_scale;    /* of what dropout keeps */
+} SoftmaxCall;
+
 typedef struct TrainKernels
 {
 	const char *name;
@@ -77,36 +112,23 @@ typedef struct TrainKernels
 	void (*dropout_apply)(size_t m, size_t n, const uint8_t *bits, float scale, float *x,
 						  size_t ld);
 
-	/*
-	 * x (m,n) becomes s = dropout(x) + residual, y = (s - mean) * rstd * gamma + beta. bits NULL:
-	 * no dropout; residual NULL: 0.
-	 */
-	void (*add_norm_forward)(size_t m, size_t n, float *x, const float *residual,
-							 const uint8_t *bits, float scale, const float *gamma,
-							 const float *beta, float eps, float *y, float *mean, float *rstd);
-	/*
-	 * From dy: ds (m,n) the gradient of s (may be dy), and, when bits are given, dx the gradient of
-	 * x before dropout. dgamma, dbeta (n) += ; dbias (n) += column sums of the gradient of x,
-	 * unless NULL.
-	 */
-	void (*add_norm_backward)(size_t m, size_t n, const float *dy, const float *s,
-							  const float *mean, const float *rstd, const float *gamma,
-							  const uint8_t *bits, float scale, float *ds, float *dx, float *dgamma,
-							  float *dbeta, float *dbias);
+	/* x (m,n) becomes s = dropout(x) + residual, y = (s - mean) * rstd * gamma + beta; residual
+	 * NULL: 0 */
+	void (*add_norm_forward)(const AddNorm *norm, const float *residual, float *x, float *y);
+	/* from dy (m,n) and s (m,n) to the gradients */
+	void (*add_norm_backward)(const AddNorm *norm, const float *dy, const float *s,
+							  const AddNormGradients *gradients);
 
 	/*
 	 * scores (m,n) become softmax(scores * scale); dropped = dropout of that (may be NULL without
-	 * bits). causal_from: row i sees columns 0 .. causal_from + i only, the others become 0
-	 * (SIZE_MAX: all are seen).
+	 * bits)
 	 */
-	void (*softmax_forward)(size_t m, size_t n, float *scores, float scale, size_t causal_from,
-							const uint8_t *bits, float keep_scale, float *dropped);
+	void (*softmax_forward)(const SoftmaxCall *call, float *scores, float *dropped);
 	/*
 	 * dp (m,n), the gradient of the dropped probabilities, becomes the gradient of the unscaled
 	 * scores
 	 */
-	void (*softmax_backward)(size_t m, size_t n, const float *probs, float scale,
-							 const uint8_t *bits, float keep_scale, float *dp);
+	void (*softmax_backward)(const SoftmaxCall *call, const float *probs, float *dp);
 	/* logits (n) become scale * (softmax - onehot(label)); returns the cross-entropy (unscaled) */
 	double (*cross_entropy_row)(size_t n, float *logits, size_t label, float scale);
 
@@ -115,7 +137,7 @@ typedef struct TrainKernels
 } TrainKernels;
 
 /*
- * name: "auto" (the best this CPU and system can run), "avx512", "avx2", "portable";
+ * name: "auto" (the best this CPU and system can run), "avx512", "avx2", "neon", "portable";
  * STATUS_UNSUPPORTED when the CPU lacks it, STATUS_NOT_FOUND when the portable one's matrix
  * products, OpenBLAS, are not installed.
  */
@@ -129,6 +151,11 @@ extern const TrainKernels train_kernels_avx512;
 void sgemm_avx2(const SgemmCall *call, float *scratch);
 void sgemm_avx512(const SgemmCall *call, float *scratch);
 void sgemm_avx512_bf16(const SgemmCall *call, float *scratch);
+#elif defined(__aarch64__)
+extern const TrainKernels train_kernels_neon;
+
+void sgemm_neon(const SgemmCall *call, float *scratch);
+void sgemm_neon_bf16(const SgemmCall *call, float *scratch);
 #endif
 
 #endif

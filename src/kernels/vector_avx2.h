@@ -21,6 +21,7 @@
 typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256i vg;
+typedef __m256i vu;
 
 INLINE __m256i
 first_lanes(size_t n)
@@ -275,4 +276,98 @@ g_transpose(const uint8_t *rows, size_t ld, uint32_t *out, size_t ldo)
 		_mm256_storeu_si256((__m256i *) (out + (4 * j + 3) * ldo),
 							_mm256_unpackhi_epi64(t[1], t[3]));
 	}
+}
+
+INLINE vf
+v_sqrt(vf a)
+{
+	return _mm256_sqrt_ps(a);
+}
+
+INLINE vf
+v_if_positive(vf a, vf x, vf y)
+{
+	return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ));
+}
+
+INLINE vf
+v_first(vf x, size_t n, vf y)
+{
+	return n >= VW ? x : _mm256_blendv_ps(y, x, _mm256_castsi256_ps(first_lanes(n)));
+}
+
+INLINE vf
+v_keep(vf a, uint32_t bits)
+{
+	__m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+
+	return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(
+								_mm256_and_si256(_mm256_set1_epi32((int) bits), bit), bit)));
+}
+
+INLINE double
+v_dot_double(vf a, vf b)
+{
+	__m256d low = _mm256_mul_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+								_mm256_cvtps_pd(_mm256_castps256_ps128(b)));
+	__m256d high = _mm256_mul_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)),
+								 _mm256_cvtps_pd(_mm256_extractf128_ps(b, 1)));
+	__m256d sum = _mm256_add_pd(low, high);
+	__m128d x = _mm_add_pd(_mm256_castpd256_pd128(sum), _mm256_extractf128_pd(sum, 1));
+
+	return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
+}
+
+INLINE vu
+u_set(uint32_t a)
+{
+	return _mm256_set1_epi32((int) a);
+}
+
+INLINE vu
+u_count(uint32_t first)
+{
+	return _mm256_add_epi32(_mm256_set1_epi32((int) first),
+							_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INLINE vu
+u_xor3(vu a, vu b, vu c)
+{
+	return _mm256_xor_si256(a, _mm256_xor_si256(b, c));
+}
+
+INLINE vu
+u_mul_low(vu a, vu b)
+{
+	return _mm256_mullo_epi32(a, b);
+}
+
+INLINE vu
+u_mul_high(vu a, vu b)
+{
+	vu even = _mm256_srli_epi64(_mm256_mul_epu32(a, b), 32);
+	vu odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+
+	return _mm256_blend_epi32(even, odd, 0xAA);
+}
+
+INLINE vu
+u_compare(vu bits, vu word, int half, vu threshold, uint32_t bit)
+{
+	vu value =
+		half ? _mm256_srli_epi32(word, 16) : _mm256_and_si256(word, _mm256_set1_epi32(0xFFFF));
+
+	return _mm256_or_si256(bits, _mm256_andnot_si256(_mm256_cmpgt_epi32(threshold, value),
+													 _mm256_set1_epi32((int) bit)));
+}
+
+INLINE void
+u_store_bytes(uint8_t *p, vu bits, size_t n)
+{
+	uint32_t lanes[VW];
+
+	_mm256_storeu_si256((__m256i *) lanes, bits);
+	for (size_t i = 0; i < VW && i < n; i++)
+		p[i] = (uint8_t) lanes[i];
 }

@@ -3,8 +3,9 @@
  * file defines TARGET_NAME and, where the CPU has them, HAVE_BF16 and HAVE_VNNI; without, the same
  * results come from longer sequences.
  *
- * A vf is VW floats, a vi VW int32, a vg VW groups of 4 bytes. v_min and v_max return their second
- * argument when one is NaN.
+ * A vf is VW floats, a vi VW int32, a vu VW uint32, a vg VW groups of 4 bytes. v_load_n and
+ * v_store_n take 1 to VW - 1 elements. v_min and v_max return their second argument when one is
+ * NaN.
  */
 #include <immintrin.h>
 #include <math.h>
@@ -25,6 +26,7 @@
 typedef __m512 vf;
 typedef __m512i vi;
 typedef __m512i vg;
+typedef __m512i vu;
 
 INLINE vf
 v_set(float x)
@@ -269,6 +271,103 @@ g_transpose(const uint8_t *rows, size_t ld, uint32_t *out, size_t ldo)
 		_mm512_storeu_si512(out + (size_t) (j + 3) * ldo,
 							_mm512_unpackhi_epi64(t[j + 1], t[j + 3]));
 	}
+}
+
+/* from here to HAVE_EXP2: training only */
+
+INLINE vf
+v_sqrt(vf a)
+{
+	return _mm512_sqrt_ps(a);
+}
+
+/* a > 0 ? x : y */
+INLINE vf
+v_if_positive(vf a, vf x, vf y)
+{
+	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), y, x);
+}
+
+/* the first n lanes of x, y in the others; x where n is VW or more */
+INLINE vf
+v_first(vf x, size_t n, vf y)
+{
+	return _mm512_mask_blend_ps((__mmask16) (n >= VW ? 0xFFFF : (1u << n) - 1), y, x);
+}
+
+/* lane i of a where bit i is set, 0 elsewhere */
+INLINE vf
+v_keep(vf a, uint32_t bits)
+{
+	return _mm512_maskz_mov_ps((__mmask16) bits, a);
+}
+
+/* the sum of products, in double */
+INLINE double
+v_dot_double(vf a, vf b)
+{
+	__m512d low = _mm512_mul_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(a)),
+								_mm512_cvtps_pd(_mm512_castps512_ps256(b)));
+	__m512d high = _mm512_mul_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)),
+								 _mm512_cvtps_pd(_mm512_extractf32x8_ps(b, 1)));
+
+	return _mm512_reduce_add_pd(_mm512_add_pd(low, high));
+}
+
+INLINE vu
+u_set(uint32_t a)
+{
+	return _mm512_set1_epi32((int) a);
+}
+
+/* first, first + 1, ... */
+INLINE vu
+u_count(uint32_t first)
+{
+	return _mm512_add_epi32(
+		_mm512_set1_epi32((int) first),
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+}
+
+INLINE vu
+u_xor3(vu a, vu b, vu c)
+{
+	return _mm512_ternarylogic_epi32(a, b, c, 0x96);
+}
+
+/* the lower and the upper 32 bits of the products */
+INLINE vu
+u_mul_low(vu a, vu b)
+{
+	return _mm512_mullo_epi32(a, b);
+}
+
+INLINE vu
+u_mul_high(vu a, vu b)
+{
+	vu even = _mm512_srli_epi64(_mm512_mul_epu32(a, b), 32);
+	vu odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
+
+	return _mm512_mask_blend_epi32(0xAAAA, even, odd);
+}
+
+/* bits | (bit where half of word is at least threshold); half: 0 low, 1 high 16 bits */
+INLINE vu
+u_compare(vu bits, vu word, int half, vu threshold, uint32_t bit)
+{
+	vu value =
+		half ? _mm512_srli_epi32(word, 16) : _mm512_and_si512(word, _mm512_set1_epi32(0xFFFF));
+
+	return _mm512_mask_or_epi32(bits, _mm512_cmpge_epu32_mask(value, threshold), bits,
+								_mm512_set1_epi32((int) bit));
+}
+
+/* p (n, at most VW): the lowest byte of each lane */
+INLINE void
+u_store_bytes(uint8_t *p, vu bits, size_t n)
+{
+	_mm_mask_storeu_epi8(p, (__mmask16) (n >= VW ? 0xFFFF : (1u << n) - 1),
+						 _mm512_cvtepi32_epi8(bits));
 }
 
 #define HAVE_EXP2

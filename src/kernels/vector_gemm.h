@@ -316,12 +316,6 @@ typedef struct Finish
 	float *highs;
 } Finish;
 
-INLINE vf
-load_part(const float *x, size_t n)
-{
-	return n >= VW ? v_load(x) : v_load_n(x, n);
-}
-
 /* A vector of sums to a vector of results, but for the residual. */
 INLINE vf
 finish_vector(const bool quantized, const Activation activation, const uint32_t *sums, vf bias,

@@ -28,6 +28,7 @@
 typedef float32x4_t vf;
 typedef int32x4_t vi;
 typedef uint8x16_t vg;
+typedef uint32x4_t vu;
 
 INLINE vf
 v_set(float x)
@@ -263,4 +264,98 @@ g_transpose(const uint8_t *rows, size_t ld, uint32_t *out, size_t ldo)
 	vst1q_u32(out + ldo, vreinterpretq_u32_u64(vtrn1q_u64(b, d)));
 	vst1q_u32(out + 2 * ldo, vreinterpretq_u32_u64(vtrn2q_u64(a, c)));
 	vst1q_u32(out + 3 * ldo, vreinterpretq_u32_u64(vtrn2q_u64(b, d)));
+}
+
+INLINE vf
+v_sqrt(vf a)
+{
+	return vsqrtq_f32(a);
+}
+
+INLINE vf
+v_if_positive(vf a, vf x, vf y)
+{
+	return vbslq_f32(vcgtzq_f32(a), x, y);
+}
+
+INLINE vu
+u_lanes(void)
+{
+	static const uint32_t lanes[VW] = {0, 1, 2, 3};
+
+	return vld1q_u32(lanes);
+}
+
+INLINE vf
+v_first(vf x, size_t n, vf y)
+{
+	return n >= VW ? x : vbslq_f32(vcltq_u32(u_lanes(), vdupq_n_u32((uint32_t) n)), x, y);
+}
+
+INLINE vf
+v_keep(vf a, uint32_t bits)
+{
+	vu kept =
+		vtstq_u32(vdupq_n_u32(bits), vshlq_u32(vdupq_n_u32(1), vreinterpretq_s32_u32(u_lanes())));
+
+	return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), kept));
+}
+
+INLINE double
+v_dot_double(vf a, vf b)
+{
+	float64x2_t low = vmulq_f64(vcvt_f64_f32(vget_low_f32(a)), vcvt_f64_f32(vget_low_f32(b)));
+
+	return vaddvq_f64(vfmaq_f64(low, vcvt_high_f64_f32(a), vcvt_high_f64_f32(b)));
+}
+
+INLINE vu
+u_set(uint32_t a)
+{
+	return vdupq_n_u32(a);
+}
+
+INLINE vu
+u_count(uint32_t first)
+{
+	return vaddq_u32(vdupq_n_u32(first), u_lanes());
+}
+
+INLINE vu
+u_xor3(vu a, vu b, vu c)
+{
+	return veorq_u32(a, veorq_u32(b, c));
+}
+
+INLINE vu
+u_mul_low(vu a, vu b)
+{
+	return vmulq_u32(a, b);
+}
+
+INLINE vu
+u_mul_high(vu a, vu b)
+{
+	uint64x2_t low = vmull_u32(vget_low_u32(a), vget_low_u32(b));
+	uint64x2_t high = vmull_high_u32(a, b);
+
+	return vuzp2q_u32(vreinterpretq_u32_u64(low), vreinterpretq_u32_u64(high));
+}
+
+INLINE vu
+u_compare(vu bits, vu word, int half, vu threshold, uint32_t bit)
+{
+	vu value = half ? vshrq_n_u32(word, 16) : vandq_u32(word, vdupq_n_u32(0xFFFF));
+
+	return vorrq_u32(bits, vandq_u32(vcgeq_u32(value, threshold), vdupq_n_u32(bit)));
+}
+
+INLINE void
+u_store_bytes(uint8_t *p, vu bits, size_t n)
+{
+	uint32_t lanes[VW];
+
+	vst1q_u32(lanes, bits);
+	for (size_t i = 0; i < VW && i < n; i++)
+		p[i] = (uint8_t) lanes[i];
 }

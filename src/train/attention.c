@@ -224,8 +224,13 @@ forward_pair(const PairTask *task, const Pair *pair)
 		task->compute->kernels->dropout_bits(&pair->dropout.key, 0, pair->queries, pair->keys,
 											 pair->dropout.bits);
 	task->compute->kernels->softmax_forward(
-		pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size),
-		task->shape->causal ? 0 : SIZE_MAX, pair->dropout.bits, pair->dropout.key.scale, dropped);
+		&(SoftmaxCall){.m = pair->queries,
+					   .n = pair->keys,
+					   .scale = 1.0f / sqrtf((float) size),
+					   .causal_from = task->shape->causal ? 0 : SIZE_MAX,
+					   .bits = pair->dropout.bits,
+					   .keep_scale = pair->dropout.key.scale},
+		pair->probs, dropped);
 	compute_product(task->compute, pair->worker,
 					&(SgemmCall){.m = pair->queries,
 								 .n = size,
@@ -317,8 +322,12 @@ backward_pair(const PairTask *task, const Pair *pair)
 								 .ldb = pair->k_ld,
 								 .c = pair->tile,
 								 .ldc = pair->keys});
-	kernels->softmax_backward(pair->queries, pair->keys, pair->probs, 1.0f / sqrtf((float) size),
-							  pair->dropout.bits, pair->dropout.key.scale, pair->tile);
+	kernels->softmax_backward(&(SoftmaxCall){.m = pair->queries,
+											 .n = pair->keys,
+											 .scale = 1.0f / sqrtf((float) size),
+											 .bits = pair->dropout.bits,
+											 .keep_scale = pair->dropout.key.scale},
+							  pair->probs, pair->tile);
 	compute_product(task->compute, pair->worker,
 					&(SgemmCall){.m = pair->queries,
 								 .n = size,

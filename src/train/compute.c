@@ -293,10 +293,17 @@ norm_forward_task(void *context, size_t part, int worker)
 		bits = task->dropout->bits + from * dropout_row_bytes(n);
 		kernels->dropout_bits(&task->dropout->key, from, to - from, n, bits);
 	}
-	kernels->add_norm_forward(to - from, n, task->x + from * n,
-							  task->residual == NULL ? NULL : task->residual + from * n, bits,
-							  task->dropout->key.scale, norm->gamma, norm->beta, norm->eps,
-							  task->y + from * n, task->mean_out + from, task->rstd_out + from);
+	kernels->add_norm_forward(&(AddNorm){.m = to - from,
+										 .n = n,
+										 .gamma = norm->gamma,
+										 .beta = norm->beta,
+										 .eps = norm->eps,
+										 .bits = bits,
+										 .scale = task->dropout->key.scale,
+										 .mean = task->mean_out + from,
+										 .rstd = task->rstd_out + from},
+							  task->residual == NULL ? NULL : task->residual + from * n,
+							  task->x + from * n, task->y + from * n);
 }
 
 void
@@ -328,12 +335,19 @@ norm_backward_task(void *context, size_t part, int worker)
 
 	compute_part(task->m, GRANULE, (size_t) task->compute->threads, part, &from, &to);
 	task->compute->kernels->add_norm_backward(
-		to - from, n, task->in + from * n, task->residual + from * n, task->mean + from,
-		task->rstd + from, norm->gamma,
-		dropped ? task->dropout->bits + from * dropout_row_bytes(n) : NULL,
-		task->dropout->key.scale, task->x + from * n, dropped ? task->y + from * n : NULL,
-		partial(task->compute, part, 0, n), partial(task->compute, part, 1, n),
-		partial(task->compute, part, 2, n));
+		&(AddNorm){.m = to - from,
+				   .n = n,
+				   .gamma = norm->gamma,
+				   .bits = dropped ? task->dropout->bits + from * dropout_row_bytes(n) : NULL,
+				   .scale = task->dropout->key.scale,
+				   .mean = (float *) task->mean + from,
+				   .rstd = (float *) task->rstd + from},
+		task->in + from * n, task->residual + from * n,
+		&(AddNormGradients){.ds = task->x + from * n,
+							.dx = dropped ? task->y + from * n : NULL,
+							.dgamma = partial(task->compute, part, 0, n),
+							.dbeta = partial(task->compute, part, 1, n),
+							.dbias = partial(task->compute, part, 2, n)});
 }
 
 float *

@@ -98,14 +98,14 @@ check_head(HeadKind head, const char *kernels, void (*change)(BertConfig *config
 	fixture_close(&fixture);
 }
 
-static const char *const tables[] = {"avx512", "avx2", "portable"};
+static const char *const tables[] = {"avx512", "avx2", "neon", "portable"};
 
 static void
 test_heads(void **state)
 {
 	int tried = 0;
 
-	for (int k = 0; k < 3; k++)
+	for (int k = 0; k < 4; k++)
 	{
 		if (train_kernels_choose(tables[k], NULL) == NULL)
 			continue;

@@ -166,7 +166,7 @@ check_parts(Matrices *test, const TrainKernels *kernels, Rng *rng)
 static void
 products(void **state)
 {
-	static const char *const names[] = {"avx512", "avx2", "portable"};
+	static const char *const names[] = {"avx512", "avx2", "neon", "portable"};
 	Rng rng;
 	int ran = 0;
 
