@@ -10,7 +10,7 @@ CREATE DATABASE bert_sql_ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C
 \c bert_latin1
 \encoding UTF8
 CREATE EXTENSION bert;
-SELECT count(*) > 0 AS imported
+SELECT count(*) AS not_fitting
 FROM bert.import_model('m', :'abs_srcdir' || '/test/golden/models/bare');
 SELECT tokens, starts, ends FROM bert.encode('Zoë était à Paris', model => 'm');
 SELECT text, start_pos, end_pos,
@@ -21,7 +21,7 @@ SELECT bert.decode((bert.encode('Zoë', model => 'm')).input_ids, 'm');
 \c bert_euc_jp
 \encoding UTF8
 CREATE EXTENSION bert;
-SELECT count(*) > 0 AS imported
+SELECT count(*) AS not_fitting
 FROM bert.import_model('m', :'abs_srcdir' || '/test/golden/models/bare');
 SELECT tokens, starts, ends FROM bert.encode('東京 cat です', model => 'm');
 SELECT text, start_pos, end_pos,
@@ -31,7 +31,7 @@ FROM bert.chunk('東京 cat です', 'm', 3, 0);
 \c bert_sql_ascii
 \encoding SQL_ASCII
 CREATE EXTENSION bert;
-SELECT count(*) > 0 AS imported
+SELECT count(*) AS not_fitting
 FROM bert.import_model('m', :'abs_srcdir' || '/test/golden/models/bare');
 -- characters are bytes here
 SELECT tokens, starts, ends FROM bert.encode(E'Zo\xc3\xab cat', model => 'm');

@@ -1,6 +1,7 @@
 -- what each task's function gives, on tiny models with random weights: shapes, order, positions,
 -- what is refused
 \getenv abs_srcdir PG_ABS_SRCDIR
+SET client_min_messages = warning;
 SELECT count(*) AS imported
 FROM (VALUES ('bare'), ('bare_no_pooler'), ('classifier'), ('regression'), ('tagger'), ('answerer'),
 	('masked_lm'), ('pretraining'), ('next_sentence'), ('multiple_choice'), ('causal_lm')) AS v (f),

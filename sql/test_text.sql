@@ -1,8 +1,8 @@
 -- tokenize, encode, decode, count_tokens, chunk on two tiny vocabularies, uncased and cased
 \getenv abs_srcdir PG_ABS_SRCDIR
-SELECT count(*) > 0 AS imported
+SELECT count(*) AS not_fitting
 FROM bert.import_model('uncased', :'abs_srcdir' || '/test/golden/models/bare');
-SELECT count(*) > 0 AS imported
+SELECT count(*) AS not_fitting
 FROM bert.import_model('cased', :'abs_srcdir' || '/test/golden/models/tagger');
 
 SELECT bert.tokenize('The cats lived in  New York!', model => 'uncased');

@@ -79,20 +79,65 @@ read_from_plan(void *context, const ModelFolder *model, int block, float *out)
 		fail(&status);
 }
 
+/* Rows of what did not simply fit; a notice counts all. */
 static void
-return_report(FunctionCallInfo fcinfo, const KeyReport *report)
+return_report(FunctionCallInfo fcinfo, const char *name, const KeyReport *report)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int n[KEY_IGNORED + 1] = {0};
 
 	for (size_t i = 0; i < report->n_lines; i++)
 	{
 		Datum values[2];
 		bool nulls[2] = {false, false};
 
+		n[report->lines[i].status]++;
+		if (report->lines[i].status == KEY_LOADED)
+			continue;
 		values[0] = CStringGetTextDatum(encoding_to_server_lossy(report->lines[i].key));
 		values[1] = CStringGetTextDatum(key_status_name(report->lines[i].status));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+	ereport(NOTICE,
+			(errmsg("model \"%s\": %d tensors loaded, %d missing, %d unexpected, %d ignored", name,
+					n[KEY_LOADED], n[KEY_MISSING], n[KEY_UNEXPECTED], n[KEY_IGNORED])));
+}
+
+/* What was missing has random weights: what it computes means nothing before it is trained. */
+static void
+warn_of_random_weights(const char *name, const ModelFolder *model)
+{
+	const TensorTable *table = &model->table;
+	bool head = false;
+	bool pooler = false;
+	bool cross_attention = false;
+	StringInfoData parts;
+
+	for (int i = 0; i < table->n_tensors; i++)
+	{
+		BlockKind kind = table->blocks[table->tensors[i].block].kind;
+
+		if (model->plan.plan[i] != NULL)
+			continue;
+		head = head || kind == BLOCK_HEAD;
+		pooler = pooler || kind == BLOCK_POOLER;
+		cross_attention = cross_attention || kind == BLOCK_LAYER;
+	}
+	if (!head && !pooler && !cross_attention)
+		return;
+	initStringInfo(&parts);
+	if (head)
+		appendStringInfo(&parts, "%s head", head_kind_name(table->head));
+	if (pooler)
+		appendStringInfo(&parts, "%spooling layer", parts.len > 0 ? " and " : "");
+	if (cross_attention)
+		appendStringInfo(&parts, "%scross-attention", parts.len > 0 ? " and " : "");
+	ereport(
+		WARNING,
+		(errmsg("model \"%s\" has random weights in its %s", name, parts.data),
+		 errdetail("The files have none for it."),
+		 errhint("Train it with bert.finetune, or import the model with the head that its files "
+				 "have.")));
 }
 
 static void
@@ -115,7 +160,8 @@ import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSour
 	if (!modelfolder_open(arena, source, head, &model, &status))
 		fail(&status);
 	save_model(name, arena, &model, "imported", read_from_plan, &model.plan, replace);
-	return_report(fcinfo, &model.plan.report);
+	return_report(fcinfo, name, &model.plan.report);
+	warn_of_random_weights(name, &model);
 }
 
 static char *
