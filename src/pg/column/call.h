@@ -70,7 +70,7 @@ typedef struct EmbedShared
 	int max_workers;
 	Size model;     /* offsets in bytes: the pinned name */
 	Size condition; /* 0: none */
-	Size settings;  /* name, value, ... each ending in \0, an empty name last */
+	Size settings;  /* of carried_settings.c */
 	char bytes[FLEXIBLE_ARRAY_MEMBER];
 } EmbedShared;
 
@@ -106,7 +106,7 @@ typedef struct EmbedTurn
 
 extern void embed_turn_run(EmbedTurn *turn);
 
-/* column/carried_settings.c: the session's settings, to and from \0-terminated pairs */
+/* column/carried_settings.c: the session's settings, to and from bytes */
 extern char *embed_settings_collect(Size *size);
 extern void embed_settings_apply(const char *settings);
 

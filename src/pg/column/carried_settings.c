@@ -5,6 +5,11 @@
  * so a worker starts with what the caller's session has changed. Settings of the whole server are
  * the same anyway; those of a transaction, of the connection and the roles are not settings in this
  * sense.
+ *
+ * Each goes with who has set it, from where and with what right, as parallel query does it, and is
+ * judged by that again. A setting of a library that is not loaded yet is only a placeholder, which
+ * anybody may set; when the library comes, and wants a superuser's word for it, it is refused in
+ * the worker as it would be in the caller's process.
  */
 #include "pg/server/compat.h"
 
@@ -31,6 +36,14 @@ static const char *const not_passed_on[] = {
 	"seed",
 };
 
+/* Where a setting's value is from. */
+typedef struct Origin
+{
+	GucContext context;
+	GucSource source;
+	Oid role;
+} Origin;
+
 static bool
 is_passed_on(const struct config_generic *setting)
 {
@@ -55,14 +68,17 @@ embed_settings_collect(Size *size)
 	for (int i = 0; i < n; i++)
 	{
 		const char *value;
+		Origin origin;
 
 		if (!is_passed_on(all[i]))
 			continue;
 		value = GetConfigOption(all[i]->name, true, false);
 		if (value == NULL)
 			continue;
+		origin = (Origin){all[i]->scontext, all[i]->source, all[i]->srole};
 		appendBinaryStringInfo(&text, all[i]->name, (int) strlen(all[i]->name) + 1);
 		appendBinaryStringInfo(&text, value, (int) strlen(value) + 1);
+		appendBinaryStringInfo(&text, (char *) &origin, sizeof origin);
 	}
 	appendStringInfoChar(&text, '\0');
 	*size = (Size) text.len;
@@ -76,10 +92,12 @@ embed_settings_apply(const char *settings)
 	{
 		const char *name = settings;
 		const char *value = name + strlen(name) + 1;
+		Origin origin;
 
 		settings = value + strlen(value) + 1;
-		/* the caller was allowed to set it */
-		(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true,
-								 WARNING, false);
+		memcpy(&origin, settings, sizeof origin);
+		settings += sizeof origin;
+		(void) set_config_option_ext(name, value, origin.context, origin.source, origin.role,
+									 GUC_ACTION_SET, true, WARNING, true);
 	}
 }

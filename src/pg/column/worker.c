@@ -36,7 +36,21 @@ commit_batch(EmbedTurn *turn)
 {
 	CommitTransactionCommand();
 	if (turn->shared->role != turn->shared->session_role)
-		SetUserIdAndSecContext(turn->shared->session_role, 0);
+		SetUserIdAndSecContext(turn->shared->role, 0);
+}
+
+/* As SET ROLE does, so that is_superuser says what it says to the caller. */
+static void
+become_role(const EmbedShared *shared)
+{
+	bool is_superuser;
+
+	if (shared->role == shared->session_role)
+		return;
+	StartTransactionCommand();
+	is_superuser = superuser_arg(shared->role);
+	CommitTransactionCommand();
+	SetCurrentRoleId(shared->role, is_superuser);
 }
 
 static void
@@ -101,6 +115,7 @@ bert_embed_worker_main(Datum handle)
 	if (embed_shared_stopping(turn.shared))
 		return;
 	BackgroundWorkerInitializeConnectionByOid(turn.shared->database, turn.shared->session_role, 0);
+	become_role(turn.shared);
 	context = AllocSetContextCreate(TopMemoryContext, "bert embed worker", ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
