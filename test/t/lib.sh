@@ -73,6 +73,33 @@ wait_until() {
 	return 1
 }
 
+# hold NAME SQL: a session that begins a transaction, runs the statements and keeps the transaction open
+# until `release NAME`. Returns when the statements have run.
+declare -A HOLD_INPUT HOLD_PID
+hold() {
+	local fifo=$TEST_SCRATCH/hold.$1 input turn
+	mkfifo "$fifo"
+	PGAPPNAME="hold $1" psql -X -q -v ON_ERROR_STOP=1 <"$fifo" >/dev/null 2>&1 &
+	HOLD_PID[$1]=$!
+	exec {input}>"$fifo"
+	HOLD_INPUT[$1]=$input
+	rm "$fifo"
+	# One message: the transaction is idle only when all of it has run.
+	printf '%s;\n' "BEGIN\\; $2" >&"$input"
+	for turn in $(seq 300); do
+		[ "$(sql "SELECT state FROM pg_stat_activity WHERE application_name = 'hold $1'")" = 'idle in transaction' ] && return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+# release NAME: the transaction commits and the session ends.
+release() {
+	printf 'COMMIT;\n\\q\n' >&"${HOLD_INPUT[$1]}"
+	wait "${HOLD_PID[$1]}"
+	eval "exec ${HOLD_INPUT[$1]}>&-"
+}
+
 # kill_process PID: kill -9 of one of the server's processes, unless it has ended by itself. Afterwards the server has recovered: with
 # another checkpointer, for it takes connections until it notices.
 kill_process() {
