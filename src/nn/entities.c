@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/names.h"
+#include "nn/select.h"
 
 /* A token, or a word made of several: what grouping works on. */
 typedef struct PreEntity
@@ -105,17 +106,6 @@ score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride,
 		return false;
 	softmax_rows(n, tokens->n_labels, tokens->scores);
 	return true;
-}
-
-static int
-argmax(const float *x, size_t n)
-{
-	size_t best = 0;
-
-	for (size_t i = 1; i < n; i++)
-		if (x[i] > x[best])
-			best = i;
-	return (int) best;
 }
 
 /* Characters in UTF-8 bytes. */
@@ -224,7 +214,7 @@ make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenize
 			return status_fail(grouping->status, STATUS_INTERNAL,
 							   "token id %d is not in the vocabulary", tokens->ids[t]);
 		entity->scores = tokens->scores + t * tokens->n_labels;
-		entity->label = argmax(entity->scores, tokens->n_labels);
+		entity->label = (int) select_best(entity->scores, tokens->n_labels);
 		entity->score = entity->scores[entity->label];
 		entity->index = (int) t + 1;
 		entity->start = tokens->starts[t];
@@ -281,7 +271,7 @@ aggregate_word(Grouping *grouping, const PreEntity *tokens, size_t first, size_t
 		for (size_t t = first; t < end; t++)
 			for (size_t i = 0; i < n_labels; i++)
 				mean[i] += tokens[t].scores[i];
-		out->label = argmax(mean, n_labels);
+		out->label = (int) select_best(mean, n_labels);
 		out->score = mean[out->label] / (float) (end - first);
 		return true;
 	}

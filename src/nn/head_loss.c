@@ -1,76 +1,81 @@
-/* head_loss.c: which loss a head's labels call for, as each class of the reference decides it. */
+/* head_loss.c: labels as numbers, as a caller of the raw model gives them, to the head's targets.
+ */
 #include <math.h>
 #include <string.h>
 
 #include "nn/loss.h"
 #include "nn/params.h"
 
-typedef struct LossCall
+typedef struct Labels
 {
 	const BertModel *model;
 	const Batch *batch;
 	const HeadOutput *output;
-	const double *labels;
-	size_t n_labels;
+	const ForwardLabels *given;
 	Arena *arena;
-	double *loss;
 	Status *status;
-} LossCall;
+} Labels;
 
 static bool
-check_count(const LossCall *call, size_t expected)
+check_count(const Labels *labels, size_t expected)
 {
-	return call->n_labels == expected ||
-		   status_fail(call->status, STATUS_INVALID_ARGUMENT,
-					   "%zu labels were given where the head needs %zu", call->n_labels, expected);
+	return labels->given->n == expected ||
+		   status_fail(labels->status, STATUS_INVALID_ARGUMENT,
+					   "%zu labels were given where the head needs %zu", labels->given->n,
+					   expected);
 }
 
-/* Labels that are classes; NULL and *status when one is no whole number. */
-static int64_t *
-whole_labels(const LossCall *call)
+/* Labels that are classes or, for spans, positions. */
+static bool
+read_classes(const Labels *labels, size_t expected, const char *what, int64_t **out)
 {
-	int64_t *whole = arena_alloc_array(call->arena, call->n_labels, sizeof(int64_t));
+	size_t n = labels->given->n;
+	int64_t *whole;
 
+	if (!check_count(labels, expected))
+		return false;
+	*out = whole = arena_alloc_array(labels->arena, n, sizeof *whole);
 	if (whole == NULL)
+		return arena_fail(labels->arena, labels->status, "labels", n * sizeof *whole);
+	for (size_t i = 0; i < n; i++)
 	{
-		arena_fail(call->arena, call->status, "labels", call->n_labels * sizeof(int64_t));
-		return NULL;
+		double label = labels->given->values[i];
+
+		if (!(fabs(label) < 1e15) || label != floor(label))
+			return status_fail(labels->status, STATUS_INVALID_ARGUMENT, "label %g is not %s", label,
+							   what);
+		whole[i] = (int64_t) label;
 	}
-	for (size_t i = 0; i < call->n_labels; i++)
-	{
-		if (!(fabs(call->labels[i]) < 1e15) || call->labels[i] != floor(call->labels[i]))
-		{
-			status_fail(call->status, STATUS_INVALID_ARGUMENT, "label %g is not a class",
-						call->labels[i]);
-			return NULL;
-		}
-		whole[i] = (int64_t) call->labels[i];
-	}
-	return whole;
+	return true;
 }
 
-static float *
-real_labels(const LossCall *call)
-{
-	float *real = arena_alloc_array(call->arena, call->n_labels, sizeof(float));
-
-	if (real == NULL)
-		arena_fail(call->arena, call->status, "labels", call->n_labels * sizeof(float));
-	else
-		for (size_t i = 0; i < call->n_labels; i++)
-			real[i] = (float) call->labels[i];
-	return real;
-}
-
-/* One class per row of the logits. */
 static bool
-class_loss(const LossCall *call, size_t rows, size_t classes)
+read_values(const Labels *labels, HeadTargets *targets)
 {
-	int64_t *labels;
+	size_t n = labels->given->n;
+	float *values;
 
-	return check_count(call, rows) && (labels = whole_labels(call)) != NULL &&
-		   loss_cross_entropy(call->output->logits, rows, classes, labels, NULL, call->loss,
-							  call->status);
+	if (!check_count(labels, labels->output->n_rows * labels->output->n_columns))
+		return false;
+	targets->values = values = arena_alloc_array(labels->arena, n, sizeof *values);
+	if (values == NULL)
+		return arena_fail(labels->arena, labels->status, "labels", n * sizeof *values);
+	for (size_t i = 0; i < n; i++)
+		values[i] = (float) labels->given->values[i];
+	return true;
+}
+
+/* All tokens' labels, in order. */
+static bool
+read_tokens(const Labels *labels, HeadTargets *targets)
+{
+	int64_t *tokens;
+
+	if (!read_classes(labels, labels->output->n_rows, "a class", &tokens))
+		return false;
+	targets->labels = targets->row_labels = tokens;
+	targets->n_rows = labels->output->n_rows;
+	return true;
 }
 
 /*
@@ -78,163 +83,143 @@ class_loss(const LossCall *call, size_t rows, size_t classes)
  * predicts nothing.
  */
 static bool
-causal_loss(const LossCall *call)
+read_causal(const Labels *labels, HeadTargets *targets)
 {
-	size_t n_tokens = call->output->n_rows;
-	int64_t *labels;
+	int64_t *tokens;
 
-	if (!check_count(call, n_tokens) || (labels = whole_labels(call)) == NULL)
+	if (!read_classes(labels, labels->output->n_rows, "a class", &tokens))
 		return false;
-	for (size_t b = 0; b < call->batch->n_sequences; b++)
+	for (size_t b = 0; b < labels->batch->n_sequences; b++)
 	{
-		size_t first = (size_t) call->batch->cu_seqlens[b];
-		size_t last = (size_t) call->batch->cu_seqlens[b + 1] - 1;
+		size_t first = (size_t) labels->batch->cu_seqlens[b];
+		size_t last = (size_t) labels->batch->cu_seqlens[b + 1] - 1;
 
-		memmove(labels + first, labels + first + 1, (last - first) * sizeof(int64_t));
-		labels[last] = LABEL_IGNORED;
+		memmove(tokens + first, tokens + first + 1, (last - first) * sizeof *tokens);
+		tokens[last] = LABEL_IGNORED;
 	}
-	return loss_cross_entropy(call->output->logits, n_tokens, call->output->n_columns, labels, NULL,
-							  call->loss, call->status);
+	targets->row_labels = tokens;
+	targets->n_rows = labels->output->n_rows;
+	return true;
 }
 
-/* BertForPreTraining: the sum of both losses. */
+/* BertForPreTraining: each sequence's tokens, then its next-sentence label. */
 static bool
-pretraining_loss(const LossCall *call)
+read_pretraining(const Labels *labels, HeadTargets *targets)
 {
-	size_t n_sequences = call->batch->n_sequences;
-	size_t n_tokens = call->output->n_rows;
-	int64_t *labels;
-	int64_t *tokens = arena_alloc_array(call->arena, n_tokens, sizeof(int64_t));
-	int64_t *next = arena_alloc_array(call->arena, n_sequences, sizeof(int64_t));
-	double token_loss;
-	double next_loss;
+	size_t n_sequences = labels->batch->n_sequences;
+	size_t n_tokens = labels->output->n_rows;
+	int64_t *given;
+	int64_t *tokens = arena_alloc_array(labels->arena, n_tokens, sizeof *tokens);
+	int64_t *next = arena_alloc_array(labels->arena, n_sequences, sizeof *next);
 
 	if (tokens == NULL || next == NULL)
-		return arena_fail(call->arena, call->status, "labels",
-						  (n_tokens + n_sequences) * sizeof(int64_t));
-	if (!check_count(call, n_tokens + n_sequences) || (labels = whole_labels(call)) == NULL)
+		return arena_fail(labels->arena, labels->status, "labels",
+						  (n_tokens + n_sequences) * sizeof *tokens);
+	if (!read_classes(labels, n_tokens + n_sequences, "a class", &given))
 		return false;
 	for (size_t b = 0; b < n_sequences; b++)
 	{
-		size_t first = (size_t) call->batch->cu_seqlens[b];
-		size_t end = (size_t) call->batch->cu_seqlens[b + 1];
+		size_t first = (size_t) labels->batch->cu_seqlens[b];
+		size_t end = (size_t) labels->batch->cu_seqlens[b + 1];
 
-		memcpy(tokens + first, labels + first + b, (end - first) * sizeof(int64_t));
-		next[b] = labels[end + b];
+		memcpy(tokens + first, given + first + b, (end - first) * sizeof *tokens);
+		next[b] = given[end + b];
 	}
-	if (!loss_cross_entropy(call->output->logits, n_tokens, call->output->n_columns, tokens, NULL,
-							&token_loss, call->status) ||
-		!loss_cross_entropy(call->output->seq_relationship_logits, n_sequences, 2, next, NULL,
-							&next_loss, call->status))
-		return false;
-	*call->loss = token_loss + next_loss;
+	targets->row_labels = tokens;
+	targets->n_rows = n_tokens;
+	targets->next_sentence = next;
 	return true;
 }
 
 static bool
-sequence_loss(const LossCall *call)
+read_choices(const Labels *labels, HeadTargets *targets)
 {
-	size_t rows = call->output->n_rows;
-	size_t columns = call->output->n_columns;
-	ProblemType type = call->model->config.problem_type;
-	float *labels;
+	size_t n_choices = labels->given->n_choices;
+	size_t rows = labels->output->n_rows;
+	size_t *offsets;
+	int64_t *choices;
 
-	if (type == PROBLEM_UNSET)
-		type = columns == 1                       ? PROBLEM_REGRESSION
-			   : call->n_labels == rows * columns ? PROBLEM_MULTI_LABEL
-												  : PROBLEM_SINGLE_LABEL;
-	if (type == PROBLEM_SINGLE_LABEL)
-		return class_loss(call, rows, columns);
-	if (!check_count(call, rows * columns) || (labels = real_labels(call)) == NULL)
+	if (n_choices == 0 || rows % n_choices != 0)
+		return status_fail(labels->status, STATUS_INVALID_ARGUMENT,
+						   "%zu sequences are no whole number of questions of %zu choices", rows,
+						   n_choices);
+	targets->n_examples = rows / n_choices;
+	offsets = arena_alloc_array(labels->arena, targets->n_examples + 1, sizeof *offsets);
+	if (offsets == NULL)
+		return arena_fail(labels->arena, labels->status, "labels",
+						  (targets->n_examples + 1) * sizeof *offsets);
+	for (size_t e = 0; e <= targets->n_examples; e++)
+		offsets[e] = e * n_choices;
+	targets->choice_offsets = offsets;
+	if (!read_classes(labels, targets->n_examples, "a class", &choices))
 		return false;
-	return type == PROBLEM_REGRESSION
-			   ? loss_mse(call->output->logits, rows, columns, labels, NULL, call->loss,
-						  call->status)
-			   : loss_bce_with_logits(call->output->logits, rows, columns, labels, NULL, call->loss,
-									  call->status);
-}
-
-/*
- * Column 0 or 1 of the logits (T, 2), as one row per sequence; positions past the end are ignored,
- * below 0 they are 0.
- */
-static bool
-span_loss(const LossCall *call, size_t column, double *total, size_t *counted)
-{
-	for (size_t b = 0; b < call->batch->n_sequences; b++)
-	{
-		size_t first = (size_t) call->batch->cu_seqlens[b];
-		size_t length = (size_t) call->batch->cu_seqlens[b + 1] - first;
-		float *row = arena_alloc_array(call->arena, length, sizeof(float)); /* (length) */
-		double position = call->labels[2 * b + column];
-		int64_t label;
-		double loss;
-
-		if (row == NULL)
-			return arena_fail(call->arena, call->status, "labels", length * sizeof(float));
-		if (position != floor(position))
-			return status_fail(call->status, STATUS_INVALID_ARGUMENT, "label %g is not a position",
-							   position);
-		if (position >= (double) length)
-			continue;
-		label = position < 0.0 ? 0 : (int64_t) position;
-		for (size_t t = 0; t < length; t++)
-			row[t] = call->output->logits[2 * (first + t) + column];
-		if (!loss_cross_entropy(row, 1, length, &label, NULL, &loss, call->status))
-			return false;
-		*total += loss;
-		(*counted)++;
-	}
+	targets->labels = choices;
 	return true;
 }
 
-/* BertForQuestionAnswering: the mean of the losses of start and end. */
 static bool
-answer_loss(const LossCall *call)
+read_sequence_labels(const Labels *labels, HeadTargets *targets)
 {
-	double totals[2] = {0.0, 0.0};
-	size_t counted[2] = {0, 0};
+	size_t rows = labels->output->n_rows;
+	bool classes = labels->given->n != rows * labels->output->n_columns;
+	int64_t *whole;
 
-	if (!check_count(call, 2 * call->batch->n_sequences) ||
-		!span_loss(call, 0, &totals[0], &counted[0]) ||
-		!span_loss(call, 1, &totals[1], &counted[1]))
+	if (loss_problem_type(&labels->model->config, classes) != PROBLEM_SINGLE_LABEL)
+		return read_values(labels, targets);
+	if (!read_classes(labels, rows, "a class", &whole))
 		return false;
-	*call->loss = (totals[0] / (double) counted[0] + totals[1] / (double) counted[1]) / 2.0;
+	targets->labels = whole;
 	return true;
 }
 
-bool
-head_loss(const BertModel *model, const Batch *batch, const HeadOutput *output, size_t n_choices,
-		  const double *labels, size_t n_labels, Arena *arena, double *loss, Status *status)
+static bool
+read_targets(const Labels *labels, HeadTargets *targets)
 {
-	LossCall call = {model, batch, output, labels, n_labels, arena, loss, status};
+	int64_t *whole;
 
-	for (size_t i = 0; i < n_labels; i++)
-		if (isnan(labels[i]))
-			return status_fail(status, STATUS_INVALID_ARGUMENT, "a label is not a number");
-	switch (model->head)
+	switch (labels->model->head)
 	{
 		case HEAD_PRETRAINING:
-			return pretraining_loss(&call);
+			return read_pretraining(labels, targets);
 		case HEAD_CAUSAL_LM:
-			return causal_loss(&call);
+			return read_causal(labels, targets);
 		case HEAD_MASKED_LM:
-		case HEAD_NEXT_SENTENCE:
 		case HEAD_TOKEN_CLASSIFICATION:
-			return class_loss(&call, output->n_rows, output->n_columns);
+		case HEAD_NEXT_SENTENCE:
+			return read_tokens(labels, targets);
 		case HEAD_SEQUENCE_CLASSIFICATION:
-			return sequence_loss(&call);
+			return read_sequence_labels(labels, targets);
 		case HEAD_MULTIPLE_CHOICE:
-			if (n_choices == 0 || output->n_rows % n_choices != 0)
-				return status_fail(status, STATUS_INVALID_ARGUMENT,
-								   "%zu sequences are no whole number of questions of %zu choices",
-								   output->n_rows, n_choices);
-			return class_loss(&call, output->n_rows / n_choices, n_choices);
+			return read_choices(labels, targets);
 		case HEAD_QUESTION_ANSWERING:
-			return answer_loss(&call);
+			if (!read_classes(labels, 2 * labels->batch->n_sequences, "a position", &whole))
+				return false;
+			targets->labels = whole;
+			return true;
 		case HEAD_NONE:
 		case HEAD_KIND_COUNT:
 			break;
 	}
-	return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no head and so no loss");
+	return status_fail(labels->status, STATUS_INVALID_ARGUMENT,
+					   "the model has no head and so no loss");
+}
+
+bool
+head_loss(const BertModel *model, const Batch *batch, const HeadOutput *output,
+		  const ForwardLabels *given, Arena *arena, double *loss, Status *status)
+{
+	Labels labels = {model, batch, output, given, arena, status};
+	HeadTargets targets = {0};
+	LossCall call = {model->head, &model->config, batch, &targets, output->n_columns};
+	LossCounts counts = {0};
+
+	for (size_t i = 0; i < given->n; i++)
+		if (isnan(given->values[i]))
+			return status_fail(status, STATUS_INVALID_ARGUMENT, "a label is not a number");
+	if (!read_targets(&labels, &targets) || !loss_count(&call, &counts, status))
+		return false;
+	*loss = loss_value(&call, &counts, output->logits);
+	if (model->head == HEAD_PRETRAINING)
+		*loss += loss_sentences(&call, &counts, output->seq_relationship_logits);
+	return true;
 }

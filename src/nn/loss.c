@@ -1,87 +1,305 @@
-/* loss.c: cross-entropy, mean squared error, binary cross-entropy, and which of them a head's
- * labels call for. */
+/* loss.c: cross-entropy, squared error, binary cross-entropy, and which of them a head calls for.
+ */
 #include "nn/loss.h"
 
 #include <math.h>
 #include <string.h>
 
-bool
-loss_cross_entropy(const float *logits, size_t rows, size_t classes, const int64_t *labels,
-				   float *d_logits, double *loss, Status *status)
+/* One computation: of the value alone, or of the gradient, in place of a copy of the logits. */
+typedef struct Loss
 {
-	double total = 0.0;
-	size_t counted = 0;
+	const LossCall *call;
+	const float *logits; /* NULL when the gradient is wanted */
+	float *d_logits;     /* NULL when it is not */
+	float *scratch;
+	CrossEntropyRow row;
+} Loss;
 
-	for (size_t r = 0; r < rows; r++)
-	{
-		if (labels[r] != LABEL_IGNORED && (labels[r] < 0 || (uint64_t) labels[r] >= classes))
-			return status_fail(status, STATUS_INVALID_ARGUMENT,
-							   "label %lld is outside the %zu classes", (long long) labels[r],
-							   classes);
-		counted += labels[r] != LABEL_IGNORED;
-	}
-	for (size_t r = 0; r < rows; r++)
-	{
-		const float *row = logits + r * classes; /* (classes) */
-		double largest = -INFINITY;
-		double sum = 0.0;
-
-		if (labels[r] == LABEL_IGNORED)
-		{
-			if (d_logits != NULL)
-				memset(d_logits + r * classes, 0, classes * sizeof(float));
-			continue;
-		}
-		for (size_t c = 0; c < classes; c++)
-			largest = fmax(largest, row[c]);
-		for (size_t c = 0; c < classes; c++)
-			sum += exp(row[c] - largest);
-		total += log(sum) + largest - row[labels[r]];
-		if (d_logits != NULL)
-			for (size_t c = 0; c < classes; c++)
-				d_logits[r * classes + c] =
-					(float) ((exp(row[c] - largest) / sum - ((uint64_t) labels[r] == c)) /
-							 (double) counted);
-	}
-	*loss = total / (double) counted; /* 0 / 0 is NaN, as in the reference */
-	return true;
-}
-
-bool
-loss_mse(const float *logits, size_t rows, size_t columns, const float *labels, float *d_logits,
-		 double *loss, Status *status)
+static double
+log_sum_exp_strided(const float *logits, size_t n, size_t stride)
 {
-	size_t n = rows * columns;
-	double total = 0.0;
+	double largest = -INFINITY;
+	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-	{
-		double difference = (double) logits[i] - labels[i];
+		largest = fmax(largest, logits[i * stride]);
+	for (size_t i = 0; i < n; i++)
+		sum += exp(logits[i * stride] - largest);
+	return largest + log(sum);
+}
 
-		total += difference * difference;
-		if (d_logits != NULL)
-			d_logits[i] = (float) (2.0 * difference / (double) n);
+double
+log_sum_exp(const float *logits, size_t n)
+{
+	return log_sum_exp_strided(logits, n, 1);
+}
+
+ProblemType
+loss_problem_type(const BertConfig *config, bool classes)
+{
+	if (config->problem_type != PROBLEM_UNSET)
+		return config->problem_type;
+	if (config->num_labels == 1)
+		return PROBLEM_REGRESSION;
+	return classes ? PROBLEM_SINGLE_LABEL : PROBLEM_MULTI_LABEL;
+}
+
+static bool
+is_values(const LossCall *call)
+{
+	return call->head == HEAD_SEQUENCE_CLASSIFICATION &&
+		   loss_problem_type(call->config, call->targets->labels != NULL) != PROBLEM_SINGLE_LABEL;
+}
+
+/* Labels of heads with one class a row, and how many rows there are. */
+static const int64_t *
+row_labels(const LossCall *call, size_t *rows)
+{
+	if (head_has_vocabulary(call->head))
+	{
+		*rows = call->targets->n_rows;
+		return call->targets->row_labels;
 	}
-	*loss = total / (double) n;
+	*rows = call->head == HEAD_TOKEN_CLASSIFICATION
+				? (size_t) call->batch->cu_seqlens[call->batch->n_sequences]
+				: call->batch->n_sequences;
+	return call->targets->labels;
+}
+
+static bool
+count_classes(const int64_t *labels, size_t rows, size_t classes, size_t *count, Status *status)
+{
+	for (size_t row = 0; row < rows; row++)
+	{
+		if (labels[row] == LABEL_IGNORED)
+			continue;
+		if (labels[row] < 0 || (uint64_t) labels[row] >= classes)
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "label %lld is outside the %zu classes", (long long) labels[row],
+							   classes);
+		(*count)++;
+	}
 	return true;
 }
 
-bool
-loss_bce_with_logits(const float *logits, size_t rows, size_t columns, const float *labels,
-					 float *d_logits, double *loss, Status *status)
+static bool
+count_choices(const LossCall *call, LossCounts *counts, Status *status)
 {
-	size_t n = rows * columns;
-	double total = 0.0;
+	const HeadTargets *targets = call->targets;
+
+	for (size_t e = 0; e < targets->n_examples; e++)
+		if (!count_classes(&targets->labels[e], 1,
+						   targets->choice_offsets[e + 1] - targets->choice_offsets[e],
+						   &counts->labels, status))
+			return false;
+	return true;
+}
+
+static size_t
+sequence_length(const LossCall *call, size_t b)
+{
+	return (size_t) (call->batch->cu_seqlens[b + 1] - call->batch->cu_seqlens[b]);
+}
+
+bool
+loss_count(const LossCall *call, LossCounts *counts, Status *status)
+{
+	const int64_t *labels;
+	size_t rows;
+
+	if (is_values(call))
+	{
+		counts->labels += call->batch->n_sequences;
+		return true;
+	}
+	if (call->head == HEAD_MULTIPLE_CHOICE)
+		return count_choices(call, counts, status);
+	if (call->head == HEAD_QUESTION_ANSWERING)
+	{
+		for (size_t b = 0; b < call->batch->n_sequences; b++)
+		{
+			int64_t length = (int64_t) sequence_length(call, b);
+
+			counts->labels += call->targets->labels[2 * b] < length;
+			counts->ends += call->targets->labels[2 * b + 1] < length;
+		}
+		return true;
+	}
+	if (call->head == HEAD_PRETRAINING &&
+		!count_classes(call->targets->next_sentence, call->batch->n_sequences, 2,
+					   &counts->sentences, status))
+		return false;
+	labels = row_labels(call, &rows);
+	return count_classes(labels, rows, call->columns, &counts->labels, status);
+}
+
+bool
+loss_counts_none(const LossCounts *counts)
+{
+	return counts->labels == 0 && counts->ends == 0 && counts->sentences == 0;
+}
+
+/* The loss of the n logits at `at`; the gradient in their place, if wanted. */
+static double
+row_loss(const Loss *loss, size_t at, size_t n, int64_t label, float scale)
+{
+	if (label == LABEL_IGNORED)
+	{
+		if (loss->d_logits != NULL)
+			memset(loss->d_logits + at, 0, n * sizeof(float));
+		return 0;
+	}
+	if (loss->d_logits != NULL)
+		return loss->row(n, loss->d_logits + at, (size_t) label, scale);
+	return log_sum_exp(loss->logits + at, n) - loss->logits[at + (size_t) label];
+}
+
+static double
+classes_loss(const Loss *loss, const int64_t *labels, size_t rows, size_t columns, size_t count)
+{
+	double sum = 0;
+
+	for (size_t row = 0; row < rows; row++)
+		sum += row_loss(loss, row * columns, columns, labels[row], 1.0f / (float) count);
+	return sum / (double) count;
+}
+
+/* Choices are classes of as many logits as the example has sequences. */
+static double
+choices_loss(const Loss *loss, size_t count)
+{
+	const HeadTargets *targets = loss->call->targets;
+	double sum = 0;
+
+	for (size_t e = 0; e < targets->n_examples; e++)
+		sum += row_loss(loss, targets->choice_offsets[e],
+						targets->choice_offsets[e + 1] - targets->choice_offsets[e],
+						targets->labels[e], 1.0f / (float) count);
+	return sum / (double) count;
+}
+
+/*
+ * The loss of one end of one span: a class over the tokens of the sequence, whose logits lie every
+ * second float.
+ */
+static double
+end_loss(const Loss *loss, size_t from, size_t length, int64_t label, float scale)
+{
+	float *column;
+	double value = 0;
+
+	if (loss->d_logits == NULL)
+		return log_sum_exp_strided(loss->logits + from, length, 2) -
+			   loss->logits[from + 2 * (size_t) label];
+	column = loss->d_logits + from;
+	for (size_t t = 0; t < length; t++)
+		loss->scratch[t] = column[2 * t];
+	value = loss->row(length, loss->scratch, (size_t) label, scale);
+	for (size_t t = 0; t < length; t++)
+		column[2 * t] = loss->scratch[t];
+	return value;
+}
+
+/*
+ * The mean of the losses of start and end. Positions past the end are ignored, negative ones are 0,
+ * as in the reference.
+ */
+static double
+spans_loss(const Loss *loss, const LossCounts *counts)
+{
+	const Batch *batch = loss->call->batch;
+	double total = 0;
+
+	for (size_t side = 0; side < 2; side++)
+	{
+		size_t count = side == 0 ? counts->labels : counts->ends;
+		double sum = 0;
+
+		for (size_t b = 0; b < batch->n_sequences; b++)
+		{
+			int64_t label = loss->call->targets->labels[2 * b + side];
+			size_t length = sequence_length(loss->call, b);
+			size_t from = 2 * (size_t) batch->cu_seqlens[b] + side;
+
+			if (label < (int64_t) length)
+				sum += end_loss(loss, from, length, label < 0 ? 0 : label, 0.5f / (float) count);
+			else if (loss->d_logits != NULL)
+				for (size_t t = 0; t < length; t++)
+					loss->d_logits[from + 2 * t] = 0;
+		}
+		total += 0.5 * sum / (double) count;
+	}
+	return total;
+}
+
+static double
+values_loss(const Loss *loss, size_t count)
+{
+	const LossCall *call = loss->call;
+	const float *logits = loss->logits != NULL ? loss->logits : loss->d_logits;
+	bool squares = loss_problem_type(call->config, false) == PROBLEM_REGRESSION;
+	size_t n = call->batch->n_sequences * call->columns;
+	double mean_of = (double) count * (double) call->columns;
+	double total = 0;
 
 	for (size_t i = 0; i < n; i++)
 	{
 		double x = logits[i];
+		double label = call->targets->values[i];
+		double difference = squares ? x - label : 1 / (1 + exp(-x)) - label;
 
-		/* -(y log s(x) + (1 - y) log(1 - s(x))) without overflow */
-		total += fmax(x, 0.0) - x * labels[i] + log1p(exp(-fabs(x)));
-		if (d_logits != NULL)
-			d_logits[i] = (float) ((1.0 / (1.0 + exp(-x)) - labels[i]) / (double) n);
+		/* squares, or -(y log s(x) + (1 - y) log(1 - s(x))) without overflow */
+		total += squares ? difference * difference : fmax(x, 0) - x * label + log1p(exp(-fabs(x)));
+		if (loss->d_logits != NULL)
+			loss->d_logits[i] = (float) ((squares ? 2 : 1) * difference / mean_of);
 	}
-	*loss = total / (double) n;
-	return true;
+	return total / mean_of;
+}
+
+static double
+compute(const Loss *loss, const LossCounts *counts)
+{
+	const LossCall *call = loss->call;
+	const int64_t *labels;
+	size_t rows;
+
+	if (is_values(call))
+		return values_loss(loss, counts->labels);
+	if (call->head == HEAD_MULTIPLE_CHOICE)
+		return choices_loss(loss, counts->labels);
+	if (call->head == HEAD_QUESTION_ANSWERING)
+		return spans_loss(loss, counts);
+	labels = row_labels(call, &rows);
+	return classes_loss(loss, labels, rows, call->columns, counts->labels);
+}
+
+double
+loss_value(const LossCall *call, const LossCounts *counts, const float *logits)
+{
+	return compute(&(Loss){.call = call, .logits = logits}, counts);
+}
+
+double
+loss_gradient(const LossCall *call, const LossCounts *counts, float *d_logits, float *scratch,
+			  CrossEntropyRow row)
+{
+	Loss loss = {.call = call, .d_logits = d_logits, .scratch = scratch, .row = row};
+
+	return compute(&loss, counts);
+}
+
+double
+loss_sentences(const LossCall *call, const LossCounts *counts, const float *logits)
+{
+	return classes_loss(&(Loss){.call = call, .logits = logits}, call->targets->next_sentence,
+						call->batch->n_sequences, 2, counts->sentences);
+}
+
+double
+loss_sentences_gradient(const LossCall *call, const LossCounts *counts, float *d_logits,
+						CrossEntropyRow row)
+{
+	return classes_loss(&(Loss){.call = call, .d_logits = d_logits, .row = row},
+						call->targets->next_sentence, call->batch->n_sequences, 2,
+						counts->sentences);
 }

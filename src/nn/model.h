@@ -162,10 +162,16 @@ bool head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, S
  * n_choices); question_answering (B, 2); sequence_classification by problem type: (B) classes, (B,
  * labels) values, (B, labels) zeros and ones. Where the config leaves the type open: one label is
  * regression, else the number of labels given tells single from multiple. Labels of -100 are
- * ignored. n_choices: sequences per question of multiple choice, 1 otherwise.
+ * ignored.
  */
+typedef struct ForwardLabels
+{
+	const double *values;
+	size_t n;
+	size_t n_choices; /* sequences per question of multiple choice, 1 otherwise */
+} ForwardLabels;
+
 bool head_loss(const BertModel *model, const Batch *batch, const HeadOutput *output,
-			   size_t n_choices, const double *labels, size_t n_labels, Arena *arena, double *loss,
-			   Status *status);
+			   const ForwardLabels *labels, Arena *arena, double *loss, Status *status);
 
 #endif

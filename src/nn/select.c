@@ -55,3 +55,14 @@ select_largest(const float *scores, size_t n, size_t k, Candidate *out)
 	}
 	return k;
 }
+
+size_t
+select_best(const float *scores, size_t n)
+{
+	size_t best = 0;
+
+	for (size_t i = 1; i < n; i++)
+		if (scores[i] > scores[best])
+			best = i;
+	return best;
+}

@@ -17,4 +17,7 @@ typedef struct Candidate
  */
 size_t select_largest(const float *scores, size_t n, size_t k, Candidate *out);
 
+/* The index of the largest of scores (n >= 1), the first of equals. */
+size_t select_best(const float *scores, size_t n);
+
 #endif

@@ -28,13 +28,6 @@ adamw_init(Adamw *adamw, Arena *arena, Network *network, const AdamwOptions *opt
 	size_t hidden = (size_t) network->config->hidden_size;
 
 	memset(adamw, 0, sizeof *adamw);
-	if (!(options->beta1 >= 0 && options->beta1 < 1 && options->beta2 >= 0 && options->beta2 < 1))
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "beta1 and beta2 must be in [0, 1)");
-	if (!(options->epsilon >= 0 && options->weight_decay >= 0 && options->max_grad_norm >= 0) ||
-		!isfinite(options->epsilon) || !isfinite(options->weight_decay) ||
-		!isfinite(options->max_grad_norm))
-		return status_fail(status, STATUS_INVALID_ARGUMENT,
-						   "epsilon, weight_decay and max_grad_norm must not be negative");
 	adamw->network = network;
 	adamw->options = *options;
 	adamw->first = arena_alloc_array_zero(arena, elements, sizeof(float));

@@ -39,7 +39,7 @@ typedef struct Adamw
 
 AdamwOptions adamw_default(void);
 
-/* STATUS_INVALID_ARGUMENT for values outside their range. Moments start at 0. */
+/* options: within their bounds (train/options.h). Moments start at 0. */
 bool adamw_init(Adamw *adamw, Arena *arena, Network *network, const AdamwOptions *options,
 				Status *status);
 

@@ -7,15 +7,14 @@
 
 bool
 train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences,
-						   const int32_t *q_offsets, const int32_t *k_offsets,
-						   const uint8_t *key_mask, bool causal, Status *status)
+						   const int32_t *q_offsets, const AttentionKeys *keys, Status *status)
 {
 	memset(shape, 0, sizeof *shape);
 	shape->n_sequences = n_sequences;
 	shape->q_offsets = q_offsets;
-	shape->k_offsets = k_offsets;
-	shape->key_mask = key_mask;
-	shape->causal = causal;
+	shape->k_offsets = keys->offsets;
+	shape->key_mask = keys->mask;
+	shape->causal = keys->causal;
 	shape->cells = arena_alloc_array_zero(arena, n_sequences + 1, sizeof(size_t));
 	shape->bit_rows = arena_alloc_array_zero(arena, n_sequences + 1, sizeof(size_t));
 	if (shape->cells == NULL || shape->bit_rows == NULL)
@@ -23,13 +22,13 @@ train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequenc
 						  2 * (n_sequences + 1) * sizeof(size_t));
 	for (size_t b = 0; b < n_sequences; b++)
 	{
-		size_t queries = (size_t) (q_offsets[b + 1] - q_offsets[b]);
-		size_t keys = (size_t) (k_offsets[b + 1] - k_offsets[b]);
+		size_t n_queries = (size_t) (q_offsets[b + 1] - q_offsets[b]);
+		size_t n_keys = (size_t) (keys->offsets[b + 1] - keys->offsets[b]);
 
-		shape->cells[b + 1] = shape->cells[b] + queries * keys;
-		shape->bit_rows[b + 1] = shape->bit_rows[b] + queries * dropout_row_bytes(keys);
-		shape->longest_q = queries > shape->longest_q ? queries : shape->longest_q;
-		shape->longest_k = keys > shape->longest_k ? keys : shape->longest_k;
+		shape->cells[b + 1] = shape->cells[b] + n_queries * n_keys;
+		shape->bit_rows[b + 1] = shape->bit_rows[b] + n_queries * dropout_row_bytes(n_keys);
+		shape->longest_q = n_queries > shape->longest_q ? n_queries : shape->longest_q;
+		shape->longest_k = n_keys > shape->longest_k ? n_keys : shape->longest_k;
 	}
 	return true;
 }

@@ -43,9 +43,18 @@ typedef struct AttentionShape
 	size_t *bit_rows; /* (B + 1) sums of L_q dropout_row_bytes(L_k) */
 } AttentionShape;
 
+/* The keys' side of a shape. */
+typedef struct AttentionKeys
+{
+	const int32_t *offsets; /* (B + 1) */
+	const uint8_t *mask;    /* (T_k) or NULL */
+	bool causal;
+} AttentionKeys;
+
+/* q_offsets (B + 1). The arrays must outlive the shape. */
 bool train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequences,
-								const int32_t *q_offsets, const int32_t *k_offsets,
-								const uint8_t *key_mask, bool causal, Status *status);
+								const int32_t *q_offsets, const AttentionKeys *keys,
+								Status *status);
 
 /* What the backward needs of the forward. A = heads * head_size. */
 typedef struct AttentionSaved

@@ -8,34 +8,47 @@
 /* Evaluation's streams; training's are below 2^55. masking.c uses the bits from 56 on. */
 #define EVALUATION_STREAM (UINT64_C(1) << 55)
 
-typedef struct BatchArrays
+/* A batch in the making: how large it will be, then its arrays. */
+typedef struct Assembly
 {
+	const BertConfig *config;
+	HeadKind head;
+	const BatchMasks *masks;
+	bool by_values;  /* labels are numbers, not classes */
+	size_t n_values; /* of a sample */
+	size_t sequences;
+	size_t tokens;
+	size_t labels;
+	size_t longest; /* tokens of a sample */
 	int32_t *cu_seqlens;
 	int32_t *input_ids;
 	int32_t *token_type_ids;
-	int64_t *labels;
+	int64_t *label_ids;
 	float *values;
 	size_t *rows;
 	int64_t *row_labels;
 	size_t *choice_offsets;
-} BatchArrays;
+	int64_t *scratch; /* (longest) */
+} Assembly;
 
 static bool
-allocate(Arena *arena, size_t n, size_t sequences, size_t tokens, size_t labels, size_t values,
-		 BatchArrays *arrays, AssembledBatch *assembled, Status *status)
+allocate(Arena *arena, size_t n, Assembly *assembly, Status *status)
 {
-	arrays->cu_seqlens = arena_alloc_array(arena, sequences + 1, sizeof(int32_t));
-	arrays->input_ids = arena_alloc_array(arena, tokens, sizeof(int32_t));
-	arrays->token_type_ids = arena_alloc_array(arena, tokens, sizeof(int32_t));
-	arrays->labels = arena_alloc_array(arena, labels, sizeof(int64_t));
-	arrays->values = arena_alloc_array(arena, values, sizeof(float));
-	arrays->rows = arena_alloc_array(arena, tokens, sizeof(size_t));
-	arrays->row_labels = arena_alloc_array(arena, tokens, sizeof(int64_t));
-	arrays->choice_offsets = arena_alloc_array(arena, n + 1, sizeof(size_t));
-	assembled->sequence_offsets = arrays->choice_offsets;
-	if (arrays->cu_seqlens == NULL || arrays->input_ids == NULL || arrays->token_type_ids == NULL ||
-		arrays->labels == NULL || arrays->values == NULL || arrays->rows == NULL ||
-		arrays->row_labels == NULL || arrays->choice_offsets == NULL)
+	size_t tokens = assembly->tokens;
+
+	assembly->cu_seqlens = arena_alloc_array(arena, assembly->sequences + 1, sizeof(int32_t));
+	assembly->input_ids = arena_alloc_array(arena, tokens, sizeof(int32_t));
+	assembly->token_type_ids = arena_alloc_array(arena, tokens, sizeof(int32_t));
+	assembly->label_ids = arena_alloc_array(arena, assembly->labels, sizeof(int64_t));
+	assembly->values = arena_alloc_array(arena, n * assembly->n_values, sizeof(float));
+	assembly->rows = arena_alloc_array(arena, tokens, sizeof(size_t));
+	assembly->row_labels = arena_alloc_array(arena, tokens, sizeof(int64_t));
+	assembly->choice_offsets = arena_alloc_array(arena, n + 1, sizeof(size_t));
+	assembly->scratch = arena_alloc_array(arena, assembly->longest, sizeof(int64_t));
+	if (assembly->cu_seqlens == NULL || assembly->input_ids == NULL ||
+		assembly->token_type_ids == NULL || assembly->label_ids == NULL ||
+		assembly->values == NULL || assembly->rows == NULL || assembly->row_labels == NULL ||
+		assembly->choice_offsets == NULL || assembly->scratch == NULL)
 		return arena_fail(arena, status, "a batch",
 						  tokens * (2 * sizeof(int32_t) + sizeof(size_t) + 2 * sizeof(int64_t)));
 	return true;
@@ -88,106 +101,164 @@ check_sample(HeadKind head, const Sample *sample, size_t n_values, Status *statu
 	return true;
 }
 
-/* The tokens that a language model predicts of the sequence at `from`. */
+/* The tokens that a language model predicts of the sample at `from`. */
 static void
-language_targets(HeadKind head, const TrainSample *sample, const BatchMasks *masks, size_t from,
-				 size_t n, BatchArrays *arrays, int64_t *scratch, HeadTargets *targets)
+language_targets(const Assembly *assembly, const TrainSample *sample, size_t from,
+				 HeadTargets *targets)
 {
+	const BatchMasks *masks = assembly->masks;
+	size_t n = sample->sample->n_tokens;
+	int32_t *ids = assembly->input_ids + from;
+	MaskedText text = {ids, n, sample->sample->starts, sample->sample->ends};
 	uint64_t stream;
 
-	if (head == HEAD_CAUSAL_LM)
+	if (assembly->head == HEAD_CAUSAL_LM)
 	{
 		for (size_t t = 0; t + 1 < n; t++)
 		{
-			arrays->rows[targets->n_rows] = from + t;
-			arrays->row_labels[targets->n_rows++] = arrays->input_ids[from + t + 1];
+			assembly->rows[targets->n_rows] = from + t;
+			assembly->row_labels[targets->n_rows++] = ids[t + 1];
 		}
 		return;
 	}
 	stream = masks->by_sample ? EVALUATION_STREAM | (sample->id & (EVALUATION_STREAM - 1))
 							  : masks->stream;
-	masking_apply(&masks->options, masks->seed, stream, masks->by_sample ? 0 : from,
-				  arrays->input_ids + from, n, scratch);
+	masking_apply(&masks->options, masks->seed, stream, masks->by_sample ? 0 : from, &text,
+				  assembly->scratch);
 	for (size_t t = 0; t < n; t++)
-		if (scratch[t] != LABEL_IGNORED)
+		if (assembly->scratch[t] != LABEL_IGNORED)
 		{
-			arrays->rows[targets->n_rows] = from + t;
-			arrays->row_labels[targets->n_rows++] = scratch[t];
+			assembly->rows[targets->n_rows] = from + t;
+			assembly->row_labels[targets->n_rows++] = assembly->scratch[t];
 		}
 }
 
-bool
-batch_assemble(Arena *arena, const BertConfig *config, HeadKind head, const TrainSample *samples,
-			   size_t n, const BatchMasks *masks, AssembledBatch *assembled, Status *status)
+/* Checks the samples and adds up their sizes. */
+static bool
+measure(Assembly *assembly, const TrainSample *samples, size_t n, Status *status)
 {
-	bool values = n > 0 && uses_values(config, head, samples[0].sample);
-	size_t n_values = values ? (size_t) config->num_labels : 0;
-	size_t sequences = 0;
-	size_t tokens = 0;
-	size_t labels = 0;
-	size_t longest = 0;
-	BatchArrays arrays = {0};
-	int64_t *scratch = NULL;
-
-	memset(assembled, 0, sizeof *assembled);
 	if (n == 0)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "a batch without samples");
-	for (size_t i = 0; i < n; i++)
-	{
-		if (!check_sample(head, samples[i].sample, n_values, status))
-			return false;
-		sequences += samples[i].sample->n_sequences;
-		tokens += samples[i].sample->n_tokens;
-		labels += labels_of(head, samples[i].sample, values);
-		longest = samples[i].sample->n_tokens > longest ? samples[i].sample->n_tokens : longest;
-	}
-	if (tokens > INT32_MAX || sequences > INT32_MAX)
-		return status_fail(status, STATUS_LIMIT, "the batch has %zu tokens", tokens);
-	if (!allocate(arena, n, sequences, tokens, labels, n * n_values, &arrays, assembled, status))
-		return false;
-	if (head_has_vocabulary(head) &&
-		(scratch = arena_alloc_array(arena, longest, sizeof *scratch)) == NULL)
-		return arena_fail(arena, status, "masks", longest * sizeof *scratch);
-	sequences = tokens = labels = 0;
-	arrays.cu_seqlens[0] = 0;
+	assembly->by_values = uses_values(assembly->config, assembly->head, samples[0].sample);
+	assembly->n_values = assembly->by_values ? (size_t) assembly->config->num_labels : 0;
 	for (size_t i = 0; i < n; i++)
 	{
 		const Sample *sample = samples[i].sample;
-		size_t from = tokens;
 
-		arrays.choice_offsets[i] = sequences;
-		for (uint32_t s = 0; s < sample->n_sequences; s++)
-		{
-			tokens += sample->lengths[s];
-			arrays.cu_seqlens[++sequences] = (int32_t) tokens;
-		}
-		if (tokens - from != sample->n_tokens)
-			return status_fail(status, STATUS_INVALID_DATA,
-							   "the lengths of a sample do not add up");
-		for (size_t t = 0; t < sample->n_tokens; t++)
-		{
-			arrays.input_ids[from + t] = sample->input_ids[t];
-			arrays.token_type_ids[from + t] = sample->token_type_ids[t];
-		}
-		for (size_t l = 0; l < labels_of(head, sample, values); l++)
-			arrays.labels[labels++] = sample->labels[l];
-		if (values)
-			memcpy(arrays.values + i * n_values, sample->values, n_values * sizeof(float));
-		if (head_has_vocabulary(head))
-			language_targets(head, &samples[i], masks, from, sample->n_tokens, &arrays, scratch,
-							 &assembled->targets);
+		if (!check_sample(assembly->head, sample, assembly->n_values, status))
+			return false;
+		assembly->sequences += sample->n_sequences;
+		assembly->tokens += sample->n_tokens;
+		assembly->labels += labels_of(assembly->head, sample, assembly->by_values);
+		assembly->longest =
+			sample->n_tokens > assembly->longest ? sample->n_tokens : assembly->longest;
 	}
-	arrays.choice_offsets[n] = sequences;
-	assembled->batch.n_sequences = sequences;
-	assembled->batch.cu_seqlens = arrays.cu_seqlens;
-	assembled->batch.input_ids = arrays.input_ids;
-	assembled->batch.token_type_ids = arrays.token_type_ids;
-	assembled->targets.labels = values ? NULL : arrays.labels;
-	assembled->targets.next_sentence = arrays.labels;
-	assembled->targets.values = arrays.values;
-	assembled->targets.rows = arrays.rows;
-	assembled->targets.row_labels = arrays.row_labels;
+	if (assembly->tokens > INT32_MAX || assembly->sequences > INT32_MAX)
+		return status_fail(status, STATUS_LIMIT, "the batch has %zu tokens", assembly->tokens);
+	return true;
+}
+
+/* Puts sample i behind those before it; sequences, tokens and labels count what is there. */
+static bool
+append(Assembly *assembly, const TrainSample *samples, size_t i, HeadTargets *targets,
+	   Status *status)
+{
+	const Sample *sample = samples[i].sample;
+	size_t n_labels = labels_of(assembly->head, sample, assembly->by_values);
+	size_t from = assembly->tokens;
+
+	assembly->choice_offsets[i] = assembly->sequences;
+	for (uint32_t s = 0; s < sample->n_sequences; s++)
+	{
+		assembly->tokens += sample->lengths[s];
+		assembly->cu_seqlens[++assembly->sequences] = (int32_t) assembly->tokens;
+	}
+	if (assembly->tokens - from != sample->n_tokens)
+		return status_fail(status, STATUS_INVALID_DATA, "the lengths of a sample do not add up");
+	for (size_t t = 0; t < sample->n_tokens; t++)
+	{
+		assembly->input_ids[from + t] = sample->input_ids[t];
+		assembly->token_type_ids[from + t] = sample->token_type_ids[t];
+	}
+	for (size_t l = 0; l < n_labels; l++)
+		assembly->label_ids[assembly->labels++] = sample->labels[l];
+	if (assembly->by_values)
+		memcpy(assembly->values + i * assembly->n_values, sample->values,
+			   assembly->n_values * sizeof(float));
+	if (head_has_vocabulary(assembly->head))
+		language_targets(assembly, &samples[i], from, targets);
+	return true;
+}
+
+bool
+batch_assemble(const BatchRequest *request, const TrainSample *samples, size_t n, Arena *arena,
+			   AssembledBatch *assembled, Status *status)
+{
+	Assembly assembly = {
+		.config = request->config, .head = request->head, .masks = &request->masks};
+
+	memset(assembled, 0, sizeof *assembled);
+	if (!measure(&assembly, samples, n, status) || !allocate(arena, n, &assembly, status))
+		return false;
+	assembly.sequences = assembly.tokens = assembly.labels = 0;
+	assembly.cu_seqlens[0] = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!append(&assembly, samples, i, &assembled->targets, status))
+			return false;
+	assembly.choice_offsets[n] = assembly.sequences;
+	assembled->sequence_offsets = assembly.choice_offsets;
+	assembled->batch.n_sequences = assembly.sequences;
+	assembled->batch.cu_seqlens = assembly.cu_seqlens;
+	assembled->batch.input_ids = assembly.input_ids;
+	assembled->batch.token_type_ids = assembly.token_type_ids;
+	assembled->targets.labels = assembly.by_values ? NULL : assembly.label_ids;
+	assembled->targets.next_sentence = assembly.label_ids;
+	assembled->targets.values = assembly.values;
+	assembled->targets.rows = assembly.rows;
+	assembled->targets.row_labels = assembly.row_labels;
 	assembled->targets.n_examples = n;
-	assembled->targets.choice_offsets = arrays.choice_offsets;
-	return batch_validate(&assembled->batch, config, status);
+	assembled->targets.choice_offsets = assembly.choice_offsets;
+	return batch_validate(&assembled->batch, request->config, status);
+}
+
+static bool
+is_special(const void *context, int32_t id)
+{
+	return tokenizer_is_special(context, id);
+}
+
+static bool
+is_continuation(const void *context, int32_t id)
+{
+	return tokenizer_is_continuation(context, id);
+}
+
+MaskingOptions
+batch_masking_options(const BertConfig *config, const Tokenizer *tokenizer, double probability,
+					  bool whole_words)
+{
+	return (MaskingOptions){.probability = probability,
+							.whole_words = whole_words,
+							.mask_id = tokenizer == NULL ? 0 : tokenizer_mask_id(tokenizer),
+							.vocab_size = config->vocab_size,
+							.is_special = is_special,
+							.is_continuation = is_continuation,
+							.context = tokenizer};
+}
+
+bool
+batch_row_offsets(const AssembledBatch *assembled, HeadKind head, Arena *arena, size_t **offsets,
+				  Status *status)
+{
+	size_t n = assembled->targets.n_examples;
+	bool by_tokens = head == HEAD_TOKEN_CLASSIFICATION || head == HEAD_QUESTION_ANSWERING;
+
+	*offsets = arena_alloc_array(arena, n + 1, sizeof **offsets);
+	if (*offsets == NULL)
+		return arena_fail(arena, status, "predictions", (n + 1) * sizeof **offsets);
+	for (size_t i = 0; i <= n; i++)
+		(*offsets)[i] = by_tokens
+							? (size_t) assembled->batch.cu_seqlens[assembled->sequence_offsets[i]]
+							: assembled->sequence_offsets[i];
+	return true;
 }

@@ -23,9 +23,23 @@ typedef struct BatchMasks
 	bool by_sample;  /* of evaluation: the stream is made from each sample's id */
 } BatchMasks;
 
+typedef struct BatchRequest
+{
+	const BertConfig *config;
+	HeadKind head;
+	BatchMasks masks;
+} BatchRequest;
+
 /* Checks the samples against config and head; memory comes from the arena. */
-bool batch_assemble(Arena *arena, const BertConfig *config, HeadKind head,
-					const TrainSample *samples, size_t n, const BatchMasks *masks,
+bool batch_assemble(const BatchRequest *request, const TrainSample *samples, size_t n, Arena *arena,
 					AssembledBatch *assembled, Status *status);
+
+/* tokenizer: NULL for heads that mask nothing. */
+MaskingOptions batch_masking_options(const BertConfig *config, const Tokenizer *tokenizer,
+									 double probability, bool whole_words);
+
+/* offsets (n + 1): sample i's rows of the head's logits are offsets[i] .. offsets[i+1]-1. */
+bool batch_row_offsets(const AssembledBatch *assembled, HeadKind head, Arena *arena,
+					   size_t **offsets, Status *status);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "nn/select.h"
+
 bool
 explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *table, float *weights,
 				   const Batch *batch, float *attributions, size_t *predicted,
@@ -11,11 +13,15 @@ explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *ta
 	const TrainKernels *kernels = train_kernels_choose("auto", status);
 	size_t hidden = (size_t) config->hidden_size;
 	size_t tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
-	NetworkRun run = {.batch = batch, .gradient_scale = 1, .question = question};
+	NetworkRun run = {.batch = batch, .question = question};
 	Compute compute;
+	NetworkSetup setup = {.config = config,
+						  .table = table,
+						  .compute = &compute,
+						  .weights = weights,
+						  .part = TRAIN_NOTHING};
 	Network network;
 	HeadResult result;
-	size_t n_logits;
 	float *d_logits;
 	float *gradient;
 
@@ -38,15 +44,10 @@ explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *ta
 		sizeof(float));
 	if (gradient == NULL || d_logits == NULL)
 		return arena_fail(arena, status, "attributions", tokens * hidden * sizeof(float));
-	if (!network_init(&network, arena, arena, config, table, &compute, weights, TRAIN_NOTHING, 0,
-					  false, 0, status) ||
+	if (!network_init(&network, &setup, arena, arena, status) ||
 		!network_run(&network, &run, &result, status))
 		return false;
-	n_logits = result.n_rows * result.n_columns;
-	*predicted = 0;
-	for (size_t i = 1; i < n_logits; i++)
-		if (result.logits[i] > result.logits[*predicted])
-			*predicted = i;
+	*predicted = select_best(result.logits, result.n_rows * result.n_columns);
 	d_logits[*predicted] = 1;
 	run.d_logits = d_logits;
 	run.backward = true;

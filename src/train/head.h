@@ -4,18 +4,8 @@
 #ifndef BERT_TRAIN_HEAD_H
 #define BERT_TRAIN_HEAD_H
 
+#include "train/bump.h"
 #include "train/network.h"
-
-/* Hands out pieces of the workspace; with base NULL it only counts. */
-typedef struct Bump
-{
-	char *base;
-	size_t used;
-	bool overflow;
-} Bump;
-
-void *bump_take(Bump *bump, size_t rows, size_t columns, size_t size);
-float *bump_floats(Bump *bump, size_t rows, size_t columns);
 
 /* Rows of vocabulary logits that are held at a time. */
 #define HEAD_VOCAB_CHUNK 512

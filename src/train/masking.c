@@ -31,20 +31,40 @@ random_token(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint
 	return options->mask_id;
 }
 
+/* True when token i goes on with the word of the token before it, which is not special. */
+static bool
+goes_on(const MaskingOptions *options, const MaskedText *text, size_t i)
+{
+	if (text->starts == NULL)
+		return options->is_continuation(options->context, text->ids[i]);
+	return text->starts[i] == text->ends[i - 1];
+}
+
+/* What takes the place of a chosen token. */
+static int32_t
+replacement(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint64_t position,
+			const uint32_t random[4], int32_t id)
+{
+	if (options->whole_words || unit(random[1]) < 0.8)
+		return options->mask_id;
+	if (unit(random[2]) < 0.5)
+		return random_token(options, seed, stream, position, random[3]);
+	return id;
+}
+
 size_t
 masking_apply(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint64_t first,
-			  int32_t *ids, size_t n, int64_t *labels)
+			  const MaskedText *text, int64_t *labels)
 {
 	size_t chosen = 0;
 	bool word_chosen = false;
 	bool in_word = false;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < text->n; i++)
 	{
-		int32_t id = ids[i];
+		int32_t id = text->ids[i];
 		bool special = options->is_special(options->context, id);
-		bool continues = options->whole_words && in_word && !special &&
-						 options->is_continuation(options->context, id);
+		bool continues = options->whole_words && in_word && !special && goes_on(options, text, i);
 		uint32_t random[4];
 		bool take;
 
@@ -57,10 +77,7 @@ masking_apply(const MaskingOptions *options, uint64_t seed, uint64_t stream, uin
 			continue;
 		chosen++;
 		labels[i] = id;
-		if (unit(random[1]) < 0.8)
-			ids[i] = options->mask_id;
-		else if (unit(random[2]) < 0.5)
-			ids[i] = random_token(options, seed, stream, first + i, random[3]);
+		text->ids[i] = replacement(options, seed, stream, first + i, random, id);
 	}
 	return chosen;
 }

@@ -17,25 +17,39 @@
 typedef struct MaskingOptions
 {
 	double probability; /* of a token (or word) to be predicted: 0.15 */
-	bool whole_words;   /* decide for words, continuation pieces going with the first */
+	bool whole_words;
 	int32_t mask_id;
 	int32_t vocab_size;
 	/*
-	 * special tokens are never chosen and never put in place of a token; continuation: "##" pieces
-	 * (whole_words only)
+	 * special tokens are never chosen and never put in place of a token; continuation: "##" pieces,
+	 * for whole words where it is not known where tokens lie
 	 */
 	bool (*is_special)(const void *context, int32_t id);
 	bool (*is_continuation)(const void *context, int32_t id);
 	const void *context;
 } MaskingOptions;
 
+/* One sequence. */
+typedef struct MaskedText
+{
+	int32_t *ids; /* (n) */
+	size_t n;
+	/* (n) characters of the text, or NULL: not known */
+	const uint32_t *starts;
+	const uint32_t *ends;
+} MaskedText;
+
 /*
- * Chooses tokens of one sequence ids (n), replaces 80 % of them by [MASK], 10 % by a random token,
- * leaves 10 %. labels (n): the original id of what was chosen, -100 elsewhere. first: the position
- * of the sequence's first token in the stream. Returns how many were chosen.
+ * Chooses tokens of a sequence, replaces 80 % of them by [MASK], 10 % by a random token, leaves
+ * 10 %. labels (n): the original id of what was chosen, -100 elsewhere. first: the position of the
+ * sequence's first token in the stream. Returns how many were chosen.
+ *
+ * whole_words: what stands together without a gap is a word, punctuation included; its first token
+ * decides for all of it, and all that was chosen becomes [MASK], as in the reference. Without
+ * starts and ends a word is a token with the continuation pieces that follow.
  */
 size_t masking_apply(const MaskingOptions *options, uint64_t seed, uint64_t stream, uint64_t first,
-					 int32_t *ids, size_t n, int64_t *labels);
+					 const MaskedText *text, int64_t *labels);
 
 /* A range of sentences of one document. */
 typedef struct SentenceRange

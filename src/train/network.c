@@ -172,62 +172,76 @@ network_widest(const TensorTable *table)
 	return 3 * widest;
 }
 
-bool
-network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig *config,
-			 const TensorTable *table, Compute *compute, float *weights, TrainPart part,
-			 int top_layers, bool freeze_embeddings, double dropout, Status *status)
+/* Which part is trained, and with what dropout. */
+static void
+choose_part(Network *network, const NetworkSetup *setup)
 {
+	const BertConfig *config = setup->config;
 	int layers = config->num_hidden_layers;
-	int first_block;
+	bool own = setup->dropout < 0;
+
+	network->hidden_dropout = own ? config->hidden_dropout_prob : (float) setup->dropout;
+	network->probs_dropout = own ? config->attention_probs_dropout_prob : (float) setup->dropout;
+	network->classifier_dropout = own && config->classifier_dropout >= 0
+									  ? config->classifier_dropout
+									  : network->hidden_dropout;
+	network->frozen_layers = setup->part == TRAIN_ALL   ? 0
+							 : setup->part == TRAIN_TOP ? layers - setup->top_layers
+														: layers;
+	network->embeddings_trained = setup->part == TRAIN_ALL && !setup->freeze_embeddings;
+	network->frozen_elements =
+		setup->part == TRAIN_NOTHING
+			? setup->table->elements
+			: network_block_offset(setup->table,
+								   network->embeddings_trained ? 0 : 1 + network->frozen_layers);
+}
+
+static bool
+allocate_gradients(Network *network, Arena *arena, Status *status)
+{
+	size_t trained = network->table->elements - network->frozen_elements;
+	size_t vocab = (size_t) network->config->vocab_size;
+
+	if (trained > 0)
+	{
+		network->gradients = arena_alloc_array_zero(arena, trained, sizeof(float));
+		if (network->gradients == NULL)
+			return arena_fail(arena, status, "gradients", trained * sizeof(float));
+	}
+	if (network->embeddings_trained)
+	{
+		network->word_rows.stamps = arena_alloc_array_zero(arena, vocab, sizeof(uint32_t));
+		network->word_rows.rows = arena_alloc_array(arena, vocab, sizeof(uint32_t));
+		if (network->word_rows.stamps == NULL || network->word_rows.rows == NULL)
+			return arena_fail(arena, status, "word rows", 2 * vocab * sizeof(uint32_t));
+	}
+	return true;
+}
+
+bool
+network_init(Network *network, const NetworkSetup *setup, Arena *arena, Arena *workspace,
+			 Status *status)
+{
+	int layers = setup->config->num_hidden_layers;
 
 	memset(network, 0, sizeof *network);
-	if (!activation_parse(config->hidden_act, &network->hidden_act, status))
+	if (!activation_parse(setup->config->hidden_act, &network->hidden_act, status))
 		return false;
-	network->config = config;
-	network->table = table;
-	network->compute = compute;
-	network->weights = weights;
+	network->config = setup->config;
+	network->table = setup->table;
+	network->compute = setup->compute;
+	network->weights = setup->weights;
 	network->workspace = workspace;
-	network->hidden_dropout = dropout < 0 ? config->hidden_dropout_prob : (float) dropout;
-	network->probs_dropout = dropout < 0 ? config->attention_probs_dropout_prob : (float) dropout;
-	network->classifier_dropout = dropout >= 0 || config->classifier_dropout < 0
-									  ? network->hidden_dropout
-									  : config->classifier_dropout;
-	if (part == TRAIN_TOP && (top_layers < 1 || top_layers > layers))
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "cannot train the top %d of %d layers",
-						   top_layers, layers);
-	network->frozen_layers = part == TRAIN_ALL   ? 0
-							 : part == TRAIN_TOP ? layers - top_layers
-												 : layers;
-	network->embeddings_trained = part == TRAIN_ALL && !freeze_embeddings;
-	first_block = network->embeddings_trained ? 0 : 1 + network->frozen_layers;
-	network->frozen_elements =
-		part == TRAIN_NOTHING ? table->elements : network_block_offset(table, first_block);
+	choose_part(network, setup);
 	network->layers = arena_alloc_array(arena, (size_t) layers, sizeof *network->layers);
 	if (network->layers == NULL)
 		return arena_fail(arena, status, "layers", (size_t) layers * sizeof *network->layers);
-	if (network->frozen_elements < table->elements)
-	{
-		network->gradients = arena_alloc_array_zero(
-			arena, table->elements - network->frozen_elements, sizeof(float));
-		if (network->gradients == NULL)
-			return arena_fail(arena, status, "gradients",
-							  (table->elements - network->frozen_elements) * sizeof(float));
-	}
+	if (!allocate_gradients(network, arena, status))
+		return false;
 	bind_embeddings(network);
 	for (int layer = 0; layer < layers; layer++)
 		bind_layer(network, layer, &network->layers[layer]);
 	bind_head(network);
-	if (network->embeddings_trained)
-	{
-		network->word_rows.stamps =
-			arena_alloc_array_zero(arena, network->embeddings.vocab, sizeof(uint32_t));
-		network->word_rows.rows =
-			arena_alloc_array(arena, network->embeddings.vocab, sizeof(uint32_t));
-		if (network->word_rows.stamps == NULL || network->word_rows.rows == NULL)
-			return arena_fail(arena, status, "word rows",
-							  2 * network->embeddings.vocab * sizeof(uint32_t));
-	}
 	network->workspace_mark = arena_mark(workspace);
 	return true;
 }
@@ -456,13 +470,49 @@ layout(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *bu
 	}
 }
 
+static bool
+prepare_shapes(const NetworkRun *run, bool masks, bool causal, Arena *arena, RunBuffers *buffers,
+			   Status *status)
+{
+	const Batch *batch = run->batch;
+	AttentionKeys self = {batch->cu_seqlens, masks ? batch->attention_mask : NULL, causal};
+	AttentionKeys cross = {batch->encoder_cu_seqlens, masks ? batch->encoder_attention_mask : NULL,
+						   false};
+
+	return train_attention_shape_init(&buffers->self_shape, arena, batch->n_sequences,
+									  batch->cu_seqlens, &self, status) &&
+		   (batch->encoder_hidden_states == NULL ||
+			train_attention_shape_init(&buffers->cross_shape, arena, batch->n_sequences,
+									   batch->cu_seqlens, &cross, status));
+}
+
+/* Gives the workspace back and takes one of `needed` bytes, or a little more. */
+static bool
+grow_workspace(Network *network, size_t needed, Status *status)
+{
+	arena_rewind(network->workspace, network->workspace_mark);
+	/* so that slightly larger batches do not come here again */
+	network->workspace_size = needed + needed / 8;
+	network->workspace_bytes = arena_alloc(network->workspace, network->workspace_size);
+	if (network->workspace_bytes == NULL)
+	{
+		network->workspace_size = needed;
+		network->workspace_bytes = arena_alloc(network->workspace, network->workspace_size);
+	}
+	if (network->workspace_bytes == NULL)
+	{
+		arena_fail(network->workspace, status, "a batch's activations", needed);
+		return status_hint(status, "Use smaller batches or shorter inputs.");
+	}
+	network->workspace_used = arena_mark(network->workspace);
+	return true;
+}
+
 /* Geometry and workspace of a run; the workspace grows to what is needed. */
 static bool
 prepare(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *status)
 {
-	const Batch *batch = run->batch;
 	size_t layers = (size_t) network->config->num_hidden_layers;
-	bool causal = network->config->is_decoder;
 
 	memset(buffers, 0, sizeof *buffers);
 	for (;;)
@@ -472,14 +522,8 @@ prepare(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *st
 		Bump bump = {0};
 
 		arena_rewind(network->workspace, mark);
-		if (!train_attention_shape_init(&buffers->self_shape, network->workspace,
-										batch->n_sequences, batch->cu_seqlens, batch->cu_seqlens,
-										batch->attention_mask, causal, status))
-			return false;
-		if (batch->encoder_hidden_states != NULL &&
-			!train_attention_shape_init(
-				&buffers->cross_shape, network->workspace, batch->n_sequences, batch->cu_seqlens,
-				batch->encoder_cu_seqlens, batch->encoder_attention_mask, false, status))
+		if (!prepare_shapes(run, true, network->config->is_decoder, network->workspace, buffers,
+							status))
 			return false;
 		buffers->saved = arena_alloc_array(network->workspace, layers, sizeof *buffers->saved);
 		if (buffers->saved == NULL)
@@ -494,23 +538,19 @@ prepare(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *st
 			layout(network, run, &bump, buffers);
 			return true;
 		}
-		/* too small: give it back and take a larger one */
-		arena_rewind(network->workspace, network->workspace_mark);
-		/* so that slightly larger batches do not come here again */
-		network->workspace_size = bump.used + bump.used / 8;
-		network->workspace_bytes = arena_alloc(network->workspace, network->workspace_size);
-		if (network->workspace_bytes == NULL)
-		{
-			network->workspace_size = bump.used;
-			network->workspace_bytes = arena_alloc(network->workspace, network->workspace_size);
-		}
-		if (network->workspace_bytes == NULL)
-		{
-			arena_fail(network->workspace, status, "a batch's activations", bump.used);
-			return status_hint(status, "Use smaller batches or shorter inputs.");
-		}
-		network->workspace_used = arena_mark(network->workspace);
+		if (!grow_workspace(network, bump.used, status))
+			return false;
 	}
+}
+
+LossCall
+network_loss_call(const Network *network, const NetworkRun *run)
+{
+	HeadKind head = network->table->head;
+
+	return (LossCall){head, network->config, run->batch, run->targets,
+					  head_has_vocabulary(head) ? network->head.decoder.out
+												: network->head.classifier.out};
 }
 
 bool
@@ -518,18 +558,12 @@ network_memory(const Network *network, const NetworkRun *run, size_t *bytes, Sta
 {
 	RunBuffers buffers = {0};
 	Bump bump = {0};
-	const Batch *batch = run->batch;
 	Arena *arena = arena_create(&allocator_malloc, 0);
 	bool ok;
 
 	if (arena == NULL)
 		return status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory");
-	ok = train_attention_shape_init(&buffers.self_shape, arena, batch->n_sequences,
-									batch->cu_seqlens, batch->cu_seqlens, NULL, false, status) &&
-		 (batch->encoder_hidden_states == NULL ||
-		  train_attention_shape_init(&buffers.cross_shape, arena, batch->n_sequences,
-									 batch->cu_seqlens, batch->encoder_cu_seqlens, NULL, false,
-									 status));
+	ok = prepare_shapes(run, false, false, arena, &buffers, status);
 	if (ok)
 	{
 		layout(network, run, &bump, &buffers);

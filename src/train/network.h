@@ -14,7 +14,7 @@
 #ifndef BERT_TRAIN_NETWORK_H
 #define BERT_TRAIN_NETWORK_H
 
-#include "nn/model.h"
+#include "nn/loss.h"
 #include "train/layer.h"
 
 typedef enum TrainPart
@@ -84,14 +84,24 @@ typedef struct Network
 	size_t workspace_size;
 } Network;
 
+typedef struct NetworkSetup
+{
+	const BertConfig *config;
+	const TensorTable *table;
+	Compute *compute;
+	float *weights; /* (table->elements) */
+	TrainPart part;
+	int top_layers; /* of TRAIN_TOP: 1 .. num_hidden_layers */
+	bool freeze_embeddings;
+	double dropout; /* negative: the config's own probabilities */
+} NetworkSetup;
+
 /*
- * Binds weights (and allocates gradients in the arena unless part is TRAIN_NOTHING). dropout:
- * negative for the config's own probabilities. workspace: an arena in which nothing else is
- * allocated from here on.
+ * Binds weights, and allocates gradients in the arena unless part is TRAIN_NOTHING. workspace: an
+ * arena in which nothing else is allocated from here on.
  */
-bool network_init(Network *network, Arena *arena, Arena *workspace, const BertConfig *config,
-				  const TensorTable *table, Compute *compute, float *weights, TrainPart part,
-				  int top_layers, bool freeze_embeddings, double dropout, Status *status);
+bool network_init(Network *network, const NetworkSetup *setup, Arena *arena, Arena *workspace,
+				  Status *status);
 
 /* Where a block or a tensor begins in the flat array. */
 size_t network_block_offset(const TensorTable *table, int block);
@@ -112,27 +122,10 @@ bool network_tensor_unused(const Network *network, const TensorSpec *tensor);
  */
 void network_begin_step(Network *network);
 
-/* What the head is asked; which fields count depends on the head. */
-typedef struct HeadTargets
-{
-	/* (B) classes; (examples) choices; (T) of tokens; (B, 2) start, end; -100: ignored */
-	const int64_t *labels;
-	/* (B, labels) for regression and multi-label; labels is NULL then */
-	const float *values;
-	const int64_t *next_sentence; /* (B) for pretraining: 0 b follows a, 1 it does not */
-	/* language models: the token rows that are predicted, and what they should be */
-	size_t n_rows;
-	const size_t *rows;
-	const int64_t *row_labels;
-	/* multiple choice: sequences choice_offsets[e] .. choice_offsets[e+1]-1 are example e's */
-	size_t n_examples;
-	const size_t *choice_offsets;
-} HeadTargets;
-
 typedef struct HeadResult
 {
-	double loss;    /* mean, as the reference's; NaN when no label counts */
-	size_t count;   /* labels it is a mean over */
+	double loss;    /* mean over what the run counts; NaN when that is nothing */
+	size_t count;   /* labels of this batch that count */
 	size_t correct; /* language models: of n_rows, the most probable token was right */
 	size_t n_rows;  /* logits (n_rows, n_columns); not for language models */
 	size_t n_columns;
@@ -147,17 +140,21 @@ typedef struct NetworkRun
 	const float *start_hidden;
 	/* start_hidden is (B, H): first tokens; the head alone is trained and reads no others */
 	bool first_rows_only;
-	bool training;  /* dropout */
-	bool backward;  /* gradients of loss * gradient_scale */
-	bool recompute; /* keep layer inputs only */
-	float gradient_scale;
+	bool training; /* dropout */
+	bool backward;
+	bool recompute;             /* keep layer inputs only */
 	uint64_t seed;              /* of the dropout masks */
 	const HeadTargets *targets; /* NULL: logits only */
-	float *d_embeddings;        /* (T, H) or NULL: receives the gradient of the embeddings' sum */
+	/* what loss and gradient are a mean over; NULL: the batch's own labels */
+	const LossCounts *counts;
+	float *d_embeddings; /* (T, H) or NULL: receives the gradient of the embeddings' sum */
 	/* in place of a loss: gradient of the head's logits (attributions) */
 	const float *d_logits;
 	const MayContinue *question;
 } NetworkRun;
+
+/* The loss that a run with targets asks for. */
+LossCall network_loss_call(const Network *network, const NetworkRun *run);
 
 /* One batch through the model. Results lie in the workspace until the next run. */
 bool network_run(Network *network, const NetworkRun *run, HeadResult *result, Status *status);

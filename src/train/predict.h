@@ -10,17 +10,18 @@
 
 /*
  * model: bound with the samples' head. tokenizer: for the masks of masked language models, drawn
- * from (seed, sample id) with the probability given. Arrays of the evaluation live in the arena.
+ * from (seed, sample id) with the probability given; may be NULL for the other heads.
  */
-typedef struct PredictOptions
+typedef struct Predictor
 {
+	const BertModel *model;
 	const Tokenizer *tokenizer;
 	double mask_probability;
 	uint64_t seed;
-} PredictOptions;
+} Predictor;
 
-bool predict_samples(const BertModel *model, const PredictOptions *options,
-					 const TrainSample *samples, size_t n, Arena *arena, Evaluation *evaluation,
-					 const MayContinue *question, Status *status);
+/* Arrays of the evaluation live in the arena. */
+bool predict_samples(const Predictor *predictor, const TrainSample *samples, size_t n, Arena *arena,
+					 Evaluation *evaluation, const MayContinue *question, Status *status);
 
 #endif

@@ -84,6 +84,21 @@ copy_encoding(Sample *sample, size_t at, const Encoding *encoding)
 		sample->token_type_ids[at + i] = (uint8_t) encoding->type_ids[i];
 }
 
+/*
+ * Lets the sample know where its tokens lie: the encoding's own arrays, which live as long. Words
+ * are those of the context, or of the only text.
+ */
+static void
+keep_places(Sample *sample, const Encoding *encoding, int sequence)
+{
+	sample->starts = encoding->starts;
+	sample->ends = encoding->ends;
+	sample->words = encoding->words;
+	for (size_t i = 0; i < encoding->n; i++)
+		if (encoding->sequences[i] != sequence)
+			sample->words[i] = -1;
+}
+
 static bool
 encode(const SampleEncoder *encoder, Arena *arena, const SampleText *text, const SampleText *pair,
 	   Truncation truncation, bool overflow, int stride, const MayContinue *question,
@@ -119,6 +134,8 @@ encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Samp
 		return false;
 	encoder->truncated += result.truncated;
 	copy_encoding(&sample, 0, &result.windows[0]);
+	if (encoder->whole_words)
+		keep_places(&sample, &result.windows[0], 0);
 	sample.lengths[0] = sample.n_tokens;
 	if (regression)
 		sample.values[0] = row->value;
@@ -317,6 +334,8 @@ encode_text(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSi
 		if (!sample_allocate(arena, &sample, 1, result.windows[w].n, 0, 0, status))
 			return false;
 		copy_encoding(&sample, 0, &result.windows[w]);
+		if (encoder->whole_words)
+			keep_places(&sample, &result.windows[w], 0);
 		sample.lengths[0] = sample.n_tokens;
 		sample.row = row->number;
 		if (!emit(context, &sample, status))

@@ -64,6 +64,7 @@ typedef struct SampleEncoder
 	TrainTask task;
 	int max_length;     /* tokens of one sequence */
 	int stride;         /* tokens that neighbouring windows of a context share */
+	bool whole_words;   /* language models: keep where tokens lie, for masking whole words */
 	uint64_t truncated; /* out: rows that lost tokens */
 } SampleEncoder;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "nn/loss.h"
+#include "nn/select.h"
 
 #define TEXT_BYTES 400
 
@@ -122,29 +123,6 @@ add_pair(Scores *scores, int32_t label, int32_t prediction, Status *status)
 	return true;
 }
 
-/* The index of the largest of n logits. */
-static size_t
-arg_max(const float *logits, size_t n)
-{
-	size_t best = 0;
-
-	for (size_t i = 1; i < n; i++)
-		if (logits[i] > logits[best])
-			best = i;
-	return best;
-}
-
-static double
-log_sum_exp(const float *logits, size_t n)
-{
-	double largest = logits[arg_max(logits, n)];
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += exp(logits[i] - largest);
-	return largest + log(sum);
-}
-
 /* Token texts joined as words, at most TEXT_BYTES; never NULL. */
 static const char *
 decode(const Scores *scores, const int32_t *ids, size_t n)
@@ -208,7 +186,7 @@ static bool
 add_class(Scores *scores, const Sample *sample, const float *logits, size_t n, Status *status)
 {
 	int32_t label = sample->labels[0];
-	int32_t prediction = (int32_t) arg_max(logits, n);
+	int32_t prediction = (int32_t) select_best(logits, n);
 	double total = log_sum_exp(logits, n);
 
 	if (label < 0 || (size_t) label >= n)
@@ -250,7 +228,7 @@ add_tokens(Scores *scores, const Sample *sample, const float *logits, size_t n_c
 
 		if (label == LABEL_IGNORED)
 			continue;
-		prediction = (int32_t) arg_max(logits + t * n_columns, n_columns);
+		prediction = (int32_t) select_best(logits + t * n_columns, n_columns);
 		labels[n] = scores->config->id2label[label];
 		predictions[n++] = scores->config->id2label[prediction];
 		if (!add_pair(scores, label, prediction, status))
@@ -382,7 +360,7 @@ scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluatio
 				{
 					const float *pair = evaluation->next_sentence_logits + 2 * i;
 
-					scores->followed += arg_max(pair, 2) == (size_t) sample->labels[0];
+					scores->followed += select_best(pair, 2) == (size_t) sample->labels[0];
 					scores->follow_pairs++;
 				}
 				break;

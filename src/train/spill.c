@@ -13,9 +13,12 @@
 #define BUFFER_SIZE ((size_t) 256 * 1024)
 #define SHUFFLE_STREAM UINT64_C(0x73687566666c6500) /* "shuffle" */
 
-static const char magic[8] = "bertspl1";
+static const char magic[8] = "bertspl2";
 
-/* Fixed part of a record; lengths, ids, types, labels, values follow in this order. */
+/*
+ * Fixed part of a record; lengths, ids, labels, values, starts, ends, words, types, context and
+ * answer follow in this order.
+ */
 typedef struct RecordHeader
 {
 	uint32_t bytes; /* of the whole record */
@@ -23,8 +26,10 @@ typedef struct RecordHeader
 	uint32_t n_tokens;
 	uint32_t n_labels;
 	uint32_t n_values;
-	uint32_t unused;
+	uint32_t n_places; /* 0 or n_tokens */
 	uint64_t row;
+	uint32_t n_context;
+	uint32_t n_answer;
 } RecordHeader;
 
 typedef struct Footer
@@ -132,14 +137,30 @@ put(SpillWriter *writer, const void *bytes, size_t length, Status *status)
 	return true;
 }
 
+/* Bytes of the record but for its padding. */
+static size_t
+used_bytes(const RecordHeader *header)
+{
+	return sizeof *header +
+		   4 * ((size_t) header->n_sequences + header->n_labels + header->n_values) +
+		   5 * (size_t) header->n_tokens + 12 * (size_t) header->n_places + header->n_context +
+		   header->n_answer;
+}
+
 static size_t
 record_bytes(const RecordHeader *header)
 {
-	size_t bytes = sizeof *header + (size_t) header->n_sequences * 4 +
-				   (size_t) header->n_tokens * 5 + (size_t) header->n_labels * 4 +
-				   (size_t) header->n_values * 4;
+	return (used_bytes(header) + 7) & ~(size_t) 7;
+}
 
-	return (bytes + 7) & ~(size_t) 7;
+static bool
+in_limits(const RecordHeader *header)
+{
+	return header->n_sequences > 0 && header->n_sequences <= SPILL_MAX_SEQUENCES &&
+		   header->n_tokens <= SPILL_MAX_TOKENS && header->n_labels <= SPILL_MAX_TOKENS &&
+		   header->n_values <= SPILL_MAX_TOKENS && header->n_context <= SPILL_MAX_TEXT &&
+		   header->n_answer <= SPILL_MAX_TEXT &&
+		   (header->n_places == 0 || header->n_places == header->n_tokens);
 }
 
 static bool
@@ -165,16 +186,18 @@ remember_offset(SpillWriter *writer, Status *status)
 bool
 spill_append(SpillWriter *writer, const Sample *sample, Status *status)
 {
-	RecordHeader header = {
-		0, sample->n_sequences, sample->n_tokens, sample->n_labels, sample->n_values,
-		0, sample->row};
+	RecordHeader header = {.n_sequences = sample->n_sequences,
+						   .n_tokens = sample->n_tokens,
+						   .n_labels = sample->n_labels,
+						   .n_values = sample->n_values,
+						   .n_places = sample->starts == NULL ? 0 : sample->n_tokens,
+						   .n_context = sample->n_context,
+						   .n_answer = sample->n_answer,
+						   .row = sample->row};
 	static const unsigned char zeros[8] = {0};
 	size_t bytes;
-	size_t used;
 
-	if (sample->n_sequences == 0 || sample->n_sequences > SPILL_MAX_SEQUENCES ||
-		sample->n_tokens > SPILL_MAX_TOKENS || sample->n_labels > SPILL_MAX_TOKENS ||
-		sample->n_values > SPILL_MAX_TOKENS)
+	if (!in_limits(&header))
 		return status_fail(status, STATUS_LIMIT, "row %llu of the training set is too large",
 						   (unsigned long long) sample->row + 1);
 	if (writer->count == UINT32_MAX)
@@ -182,15 +205,18 @@ spill_append(SpillWriter *writer, const Sample *sample, Status *status)
 						   UINT32_MAX);
 	bytes = record_bytes(&header);
 	header.bytes = (uint32_t) bytes;
-	used = sizeof header + (size_t) header.n_sequences * 4 + (size_t) header.n_tokens * 5 +
-		   (size_t) header.n_labels * 4 + (size_t) header.n_values * 4;
 	return remember_offset(writer, status) && put(writer, &header, sizeof header, status) &&
 		   put(writer, sample->lengths, (size_t) sample->n_sequences * 4, status) &&
 		   put(writer, sample->input_ids, (size_t) sample->n_tokens * 4, status) &&
 		   put(writer, sample->labels, (size_t) sample->n_labels * 4, status) &&
 		   put(writer, sample->values, (size_t) sample->n_values * 4, status) &&
+		   put(writer, sample->starts, (size_t) header.n_places * 4, status) &&
+		   put(writer, sample->ends, (size_t) header.n_places * 4, status) &&
+		   put(writer, sample->words, (size_t) header.n_places * 4, status) &&
 		   put(writer, sample->token_type_ids, sample->n_tokens, status) &&
-		   put(writer, zeros, bytes - used, status);
+		   put(writer, sample->context, sample->n_context, status) &&
+		   put(writer, sample->answer, sample->n_answer, status) &&
+		   put(writer, zeros, bytes - used_bytes(&header), status);
 }
 
 uint64_t
@@ -367,9 +393,7 @@ spill_read(SpillReader *reader, uint64_t index, Arena *arena, Sample *sample, St
 		return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is damaged", reader->path);
 	if (!read_exactly(reader, offset, &header, sizeof header, status))
 		return false;
-	if (header.n_sequences == 0 || header.n_sequences > SPILL_MAX_SEQUENCES ||
-		header.n_tokens > SPILL_MAX_TOKENS || header.n_labels > SPILL_MAX_TOKENS ||
-		header.n_values > SPILL_MAX_TOKENS || header.bytes != record_bytes(&header) ||
+	if (!in_limits(&header) || header.bytes != record_bytes(&header) ||
 		header.bytes > reader->footer.index_offset - offset)
 		return status_fail(status, STATUS_INVALID_DATA, "file \"%s\" is damaged", reader->path);
 	record = arena_alloc(arena, header.bytes - sizeof header);
@@ -381,12 +405,24 @@ spill_read(SpillReader *reader, uint64_t index, Arena *arena, Sample *sample, St
 	sample->n_tokens = header.n_tokens;
 	sample->n_labels = header.n_labels;
 	sample->n_values = header.n_values;
+	sample->n_context = header.n_context;
+	sample->n_answer = header.n_answer;
 	sample->row = header.row;
 	sample->lengths = (uint32_t *) record;
 	sample->input_ids = (int32_t *) (sample->lengths + header.n_sequences);
 	sample->labels = sample->input_ids + header.n_tokens;
 	sample->values = (float *) (sample->labels + header.n_labels);
-	sample->token_type_ids = (uint8_t *) (sample->values + header.n_values);
+	sample->starts = (uint32_t *) (sample->values + header.n_values);
+	sample->ends = sample->starts + header.n_places;
+	sample->words = (int32_t *) (sample->ends + header.n_places);
+	sample->token_type_ids = (uint8_t *) (sample->words + header.n_places);
+	sample->context = (char *) (sample->token_type_ids + header.n_tokens);
+	sample->answer = sample->context + header.n_context;
+	if (header.n_places == 0)
+	{
+		sample->starts = sample->ends = NULL;
+		sample->words = NULL;
+	}
 	return true;
 }
 

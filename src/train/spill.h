@@ -19,7 +19,8 @@
  * One sample: n_sequences token sequences (one; multiple choice: one per choice) back to back and
  * its labels. What the labels mean is the task's business: a class or a choice: labels (1); a
  * value: values (1); token tasks: labels (n_tokens), -100 ignored; spans: labels (2) start, end;
- * next sentence: labels (1); language modelling: none.
+ * next sentence: labels (1); language modelling: none. Where tokens lie in their text is kept for
+ * masking whole words and, with the texts, for answers that are to be scored.
  */
 typedef struct Sample
 {
@@ -31,12 +32,20 @@ typedef struct Sample
 	uint32_t n_labels;
 	int32_t *labels; /* (n_labels) */
 	uint32_t n_values;
-	float *values; /* (n_values) */
-	uint64_t row;  /* 0-based row of the query that it came from */
+	float *values;    /* (n_values) */
+	uint64_t row;     /* 0-based row of the query that it came from */
+	uint32_t *starts; /* (n_tokens) characters, or NULL; 0 to 0 for special tokens */
+	uint32_t *ends;   /* (n_tokens) or NULL, as starts */
+	int32_t *words;   /* (n_tokens) or NULL; the context's words, -1 for all else */
+	uint32_t n_context;
+	char *context; /* (n_context) UTF-8: what an answer is part of; in a row's first window only */
+	uint32_t n_answer;
+	char *answer; /* (n_answer) UTF-8: the right one, empty for none; beside context */
 } Sample;
 
 #define SPILL_MAX_SEQUENCES 1024
 #define SPILL_MAX_TOKENS (1u << 22)
+#define SPILL_MAX_TEXT (1u << 30)
 
 typedef struct SpillWriter SpillWriter;
 typedef struct SpillReader SpillReader;

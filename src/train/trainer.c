@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/checked.h"
@@ -11,9 +10,8 @@
 #include "train/batches.h"
 #include "train/features.h"
 
-#define DROPOUT_STREAM UINT64_C(0x64726f70) /* "drop" */
-#define MAX_MICRO_BATCHES 4096
-#define STATE_MAGIC UINT64_C(0x6265727474726e31) /* "berttrn1" */
+#define DROPOUT_STREAM UINT64_C(0x64726f70)      /* "drop" */
+#define STATE_MAGIC UINT64_C(0x6265727474726e32) /* "berttrn2" */
 
 /* The counters of a checkpoint, with what tells it from another trainer's. */
 typedef struct TrainerCounters
@@ -21,7 +19,8 @@ typedef struct TrainerCounters
 	uint64_t magic;
 	uint64_t elements;
 	uint64_t frozen_elements;
-	int64_t step; /* optimizer steps done */
+	int64_t step;    /* steps done */
+	int64_t updates; /* steps that were not skipped */
 } TrainerCounters;
 
 struct Trainer
@@ -38,75 +37,6 @@ struct Trainer
 	Features *features; /* NULL: the frozen layers run in every step */
 	TrainerCounters counters;
 };
-
-TrainOptions
-train_options_default(int64_t total_steps)
-{
-	TrainOptions options = {.learning_rate = 5e-5,
-							.adamw = adamw_default(),
-							.dropout = -1,
-							.part = TRAIN_ALL,
-							.micro_batches = 1,
-							.threads = 1,
-							.mask_probability = 0.15};
-
-	options.schedule = schedule_default(SCHEDULE_LINEAR, 0, total_steps);
-	return options;
-}
-
-bool
-train_part_parse(const char *text, TrainPart *part, int *top_layers, Status *status)
-{
-	char *end;
-	long layers;
-
-	*top_layers = 0;
-	if (strcmp(text, "all") == 0)
-		*part = TRAIN_ALL;
-	else if (strcmp(text, "head") == 0)
-		*part = TRAIN_HEAD;
-	else if (strncmp(text, "top:", 4) == 0 && text[4] >= '0' && text[4] <= '9' &&
-			 (layers = strtol(text + 4, &end, 10)) > 0 && *end == '\0' &&
-			 layers <= CONFIG_MAX_LAYERS)
-	{
-		*part = TRAIN_TOP;
-		*top_layers = (int) layers;
-	}
-	else
-	{
-		status_fail(status, STATUS_INVALID_ARGUMENT, "cannot train \"%s\"", text);
-		return status_hint(status, "Use all, head, or top: and a number of layers.");
-	}
-	return true;
-}
-
-static bool
-options_validate(const TrainOptions *options, const BertConfig *config, const TensorTable *table,
-				 const Tokenizer *tokenizer, Status *status)
-{
-	if (table->head == HEAD_NONE)
-		return status_fail(status, STATUS_INVALID_ARGUMENT,
-						   "a model without a head cannot be trained");
-	if (!schedule_validate(&options->schedule, options->learning_rate, status))
-		return false;
-	if (options->dropout >= 1 || isnan(options->dropout))
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "dropout must be below 1");
-	if (options->micro_batches < 1 || options->micro_batches > MAX_MICRO_BATCHES)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "gradient accumulation must be 1 to %d",
-						   MAX_MICRO_BATCHES);
-	if (options->threads < 1 || options->threads > COMPUTE_MAX_THREADS)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "threads must be 1 to %d",
-						   COMPUTE_MAX_THREADS);
-	if (table->head != HEAD_MASKED_LM && table->head != HEAD_PRETRAINING)
-		return true;
-	if (!(options->mask_probability > 0 && options->mask_probability < 1))
-		return status_fail(status, STATUS_INVALID_ARGUMENT,
-						   "mask_probability must be between 0 and 1");
-	if (tokenizer == NULL || tokenizer_mask_id(tokenizer) < 0 ||
-		tokenizer_mask_id(tokenizer) >= config->vocab_size)
-		return status_fail(status, STATUS_INVALID_ARGUMENT, "the vocabulary has no [MASK] token");
-	return true;
-}
 
 bool
 trainer_memory(const BertConfig *config, const TensorTable *table, const TrainOptions *options,
@@ -134,17 +64,26 @@ trainer_memory(const BertConfig *config, const TensorTable *table, const TrainOp
 	return true;
 }
 
+/* True when the head alone is trained, on outputs that are kept, and reads first tokens only. */
+static bool
+reads_first_rows(const TrainOptions *options, HeadKind head)
+{
+	return options->part == TRAIN_HEAD && head_uses_pooler(head) && !head_has_vocabulary(head);
+}
+
 Trainer *
 trainer_create(const TrainerArenas *arenas, const BertConfig *config, const TensorTable *table,
 			   const Tokenizer *tokenizer, const TrainOptions *options, const char *kernels,
 			   Status *status)
 {
 	const TrainKernels *train_kernels = train_kernels_choose(kernels, status);
+	TrainSubject subject = {config, table->head, tokenizer};
+	NetworkSetup setup;
 	Trainer *trainer;
 	float *weights;
 	bool first_rows;
 
-	if (train_kernels == NULL || !options_validate(options, config, table, tokenizer, status))
+	if (train_kernels == NULL || !train_options_validate(options, &subject, status))
 		return NULL;
 	trainer = arena_alloc_zero(arenas->state, sizeof *trainer);
 	weights = arena_alloc_array_zero(arenas->state, table->elements, sizeof(float));
@@ -161,13 +100,18 @@ trainer_create(const TrainerArenas *arenas, const BertConfig *config, const Tens
 	trainer->pool = threadpool_create(options->threads, status);
 	if (trainer->pool == NULL)
 		return NULL;
-	first_rows = options->part == TRAIN_HEAD && head_uses_pooler(table->head) &&
-				 !head_has_vocabulary(table->head);
+	first_rows = reads_first_rows(options, table->head);
+	setup = (NetworkSetup){.config = config,
+						   .table = table,
+						   .compute = &trainer->compute,
+						   .weights = weights,
+						   .part = options->part,
+						   .top_layers = options->top_layers,
+						   .freeze_embeddings = options->freeze_embeddings,
+						   .dropout = options->dropout};
 	if (!compute_init(&trainer->compute, arenas->state, train_kernels, trainer->pool,
 					  network_widest(table), status) ||
-		!network_init(&trainer->network, arenas->state, arenas->workspace, config, table,
-					  &trainer->compute, weights, options->part, options->top_layers,
-					  options->freeze_embeddings, options->dropout, status) ||
+		!network_init(&trainer->network, &setup, arenas->state, arenas->workspace, status) ||
 		!adamw_init(&trainer->adamw, arenas->state, &trainer->network, &options->adamw, status) ||
 		(options->feature_bytes > 0 && trainer->network.frozen_layers > 0 &&
 		 (trainer->features = features_create(arenas->features, &trainer->network, first_rows,
@@ -220,76 +164,128 @@ trainer_steps(const Trainer *trainer)
 	return trainer->counters.step;
 }
 
-static bool
-is_special(const void *context, int32_t id)
+int64_t
+trainer_updates(const Trainer *trainer)
 {
-	return tokenizer_is_special(context, id);
+	return trainer->counters.updates;
 }
 
-static bool
-is_continuation(const void *context, int32_t id)
-{
-	return tokenizer_is_continuation(context, id);
-}
-
-static BatchMasks
-batch_masks(const Trainer *trainer, bool by_sample, int micro)
-{
-	BatchMasks masks = {.seed = trainer->options.seed, .by_sample = by_sample};
-
-	masks.stream = (uint64_t) trainer->counters.step * MAX_MICRO_BATCHES + (uint64_t) micro;
-	masks.options.probability = trainer->options.mask_probability;
-	masks.options.whole_words = trainer->options.whole_word_mask;
-	masks.options.vocab_size = trainer->config->vocab_size;
-	masks.options.is_special = is_special;
-	masks.options.is_continuation = is_continuation;
-	masks.options.context = trainer->tokenizer;
-	if (trainer->tokenizer != NULL)
-		masks.options.mask_id = tokenizer_mask_id(trainer->tokenizer);
-	return masks;
-}
-
-/* Adds the gradients of one micro-batch. */
-static bool
-run_micro_batch(Trainer *trainer, const TrainSample *samples, size_t n, int micro, StepResult *step,
-				HeadResult *result, const MayContinue *question, Status *status)
+static BatchRequest
+batch_request(const Trainer *trainer, bool by_sample, size_t part)
 {
 	const TrainOptions *options = &trainer->options;
-	Arena *arena = trainer->arenas.batch;
-	BatchMasks masks = batch_masks(trainer, false, micro);
+	BatchRequest request = {.config = trainer->config, .head = trainer->table->head};
+
+	request.masks.seed = options->seed;
+	request.masks.by_sample = by_sample;
+	request.masks.stream =
+		(uint64_t) trainer->counters.step * TRAIN_MAX_ACCUMULATION + (uint64_t) part;
+	request.masks.options = batch_masking_options(
+		trainer->config, trainer->tokenizer, options->mask_probability, options->whole_word_mask);
+	return request;
+}
+
+/* Some of a step's samples, computed together. */
+typedef struct Part
+{
+	const TrainSample *samples;
+	size_t n;
+	uint64_t stream; /* of masks and dropout */
 	AssembledBatch assembled;
-	NetworkRun run = {.training = true,
+	bool counts; /* it has a label that counts */
+} Part;
+
+typedef struct Step
+{
+	size_t n_parts;
+	Part *parts;
+	LossCounts counts; /* of all parts */
+} Step;
+
+static bool
+assemble_part(Trainer *trainer, size_t index, Step *step, Status *status)
+{
+	BatchRequest request = batch_request(trainer, false, index);
+	Part *part = &step->parts[index];
+	NetworkRun run = {.batch = &part->assembled.batch, .targets = &part->assembled.targets};
+	LossCall loss = network_loss_call(&trainer->network, &run);
+	LossCounts counts = {0};
+
+	part->stream = request.masks.stream;
+	if (!batch_assemble(&request, part->samples, part->n, trainer->arenas.batch, &part->assembled,
+						status) ||
+		!loss_count(&loss, &counts, status))
+		return false;
+	part->counts = !loss_counts_none(&counts);
+	step->counts.labels += counts.labels;
+	step->counts.ends += counts.ends;
+	step->counts.sentences += counts.sentences;
+	return true;
+}
+
+/* Splits the samples into parts, and counts what the loss of the whole step is a mean over. */
+static bool
+assemble_step(Trainer *trainer, const TrainSample *samples, size_t n, Step *step, Status *status)
+{
+	size_t per_part = trainer->options.batch_size > 0 ? (size_t) trainer->options.batch_size : n;
+
+	*step = (Step){.n_parts = n == 0 ? 0 : (n + per_part - 1) / per_part};
+	if (step->n_parts < 1 || step->n_parts > (size_t) trainer->options.gradient_accumulation)
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "a step takes 1 to %zu samples, not %zu",
+						   per_part * (size_t) trainer->options.gradient_accumulation, n);
+	step->parts = arena_alloc_array_zero(trainer->arenas.batch, step->n_parts, sizeof(Part));
+	if (step->parts == NULL)
+		return arena_fail(trainer->arenas.batch, status, "a step", step->n_parts * sizeof(Part));
+	for (size_t i = 0; i < step->n_parts; i++)
+	{
+		step->parts[i].samples = samples + i * per_part;
+		step->parts[i].n = i + 1 < step->n_parts ? per_part : n - i * per_part;
+		if (!assemble_part(trainer, i, step, status))
+			return false;
+	}
+	return true;
+}
+
+/* The frozen layers' outputs for the part, kept or computed. */
+static bool
+take_features(Trainer *trainer, const Part *part, NetworkRun *run, Status *status)
+{
+	size_t tokens = (size_t) run->batch->cu_seqlens[run->batch->n_sequences];
+	size_t columns = (size_t) trainer->config->hidden_size;
+	float *hidden;
+
+	run->first_rows_only = reads_first_rows(&trainer->options, trainer->table->head);
+	hidden = arena_alloc_array(trainer->arenas.batch,
+							   (run->first_rows_only ? run->batch->n_sequences : tokens) * columns,
+							   sizeof(float));
+	if (hidden == NULL)
+		return arena_fail(trainer->arenas.batch, status, "features",
+						  tokens * columns * sizeof(float));
+	run->start_hidden = hidden;
+	return features_fill(trainer->features, part->samples, part->n, &part->assembled, hidden,
+						 run->question, status);
+}
+
+/* Adds the gradients of one part, and its share of the loss. */
+static bool
+run_part(Trainer *trainer, const Step *step, const Part *part, StepResult *result,
+		 const MayContinue *question, Status *status)
+{
+	const TrainOptions *options = &trainer->options;
+	NetworkRun run = {.batch = &part->assembled.batch,
+					  .targets = &part->assembled.targets,
+					  .counts = &step->counts,
+					  .training = true,
 					  .backward = true,
-					  .gradient_scale = 1.0f / (float) options->micro_batches,
 					  .question = question};
 	uint32_t random[4];
-	size_t tokens;
+	HeadResult head;
 
-	if (!batch_assemble(arena, trainer->config, trainer->table->head, samples, n, &masks,
-						&assembled, status))
-		return false;
-	tokens = (size_t) assembled.batch.cu_seqlens[assembled.batch.n_sequences];
-	philox4x32(options->seed, DROPOUT_STREAM, masks.stream, random);
-	run.batch = &assembled.batch;
-	run.targets = &assembled.targets;
+	philox4x32(options->seed, DROPOUT_STREAM, part->stream, random);
 	run.seed = (uint64_t) random[0] << 32 | random[1];
-	if (trainer->features != NULL)
-	{
-		bool first_rows = options->part == TRAIN_HEAD && head_uses_pooler(trainer->table->head) &&
-						  !head_has_vocabulary(trainer->table->head);
-		float *hidden = arena_alloc_array(arena,
-										  (first_rows ? assembled.batch.n_sequences : tokens) *
-											  (size_t) trainer->config->hidden_size,
-										  sizeof(float));
-
-		if (hidden == NULL)
-			return arena_fail(arena, status, "features",
-							  tokens * (size_t) trainer->config->hidden_size * sizeof(float));
-		if (!features_fill(trainer->features, samples, n, &assembled, hidden, question, status))
-			return false;
-		run.start_hidden = hidden;
-		run.first_rows_only = first_rows;
-	}
+	if (trainer->features != NULL && !take_features(trainer, part, &run, status))
+		return false;
 	if (options->activation_bytes > 0)
 	{
 		size_t bytes;
@@ -297,55 +293,67 @@ run_micro_batch(Trainer *trainer, const TrainSample *samples, size_t n, int micr
 		if (!network_memory(&trainer->network, &run, &bytes, status))
 			return false;
 		run.recompute = bytes > options->activation_bytes;
-		step->recomputed |= run.recompute;
+		result->recomputed |= run.recompute;
 	}
-	step->tokens += tokens;
-	return network_run(&trainer->network, &run, result, status);
+	if (!network_run(&trainer->network, &run, &head, status))
+		return false;
+	result->loss += head.loss;
+	result->tokens += (size_t) run.batch->cu_seqlens[run.batch->n_sequences];
+	return true;
 }
 
-bool
-trainer_step(Trainer *trainer, const TrainSample *samples, size_t n, StepResult *step,
-			 const MayContinue *question, Status *status)
+/* The update, once all gradients are there. */
+static bool
+finish_step(Trainer *trainer, StepResult *result, Status *status)
 {
-	size_t parts = (size_t) trainer->options.micro_batches;
-	size_t counted = 0;
-	ArenaMark mark = arena_mark(trainer->arenas.batch);
-
-	memset(step, 0, sizeof *step);
-	if (n < parts)
-		parts = n == 0 ? 1 : n;
-	network_begin_step(&trainer->network);
-	for (size_t part = 0; part < parts; part++)
-	{
-		size_t from = n * part / parts;
-		size_t to = n * (part + 1) / parts;
-		HeadResult result;
-		bool ok = run_micro_batch(trainer, samples + from, to - from, (int) part, step, &result,
-								  question, status);
-
-		arena_rewind(trainer->arenas.batch, mark);
-		if (!ok)
-			return false;
-		/* a batch in which no label counts has no loss and no gradient */
-		if (result.count == 0 && result.next_sentence_logits == NULL)
-			continue;
-		step->loss += result.loss;
-		counted++;
-	}
-	if (counted > 0)
-		step->loss /= (double) counted;
-	step->grad_norm = adamw_grad_norm(&trainer->adamw);
-	if (!isfinite(step->loss) || !isfinite(step->grad_norm))
+	result->grad_norm = adamw_grad_norm(&trainer->adamw);
+	if (!isfinite(result->loss) || !isfinite(result->grad_norm))
 	{
 		status_fail(status, STATUS_INVALID_DATA, "the loss is not a number at step %lld",
 					(long long) trainer->counters.step + 1);
 		return status_hint(status, "Use a smaller learning rate or gradient clipping.");
 	}
-	step->learning_rate = schedule_rate(&trainer->options.schedule, trainer->counters.step,
-										trainer->options.learning_rate);
-	trainer->counters.step++;
-	adamw_step(&trainer->adamw, trainer->counters.step, step->learning_rate, step->grad_norm);
+	trainer->counters.updates++;
+	adamw_step(&trainer->adamw, trainer->counters.updates, result->learning_rate,
+			   result->grad_norm);
 	return true;
+}
+
+bool
+trainer_step(Trainer *trainer, const TrainSample *samples, size_t n, StepResult *result,
+			 const MayContinue *question, Status *status)
+{
+	Arena *arena = trainer->arenas.batch;
+	ArenaMark start = arena_mark(arena);
+	Step step;
+	bool ok;
+
+	memset(result, 0, sizeof *result);
+	result->learning_rate = schedule_rate(&trainer->options.schedule, trainer->counters.step,
+										  trainer->options.learning_rate);
+	ok = assemble_step(trainer, samples, n, &step, status);
+	if (ok && loss_counts_none(&step.counts))
+	{
+		result->skipped = true;
+		result->loss = result->grad_norm = NAN;
+	}
+	else if (ok)
+	{
+		network_begin_step(&trainer->network);
+		for (size_t i = 0; ok && i < step.n_parts; i++)
+		{
+			ArenaMark mark = arena_mark(arena);
+
+			ok = !step.parts[i].counts ||
+				 run_part(trainer, &step, &step.parts[i], result, question, status);
+			arena_rewind(arena, mark);
+		}
+		ok = ok && finish_step(trainer, result, status);
+	}
+	if (ok)
+		trainer->counters.step++;
+	arena_rewind(arena, start);
+	return ok;
 }
 
 static float *
@@ -360,49 +368,43 @@ copy_floats(Arena *arena, const float *from, size_t n, Status *status)
 	return copy;
 }
 
+static bool
+copy_result(const Trainer *trainer, const AssembledBatch *assembled, const HeadResult *result,
+			Arena *arena, Evaluation *evaluation, Status *status)
+{
+	evaluation->loss = result->loss;
+	evaluation->labels = result->count;
+	evaluation->correct = result->correct;
+	evaluation->n_columns = result->n_columns;
+	if (!batch_row_offsets(assembled, trainer->table->head, arena, &evaluation->row_offsets,
+						   status))
+		return false;
+	if (result->logits != NULL &&
+		(evaluation->logits = copy_floats(arena, result->logits, result->n_rows * result->n_columns,
+										  status)) == NULL)
+		return false;
+	return result->next_sentence_logits == NULL ||
+		   (evaluation->next_sentence_logits =
+				copy_floats(arena, result->next_sentence_logits, 2 * assembled->targets.n_examples,
+							status)) != NULL;
+}
+
 bool
 trainer_evaluate(Trainer *trainer, const TrainSample *samples, size_t n, Arena *arena,
 				 Evaluation *evaluation, const MayContinue *question, Status *status)
 {
-	HeadKind head = trainer->table->head;
-	bool by_tokens = head == HEAD_TOKEN_CLASSIFICATION || head == HEAD_QUESTION_ANSWERING;
 	ArenaMark mark = arena_mark(trainer->arenas.batch);
-	BatchMasks masks = batch_masks(trainer, true, 0);
+	BatchRequest request = batch_request(trainer, true, 0);
 	AssembledBatch assembled;
-	NetworkRun run = {.batch = &assembled.batch,
-					  .targets = &assembled.targets,
-					  .gradient_scale = 1,
-					  .question = question};
+	NetworkRun run = {
+		.batch = &assembled.batch, .targets = &assembled.targets, .question = question};
 	HeadResult result;
 	bool ok;
 
 	memset(evaluation, 0, sizeof *evaluation);
-	ok = batch_assemble(trainer->arenas.batch, trainer->config, head, samples, n, &masks,
-						&assembled, status) &&
-		 network_run(&trainer->network, &run, &result, status);
-	if (ok)
-	{
-		evaluation->loss = result.loss;
-		evaluation->labels = result.count;
-		evaluation->correct = result.correct;
-		evaluation->n_columns = result.n_columns;
-		evaluation->row_offsets = arena_alloc_array(arena, n + 1, sizeof(size_t));
-		if (evaluation->row_offsets == NULL)
-			ok = arena_fail(arena, status, "predictions", (n + 1) * sizeof(size_t));
-	}
-	if (ok)
-	{
-		for (size_t i = 0; i <= n; i++)
-			evaluation->row_offsets[i] =
-				by_tokens ? (size_t) assembled.batch.cu_seqlens[assembled.sequence_offsets[i]]
-						  : assembled.sequence_offsets[i];
-		if (result.logits != NULL)
-			ok = (evaluation->logits = copy_floats(
-					  arena, result.logits, result.n_rows * result.n_columns, status)) != NULL;
-		if (ok && result.next_sentence_logits != NULL)
-			ok = (evaluation->next_sentence_logits =
-					  copy_floats(arena, result.next_sentence_logits, 2 * n, status)) != NULL;
-	}
+	ok = batch_assemble(&request, samples, n, trainer->arenas.batch, &assembled, status) &&
+		 network_run(&trainer->network, &run, &result, status) &&
+		 copy_result(trainer, &assembled, &result, arena, evaluation, status);
 	arena_rewind(trainer->arenas.batch, mark);
 	return ok;
 }
@@ -429,7 +431,8 @@ trainer_state_restored(Trainer *trainer, Status *status)
 {
 	const TrainerCounters *counters = &trainer->counters;
 	bool ok = counters->magic == STATE_MAGIC && counters->elements == trainer->table->elements &&
-			  counters->frozen_elements == trainer->network.frozen_elements && counters->step >= 0;
+			  counters->frozen_elements == trainer->network.frozen_elements &&
+			  counters->step >= 0 && counters->updates >= 0 && counters->updates <= counters->step;
 
 	if (ok)
 		return true;

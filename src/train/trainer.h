@@ -23,47 +23,15 @@
  * loss or gradient that is not a number fails the step (STATUS_INVALID_DATA) before anything is
  * updated.
  *
- * Randomness: dropout and masks are a function of (seed, step, micro-batch, place). No state but
- * the step count.
+ * Randomness: dropout and masks are a function of (seed, step, part, place). No state but the step
+ * count.
  */
 #ifndef BERT_TRAIN_TRAINER_H
 #define BERT_TRAIN_TRAINER_H
 
-#include "train/adamw.h"
 #include "train/masking.h"
+#include "train/options.h"
 #include "train/samples.h"
-#include "train/schedules.h"
-
-typedef struct TrainOptions
-{
-	double learning_rate;
-	Schedule schedule; /* with warm-up and total steps worked out by the caller */
-	AdamwOptions adamw;
-	double dropout; /* negative: the config's own probabilities */
-	uint64_t seed;
-	TrainPart part; /* TRAIN_HEAD, TRAIN_TOP or TRAIN_ALL */
-	int top_layers; /* of TRAIN_TOP */
-	bool freeze_embeddings;
-	/* gradient accumulation: a step's samples are split into so many parts */
-	int micro_batches;
-	int threads;
-	/* linear layers multiply in bf16; weights, gradients and all sums stay fp32 */
-	bool bf16;
-	/* above this a batch's activations are recomputed layer by layer; 0: no limit */
-	size_t activation_bytes;
-	size_t feature_bytes;    /* for outputs of the frozen layers, kept by sample; 0: none */
-	double mask_probability; /* masked_lm, pretraining */
-	bool whole_word_mask;
-} TrainOptions;
-
-/*
- * The reference's fine-tuning defaults: 5e-5, linear without warm-up over total_steps, all layers,
- * one thread.
- */
-TrainOptions train_options_default(int64_t total_steps);
-
-/* "all", "head", "top:N". */
-bool train_part_parse(const char *text, TrainPart *part, int *top_layers, Status *status);
 
 typedef struct Trainer Trainer;
 
@@ -94,7 +62,8 @@ void trainer_destroy(Trainer *trainer);
 float *trainer_block(Trainer *trainer, int block); /* (table->blocks[block].elements) */
 void trainer_initialize_block(Trainer *trainer, int block, uint64_t seed);
 int trainer_first_trained_block(const Trainer *trainer);
-int64_t trainer_steps(const Trainer *trainer); /* optimizer steps done */
+int64_t trainer_steps(const Trainer *trainer);   /* steps done, skipped ones too */
+int64_t trainer_updates(const Trainer *trainer); /* steps that changed the weights */
 
 typedef struct TrainSample
 {
@@ -104,14 +73,18 @@ typedef struct TrainSample
 
 typedef struct StepResult
 {
-	double loss;      /* mean over the micro-batches */
-	double grad_norm; /* before clipping */
+	double loss;      /* mean over the labels of the whole step; NaN: it had none */
+	double grad_norm; /* before clipping; NaN likewise */
 	double learning_rate;
 	size_t tokens;
 	bool recomputed; /* activations did not fit and were made twice */
+	bool skipped;    /* nothing to learn in it: it counts as a step, the weights stay */
 } StepResult;
 
-/* One optimizer step on n samples. */
+/*
+ * One optimizer step on n samples, as many as batch_size and gradient_accumulation allow. A step
+ * without a label that counts (nothing was masked, say) is skipped, as torch's optimizer would be.
+ */
 bool trainer_step(Trainer *trainer, const TrainSample *samples, size_t n, StepResult *result,
 				  const MayContinue *question, Status *status);
 

@@ -299,7 +299,6 @@ test_input_gradient(void **state)
 	fixture_batch(&fixture, HEAD_SEQUENCE_CLASSIFICATION);
 	run = (NetworkRun){.batch = &fixture.batch,
 					   .backward = true,
-					   .gradient_scale = 1,
 					   .targets = &fixture.targets,
 					   .d_embeddings = d_embeddings};
 	network_begin_step(&fixture.network);

@@ -223,8 +223,8 @@ compare_head(Arena *arena, const Fixture *fixture, const Batch *batch, size_t le
 	labels = case_labels(arena, file, head, batch->n_sequences, length, &n_labels);
 	if (labels == NULL)
 		return;
-	if (!head_loss(fixture->model, batch, &output, n_choices, labels, n_labels, arena, &loss,
-				   &status))
+	if (!head_loss(fixture->model, batch, &output, &(ForwardLabels){labels, n_labels, n_choices},
+				   arena, &loss, &status))
 		fail_msg("%s: %s", what, status.message);
 	if (expected_loss != NULL)
 		worst->loss =

@@ -116,9 +116,13 @@ open_model(Case *test, const char *folder, const char *config_file)
 	check_status(compute_init(&test->compute, test->arena, train_kernels_choose("auto", &status),
 							  NULL, network_widest(&test->table), &status),
 				 &status);
-	check_status(network_init(&test->network, test->arena, test->workspace, &test->config,
-							  &test->table, &test->compute, test->weights, TRAIN_ALL, 0, false, 0,
-							  &status),
+	check_status(network_init(&test->network,
+							  &(NetworkSetup){.config = &test->config,
+											  .table = &test->table,
+											  .compute = &test->compute,
+											  .weights = test->weights,
+											  .part = TRAIN_ALL},
+							  test->arena, test->workspace, &status),
 				 &status);
 }
 
@@ -305,11 +309,8 @@ case_close(Case *test)
 static double
 case_step(Case *test)
 {
-	NetworkRun run = {.batch = &test->batch,
-					  .targets = &test->targets,
-					  .training = true,
-					  .backward = true,
-					  .gradient_scale = 1};
+	NetworkRun run = {
+		.batch = &test->batch, .targets = &test->targets, .training = true, .backward = true};
 	HeadResult result;
 	Status status;
 

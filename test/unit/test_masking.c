@@ -72,7 +72,7 @@ test_shares(void **state)
 	size_t candidates = 0;
 
 	fill();
-	chosen = masking_apply(&tokens, 42, 3, 0, masked, N, labels);
+	chosen = masking_apply(&tokens, 42, 3, 0, &(MaskedText){masked, N, NULL, NULL}, labels);
 	for (int i = 0; i < N; i++)
 	{
 		candidates += !special(NULL, original[i]);
@@ -103,17 +103,18 @@ test_reproducible(void **state)
 
 	fill();
 	memcpy(again, original, sizeof again);
-	masking_apply(&tokens, 42, 3, 0, masked, N, labels);
+	masking_apply(&tokens, 42, 3, 0, &(MaskedText){masked, N, NULL, NULL}, labels);
 	/* in two parts it is the same */
-	masking_apply(&tokens, 42, 3, 0, again, 1000, labels_again);
-	masking_apply(&tokens, 42, 3, 1000, again + 1000, N - 1000, labels_again + 1000);
+	masking_apply(&tokens, 42, 3, 0, &(MaskedText){again, 1000, NULL, NULL}, labels_again);
+	masking_apply(&tokens, 42, 3, 1000, &(MaskedText){again + 1000, N - 1000, NULL, NULL},
+				  labels_again + 1000);
 	assert_memory_equal(masked, again, sizeof masked);
 	assert_memory_equal(labels, labels_again, sizeof labels);
 	for (uint64_t stream = 4; stream < 6; stream++)
 	{
 		memcpy(again, original, sizeof again);
-		masking_apply(&tokens, stream == 4 ? 42 : 43, stream == 4 ? 4 : 3, 0, again, N,
-					  labels_again);
+		masking_apply(&tokens, stream == 4 ? 42 : 43, stream == 4 ? 4 : 3, 0,
+					  &(MaskedText){again, N, NULL, NULL}, labels_again);
 		for (int i = 0; i < N; i++)
 			different += (labels[i] == LABEL_IGNORED) != (labels_again[i] == LABEL_IGNORED);
 		assert_true(different > N / 10);
@@ -129,13 +130,15 @@ test_whole_words(void **state)
 	size_t chosen_words = 0;
 
 	fill();
-	masking_apply(&words, 7, 1, 0, masked, N, labels);
+	masking_apply(&words, 7, 1, 0, &(MaskedText){masked, N, NULL, NULL}, labels);
 	for (int i = 1; i < N; i++)
 	{
 		bool continues = continuation(NULL, original[i]) && !special(NULL, original[i - 1]);
 
 		if (special(NULL, original[i]))
 			continue;
+		/* the reference replaces nothing but by [MASK] */
+		assert_int_equal(masked[i], labels[i] == LABEL_IGNORED ? original[i] : MASK);
 		if (continues)
 		{
 			assert_int_equal(labels[i] == LABEL_IGNORED, labels[i - 1] == LABEL_IGNORED);
@@ -149,6 +152,49 @@ test_whole_words(void **state)
 	}
 	assert_true(continued > N / 4);
 	check_share("words", (double) chosen_words / (double) n_words, 0.15, (double) n_words);
+}
+
+/*
+ * Where tokens lie decides over what a word is: what no gap parts is one word, a full stop too; a
+ * special token ends it.
+ */
+static void
+test_words_by_place(void **state)
+{
+	enum
+	{
+		WORDS = 20000,
+		TOKENS = 3 * WORDS
+	};
+	static uint32_t starts[TOKENS];
+	static uint32_t ends[TOKENS];
+	MaskingOptions words = options(true);
+	MaskedText text = {masked, TOKENS, starts, ends};
+	size_t chosen = 0;
+
+	for (uint32_t w = 0; w < WORDS; w++)
+		for (uint32_t part = 0; part < 3; part++)
+		{
+			/* "film", "##s" or "'", "." at characters 10 w, +4, +5, no piece marked as one */
+			original[3 * w + part] = 5 + (int32_t) (w + part) % 490;
+			starts[3 * w + part] = 10 * w + (part == 0 ? 0 : 3 + part);
+			ends[3 * w + part] = 10 * w + 4 + part;
+		}
+	original[3] = 2; /* [CLS] within the second word: what follows begins another one */
+	memcpy(masked, original, sizeof masked);
+	masking_apply(&words, 7, 1, 0, &text, labels);
+	for (uint32_t w = 0; w < WORDS; w++)
+	{
+		bool first = labels[3 * w] != LABEL_IGNORED;
+
+		chosen += first;
+		if (w == 1)
+			assert_false(first);
+		else
+			assert_int_equal(labels[3 * w + 1] != LABEL_IGNORED, first);
+		assert_int_equal(labels[3 * w + 2] != LABEL_IGNORED, labels[3 * w + 1] != LABEL_IGNORED);
+	}
+	check_share("words", (double) chosen / WORDS, 0.15, WORDS);
 }
 
 static void
@@ -254,8 +300,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shares),      cmocka_unit_test(test_reproducible),
-		cmocka_unit_test(test_whole_words), cmocka_unit_test(test_pairs),
-		cmocka_unit_test(test_sentences),
+		cmocka_unit_test(test_whole_words), cmocka_unit_test(test_words_by_place),
+		cmocka_unit_test(test_pairs),       cmocka_unit_test(test_sentences),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

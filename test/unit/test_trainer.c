@@ -374,28 +374,151 @@ test_bf16(void **state)
 }
 
 /*
- * Two micro-batches of equal label counts give the gradient of the whole batch; rounding differs.
+ * A step in parts is the step of all its samples: the same loss and the same gradient (seen in the
+ * weights after a step with a large epsilon), whatever the parts' sizes and numbers of labels.
+ * Rounding differs.
  */
+static void
+check_parts(HeadKind head, ProblemType problem, size_t n, int batch_size)
+{
+	float *weights[2];
+	double losses[2];
+	double norms[2];
+	double largest = 0;
+	size_t elements = 0;
+
+	for (int split = 0; split < 2; split++)
+	{
+		TrainOptions options = options_for(2);
+		TrainSample batch[N_SAMPLES];
+		StepResult result;
+		Setup setup;
+		Status status;
+
+		options.schedule.kind = SCHEDULE_CONSTANT;
+		options.dropout = 0;
+		options.adamw.epsilon = 1e-2;
+		options.batch_size = split == 0 ? 0 : batch_size;
+		options.gradient_accumulation = split == 0 ? 1 : 16;
+		open_trainer(&setup, head, &options);
+		setup.config.problem_type = problem;
+		for (size_t i = 0; i < n; i++)
+		{
+			Sample *sample = &setup.samples[i];
+
+			batch[i] = (TrainSample){sample, i};
+			/* tokens: sample i keeps so many labels, some samples none */
+			for (uint32_t l = 0; head == HEAD_TOKEN_CLASSIFICATION && l < sample->n_labels; l++)
+				if (l >= i * 7 % 4)
+					sample->labels[l] = -100;
+			if (problem != PROBLEM_UNSET)
+			{
+				sample->values = arena_alloc_zero(setup.arena, 2 * sizeof(float));
+				sample->values[i % 2] = 1;
+				sample->n_values = 2;
+			}
+		}
+		must(trainer_step(setup.trainer, batch, n, &result, NULL, &status), &status);
+		assert_false(result.skipped);
+		losses[split] = result.loss;
+		norms[split] = result.grad_norm;
+		weights[split] = all_weights(&setup);
+		elements = setup.table.elements;
+		close_trainer(&setup);
+	}
+	for (size_t i = 0; i < elements; i++)
+		largest = fmax(largest, fabs(weights[0][i] - weights[1][i]));
+	print_message("%s, %zu samples in parts of %d: losses %.6f and %.6f, weights differ by %.1e\n",
+				  head_kind_name(head), n, batch_size, losses[0], losses[1], largest);
+	assert_true(fabs(losses[0] - losses[1]) < 1e-5 * (1 + losses[0]));
+	assert_true(fabs(norms[0] - norms[1]) < 1e-4 * (1 + norms[0]));
+	assert_true(largest < 1e-5);
+	free(weights[0]);
+	free(weights[1]);
+}
+
 static void
 test_accumulation(void **state)
 {
-	TrainOptions options = options_for(8);
-	size_t n;
-	float *whole;
-	float *parts;
-	double largest = 0;
+	/* masks are drawn by part, so language models that mask are elsewhere: test_masked_parts */
+	static const HeadKind heads[] = {
+		HEAD_CAUSAL_LM,       HEAD_NEXT_SENTENCE,        HEAD_SEQUENCE_CLASSIFICATION,
+		HEAD_MULTIPLE_CHOICE, HEAD_TOKEN_CLASSIFICATION, HEAD_QUESTION_ANSWERING};
+
+	for (size_t h = 0; h < sizeof heads / sizeof heads[0]; h++)
+	{
+		check_parts(heads[h], PROBLEM_UNSET, 5, 8);
+		check_parts(heads[h], PROBLEM_UNSET, 8, 4);
+		check_parts(heads[h], PROBLEM_UNSET, 11, 4);
+		check_parts(heads[h], PROBLEM_UNSET, 5, 1);
+	}
+	check_parts(HEAD_SEQUENCE_CLASSIFICATION, PROBLEM_REGRESSION, 7, 3);
+	check_parts(HEAD_SEQUENCE_CLASSIFICATION, PROBLEM_MULTI_LABEL, 7, 3);
+}
+
+/*
+ * Parts with uneven numbers of masks, or none: the loss of a step is the mean over all masked
+ * tokens, which is known for a model that gives every token the same logits.
+ */
+static void
+test_masked_parts(void **state)
+{
+	TrainOptions options = options_for(1);
+	TrainSample batch[9];
+	StepResult result;
+	Setup setup;
+	Status status;
 
 	options.dropout = 0;
-	options.adamw.epsilon = 1e-3;
-	whole = run(HEAD_SEQUENCE_CLASSIFICATION, &options, 8, &n);
-	options.micro_batches = 2;
-	parts = run(HEAD_SEQUENCE_CLASSIFICATION, &options, 8, &n);
-	for (size_t i = 0; i < n; i++)
-		largest = fmax(largest, fabs(whole[i] - parts[i]));
-	print_message("largest difference %.1e\n", largest);
-	assert_true(largest < 1e-4);
-	free(whole);
-	free(parts);
+	options.batch_size = 3;
+	options.gradient_accumulation = 3;
+	open_trainer(&setup, HEAD_MASKED_LM, &options);
+	/* a model that gives every token the same logits: the loss of each masked token is log V */
+	for (int block = 0; block < setup.table.n_blocks; block++)
+		memset(trainer_block(setup.trainer, block), 0,
+			   setup.table.blocks[block].elements * sizeof(float));
+	for (size_t i = 0; i < 9; i++)
+		batch[i] = (TrainSample){&setup.samples[i], i};
+	must(trainer_step(setup.trainer, batch, 9, &result, NULL, &status), &status);
+	assert_false(result.skipped);
+	assert_true(fabs(result.loss - log(VOCAB)) < 1e-4);
+	close_trainer(&setup);
+}
+
+/* A step in which no label counts changes nothing but the count of steps. */
+static void
+test_skipped(void **state)
+{
+	TrainOptions options = options_for(4);
+	TrainSample batch[2];
+	StepResult result;
+	Setup setup;
+	float *before;
+	float *after;
+	Status status;
+
+	open_trainer(&setup, HEAD_TOKEN_CLASSIFICATION, &options);
+	for (size_t i = 0; i < 2; i++)
+	{
+		batch[i] = (TrainSample){&setup.samples[i], i};
+		for (uint32_t l = 0; l < setup.samples[i].n_labels; l++)
+			setup.samples[i].labels[l] = -100;
+	}
+	before = all_weights(&setup);
+	must(trainer_step(setup.trainer, batch, 2, &result, NULL, &status), &status);
+	after = all_weights(&setup);
+	assert_true(result.skipped && isnan(result.loss) && isnan(result.grad_norm));
+	assert_memory_equal(before, after, setup.table.elements * sizeof(float));
+	assert_int_equal(trainer_steps(setup.trainer), 1);
+	assert_int_equal(trainer_updates(setup.trainer), 0);
+	setup.samples[1].labels[1] = 1;
+	must(trainer_step(setup.trainer, batch, 2, &result, NULL, &status), &status);
+	assert_true(!result.skipped && isfinite(result.loss));
+	assert_int_equal(trainer_steps(setup.trainer), 2);
+	assert_int_equal(trainer_updates(setup.trainer), 1);
+	free(before);
+	free(after);
+	close_trainer(&setup);
 }
 
 /* The frozen blocks stay as they are. */
@@ -502,7 +625,7 @@ test_refused_options(void **state)
 	assert_false(train_part_parse("top:0", &part, &layers, &status));
 	assert_false(train_part_parse("top:3x", &part, &layers, &status));
 	assert_false(train_part_parse("bottom", &part, &layers, &status));
-	for (int which = 0; which < 9; which++)
+	for (int which = 0; which < 11; which++)
 	{
 		TrainOptions options = options_for(4);
 		TrainOptions good = options;
@@ -510,7 +633,8 @@ test_refused_options(void **state)
 
 		open_trainer(&setup, HEAD_MASKED_LM, &good);
 		options.dropout = which == 0 ? 1 : options.dropout;
-		options.micro_batches = which == 1 ? 0 : 1;
+		options.gradient_accumulation = which == 1 ? 0 : which == 9 ? 4097 : 1;
+		options.batch_size = which == 10 ? -1 : 0;
 		options.threads = which == 2 ? 0 : 1;
 		options.mask_probability = which == 3 ? 0 : 0.15;
 		options.adamw.beta2 = which == 4 ? 1 : 0.999;
@@ -607,7 +731,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_learns),        cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_same_bits),     cmocka_unit_test(test_bf16),
-		cmocka_unit_test(test_accumulation),  cmocka_unit_test(test_frozen),
+		cmocka_unit_test(test_accumulation),  cmocka_unit_test(test_masked_parts),
+		cmocka_unit_test(test_skipped),       cmocka_unit_test(test_frozen),
 		cmocka_unit_test(test_failures),      cmocka_unit_test(test_refused_options),
 		cmocka_unit_test(test_out_of_memory),
 	};

@@ -97,10 +97,16 @@ fixture_bind(Fixture *fixture, HeadKind head, const char *kernels, int threads, 
 							  train_kernels_choose(kernels, &status), fixture->pool,
 							  network_widest(&fixture->table), &status),
 				 &status);
-	check_status(network_init(&fixture->network, fixture->arena, fixture->workspace,
-							  &fixture->config, &fixture->table, &fixture->compute,
-							  fixture->weights, part, top_layers, freeze_embeddings, dropout,
-							  &status),
+	check_status(network_init(&fixture->network,
+							  &(NetworkSetup){.config = &fixture->config,
+											  .table = &fixture->table,
+											  .compute = &fixture->compute,
+											  .weights = fixture->weights,
+											  .part = part,
+											  .top_layers = top_layers,
+											  .freeze_embeddings = freeze_embeddings,
+											  .dropout = dropout},
+							  fixture->arena, fixture->workspace, &status),
 				 &status);
 }
 
@@ -177,7 +183,6 @@ fixture_run(Fixture *fixture, bool training, bool backward, bool recompute)
 					  .training = training,
 					  .backward = backward,
 					  .recompute = recompute,
-					  .gradient_scale = 1,
 					  .seed = 99,
 					  .targets = &fixture->targets};
 	HeadResult result;

@@ -507,14 +507,15 @@ read_loss(Forward *forward, Datum *values, bool *nulls)
 {
 	FunctionCallInfo fcinfo = forward->fcinfo;
 	ArrayType *labels = array_argument(fcinfo, ARG_LABELS, "labels");
+	ForwardLabels given = {.n_choices = (size_t) forward->n_choices};
 	double loss;
 	Status status;
 
 	if (labels == NULL)
 		return;
-	REPORT_UNLESS(head_loss(forward->model, &forward->batch, &forward->output,
-							(size_t) forward->n_choices, (const double *) ARR_DATA_PTR(labels),
-							(size_t) ArrayGetNItems(ARR_NDIM(labels), ARR_DIMS(labels)),
+	given.values = (const double *) ARR_DATA_PTR(labels);
+	given.n = (size_t) ArrayGetNItems(ARR_NDIM(labels), ARR_DIMS(labels));
+	REPORT_UNLESS(head_loss(forward->model, &forward->batch, &forward->output, &given,
 							forward->call.arena, &loss, &status),
 				  &status);
 	values[OUT_LOSS] = Float4GetDatum((float4) loss);

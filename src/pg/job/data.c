@@ -214,7 +214,8 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	SampleEncoder encoder = {.tokenizer = request->tokenizer,
 							 .task = request->task,
 							 .max_length = request->max_length,
-							 .stride = JOB_STRIDE};
+							 .stride = JOB_STRIDE,
+							 .whole_words = options->whole_word_mask};
 	WriterGuard *train;
 	WriterGuard *eval;
 	unsigned char digest[SHA256_BYTES];

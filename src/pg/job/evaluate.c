@@ -43,14 +43,14 @@ typedef struct Evaluator
 static void
 flush(Evaluator *evaluator)
 {
-	PredictOptions options = {evaluator->handle->tokenizer, MASK_PROBABILITY, 0};
+	Predictor predictor = {evaluator->model, evaluator->handle->tokenizer, MASK_PROBABILITY, 0};
 	Evaluation evaluation;
 	Status status;
 
 	if (evaluator->n == 0)
 		return;
-	REPORT_UNLESS(predict_samples(evaluator->model, &options, evaluator->samples, evaluator->n,
-								  evaluator->arena, &evaluation, &backend_may_continue, &status),
+	REPORT_UNLESS(predict_samples(&predictor, evaluator->samples, evaluator->n, evaluator->arena,
+								  &evaluation, &backend_may_continue, &status),
 				  &status);
 	job_score_add(evaluator->score, evaluator->samples, evaluator->n, &evaluation);
 	evaluator->n = 0;

@@ -56,9 +56,9 @@ typedef struct JobProgress
 {
 	int64 step;
 	double epoch;
-	double loss; /* mean since the last report */
+	double loss; /* mean since the last report; NaN, stored as NULL: no step had a label */
 	double learning_rate;
-	double grad_norm;
+	double grad_norm; /* of the last step; NaN, stored as NULL: it was skipped */
 	double samples_per_second;
 	double tokens_per_second;
 	double seconds_per_step;

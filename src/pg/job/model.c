@@ -2,9 +2,6 @@
  */
 #include "pg/server/compat.h"
 
-#include <math.h>
-#include <unistd.h>
-
 #include "utils/builtins.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -111,51 +108,6 @@ set_head(JobRun *run)
 				  &status);
 }
 
-static int
-default_threads(void)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return (int) Max(1, Min(cores / 2, COMPUTE_MAX_THREADS));
-}
-
-static void
-set_train_options(JobRun *run)
-{
-	const JobOptions *in = &run->options;
-	TrainOptions *out = &run->train_options;
-	ScheduleKind kind;
-	int64 warmup;
-	Status status;
-
-	*out = train_options_default(run->total_steps);
-	REPORT_UNLESS(schedule_parse(in->schedule, &kind, &status) &&
-					  train_part_parse(in->train, &out->part, &out->top_layers, &status),
-				  &status);
-	warmup = in->warmup_steps >= 0 ? in->warmup_steps
-								   : (int64) ceil(in->warmup_ratio * (double) run->total_steps);
-	out->schedule = schedule_default(kind, warmup, run->total_steps);
-	out->schedule.num_cycles = in->num_cycles;
-	out->schedule.power = in->power;
-	out->learning_rate = in->learning_rate;
-	out->adamw.beta1 = in->beta1;
-	out->adamw.beta2 = in->beta2;
-	out->adamw.epsilon = in->epsilon;
-	out->adamw.weight_decay = in->weight_decay;
-	out->adamw.max_grad_norm = in->max_grad_norm;
-	out->adamw.correct_bias = in->correct_bias;
-	out->dropout = in->dropout;
-	out->seed = (uint64_t) in->seed;
-	out->freeze_embeddings = in->freeze_embeddings;
-	out->micro_batches = in->gradient_accumulation;
-	out->bf16 = strcmp(in->precision, "bf16") == 0;
-	out->threads = in->threads > 0 ? in->threads : default_threads();
-	out->mask_probability = in->mask_probability;
-	out->activation_bytes = (size_t) guc_max_memory * 1024;
-	out->feature_bytes =
-		out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : (size_t) guc_max_memory * 1024;
-}
-
 /* A classifier is kept only if its rows still mean the same. */
 static bool
 keeps_classifier(const JobRun *run)
@@ -230,7 +182,7 @@ job_model_train(JobRun *run)
 	Status status;
 
 	set_head(run);
-	set_train_options(run);
+	job_options_train(&run->options, run->total_steps, &run->train_options);
 	current_trainer = run->trainer = trainer_create(
 		&arenas, &run->config, &run->table, run->tokenizer, &run->train_options, "auto", &status);
 	REPORT_UNLESS(run->trainer != NULL, &status);

@@ -1,16 +1,19 @@
-/* options.c: one table of options serves parsing, defaults, bounds and writing. */
+/*
+ * options.c: one table of options serves parsing, defaults and writing; the bounds are those that
+ * the trainer checks (train/options.h).
+ */
 #include "pg/server/compat.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
 #include "core/names.h"
-#include "files/config.h"
-#include "kernels/kernels.h"
 #include "pg/job/options.h"
 #include "pg/server/errors.h"
+#include "pg/server/settings.h"
 
 typedef enum OptionType
 {
@@ -26,65 +29,46 @@ typedef struct Option
 	const char *name;
 	OptionType type;
 	size_t offset;
-	double initial;
-	double minimum;
-	double maximum;
-	bool minimum_allowed; /* for reals: the interval is closed below */
-	const char *text;     /* initial value of a string */
+	double initial;   /* out of bounds: not given */
+	const char *text; /* initial value of a string */
 } Option;
 
-#define REAL(name, initial, minimum, maximum, closed)                                           \
-	{                                                                                           \
-#name, OPTION_REAL, offsetof(JobOptions, name), initial, minimum, maximum, closed, NULL \
-	}
-#define INTEGER(name, initial, minimum, maximum)                                             \
-	{                                                                                        \
-#name, OPTION_INT, offsetof(JobOptions, name), initial, minimum, maximum, true, NULL \
-	}
-#define BIGINT(name, initial, minimum, maximum)                                                \
-	{                                                                                          \
-#name, OPTION_INT64, offsetof(JobOptions, name), initial, minimum, maximum, true, NULL \
-	}
-#define BOOLEAN(name, initial)                                                    \
-	{                                                                             \
-#name, OPTION_BOOL, offsetof(JobOptions, name), initial, 0, 1, true, NULL \
-	}
-#define STRING(name, initial)                                                    \
-	{                                                                            \
-#name, OPTION_STRING, offsetof(JobOptions, name), 0, 0, 0, true, initial \
+#define OPTION(name, type, initial, text)                               \
+	{                                                                   \
+#name, OPTION_##type, offsetof(JobOptions, name), initial, text \
 	}
 
-#define MAX_SAFE_INTEGER 9007199254740991.0 /* 2^53 - 1: exact in a double */
-
+/* What numbers may be is in train/options.c. */
 static const Option options[] = {
-	REAL(epochs, 3, 0, 10000, false),
-	INTEGER(batch_size, 8, 1, 65536),
-	INTEGER(max_length, 0, 3, CONFIG_MAX_POSITIONS),
-	REAL(learning_rate, 5e-5, 0, 10, false),
-	STRING(schedule, "linear"),
-	BIGINT(warmup_steps, -1, 0, 1e12),
-	REAL(warmup_ratio, 0.1, 0, 1, true),
-	REAL(num_cycles, -1, 0, 1e6, false),
-	REAL(power, 1, 0, 100, false),
-	REAL(weight_decay, 0, 0, 10, true),
-	REAL(beta1, 0.9, 0, 1, true),
-	REAL(beta2, 0.999, 0, 1, true),
-	REAL(epsilon, 1e-8, 0, 1, false),
-	REAL(max_grad_norm, 1, 0, 1e9, true),
-	BOOLEAN(correct_bias, true),
-	REAL(dropout, -1, 0, 1, true),
-	BIGINT(seed, 42, 0, MAX_SAFE_INTEGER),
-	STRING(train, "all"),
-	BOOLEAN(freeze_embeddings, false),
-	STRING(eval_query, NULL),
-	REAL(eval_fraction, 0, 0, 1, false),
-	BIGINT(eval_steps, 0, 1, 1e12),
-	INTEGER(early_stopping, 0, 1, 1000000),
-	BIGINT(checkpoint_steps, 0, 1, 1e12),
-	REAL(mask_probability, 0.15, 0, 1, false),
-	INTEGER(gradient_accumulation, 1, 1, 65536),
-	INTEGER(threads, 0, 1, 1024),
-	STRING(precision, "fp32"),
+	OPTION(epochs, REAL, 3, NULL),
+	OPTION(batch_size, INT, 8, NULL),
+	OPTION(gradient_accumulation, INT, 1, NULL),
+	OPTION(max_length, INT, 0, NULL),
+	OPTION(learning_rate, REAL, 5e-5, NULL),
+	OPTION(schedule, STRING, 0, "linear"),
+	OPTION(warmup_steps, INT64, -1, NULL),
+	OPTION(warmup_ratio, REAL, 0.1, NULL),
+	OPTION(num_cycles, REAL, -1, NULL),
+	OPTION(power, REAL, 1, NULL),
+	OPTION(weight_decay, REAL, 0, NULL),
+	OPTION(beta1, REAL, 0.9, NULL),
+	OPTION(beta2, REAL, 0.999, NULL),
+	OPTION(epsilon, REAL, 1e-8, NULL),
+	OPTION(max_grad_norm, REAL, 1, NULL),
+	OPTION(correct_bias, BOOL, true, NULL),
+	OPTION(dropout, REAL, -1, NULL),
+	OPTION(seed, INT64, 42, NULL),
+	OPTION(train, STRING, 0, "all"),
+	OPTION(freeze_embeddings, BOOL, false, NULL),
+	OPTION(eval_query, STRING, 0, NULL),
+	OPTION(eval_fraction, REAL, 0, NULL),
+	OPTION(eval_steps, INT64, 0, NULL),
+	OPTION(early_stopping, INT, 0, NULL),
+	OPTION(checkpoint_steps, INT64, 0, NULL),
+	OPTION(mask_probability, REAL, 0.15, NULL),
+	OPTION(whole_word_mask, BOOL, false, NULL),
+	OPTION(threads, INT, 0, NULL),
+	OPTION(precision, STRING, 0, "fp32"),
 };
 
 static void *
@@ -158,18 +142,12 @@ wrong_type(const Option *option, const char *needed)
 					errmsg("option \"%s\" must be %s", option->name, needed)));
 }
 
-static bool
-in_range(const Option *option, double value)
-{
-	return value <= option->maximum &&
-		   (option->minimum_allowed ? value >= option->minimum : value > option->minimum);
-}
-
 static void
 read_number(JobOptions *out, const Option *option, Numeric numeric)
 {
 	double value;
 	bool integer = option->type != OPTION_REAL;
+	Status status;
 
 	if (numeric_is_nan(numeric) || numeric_is_inf(numeric))
 		wrong_type(option, "a finite number");
@@ -177,12 +155,7 @@ read_number(JobOptions *out, const Option *option, Numeric numeric)
 		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(numeric)));
 	if (integer && value != floor(value))
 		wrong_type(option, "a whole number");
-	if (!in_range(option, value))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" is out of range: %g", option->name, value),
-						errhint("It must be %s %g and at most %g.",
-								option->minimum_allowed ? "at least" : "greater than",
-								option->minimum, option->maximum)));
+	REPORT_UNLESS(option_check(option->name, value, &status), &status);
 	set_number(out, option, value);
 }
 
@@ -209,75 +182,92 @@ read_value(JobOptions *out, const Option *option, const JsonbValue *value)
 }
 
 static void
-check_one_of(const char *name, const char *value, const char *const *allowed)
+exclude(bool both, const char *first, const char *second)
 {
-	StringInfoData list;
-
-	for (int i = 0; allowed[i] != NULL; i++)
-		if (strcmp(value, allowed[i]) == 0)
-			return;
-	initStringInfo(&list);
-	for (int i = 0; allowed[i] != NULL; i++)
-		appendStringInfo(&list, "%s%s", i == 0 ? "" : ", ", allowed[i]);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown %s \"%s\"", name, value),
-			 errhint("Possible values are %s.", list.data)));
-}
-
-static void
-check_train(const char *train)
-{
-	char *end;
-	long layers;
-
-	if (strcmp(train, "all") == 0 || strcmp(train, "head") == 0)
-		return;
-	if (strncmp(train, "top:", 4) == 0 && train[4] >= '0' && train[4] <= '9')
-	{
-		layers = strtol(train + 4, &end, 10);
-		if (*end == '\0' && layers >= 1 && layers <= CONFIG_MAX_LAYERS)
-			return;
-	}
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		 errmsg("option \"train\" cannot be \"%s\"", train),
-		 errhint(
-			 "It is \"all\", \"head\" or \"top:N\" with the number of layers next to the head.")));
+	if (both)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options \"%s\" and \"%s\" exclude each other", first, second)));
 }
 
 static void
 check_together(const JobOptions *out, bool warmup_ratio_given)
 {
-	static const char *const schedules[] = {"constant", "constant_with_warmup", "linear",
-											"cosine",   "cosine_with_restarts", "polynomial",
-											NULL};
-	static const char *const precisions[] = {"fp32", "bf16", NULL};
-
-	check_one_of("schedule", out->schedule, schedules);
-	check_one_of("precision", out->precision, precisions);
-	check_train(out->train);
-	if (out->warmup_steps >= 0 && warmup_ratio_given)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("options \"warmup_steps\" and \"warmup_ratio\" exclude each other")));
-	if (out->eval_query != NULL && out->eval_fraction > 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("options \"eval_query\" and \"eval_fraction\" exclude each other")));
+	exclude(out->warmup_steps >= 0 && warmup_ratio_given, "warmup_steps", "warmup_ratio");
+	exclude(out->eval_query != NULL && out->eval_fraction > 0, "eval_query", "eval_fraction");
 	if (out->eval_query == NULL && out->eval_fraction == 0 &&
 		(out->eval_steps > 0 || out->early_stopping > 0))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"%s\" needs data to evaluate on",
 							   out->eval_steps > 0 ? "eval_steps" : "early_stopping"),
 						errhint("Give \"eval_query\" or \"eval_fraction\".")));
-	if (out->eval_fraction >= 1 || out->beta1 >= 1 || out->beta2 >= 1 || out->dropout >= 1)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" is out of range: 1", out->eval_fraction >= 1
-																	   ? "eval_fraction"
-																   : out->beta1 >= 1 ? "beta1"
-																   : out->beta2 >= 1 ? "beta2"
-																					 : "dropout"),
-						errhint("It must be less than 1.")));
+}
+
+static int
+default_threads(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return (int) Max(1, Min(cores / 2, COMPUTE_MAX_THREADS));
+}
+
+/*
+ * Rounded up, as the reference does. A job of one step has no warm-up: its only rate would be 0.
+ */
+static int64
+warmup_of(const JobOptions *in, int64 total_steps)
+{
+	if (total_steps <= 1)
+		return 0;
+	return in->warmup_steps >= 0 ? in->warmup_steps
+								 : (int64) ceil(in->warmup_ratio * (double) total_steps);
+}
+
+void
+job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
+{
+	static const char *const precisions[] = {"fp32", "bf16"};
+	ScheduleKind kind;
+	int precision;
+	Status status;
+
+	*out = train_options_default(total_steps);
+	REPORT_UNLESS(schedule_parse(in->schedule, &kind, &status) &&
+					  train_part_parse(in->train, &out->part, &out->top_layers, &status),
+				  &status);
+	precision = name_parse(in->precision, "precision", precisions, lengthof(precisions), &status);
+	REPORT_UNLESS(precision >= 0, &status);
+	out->bf16 = precision == 1;
+	out->schedule = schedule_default(kind, warmup_of(in, total_steps), total_steps);
+	out->schedule.num_cycles = in->num_cycles;
+	out->schedule.power = in->power;
+	out->learning_rate = in->learning_rate;
+	out->adamw.beta1 = in->beta1;
+	out->adamw.beta2 = in->beta2;
+	out->adamw.epsilon = in->epsilon;
+	out->adamw.weight_decay = in->weight_decay;
+	out->adamw.max_grad_norm = in->max_grad_norm;
+	out->adamw.correct_bias = in->correct_bias;
+	out->dropout = in->dropout;
+	out->seed = (uint64_t) in->seed;
+	out->freeze_embeddings = in->freeze_embeddings;
+	out->batch_size = in->batch_size;
+	out->gradient_accumulation = in->gradient_accumulation;
+	out->threads = in->threads > 0 ? in->threads : default_threads();
+	out->mask_probability = in->mask_probability;
+	out->whole_word_mask = in->whole_word_mask;
+	out->activation_bytes = (size_t) guc_max_memory * 1024;
+	out->feature_bytes =
+		out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : (size_t) guc_max_memory * 1024;
+}
+
+void
+job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch,
+				int64 *total_steps)
+{
+	uint64 per_step = (uint64) options->batch_size * (uint64) options->gradient_accumulation;
+
+	*steps_per_epoch = (int64) ((samples + per_step - 1) / per_step);
+	*total_steps = (int64) ceil(options->epochs * (double) *steps_per_epoch);
 }
 
 void
@@ -330,11 +320,11 @@ is_set(const JobOptions *in, const Option *option)
 	switch (option->type)
 	{
 		case OPTION_REAL:
-			return in_range(option, *(const double *) at);
+			return option_in_bounds(option_bounds(option->name), *(const double *) at);
 		case OPTION_INT:
-			return in_range(option, *(const int *) at);
+			return option_in_bounds(option_bounds(option->name), *(const int *) at);
 		case OPTION_INT64:
-			return in_range(option, (double) *(const int64 *) at);
+			return option_in_bounds(option_bounds(option->name), (double) *(const int64 *) at);
 		case OPTION_STRING:
 			return *(char *const *) at != NULL;
 		case OPTION_BOOL:

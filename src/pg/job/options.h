@@ -8,13 +8,15 @@
 #ifndef BERT_PG_JOB_OPTIONS_H
 #define BERT_PG_JOB_OPTIONS_H
 
+#include "train/options.h"
 #include "utils/jsonb.h"
 
 typedef struct JobOptions
 {
-	double epochs;  /* may be fractional */
-	int batch_size; /* samples per step and accumulation */
-	int max_length; /* tokens; 0: the model's */
+	double epochs;             /* may be fractional */
+	int batch_size;            /* samples computed at once */
+	int gradient_accumulation; /* so many times batch_size make a step */
+	int max_length;            /* tokens; 0: the model's */
 	double learning_rate;
 	char *schedule;
 	int64 warmup_steps;  /* -1: warmup_ratio counts */
@@ -37,7 +39,7 @@ typedef struct JobOptions
 	int early_stopping;     /* evaluations without improvement; 0: never */
 	int64 checkpoint_steps; /* 0: chosen by time */
 	double mask_probability;
-	int gradient_accumulation;
+	bool whole_word_mask;
 	int threads; /* 0: half the cores */
 	char *precision;
 } JobOptions;
@@ -47,5 +49,12 @@ extern void job_options_parse(Jsonb *options, JobOptions *out);
 
 /* Every option with its value, defaults included: what a job row keeps. */
 extern Jsonb *job_options_write(const JobOptions *options);
+
+/* What the trainer is told; total_steps: job_count_steps'. */
+extern void job_options_train(const JobOptions *options, int64 total_steps, TrainOptions *out);
+
+/* Steps of one epoch and in all, as the reference's Trainer counts them. */
+extern void job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch,
+							int64 *total_steps);
 
 #endif

@@ -70,16 +70,6 @@ set_phase(const JobRun *run, const char *phase)
 	end_transaction(run);
 }
 
-void
-job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch,
-				int64 *total_steps)
-{
-	uint64 per_step = (uint64) options->batch_size * (uint64) options->gradient_accumulation;
-
-	*steps_per_epoch = (int64) ((samples + per_step - 1) / per_step);
-	*total_steps = (int64) ceil(options->epochs * (double) *steps_per_epoch);
-}
-
 /* The submitter must still be somebody who could do this. */
 static void
 check_role(const Job *job)
@@ -278,7 +268,8 @@ read_batch(SpillReader *reader, const uint32 *order, uint64 first, uint64 n, Are
 /* Averages between two reports. */
 typedef struct Meter
 {
-	double loss;
+	double loss; /* sum over the steps that were not skipped */
+	int64 learned;
 	int64 steps;
 	uint64 samples;
 	uint64 tokens;
@@ -311,7 +302,7 @@ report_progress(JobRun *run, Meter *meter, const StepResult *step, bool metric)
 	JobProgress progress = {
 		.step = trainer_steps(run->trainer),
 		.epoch = (double) trainer_steps(run->trainer) / (double) run->steps_per_epoch,
-		.loss = meter->loss / (double) meter->steps,
+		.loss = meter->learned == 0 ? NAN : meter->loss / (double) meter->learned,
 		.learning_rate = step->learning_rate,
 		.grad_norm = step->grad_norm,
 		.samples_per_second = (double) meter->samples / seconds,
@@ -414,7 +405,11 @@ one_step(JobRun *run, Arena *arena, Meter *meter, StepResult *result)
 	REPORT_UNLESS(trainer_step(run->trainer, samples, n, result, &worker_may_continue, &status),
 				  &status);
 	arena_rewind(arena, mark);
-	meter->loss += result->loss;
+	if (!result->skipped)
+	{
+		meter->loss += result->loss;
+		meter->learned++;
+	}
 	meter->steps++;
 	meter->samples += n;
 	meter->tokens += result->tokens;
@@ -470,6 +465,21 @@ train(JobRun *run)
 			meter_reset(&meter);
 		}
 	}
+}
+
+/* A model that has learned nothing is not stored as a trained one. */
+static void
+check_learned(const JobRun *run)
+{
+	if (trainer_updates(run->trainer) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA),
+				 errmsg("the job had nothing to learn: no step had a label that counts"),
+				 run->task == TRAIN_MASKED_LM
+					 ? errhint("The texts are so few or short that no token was masked. Give "
+							   "more text, more epochs or a larger mask_probability.")
+					 : errhint("No token of a labelled word is left in the rows, for "
+							   "instance because the words are blank.")));
 }
 
 /* With evaluations the best weights win over the last. */
@@ -585,6 +595,7 @@ job_run(Job *job, MemoryContext context)
 	restore_checkpoint(run);
 	MemoryContextSwitchTo(context);
 	train(run);
+	check_learned(run);
 	take_best(run);
 	finish(run);
 	job_trainer_destroy();

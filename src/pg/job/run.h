@@ -57,10 +57,6 @@ extern int64 job_model_store(JobRun *run, Jsonb *lineage);
 /* joins the threads of the process's trainer, if any */
 extern void job_trainer_destroy(void);
 
-/* Steps of one epoch and in all, as the reference's Trainer counts them. */
-extern void job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch,
-							int64 *total_steps);
-
 /* The worker's question: interrupts, and whether the postmaster lives. */
 extern const MayContinue worker_may_continue;
 

@@ -42,31 +42,18 @@ check_target(const char *name)
 static void
 check_options(const JobOptions *options, TrainTask task, const ModelHandle *base)
 {
-	TrainPart part;
-	int top_layers;
+	TrainSubject subject = {&base->config, train_task_head(task), base->tokenizer};
+	TrainOptions train;
 	Status status;
 
-	REPORT_UNLESS(train_part_parse(options->train, &part, &top_layers, &status), &status);
-	if (part == TRAIN_TOP && top_layers > base->config.num_hidden_layers)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"train\" is \"%s\", but model \"%s\" has %d layers",
-							   options->train, base->name, base->config.num_hidden_layers)));
+	/* any number of steps: what is checked does not depend on it */
+	job_options_train(options, 1, &train);
+	REPORT_UNLESS(train_options_validate(&train, &subject, &status), &status);
 	if (options->max_length > base->config.max_position_embeddings)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"max_length\" is %d, but model \"%s\" has %d positions",
 						options->max_length, base->name, base->config.max_position_embeddings)));
-	if (options->threads > COMPUTE_MAX_THREADS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"threads\" is %d; the most is %d", options->threads,
-							   COMPUTE_MAX_THREADS)));
-	if ((task == TRAIN_MASKED_LM || task == TRAIN_PRETRAINING) &&
-		tokenizer_mask_id(base->tokenizer) < 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("the vocabulary of model \"%s\" has no [MASK] token, which the task %s needs",
-					base->name, train_task_name(task))));
 }
 
 /* The rows, read once as the submitter: shape, NULLs, labels. */

@@ -268,10 +268,12 @@ job_set_progress(int64 number, const JobProgress *progress, bool add_metric)
 	own_add_float(&statement, progress->samples_per_second);
 	own_add_float(&statement, progress->tokens_per_second);
 	own_add_float(&statement, progress->seconds_per_step);
-	own_run(&statement, "UPDATE bert.job SET step = $2, epoch = $3, loss = $4, learning_rate = $5, "
-						"samples_per_second = $6, tokens_per_second = $7,"
-						" details = pg_catalog.jsonb_set(coalesce(details, '{}'), "
-						"'{seconds_per_step}', pg_catalog.to_jsonb($8)) WHERE job = $1");
+	own_run(
+		&statement,
+		"UPDATE bert.job SET step = $2, epoch = $3, loss = coalesce($4, loss), learning_rate = $5, "
+		"samples_per_second = $6, tokens_per_second = $7,"
+		" details = pg_catalog.jsonb_set(coalesce(details, '{}'), "
+		"'{seconds_per_step}', pg_catalog.to_jsonb($8)) WHERE job = $1");
 	if (add_metric)
 	{
 		statement.n = 6;

@@ -1,6 +1,8 @@
 /* own_statement.c: see own_statement.h. */
 #include "pg/server/compat.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
@@ -40,7 +42,7 @@ own_add_int64(OwnStatement *statement, int64 value)
 void
 own_add_float(OwnStatement *statement, double value)
 {
-	own_add(statement, FLOAT8OID, Float8GetDatum(value), false);
+	own_add(statement, FLOAT8OID, Float8GetDatum(value), isnan(value));
 }
 
 void

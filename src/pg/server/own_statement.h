@@ -28,7 +28,7 @@ extern void own_end(OwnStatement *statement);
 /* The next parameter; a text or jsonb that is NULL is an SQL NULL. */
 extern void own_add(OwnStatement *statement, Oid type, Datum value, bool is_null);
 extern void own_add_int64(OwnStatement *statement, int64 value);
-extern void own_add_float(OwnStatement *statement, double value);
+extern void own_add_float(OwnStatement *statement, double value); /* NaN: NULL */
 extern void own_add_text(OwnStatement *statement, const char *value);
 extern void own_add_jsonb(OwnStatement *statement, Jsonb *value);
 
