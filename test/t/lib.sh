@@ -100,6 +100,17 @@ release() {
 	eval "exec ${HOLD_INPUT[$1]}>&-"
 }
 
+# tiny_model NAME [WORDS [HEAD [SEED [LAYERS]]]]: a model of random weights for tests, 32 wide, at most 40
+# tokens, that knows these words besides the special tokens.
+tiny_model() {
+	local words=${2:-a b c d e f 1} vocabulary count
+	vocabulary=$(printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' $words)
+	count=$(printf '%s\n' "$vocabulary" | wc -l)
+	sql "SELECT bert.create_model('$1', '{\"vocab_size\": $count, \"hidden_size\": 32,
+		\"num_hidden_layers\": ${5:-1}, \"num_attention_heads\": 4, \"intermediate_size\": 64,
+		\"max_position_embeddings\": 40}', '$vocabulary', '${3:-none}', ${4:-7})" >/dev/null
+}
+
 # kill_process PID: kill -9 of one of the server's processes, unless it has ended by itself. Afterwards the server has recovered: with
 # another checkpointer, for it takes connections until it notices.
 kill_process() {
