@@ -20,7 +20,7 @@ SET bert.default_model = 'sentiment';
 SELECT (bert.classify('Dull and loud.')).label,
 	cardinality(bert.embed('Dull and loud.')) AS dimensions;
 SET bert.default_model = 'minilm';
-SELECT bert.classify('Dull and loud.');
+SELECT (bert.classify('Dull and loud.')).label AS of_the_bundled_one;
 RESET bert.default_model;
 SELECT bert.classify('x', model => 'minilm');
 SELECT bert.regress('x', model => 'sentiment');

@@ -579,6 +579,13 @@ head_kind_class(HeadKind head)
 }
 
 bool
+config_is_regression(const BertConfig *config)
+{
+	return config->problem_type == PROBLEM_REGRESSION ||
+		   (config->problem_type == PROBLEM_UNSET && config->num_labels == 1);
+}
+
+bool
 head_kind_parse(const char *name, HeadKind *head, Status *status)
 {
 	const char *names[HEAD_KIND_COUNT];

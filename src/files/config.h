@@ -134,4 +134,7 @@ bool head_kind_parse(const char *name, HeadKind *head, Status *status);
 const char *pooling_name(Pooling pooling);
 bool pooling_parse(const char *name, Pooling *pooling, Status *status);
 
+/* Whether a sequence classification head gives values, not classes. */
+bool config_is_regression(const BertConfig *config);
+
 #endif

@@ -5,6 +5,7 @@
 #include "pg/server/settings.h"
 #include "pg/job/job.h"
 #include "pg/launcher.h"
+#include "pg/model/choice.h"
 #include "pg/server/shared.h"
 
 PG_MODULE_MAGIC;
@@ -18,6 +19,7 @@ void *bert_json_stdin;
 void
 _PG_init(void)
 {
+	choice_init(); /* before guc_init, which closes the prefix "bert." */
 	guc_init();
 	job_init();
 	auto_init();

@@ -21,20 +21,13 @@ PG_FUNCTION_INFO_V1(bert_regress);
 PG_FUNCTION_INFO_V1(bert_regress_pinned);
 PG_FUNCTION_INFO_V1(bert_rank);
 
-static bool
-is_regression(const BertConfig *config)
-{
-	return config->problem_type == PROBLEM_REGRESSION ||
-		   (config->problem_type == PROBLEM_UNSET && config->num_labels == 1);
-}
-
 /* A model with classes to tell apart. */
 static const BertModel *
 bind_classifier(ModelHandle *handle)
 {
 	const BertModel *model = model_handle_bind(handle, HEAD_SEQUENCE_CLASSIFICATION);
 
-	if (is_regression(&handle->config))
+	if (config_is_regression(&handle->config))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("model \"%s\" gives a value, not classes", handle->name),
 						errhint("Use bert.regress.")));
@@ -48,12 +41,12 @@ bind_regressor(ModelHandle *handle)
 
 	if (handle->config.num_labels != 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						is_regression(&handle->config)
+						config_is_regression(&handle->config)
 							? errmsg("model \"%s\" gives %d values, not one", handle->name,
 									 handle->config.num_labels)
 							: errmsg("model \"%s\" gives classes, not a value", handle->name),
-						is_regression(&handle->config) ? errhint("Use bert.forward.")
-													   : errhint("Use bert.classify.")));
+						config_is_regression(&handle->config) ? errhint("Use bert.forward.")
+															  : errhint("Use bert.classify.")));
 	return model;
 }
 

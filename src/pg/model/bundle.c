@@ -15,7 +15,6 @@
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
-#define TASK_COUNT (TASK_RANK + 1)
 #define MAX_BUNDLE_JSON 65536
 
 /* The files whose change makes it another model. */
@@ -32,16 +31,6 @@ static const char *const identity_files[] = {
 	"sentence_bert_config.json",
 	"1_Pooling/config.json",
 };
-
-const char *
-bundle_task_name(ModelTask task)
-{
-	static const char *const names[] = {"embed",    "classify",  "regress",       "tag",
-										"answer",   "fill_mask", "next_sentence", "choose",
-										"generate", "rank"};
-
-	return names[task];
-}
 
 /* The folder of all bundled models, without symbolic links. */
 static const char *
@@ -181,8 +170,8 @@ task_bits(const BundleInfo *info)
 	unsigned int tasks = 0;
 
 	for (size_t i = 0; i < info->n_tasks; i++)
-		for (int task = 0; task < TASK_COUNT; task++)
-			if (strcmp(info->tasks[i], bundle_task_name((ModelTask) task)) == 0)
+		for (int task = 0; task < MODEL_TASK_COUNT; task++)
+			if (strcmp(info->tasks[i], model_task_name((ModelTask) task)) == 0)
 				tasks |= 1u << task;
 	return tasks;
 }
@@ -221,7 +210,7 @@ tasks_of(const char *name)
 const char *
 bundle_for_task(ModelTask task)
 {
-	static char chosen[TASK_COUNT][NAMEDATALEN];
+	static char chosen[MODEL_TASK_COUNT][NAMEDATALEN];
 	static struct timespec read_at;
 	struct stat state;
 	List *names;
@@ -237,7 +226,7 @@ bundle_for_task(ModelTask task)
 		{
 			unsigned int tasks = tasks_of(lfirst(cell));
 
-			for (int i = 0; i < TASK_COUNT; i++)
+			for (int i = 0; i < MODEL_TASK_COUNT; i++)
 				if (tasks >> i & 1 && chosen[i][0] == '\0')
 					strlcpy(chosen[i], lfirst(cell), NAMEDATALEN);
 		}

@@ -20,7 +20,6 @@ extern List *bundle_names(void); /* of char *, sorted */
 
 /* The bundled model that says it is made for the task, or NULL. */
 extern const char *bundle_for_task(ModelTask task);
-extern const char *bundle_task_name(ModelTask task); /* "fill_mask" */
 
 /* Identity of the model's files now, the encoder's included. */
 extern void bundle_identity(const char *name, BlockHash *identity);

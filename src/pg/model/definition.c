@@ -5,13 +5,11 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "core/names.h"
 #include "pg/model/cache.h"
 #include "pg/model/definition.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
-#define PIN_DIGITS 16
 #define RECORD_VERSION 1
 
 /* What is remembered of a bundled model: the payload of its cache file. */
@@ -24,129 +22,6 @@ typedef struct BundleRecord
 	int32 n_blocks;
 	BlockHash blocks[CONFIG_MAX_LAYERS + 3];
 } BundleRecord;
-
-/* The first digits of the hash of content and precision. */
-static char *
-pin_of(const BlockHash *digest, Precision precision)
-{
-	BlockHash pin;
-	Sha256 sha;
-	char *digits;
-
-	sha256_init(&sha);
-	sha256_update(&sha, digest->bytes, SHA256_BYTES);
-	sha256_update(&sha, precision_name(precision), strlen(precision_name(precision)));
-	sha256_final(&sha, pin.bytes);
-	digits = store_hex(&pin);
-	digits[PIN_DIGITS] = '\0';
-	return digits;
-}
-
-static bool
-pin_matches(const char *pin, const BlockHash *digest, Precision precision)
-{
-	return pin == NULL || strcmp(pin, pin_of(digest, precision)) == 0;
-}
-
-/* --- Finding --- */
-
-static bool
-bundle_matches(const char *name, const char *pin)
-{
-	ModelDefinition *definition;
-	bool matches;
-
-	if (!bundle_exists(name))
-		return false;
-	if (pin == NULL)
-		return true;
-	definition = definition_of_bundle(name);
-	matches = pin_matches(pin, &definition->digest, definition->precision);
-	definition_close(definition);
-	return matches;
-}
-
-/*
- * Any model the user may use that computes what the pin says: the named one may have been renamed
- * or changed.
- */
-static ModelRow *
-find_pinned(const char *pin, const char **bundled)
-{
-	List *rows = store_list();
-	List *names = bundle_names();
-	ListCell *cell;
-
-	foreach (cell, rows)
-	{
-		ModelRow *row = lfirst(cell);
-
-		if (pin_matches(pin, &row->digest, row->precision))
-			return row;
-	}
-	foreach (cell, names)
-		if (bundle_matches(lfirst(cell), pin))
-		{
-			*bundled = lfirst(cell);
-			break;
-		}
-	return NULL;
-}
-
-void
-definition_missing(const char *name)
-{
-	List *rows = store_list();
-	List *bundled = bundle_names();
-	const char **names = palloc(sizeof(char *) * (size_t) (list_length(rows) + 1));
-	const char *nearest;
-	ListCell *cell;
-	int n = 0;
-
-	foreach (cell, rows)
-		if (store_may_use(lfirst(cell), GetUserId()))
-			names[n++] = ((ModelRow *) lfirst(cell))->name;
-	names = repalloc(names, sizeof(char *) * (size_t) (n + list_length(bundled) + 1));
-	foreach (cell, bundled)
-		names[n++] = lfirst(cell);
-	nearest = name_nearest(name, names, n);
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-					nearest == NULL ? errhint("See the view bert.models.")
-									: errhint("Perhaps you meant the model \"%s\".", nearest)));
-}
-
-ModelRow *
-definition_find(const char *name, const char **bundled)
-{
-	const char *at = strchr(name, '@');
-	char *base = at == NULL ? pstrdup(name) : pnstrdup(name, at - name);
-	const char *pin = at == NULL ? NULL : at + 1;
-	ModelRow *row = store_find(base);
-
-	*bundled = NULL;
-	if (row != NULL && pin_matches(pin, &row->digest, row->precision) &&
-		(pin == NULL || store_may_use(row, GetUserId())))
-	{
-		if (pin == NULL && !store_may_use(row, GetUserId()))
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-							errmsg("permission denied for model \"%s\"", name)));
-		return row;
-	}
-	if (row == NULL && bundle_matches(base, pin))
-	{
-		*bundled = base;
-		return NULL;
-	}
-	if (pin != NULL)
-	{
-		row = find_pinned(pin, bundled);
-		if (row != NULL || *bundled != NULL)
-			return row;
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("no model is \"%s\"", name),
-						errdetail("The model was dropped or changed since the name was pinned.")));
-	}
-	definition_missing(name);
-}
 
 /* --- Opening --- */
 
@@ -317,12 +192,23 @@ definition_of_bundle(const char *name)
 }
 
 ModelDefinition *
+definition_of_found(const FoundModel *found)
+{
+	ModelDefinition *definition =
+		found->row != NULL ? definition_of_row(found->row) : definition_of_bundle(found->bundled);
+
+	if (found->has_precision)
+		definition->precision = found->precision;
+	return definition;
+}
+
+ModelDefinition *
 definition_open(const char *name)
 {
-	const char *bundled;
-	ModelRow *row = definition_find(name, &bundled);
+	FoundModel found;
 
-	return row != NULL ? definition_of_row(row) : definition_of_bundle(bundled);
+	definition_find(name, &found);
+	return definition_of_found(&found);
 }
 
 /* --- Reading --- */
@@ -417,10 +303,4 @@ void
 definition_close(ModelDefinition *definition)
 {
 	MemoryContextDelete(definition->context);
-}
-
-char *
-definition_pinned_name(const ModelDefinition *definition)
-{
-	return psprintf("%s@%s", definition->name, pin_of(&definition->digest, definition->precision));
 }

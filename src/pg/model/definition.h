@@ -29,7 +29,8 @@ typedef struct ModelDefinition
 
 /*
  * The model with this name as the active snapshot sees it, or a bundled one, or (name@prefix) the
- * one whose pinned name it is; its use by the current user is checked. 42704, 42501. In a child of
+ * one whose pinned name it is; name:precision computes in that one instead of its own. Its use by
+ * the current user is checked. 42704, 42501, 22023 for an unknown precision. In a child of
  * CurrentMemoryContext.
  */
 extern ModelDefinition *definition_open(const char *name);
@@ -38,11 +39,18 @@ extern ModelDefinition *definition_open(const char *name);
 extern ModelDefinition *definition_of_row(const ModelRow *row);
 extern ModelDefinition *definition_of_bundle(const char *name);
 
-/*
- * Resolves a name without opening: the row, or NULL and a bundled model of that name (*bundled).
- * Errors as above.
- */
-extern ModelRow *definition_find(const char *name, const char **bundled);
+/* What a name stands for: a row, or (row NULL) a bundled model. */
+typedef struct FoundModel
+{
+	ModelRow *row; /* its precision is what the name asks for */
+	const char *bundled;
+	bool has_precision; /* of a bundled model: another than its own may be asked for */
+	Precision precision;
+} FoundModel;
+
+/* Resolves a name without opening. Errors as above. */
+extern void definition_find(const char *name, FoundModel *found);
+extern ModelDefinition *definition_of_found(const FoundModel *found);
 
 /* Raises 42704; the hint names the model of the nearest name that the current user may use. */
 pg_noreturn extern void definition_missing(const char *name);

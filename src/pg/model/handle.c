@@ -48,6 +48,7 @@ typedef struct Handle
 	MemoryContext context;
 	Arena *arena;
 	ModelDefinition *definition;
+	bool other_precision; /* a bundled one in the precision that its name asked for */
 	CacheFile *tokenizer_file;
 	Bound *bound;
 	TimestampTz checked; /* when a bundled model's files were last looked at */
@@ -143,7 +144,7 @@ drop_idle(void)
 }
 
 static Handle *
-find_handle(int64 version, const BlockHash *digest)
+find_handle(const ModelRow *row)
 {
 	dlist_iter iter;
 
@@ -151,8 +152,9 @@ find_handle(int64 version, const BlockHash *digest)
 	{
 		Handle *handle = dlist_container(Handle, node, iter.cur);
 
-		if (handle->public.version == version && version != 0 &&
-			memcmp(&handle->definition->digest, digest, sizeof *digest) == 0)
+		if (handle->public.version == row->version && row->version != 0 &&
+			handle->public.precision == row->precision &&
+			memcmp(&handle->definition->digest, &row->digest, sizeof row->digest) == 0)
 			return handle;
 	}
 	return NULL;
@@ -160,7 +162,7 @@ find_handle(int64 version, const BlockHash *digest)
 
 /* A bundled model's handle, unless its files have changed. */
 static Handle *
-find_bundled(const char *name)
+find_bundled(const FoundModel *found)
 {
 	dlist_iter iter;
 
@@ -170,12 +172,14 @@ find_bundled(const char *name)
 		TimestampTz now;
 		BlockHash identity;
 
-		if (handle->public.version != 0 || strcmp(handle->public.name, name) != 0)
+		if (handle->public.version != 0 || strcmp(handle->public.name, found->bundled) != 0 ||
+			handle->other_precision != found->has_precision ||
+			(found->has_precision && handle->public.precision != found->precision))
 			continue;
 		now = GetCurrentTimestamp();
 		if (!TimestampDifferenceExceeds(handle->checked, now, BUNDLE_CHECK_MS))
 			return handle;
-		bundle_identity(name, &identity);
+		bundle_identity(found->bundled, &identity);
 		if (memcmp(&identity, &handle->definition->identity, sizeof identity) != 0)
 			continue;
 		handle->checked = now;
@@ -253,7 +257,7 @@ least(int limit, int other)
 }
 
 static Handle *
-make_handle(const ModelRow *row, const char *bundled)
+make_handle(const FoundModel *found)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "bert model", ALLOCSET_SMALL_SIZES);
@@ -267,8 +271,9 @@ make_handle(const ModelRow *row, const char *bundled)
 	callback->func = release_files;
 	callback->arg = handle;
 	MemoryContextRegisterResetCallback(context, callback);
-	definition = row != NULL ? definition_of_row(row) : definition_of_bundle(bundled);
+	definition = definition_of_found(found);
 	handle->definition = definition;
+	handle->other_precision = found->has_precision;
 	handle->checked = GetCurrentTimestamp();
 	handle->public.name = definition->name;
 	handle->public.version = definition->version;
@@ -294,17 +299,18 @@ resolve(const char *name)
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "bert name", ALLOCSET_SMALL_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
-	const char *bundled;
-	ModelRow *row = definition_find(name, &bundled);
-	Handle *handle = row != NULL ? find_handle(row->version, &row->digest) : find_bundled(bundled);
+	FoundModel found;
+	Handle *handle;
 
+	definition_find(name, &found);
+	handle = found.row != NULL ? find_handle(found.row) : find_bundled(&found);
 	if (handle == NULL)
-		handle = make_handle(row, bundled);
+		handle = make_handle(&found);
 	else
 	{
 		dlist_move_head(&handles, &handle->node);
-		if (row != NULL && strcmp(handle->public.name, row->name) != 0) /* renamed */
-			handle->public.name = MemoryContextStrdup(handle->context, row->name);
+		if (found.row != NULL && strcmp(handle->public.name, found.row->name) != 0) /* renamed */
+			handle->public.name = MemoryContextStrdup(handle->context, found.row->name);
 	}
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
@@ -334,26 +340,6 @@ new_site(MemoryContext context)
 	site->callback.arg = site;
 	MemoryContextRegisterResetCallback(context, &site->callback);
 	return site;
-}
-
-static const char *
-effective_name(const text *model, ModelTask task)
-{
-	const char *name;
-
-	if (model != NULL)
-		return text_to_cstring(model);
-	if (guc_default_model[0] != '\0')
-		return guc_default_model;
-	name = bundle_for_task(task);
-	if (name == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("no model was given, and none of the bundled ones is made for the task \"%s\"",
-					bundle_task_name(task)),
-			 errhint("Name one with the argument \"model\", or set bert.default_model.")));
-	return name;
 }
 
 static void keep_sound(Handle *handle);
@@ -389,14 +375,10 @@ find_resolved(CallSite *site, const char *name)
 	return NULL;
 }
 
-ModelHandle *
-model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task)
+static CallSite *
+site_of(FmgrInfo *flinfo)
 {
 	CallSite *site = flinfo == NULL ? NULL : flinfo->fn_extra;
-	const char *name = effective_name(model, task);
-	Resolved *resolved;
-	SnapshotKey key;
-	Handle *handle;
 
 	if (site == NULL)
 	{
@@ -404,10 +386,20 @@ model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task)
 		if (flinfo != NULL)
 			flinfo->fn_extra = site;
 	}
-	resolved = find_resolved(site, name);
+	return site;
+}
+
+/* The handle for the name, resolved once for each snapshot and pinned as long as the site is. */
+static Handle *
+handle_by_name(CallSite *site, const char *name)
+{
+	Resolved *resolved = find_resolved(site, name);
+	SnapshotKey key;
+	Handle *handle;
+
 	snapshot_key(&key);
 	if (resolved != NULL && memcmp(&resolved->key, &key, sizeof key) == 0)
-		return &resolved->handle->public;
+		return resolved->handle;
 
 	handle = resolve(name);
 	keep_sound(handle);
@@ -425,6 +417,112 @@ model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task)
 	resolved->handle = handle;
 	resolved->key = key;
 	drop_idle();
+	return handle;
+}
+
+/* --- Which model when none is given --- */
+
+static bool
+serves(const ModelHandle *model, HeadKind head)
+{
+	HeadKind served[HEAD_KIND_COUNT];
+	int n = store_served_heads(model->head, served);
+
+	for (int i = 0; i < n; i++)
+		if (served[i] == head)
+			return true;
+	return head == HEAD_NONE;
+}
+
+/* Whether the task's functions take the model. */
+static bool
+can_do(const ModelHandle *model, ModelTask task)
+{
+	bool classifier = serves(model, HEAD_SEQUENCE_CLASSIFICATION);
+
+	switch (task)
+	{
+		case TASK_EMBED:
+			return true;
+		case TASK_CLASSIFY:
+			return classifier && !config_is_regression(&model->config);
+		case TASK_REGRESS:
+			return classifier && model->config.num_labels == 1;
+		case TASK_RANK: /* by its head, or by embeddings */
+			return !classifier || model->config.num_labels == 1;
+		case TASK_TAG:
+			return serves(model, HEAD_TOKEN_CLASSIFICATION);
+		case TASK_ANSWER:
+			return serves(model, HEAD_QUESTION_ANSWERING);
+		case TASK_FILL_MASK:
+			return serves(model, HEAD_MASKED_LM);
+		case TASK_NEXT_SENTENCE:
+			return serves(model, HEAD_NEXT_SENTENCE);
+		case TASK_CHOOSE:
+			return serves(model, HEAD_MULTIPLE_CHOICE);
+		case TASK_GENERATE:
+			return serves(model, HEAD_CAUSAL_LM) && model->config.is_decoder;
+	}
+	return false;
+}
+
+static void
+name_setting(void *unused)
+{
+	errcontext("model named by the setting bert.default_model");
+}
+
+static Handle *
+handle_by_setting(CallSite *site, const char *name)
+{
+	ErrorContextCallback callback = {error_context_stack, name_setting, NULL};
+	Handle *handle;
+
+	error_context_stack = &callback;
+	handle = handle_by_name(site, name);
+	error_context_stack = callback.previous;
+	return handle;
+}
+
+static Handle *
+default_handle(CallSite *site, ModelTask task)
+{
+	char name[CHOICE_NAME_BYTES];
+	DefaultChoice choice = choice_by_setting(task, name);
+	Handle *handle = choice == CHOICE_NONE ? NULL : handle_by_setting(site, name);
+	const char *bundled;
+
+	if (handle != NULL && can_do(&handle->public, task))
+		return handle;
+	if (choice == CHOICE_FOR_TASK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("model \"%s\" cannot do the task \"%s\"", name, model_task_name(task)),
+				 errdetail("The setting bert.default_model names it for this task; its head is %s.",
+						   head_kind_name(handle->public.head)),
+				 errhint("Change bert.default_model, or give the argument \"model\".")));
+	bundled = bundle_for_task(task);
+	if (bundled == NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("no model was given, and none of the bundled ones is made for the task \"%s\"",
+					model_task_name(task)),
+			 choice == CHOICE_NONE
+				 ? 0
+				 : errdetail("The model \"%s\" of the setting bert.default_model cannot do it.",
+							 name),
+			 errhint("Name one with the argument \"model\", or set bert.default_model.")));
+	return handle_by_name(site, bundled);
+}
+
+ModelHandle *
+model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task)
+{
+	CallSite *site = site_of(flinfo);
+	Handle *handle =
+		model != NULL ? handle_by_name(site, text_to_cstring(model)) : default_handle(site, task);
+
 	return &handle->public;
 }
 
@@ -571,15 +669,10 @@ model_handle_pinned_name(const ModelHandle *handle)
 static void
 check_head(const Handle *handle, HeadKind head)
 {
-	HeadKind served[HEAD_KIND_COUNT];
 	HeadKind own = handle->public.head;
-	int n = store_served_heads(own, served);
 
-	if (head == HEAD_NONE)
+	if (serves(&handle->public, head))
 		return;
-	for (int i = 0; i < n; i++)
-		if (served[i] == head)
-			return;
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -13,6 +13,7 @@
 
 #include "files/sentence.h"
 #include "nn/model.h"
+#include "pg/model/choice.h"
 #include "tokenizer/tokenizer.h"
 
 typedef struct ModelHandle
@@ -29,25 +30,9 @@ typedef struct ModelHandle
 } ModelHandle;
 
 /*
- * What a function does when model is NULL and bert.default_model is empty: the bundled model made
- * for the task.
- */
-typedef enum ModelTask
-{
-	TASK_EMBED, /* also tokenising and everything that needs an encoder only */
-	TASK_CLASSIFY,
-	TASK_REGRESS,
-	TASK_TAG,
-	TASK_ANSWER,
-	TASK_FILL_MASK,
-	TASK_NEXT_SENTENCE,
-	TASK_CHOOSE,
-	TASK_GENERATE,
-	TASK_RANK
-} ModelTask;
-
-/*
- * model: the SQL argument, NULL for the default. Errors: 42704 no such model, 42501 not granted.
+ * model: the SQL argument; NULL for the one that bert.default_model names for the task, if it can
+ * do it, else the bundled one made for it. Errors: 42704 no such model, 42501 not granted, 22023
+ * the one named for the task cannot do it.
  */
 extern ModelHandle *model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task);
 

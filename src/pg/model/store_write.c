@@ -97,7 +97,8 @@ store_name_is_valid(const char *name)
 	bool ok = length > 0 && length < NAMEDATALEN;
 
 	for (size_t i = 0; i < length; i++)
-		ok = ok && name[i] != '@' && (unsigned char) name[i] >= 0x20 && name[i] != 0x7f;
+		ok = ok && name[i] != '@' && name[i] != ':' && (unsigned char) name[i] >= 0x20 &&
+			 name[i] != 0x7f;
 	return ok;
 }
 
@@ -105,9 +106,11 @@ void
 store_check_name(const char *name)
 {
 	if (!store_name_is_valid(name))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid model name \"%s\"", name),
-						errdetail("A name has 1 to %d bytes, no control characters and no \"@\".",
-								  NAMEDATALEN - 1)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_NAME), errmsg("invalid model name \"%s\"", name),
+			 errdetail("A name has 1 to %d bytes, no control characters, no \"@\" and no \":\".",
+					   NAMEDATALEN - 1)));
 	if (bundle_exists(name))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("\"%s\" is the name of a bundled model", name),

@@ -8,7 +8,6 @@
 #include "kernels/kernels.h"
 #include "pg/server/settings.h"
 
-char *guc_default_model;
 char *guc_kernel;
 char *guc_cache_directory;
 int guc_max_memory;
@@ -32,10 +31,6 @@ check_kernel(char **value, void **extra, GucSource source)
 void
 guc_init(void)
 {
-	DefineCustomStringVariable("bert.default_model",
-							   "The model that is used when a function's model argument is NULL.",
-							   "Empty: each task uses the bundled model made for it.",
-							   &guc_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("bert.kernel",
 							   "The instruction set that computes: auto, or a kernel's name.", NULL,
 							   &guc_kernel, "auto", PGC_USERSET, 0, check_kernel, NULL, NULL);

@@ -2,8 +2,6 @@
 #ifndef BERT_PG_SERVER_SETTINGS_H
 #define BERT_PG_SERVER_SETTINGS_H
 
-/* bert.default_model: used when model is NULL; empty: each task's bundled model */
-extern char *guc_default_model;
 extern char *guc_kernel;          /* bert.kernel: auto, or a kernel's name */
 extern char *guc_cache_directory; /* bert.cache_directory: empty: $PGDATA/pgsql_tmp_bert */
 /* bert.max_memory: kB one call may take for activations and scratch */
