@@ -1,4 +1,5 @@
--- All that the extension owns, one line each, in a fixed order: what two ways of installing it are compared by.
+-- All that the extension owns, one line each, in a fixed order: what two ways of installing it are
+-- compared by.
 SELECT pg_describe_object(classid, objid, objsubid) AS object,
        CASE classid
            WHEN 'pg_proc'::regclass THEN (SELECT md5(CASE prokind WHEN 'a' THEN proname ELSE pg_get_functiondef(oid) END) || proacl::text FROM pg_proc WHERE oid = objid)

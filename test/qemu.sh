@@ -1,6 +1,7 @@
 #!/bin/bash
-# The kernels, of inference and of training, on CPUs that this machine is not: AVX2 without AVX-512 and baseline x86-64 under qemu-user, AArch64 cross-compiled
-# and run under qemu-aarch64. Needs qemu-user and gcc-aarch64-linux-gnu; says which is missing and goes on. Seed: first argument.
+# The kernels, of inference and of training, on CPUs that this machine is not: AVX2 without AVX-512
+# and baseline x86-64 under qemu-user, AArch64 cross-compiled and run under qemu-aarch64. Needs
+# qemu-user and gcc-aarch64-linux-gnu; says which is missing and goes on. Seed: first argument.
 set -u
 cd "$(dirname "$0")/.."
 seed=${1:-$RANDOM}

@@ -1,9 +1,10 @@
 # lib.sh: what tools/demo, tools/test and the scripts of test/t share. Sourced, never run.
 #
-# A tool works in two halves. The outer half, as whoever called it, installs missing packages, makes a work directory
-# below build/ and copies the sources there. The inner half is the same tool started from that copy as an ordinary
-# user; it builds, installs into a private copy of PostgreSQL and runs private servers. Nothing is written outside the
-# work directory, no installed server is touched, and the outer half removes the work directory at its end.
+# A tool works in two halves. The outer half, as whoever called it, installs missing packages, makes
+# a work directory below build/ and copies the sources there. The inner half is the same tool
+# started from that copy as an ordinary user; it builds, installs into a private copy of PostgreSQL
+# and runs private servers. Nothing is written outside the work directory, no installed server is
+# touched, and the outer half removes the work directory at its end.
 
 PACKAGES_RUN="postgresql-15 libutf8proc2 libopenblas0-pthread"
 PACKAGES_BUILD="build-essential postgresql-server-dev-15 libutf8proc-dev libjansson-dev"
@@ -18,7 +19,7 @@ die() {
 	exit 1
 }
 
-# --- outer half ---------------------------------------------------------------------------------------------------
+# --- outer half
 
 # install_packages NAME...: apt installs what is missing, and asks for nothing when nothing is.
 install_packages() {
@@ -47,8 +48,8 @@ install_packages() {
 	rm -f "${TMPDIR:-/tmp}/bert-apt.$$"
 }
 
-# choose_user ROOT: sets RUN_UID, RUN_GID and AS_USER. PostgreSQL refuses to run as root, so root becomes the owner of
-# the sources, or nobody when root owns them.
+# choose_user ROOT: sets RUN_UID, RUN_GID and AS_USER. PostgreSQL refuses to run as root, so root
+# becomes the owner of the sources, or nobody when root owns them.
 choose_user() {
 	RUN_UID=$(id -u) RUN_GID=$(id -g) AS_USER=()
 	[ "$RUN_UID" -eq 0 ] || return 0
@@ -60,8 +61,8 @@ choose_user() {
 	AS_USER=(setpriv --reuid="$RUN_UID" --regid="$RUN_GID" --clear-groups)
 }
 
-# make_work ROOT NAME: sets WORK to a new directory below ROOT/build that the ordinary user can enter, write and execute
-# in, or to one below /tmp when ROOT is out of its reach.
+# make_work ROOT NAME: sets WORK to a new directory below ROOT/build that the ordinary user can
+# enter, write and execute in, or to one below /tmp when ROOT is out of its reach.
 make_work() {
 	local root=$1 name=$2 parent
 
@@ -97,8 +98,9 @@ remove_work() {
 	rmdir "$ROOT/build" 2>/dev/null || true
 }
 
-# run_inner TOOL ARGUMENT...: starts the copy of the tool in WORK/tree as the ordinary user, in a process group of its
-# own so that a Ctrl-C or a TERM reaches all of it, and waits until it has cleaned up. Returns its exit status.
+# run_inner TOOL ARGUMENT...: starts the copy of the tool in WORK/tree as the ordinary user, in a
+# process group of its own so that a Ctrl-C or a TERM reaches all of it, and waits until it has
+# cleaned up. Returns its exit status.
 run_inner() {
 	local tool=$1 status=0 child
 	shift
@@ -118,7 +120,7 @@ run_inner() {
 	return "$status"
 }
 
-# --- inner half ---------------------------------------------------------------------------------------------------
+# --- inner half
 
 # common_directory PATH...: the deepest directory that holds all of them.
 common_directory() {
@@ -131,8 +133,9 @@ common_directory() {
 	printf '%s\n' "$common"
 }
 
-# copy_postgres PG_CONFIG TO: a private copy of an installation. PostgreSQL finds its files relative to its programs, so
-# the copy keeps their places to each other. Sets PG_CONFIG and PG_BIN to the copy's.
+# copy_postgres PG_CONFIG TO: a private copy of an installation. PostgreSQL finds its files relative
+# to its programs, so the copy keeps their places to each other. Sets PG_CONFIG and PG_BIN to the
+# copy's.
 copy_postgres() {
 	local original=$1 to=$2 bin lib share include prefix path
 	bin=$("$original" --bindir) lib=$("$original" --pkglibdir) share=$("$original" --sharedir)
@@ -150,7 +153,8 @@ copy_postgres() {
 			mkdir -p "$to${path#"$prefix"}"
 			cp -a "$path"/lib*.so* "$to${path#"$prefix"}/" ;;
 	esac
-	# Libraries that the programs find relative to their place (a Python wheel's) are found from the copy as well.
+	# Libraries that the programs find relative to their place (a Python wheel's) are found from the
+	# copy as well.
 	path=$(ldd "$bin/postgres" "$bin/psql" "$bin/initdb" 2>/dev/null | awk '$3 ~ /^\// {sub("/[^/]*$", "", $3); print $3}' |
 		sort -u | grep -vE '^(/usr)?/lib(64)?(/[^/]*-linux-gnu)?$' | paste -sd: -) || true
 	[ -z "$path" ] || export LD_LIBRARY_PATH="$path"
@@ -160,8 +164,8 @@ copy_postgres() {
 	PG_CONFIG=$PG_BIN/pg_config
 }
 
-# cluster_create DIRECTORY [SETTING...]: initdb and start; sets PGHOST, PGPORT, PGUSER, PGDATABASE. Unix socket only. A
-# socket's path may have 107 bytes, so in a deep directory it goes below /tmp.
+# cluster_create DIRECTORY [SETTING...]: initdb and start; sets PGHOST, PGPORT, PGUSER, PGDATABASE.
+# Unix socket only. A socket's path may have 107 bytes, so in a deep directory it goes below /tmp.
 cluster_create() {
 	local directory=$1
 	shift
