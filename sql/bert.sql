@@ -150,13 +150,14 @@ SELECT pg_catalog.pg_extension_config_dump('bert.block', '');
 
 -- Owners. For each model there is a function of its name in this schema, never called: whoever owns
 -- it owns the model, and roles with EXECUTE on it may use the model. So DROP ROLE, DROP OWNED,
--- REASSIGN OWNED and pg_dump treat models as any object of a role.
+-- REASSIGN OWNED and pg_dump treat models as any object of a role. So it is with jobs (EXECUTE has
+-- the role of the session) and columns that are embedded automatically.
 
 CREATE SCHEMA bert_owner;
 REVOKE ALL ON SCHEMA bert_owner FROM PUBLIC;
 COMMENT ON SCHEMA bert_owner IS
-	'a function for each model of the extension "bert": its owner owns the model, who may execute it'
-	' may use the model';
+	'a function for each model, job and automatic column of the extension "bert": its owner owns it,'
+	' who may execute a model''s may use the model';
 
 CREATE FUNCTION bert.owned_row_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'bert_owned_row_changed' LANGUAGE C;
@@ -175,6 +176,20 @@ COMMENT ON FUNCTION bert.owned_dropped() IS
 REVOKE ALL ON FUNCTION bert.owned_row_changed(), bert.replicated(), bert.owned_dropped()
 	FROM PUBLIC;
 
+CREATE FUNCTION bert.job_role(job bigint) RETURNS regrole
+	AS 'MODULE_PATHNAME', 'bert_job_role' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.job_role(bigint) IS 'the role that a job acts as';
+
+CREATE FUNCTION bert.job_session_role(job bigint) RETURNS regrole
+	AS 'MODULE_PATHNAME', 'bert_job_session_role' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.job_session_role(bigint) IS
+	'the role whose session a job''s worker is, if not that which it acts as';
+
+CREATE FUNCTION bert.auto_embed_role(number bigint) RETURNS regrole
+	AS 'MODULE_PATHNAME', 'bert_auto_embed_role' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.auto_embed_role(bigint) IS
+	'the role that has a column embedded automatically';
+
 CREATE TRIGGER owned AFTER DELETE OR UPDATE OF name ON bert.model
 	FOR EACH ROW EXECUTE FUNCTION bert.owned_row_changed();
 ALTER TABLE bert.model ENABLE ALWAYS TRIGGER owned;
@@ -185,7 +200,7 @@ CREATE EVENT TRIGGER bert_owned_dropped ON sql_drop
 	WHEN TAG IN ('DROP OWNED', 'DROP FUNCTION', 'DROP ROUTINE')
 	EXECUTE FUNCTION bert.owned_dropped();
 COMMENT ON EVENT TRIGGER bert_owned_dropped IS
-	'removes the models that a role has lost with DROP OWNED';
+	'removes the models, jobs and automatic columns that a role has lost with DROP OWNED';
 
 CREATE FUNCTION bert.import_model(name text, directory text, head text DEFAULT NULL,
 		replace boolean DEFAULT false)
@@ -584,8 +599,7 @@ CREATE TABLE bert.job (
 	query text NOT NULL,
 	search_path text NOT NULL,
 	options jsonb NOT NULL,
-	role regrole NOT NULL,
-	session_role regrole NOT NULL,
+	set_role boolean NOT NULL,
 	state text NOT NULL DEFAULT 'queued'
 		CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
 	phase text,
@@ -614,9 +628,11 @@ CREATE TABLE bert.job (
 );
 CREATE INDEX ON bert.job (state) WHERE state IN ('queued', 'running');
 COMMENT ON TABLE bert.job IS 'fine-tuning jobs; see the view bert.jobs';
+COMMENT ON COLUMN bert.job.set_role IS
+	'the session that submitted it was another role''s; see bert.job_session_role';
 
 CREATE TABLE bert.job_metric (
-	job bigint NOT NULL REFERENCES bert.job ON DELETE CASCADE,
+	job bigint NOT NULL,
 	step bigint NOT NULL,
 	epoch float8 NOT NULL,
 	loss float8,
@@ -631,7 +647,7 @@ COMMENT ON TABLE bert.job_metric IS
 	'what fine-tuning jobs reported on their way; see the view bert.job_metrics';
 
 CREATE TABLE bert.job_checkpoint (
-	job bigint NOT NULL REFERENCES bert.job ON DELETE CASCADE,
+	job bigint NOT NULL,
 	kind text NOT NULL CHECK (kind IN ('last', 'best')),
 	chunk int NOT NULL,
 	step bigint NOT NULL,
@@ -645,7 +661,8 @@ COMMENT ON TABLE bert.job_checkpoint IS
 ALTER TABLE bert.job ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bert.job_metric ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bert.job_checkpoint ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON bert.job FOR SELECT USING (pg_catalog.pg_has_role(role::oid, 'USAGE'));
+CREATE POLICY own ON bert.job FOR SELECT
+	USING (pg_catalog.pg_has_role(bert.job_role(job)::oid, 'USAGE'));
 CREATE POLICY own ON bert.job_metric FOR SELECT
 	USING (EXISTS (SELECT 1 FROM bert.job AS j WHERE j.job = job_metric.job));
 GRANT SELECT ON bert.job, bert.job_metric TO PUBLIC;
@@ -655,8 +672,30 @@ SELECT pg_catalog.pg_extension_config_dump('bert.job_metric', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.job_checkpoint', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.job_number', '');
 
+CREATE FUNCTION bert.job_restored() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'bert_job_restored' LANGUAGE C;
+COMMENT ON FUNCTION bert.job_restored() IS
+	'for a trigger of the extension: a job that comes out of a dump waits for bert.resume_job';
+REVOKE ALL ON FUNCTION bert.job_restored() FROM PUBLIC;
+
+CREATE TRIGGER restored BEFORE INSERT ON bert.job
+	FOR EACH ROW EXECUTE FUNCTION bert.job_restored();
+ALTER TABLE bert.job ENABLE ALWAYS TRIGGER restored;
+CREATE TRIGGER owned AFTER DELETE OR UPDATE OF job ON bert.job
+	FOR EACH ROW EXECUTE FUNCTION bert.owned_row_changed();
+ALTER TABLE bert.job ENABLE ALWAYS TRIGGER owned;
+CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON bert.job
+	FOR EACH ROW EXECUTE FUNCTION bert.replicated();
+ALTER TABLE bert.job ENABLE REPLICA TRIGGER replicated;
+CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON bert.job_metric
+	FOR EACH ROW EXECUTE FUNCTION bert.replicated();
+ALTER TABLE bert.job_metric ENABLE REPLICA TRIGGER replicated;
+CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON bert.job_checkpoint
+	FOR EACH ROW EXECUTE FUNCTION bert.replicated();
+ALTER TABLE bert.job_checkpoint ENABLE REPLICA TRIGGER replicated;
+
 CREATE VIEW bert.jobs WITH (security_invoker = true) AS
-SELECT job, name, base, task, state, phase, role, step, total_steps, epoch, loss, learning_rate,
+SELECT job, name, base, task, state, phase, bert.job_role(job) AS role, step, total_steps, epoch, loss, learning_rate,
 	samples_per_second, tokens_per_second,
 	CASE WHEN state = 'running' AND samples_per_second > 0 AND total_steps > step AND step > 0
 		THEN pg_catalog.make_interval(
@@ -748,7 +787,6 @@ CREATE TABLE bert.auto_column (
 	number bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_number'),
 	relation regclass NOT NULL,
 	model text NOT NULL,
-	role regrole NOT NULL,
 	search_path text NOT NULL,
 	started timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	next_try timestamptz NOT NULL DEFAULT '-infinity',
@@ -775,19 +813,28 @@ COMMENT ON TABLE bert.auto_queue IS 'keys of rows that wait for their embedding'
 
 ALTER TABLE bert.auto_column ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bert.auto_queue ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON bert.auto_column FOR SELECT USING (pg_catalog.pg_has_role(role::oid, 'USAGE'));
+CREATE POLICY own ON bert.auto_column FOR SELECT
+	USING (pg_catalog.pg_has_role(bert.auto_embed_role(number)::oid, 'USAGE'));
 CREATE POLICY own ON bert.auto_queue FOR SELECT
 	USING (EXISTS (SELECT 1 FROM bert.auto_column AS a WHERE a.number = auto_queue.number));
 GRANT SELECT ON bert.auto_column, bert.auto_queue TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_number', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue_id', '');
--- a table or role that is gone would be dumped as a number, and mean another one where that is
--- restored
+-- a table that is gone would be dumped as a number, and mean another one where that is restored
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_column',
-	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)'
-	' AND EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = role)');
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue', '');
+
+CREATE TRIGGER owned AFTER DELETE OR UPDATE OF number ON bert.auto_column
+	FOR EACH ROW EXECUTE FUNCTION bert.owned_row_changed();
+ALTER TABLE bert.auto_column ENABLE ALWAYS TRIGGER owned;
+CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON bert.auto_column
+	FOR EACH ROW EXECUTE FUNCTION bert.replicated();
+ALTER TABLE bert.auto_column ENABLE REPLICA TRIGGER replicated;
+CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON bert.auto_queue
+	FOR EACH ROW EXECUTE FUNCTION bert.replicated();
+ALTER TABLE bert.auto_queue ENABLE REPLICA TRIGGER replicated;
 
 CREATE FUNCTION bert.auto_embed(relation regclass, source name, target name,
 		model text DEFAULT NULL)
@@ -821,7 +868,7 @@ COMMENT ON FUNCTION bert.auto_column_names(oid, bigint) IS
 	'the columns that the view bert.auto_embeds names';
 
 CREATE VIEW bert.auto_embeds WITH (security_invoker = true) AS
-SELECT a.relation, c.source, c.target, a.model, a.role, a.started,
+SELECT a.relation, c.source, c.target, a.model, bert.auto_embed_role(a.number) AS role, a.started,
 	(SELECT count(*) FROM bert.auto_queue AS q
 		WHERE q.number = a.number AND q.error IS NULL) AS queued,
 	(SELECT count(*) FROM bert.auto_queue AS q

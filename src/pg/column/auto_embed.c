@@ -369,6 +369,23 @@ drop_triggers(Relation relation, int64 number)
 		performDeletion(&triggers[i], DROP_RESTRICT, 0);
 }
 
+void
+auto_forget(int64 number)
+{
+	AutoColumn automatic;
+	Relation relation;
+
+	if (!auto_column_load(number, &automatic))
+		return;
+	relation = try_relation_open(automatic.relation, AccessExclusiveLock);
+	if (relation != NULL)
+	{
+		drop_triggers(relation, number);
+		table_close(relation, NoLock);
+	}
+	auto_column_delete(number);
+}
+
 /* (relation, source, target, model): those that are given select */
 static bool
 is_meant(FunctionCallInfo fcinfo, Relation relation, const AutoColumn *automatic)

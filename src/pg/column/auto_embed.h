@@ -53,6 +53,8 @@ extern void auto_column_delete(int64 number); /* with its queue */
 extern void auto_column_fail(int64 number, const char *sqlstate, const char *error);
 extern List *auto_columns_of(Oid relation); /* of AutoColumn * */
 extern void auto_columns_sweep(void);       /* forgets tables that are gone */
+/* Ends the work on a column whose role is gone, triggers included; none: nothing happens. */
+extern void auto_forget(int64 number);
 
 typedef struct QueuedRow
 {

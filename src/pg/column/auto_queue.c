@@ -9,6 +9,7 @@
 
 #include "pg/column/auto_embed.h"
 #include "pg/server/own_statement.h"
+#include "pg/server/owner.h"
 
 static void
 add_ids(OwnStatement *statement, const int64 *ids, int n)
@@ -23,8 +24,9 @@ add_ids(OwnStatement *statement, const int64 *ids, int n)
 			false);
 }
 
-#define COLUMN_COLUMNS \
-	" a.number, a.relation::pg_catalog.oid, a.role::pg_catalog.oid, a.model, a.search_path"
+#define COLUMN_COLUMNS                                                                 \
+	" a.number, a.relation::pg_catalog.oid, bert.auto_embed_role(a.number), a.model, " \
+	"a.search_path"
 
 /* In the caller's context. */
 static AutoColumn *
@@ -68,14 +70,13 @@ auto_column_insert(const AutoColumn *column)
 
 	own_begin(&statement);
 	own_add(&statement, OIDOID, ObjectIdGetDatum(column->relation), false);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(column->role), false);
 	own_add_text(&statement, column->model);
 	own_add_text(&statement, column->search_path);
-	own_run(&statement,
-			"INSERT INTO bert.auto_column (relation, role, model, search_path)"
-			" VALUES ($1::pg_catalog.regclass, $2::pg_catalog.regrole, $3, $4) RETURNING number");
+	own_run(&statement, "INSERT INTO bert.auto_column (relation, model, search_path)"
+						" VALUES ($1::pg_catalog.regclass, $2, $3) RETURNING number");
 	number = DatumGetInt64(own_result(0, 1, &is_null));
 	own_end(&statement);
+	owner_create(OWNED_COLUMN, owned_name(OWNED_COLUMN, number), column->role);
 	return number;
 }
 
@@ -288,7 +289,7 @@ auto_queue_next(Oid acting)
 	uint64 n;
 
 	own_begin(&statement);
-	n = own_run(&statement, "SELECT a.role::pg_catalog.oid, a.relation::pg_catalog.oid,"
+	n = own_run(&statement, "SELECT bert.auto_embed_role(a.number), a.relation::pg_catalog.oid,"
 							" pg_catalog.date_part('epoch', min(greatest(q.next_try, a.next_try, "
 							"pg_catalog.clock_timestamp())) - pg_catalog.clock_timestamp())"
 							" FROM bert.auto_queue AS q JOIN bert.auto_column AS a USING (number) "

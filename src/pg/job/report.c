@@ -180,7 +180,8 @@ write_head(StringInfo out, int64 number)
 		  "pg_catalog.round(epoch::pg_catalog.numeric, 2), samples, eval_samples,"
 		  " pg_catalog.round(loss::pg_catalog.numeric, 4), pg_catalog.date_trunc('second', "
 		  "coalesce(finished, pg_catalog.clock_timestamp()) - started),"
-		  " attempts, error, role, pg_catalog.to_char(submitted, 'YYYY-MM-DD HH24:MI:SS TZ') FROM "
+		  " attempts, error, bert.job_role(job), pg_catalog.to_char(submitted, 'YYYY-MM-DD "
+		  "HH24:MI:SS TZ') FROM "
 		  "bert.job WHERE job = $1",
 		  number);
 	state = cell_text(0, 3);

@@ -1,16 +1,21 @@
 /* table.c: all SQL on the job tables. */
 #include "pg/server/compat.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "pg/job/job.h"
+#include "pg/server/own.h"
 #include "pg/server/own_statement.h"
+#include "pg/server/owner.h"
 
 static char *
 result_text(int column)
@@ -39,11 +44,15 @@ result_float(int column)
 	return is_null ? 0 : DatumGetFloat8(value);
 }
 
+/* While a row is inserted that is no dump's. */
+static bool submitting;
+
 int64
 job_insert(const Job *job)
 {
 	OwnStatement statement;
 	int64 number;
+	char *owner;
 
 	own_begin(&statement);
 	own_add_text(&statement, job->name);
@@ -52,24 +61,75 @@ job_insert(const Job *job)
 	own_add_text(&statement, job->query);
 	own_add_text(&statement, job->search_path);
 	own_add_jsonb(&statement, job->options);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(job->who.role), false);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(job->who.session), false);
-	own_run(&statement,
-			"INSERT INTO bert.job (job, name, base, task, query, search_path, options, role, "
-			"session_role)"
-			" VALUES (pg_catalog.nextval('bert.job_number'), $1, $2, $3, $4, $5, $6, "
-			"$7::pg_catalog.regrole, $8::pg_catalog.regrole) RETURNING job");
+	own_add(&statement, BOOLOID, BoolGetDatum(job->who.session != job->who.role), false);
+	submitting = true;
+	PG_TRY();
+	{
+		own_run(
+			&statement,
+			"INSERT INTO bert.job (job, name, base, task, query, search_path, options, set_role)"
+			" VALUES (pg_catalog.nextval('bert.job_number'), $1, $2, $3, $4, $5, $6, $7)"
+			" RETURNING job");
+	}
+	PG_FINALLY();
+	{
+		submitting = false;
+	}
+	PG_END_TRY();
 	number = result_int64(1, 0);
 	own_end(&statement);
+	owner = owned_name(OWNED_JOB, number);
+	owner_create(OWNED_JOB, owner, job->who.role);
+	if (job->who.session != job->who.role)
+		owner_grant(OWNED_JOB, owner, job->who.session);
 	return number;
 }
 
+/* A restored job goes on when its owner says so. */
+PG_FUNCTION_INFO_V1(bert_job_restored);
+PGDLLEXPORT Datum
+bert_job_restored(PG_FUNCTION_ARGS)
+{
+	static const char *const said =
+		"the job was restored from a dump before it had ended; bert.resume_job goes on with it";
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	TupleDesc desc;
+	int columns[4];
+	Datum values[4] = {0};
+	bool nulls[4] = {false, true, true, false};
+	bool is_null;
+	Datum state;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(data->tg_event) ||
+		RelationGetRelid(data->tg_relation) != own_relation("job"))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("bert.job_restored is for the table bert.job")));
+	desc = RelationGetDescr(data->tg_relation);
+	columns[0] = own_column(desc, "job", "state", TEXTOID);
+	columns[1] = own_column(desc, "job", "phase", TEXTOID);
+	columns[2] = own_column(desc, "job", "worker_pid", INT4OID);
+	columns[3] = own_column(desc, "job", "error", TEXTOID);
+	state = heap_getattr(data->tg_trigtuple, columns[0], desc, &is_null);
+	if (submitting || is_null ||
+		(strcmp(TextDatumGetCString(state), "queued") != 0 &&
+		 strcmp(TextDatumGetCString(state), "running") != 0))
+		return PointerGetDatum(data->tg_trigtuple);
+	values[0] = CStringGetTextDatum("cancelled");
+	values[3] = CStringGetTextDatum(said);
+	return PointerGetDatum(
+		heap_modify_tuple_by_cols(data->tg_trigtuple, desc, 4, columns, values, nulls));
+}
+
+#define JOB_SESSION(t)                                                                     \
+	"CASE WHEN " t ".set_role THEN bert.job_session_role(" t ".job) ELSE bert.job_role(" t \
+	".job) END"
+
 #define JOB_COLUMNS                                                                             \
-	" job, name, base, task, query, search_path, options, role::pg_catalog.oid, state, "        \
+	" job, name, base, task, query, search_path, options, bert.job_role(job), state, "          \
 	"worker_pid::pg_catalog.int8,"                                                              \
 	" attempts::pg_catalog.int8, step, total_steps, epoch, loss, samples_per_second, (details " \
 	"->> 'seconds_per_step')::pg_catalog.float8,"                                               \
-	" base_version, data_digest, error, labels, session_role::pg_catalog.oid"
+	" base_version, data_digest, error, labels, " JOB_SESSION("bert.job")
 
 static void
 read_labels(ArrayType *array, Job *job)
@@ -153,17 +213,21 @@ job_claim(const WorkerRole *who, Job *job)
 	own_add_int64(&statement, MyProcPid);
 	own_add(&statement, OIDOID, ObjectIdGetDatum(who->role), false);
 	own_add(&statement, OIDOID, ObjectIdGetDatum(who->session), false);
-	found = own_run(&statement, "UPDATE bert.job SET state = 'running', phase = 'starting', "
-								"worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
-								" started = coalesce(started, pg_catalog.clock_timestamp()), "
-								"finished = NULL, error = NULL, sqlstate = NULL"
-								" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = "
-								"'queued' AND j.role = $2 AND j.session_role = $3"
-								" ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
-								" AND NOT EXISTS (SELECT FROM bert.job AS o WHERE o.state = "
-								"'queued' AND o.job < bert.job.job"
-								" AND (o.role <> $2 OR o.session_role <> $3))"
-								" RETURNING" JOB_COLUMNS) == 1;
+	found =
+		own_run(&statement, "UPDATE bert.job SET state = 'running', phase = 'starting', "
+							"worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
+							" started = coalesce(started, pg_catalog.clock_timestamp()), "
+							"finished = NULL, error = NULL, sqlstate = NULL"
+							" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = "
+							"'queued' AND bert.job_role(j.job) = $2"
+							" AND " JOB_SESSION(
+								"j") " = $3"
+									 " ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
+									 " AND NOT EXISTS (SELECT FROM bert.job AS o WHERE o.state = "
+									 "'queued' AND o.job < bert.job.job"
+									 " AND (bert.job_role(o.job) <> $2"
+									 " OR " JOB_SESSION("o") " <> $3))"
+															 " RETURNING" JOB_COLUMNS) == 1;
 	if (found)
 		read_job(&statement, job);
 	own_end(&statement);
@@ -178,9 +242,11 @@ job_next(int64 *number, WorkerRole *who)
 	bool is_null;
 
 	own_begin(&statement);
-	found = own_run(&statement, "SELECT job, session_role::pg_catalog.oid, role::pg_catalog.oid"
-								" FROM bert.job WHERE state = 'queued' ORDER BY job LIMIT 1"
-								" FOR UPDATE SKIP LOCKED") == 1;
+	found = own_run(&statement,
+					"SELECT job, " JOB_SESSION(
+						"bert.job") ", bert.job_role(job)"
+									" FROM bert.job WHERE state = 'queued' ORDER BY job LIMIT 1"
+									" FOR UPDATE SKIP LOCKED") == 1;
 	if (found)
 	{
 		*number = DatumGetInt64(own_result(0, 1, &is_null));
@@ -268,12 +334,13 @@ job_set_progress(int64 number, const JobProgress *progress, bool add_metric)
 	own_add_float(&statement, progress->samples_per_second);
 	own_add_float(&statement, progress->tokens_per_second);
 	own_add_float(&statement, progress->seconds_per_step);
-	own_run(
-		&statement,
-		"UPDATE bert.job SET step = $2, epoch = $3, loss = coalesce($4, loss), learning_rate = $5, "
-		"samples_per_second = $6, tokens_per_second = $7,"
-		" details = pg_catalog.jsonb_set(coalesce(details, '{}'), "
-		"'{seconds_per_step}', pg_catalog.to_jsonb($8)) WHERE job = $1");
+	if (own_run(&statement, "UPDATE bert.job SET step = $2, epoch = $3, loss = coalesce($4, loss), "
+							"learning_rate = $5, "
+							"samples_per_second = $6, tokens_per_second = $7,"
+							" details = pg_catalog.jsonb_set(coalesce(details, '{}'), "
+							"'{seconds_per_step}', pg_catalog.to_jsonb($8)) WHERE job = $1") == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("job %lld was removed while it ran", (long long) number)));
 	if (add_metric)
 	{
 		statement.n = 6;

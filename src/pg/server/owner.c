@@ -35,6 +35,14 @@ owned_name(OwnedKind kind, int64 number)
 	return psprintf("%s" INT64_FORMAT, kinds[kind].prefix, number);
 }
 
+int64
+owned_number(OwnedKind kind, const char *name)
+{
+	size_t length = strlen(kinds[kind].prefix);
+
+	return strncmp(name, kinds[kind].prefix, length) == 0 ? strtoll(name + length, NULL, 10) : 0;
+}
+
 /* The function, to be released; NULL if there is none, or one that we have not made. */
 static HeapTuple
 find_function(OwnedKind kind, const char *name)
@@ -254,4 +262,38 @@ PGDLLEXPORT Datum
 bert_owned(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_VOID();
+}
+
+/* --- For SQL --- */
+
+static Datum
+role_or_null(FunctionCallInfo fcinfo, Oid role)
+{
+	if (!OidIsValid(role))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(role);
+}
+
+PG_FUNCTION_INFO_V1(bert_job_role);
+PGDLLEXPORT Datum
+bert_job_role(PG_FUNCTION_ARGS)
+{
+	return role_or_null(fcinfo, owner_find(OWNED_JOB, owned_name(OWNED_JOB, PG_GETARG_INT64(0))));
+}
+
+PG_FUNCTION_INFO_V1(bert_job_session_role);
+PGDLLEXPORT Datum
+bert_job_session_role(PG_FUNCTION_ARGS)
+{
+	List *roles = grantees_of(OWNED_JOB, owned_name(OWNED_JOB, PG_GETARG_INT64(0)));
+
+	return role_or_null(fcinfo, list_length(roles) == 1 ? linitial_oid(roles) : InvalidOid);
+}
+
+PG_FUNCTION_INFO_V1(bert_auto_embed_role);
+PGDLLEXPORT Datum
+bert_auto_embed_role(PG_FUNCTION_ARGS)
+{
+	return role_or_null(fcinfo,
+						owner_find(OWNED_COLUMN, owned_name(OWNED_COLUMN, PG_GETARG_INT64(0))));
 }

@@ -27,6 +27,7 @@ typedef enum OwnedKind
 
 /* What a job or a column is called; palloc'd. */
 extern char *owned_name(OwnedKind kind, int64 number);
+extern int64 owned_number(OwnedKind kind, const char *name);
 
 /* InvalidOid if nobody. */
 extern Oid owner_find(OwnedKind kind, const char *name);

@@ -1,8 +1,9 @@
 /*
- * store_triggers.c: triggers on the extension's own tables that also fire where rows come by
+ * own_triggers.c: triggers on the extension's own tables that also fire where rows come by
  * logical replication.
  *
- * bert.owned_row_changed keeps the functions of owner.h in step with their rows. bert.replicated
+ * bert.owned_row_changed keeps the functions of owner.h in step with their rows, and removes the
+ * rows that belong to a deleted job or column. bert.replicated
  * says which replicated rows are taken: a block that is there already is not, for two servers may
  * have the same one, and one that a local model has is not deleted; jobs and automatic columns are
  * the other server's.
@@ -65,6 +66,26 @@ name_of(const TriggerData *data, HeapTuple tuple, OwnedKind *kind)
 								 data, tuple, *kind == OWNED_JOB ? "job" : "number", INT8OID)));
 }
 
+/* What belongs to a job or an automatic column; models' parts are shared (store_write.c). */
+static void
+delete_parts(OwnedKind kind, const TriggerData *data)
+{
+	OwnStatement statement;
+
+	own_begin(&statement);
+	own_add(&statement, INT8OID,
+			value_of(data, data->tg_trigtuple, kind == OWNED_JOB ? "job" : "number", INT8OID),
+			false);
+	if (kind == OWNED_JOB)
+	{
+		own_run(&statement, "DELETE FROM bert.job_metric WHERE job = $1");
+		own_run(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1");
+	}
+	else
+		own_run(&statement, "DELETE FROM bert.auto_queue WHERE number = $1");
+	own_end(&statement);
+}
+
 PG_FUNCTION_INFO_V1(bert_owned_row_changed);
 PGDLLEXPORT Datum
 bert_owned_row_changed(PG_FUNCTION_ARGS)
@@ -75,7 +96,11 @@ bert_owned_row_changed(PG_FUNCTION_ARGS)
 	char *after;
 
 	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
+	{
 		owner_drop(kind, before);
+		if (kind != OWNED_MODEL)
+			delete_parts(kind, data);
+	}
 	else if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 	{
 		after = name_of(data, data->tg_newtuple, &kind);
