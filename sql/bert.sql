@@ -39,42 +39,88 @@ CREATE TYPE bert.encoding AS (input_ids int[], token_type_ids int[], attention_m
 COMMENT ON TYPE bert.encoding IS
 	'a text as a model reads it; starts and ends are characters of the text, 0-based,'
 	' end-exclusive';
+COMMENT ON COLUMN bert.encoding.input_ids IS 'ids of the tokens, special ones included';
+COMMENT ON COLUMN bert.encoding.token_type_ids IS
+	'0 for tokens of the first text, 1 for those of the second';
+COMMENT ON COLUMN bert.encoding.attention_mask IS '1 for every token: nothing is padded';
+COMMENT ON COLUMN bert.encoding.tokens IS 'the tokens as the vocabulary writes them';
+COMMENT ON COLUMN bert.encoding.starts IS
+	'where each token begins in its text, in characters from 0; 0 for special tokens';
+COMMENT ON COLUMN bert.encoding.ends IS
+	'where each token ends, the character behind its last; 0 for special tokens';
 
 CREATE TYPE bert.classification AS (label text, score real);
 COMMENT ON TYPE bert.classification IS 'a class and its probability';
+COMMENT ON COLUMN bert.classification.label IS 'name of the class';
+COMMENT ON COLUMN bert.classification.score IS 'its probability, from 0 to 1';
 
 CREATE TYPE bert.token_tag AS (index int, token text, label text, score real, start_pos int,
 	end_pos int);
 COMMENT ON TYPE bert.token_tag IS
 	'the label of one token; index is its place in the text, 1 for the first';
+COMMENT ON COLUMN bert.token_tag.index IS 'place of the token in the text, 1 for the first';
+COMMENT ON COLUMN bert.token_tag.token IS 'the token as the vocabulary writes it';
+COMMENT ON COLUMN bert.token_tag.label IS 'its most probable label';
+COMMENT ON COLUMN bert.token_tag.score IS 'probability of the label, from 0 to 1';
+COMMENT ON COLUMN bert.token_tag.start_pos IS
+	'where the token begins in the text, in characters from 0';
+COMMENT ON COLUMN bert.token_tag.end_pos IS 'where it ends, the character behind its last';
 
 CREATE TYPE bert.entity AS (entity text, word text, score real, start_pos int, end_pos int);
 COMMENT ON TYPE bert.entity IS 'a labelled span of a text';
+COMMENT ON COLUMN bert.entity.entity IS
+	'what kind of thing it is: the label, without B- or I- where tokens are grouped';
+COMMENT ON COLUMN bert.entity.word IS 'the words of the span, put together from its tokens';
+COMMENT ON COLUMN bert.entity.score IS 'probability of the label, from 0 to 1';
+COMMENT ON COLUMN bert.entity.start_pos IS
+	'where the span begins in the text, in characters from 0';
+COMMENT ON COLUMN bert.entity.end_pos IS 'where it ends, the character behind its last';
 
 CREATE TYPE bert.qa_span AS (answer text, score real, start_pos int, end_pos int);
 COMMENT ON TYPE bert.qa_span IS
 	'an answer found in a context; the score is the probability of its start times that of its end';
+COMMENT ON COLUMN bert.qa_span.answer IS 'the span of the context; empty for the null answer';
+COMMENT ON COLUMN bert.qa_span.score IS 'probability of its start times that of its end';
+COMMENT ON COLUMN bert.qa_span.start_pos IS
+	'where the span begins in the context, in characters from 0';
+COMMENT ON COLUMN bert.qa_span.end_pos IS 'where it ends, the character behind its last';
 
 CREATE TYPE bert.fill AS (token text, token_id int, score real, sequence text);
 COMMENT ON TYPE bert.fill IS 'a proposal for a mask and the text with it';
+COMMENT ON COLUMN bert.fill.token IS 'what the mask is replaced by';
+COMMENT ON COLUMN bert.fill.token_id IS 'its id in the vocabulary';
+COMMENT ON COLUMN bert.fill.score IS 'its probability, from 0 to 1';
+COMMENT ON COLUMN bert.fill.sequence IS 'the text with the mask replaced, as tokens put together';
 
 CREATE TYPE bert.choice AS (choice int, text text, score real);
 COMMENT ON TYPE bert.choice IS 'one of several choices, 1 for the first, and its probability';
+COMMENT ON COLUMN bert.choice.choice IS 'number of the choice, 1 for the first';
+COMMENT ON COLUMN bert.choice.text IS 'the choice itself';
+COMMENT ON COLUMN bert.choice.score IS 'its probability among the choices, from 0 to 1';
 
 CREATE TYPE bert.model_output AS (loss real, logits real[], seq_relationship_logits real[],
 	last_hidden_state real[], pooler_output real[], hidden_states real[], attentions real[]);
 COMMENT ON TYPE bert.model_output IS 'what bert.forward computes';
+COMMENT ON COLUMN bert.model_output.loss IS 'mean loss of the labels; NULL without labels';
+COMMENT ON COLUMN bert.model_output.logits IS
+	'(batch, length, vocabulary or labels), (batch, labels), (batch, choices) or, for question'
+	' answering, (batch, 2, length): start row, then end row';
+COMMENT ON COLUMN bert.model_output.seq_relationship_logits IS
+	'(batch, 2): follows, does not follow; with the head pretraining';
+COMMENT ON COLUMN bert.model_output.last_hidden_state IS '(batch, length, hidden)';
+COMMENT ON COLUMN bert.model_output.pooler_output IS '(batch, hidden)';
+COMMENT ON COLUMN bert.model_output.hidden_states IS
+	'(layers + 1, batch, length, hidden); the first are the embeddings';
+COMMENT ON COLUMN bert.model_output.attentions IS
+	'(layers, batch, heads, length, length): probabilities; NULL for heads that were removed';
 
 -- Models
 
 GRANT USAGE ON SCHEMA bert TO PUBLIC;
 
 -- The store. Ordinary roles have no rights on these tables: the functions below check theirs and
--- act as the tables' owner.
-
--- The store. Ordinary roles have no rights on these tables: the functions below check theirs and act
--- as the tables' owner. There are no foreign keys, for a parallel restore fills the tables in any
--- order; the functions keep them consistent.
+-- act as the tables' owner. There are no foreign keys, for a parallel restore fills the tables in
+-- any order; the functions keep them consistent.
 
 CREATE TABLE bert.model (
 	name text COLLATE "C" PRIMARY KEY,
@@ -156,8 +202,8 @@ SELECT pg_catalog.pg_extension_config_dump('bert.block', '');
 CREATE SCHEMA bert_owner;
 REVOKE ALL ON SCHEMA bert_owner FROM PUBLIC;
 COMMENT ON SCHEMA bert_owner IS
-	'a function for each model, job and automatic column of the extension "bert": its owner owns it,'
-	' who may execute a model''s may use the model';
+	'a function for each model, job and automatic column of the extension "bert": its owner owns'
+	' it, who may execute a model''s may use the model';
 
 CREATE FUNCTION bert.owned_row_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'bert_owned_row_changed' LANGUAGE C;
@@ -293,6 +339,34 @@ COMMENT ON FUNCTION bert.list_models() IS 'what the view bert.models shows';
 CREATE VIEW bert.models AS SELECT * FROM bert.list_models();
 COMMENT ON VIEW bert.models IS
 	'the models that the current user may use, the bundled ones included';
+COMMENT ON COLUMN bert.models.name IS 'name to use it by';
+COMMENT ON COLUMN bert.models.version IS 'grows with every change; 0 for a bundled model';
+COMMENT ON COLUMN bert.models.source IS 'imported, created, copied, pruned, trained or bundled';
+COMMENT ON COLUMN bert.models.head IS 'what it is made for; none for an encoder alone';
+COMMENT ON COLUMN bert.models.heads IS
+	'the heads it can be used with: its own and those that are part of it';
+COMMENT ON COLUMN bert.models.precision IS
+	'what it computes in unless a call says otherwise: fp32, bf16 or int8';
+COMMENT ON COLUMN bert.models.parameters IS 'how many numbers it consists of';
+COMMENT ON COLUMN bert.models.layers IS 'layers of the encoder';
+COMMENT ON COLUMN bert.models.hidden_size IS
+	'numbers for each token between layers; dimensions of its embeddings';
+COMMENT ON COLUMN bert.models.attention_heads IS
+	'attention heads in each layer, before any were removed';
+COMMENT ON COLUMN bert.models.vocab_size IS 'rows of the word embeddings';
+COMMENT ON COLUMN bert.models.max_length IS 'tokens that it reads at once, special ones included';
+COMMENT ON COLUMN bert.models.labels IS 'its classes in their order; NULL for a head without';
+COMMENT ON COLUMN bert.models.pooling IS
+	'how it makes one embedding of all tokens; NULL where its files do not say';
+COMMENT ON COLUMN bert.models.size_bytes IS
+	'bytes of its weights; shared ones count for each model';
+COMMENT ON COLUMN bert.models.owner IS 'role that owns it; NULL for a bundled model';
+COMMENT ON COLUMN bert.models.base IS 'the model that it was made from';
+COMMENT ON COLUMN bert.models.base_version IS 'version of that model; 0 for a bundled one';
+COMMENT ON COLUMN bert.models.lineage IS
+	'how it was made from it: the training jobs settings, or the heads removed';
+COMMENT ON COLUMN bert.models.description IS 'what it is for';
+COMMENT ON COLUMN bert.models.created IS 'when it came into the database';
 
 CREATE FUNCTION bert.list_tensors()
 	RETURNS TABLE (model text, version bigint, ordinal integer, name text, dtype text,
@@ -304,6 +378,17 @@ COMMENT ON FUNCTION bert.list_tensors() IS 'what the view bert.tensors shows';
 CREATE VIEW bert.tensors AS SELECT * FROM bert.list_tensors();
 COMMENT ON VIEW bert.tensors IS
 	'the tensors of these models, the block (SHA-256) that holds each, and where in it, in bytes';
+COMMENT ON COLUMN bert.tensors.model IS 'name of the model';
+COMMENT ON COLUMN bert.tensors.version IS 'version of the model';
+COMMENT ON COLUMN bert.tensors.ordinal IS 'place in the model, 1 for the first';
+COMMENT ON COLUMN bert.tensors.name IS 'name in the published checkpoint format';
+COMMENT ON COLUMN bert.tensors.dtype IS 'type of its numbers in the store';
+COMMENT ON COLUMN bert.tensors.shape IS 'its dimensions';
+COMMENT ON COLUMN bert.tensors.elements IS 'how many numbers it holds';
+COMMENT ON COLUMN bert.tensors.part IS 'embeddings, a layer, pooler or head';
+COMMENT ON COLUMN bert.tensors.block IS
+	'SHA-256 of the block that holds it; equal for models that share it';
+COMMENT ON COLUMN bert.tensors.byte_offset IS 'where in the block it begins, in bytes';
 
 CREATE FUNCTION bert.list_cache()
 	RETURNS TABLE (file text, block text, kind text, "precision" text, kernel text,
@@ -315,6 +400,15 @@ COMMENT ON FUNCTION bert.list_cache() IS 'what the view bert.cache shows';
 CREATE VIEW bert.cache AS SELECT * FROM bert.list_cache();
 COMMENT ON VIEW bert.cache IS
 	'the files of prepared blocks on this machine, and whether this session has them mapped';
+COMMENT ON COLUMN bert.cache.file IS 'name of the file in the cache directory';
+COMMENT ON COLUMN bert.cache.block IS 'SHA-256 of what was prepared';
+COMMENT ON COLUMN bert.cache.kind IS 'embeddings, layer, pooler, head, tokenizer or bundle';
+COMMENT ON COLUMN bert.cache.precision IS
+	'precision it was prepared for; NULL where that does not matter';
+COMMENT ON COLUMN bert.cache.kernel IS
+	'instruction set it was prepared for; NULL where that does not matter';
+COMMENT ON COLUMN bert.cache.size_bytes IS 'size of the file in bytes';
+COMMENT ON COLUMN bert.cache.mapped IS 'whether this session has it in use';
 
 CREATE FUNCTION bert.list_stats()
 	RETURNS TABLE (model text, calls bigint, texts bigint, tokens bigint, truncations bigint,
@@ -327,6 +421,13 @@ CREATE VIEW bert.stats AS SELECT * FROM bert.list_stats();
 COMMENT ON VIEW bert.stats IS
 	'what the models of this database have done since the server started: calls, texts, tokens,'
 	' texts cut, milliseconds';
+COMMENT ON COLUMN bert.stats.model IS 'name of the model';
+COMMENT ON COLUMN bert.stats.calls IS 'calls of functions';
+COMMENT ON COLUMN bert.stats.texts IS 'texts that they read';
+COMMENT ON COLUMN bert.stats.tokens IS 'tokens that were computed';
+COMMENT ON COLUMN bert.stats.truncations IS
+	'texts that were cut because they were longer than the model reads';
+COMMENT ON COLUMN bert.stats.ms IS 'time in calls, in milliseconds';
 
 GRANT SELECT ON bert.models, bert.tensors, bert.cache, bert.stats TO PUBLIC;
 
@@ -565,8 +666,8 @@ COMMENT ON FUNCTION bert.forward(int[], text, int[], int[], float8[], text, text
 
 -- Training
 
-CREATE FUNCTION bert.learning_rate(schedule text, step bigint, warmup_steps bigint, total_steps bigint,
-		base_lr float8 DEFAULT 1, options jsonb DEFAULT '{}')
+CREATE FUNCTION bert.learning_rate(schedule text, step bigint, warmup_steps bigint,
+		total_steps bigint, base_lr float8 DEFAULT 1, options jsonb DEFAULT '{}')
 	RETURNS float8
 	AS 'MODULE_PATHNAME', 'bert_learning_rate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION bert.learning_rate(text, bigint, bigint, bigint, float8, jsonb) IS
@@ -590,6 +691,7 @@ COMMENT ON FUNCTION bert.sentence_pairs(text, text, int, bigint) IS
 -- Jobs
 
 CREATE SEQUENCE bert.job_number;
+COMMENT ON SEQUENCE bert.job_number IS 'numbers of jobs';
 
 CREATE TABLE bert.job (
 	job bigint PRIMARY KEY,
@@ -695,8 +797,8 @@ CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON bert.job_checkpoi
 ALTER TABLE bert.job_checkpoint ENABLE REPLICA TRIGGER replicated;
 
 CREATE VIEW bert.jobs WITH (security_invoker = true) AS
-SELECT job, name, base, task, state, phase, bert.job_role(job) AS role, step, total_steps, epoch, loss, learning_rate,
-	samples_per_second, tokens_per_second,
+SELECT job, name, base, task, state, phase, bert.job_role(job) AS role, step, total_steps,
+	epoch, loss, learning_rate, samples_per_second, tokens_per_second,
 	CASE WHEN state = 'running' AND samples_per_second > 0 AND total_steps > step AND step > 0
 		THEN pg_catalog.make_interval(
 			secs => (total_steps - step) * (details ->> 'seconds_per_step')::float8)
@@ -706,12 +808,54 @@ SELECT job, name, base, task, state, phase, bert.job_role(job) AS role, step, to
 FROM bert.job;
 COMMENT ON VIEW bert.jobs IS
 	'the fine-tuning jobs that you submitted (all, for a superuser), their progress and outcome';
+COMMENT ON COLUMN bert.jobs.job IS 'number of the job';
+COMMENT ON COLUMN bert.jobs.name IS 'the model that it makes';
+COMMENT ON COLUMN bert.jobs.base IS 'the model that it starts from';
+COMMENT ON COLUMN bert.jobs.task IS 'what is learned';
+COMMENT ON COLUMN bert.jobs.state IS 'queued, running, succeeded, failed or cancelled';
+COMMENT ON COLUMN bert.jobs.phase IS 'what a running job is doing';
+COMMENT ON COLUMN bert.jobs.role IS 'who submitted it; it runs with this roles privileges';
+COMMENT ON COLUMN bert.jobs.step IS 'optimizer steps done';
+COMMENT ON COLUMN bert.jobs.total_steps IS 'optimizer steps to do';
+COMMENT ON COLUMN bert.jobs.epoch IS 'passes over the rows done, in parts of one';
+COMMENT ON COLUMN bert.jobs.loss IS 'mean training loss of the last logged steps';
+COMMENT ON COLUMN bert.jobs.learning_rate IS 'learning rate of the last logged step';
+COMMENT ON COLUMN bert.jobs.samples_per_second IS 'rows trained on in a second';
+COMMENT ON COLUMN bert.jobs.tokens_per_second IS 'tokens trained on in a second';
+COMMENT ON COLUMN bert.jobs.eta IS 'time left, estimated; NULL unless it is running';
+COMMENT ON COLUMN bert.jobs.samples IS 'rows to train on';
+COMMENT ON COLUMN bert.jobs.eval_samples IS 'rows to evaluate on';
+COMMENT ON COLUMN bert.jobs.submitted IS 'when it was submitted';
+COMMENT ON COLUMN bert.jobs.started IS 'when it first started';
+COMMENT ON COLUMN bert.jobs.finished IS 'when it ended';
+COMMENT ON COLUMN bert.jobs.attempts IS 'how often it was started';
+COMMENT ON COLUMN bert.jobs.worker_pid IS 'process that runs it';
+COMMENT ON COLUMN bert.jobs.query IS 'where its rows come from';
+COMMENT ON COLUMN bert.jobs.options IS
+	'its options as they were submitted, with the defaults of the others';
+COMMENT ON COLUMN bert.jobs.base_version IS 'version of the base it started from';
+COMMENT ON COLUMN bert.jobs.version IS 'version of the model it has made';
+COMMENT ON COLUMN bert.jobs.metrics IS
+	'metrics of the finished model on the rows to evaluate on; NULL without any';
+COMMENT ON COLUMN bert.jobs.sqlstate IS 'SQLSTATE of the error that ended it';
+COMMENT ON COLUMN bert.jobs.error IS 'message of the error that ended it';
 
 CREATE VIEW bert.job_metrics WITH (security_invoker = true) AS
 SELECT job, step, epoch, loss, learning_rate, grad_norm, samples_per_second, at, eval
 FROM bert.job_metric;
 COMMENT ON VIEW bert.job_metrics IS
 	'loss, learning rate, gradient norm and evaluations of your fine-tuning jobs, by step';
+COMMENT ON COLUMN bert.job_metrics.job IS 'number of the job';
+COMMENT ON COLUMN bert.job_metrics.step IS 'optimizer steps done then';
+COMMENT ON COLUMN bert.job_metrics.epoch IS 'passes over the rows done then, in parts of one';
+COMMENT ON COLUMN bert.job_metrics.loss IS
+	'mean training loss since the row before; NULL when it was not a number';
+COMMENT ON COLUMN bert.job_metrics.learning_rate IS 'learning rate of the step';
+COMMENT ON COLUMN bert.job_metrics.grad_norm IS 'length of the gradient before it was clipped';
+COMMENT ON COLUMN bert.job_metrics.samples_per_second IS 'rows trained on in a second';
+COMMENT ON COLUMN bert.job_metrics.at IS 'when it was logged';
+COMMENT ON COLUMN bert.job_metrics.eval IS
+	'metrics of an evaluation at this step; NULL without one';
 GRANT SELECT ON bert.jobs, bert.job_metrics TO PUBLIC;
 
 CREATE FUNCTION bert.finetune(name text, base text, task text, query text,
@@ -778,10 +922,31 @@ CREATE VIEW bert.progress AS SELECT * FROM bert.list_progress();
 COMMENT ON VIEW bert.progress IS
 	'the calls of bert.embed_column that are running: yours, or all for members of'
 	' pg_read_all_stats';
+COMMENT ON COLUMN bert.progress.pid IS 'process of the session that called';
+COMMENT ON COLUMN bert.progress.role IS 'who called';
+COMMENT ON COLUMN bert.progress.relation IS 'the table';
+COMMENT ON COLUMN bert.progress.source IS 'column of the texts';
+COMMENT ON COLUMN bert.progress.target IS 'column of the embeddings';
+COMMENT ON COLUMN bert.progress.model IS 'the model';
+COMMENT ON COLUMN bert.progress.workers IS 'processes at work, the callers included';
+COMMENT ON COLUMN bert.progress.pass IS
+	'1; more when rows were in use, or have moved, during the pass before';
+COMMENT ON COLUMN bert.progress.blocks_total IS
+	'blocks of the table in this pass; of partitioned ones: of the largest part';
+COMMENT ON COLUMN bert.progress.blocks_done IS 'blocks of them that are done';
+COMMENT ON COLUMN bert.progress.rows_total IS
+	'rows to fill, estimated from the blocks that are done; NULL at the beginning';
+COMMENT ON COLUMN bert.progress.rows_done IS 'rows written';
+COMMENT ON COLUMN bert.progress.rows_skipped IS 'rows left out in this pass';
+COMMENT ON COLUMN bert.progress.rows_per_second IS 'rows written in a second, from the start';
+COMMENT ON COLUMN bert.progress.eta IS 'time left, estimated; NULL at the beginning';
+COMMENT ON COLUMN bert.progress.started_at IS 'when the call began';
 GRANT SELECT ON bert.progress TO PUBLIC;
 
 CREATE SEQUENCE bert.auto_number;
+COMMENT ON SEQUENCE bert.auto_number IS 'numbers of rows of bert.auto_column';
 CREATE SEQUENCE bert.auto_queue_id;
+COMMENT ON SEQUENCE bert.auto_queue_id IS 'numbers of rows of bert.auto_queue';
 
 CREATE TABLE bert.auto_column (
 	number bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_number'),
@@ -879,6 +1044,20 @@ WHERE c.target IS NOT NULL;
 COMMENT ON VIEW bert.auto_embeds IS
 	'the columns for which you have called bert.auto_embed (all, for a superuser), rows waiting'
 	' and failed, and why a column rests';
+COMMENT ON COLUMN bert.auto_embeds.relation IS 'the table';
+COMMENT ON COLUMN bert.auto_embeds.source IS 'column of the texts';
+COMMENT ON COLUMN bert.auto_embeds.target IS 'column of the embeddings';
+COMMENT ON COLUMN bert.auto_embeds.model IS 'the model';
+COMMENT ON COLUMN bert.auto_embeds.role IS
+	'who called bert.auto_embed; rows are embedded with this roles privileges';
+COMMENT ON COLUMN bert.auto_embeds.started IS 'when it was called';
+COMMENT ON COLUMN bert.auto_embeds.queued IS 'rows that wait';
+COMMENT ON COLUMN bert.auto_embeds.failed IS
+	'rows that could not be embedded; see bert.auto_errors';
+COMMENT ON COLUMN bert.auto_embeds.sqlstate IS
+	'SQLSTATE of what keeps the whole column from being embedded; NULL while nothing does';
+COMMENT ON COLUMN bert.auto_embeds.error IS 'message of it';
+COMMENT ON COLUMN bert.auto_embeds.failed_at IS 'when that was seen last';
 
 CREATE VIEW bert.auto_errors WITH (security_invoker = true) AS
 SELECT a.relation, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error,
@@ -888,4 +1067,13 @@ FROM bert.auto_queue AS q JOIN bert.auto_column AS a USING (number),
 WHERE q.error IS NOT NULL;
 COMMENT ON VIEW bert.auto_errors IS
 	'the rows that could not be embedded automatically, why, and when they are tried again';
+COMMENT ON COLUMN bert.auto_errors.relation IS 'the table';
+COMMENT ON COLUMN bert.auto_errors.target IS 'column of the embeddings';
+COMMENT ON COLUMN bert.auto_errors.key_columns IS 'names of the columns that tell the row';
+COMMENT ON COLUMN bert.auto_errors.key IS 'the rows values of them';
+COMMENT ON COLUMN bert.auto_errors.attempts IS 'how often it was tried';
+COMMENT ON COLUMN bert.auto_errors.sqlstate IS 'SQLSTATE of the last failure';
+COMMENT ON COLUMN bert.auto_errors.error IS 'message of the last failure';
+COMMENT ON COLUMN bert.auto_errors.queued IS 'when the row was inserted or changed';
+COMMENT ON COLUMN bert.auto_errors.next_try IS 'when it is tried again';
 GRANT SELECT ON bert.auto_embeds, bert.auto_errors TO PUBLIC;
