@@ -69,3 +69,44 @@ SELECT bool_and(a.attribution = b.attribution) AS same, count(*)
 			WITH ORDINALITY AS b(token, s, e, attribution, n) USING (n) WHERE t = 'good';
 SELECT bert.drop_model('t_explained');
 SELECT * FROM bert.explain('x', model => 'minilm');
+
+-- best first is by the logit: scores of large ones are rounded to the same number
+SELECT count(*)
+FROM (VALUES ('far', '{"num_labels": 1}'::jsonb, 'sequence_classification'),
+	('many', '{"num_labels": 9}', 'sequence_classification'),
+	('several', '{"num_labels": 9, "problem_type": "multi_label_classification"}',
+		'sequence_classification'),
+	('chooser', '{}', 'multiple_choice'), ('filler', '{}', 'masked_lm')) AS m (name, config, head),
+	bert.create_model('t_' || name, config || '{"vocab_size": 14, "hidden_size": 16,
+		"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+		"max_position_embeddings": 32, "initializer_range": 20}',
+		E'[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\ne\nf\ng\nh\ni\n', head, 5);
+CREATE TEMP TABLE word AS
+	SELECT w, n FROM unnest(string_to_array('a,b,c,d,e,f,g,h,i,a b,c d,e f,g h', ','))
+		WITH ORDINALITY AS v (w, n);
+SELECT count(DISTINCT score) < 13 AS tied,
+	array_agg(text ORDER BY ordinality) = (SELECT array_agg(w ORDER BY
+		bert.regress('a', model => 't_far', pair => w) DESC, n) FROM word) AS by_logit
+FROM bert.rank('a', (SELECT array_agg(w ORDER BY n) FROM word), model => 't_far')
+	WITH ORDINALITY;
+SELECT m, count(DISTINCT c.score) < 9 AS tied,
+	array_agg(c.label ORDER BY c.ordinality) = (SELECT array_agg('LABEL_' || i - 1 ORDER BY l DESC)
+		FROM unnest((bert.forward(e.input_ids, model => m)).logits)
+			WITH ORDINALITY AS u (l, i)) AS by_logit,
+	(bert.classify('a b', model => m)).label = min(c.label) FILTER (WHERE c.ordinality = 1) AS best
+FROM unnest(ARRAY['t_many', 't_several']) AS m, bert.encode('a b', model => m) AS e,
+	bert.classify_all('a b', model => m) WITH ORDINALITY AS c GROUP BY m, e.input_ids ORDER BY m;
+SELECT count(DISTINCT score) < 13 AS tied,
+	array_agg(text ORDER BY ordinality) = (SELECT array_agg(w ORDER BY (SELECT logits[1]
+		FROM bert.encode('a', model => 't_chooser', pair => w) AS e,
+			bert.forward(ARRAY[e.input_ids], token_type_ids => ARRAY[e.token_type_ids],
+				model => 't_chooser')) DESC, n) FROM word) AS by_logit
+FROM bert.choose_all('a', (SELECT array_agg(w ORDER BY n) FROM word), model => 't_chooser')
+	WITH ORDINALITY;
+SELECT count(DISTINCT score) < 14 AS tied,
+	array_agg(token_id ORDER BY ordinality) = (SELECT array_agg(i - 1 ORDER BY logits[3][i] DESC)
+		FROM bert.forward(ARRAY[2, 5, 4, 3], model => 't_filler'), generate_series(1, 14) AS i)
+		AS by_logit
+FROM bert.fill_mask('a [MASK]', model => 't_filler', top_k => 14) WITH ORDINALITY;
+SELECT count(bert.drop_model('t_' || m))
+FROM unnest(ARRAY['far', 'many', 'several', 'chooser', 'filler']) AS m;

@@ -99,11 +99,15 @@ score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride,
 	tokens->starts = arena_alloc_array(arena, n, sizeof(uint32_t));
 	tokens->ends = arena_alloc_array(arena, n, sizeof(uint32_t));
 	tokens->scores = arena_alloc_array(arena, n, tokens->n_labels * sizeof(float));
+	tokens->labels = arena_alloc_array(arena, n, sizeof(int32_t));
 	if (tokens->ids == NULL || tokens->starts == NULL || tokens->ends == NULL ||
-		tokens->scores == NULL)
+		tokens->scores == NULL || tokens->labels == NULL)
 		return arena_fail(arena, status, "token scores", n * tokens->n_labels * sizeof(float));
 	if (!windows_forward(model, encoded, take_scores, &context, arena, question, status))
 		return false;
+	for (size_t t = 0; t < n; t++)
+		tokens->labels[t] =
+			(int32_t) select_best(tokens->scores + t * tokens->n_labels, tokens->n_labels);
 	softmax_rows(n, tokens->n_labels, tokens->scores);
 	return true;
 }
@@ -214,7 +218,7 @@ make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenize
 			return status_fail(grouping->status, STATUS_INTERNAL,
 							   "token id %d is not in the vocabulary", tokens->ids[t]);
 		entity->scores = tokens->scores + t * tokens->n_labels;
-		entity->label = (int) select_best(entity->scores, tokens->n_labels);
+		entity->label = tokens->labels[t];
 		entity->score = entity->scores[entity->label];
 		entity->index = (int) t + 1;
 		entity->start = tokens->starts[t];

@@ -27,7 +27,8 @@ typedef struct ScoredTokens
 	int32_t *ids;     /* (n_tokens) */
 	uint32_t *starts; /* (n_tokens) characters */
 	uint32_t *ends;
-	float *scores; /* (n_tokens, n_labels) softmax probabilities */
+	float *scores;   /* (n_tokens, n_labels) softmax probabilities */
+	int32_t *labels; /* (n_tokens) of the largest logit; scores may be rounded to the same number */
 } ScoredTokens;
 
 /* Runs a token classification model over all windows of one text. stride: the encoding's. */

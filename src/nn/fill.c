@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "nn/loss.h"
 #include "nn/select.h"
 
 #define TOKENS_PER_BATCH 2048
@@ -80,7 +81,6 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
 		!encoder_forward(model, &batch, &wants, arena, &states, question, status) ||
 		!head_forward(model, &batch, &states, rows, n_masks, arena, &output, question, status))
 		return false;
-	softmax_rows(n_masks, output.n_columns, output.logits);
 	if (top_k > output.n_columns)
 		top_k = output.n_columns;
 	fills = arena_alloc_array(arena, n_masks * top_k, sizeof(Fill));
@@ -89,16 +89,19 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
 		return arena_fail(arena, status, "proposals", n_masks * top_k * sizeof(Fill));
 	for (size_t m = 0; m < n_masks; m++)
 	{
-		const float *scores = output.logits + m * output.n_columns; /* (vocab) */
+		const float *logits = output.logits + m * output.n_columns; /* (vocab) */
+		double total = log_sum_exp(logits, output.n_columns);
 
-		select_largest(scores, output.n_columns, top_k, best);
+		/* in the order of logits: small probabilities are rounded, and equal where logits are not
+		 */
+		select_largest(logits, output.n_columns, top_k, best);
 		for (size_t i = 0; i < top_k; i++)
 		{
 			Fill *fill = &fills[m * top_k + i];
 
 			fill->mask = m;
 			fill->token_id = best[i].id;
-			fill->score = best[i].score;
+			fill->score = (float) exp(best[i].score - total);
 			if (!may_continue(question, status) ||
 				!decode_fill(tokenizer, encoded, rows[m], n_masks == 1, arena, fill, status))
 				return false;

@@ -1,6 +1,7 @@
 /* choose.c: choose and choose_all: multiple choice. */
 #include "pg/server/compat.h"
 
+#include "nn/select.h"
 #include "nn/windows.h"
 #include "pg/infer/call.h"
 
@@ -10,7 +11,8 @@ PG_FUNCTION_INFO_V1(bert_choose_all);
 typedef struct Choices
 {
 	const BertModel *model;
-	float *scores; /* (choices) */
+	float *logits; /* (choices) */
+	float *scores; /* (choices) probabilities */
 	size_t n_scored;
 } Choices;
 
@@ -22,7 +24,7 @@ score_group(void *context, Call *call, const TextGroup *group)
 	/* (choices of the group, 1) */
 	float *rows = group_logits(call, choices->model, group, &columns);
 
-	memcpy(choices->scores + choices->n_scored, rows, group->n_texts * sizeof(float));
+	memcpy(choices->logits + choices->n_scored, rows, group->n_texts * sizeof(float));
 	choices->n_scored += group->n_texts;
 }
 
@@ -44,25 +46,15 @@ score_choices(FunctionCallInfo fcinfo, Choices *choices, TextInputs *inputs)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("choices must not contain NULL")));
 	call_begin(&call, fcinfo, 2, TASK_CHOOSE);
 	choices->model = model_handle_bind(call.handle, HEAD_MULTIPLE_CHOICE);
+	choices->logits = palloc((Size) inputs->n * sizeof(float));
 	choices->scores = palloc((Size) inputs->n * sizeof(float));
 	input_text(PG_GETARG_TEXT_PP(0), &prompt);
 	inputs->prefix = &prompt;
 	texts_in_groups(&call, inputs, OVERFLOW_TRUNCATE, score_group, choices);
+	memcpy(choices->scores, choices->logits, choices->n_scored * sizeof(float));
 	softmax_rows(1, choices->n_scored, choices->scores);
 	call_end(&call);
 	return true;
-}
-
-/* The best choice that has not been taken yet; the first of equals. */
-static size_t
-best_left(const Choices *choices, const bool *taken)
-{
-	size_t best = choices->n_scored;
-
-	for (size_t i = 0; i < choices->n_scored; i++)
-		if (!taken[i] && (best == choices->n_scored || choices->scores[i] > choices->scores[best]))
-			best = i;
-	return best;
 }
 
 static void
@@ -84,8 +76,7 @@ bert_choose(PG_FUNCTION_ARGS)
 
 	if (!score_choices(fcinfo, &choices, &inputs))
 		PG_RETURN_NULL();
-	choice_values(&choices, &inputs, best_left(&choices, palloc0(choices.n_scored * sizeof(bool))),
-				  values);
+	choice_values(&choices, &inputs, select_best(choices.logits, choices.n_scored), values);
 	return composite_result(fcinfo, values, nulls);
 }
 
@@ -95,20 +86,19 @@ bert_choose_all(PG_FUNCTION_ARGS)
 {
 	Choices choices = {0};
 	TextInputs inputs;
-	bool *taken;
+	Candidate *order;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!score_choices(fcinfo, &choices, &inputs))
 		return (Datum) 0;
-	taken = palloc0(choices.n_scored * sizeof(bool));
+	order = palloc(choices.n_scored * sizeof *order);
+	select_largest(choices.logits, choices.n_scored, choices.n_scored, order);
 	for (size_t i = 0; i < choices.n_scored; i++)
 	{
-		size_t choice = best_left(&choices, taken);
 		Datum values[3];
 		bool nulls[3] = {false};
 
-		taken[choice] = true;
-		choice_values(&choices, &inputs, choice, values);
+		choice_values(&choices, &inputs, (size_t) order[i].id, values);
 		put_row(fcinfo, values, nulls);
 	}
 	return (Datum) 0;

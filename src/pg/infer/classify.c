@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "nn/select.h"
 #include "nn/windows.h"
 #include "pg/infer/call.h"
 
@@ -56,26 +57,32 @@ sigmoid(float x)
 	return (float) (1.0 / (1.0 + exp(-(double) x)));
 }
 
-/* scores (labels), in place, as the reference's TextClassificationPipeline. */
+/*
+ * Logits of one row (labels) in order: of the untransformed numbers, for scores are rounded, and
+ * equal where logits are not. scores: as the reference's TextClassificationPipeline makes them.
+ */
+typedef struct Classes
+{
+	size_t n;
+	float *scores;    /* (n) by label */
+	Candidate *order; /* (n) best first; its score is the logit */
+} Classes;
+
 static void
-scores_from_logits(const BertConfig *config, float *scores)
+classes_of_logits(const BertConfig *config, const float *logits, Classes *classes)
 {
-	if (config->problem_type != PROBLEM_MULTI_LABEL)
-		softmax_rows(1, (size_t) config->num_labels, scores);
+	size_t n = (size_t) config->num_labels;
+
+	classes->n = n;
+	classes->scores = palloc(n * sizeof(float));
+	classes->order = palloc(n * sizeof(Candidate));
+	memcpy(classes->scores, logits, n * sizeof(float));
+	if (config->problem_type != PROBLEM_MULTI_LABEL && n > 1)
+		softmax_rows(1, n, classes->scores);
 	else
-		for (int i = 0; i < config->num_labels; i++)
-			scores[i] = sigmoid(scores[i]);
-}
-
-static size_t
-best_of(const float *scores, size_t n)
-{
-	size_t best = 0;
-
-	for (size_t i = 1; i < n; i++)
-		if (scores[i] > scores[best])
-			best = i;
-	return best;
+		for (size_t i = 0; i < n; i++)
+			classes->scores[i] = sigmoid(logits[i]);
+	select_largest(logits, n, n, classes->order);
 }
 
 /* Logits (columns) of (input text, model, pair text, ...), overflow being the last argument. */
@@ -104,11 +111,14 @@ label_text(const BertConfig *config, size_t label)
 	return output_text(config->id2label[label], strlen(config->id2label[label]));
 }
 
+/* Label and score of the class that is `place`th in order. */
 static void
-label_and_score(const BertConfig *config, const float *scores, size_t label, Datum *values)
+class_values(const BertConfig *config, const Classes *classes, size_t place, Datum *values)
 {
+	size_t label = (size_t) classes->order[place].id;
+
 	values[0] = PointerGetDatum(label_text(config, label));
-	values[1] = Float4GetDatum(scores[label]);
+	values[1] = Float4GetDatum(classes->scores[label]);
 }
 
 static Datum
@@ -116,16 +126,17 @@ classify_one(FunctionCallInfo fcinfo, bool pinned)
 {
 	Call call;
 	size_t columns;
-	float *scores;
+	Classes classes;
 	Datum values[2];
 	bool nulls[2] = {false};
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin_as(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
-	scores = logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns);
-	scores_from_logits(&call.handle->config, scores);
-	label_and_score(&call.handle->config, scores, best_of(scores, columns), values);
+	classes_of_logits(&call.handle->config,
+					  logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns),
+					  &classes);
+	class_values(&call.handle->config, &classes, 0, values);
 	call_end(&call);
 	return composite_result(fcinfo, values, nulls);
 }
@@ -155,7 +166,7 @@ label_one(FunctionCallInfo fcinfo, bool pinned)
 	call_begin_as(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
 	logits = logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns);
 	call_end(&call);
-	PG_RETURN_TEXT_P(label_text(&call.handle->config, best_of(logits, columns)));
+	PG_RETURN_TEXT_P(label_text(&call.handle->config, select_best(logits, columns)));
 }
 
 /* bert.label(input, model, pair, overflow) */
@@ -192,9 +203,12 @@ put_classes(void *context, Call *call, const TextGroup *group)
 
 		if (!is_null)
 		{
-			scores_from_logits(&call->handle->config, rows + t * columns);
-			label_and_score(&call->handle->config, rows + t * columns,
-							best_of(rows + t * columns, columns), values);
+			Classes classes;
+
+			classes_of_logits(&call->handle->config, rows + t * columns, &classes);
+			class_values(&call->handle->config, &classes, 0, values);
+			pfree(classes.scores);
+			pfree(classes.order);
 		}
 		put_row(many->fcinfo, values, nulls);
 		if (!is_null)
@@ -237,38 +251,6 @@ bert_classify_many_pinned(PG_FUNCTION_ARGS)
 	return classify_many(fcinfo, true);
 }
 
-typedef struct Scored
-{
-	float score;
-	int index;
-} Scored;
-
-/* Best first; equal scores in the order they came in; NaN last. */
-static int
-compare_scored(const void *a, const void *b)
-{
-	const Scored *x = a;
-	const Scored *y = b;
-
-	if (x->score > y->score || (isnan(y->score) && !isnan(x->score)))
-		return -1;
-	if (x->score < y->score || (isnan(x->score) && !isnan(y->score)))
-		return 1;
-	return x->index - y->index;
-}
-
-/* (n) palloc'd, best first */
-static Scored *
-sort_scores(const float *scores, size_t n)
-{
-	Scored *order = palloc(Max(n, 1) * sizeof *order);
-
-	for (size_t i = 0; i < n; i++)
-		order[i] = (Scored){scores[i], (int) i};
-	qsort(order, n, sizeof *order, compare_scored);
-	return order;
-}
-
 static float
 threshold_argument(FunctionCallInfo fcinfo, int argument)
 {
@@ -288,8 +270,7 @@ bert_labels(PG_FUNCTION_ARGS)
 	float threshold = threshold_argument(fcinfo, 3);
 	const BertModel *model;
 	size_t columns;
-	float *scores;
-	Scored *order;
+	Classes classes;
 	Datum *labels;
 	size_t n = 0;
 
@@ -302,12 +283,11 @@ bert_labels(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("model \"%s\" gives one class, not several labels", call.handle->name),
 				 errhint("Use bert.label, or bert.classify_all for all probabilities.")));
-	scores = logits_of_pair(&call, fcinfo, model, &columns);
-	scores_from_logits(&call.handle->config, scores);
-	order = sort_scores(scores, columns);
+	classes_of_logits(&call.handle->config, logits_of_pair(&call, fcinfo, model, &columns),
+					  &classes);
 	labels = palloc(columns * sizeof *labels);
-	for (; n < columns && order[n].score >= threshold; n++)
-		labels[n] = PointerGetDatum(label_text(&call.handle->config, (size_t) order[n].index));
+	for (; n < columns && classes.scores[classes.order[n].id] >= threshold; n++)
+		labels[n] = PointerGetDatum(label_text(&call.handle->config, (size_t) classes.order[n].id));
 	call_end(&call);
 	PG_RETURN_ARRAYTYPE_P(text_array(labels, n));
 }
@@ -318,22 +298,21 @@ bert_classify_all(PG_FUNCTION_ARGS)
 {
 	Call call;
 	size_t columns;
-	float *scores;
-	Scored *order;
+	Classes classes;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
-	scores = logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns);
-	scores_from_logits(&call.handle->config, scores);
-	order = sort_scores(scores, columns);
-	for (size_t i = 0; i < columns; i++)
+	classes_of_logits(&call.handle->config,
+					  logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns),
+					  &classes);
+	for (size_t i = 0; i < classes.n; i++)
 	{
 		Datum values[2];
 		bool nulls[2] = {false};
 
-		label_and_score(&call.handle->config, scores, (size_t) order[i].index, values);
+		class_values(&call.handle->config, &classes, i, values);
 		put_row(fcinfo, values, nulls);
 	}
 	call_end(&call);
@@ -367,6 +346,27 @@ bert_regress_pinned(PG_FUNCTION_ARGS)
 	return regress(fcinfo, true);
 }
 
+typedef struct Scored
+{
+	double order; /* the logit, or the cosine before it is rounded; NaN for a NULL document */
+	float score;
+	int index;
+} Scored;
+
+/* Best first; equal ones in the order they came in; NaN last. */
+static int
+compare_scored(const void *a, const void *b)
+{
+	const Scored *x = a;
+	const Scored *y = b;
+
+	if (x->order > y->order || (isnan(y->order) && !isnan(x->order)))
+		return -1;
+	if (x->order < y->order || (isnan(x->order) && !isnan(y->order)))
+		return 1;
+	return x->index - y->index;
+}
+
 typedef struct Ranking
 {
 	const BertModel *model;
@@ -391,13 +391,17 @@ rank_group(void *context, Call *call, const TextGroup *group)
 
 		scored->index = ranking->n_found++;
 		if (group->first_window[t + 1] == group->first_window[t])
-			scored->score = NAN;
+			scored->order = scored->score = NAN;
 		else if (ranking->query == NULL)
+		{
+			scored->order = rows[t * columns];
 			scored->score = sigmoid(rows[t * columns]);
+		}
 		else
 		{
 			for (size_t i = 0; i < columns; i++)
 				cosine += (double) ranking->query[i] * rows[t * columns + i];
+			scored->order = cosine;
 			scored->score = (float) cosine;
 		}
 	}

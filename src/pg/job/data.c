@@ -9,6 +9,7 @@
 #include "utils/snapmgr.h"
 
 #include "core/rng.h"
+#include "nn/loss.h"
 #include "pg/model/cache.h"
 #include "pg/job/data.h"
 #include "pg/server/memory.h"
@@ -47,7 +48,10 @@ job_data_check(TrainTask task, const char *text, const char *name, DataSummary *
 	SPI_connect();
 	query = task_query_open(task, text, name);
 	if (has_classes(task))
-		summary->labels = label_set_create(caller, task_query_numeric_labels(query));
+	{
+		summary->numeric = task_query_numeric_labels(query);
+		summary->labels = label_set_create(caller, summary->numeric);
+	}
 	for (; task_query_next(query, &row); summary->rows++)
 		if (summary->labels != NULL)
 			label_set_add_row(summary->labels, task, &row);
@@ -179,25 +183,44 @@ create_writer(Arena *arena, const char *path)
 	return guard;
 }
 
-/*
- * The labels of the training data in the order of their ids: the base model's where it has the same
- * ones, else sorted.
- */
+LabelSet *
+job_labels(TrainTask task, const JobBase *base, const DataSummary *summary, const char **anew)
+{
+	bool has_classifier = base->head == train_task_head(task);
+	LabelSet *labels;
+	const char *missing;
+
+	*anew = NULL;
+	if (task == TRAIN_REGRESSION && has_classifier && base->config->num_labels != 1)
+		*anew = psprintf("It has %d classes, where a regression has one value.",
+						 base->config->num_labels);
+	if (summary->labels == NULL)
+		return NULL;
+	label_set_sort(summary->labels);
+	if (!has_classifier)
+		return summary->labels;
+	if (task == TRAIN_SEQUENCE_CLASSIFICATION &&
+		loss_problem_type(base->config, true) == PROBLEM_REGRESSION)
+	{
+		*anew = "It gives a value, not classes.";
+		return summary->labels;
+	}
+	labels = label_set_of_model(CurrentMemoryContext, summary->numeric, base->config);
+	missing = label_set_missing(labels, summary->labels);
+	if (missing == NULL)
+		return labels;
+	*anew = psprintf("It has no label \"%s\".", missing);
+	return summary->labels;
+}
+
 static LabelSet *
 find_labels(const JobDataRequest *request)
 {
 	DataSummary summary;
-	bool same;
+	const char *anew;
 
 	job_data_check(request->task, request->job->query, "query", &summary);
-	if (summary.labels == NULL)
-		return NULL;
-	same = label_set_sort(summary.labels) == request->n_base_labels;
-	for (int i = 0; same && i < request->n_base_labels; i++)
-		same = label_set_id(summary.labels, request->base_labels[i]) >= 0;
-	if (same)
-		label_set_reorder(summary.labels, request->base_labels);
-	return summary.labels;
+	return job_labels(request->task, &request->base, &summary, &anew);
 }
 
 static bool

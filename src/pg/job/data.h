@@ -29,17 +29,33 @@ typedef struct DataSummary
 {
 	uint64 rows;
 	LabelSet *labels; /* NULL for tasks without classes */
+	bool numeric;     /* labels are integers */
 } DataSummary;
 
 /* Reads the whole query as the current user and checks every row; nothing is kept. */
 extern void job_data_check(TrainTask task, const char *query, const char *name,
 						   DataSummary *summary);
 
+/* The base of a job, as far as its classifier goes. */
+typedef struct JobBase
+{
+	HeadKind head;
+	const BertConfig *config;
+} JobBase;
+
+/*
+ * The labels that the new model has, in the order of their ids. The base's classifier goes on
+ * learning when it has every label of the rows: then they are all of the base's; otherwise those of
+ * the rows, sorted. *anew: NULL, or why a classifier that the base has is made anew, a sentence for
+ * a DETAIL. summary: of the job's query; its labels are sorted here.
+ */
+extern LabelSet *job_labels(TrainTask task, const JobBase *base, const DataSummary *summary,
+							const char **anew);
+
 /*
  * Opens the files of an earlier attempt where they are whole and match expected_digest (both
- * digests, or NULL) and the labels are known; else makes them. *rebuilt says which. base_labels:
- * the labels of the base model, whose order is kept when the data have exactly the same set. Needs
- * a transaction with a snapshot taken once (REPEATABLE READ).
+ * digests, or NULL) and the labels are known; else makes them. *rebuilt says which. Needs a
+ * transaction with a snapshot taken once (REPEATABLE READ).
  */
 typedef struct JobDataRequest
 {
@@ -48,8 +64,7 @@ typedef struct JobDataRequest
 	TrainTask task;
 	const Tokenizer *tokenizer;
 	int max_length; /* tokens */
-	int n_base_labels;
-	const char *const *base_labels;
+	JobBase base;
 } JobDataRequest;
 
 extern void job_data_open(const JobDataRequest *request, Arena *arena, JobData *data,

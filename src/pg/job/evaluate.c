@@ -75,31 +75,31 @@ take_sample(void *context, const Sample *sample, Status *status)
 
 /* The id of a label among the model's. */
 static int32_t
-label_id(const Evaluator *evaluator, uint64_t row, const char *label)
+label_id(const Evaluator *evaluator, const LabelSet *labels, uint64_t row, const char *label)
 {
-	const BertConfig *config = &evaluator->handle->config;
+	int id = label_set_id(labels, label);
 
-	for (int i = 0; i < config->num_labels; i++)
-		if (strcmp(config->id2label[i], label) == 0)
-			return i;
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("row %llu of the query: model \"%s\" has no label \"%s\"",
-						   (unsigned long long) row + 1, evaluator->handle->name, label),
-					errhint("See the labels in the view bert.models.")));
-	return -1; /* not reached */
+	if (id < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("row %llu of the query: model \"%s\" has no label \"%s\"",
+							   (unsigned long long) row + 1, evaluator->handle->name, label),
+						errhint("See the labels in the view bert.models.")));
+	return id;
 }
 
 static void
-number_labels(const Evaluator *evaluator, TaskRow *row)
+number_labels(const Evaluator *evaluator, const LabelSet *labels, TaskRow *row)
 {
+	uint64_t number = row->sample.number;
+
 	if (evaluator->task == TRAIN_SEQUENCE_CLASSIFICATION)
-		row->sample.label = label_id(evaluator, row->sample.number, row->label);
+		row->sample.label = label_id(evaluator, labels, number, row->label);
 	if (evaluator->task == TRAIN_TOKEN_CLASSIFICATION)
 	{
 		int32_t *ids = palloc(Max(row->sample.n_items, 1) * sizeof *ids);
 
 		for (size_t i = 0; i < row->sample.n_items; i++)
-			ids[i] = label_id(evaluator, row->sample.number, row->item_labels[i]);
+			ids[i] = label_id(evaluator, labels, number, row->item_labels[i]);
 		row->sample.item_labels = ids;
 	}
 }
@@ -152,11 +152,14 @@ evaluate_query(Evaluator *evaluator, const char *text)
 							 .stride = JOB_STRIDE};
 	TaskQuery *query;
 	TaskRow row;
+	LabelSet *labels;
 	uint64 rows = 0;
 	Status status;
 
 	SPI_connect();
 	query = task_query_open(evaluator->task, text, "query");
+	labels = label_set_of_model(CurrentMemoryContext, task_query_numeric_labels(query),
+								&evaluator->handle->config);
 	for (; task_query_next(query, &row); rows++)
 	{
 		if (evaluator->task == TRAIN_QUESTION_ANSWERING)
@@ -164,7 +167,7 @@ evaluate_query(Evaluator *evaluator, const char *text)
 			evaluate_answer(evaluator, &row.sample);
 			continue;
 		}
-		number_labels(evaluator, &row);
+		number_labels(evaluator, labels, &row);
 		REPORT_UNLESS(samples_encode(&encoder, &row.sample, evaluator->arena, take_sample,
 									 evaluator, &backend_may_continue, &status),
 					  &status);

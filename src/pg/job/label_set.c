@@ -126,12 +126,54 @@ label_set_sort(LabelSet *set)
 	return set->count;
 }
 
-void
-label_set_reorder(LabelSet *set, const char *const *labels)
+static bool
+is_number(const char *label)
 {
-	for (int i = 0; i < set->count; i++)
-		set->names[i] = MemoryContextStrdup(set->context, labels[i]);
-	number_names(set);
+	size_t digits = strspn(label + (label[0] == '-'), "0123456789");
+
+	return digits > 0 && label[(label[0] == '-') + digits] == '\0';
+}
+
+/* Another label that means the same class; one that is there already keeps its meaning. */
+static void
+add_alias(LabelSet *set, const char *label, int id)
+{
+	LabelEntry *entry;
+	bool found;
+
+	if (hash_search(set->table, &label, HASH_FIND, NULL) != NULL)
+		return;
+	label = MemoryContextStrdup(set->context, label);
+	entry = hash_search(set->table, &label, HASH_ENTER, &found);
+	entry->id = id;
+}
+
+LabelSet *
+label_set_of_model(MemoryContext context, bool numeric, const BertConfig *config)
+{
+	LabelSet *set = label_set_create(context, false);
+	int n = config->num_labels;
+
+	set->names = MemoryContextAlloc(context, (Size) Max(n, 1) * sizeof *set->names);
+	set->count = set->capacity = n;
+	for (int i = 0; i < n; i++)
+	{
+		set->names[i] = MemoryContextStrdup(context, config->id2label[i]);
+		add_alias(set, set->names[i], i);
+		numeric = numeric && !is_number(set->names[i]);
+	}
+	for (int i = 0; numeric && i < n; i++)
+		add_alias(set, psprintf("%d", i), i);
+	return set;
+}
+
+const char *
+label_set_missing(const LabelSet *model, const LabelSet *data)
+{
+	for (int i = 0; i < data->count; i++)
+		if (label_set_id(model, data->names[i]) < 0)
+			return data->names[i];
+	return NULL;
 }
 
 int

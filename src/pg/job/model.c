@@ -92,7 +92,8 @@ set_head(JobRun *run)
 		config->is_decoder = false;
 	if (run->task == TRAIN_REGRESSION)
 	{
-		REPORT_UNLESS(config_set_labels(run->arena, config, 1, value_label, &status), &status);
+		if (run->base->table.head != head || config->num_labels != 1)
+			REPORT_UNLESS(config_set_labels(run->arena, config, 1, value_label, &status), &status);
 		config->problem_type = PROBLEM_REGRESSION;
 	}
 	if (run->data.n_labels > 0)

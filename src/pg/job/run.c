@@ -83,13 +83,9 @@ check_role(const Job *job)
 static void
 open_data(JobRun *run)
 {
-	JobDataRequest request = {run->job,
-							  &run->options,
-							  run->task,
-							  run->tokenizer,
-							  run->max_length,
-							  run->config.num_labels,
-							  (const char *const *) run->config.id2label};
+	JobDataRequest request = {run->job,        &run->options,
+							  run->task,       run->tokenizer,
+							  run->max_length, {run->base->table.head, &run->base->config}};
 	bool rebuilt;
 
 	show_phase(run, "reading the data");

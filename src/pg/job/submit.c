@@ -56,32 +56,42 @@ check_options(const JobOptions *options, TrainTask task, const ModelHandle *base
 						options->max_length, base->name, base->config.max_position_embeddings)));
 }
 
+/* The labels of the model to be; says when a classifier is thrown away for them. */
+static LabelSet *
+check_labels(TrainTask task, const ModelHandle *base, const DataSummary *train)
+{
+	JobBase job_base = {base->head, &base->config};
+	const char *anew;
+	LabelSet *labels = job_labels(task, &job_base, train, &anew);
+
+	if (labels != NULL && labels == train->labels && label_set_count(labels) < 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("all rows of the query have the label \"%s\"", label_set_names(labels)[0]),
+				 errhint("There must be at least two different labels to tell apart.")));
+	if (anew != NULL)
+		ereport(NOTICE, (errmsg("the classifier of model \"%s\" is made anew", base->name),
+						 errdetail_internal("%s", anew)));
+	return labels;
+}
+
 /* The rows, read once as the submitter: shape, NULLs, labels. */
 static void
-check_data(const JobOptions *options, TrainTask task, const char *query)
+check_data(const JobOptions *options, TrainTask task, const ModelHandle *base, const char *query)
 {
 	DataSummary train;
 	DataSummary eval;
+	LabelSet *labels;
 
 	job_data_check(task, query, "query", &train);
-	if (train.labels != NULL)
-	{
-		int n = label_set_sort(train.labels);
-
-		if (n < 2)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("all rows of the query have the label \"%s\"",
-								   label_set_names(train.labels)[0]),
-							errhint("There must be at least two different labels to tell apart.")));
-	}
+	labels = check_labels(task, base, &train);
 	if (options->eval_query == NULL)
 		return;
 	job_data_check(task, options->eval_query, "eval_query", &eval);
-	for (int i = 0; eval.labels != NULL && i < label_set_count(eval.labels); i++)
-		if (label_set_id(train.labels, label_set_names(eval.labels)[i]) < 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("label \"%s\" of the eval_query does not occur in the query",
-								   label_set_names(eval.labels)[i])));
+	if (labels != NULL && label_set_missing(labels, eval.labels) != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("label \"%s\" of the eval_query does not occur in the query",
+							   label_set_missing(labels, eval.labels))));
 }
 
 /* The job runs in a session of its submitter's: there must be one. */
@@ -119,7 +129,7 @@ bert_finetune(PG_FUNCTION_ARGS)
 	check_target(name);
 	handle = model_handle_get(fcinfo->flinfo, PG_GETARG_TEXT_PP(1), TASK_EMBED);
 	check_options(&options, task, handle);
-	check_data(&options, task, query);
+	check_data(&options, task, handle, query);
 	job.name = name;
 	job.base = base;
 	job.task = task_name;

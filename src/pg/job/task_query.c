@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "parser/parse_coerce.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -113,10 +114,11 @@ type_description(ColumnType type)
 	return "";
 }
 
+/* Strings of every kind (char(n), citext, domains over them) and enums. */
 static bool
 is_text(Oid type)
 {
-	return type == TEXTOID || type == VARCHAROID || type == BPCHAROID || type == NAMEOID;
+	return OidIsValid(type) && (TypeCategory(type) == TYPCATEGORY_STRING || type_is_enum(type));
 }
 
 static bool
@@ -133,7 +135,7 @@ type_fits(ColumnType type, Oid oid)
 		case TYPE_TEXT:
 			return is_text(oid);
 		case TYPE_TEXT_ARRAY:
-			return oid == TEXTARRAYOID || is_text(get_element_type(oid));
+			return is_text(getBaseType(get_element_type(oid)));
 		case TYPE_LABEL:
 			return is_text(oid) || is_integer(oid);
 		case TYPE_NUMBER:
@@ -263,7 +265,7 @@ to_utf8(const char *bytes, size_t length)
 }
 
 static char *
-datum_text(Datum value, Oid type)
+datum_output(Datum value, Oid type)
 {
 	Oid output;
 	bool varlena;
@@ -272,26 +274,42 @@ datum_text(Datum value, Oid type)
 	return OidOutputFunctionCall(output, value);
 }
 
+/*
+ * The value as PostgreSQL's cast to text gives it, which is what a query compares a label with: the
+ * blanks that fill a char(n) are no part of it.
+ */
+static text *
+datum_as_text(Datum value, Oid type)
+{
+	Oid function;
+
+	switch (find_coercion_pathway(TEXTOID, type, COERCION_EXPLICIT, &function))
+	{
+		case COERCION_PATH_RELABELTYPE:
+			return DatumGetTextPP(value);
+		case COERCION_PATH_FUNC:
+			if (get_func_nargs(function) == 1)
+				return DatumGetTextPP(OidFunctionCall1(function, value));
+			break;
+		default:
+			break;
+	}
+	return type == TEXTOID ? DatumGetTextPP(value) : cstring_to_text(datum_output(value, type));
+}
+
 static SampleText
 datum_utf8(Datum value, Oid type)
 {
-	char *text;
+	text *raw = datum_as_text(value, type);
 
-	if (type == TEXTOID || type == VARCHAROID)
-	{
-		struct varlena *raw = PG_DETOAST_DATUM_PACKED(value);
-
-		return to_utf8(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw));
-	}
-	text = datum_text(value, type);
-	return to_utf8(text, strlen(text));
+	return to_utf8(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw));
 }
 
 static float
 datum_number(const TaskQuery *query, const TaskColumn *column, Datum value, Oid type)
 {
 	double number =
-		DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(datum_text(value, type))));
+		DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(datum_output(value, type))));
 
 	if (!isfinite((float) number))
 		ereport(ERROR,
@@ -315,7 +333,7 @@ static size_t
 datum_items(const TaskQuery *query, const TaskColumn *column, Datum value, SampleText **items)
 {
 	ArrayType *array = DatumGetArrayTypeP(value);
-	Oid element = ARR_ELEMTYPE(array);
+	Oid element = getBaseType(ARR_ELEMTYPE(array));
 	int16 length;
 	bool by_value;
 	char alignment;
@@ -360,7 +378,7 @@ read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, T
 {
 	SampleRow *sample = &row->sample;
 	SampleText *items;
-	char *label;
+	SampleText label;
 	int64 number;
 
 	switch (column->meaning)
@@ -373,8 +391,8 @@ read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, T
 			sample->has_pair = true;
 			break;
 		case COLUMN_LABEL:
-			label = datum_text(value, type);
-			row->label = to_utf8(label, strlen(label)).bytes;
+			label = datum_utf8(value, type);
+			row->label = pnstrdup(label.bytes, label.length);
 			break;
 		case COLUMN_VALUE:
 			sample->value = datum_number(query, column, value, type);

@@ -40,8 +40,13 @@ extern void label_set_add(LabelSet *set, const char *label);
 extern void label_set_add_row(LabelSet *set, TrainTask task, const TaskRow *row);
 /* orders them and gives ids 0 .. n-1; returns n */
 extern int label_set_sort(LabelSet *set);
-/* the same labels in another order */
-extern void label_set_reorder(LabelSet *set, const char *const *labels);
+/*
+ * The labels of a model's classifier. numeric: the data's labels are integers, which then are
+ * numbers of classes, from 0, unless the model's own labels are numbers: those go by their names.
+ */
+extern LabelSet *label_set_of_model(MemoryContext context, bool numeric, const BertConfig *config);
+/* a label of the data that the model has not, or NULL */
+extern const char *label_set_missing(const LabelSet *model, const LabelSet *data);
 extern int label_set_count(const LabelSet *set);
 extern const char *const *label_set_names(const LabelSet *set);
 extern int label_set_id(const LabelSet *set, const char *label); /* -1 if not there */
