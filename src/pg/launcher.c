@@ -59,14 +59,9 @@ list_databases(MemoryContext context)
 static void
 visit(Oid database)
 {
-	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
 
-	worker_describe(&worker, "bert_visitor_main", "bert visitor");
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	worker.bgw_notify_pid = MyProcPid;
-	snprintf(worker.bgw_name, sizeof worker.bgw_name, "bert visitor of database %u", database);
-	if (RegisterDynamicBackgroundWorker(&worker, &handle))
+	if (worker_start_visitor(database, &handle))
 	{
 		(void) WaitForBackgroundWorkerShutdown(handle);
 		pfree(handle);

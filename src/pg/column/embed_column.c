@@ -19,7 +19,6 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lock.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -29,13 +28,13 @@
 
 #include "pg/column/auto_embed.h"
 #include "pg/column/call.h"
+#include "pg/server/own_lock.h"
 #include "pg/server/settings.h"
 #include "pg/infer/call.h"
 #include "pg/server/shared.h"
 #include "pg/server/worker.h"
 #include "pg/column/statement.h"
 
-#define COLUMN_SPACE 0x6263 /* of advisory locks: a column that is being filled */
 #define WAIT_MS 100
 #define MAX_STUCK_PASSES 5
 #define DEFAULT_WORKERS 2
@@ -253,27 +252,17 @@ report(const EmbedShared *shared, const char *table, const char *target, int64 l
 }
 
 /* One call at a time fills a column: the second one waits, and then finds less to do. */
-static LOCKTAG
-column_lock(const TableColumn *column)
-{
-	LOCKTAG tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, column->relation, (uint32) column->target,
-						 COLUMN_SPACE);
-	return tag;
-}
-
 static void
-lock_column(const LOCKTAG *tag, const TableColumn *column)
+lock_column(const OwnLock *lock, const TableColumn *column)
 {
-	if (LockAcquire(tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL)
+	if (own_lock_try(lock))
 		return;
 	ereport(
 		NOTICE,
 		(errmsg(
 			"column \"%s\" of table \"%s\" is being filled by another call: waiting for its end",
 			column->target_name, column->name)));
-	(void) LockAcquire(tag, ExclusiveLock, true, false);
+	own_lock_wait(lock);
 }
 
 static void
@@ -322,7 +311,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	char *target = name_argument(fcinfo, 2, "target");
 	char *condition = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
 	TableColumn column;
-	LOCKTAG tag;
+	OwnLock lock;
 	int64 left;
 
 	check_context(fcinfo);
@@ -349,9 +338,9 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(context);
 	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), TASK_EMBED);
 	table_column_check_size(&column, turn.model);
-	tag = column_lock(&column);
+	lock = (OwnLock){OWN_LOCK_COLUMN, MyDatabaseId, column.relation, (uint32) column.target};
 	SPI_commit(); /* who waits shall hold up nobody */
-	lock_column(&tag, &column);
+	lock_column(&lock, &column);
 	PG_TRY();
 	{
 		call.segment = embed_shared_create(&fixed, &column, turn.model->name,
@@ -368,9 +357,9 @@ bert_embed_column(PG_FUNCTION_ARGS)
 		end_workers(&call);
 		if (call.segment != NULL)
 			dsm_detach(call.segment);
-		(void) LockRelease(&tag, ExclusiveLock, true);
 	}
 	PG_END_TRY();
+	own_lock_release(&lock); /* after an error the rollback does it */
 	SPI_finish();
 	PG_RETURN_VOID();
 }

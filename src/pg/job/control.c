@@ -1,8 +1,6 @@
 /* control.c: bert.wait_job, bert.cancel_job and bert.resume_job. */
 #include "pg/server/compat.h"
 
-#include <signal.h>
-
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -17,7 +15,8 @@
 
 #define POLL_MS 50
 #define NOTICE_MS 2000
-#define CANCEL_WAIT_MS 1000
+#define CANCEL_WAIT_MS 10000
+#define SIGNAL_MS 200 /* between signals to a worker; a multiple of POLL_MS */
 /* how long a running job may be without its lock: it takes it before it commits */
 #define LOST_MS 2000
 
@@ -155,18 +154,24 @@ bert_wait_job(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(wait_for_end(number, deadline)));
 }
 
-/* The worker ends a running job itself: it is the one who writes to the row. */
-static char *
-interrupt_worker(int64 number, Job *job)
+/*
+ * The worker ends a running job itself: it is the one who writes to the row. It is told again and
+ * again: code of the job may catch a cancel once. False when it has lost its worker instead.
+ */
+static bool
+end_by_worker(int64 number, Job *job)
 {
-	if (job->worker_pid != 0 && kill(job->worker_pid, SIGINT) != 0)
-		ereport(WARNING, (errmsg("could not send a signal to process %d: %m", job->worker_pid)));
 	for (int waited = 0; waited < CANCEL_WAIT_MS && !has_ended(job); waited += POLL_MS)
 	{
+		if (waited % SIGNAL_MS == 0 && !job_interrupt(number))
+		{
+			load_own_job(number, job);
+			return has_ended(job);
+		}
 		pause_for(POLL_MS);
 		load_own_job(number, job);
 	}
-	return job->state;
+	return true;
 }
 
 Datum
@@ -180,13 +185,21 @@ bert_cancel_job(PG_FUNCTION_ARGS)
 		load_own_job(number, &job);
 		if (has_ended(&job))
 			PG_RETURN_TEXT_P(cstring_to_text(job.state));
-		if (strcmp(job.state, "running") == 0 && job_lock_held(number))
-			PG_RETURN_TEXT_P(cstring_to_text(interrupt_worker(number, &job)));
+		if (strcmp(job.state, "running") == 0 && end_by_worker(number, &job))
+			PG_RETURN_TEXT_P(cstring_to_text(job.state));
 		/* fails, and we look again, when a worker has taken the job meanwhile */
-		if (job_finish(number, job.state, "cancelled", NULL, NULL))
+		if (!job_lock_held(number) && job_finish(number, job.state, "cancelled", NULL, NULL))
 			PG_RETURN_TEXT_P(cstring_to_text("cancelled"));
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+static void
+refuse_running(int64 number)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE), errmsg("job %lld is running", (long long) number),
+			 errhint("Wait for it with bert.wait_job, or stop it with bert.cancel_job.")));
 }
 
 Datum
@@ -195,17 +208,17 @@ bert_resume_job(PG_FUNCTION_ARGS)
 	int64 number = PG_GETARG_INT64(0);
 	Job job;
 
-	load_own_job(number, &job);
-	if (strcmp(job.state, "succeeded") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job %lld has succeeded; there is nothing to resume", (long long) number)));
-	if (strcmp(job.state, "running") == 0 && job_lock_held(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("job %lld is running", (long long) number),
-				 errhint("Wait for it with bert.wait_job, or stop it with bert.cancel_job.")));
-	if (strcmp(job.state, "queued") != 0)
-		job_requeue(number);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		load_own_job(number, &job);
+		if (strcmp(job.state, "succeeded") == 0)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("job %lld has succeeded; there is nothing to resume",
+								   (long long) number)));
+		if (strcmp(job.state, "running") == 0 && job_lock_held(number))
+			refuse_running(number);
+	} while (strcmp(job.state, "queued") != 0 && !job_requeue(number, job.state));
 	if (fail_without_worker(&job))
 		PG_RETURN_TEXT_P(cstring_to_text("failed"));
 	job_start_worker_at_commit(&job);

@@ -19,6 +19,7 @@
 #ifndef BERT_PG_JOB_JOB_H
 #define BERT_PG_JOB_JOB_H
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
 #include "pg/server/role.h"
@@ -68,10 +69,17 @@ typedef struct JobProgress
 extern int64 job_insert(const Job *job);
 /* by the latest snapshot; false if there is none */
 extern bool job_load(int64 number, Job *job);
-/* the oldest queued job becomes running, if it is one of these; else false */
+/* the oldest queued job of these becomes running; false if there is none */
 extern bool job_claim(const WorkerRole *who, Job *job);
-/* the oldest queued job that nobody else is at; false if there is none */
-extern bool job_next(int64 *number, WorkerRole *who);
+
+/* Whose jobs are queued, and the oldest of each; who has waited longest for a turn comes first. */
+typedef struct JobWaiting
+{
+	int64 number;
+	WorkerRole who;
+} JobWaiting;
+
+extern List *job_waiting(void); /* of JobWaiting * */
 extern void job_set_phase(int64 number, const char *phase);
 extern void job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps,
 						 uint64 truncated, const void *digest, Size digest_length, int n_labels,
@@ -80,10 +88,12 @@ extern void job_set_base(int64 number, int64 base_version);
 extern void job_set_progress(int64 number, const JobProgress *progress, bool add_metric);
 extern void job_add_evaluation(int64 number, int64 step, double epoch, Jsonb *eval);
 extern void job_set_result(int64 number, int64 version, Jsonb *metrics, Jsonb *details);
-/* false if not in state from */
+/* the running job of this worker; false if it is not that any more */
+extern bool job_conclude(int64 number, const char *state, const char *sqlstate, const char *error);
+/* a job that has no worker; false if not in state from */
 extern bool job_finish(int64 number, const char *from, const char *state, const char *sqlstate,
 					   const char *error);
-extern void job_requeue(int64 number);
+extern bool job_requeue(int64 number, const char *from);
 /* all running jobs that have lost their worker */
 extern void job_requeue_interrupted(void);
 extern void job_restart(int64 number); /* forgets checkpoints, metrics and progress */
@@ -101,13 +111,37 @@ extern void job_checkpoint_drop(int64 number);
 
 #define JOB_CHECKPOINT_CHUNK ((Size) 1024 * 1024)
 
-/* job/lock.c: advisory locks in a space of the extension's own */
-/* one of max_jobs slots of this database, held until released */
-extern bool job_slot_acquire(int max_jobs);
+/*
+ * job/lock.c. A slot is one of bert.max_jobs of the server, and one of the role's. The worker holds
+ * the job's lock while it runs the job; an error gives it back, and the slot. Whoever gives a slot
+ * back has other databases looked at that have noted (job_waits_note) that they wait.
+ */
+extern bool job_slot_acquire(Oid role);
 extern void job_slot_release(void);
-extern void job_lock_acquire(int64 number); /* the worker holds it while it runs the job */
+extern int job_slots_free(void);
+extern bool job_role_has_place(Oid role);
+extern bool job_lock_try(int64 number);
+extern void job_lock_acquire(int64 number);
+/* When it returns nobody is about to send this process a signal for the job. */
 extern void job_lock_release(int64 number);
 extern bool job_lock_held(int64 number); /* by anybody */
+/* SIGINT to the worker while it has this very job; false: none has it. */
+extern bool job_interrupt(int64 number);
+
+/*
+ * job/interrupt.c: what may stop a job, in its worker. A job's queries run code of its submitter,
+ * which may catch a cancel: who insists, or a time limit that is passed for long, ends the process,
+ * and the outcome is written on the way out.
+ */
+extern void job_interrupts_init(void);
+extern void job_interrupts_expect(void);        /* before the job's lock is taken */
+extern void job_interrupts_begin(int64 number); /* from here on the job may be interrupted */
+extern void job_interrupts_end(void);           /* and no longer */
+/* around what runs the job's queries: bert.job_query_timeout */
+extern void job_query_limit_begin(void);
+extern void job_query_limit_end(void);
+/* Why the job ended, by its error; *message replaces the error's unless NULL. */
+extern const char *job_outcome(int sqlstate, const char **message);
 
 /* job/launch.c */
 extern void job_init(void);
@@ -118,14 +152,15 @@ extern bool job_start_worker(const WorkerRole *who);
 
 typedef enum JobNext
 {
-	JOB_NEXT_DONE, /* a worker was started, or nothing is queued */
-	JOB_NEXT_MINE,
+	JOB_NEXT_DONE,     /* workers were started, or nothing can be */
+	JOB_NEXT_MINE,     /* it has a slot */
 	JOB_NEXT_NO_WORKER /* no background worker is free */
 } JobNext;
 
 /*
- * Sees that there is a worker for the oldest queued job; jobs that can have none fail. In
- * transactions of its own. mine: the calling worker's, or NULL; it starts no other one for itself.
+ * Sees that there are workers for the jobs whose turn it is, as far as there are places; jobs that
+ * can have none fail. In transactions of its own. mine: the calling worker's, or NULL; for it a
+ * slot is taken instead.
  */
 extern JobNext job_start_next(const WorkerRole *mine);
 

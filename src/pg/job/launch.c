@@ -3,9 +3,10 @@
  *
  * A worker is started when the transaction that submitted or resumed a job has committed, by the
  * submitting backend itself; no preload is needed. It serves one role. A worker that finds no free
- * slot (bert.max_jobs) leaves again, and one that has ended a job looks for the next: it takes its
- * role's, or starts a worker for another's and leaves, so jobs run in the order of their numbers
- * and the queue empties as long as any worker lives. With the library preloaded a launcher visits
+ * place (lock.c) leaves again, and one that has ended a job looks who waits: it starts workers for
+ * those whose turn comes before its own, goes on itself if there is a place left, and else leaves.
+ * So roles take turns, and the queue empties as long as any worker lives; other databases that wait
+ * for a place are visited. With the library preloaded a launcher visits
  * every database after a start, a crash or a promotion, and then once a minute, to resume
  * interrupted jobs and to start a worker where a queue has none.
  */
@@ -16,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "pg/job/job.h"
+#include "pg/server/shared.h"
 #include "pg/server/worker.h"
 
 #define MAX_REMEMBERED 64
@@ -53,31 +55,79 @@ same_role(const WorkerRole *a, const WorkerRole *b)
 	return a->session == b->session && a->role == b->role;
 }
 
+/* Whose jobs wait; those that can have no worker fail. */
+static List *
+list_waiting(MemoryContext context)
+{
+	List *waiting;
+	List *able = NIL;
+	ListCell *cell;
+
+	worker_begin();
+	MemoryContextSwitchTo(context);
+	waiting = job_waiting();
+	foreach (cell, waiting)
+	{
+		JobWaiting *next = lfirst(cell);
+		const char *why = role_why_no_worker(&next->who);
+
+		if (why == NULL)
+			able = lappend(able, next);
+		else
+			(void) job_finish(next->number, "queued", "failed", "42501", why);
+	}
+	worker_commit();
+	return able;
+}
+
+/* Under the locks as they are: another worker's own look may come between. */
+static JobNext
+start_waiting(const List *waiting, const WorkerRole *mine)
+{
+	int n_free;
+	ListCell *cell;
+
+	n_free = job_slots_free();
+	foreach (cell, waiting)
+	{
+		const JobWaiting *next = lfirst(cell);
+
+		if (n_free <= 0)
+			break;
+		if (mine != NULL && same_role(&next->who, mine))
+		{
+			if (job_slot_acquire(next->who.role))
+				return JOB_NEXT_MINE;
+			continue;
+		}
+		if (!job_role_has_place(next->who.role))
+			continue;
+		if (!job_start_worker(&next->who))
+			return JOB_NEXT_NO_WORKER;
+		n_free--;
+	}
+	return JOB_NEXT_DONE;
+}
+
 JobNext
 job_start_next(const WorkerRole *mine)
 {
-	for (;;)
-	{
-		int64 number;
-		WorkerRole who;
-		const char *why = NULL;
-		bool found;
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "bert waiting jobs", ALLOCSET_DEFAULT_SIZES);
+	List *waiting = list_waiting(context);
+	JobNext next = JOB_NEXT_DONE;
 
+	if (waiting != NIL)
+	{
+		/* first: who gives a place back before we look leaves it free, who does it later sees this
+		 */
+		job_waits_note(MyDatabaseId);
 		worker_begin();
-		found = job_next(&number, &who);
-		if (found)
-			why = role_why_no_worker(&who);
-		if (why != NULL)
-			(void) job_finish(number, "queued", "failed", "42501", why);
+		next = start_waiting(waiting, mine);
 		worker_commit();
-		if (!found)
-			return JOB_NEXT_DONE;
-		if (why != NULL)
-			continue;
-		if (mine != NULL && same_role(&who, mine))
-			return JOB_NEXT_MINE;
-		return job_start_worker(&who) ? JOB_NEXT_DONE : JOB_NEXT_NO_WORKER;
 	}
+	MemoryContextDelete(context);
+	return next;
 }
 
 void

@@ -94,7 +94,9 @@ open_data(JobRun *run)
 	XactIsoLevel = XACT_REPEATABLE_READ;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(run->context);
+	job_query_limit_begin();
 	job_data_open(&request, run->arena, &run->data, &rebuilt);
+	job_query_limit_end();
 	run->n_train = spill_samples(run->data.train);
 	run->n_eval = run->data.eval == NULL ? 0 : spill_samples(run->data.eval);
 	job_count_steps(&run->options, run->n_train, &run->steps_per_epoch, &run->total_steps);
@@ -543,7 +545,7 @@ finish(JobRun *run)
 				   run->last_score == NULL ? NULL : job_score_json(run->last_score),
 				   run->last_score == NULL ? NULL : job_score_details(run->last_score));
 	job_checkpoint_drop(run->job->job);
-	if (!job_finish(run->job->job, "running", "succeeded", NULL, NULL))
+	if (!job_conclude(run->job->job, "succeeded", NULL, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("job %lld is no longer running", (long long) run->job->job)));
 	end_transaction(run);

@@ -213,48 +213,58 @@ job_claim(const WorkerRole *who, Job *job)
 	own_add_int64(&statement, MyProcPid);
 	own_add(&statement, OIDOID, ObjectIdGetDatum(who->role), false);
 	own_add(&statement, OIDOID, ObjectIdGetDatum(who->session), false);
-	found =
-		own_run(&statement, "UPDATE bert.job SET state = 'running', phase = 'starting', "
-							"worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
-							" started = coalesce(started, pg_catalog.clock_timestamp()), "
-							"finished = NULL, error = NULL, sqlstate = NULL"
-							" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = "
-							"'queued' AND bert.job_role(j.job) = $2"
-							" AND " JOB_SESSION(
-								"j") " = $3"
-									 " ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
-									 " AND NOT EXISTS (SELECT FROM bert.job AS o WHERE o.state = "
-									 "'queued' AND o.job < bert.job.job"
-									 " AND (bert.job_role(o.job) <> $2"
-									 " OR " JOB_SESSION("o") " <> $3))"
-															 " RETURNING" JOB_COLUMNS) == 1;
+	found = own_run(&statement,
+					"UPDATE bert.job SET state = 'running', phase = 'starting', "
+					"worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
+					" started = coalesce(started, pg_catalog.clock_timestamp()), "
+					"finished = NULL, error = NULL, sqlstate = NULL"
+					" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = "
+					"'queued' AND bert.job_role(j.job) = $2"
+					" AND " JOB_SESSION("j") " = $3"
+											 " ORDER BY j.job LIMIT 1 FOR UPDATE SKIP LOCKED)"
+											 " RETURNING" JOB_COLUMNS) == 1;
 	if (found)
 		read_job(&statement, job);
 	own_end(&statement);
 	return found;
 }
 
-bool
-job_next(int64 *number, WorkerRole *who)
+/*
+ * A role waits since its oldest queued job came, or since its last job began or ended: roles take
+ * turns, however many jobs one of them has.
+ */
+List *
+job_waiting(void)
 {
 	OwnStatement statement;
-	bool found;
-	bool is_null;
+	List *all = NIL;
+	uint64 n;
 
 	own_begin(&statement);
-	found = own_run(&statement,
-					"SELECT job, " JOB_SESSION(
-						"bert.job") ", bert.job_role(job)"
-									" FROM bert.job WHERE state = 'queued' ORDER BY job LIMIT 1"
-									" FOR UPDATE SKIP LOCKED") == 1;
-	if (found)
+	n = own_run(
+		&statement,
+		"SELECT min(q.job), q.session, q.role FROM (SELECT j.job, j.submitted,"
+		" bert.job_role(j.job)::pg_catalog.oid AS role, (" JOB_SESSION(
+			"j") ")::pg_catalog.oid AS session FROM bert.job AS j WHERE j.state = 'queued') AS q"
+				 " LEFT JOIN (SELECT bert.job_role(o.job)::pg_catalog.oid AS role,"
+				 " max(greatest(o.started, o.finished)) AS latest FROM bert.job AS o"
+				 " WHERE o.started IS NOT NULL GROUP BY 1) AS l USING (role)"
+				 " GROUP BY q.role, q.session, l.latest"
+				 " ORDER BY greatest(min(q.submitted), l.latest), min(q.job)");
+	for (uint64 i = 0; i < n; i++)
 	{
-		*number = DatumGetInt64(own_result(0, 1, &is_null));
-		who->session = DatumGetObjectId(own_result(0, 2, &is_null));
-		who->role = DatumGetObjectId(own_result(0, 3, &is_null));
+		MemoryContext spi = MemoryContextSwitchTo(statement.caller);
+		JobWaiting *waiting = palloc(sizeof *waiting);
+		bool is_null;
+
+		waiting->number = DatumGetInt64(own_result(i, 1, &is_null));
+		waiting->who.session = DatumGetObjectId(own_result(i, 2, &is_null));
+		waiting->who.role = DatumGetObjectId(own_result(i, 3, &is_null));
+		all = lappend(all, waiting);
+		MemoryContextSwitchTo(spi);
 	}
 	own_end(&statement);
-	return found;
+	return all;
 }
 
 void
@@ -386,6 +396,25 @@ job_set_result(int64 number, int64 version, Jsonb *metrics, Jsonb *details)
 }
 
 bool
+job_conclude(int64 number, const char *state, const char *sqlstate, const char *error)
+{
+	OwnStatement statement;
+	bool done;
+
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_text(&statement, state);
+	own_add_text(&statement, sqlstate);
+	own_add_text(&statement, error);
+	own_add_int64(&statement, MyProcPid);
+	done = own_run(&statement, "UPDATE bert.job SET state = $2, sqlstate = $3, error = $4, phase = "
+							   "NULL, worker_pid = NULL, finished = pg_catalog.clock_timestamp()"
+							   " WHERE job = $1 AND state = 'running' AND worker_pid = $5") == 1;
+	own_end(&statement);
+	return done;
+}
+
+bool
 job_finish(int64 number, const char *from, const char *state, const char *sqlstate,
 		   const char *error)
 {
@@ -406,16 +435,20 @@ job_finish(int64 number, const char *from, const char *state, const char *sqlsta
 	return done;
 }
 
-void
-job_requeue(int64 number)
+bool
+job_requeue(int64 number, const char *from)
 {
 	OwnStatement statement;
+	bool done;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
-	own_run_alone(&statement,
-				  "UPDATE bert.job SET state = 'queued', phase = NULL, worker_pid = NULL, finished "
-				  "= NULL, error = NULL, sqlstate = NULL WHERE job = $1");
+	own_add_text(&statement, from);
+	done = own_run(&statement, "UPDATE bert.job SET state = 'queued', phase = NULL, worker_pid = "
+							   "NULL, finished = NULL, error = NULL, sqlstate = NULL"
+							   " WHERE job = $1 AND state = $2") == 1;
+	own_end(&statement);
+	return done;
 }
 
 void
@@ -437,7 +470,7 @@ job_requeue_interrupted(void)
 	own_end(&statement);
 	for (uint64 i = 0; i < n; i++)
 		if (!job_lock_held(numbers[i]))
-			job_requeue(numbers[i]);
+			(void) job_requeue(numbers[i], "running");
 }
 
 void

@@ -2,8 +2,8 @@
  * worker.c: the process that runs jobs.
  *
  * A worker serves one role: it is a session of that role's, as if it had logged in, and becomes the
- * tables' owner only for statements of our own (own_statement.h). It takes one of bert.max_jobs
- * slots and runs its role's jobs until another's is the oldest in the queue, or none is. What reads
+ * tables' owner only for statements of our own (own_statement.h). It runs one job of its
+ * role's after another as long as it is that role's turn and there is a place (lock.c). What reads
  * the submitter's data runs as a security-restricted operation besides (role.h): whatever code of a
  * user is called there leaves nothing behind. SIGINT cancels the job, SIGTERM ends the process and
  * leaves the job to be resumed.
@@ -24,6 +24,7 @@
 #include "pg/server/worker.h"
 
 #define START_TRIES 30 /* one a second */
+#define MAX_MISSES 3
 
 static bool
 claim(const WorkerRole *who, Job **job)
@@ -37,8 +38,11 @@ claim(const WorkerRole *who, Job **job)
 	*job = palloc(sizeof **job);
 	found = job_claim(who, *job);
 	if (found)
+	{
+		job_interrupts_expect();
 		/* before "running" is committed: who sees the one finds the other */
 		job_lock_acquire((*job)->job);
+	}
 	worker_commit();
 	if (!found)
 		MemoryContextDelete(context);
@@ -49,14 +53,14 @@ claim(const WorkerRole *who, Job **job)
 static void
 conclude(const Job *job, const ErrorData *error)
 {
-	bool cancelled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
-	char *message = worker_error_text(error);
+	const char *message;
+	const char *state = job_outcome(error->sqlerrcode, &message);
 
-	ereport(LOG, (errmsg("bert job %lld %s: %s", (long long) job->job,
-						 cancelled ? "cancelled" : "failed", error->message)));
+	ereport(LOG, (errmsg("bert job %lld %s: %s", (long long) job->job, state,
+						 message != NULL ? message : error->message)));
 	worker_begin();
-	(void) job_finish(job->job, "running", cancelled ? "cancelled" : "failed",
-					  unpack_sql_state(error->sqlerrcode), message);
+	(void) job_conclude(job->job, state, unpack_sql_state(error->sqlerrcode),
+						message != NULL ? message : worker_error_text(error));
 	worker_commit();
 }
 
@@ -69,13 +73,20 @@ run_claimed(Job *job, MemoryContext parent)
 						 job->attempts > 1 ? "resumed" : "started")));
 	PG_TRY();
 	{
+		job_interrupts_begin(job->job);
 		job_run(job, context);
+		job_interrupts_end();
 		ereport(LOG, (errmsg("bert job %lld succeeded", (long long) job->job)));
 	}
 	PG_CATCH();
 	{
-		ErrorData *error = worker_take_error(TopMemoryContext);
+		ErrorData *error;
 
+		job_interrupts_end();
+		error = worker_take_error(TopMemoryContext);
+		/* the rollback has given it back; if somebody has taken the job since, the outcome is his
+		 */
+		(void) job_lock_try(job->job);
 		job_trainer_destroy();
 		/* closes files, and removes unfinished ones, before the end is announced */
 		MemoryContextDelete(context);
@@ -89,8 +100,8 @@ run_claimed(Job *job, MemoryContext parent)
 }
 
 /*
- * Whether the next job is one for this worker; if it is another role's, that one has a worker when
- * this returns, unless no process is free for very long.
+ * Whether there is a place for a job of this worker's role; others whose turn comes first have a
+ * worker when this returns, unless no process is free for very long.
  */
 static bool
 next_is_mine(const WorkerRole *who)
@@ -119,21 +130,22 @@ void
 bert_job_worker_main(Datum unused)
 {
 	WorkerFor purpose = worker_get_for();
+	int misses = 0;
 	Job *job;
 
 	worker_take_signals();
 	worker_connect(&purpose);
 	worker_yields_in_deadlocks();
+	job_interrupts_init();
 	before_shmem_exit(destroy_trainer_at_exit, (Datum) 0);
 	MemoryContextSwitchTo(TopMemoryContext);
 
-	/*
-	 * after a slot is given back the queue is looked at once more: a worker that found no slot
-	 * meanwhile has left
-	 */
-	while (next_is_mine(&purpose.who) && job_slot_acquire(guc_max_jobs))
+	while (misses < MAX_MISSES && next_is_mine(&purpose.who))
 	{
-		while (worker_extension_present() && claim(&purpose.who, &job))
+		/* somebody may have been quicker, or holds the row */
+		bool found = claim(&purpose.who, &job);
+
+		if (found)
 		{
 			MemoryContext context = GetMemoryChunkContext(job);
 
@@ -141,6 +153,8 @@ bert_job_worker_main(Datum unused)
 			MemoryContextSwitchTo(TopMemoryContext);
 			MemoryContextDelete(context);
 		}
+		misses = found ? 0 : misses + 1;
 		job_slot_release();
+		worker_reload_settings();
 	}
 }

@@ -12,6 +12,8 @@ char *guc_kernel;
 char *guc_cache_directory;
 int guc_max_memory;
 int guc_max_jobs;
+int guc_max_jobs_per_role;
+int guc_job_query_timeout;
 int guc_max_table_workers;
 
 /* A kernel that the CPU lacks is refused here, so a later query cannot meet it. */
@@ -44,8 +46,16 @@ guc_init(void)
 							GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable(
 		"bert.max_jobs",
-		"The most fine-tuning jobs that run at once in a database; the others queue.", NULL,
-		&guc_max_jobs, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+		"The most fine-tuning jobs that run at once in the server; the others queue.", NULL,
+		&guc_max_jobs, 2, 1, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("bert.max_jobs_per_role",
+							"The most fine-tuning jobs of one role that run at once.",
+							"0: one fewer than bert.max_jobs, but one at least.",
+							&guc_max_jobs_per_role, 0, 0, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("bert.job_query_timeout",
+							"How long a fine-tuning job may read its data; then it fails.",
+							"0: no limit.", &guc_job_query_timeout, 3600, 0, INT_MAX / 1000,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable(
 		"bert.max_table_workers",
 		"The most processes that one call of bert.embed_column may use, the caller's own included.",

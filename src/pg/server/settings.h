@@ -6,7 +6,11 @@ extern char *guc_kernel;          /* bert.kernel: auto, or a kernel's name */
 extern char *guc_cache_directory; /* bert.cache_directory: empty: $PGDATA/pgsql_tmp_bert */
 /* bert.max_memory: kB one call may take for activations and scratch */
 extern int guc_max_memory;
-extern int guc_max_jobs; /* bert.max_jobs: jobs that run at once in a database */
+extern int guc_max_jobs; /* bert.max_jobs: jobs that run at once in the server */
+/* bert.max_jobs_per_role: of one role; 0: one fewer than max_jobs, but one at least */
+extern int guc_max_jobs_per_role;
+/* bert.job_query_timeout: seconds a job may read its data; 0: no limit */
+extern int guc_job_query_timeout;
 /* bert.max_table_workers: processes of one embed_column, the caller's included */
 extern int guc_max_table_workers;
 

@@ -40,11 +40,12 @@ typedef struct StatsSlot
 
 typedef struct Shared
 {
-	slock_t lock; /* protects clock, slots, calls and workers */
+	slock_t lock; /* protects all up to verified */
 	uint64 clock;
 	StatsSlot slots[STATS_SLOTS];
 	RunningCall calls[CALL_SLOTS];
 	WorkerSlot workers[WORKER_SLOTS];
+	Oid waiting[JOB_MAX_WAITING]; /* databases; InvalidOid: free */
 	pg_atomic_uint64 verified[VERIFIED_BUCKETS][VERIFIED_WAYS];
 } Shared;
 
@@ -311,6 +312,38 @@ auto_worker_gone(Oid database, Oid role)
 	if (slot != NULL && (slot->pid == 0 || slot->pid == MyProcPid))
 		slot->database = InvalidOid;
 	SpinLockRelease(&area->lock);
+}
+
+void
+job_waits_note(Oid database)
+{
+	Shared *area = get_shared();
+	int at = -1;
+
+	SpinLockAcquire(&area->lock);
+	for (int i = 0; i < JOB_MAX_WAITING && (at < 0 || area->waiting[at] != database); i++)
+		if (area->waiting[i] == database || (at < 0 && !OidIsValid(area->waiting[i])))
+			at = i;
+	if (at >= 0)
+		area->waiting[at] = database;
+	SpinLockRelease(&area->lock);
+}
+
+int
+job_waits_take(Oid *databases)
+{
+	Shared *area = get_shared();
+	int n = 0;
+
+	SpinLockAcquire(&area->lock);
+	for (int i = 0; i < JOB_MAX_WAITING; i++)
+		if (OidIsValid(area->waiting[i]))
+		{
+			databases[n++] = area->waiting[i];
+			area->waiting[i] = InvalidOid;
+		}
+	SpinLockRelease(&area->lock);
+	return n;
 }
 
 static void

@@ -64,6 +64,14 @@ extern bool auto_worker_leave(Oid role);  /* false: somebody has queued rows mea
 /* it could not start, or ends by force */
 extern void auto_worker_gone(Oid database, Oid role);
 
+/*
+ * Databases where a job waits for one of the server's places. Whoever gives one back takes the
+ * notes, and has those databases looked at. What finds no room here waits for the launcher.
+ */
+#define JOB_MAX_WAITING 64
+extern void job_waits_note(Oid database);
+extern int job_waits_take(Oid *databases); /* (JOB_MAX_WAITING); returns how many */
+
 extern void shared_init(void);
 
 #endif

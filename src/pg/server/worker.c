@@ -26,6 +26,18 @@ worker_describe(BackgroundWorker *worker, const char *function, const char *type
 	strlcpy(worker->bgw_type, type, sizeof worker->bgw_type);
 }
 
+bool
+worker_start_visitor(Oid database, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+
+	worker_describe(&worker, "bert_visitor_main", "bert visitor");
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = handle != NULL ? MyProcPid : 0;
+	snprintf(worker.bgw_name, sizeof worker.bgw_name, "bert visitor of database %u", database);
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
 void
 worker_set_for(BackgroundWorker *worker, const WorkerFor *purpose)
 {

@@ -33,6 +33,12 @@ extern WorkerFor worker_get_for(void);
  */
 extern void worker_connect(const WorkerFor *purpose);
 
+/*
+ * Has a process look at a database: start what waits there, clear away what is left. handle: NULL,
+ * or to wait for it. false when no background worker is free.
+ */
+extern bool worker_start_visitor(Oid database, BackgroundWorkerHandle **handle);
+
 /* SIGTERM ends the process, SIGINT cancels what it is at, SIGHUP sets ConfigReloadPending. */
 extern void worker_take_signals(void);
 /* Settings as they are now, after a SIGHUP. */
