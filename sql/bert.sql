@@ -952,6 +952,7 @@ CREATE TABLE bert.auto_column (
 	number bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_number'),
 	relation regclass NOT NULL,
 	model text NOT NULL,
+	by_owner boolean NOT NULL,
 	search_path text NOT NULL,
 	started timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	next_try timestamptz NOT NULL DEFAULT '-infinity',
@@ -965,8 +966,10 @@ COMMENT ON TABLE bert.auto_column IS
 CREATE TABLE bert.auto_queue (
 	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_queue_id'),
 	number bigint NOT NULL,
+	relation regclass NOT NULL,
 	names text[] NOT NULL,
 	key text[] NOT NULL,
+	stale boolean NOT NULL DEFAULT false,
 	queued timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	next_try timestamptz NOT NULL DEFAULT '-infinity',
 	attempts int NOT NULL DEFAULT 0,
@@ -975,6 +978,15 @@ CREATE TABLE bert.auto_queue (
 );
 CREATE INDEX ON bert.auto_queue (number, next_try, id);
 COMMENT ON TABLE bert.auto_queue IS 'keys of rows that wait for their embedding';
+
+CREATE TABLE bert.auto_attempt (
+	number bigint NOT NULL,
+	role oid NOT NULL,
+	begun int NOT NULL,
+	PRIMARY KEY (number, role)
+);
+COMMENT ON TABLE bert.auto_attempt IS
+	'workers that have begun with a column and finished nothing yet: where they crash is seen here';
 
 ALTER TABLE bert.auto_column ENABLE ROW LEVEL SECURITY;
 ALTER TABLE bert.auto_queue ENABLE ROW LEVEL SECURITY;
@@ -989,7 +1001,8 @@ SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue_id', '');
 -- a table that is gone would be dumped as a number, and mean another one where that is restored
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_column',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
-SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue', '');
+SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
 
 CREATE TRIGGER owned AFTER DELETE OR UPDATE OF number ON bert.auto_column
 	FOR EACH ROW EXECUTE FUNCTION bert.owned_row_changed();
@@ -1038,7 +1051,7 @@ SELECT a.relation, c.source, c.target, a.model, bert.auto_embed_role(a.number) A
 		WHERE q.number = a.number AND q.error IS NULL) AS queued,
 	(SELECT count(*) FROM bert.auto_queue AS q
 		WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
-	a.sqlstate, a.error, a.failed AS failed_at
+	a.sqlstate, a.error, a.failed AS failed_at, nullif(a.next_try, '-infinity') AS next_try
 FROM bert.auto_column AS a, LATERAL bert.auto_column_names(a.relation, a.number) AS c
 WHERE c.target IS NOT NULL;
 COMMENT ON VIEW bert.auto_embeds IS
@@ -1058,6 +1071,8 @@ COMMENT ON COLUMN bert.auto_embeds.sqlstate IS
 	'SQLSTATE of what keeps the whole column from being embedded; NULL while nothing does';
 COMMENT ON COLUMN bert.auto_embeds.error IS 'message of it';
 COMMENT ON COLUMN bert.auto_embeds.failed_at IS 'when that was seen last';
+COMMENT ON COLUMN bert.auto_embeds.next_try IS
+	'until when it rests; infinity: its worker has crashed twice, and it rests until begun anew';
 
 CREATE VIEW bert.auto_errors WITH (security_invoker = true) AS
 SELECT a.relation, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error,

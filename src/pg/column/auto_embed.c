@@ -3,11 +3,13 @@
 
 #include "access/genam.h"
 #include "access/relation.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -15,12 +17,12 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/prs2lock.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -39,24 +41,23 @@ PG_FUNCTION_INFO_V1(bert_auto_column_names);
 /* --- The triggers' conditions --- */
 
 /*
- * The column of NEW that the condition tests for (not) being NULL; 0: none. The names that a user
- * sees there may change.
+ * The column of a row, NEW or OLD, that the condition tests for (not) being NULL; 0: none. The
+ * names that a user sees there may change.
  */
 static AttrNumber
-tested_column(Node *node, NullTestType test)
+tested_column(Node *node, int row, NullTestType test)
 {
 	ListCell *cell;
 
 	if (node == NULL)
 		return InvalidAttrNumber;
 	if (IsA(node, NullTest) && ((NullTest *) node)->nulltesttype == test &&
-		IsA(((NullTest *) node)->arg, Var) &&
-		((Var *) ((NullTest *) node)->arg)->varno == PRS2_NEW_VARNO)
+		IsA(((NullTest *) node)->arg, Var) && ((Var *) ((NullTest *) node)->arg)->varno == row)
 		return ((Var *) ((NullTest *) node)->arg)->varattno;
 	if (IsA(node, BoolExpr))
 		foreach (cell, ((BoolExpr *) node)->args)
 		{
-			AttrNumber found = tested_column(lfirst(cell), test);
+			AttrNumber found = tested_column(lfirst(cell), row, test);
 
 			if (found != InvalidAttrNumber)
 				return found;
@@ -67,8 +68,9 @@ tested_column(Node *node, NullTestType test)
 static AttrNumber
 trigger_column(const Trigger *trigger, NullTestType test)
 {
-	return trigger->tgqual == NULL ? InvalidAttrNumber
-								   : tested_column(stringToNode(trigger->tgqual), test);
+	return trigger->tgqual == NULL
+			   ? InvalidAttrNumber
+			   : tested_column(stringToNode(trigger->tgqual), PRS2_NEW_VARNO, test);
 }
 
 static bool
@@ -103,54 +105,7 @@ auto_trigger_columns(Relation relation, int64 number, AttrNumber *source, AttrNu
 	return false;
 }
 
-/* --- Keys and roles --- */
-
-static bool
-read_key(Relation relation, Relation index, AutoKey *key)
-{
-	Form_pg_index form = index->rd_index;
-
-	if (!form->indisunique || !form->indisvalid || !form->indimmediate ||
-		form->indnkeyatts > AUTO_MAX_KEY || RelationGetIndexPredicate(index) != NIL)
-		return false;
-	key->n = form->indnkeyatts;
-	for (int i = 0; i < form->indnkeyatts; i++)
-	{
-		AttrNumber number = form->indkey.values[i];
-
-		if (number <= 0 || !TupleDescAttr(RelationGetDescr(relation), number - 1)->attnotnull)
-			return false;
-		key->names[i] =
-			pstrdup(NameStr(TupleDescAttr(RelationGetDescr(relation), number - 1)->attname));
-	}
-	return true;
-}
-
-bool
-auto_key(Relation relation, AutoKey *key)
-{
-	List *indexes = RelationGetIndexList(relation);
-	bool found = false;
-	bool primary = false;
-	ListCell *cell;
-
-	foreach (cell, indexes)
-	{
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-		AutoKey candidate;
-
-		if (!primary && (!found || index->rd_index->indisprimary) &&
-			read_key(relation, index, &candidate))
-		{
-			*key = candidate;
-			found = true;
-			primary = index->rd_index->indisprimary;
-		}
-		index_close(index, AccessShareLock);
-	}
-	list_free(indexes);
-	return found;
-}
+/* --- Roles --- */
 
 static Oid
 table_owner(Oid relation)
@@ -166,17 +121,30 @@ table_owner(Oid relation)
 	return owner;
 }
 
-/* The owner's code runs when the table is written; it must not run as a superuser. */
+bool
+auto_owners_act(const AutoColumn *column)
+{
+	return column->by_owner || superuser_arg(column->role);
+}
+
 Oid
-auto_acting_role(Oid role, Oid relation)
+auto_acting_role(const AutoColumn *column, Oid relation)
 {
 	Oid owner = table_owner(relation);
 
 	if (!OidIsValid(owner))
-		return role;
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+		return column->role; /* nothing is left that could be done as anybody */
+	if (auto_owners_act(column) || !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(column->role)))
 		return owner;
-	return superuser_arg(role) && !superuser_arg(owner) ? owner : role;
+	return column->role;
+}
+
+bool
+auto_belongs(const AutoColumn *column, Relation relation)
+{
+	return column->relation == RelationGetRelid(relation) ||
+		   (relation->rd_rel->relispartition &&
+			list_member_oid(get_partition_ancestors(RelationGetRelid(relation)), column->relation));
 }
 
 /* --- bert.auto_embed --- */
@@ -203,16 +171,19 @@ check_table(const TableColumn *column)
 	bool generated =
 		TupleDescAttr(RelationGetDescr(relation), column->source - 1)->attgenerated != '\0';
 	AutoKey key;
+	const char *why;
 
 	if (column->temporary)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("\"%s\" is a temporary table", column->name),
 						errdetail("The process that embeds could not read it.")));
-	if (!auto_key(relation, &key))
+	why = auto_key(relation, &key);
+	if (why != NULL)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("table \"%s\" has no key by which rows could be found again", column->name),
+			 why[0] == '\0' ? 0 : errdetail_internal("%s", why),
 			 errhint("Give it a primary key, or a unique index on columns that are NOT NULL.")));
 	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
 		if (is_ours(&relation->trigdesc->triggers[i], "auto_embed_queue") &&
@@ -226,9 +197,25 @@ check_table(const TableColumn *column)
 	return generated;
 }
 
-/* The model as whoever will use it. Returns its name. */
+/* The tables that hold rows: the partitions, or the table itself. */
+static List *
+list_parts(const TableColumn *column)
+{
+	List *tables;
+	List *parts = NIL;
+	ListCell *cell;
+
+	if (get_rel_relkind(column->relation) != RELKIND_PARTITIONED_TABLE)
+		return list_make1_oid(column->relation);
+	tables = find_all_inheritors(column->relation, AccessShareLock, NULL);
+	foreach (cell, tables)
+		if (get_rel_relkind(lfirst_oid(cell)) != RELKIND_PARTITIONED_TABLE)
+			parts = lappend_oid(parts, lfirst_oid(cell));
+	return parts;
+}
+
 static char *
-check_model(const TableColumn *column, const text *model, Oid role, const char *search_path)
+check_model_as(const TableColumn *column, const text *model, Oid role, const char *search_path)
 {
 	RoleSwitch saved;
 	ModelHandle *handle;
@@ -239,6 +226,27 @@ check_model(const TableColumn *column, const text *model, Oid role, const char *
 	table_column_check_size(column, handle);
 	name = model != NULL ? text_to_cstring(model) : pstrdup(handle->name);
 	role_restore(&saved);
+	return name;
+}
+
+/* The model as all who will use it. Returns its name. */
+static char *
+check_model(const TableColumn *column, const text *model, const AutoColumn *automatic)
+{
+	char *name = check_model_as(column, model, automatic->role, automatic->search_path);
+	List *known = list_make1_oid(automatic->role);
+	ListCell *cell;
+
+	if (!auto_owners_act(automatic))
+		return name;
+	foreach (cell, list_parts(column))
+	{
+		Oid acting = auto_acting_role(automatic, lfirst_oid(cell));
+
+		if (!list_member_oid(known, acting))
+			(void) check_model_as(column, cstring_to_text(name), acting, automatic->search_path);
+		known = list_append_unique_oid(known, acting);
+	}
 	return name;
 }
 
@@ -256,6 +264,10 @@ create_triggers(const TableColumn *column, int64 number, bool generated)
 {
 	const char *source = column->source_sql;
 	const char *target = column->target_sql;
+	const char *changed =
+		psprintf("OLD.%s::pg_catalog.text COLLATE pg_catalog.\"C\" IS DISTINCT FROM "
+				 "NEW.%s::pg_catalog.text COLLATE pg_catalog.\"C\"",
+				 source, source);
 	int level = NewGUCNestLevel();
 
 	/* IS DISTINCT FROM takes its operator from the path */
@@ -263,27 +275,25 @@ create_triggers(const TableColumn *column, int64 number, bool generated)
 							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	/*
-	 * The name makes it fire last, after what other triggers do to the text. A generated text is
-	 * not there yet when it fires.
+	 * The first one's name makes it fire last, after what other triggers do to the text; the third
+	 * sees what one with a later name has done. A generated text is not there yet when the first
+	 * one fires: it looks at what the text is made of, and the condition only names the column.
 	 */
-	if (generated)
-		run_sql(psprintf("CREATE TRIGGER zz_bert_auto_embed_%lld BEFORE UPDATE OF %s ON %s FOR "
-						 "EACH ROW WHEN (NEW.%s IS NOT NULL)"
-						 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
-						 (long long) number, source, column->table_sql, target,
-						 (long long) number));
-	else
-		run_sql(psprintf("CREATE TRIGGER zz_bert_auto_embed_%lld BEFORE UPDATE ON %s FOR EACH ROW"
-						 " WHEN (OLD.%s::pg_catalog.text COLLATE pg_catalog.\"C\" IS DISTINCT FROM "
-						 "NEW.%s::pg_catalog.text COLLATE pg_catalog.\"C\""
-						 " AND NEW.%s IS NOT NULL)"
-						 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
-						 (long long) number, column->table_sql, source, source, target,
-						 (long long) number));
+	run_sql(psprintf("CREATE TRIGGER \"~bert_auto_embed_%lld\" BEFORE UPDATE ON %s FOR EACH ROW"
+					 " WHEN (%s AND NEW.%s IS NOT NULL)"
+					 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
+					 (long long) number, column->table_sql,
+					 generated ? psprintf("(OLD.%s IS NOT NULL OR OLD.%s IS NULL)", source, source)
+							   : changed,
+					 target, (long long) number));
 	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld AFTER INSERT OR UPDATE ON %s FOR EACH "
 					 "ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
 					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
 					 (long long) number, column->table_sql, target, source, (long long) number));
+	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld_stale AFTER UPDATE ON %s FOR EACH ROW"
+					 " WHEN (%s AND NEW.%s IS NOT NULL)"
+					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
+					 (long long) number, column->table_sql, changed, target, (long long) number));
 	SPI_finish();
 	AtEOXact_GUC(false, level);
 }
@@ -295,15 +305,32 @@ note_row(void *found, TupleTableSlot *slot)
 	return false;
 }
 
+/* Looked for as who acts: planning alone may run what is defined on a table. */
 static void
-mention_older_rows(const TableColumn *column)
+mention_older_rows(const TableColumn *column, const AutoColumn *automatic)
 {
 	bool found = false;
+	List *parts =
+		auto_owners_act(automatic) ? list_parts(column) : list_make1_oid(column->relation);
+	ListCell *cell;
 
-	(void) table_statement_run(
-		psprintf("SELECT FROM %s WHERE %s IS NULL AND %s IS NOT NULL LIMIT 1", column->table_sql,
-				 column->target_sql, column->source_sql),
-		column->relation, false, NULL, note_row, &found);
+	foreach (cell, parts)
+	{
+		Oid part = lfirst_oid(cell);
+		RoleSwitch saved;
+
+		if (found)
+			break;
+		role_become(&saved, auto_acting_role(automatic, part), automatic->search_path);
+		(void) table_statement_run(
+			psprintf("SELECT FROM %s%s WHERE %s IS NULL AND %s IS NOT NULL LIMIT 1",
+					 get_rel_relkind(part) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(part)),
+												get_rel_name(part)),
+					 column->target_sql, column->source_sql),
+			part, false, NULL, note_row, &found);
+		role_restore(&saved);
+	}
 	if (found)
 		ereport(
 			NOTICE,
@@ -327,7 +354,8 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("bert.auto_embed()");
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
 	automatic.relation = column.relation;
-	automatic.role = auto_acting_role(GetUserId(), column.relation);
+	automatic.by_owner = superuser_arg(GetUserId());
+	automatic.role = automatic.by_owner ? table_owner(column.relation) : GetUserId();
 	table_column_check_rights(&column, GetUserId());
 	table_column_check_rights(&column, automatic.role);
 	if (!OWNS_TABLE(column.relation, GetUserId()) &&
@@ -337,12 +365,12 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 						errdetail("It needs TRIGGER.")));
 	generated = check_table(&column);
 	automatic.search_path = GetConfigOptionByName("search_path", NULL, false);
-	automatic.model = check_model(&column, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3),
-								  automatic.role, automatic.search_path);
+	automatic.model =
+		check_model(&column, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &automatic);
 	auto_columns_sweep();
 	automatic.number = auto_column_insert(&automatic);
 	create_triggers(&column, automatic.number, generated);
-	mention_older_rows(&column);
+	mention_older_rows(&column, &automatic);
 	PG_RETURN_VOID();
 }
 
@@ -351,10 +379,10 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 static void
 drop_triggers(Relation relation, int64 number)
 {
-	ObjectAddress triggers[2];
+	ObjectAddress triggers[3];
 	int n = 0;
 
-	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers && n < 2; i++)
+	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers && n < 3; i++)
 	{
 		const Trigger *trigger = &relation->trigdesc->triggers[i];
 
@@ -487,6 +515,71 @@ trigger_data(FunctionCallInfo fcinfo, const char *function)
 	return data;
 }
 
+/* What clearing needs to know of a table. */
+typedef struct ClearSite
+{
+	AttrNumber target; /* 0: nothing to clear */
+	Bitmapset *bases;  /* of a generated text: the columns that it is made of */
+} ClearSite;
+
+static ClearSite *
+clear_site(FunctionCallInfo fcinfo, const TriggerData *data)
+{
+	ClearSite *site = fcinfo->flinfo->fn_extra;
+	MemoryContext previous;
+	TupleDesc desc = RelationGetDescr(data->tg_relation);
+	Node *condition;
+	AttrNumber source;
+
+	if (site != NULL)
+		return site;
+	previous = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	site = palloc0(sizeof *site);
+	condition = data->tg_trigger->tgqual == NULL ? NULL : stringToNode(data->tg_trigger->tgqual);
+	site->target = tested_column(condition, PRS2_NEW_VARNO, IS_NOT_NULL);
+	source = tested_column(condition, PRS2_OLD_VARNO, IS_NOT_NULL);
+	if (source > 0 && TupleDescAttr(desc, source - 1)->attgenerated != '\0')
+		for (int i = 0; i < desc->constr->num_defval; i++)
+			if (desc->constr->defval[i].adnum == source)
+				pull_varattnos(stringToNode(desc->constr->defval[i].adbin), 1, &site->bases);
+	MemoryContextSwitchTo(previous);
+	fcinfo->flinfo->fn_extra = site;
+	return site;
+}
+
+static bool
+same_value(const TriggerData *data, AttrNumber number)
+{
+	TupleDesc desc = RelationGetDescr(data->tg_relation);
+	Form_pg_attribute form = TupleDescAttr(desc, number - 1);
+	bool old_null;
+	bool new_null;
+	Datum old = heap_getattr(data->tg_trigtuple, number, desc, &old_null);
+	Datum new = heap_getattr(data->tg_newtuple, number, desc, &new_null);
+
+	if (old_null || new_null)
+		return old_null && new_null;
+	return datum_image_eq(old, new, form->attbyval, form->attlen);
+}
+
+/* Whether all columns that a generated text is made of are as they were. */
+static bool
+same_bases(const TriggerData *data, const Bitmapset *bases)
+{
+	int i = -1;
+
+	if (bases == NULL)
+		return false;
+	while ((i = bms_next_member(bases, i)) >= 0)
+	{
+		AttrNumber number = (AttrNumber) (i + FirstLowInvalidHeapAttributeNumber);
+
+		if (number > 0 && !same_value(data, number))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Before an update that changes the text and leaves the embedding: an embedding of another text is
  * none.
@@ -495,34 +588,19 @@ PGDLLEXPORT Datum
 bert_auto_embed_clear(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo, "bert.auto_embed_clear");
-	AttrNumber *target = fcinfo->flinfo->fn_extra;
-	TupleDesc desc = RelationGetDescr(data->tg_relation);
-	Form_pg_attribute form;
-	bool old_null;
-	bool new_null;
-	Datum old;
-	Datum new;
+	const ClearSite *site;
+	bool new_null = true;
+	Datum new = (Datum) 0;
 
 	if (!TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 		return PointerGetDatum(data->tg_trigtuple);
-	if (target == NULL)
-	{
-		target = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof *target);
-		*target = trigger_column(data->tg_trigger, IS_NOT_NULL);
-		fcinfo->flinfo->fn_extra = target;
-	}
-	if (*target <= 0)
-		return PointerGetDatum(data->tg_newtuple);
-	form = TupleDescAttr(desc, *target - 1);
-	old = heap_getattr(data->tg_trigtuple, *target, desc, &old_null);
-	new = heap_getattr(data->tg_newtuple, *target, desc, &new_null);
+	site = clear_site(fcinfo, data);
 	/* a new embedding that comes with the text stays */
-	if (new_null || old_null || !datum_image_eq(old, new, form->attbyval, form->attlen))
+	if (site->target <= 0 || same_bases(data, site->bases) || !same_value(data, site->target))
 		return PointerGetDatum(data->tg_newtuple);
-	new_null = true;
-	new = (Datum) 0;
-	return PointerGetDatum(
-		heap_modify_tuple_by_cols(data->tg_newtuple, desc, 1, (int[]){*target}, &new, &new_null));
+	return PointerGetDatum(heap_modify_tuple_by_cols(data->tg_newtuple,
+													 RelationGetDescr(data->tg_relation), 1,
+													 (int[]){site->target}, &new, &new_null));
 }
 
 /* What a statement's queueing needs to know of a table. */
@@ -532,24 +610,13 @@ typedef struct QueueSite
 	int64 number;
 	Oid acting;
 	bool may_connect; /* the acting role */
+	AttrNumber stale; /* the target, for the trigger that looks for embeddings of other texts */
+	bool plain;       /* the key's text does not depend on settings */
 	int n;
 	AttrNumber attributes[AUTO_MAX_KEY];
 	FmgrInfo output[AUTO_MAX_KEY];
 	Datum names[AUTO_MAX_KEY]; /* text */
 } QueueSite;
-
-/*
- * The trigger's argument must name a row made for this table, or for one that it is a partition of:
- * anybody can write a trigger.
- */
-static bool
-belongs(const AutoColumn *automatic, Relation relation)
-{
-	return automatic->relation == RelationGetRelid(relation) ||
-		   (relation->rd_rel->relispartition &&
-			list_member_oid(get_partition_ancestors(RelationGetRelid(relation)),
-							automatic->relation));
-}
 
 static void
 find_key(QueueSite *site, const AutoColumn *automatic, Relation relation)
@@ -557,19 +624,19 @@ find_key(QueueSite *site, const AutoColumn *automatic, Relation relation)
 	Relation table = table_open(automatic->relation, AccessShareLock);
 	AutoKey key;
 
-	site->works = auto_key(table, &key);
+	site->works = auto_key(table, &key) == NULL;
 	site->n = site->works ? key.n : 0;
+	site->plain = true;
 	for (int i = 0; i < site->n; i++)
 	{
 		Oid output;
 		bool varlena;
 
-		site->attributes[i] = get_attnum(RelationGetRelid(relation), key.names[i]);
-		getTypeOutputInfo(
-			TupleDescAttr(RelationGetDescr(relation), site->attributes[i] - 1)->atttypid, &output,
-			&varlena);
+		site->attributes[i] = get_attnum(RelationGetRelid(relation), key.columns[i].name);
+		getTypeOutputInfo(key.columns[i].type, &output, &varlena);
 		fmgr_info(output, &site->output[i]);
-		site->names[i] = CStringGetTextDatum(key.names[i]);
+		site->names[i] = CStringGetTextDatum(key.columns[i].name);
+		site->plain = site->plain && key.columns[i].plain;
 	}
 	if (!site->works)
 		ereport(
@@ -580,6 +647,10 @@ find_key(QueueSite *site, const AutoColumn *automatic, Relation relation)
 	table_close(table, NoLock);
 }
 
+/*
+ * The trigger's argument must name a row made for this table, or for one that it is a partition of:
+ * anybody can write a trigger.
+ */
 static QueueSite *
 queue_site(FunctionCallInfo fcinfo, const TriggerData *data)
 {
@@ -592,36 +663,20 @@ queue_site(FunctionCallInfo fcinfo, const TriggerData *data)
 	previous = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	site = palloc0(sizeof *site);
 	site->number = trigger_number(data->tg_trigger);
-	if (auto_column_load(site->number, &automatic) && belongs(&automatic, data->tg_relation))
+	if (auto_column_load(site->number, &automatic) && auto_belongs(&automatic, data->tg_relation))
 	{
-		site->acting = auto_acting_role(automatic.role, automatic.relation);
+		site->acting = auto_acting_role(&automatic, RelationGetRelid(data->tg_relation));
 		site->may_connect = role_may_connect(site->acting);
 		find_key(site, &automatic, data->tg_relation);
+		if (trigger_column(data->tg_trigger, IS_NULL) == InvalidAttrNumber)
+			site->stale = trigger_column(data->tg_trigger, IS_NOT_NULL);
 	}
 	MemoryContextSwitchTo(previous);
 	fcinfo->flinfo->fn_extra = site;
 	return site;
 }
 
-/* Values as text that reads back as the same value, whatever the session's settings. */
-static int
-begin_plain_output(void)
-{
-	int level = NewGUCNestLevel();
-
-	if (DateStyle != USE_ISO_DATES)
-		(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-								 true, 0, false);
-	if (IntervalStyle != INTSTYLE_POSTGRES)
-		(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	if (extra_float_digits < 1)
-		(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
-
-/* After an insert or update that leaves a text without embedding. */
+/* After an insert or update that leaves a text without embedding, or with that of another text. */
 PGDLLEXPORT Datum
 bert_auto_embed_queue(PG_FUNCTION_ARGS)
 {
@@ -630,11 +685,16 @@ bert_auto_embed_queue(PG_FUNCTION_ARGS)
 		TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	QueueSite *site = queue_site(fcinfo, data);
 	Datum key[AUTO_MAX_KEY];
-	int level;
+	int level = 0;
 
 	if (!site->works || !TRIGGER_FIRED_AFTER(data->tg_event))
 		return PointerGetDatum(tuple);
-	level = begin_plain_output();
+	/* a new embedding came with the text */
+	if (site->stale > 0 &&
+		(!TRIGGER_FIRED_BY_UPDATE(data->tg_event) || !same_value(data, site->stale)))
+		return PointerGetDatum(tuple);
+	if (!site->plain)
+		level = auto_key_begin_text();
 	for (int i = 0; i < site->n; i++)
 	{
 		bool is_null;
@@ -643,8 +703,10 @@ bert_auto_embed_queue(PG_FUNCTION_ARGS)
 
 		key[i] = CStringGetTextDatum(is_null ? "" : OutputFunctionCall(&site->output[i], value));
 	}
-	AtEOXact_GUC(true, level);
-	auto_queue_insert(site->number, site->n, site->names, key);
+	if (!site->plain)
+		auto_key_end_text(level);
+	auto_queue_insert(site->number, RelationGetRelid(data->tg_relation), site->stale > 0, site->n,
+					  site->names, key);
 	auto_start_at_commit(site->acting, site->may_connect);
 	return PointerGetDatum(tuple);
 }

@@ -8,12 +8,15 @@
  * makes sure that a worker runs (one for each database and role), which embeds what is queued,
  * stays a moment and leaves.
  *
- * The worker acts as the role of the row; where that is a superuser and the table is not a
- * superuser's, as the table's owner, who could otherwise have his own code run as superuser.
+ * The worker acts as the role of the row of bert.auto_column. When a superuser has asked for it the
+ * owner acts of the very table (a partition, say) that holds the row, as in logical replication:
+ * all that is defined on a table, triggers, policies, constraints, expressions, runs as its owner
+ * then, never as a superuser on somebody else's behalf.
  */
 #ifndef BERT_PG_COLUMN_AUTO_EMBED_H
 #define BERT_PG_COLUMN_AUTO_EMBED_H
 
+#include "lib/stringinfo.h"
 #include "utils/rel.h"
 #include "pg/column/column.h"
 
@@ -27,21 +30,51 @@ typedef struct AutoColumn
 	Oid role; /* as stored */
 	char *model;
 	char *search_path;
+	bool by_owner; /* the owner of each row's table acts, not role */
+	Oid part;      /* that table, of rows that are due; InvalidOid: all of them */
 } AutoColumn;
+
+typedef struct AutoKeyColumn
+{
+	char *name;
+	Oid type;   /* of values as text */
+	bool plain; /* reads back as the same whatever the settings */
+	char *equality;
+	char *cast; /* to the operator's type */
+	char *collate;
+} AutoKeyColumn;
 
 typedef struct AutoKey
 {
 	int n;
-	char *names[AUTO_MAX_KEY];
+	AutoKeyColumn columns[AUTO_MAX_KEY];
 } AutoKey;
 
 /* auto_embed.c */
 /* false: no such trigger */
 extern bool auto_trigger_columns(Relation relation, int64 number, AttrNumber *source,
 								 AttrNumber *target);
-/* the primary key's columns, or another unique key's; false: it has none */
-extern bool auto_key(Relation relation, AutoKey *key);
-extern Oid auto_acting_role(Oid role, Oid relation);
+/* The column was made for this table, or for one that it is a partition of. */
+extern bool auto_belongs(const AutoColumn *column, Relation relation);
+/* Whether the owner of each row's table acts for it. */
+extern bool auto_owners_act(const AutoColumn *column);
+/* who acts for rows of this table */
+extern Oid auto_acting_role(const AutoColumn *column, Oid relation);
+
+/* auto_key.c */
+/*
+ * NULL, and the primary key, or another unique key whose columns are NOT NULL; a deferrable one is
+ * as good, for the worker sees what is committed. Else why there is none: a sentence, or "".
+ */
+extern const char *auto_key(Relation relation, AutoKey *key);
+/* One of the key's columns, or another one that was of the key once; an error if it is none. */
+extern void auto_key_column(Relation relation, const char *name, const AutoKey *key,
+							AutoKeyColumn *out);
+/* Appends " AND l.column = k.kn". */
+extern void auto_key_condition(StringInfo sql, const AutoKeyColumn *column, int n);
+/* Between the two, values become text, and text values, the same way for everybody. */
+extern int auto_key_begin_text(void);
+extern void auto_key_end_text(int level);
 
 /* auto_queue.c: all SQL on the two tables, as their owner; needs a transaction */
 extern int64 auto_column_insert(const AutoColumn *column);
@@ -49,10 +82,16 @@ extern bool auto_column_load(int64 number, AutoColumn *column);
 /* of AutoColumn *: those with rows to embed now, oldest first */
 extern List *auto_columns_due(void);
 extern void auto_column_delete(int64 number); /* with its queue */
-/* it rests for a while; NULL: it is well again */
-extern void auto_column_fail(int64 number, const char *sqlstate, const char *error);
-extern List *auto_columns_of(Oid relation); /* of AutoColumn * */
-extern void auto_columns_sweep(void);       /* forgets tables that are gone */
+/* it, or the rows of its part, rests for a while; NULL: it is well again */
+extern void auto_column_fail(const AutoColumn *column, const char *sqlstate, const char *error);
+/*
+ * Notes that a worker of this role begins with it; false, and it rests until it is begun anew, if
+ * workers have crashed there twice. To be committed before anything else is done.
+ */
+extern bool auto_attempt_begin(const AutoColumn *column, Oid role);
+extern void auto_attempt_end(int64 number, Oid role); /* number 0: with all */
+extern List *auto_columns_of(Oid relation);           /* of AutoColumn * */
+extern void auto_columns_sweep(void);                 /* forgets tables that are gone */
 /* Ends the work on a column whose role is gone, triggers included; none: nothing happens. */
 extern void auto_forget(int64 number);
 
@@ -60,15 +99,17 @@ typedef struct QueuedRow
 {
 	int64 id;
 	int attempts;
+	bool stale; /* it has an embedding, of another text */
 	int n;
 	char **names; /* (n) of key columns */
 	char **key;   /* (n) their values, as text */
 } QueuedRow;
 
-/* (n) texts */
-extern void auto_queue_insert(int64 number, int n, Datum *names, Datum *key);
+/* (n) texts; part: the table that holds the row */
+extern void auto_queue_insert(int64 number, Oid part, bool stale, int n, Datum *names, Datum *key);
 /* of QueuedRow *, locked; what another worker holds is left out */
-extern List *auto_queue_take(int64 number, int limit);
+extern List *auto_queue_take(const AutoColumn *column, int limit);
+extern void auto_queue_forget(const AutoColumn *column); /* the rows of its part */
 extern void auto_queue_delete(const int64 *ids, int n);
 /* for a second: somebody uses the rows */
 extern void auto_queue_delay(const int64 *ids, int n);

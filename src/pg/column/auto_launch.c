@@ -63,7 +63,7 @@ auto_start_due(void)
 	foreach (cell, columns)
 	{
 		const AutoColumn *column = lfirst(cell);
-		Oid role = auto_acting_role(column->role, column->relation);
+		Oid role = auto_acting_role(column, column->part);
 		WorkerFor purpose = {MyDatabaseId, {role, role}, role_may_connect(role)};
 
 		start(&purpose);

@@ -17,7 +17,9 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -28,7 +30,6 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/typcache.h"
 #include "utils/wait_event.h"
 
 #include "pg/column/auto_embed.h"
@@ -49,6 +50,7 @@ typedef struct AutoBatch
 {
 	const AutoColumn *column;
 	int limit;
+	bool marked; /* that this process has begun with it is noted */
 	bool opened; /* from here on an error is one of the rows */
 	int n;       /* queue rows taken */
 	int64 first_id;
@@ -67,8 +69,8 @@ same_texts(char *const *a, char *const *b, int n)
 }
 
 /*
- * Rows with the key columns of the first one; a key that appears twice only once. Others wait for
- * the next batch.
+ * Rows of the first one's kind, with its key columns; a key that appears twice only once. Others
+ * wait for the next batch.
  */
 static int
 choose_rows(List *taken, QueuedRow **rows, int64 *ids, int *n_ids)
@@ -83,7 +85,8 @@ choose_rows(List *taken, QueuedRow **rows, int64 *ids, int *n_ids)
 		QueuedRow *row = lfirst(cell);
 		bool known = false;
 
-		if (row->n != first->n || !same_texts(row->names, first->names, row->n))
+		if (row->stale != first->stale || row->n != first->n ||
+			!same_texts(row->names, first->names, row->n))
 			continue;
 		ids[(*n_ids)++] = row->id;
 		for (int i = 0; i < n && !known; i++)
@@ -94,124 +97,177 @@ choose_rows(List *taken, QueuedRow **rows, int64 *ids, int *n_ids)
 	return n;
 }
 
+/* The keys as an input, and the condition that finds their rows. */
 static const char *
-qualified_operator(Oid operator)
-{
-	Oid schema = get_func_namespace(get_opcode(operator));
-
-	return psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(schema)),
-					get_opname(operator));
-}
-
-/* The keys as an input, and the SELECT that finds their rows. */
-static const char *
-find_sql(const TableColumn *column, QueuedRow *const *rows, int n, InputRows *input)
+key_condition(Relation relation, QueuedRow *const *rows, int n, InputRows *input)
 {
 	int n_key = rows[0]->n;
 	const char *names[AUTO_MAX_KEY + 1] = {"n"};
 	Oid types[AUTO_MAX_KEY + 1] = {INT4OID};
-	int32 typmods[AUTO_MAX_KEY + 1];
+	Oid functions[AUTO_MAX_KEY];
+	Oid parameters[AUTO_MAX_KEY];
+	AutoKey key;
+	bool has_key = auto_key(relation, &key) == NULL;
 	StringInfoData sql;
+	int level;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql,
-					 "SELECT k.n, l.tableoid, l.ctid, l.%s::pg_catalog.text FROM bert_batch AS k, "
-					 "%s AS l WHERE l.%s IS NULL AND l.%s IS NOT NULL",
-					 column->source_sql, column->table_sql, column->target_sql, column->source_sql);
 	for (int i = 0; i < n_key; i++)
 	{
-		AttrNumber number = get_attnum(column->relation, rows[0]->names[i]);
-		Oid collation;
-		TypeCacheEntry *entry;
+		AutoKeyColumn column;
 
-		if (number <= 0)
-			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("column \"%s\" of table \"%s\" does not exist",
-								   rows[0]->names[i], column->name)));
-		get_atttypetypmodcoll(column->relation, number, &types[i + 1], &typmods[i + 1], &collation);
-		entry = lookup_type_cache(getBaseType(types[i + 1]), TYPECACHE_EQ_OPR);
+		auto_key_column(relation, rows[0]->names[i], has_key ? &key : NULL, &column);
+		types[i + 1] = column.type;
 		names[i + 1] = psprintf("k%d", i);
-		appendStringInfo(&sql, " AND l.%s %s k.k%d", quote_identifier(rows[0]->names[i]),
-						 qualified_operator(entry->eq_opr), i);
+		getTypeInputInfo(column.type, &functions[i], &parameters[i]);
+		auto_key_condition(&sql, &column, i);
 	}
 	input_rows_begin(input, n_key + 1, names, types);
+	level = auto_key_begin_text();
 	for (int r = 0; r < n; r++)
 	{
 		Datum values[AUTO_MAX_KEY + 1] = {Int32GetDatum(r)};
 		bool nulls[AUTO_MAX_KEY + 1] = {false};
 
 		for (int i = 0; i < n_key; i++)
-		{
-			Oid function;
-			Oid parameter;
-
-			getTypeInputInfo(types[i + 1], &function, &parameter);
-			values[i + 1] =
-				OidInputFunctionCall(function, rows[r]->key[i], parameter, typmods[i + 1]);
-		}
+			values[i + 1] = OidInputFunctionCall(functions[i], rows[r]->key[i], parameters[i], -1);
 		input_rows_add(input, values, nulls);
 	}
+	auto_key_end_text(level);
 	return sql.data;
 }
 
 /* --- One batch --- */
 
-/* false: its trigger is gone, and with it the column's reason to be here */
-static bool
+/* The very table that the batch is about, and not what inherits from it: that has another owner. */
+static void
+name_table(TableColumn *column)
+{
+	if (get_rel_relkind(column->relation) == RELKIND_PARTITIONED_TABLE)
+		return;
+	column->table_sql = psprintf("ONLY %s", column->table_sql);
+	column->has_children = false;
+}
+
+typedef enum Opened
+{
+	OPENED,
+	GONE,    /* its trigger is, and with it the reason to be here */
+	NOT_MINE /* another role acts by now */
+} Opened;
+
+static Opened
 open_column(const AutoColumn *automatic, TableColumn *column, ModelHandle **model)
 {
-	Relation relation = try_relation_open(automatic->relation, AccessShareLock);
+	Oid table = OidIsValid(automatic->part) ? automatic->part : automatic->relation;
+	Relation relation = try_relation_open(table, AccessShareLock);
 	AttrNumber source = 0;
 	AttrNumber target = 0;
-	bool present =
-		relation != NULL && auto_trigger_columns(relation, automatic->number, &source, &target);
+	bool present = relation != NULL &&
+				   auto_trigger_columns(relation, automatic->number, &source, &target) &&
+				   auto_belongs(automatic, relation);
 
 	if (relation != NULL)
 		relation_close(relation, NoLock);
 	if (!present)
-		return false;
-	table_column_reopen(automatic->relation, source, target, column);
+		return GONE;
+	table_column_reopen(table, source, target, column);
+	/* the table's lock is held now: its owner stays */
+	if (OidIsValid(automatic->part) != auto_owners_act(automatic) ||
+		auto_acting_role(automatic, table) != my_role)
+		return NOT_MINE;
+	name_table(column);
 	table_column_check_rights(column, my_role);
 	*model = model_handle_get(NULL, cstring_to_text(automatic->model), TASK_EMBED);
 	table_column_check_size(column, *model);
-	return true;
+	return OPENED;
+}
+
+/* Rows chosen from the queue, and what is to become of their places there. */
+typedef struct Chosen
+{
+	QueuedRow **rows;
+	int n;
+	int64 *ids;
+	int n_ids;
+} Chosen;
+
+static Chosen
+choose(List *taken)
+{
+	Chosen chosen = {palloc((Size) list_length(taken) * sizeof *chosen.rows), 0,
+					 palloc((Size) list_length(taken) * sizeof *chosen.ids), 0};
+
+	chosen.n = choose_rows(taken, chosen.rows, chosen.ids, &chosen.n_ids);
+	return chosen;
+}
+
+/*
+ * A trigger that fires after ours has changed the text, and the old embedding stands. It goes; the
+ * row is then queued as any other.
+ */
+static void
+clear_chosen(Chosen *chosen, const TableColumn *column, const char *condition, InputRows *input)
+{
+	(void) set_config_option("lock_timeout", "1s", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, WARNING, false);
+	(void) table_statement_run(psprintf("UPDATE %s AS l SET %s = NULL FROM bert_batch AS k"
+										" WHERE l.%s IS NOT NULL%s",
+										column->table_sql, column->target_sql, column->target_sql,
+										condition),
+							   column->relation, false, input, NULL, NULL);
+	input_rows_end(input);
+	auto_queue_delete(chosen->ids, chosen->n_ids);
 }
 
 /* Writes what is queued, and takes from the queue what needs no more. */
 static void
-embed_taken(List *taken, const TableColumn *column, ModelHandle *model)
+embed_chosen(Chosen *chosen, const TableColumn *column, const char *condition, InputRows *input,
+			 ModelHandle *model)
 {
-	int n_taken = list_length(taken);
-	QueuedRow **rows = palloc((Size) n_taken * sizeof *rows);
-	int64 *ids = palloc((Size) n_taken * sizeof *ids);
-	int64 *busy = palloc((Size) n_taken * sizeof *busy);
-	int n_ids;
-	int n = choose_rows(taken, rows, ids, &n_ids);
+	int64 *busy = palloc((Size) chosen->n * sizeof *busy);
 	int n_busy = 0;
-	InputRows input;
 	EmbedRows found;
-	const char *sql = find_sql(column, rows, n, &input);
+	const char *sql = psprintf(
+		"SELECT k.n, l.tableoid, l.ctid, l.%s::pg_catalog.text FROM bert_batch AS k, "
+		"%s AS l WHERE l.%s IS NULL AND l.%s IS NOT NULL%s",
+		column->source_sql, column->table_sql, column->target_sql, column->source_sql, condition);
 
-	embed_rows_begin(&found, n, model);
-	embed_rows_read(&found, column, sql, &input);
-	input_rows_end(&input);
+	embed_rows_begin(&found, chosen->n, model);
+	embed_rows_read(&found, column, sql, input);
+	input_rows_end(input);
 	(void) embed_rows_write(&found, column, model);
 	if (found.cut) /* large texts: what was not read stays */
 	{
-		n_ids = 0;
+		chosen->n_ids = 0;
 		for (int i = 0; i < found.n; i++)
 			if (found.rows[i].written)
-				ids[n_ids++] = rows[found.rows[i].number]->id;
+				chosen->ids[chosen->n_ids++] = chosen->rows[found.rows[i].number]->id;
 	}
 	for (int i = 0; i < found.n; i++)
-		if (!found.rows[i].written)
-			busy[n_busy++] = rows[found.rows[i].number]->id;
+		if (!found.rows[i].written && n_busy < chosen->n)
+			busy[n_busy++] = chosen->rows[found.rows[i].number]->id;
 	for (int i = 0; i < n_busy; i++)
-		for (int j = 0; j < n_ids; j++)
-			if (ids[j] == busy[i])
-				ids[j] = ids[--n_ids];
-	auto_queue_delete(ids, n_ids);
+		for (int j = 0; j < chosen->n_ids; j++)
+			if (chosen->ids[j] == busy[i])
+				chosen->ids[j] = chosen->ids[--chosen->n_ids];
+	auto_queue_delete(chosen->ids, chosen->n_ids);
 	auto_queue_delay(busy, n_busy);
+}
+
+static void
+work_on_taken(List *taken, const TableColumn *column, ModelHandle *model)
+{
+	Chosen chosen = choose(taken);
+	Relation relation = relation_open(column->relation, NoLock);
+	InputRows input;
+	const char *condition = key_condition(relation, chosen.rows, chosen.n, &input);
+
+	relation_close(relation, NoLock);
+	if (chosen.rows[0]->stale)
+		clear_chosen(&chosen, column, condition, &input);
+	else
+		embed_chosen(&chosen, column, condition, &input, model);
 }
 
 /* One transaction. Returns whether it found anything queued. */
@@ -222,25 +278,32 @@ run_batch(AutoBatch *batch)
 	TableColumn column;
 	ModelHandle *model;
 	List *taken;
+	Opened opened;
 
 	worker_begin();
 	SetUserIdAndSecContext(my_role, SECURITY_LOCAL_USERID_CHANGE);
 	(void) set_config_option("search_path", automatic->search_path, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, WARNING, false);
-	if (open_column(automatic, &column, &model))
+	opened = open_column(automatic, &column, &model);
+	if (opened == OPENED)
 	{
-		taken = auto_queue_take(automatic->number, batch->limit);
+		taken = auto_queue_take(automatic, batch->limit);
 		batch->n = list_length(taken);
 		batch->opened = true;
 		if (batch->n > 0)
 		{
 			batch->first_id = ((QueuedRow *) linitial(taken))->id;
 			batch->last_id = ((QueuedRow *) llast(taken))->id;
-			embed_taken(taken, &column, model);
+			work_on_taken(taken, &column, model);
 		}
-		auto_column_fail(automatic->number, NULL, NULL);
+		auto_column_fail(automatic, NULL, NULL);
+		if (batch->marked)
+			auto_attempt_end(automatic->number, my_role);
 	}
-	else
+	else if (opened == GONE && OidIsValid(automatic->part) &&
+			 automatic->part != automatic->relation)
+		auto_queue_forget(automatic);
+	else if (opened == GONE)
 		auto_column_delete(automatic->number);
 	worker_commit();
 	SetUserIdAndSecContext(my_role, 0);
@@ -267,7 +330,7 @@ note_failure(const AutoBatch *batch, const ErrorData *error)
 	{
 		ereport(LOG, (errmsg("bert.auto_embed of table %u rests: %s", batch->column->relation,
 							 error->message)));
-		auto_column_fail(batch->column->number, sqlstate, message);
+		auto_column_fail(batch->column, sqlstate, message);
 	}
 	else if (batch->n == 1 && !is_passing(error->sqlerrcode))
 		auto_queue_fail(batch->first_id, sqlstate, message);
@@ -276,16 +339,57 @@ note_failure(const AutoBatch *batch, const ErrorData *error)
 	worker_commit();
 }
 
+/* The columns that this process has begun with. */
+#define MAX_ATTEMPTS 256
+static struct
+{
+	int64 number;
+	bool open; /* it is noted, for no batch is through yet */
+} attempts[MAX_ATTEMPTS];
+static int n_attempts;
+
+/*
+ * Notes, once for each process, that it begins with the column. Should it crash before its first
+ * batch is through that is what is left; the second time is the last. Returns the column's place
+ * above; -1: it is paused; more columns than have a place go without.
+ */
+static pg_noinline int
+begin_attempt(const AutoColumn *automatic)
+{
+	bool goes_on;
+
+	for (int i = 0; i < n_attempts; i++)
+		if (attempts[i].number == automatic->number)
+			return i;
+	if (n_attempts == MAX_ATTEMPTS - 1)
+		return n_attempts;
+	worker_begin();
+	goes_on = auto_attempt_begin(automatic, my_role);
+	worker_commit();
+	if (goes_on)
+	{
+		attempts[n_attempts].number = automatic->number;
+		attempts[n_attempts].open = true;
+		return n_attempts++;
+	}
+	ereport(LOG, (errmsg("bert.auto_embed of table %u is paused: its worker has crashed twice",
+						 automatic->relation)));
+	return -1;
+}
+
 /* A column's queue until nothing is due. */
 static void
 run_column(const AutoColumn *automatic, MemoryContext context)
 {
 	volatile int64 alone_until = 0; /* rows up to this one are tried one by one */
-	volatile bool more = true;
+	int attempt = begin_attempt(automatic);
+	volatile bool more = attempt >= 0;
 
 	while (more)
 	{
-		AutoBatch batch = {.column = automatic, .limit = alone_until > 0 ? 1 : BATCH_ROWS};
+		AutoBatch batch = {.column = automatic,
+						   .limit = alone_until > 0 ? 1 : BATCH_ROWS,
+						   .marked = attempts[attempt].open};
 
 		CHECK_FOR_INTERRUPTS();
 		if (!PostmasterIsAlive())
@@ -295,6 +399,7 @@ run_column(const AutoColumn *automatic, MemoryContext context)
 		PG_TRY();
 		{
 			more = run_batch(&batch);
+			attempts[attempt].open = false;
 			if (batch.n > 0 && batch.last_id >= alone_until)
 				alone_until = 0;
 		}
@@ -331,8 +436,13 @@ run_due(MemoryContext round, MemoryContext batch)
 	foreach (cell, columns)
 	{
 		AutoColumn *column = lfirst(cell);
+		AutoColumn *last = mine == NIL ? NULL : llast(mine);
 
-		if (auto_acting_role(column->role, column->relation) == my_role)
+		if (auto_acting_role(column, column->part) != my_role)
+			continue;
+		if (!auto_owners_act(column))
+			column->part = InvalidOid; /* all of them, through the table itself */
+		if (last == NULL || last->number != column->number || last->part != column->part)
 			mine = lappend(mine, column);
 	}
 	worker_commit();
@@ -367,6 +477,19 @@ wait_for(long milliseconds)
 }
 
 static void
+forget_attempts(int code, Datum unused)
+{
+	if (!PostmasterIsAlive())
+		return;
+	/* who was ended has not crashed */
+	AbortOutOfAnyTransaction();
+	worker_begin();
+	if (OidIsValid(get_extension_oid("bert", true)))
+		auto_attempt_end(0, my_role);
+	worker_commit();
+}
+
+static void
 leave_at_exit(int code, Datum database)
 {
 	auto_worker_gone(DatumGetObjectId(database), my_role);
@@ -384,6 +507,7 @@ bert_auto_worker_main(Datum unused)
 	my_role = purpose.who.role;
 	before_shmem_exit(leave_at_exit, ObjectIdGetDatum(purpose.database));
 	worker_connect(&purpose);
+	before_shmem_exit(forget_attempts, (Datum) 0);
 	auto_worker_arrive(my_role);
 	worker_yields_in_deadlocks();
 	round = AllocSetContextCreate(TopMemoryContext, "bert auto round", ALLOCSET_DEFAULT_SIZES);
