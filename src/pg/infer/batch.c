@@ -42,16 +42,19 @@ encode(Call *call, const InputText *input, const InputText *pair, const EncodeOp
 }
 
 static void
-refuse_overflow(Call *call, const InputText *input, const InputText *pair)
+refuse_overflow(Call *call, const InputText *input, const InputText *pair, bool by_choice)
 {
 	size_t count = count_tokens(call, input) + 2;
 
 	if (pair != NULL)
 		count += count_tokens(call, pair) + 1;
-	ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					errmsg("the input of %zu tokens is longer than the %d that model \"%s\" reads",
-						   count, call->handle->max_length, call->handle->name),
-					errhint("Cut the text with bert.chunk, or use overflow truncate or window.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("the input of %zu tokens is longer than the %d that model \"%s\" reads", count,
+					call->handle->max_length, call->handle->name),
+			 by_choice
+				 ? errhint("Cut the text with bert.chunk, or use overflow truncate or window.")
+				 : errhint("Cut the text with bert.chunk.")));
 }
 
 /* Windows over the longer of two texts, each with the whole of the shorter. */
@@ -89,8 +92,8 @@ encode_input(Call *call, const InputText *input, const InputText *pair, Overflow
 							 .max_length = call->handle->max_length};
 
 	encode(call, input, pair, &options, encoded);
-	if (encoded->truncated && overflow == OVERFLOW_ERROR)
-		refuse_overflow(call, input, pair);
+	if (encoded->truncated && overflow >= OVERFLOW_ERROR)
+		refuse_overflow(call, input, pair, overflow == OVERFLOW_ERROR);
 	if (encoded->truncated && overflow == OVERFLOW_WINDOW)
 	{
 		options.truncation = TRUNCATE_ONLY_FIRST;

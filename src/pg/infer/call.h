@@ -68,7 +68,8 @@ typedef enum Overflow
 {
 	OVERFLOW_TRUNCATE,
 	OVERFLOW_WINDOW,
-	OVERFLOW_ERROR
+	OVERFLOW_ERROR,
+	OVERFLOW_REFUSE /* as error, in functions without the argument */
 } Overflow;
 
 extern Overflow overflow_argument(FunctionCallInfo fcinfo, int argument);

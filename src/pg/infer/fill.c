@@ -41,7 +41,7 @@ bert_fill_mask(PG_FUNCTION_ARGS)
 	call_begin(&call, fcinfo, 1, TASK_FILL_MASK);
 	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	encode_input(&call, &input, NULL, OVERFLOW_ERROR, &encoded);
+	encode_input(&call, &input, NULL, OVERFLOW_REFUSE, &encoded);
 	REPORT_UNLESS(fill_masks(model, call.handle->tokenizer, &encoded.windows[0], top_k, call.arena,
 							 &fills, &n_fills, &backend_may_continue, &status),
 				  &status);

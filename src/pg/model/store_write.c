@@ -428,7 +428,9 @@ store_put_model(const ModelDraft *draft, bool replace)
 	if (existing != 0 && !replace)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("model \"%s\" already exists", draft->name),
-						errhint("With replace => true it is replaced.")));
+						strcmp(draft->source, "imported") == 0
+							? errhint("With replace => true it is replaced.")
+							: errhint("Choose another name, or drop the model first.")));
 	if (existing != 0)
 		delete_parts(existing);
 	version = new_version(existing);
