@@ -32,7 +32,7 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	void *scratch = case_alloc(kernels->gemm_scratch_size(precision, n, k));
 	PackedMatrix packed = {precision, n, k, panels};
 	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation,
-							 shape->residual ? residual : NULL, n, shape->mix};
+							 shape->residual ? residual : NULL, n, shape->strassen};
 	double best = 1e9;
 	double top = 0;
 

@@ -63,8 +63,8 @@ class SentenceTransformers:
 def onnx_files(model, work):
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from transformers import BertModel
-    plain, quantised = str(work / "model.onnx"), str(work / "model.int8.onnx")
-    if not os.path.exists(quantised):
+    plain, quantized = str(work / "model.onnx"), str(work / "model.int8.onnx")
+    if not os.path.exists(quantized):
         bert = BertModel.from_pretrained(str(model)).eval()
 
         class Hidden(torch.nn.Module):
@@ -77,8 +77,8 @@ def onnx_files(model, work):
 
         torch.onnx.export(Hidden(), (torch.ones(2, 8, dtype=torch.long),) * 2, plain, input_names=["ids", "mask"], output_names=["hidden"],
                           dynamic_axes={name: {0: "batch", 1: "length"} for name in ("ids", "mask", "hidden")}, dynamo=False)
-        quantize_dynamic(plain, quantised, weight_type=QuantType.QInt8)
-    return plain, quantised
+        quantize_dynamic(plain, quantized, weight_type=QuantType.QInt8)
+    return plain, quantized
 
 
 def random_model(pattern, folder, **changes):

@@ -25,14 +25,14 @@ COPIED = ["config.json", "vocab.txt", "tokenizer_config.json", "special_tokens_m
           "sentence_bert_config.json", "1_Pooling/config.json"]
 
 
-def quantise(weight):
+def quantize(weight):
     """int8 rows and their scales: weight ~ rows * scales[:, None], symmetric, -127 .. 127."""
     peak = np.abs(weight).max(axis=1)
     scale = np.where(peak > 0, peak / np.float32(127), np.float32(1)).astype(np.float32)
     return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.int8), scale
 
 
-def is_quantised(name, tensor):
+def is_quantized(name, tensor):
     """Every matrix but the two rows of token types."""
     return tensor.ndim == 2 and "token_type" not in name and "LayerNorm" not in name
 
@@ -45,8 +45,8 @@ def make_minilm(out, source):
     for name, tensor in load_file(source / "model.safetensors").items():
         if name.endswith("position_ids"):
             continue
-        if is_quantised(name, tensor):
-            tensors[name], tensors[name + ".scale"] = quantise(tensor)
+        if is_quantized(name, tensor):
+            tensors[name], tensors[name + ".scale"] = quantize(tensor)
         else:
             tensors[name] = tensor
     save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
@@ -57,7 +57,7 @@ def make_minilm(out, source):
         (out / name).write_text(json.dumps(json.loads(text), indent=2) + "\n" if name.endswith(".json") else text, encoding="utf-8")
 
 
-def dequantised(directory):
+def dequantized(directory):
     tensors = load_file(directory / "model.safetensors")
     return {name: tensor.astype(np.float32) * tensors[name + ".scale"][:, None] if tensor.dtype == np.int8 else tensor
             for name, tensor in tensors.items() if not name.endswith(".scale")}
@@ -141,7 +141,7 @@ class Sentences:
 
 def make_sentiment(out, train_path, dev_path):
     encoder_directory = MODELS / "minilm"
-    encoder = Encoder(encoder_directory, dequantised(encoder_directory))
+    encoder = Encoder(encoder_directory, dequantized(encoder_directory))
     torch, count = encoder.torch, encoder.model.config.num_hidden_layers
     texts, labels = read_sst2(train_path)
     generator = torch.Generator().manual_seed(20)
@@ -206,7 +206,7 @@ def make_sentiment(out, train_path, dev_path):
         for name, parameter in named.items():
             value = parameter.detach().numpy()
             if name.startswith("bert.") and value.ndim == 2:
-                tensors[name], tensors[name + ".scale"] = quantise(value)
+                tensors[name], tensors[name + ".scale"] = quantize(value)
                 parameter.copy_(torch.from_numpy(tensors[name].astype(np.float32) * tensors[name + ".scale"][:, None]))
             else:
                 tensors[name] = value
@@ -241,7 +241,7 @@ def measure(source, stsb):
     published = load_file(source / "model.safetensors")
     published.pop("embeddings.position_ids", None)
     results = []
-    for name, tensors in (("fp32", published), ("int8 weights", dequantised(MODELS / "minilm"))):
+    for name, tensors in (("fp32", published), ("int8 weights", dequantized(MODELS / "minilm"))):
         encoder = Encoder(MODELS / "minilm", tensors)
         a, b = encoder(left, "mean"), encoder(right, "mean")
         results.append((a, b))

@@ -34,7 +34,7 @@ static const char *const pooling_names[] = {"mean", "cls", "max", "pooler"};
 
 /*
  * Fields that say the model computes something else than the reference's BERT: custom code,
- * quantised weights, other positions, norms, sharing or factorisation. Any other field that we do
+ * quantized weights, other positions, norms, sharing or factorisation. Any other field that we do
  * not read has no effect in the reference either.
  */
 static const char *const refused[] = {

@@ -3,11 +3,7 @@
 
 #define TARGET_NAME "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
 #include "kernels/vector_avx512.h"
-#include "kernels/vector_math.h"
-#include "kernels/vector_rows.h"
-#include "kernels/vector_gemm.h"
-#include "kernels/vector_attention.h"
-#include "kernels/choose.h"
+#include "kernels/vector_table.h"
 
 VECTOR_TABLE(kernels_avx512, "avx512", "AVX-512", 0x61350001, 0x61351001, 0x61352001);
 

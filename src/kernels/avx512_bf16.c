@@ -5,11 +5,7 @@
 #define HAVE_VNNI
 #define HAVE_BF16
 #include "kernels/vector_avx512.h"
-#include "kernels/vector_math.h"
-#include "kernels/vector_rows.h"
-#include "kernels/vector_gemm.h"
-#include "kernels/vector_attention.h"
-#include "kernels/choose.h"
+#include "kernels/vector_table.h"
 
 VECTOR_TABLE(kernels_avx512_bf16, "avx512", "AVX-512 VNNI BF16", 0x61350001, 0x61351001,
 			 0x61352001);

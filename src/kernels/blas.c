@@ -15,6 +15,7 @@ enum
 	TRANSPOSE = 112
 };
 
+/* Parameters: cblas_sgemm's own. */
 typedef void (*SgemmFunction)(int order, int transpose_a, int transpose_b, int m, int n, int k,
 							  float alpha, const float *a, int lda, const float *b, int ldb,
 							  float beta, float *c, int ldc);
@@ -125,11 +126,12 @@ blas_description(void)
 }
 
 void
-blas_sgemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha,
-		   const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc)
+blas_sgemm(const SgemmCall *call)
 {
-	if (m == 0 || n == 0)
+	if (call->m == 0 || call->n == 0)
 		return;
-	sgemm(ROW_MAJOR, transpose_a ? TRANSPOSE : NO_TRANSPOSE, transpose_b ? TRANSPOSE : NO_TRANSPOSE,
-		  (int) m, (int) n, (int) k, alpha, a, (int) lda, b, (int) ldb, beta, c, (int) ldc);
+	sgemm(ROW_MAJOR, call->transpose_a ? TRANSPOSE : NO_TRANSPOSE,
+		  call->transpose_b ? TRANSPOSE : NO_TRANSPOSE, (int) call->m, (int) call->n, (int) call->k,
+		  1.0f, call->a, (int) call->lda, call->b, (int) call->ldb, call->accumulate ? 1.0f : 0.0f,
+		  call->c, (int) call->ldc);
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "core/status.h"
+#include "kernels/sgemm.h"
 
 /*
  * Loads OpenBLAS if that has not happened; STATUS_NOT_FOUND with the package's name when it is not
@@ -19,11 +20,9 @@ bool blas_load(Status *status);
 const char *blas_description(void);
 
 /*
- * C (m,n) = alpha op(A) op(B) + beta C, row-major; op(A) is (m,k), op(B) is (k,n). Call blas_load
- * first; sizes beyond int are refused there by the callers' bounds. Thread-safe.
+ * The call's product, of which bias and bf16 do not count here. Call blas_load first; sizes beyond
+ * int are refused by the callers' bounds. Thread-safe.
  */
-void blas_sgemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha,
-				const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
-				size_t ldc);
+void blas_sgemm(const SgemmCall *call);
 
 #endif

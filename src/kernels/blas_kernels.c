@@ -59,6 +59,24 @@ blas_gemm_scratch_size(Precision precision, size_t n, size_t k)
 									   : kernels_portable.gemm_scratch_size(precision, n, k);
 }
 
+/* c (m, n) = rows (m, lda) times the weight, onto what is there when asked */
+static void
+multiply(const PackedMatrix *w, size_t m, const float *rows, size_t lda, float *c, size_t ldc,
+		 bool accumulate)
+{
+	blas_sgemm(&(SgemmCall){.transpose_b = true,
+							.accumulate = accumulate,
+							.m = m,
+							.n = w->n,
+							.k = w->k,
+							.a = rows,
+							.lda = lda,
+							.b = w->panels,
+							.ldb = w->k,
+							.c = c,
+							.ldc = ldc});
+}
+
 static void
 blas_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc,
 		  const GemmEpilogue *epilogue, void *scratch)
@@ -81,15 +99,13 @@ blas_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc,
 			GemmEpilogue row = {epilogue->bias, epilogue->activation,
 								epilogue->residual + i * epilogue->residual_ld, 0, false};
 
-			blas_sgemm(false, true, 1, w->n, w->k, 1, (const float *) rows.data + i * lda, lda,
-					   w->panels, w->k, 0, scratch, w->n);
+			multiply(w, 1, (const float *) rows.data + i * lda, lda, scratch, w->n, false);
 			portable_epilogue(1, w->n, scratch, w->n, &row);
 			memcpy(c + i * ldc, scratch, w->n * sizeof(float));
 		}
 		return;
 	}
-	blas_sgemm(false, true, m, w->n, w->k, 1, rows.data, lda, w->panels, w->k, in_place ? 1 : 0, c,
-			   ldc);
+	multiply(w, m, rows.data, lda, c, ldc, in_place);
 	if (in_place)
 		rest.residual = NULL;
 	portable_epilogue(m, w->n, c, ldc, &rest);
@@ -110,9 +126,8 @@ blas_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t l
 
 		if (row.residual != NULL)
 			row.residual += i * row.residual_ld;
-		blas_sgemm(false, true, 1, w->n, w->k, 1,
-				   (const float *) ((const uint8_t *) rows.data + i * rows.stride), w->k, w->panels,
-				   w->k, 0, scratch, w->n);
+		multiply(w, 1, (const float *) ((const uint8_t *) rows.data + i * rows.stride), w->k,
+				 scratch, w->n, false);
 		portable_epilogue(1, w->n, scratch, w->n, &row);
 		for (size_t j = 0; j < w->n; j++)
 			c[i * ldc + j] = float_to_bf16(((const float *) scratch)[j]);

@@ -7,10 +7,11 @@
  * between rows in elements.
  *
  * GEMM: C (M,N) = epilogue(A (M,K) * W^T), W (N,K) as torch.nn.Linear stores it, packed once into
- * panels whose layout is the kernel's own business and recorded in the packed bytes' header. A is
- * first brought into the precision's form ("rows"): as is for fp32, rounded for bf16, quantised per
- * row (symmetric scale and zero-point) for int8. Results are fp32, bf16 (for attention) or rows for
- * the next GEMM; what is fused is said in GemmEpilogue.
+ * panels. Their layout is the family's own; its number is in Kernels.layout. A is first brought
+ * into the precision's form ("rows"): as is for fp32, rounded for bf16, quantized for int8 (a scale
+ * and a zero-point for each row; weights have a scale for each output feature and no zero-point).
+ * Results are fp32, bf16 (for attention) or rows for the next GEMM. GemmEpilogue says what is
+ * fused.
  */
 #ifndef BERT_KERNELS_KERNELS_H
 #define BERT_KERNELS_KERNELS_H
@@ -39,8 +40,8 @@ typedef struct GemmEpilogue
 	Activation activation; /* applied after the bias; ACTIVATION_NONE */
 	const float *residual; /* (M,N), added last, or NULL; may be C itself */
 	size_t residual_ld;
-	/* the rows may be added to each other on the way: see Kernels.mix_rows_least */
-	bool mix_rows;
+	/* fewer multiplications, by sums of rows: see Kernels.strassen_min_rows */
+	bool allow_strassen;
 } GemmEpilogue;
 
 /*
@@ -85,6 +86,15 @@ typedef struct AttentionCall
 	size_t context_ld;
 } AttentionCall;
 
+/* LayerNorm over rows of n. */
+typedef struct LayerNorm
+{
+	size_t n;
+	const float *gamma; /* (n) */
+	const float *beta;  /* (n) */
+	float eps;          /* added to the variance, inside the root */
+} LayerNorm;
+
 typedef struct Kernels
 {
 	/* "avx512", "avx2", "neon", "blas", "portable": what bert.kernel takes */
@@ -94,11 +104,12 @@ typedef struct Kernels
 	uint32_t layout[PRECISION_COUNT];
 
 	/*
-	 * fp32 products of this many rows or more, all of one text, gain from GemmEpilogue.mix_rows:
-	 * fewer multiplications, errors up to three times as large and relative to the largest row,
-	 * last bits of each row that depend on the others. 0: never.
+	 * fp32 products of this many rows or more, all of one text, gain from
+	 * GemmEpilogue.allow_strassen: seven multiplications instead of eight, errors up to three times
+	 * as large and relative to the largest row, last bits of each row that depend on the others.
+	 * 0: never.
 	 */
-	size_t mix_rows_least;
+	size_t strassen_min_rows;
 
 	/* bytes of the packed form of an (n,k) weight; 0 on overflow */
 	size_t (*gemm_packed_size)(Precision precision, size_t n, size_t k);
@@ -130,9 +141,9 @@ typedef struct Kernels
 	Rows (*gemm_rows)(const PackedMatrix *w, size_t m, Rows rows, void *buffer,
 					  const GemmEpilogue *epilogue, void *scratch);
 
-	/* y (m,n) = LayerNorm(x) * gamma + beta, eps inside the root; y may be x */
-	void (*layer_norm)(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
-					   const float *beta, float eps, float *y, size_t ldy);
+	/* y (m,n) = LayerNorm(x) * gamma + beta; y may be x */
+	void (*layer_norm)(const LayerNorm *norm, size_t m, const float *x, size_t ldx, float *y,
+					   size_t ldy);
 	/* in place, each of m rows of n */
 	void (*softmax)(size_t m, size_t n, float *x, size_t ld);
 	/* in place */

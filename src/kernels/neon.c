@@ -2,11 +2,7 @@
 #if defined(__aarch64__)
 
 #include "kernels/vector_neon.h"
-#include "kernels/vector_math.h"
-#include "kernels/vector_rows.h"
-#include "kernels/vector_gemm.h"
-#include "kernels/vector_attention.h"
-#include "kernels/choose.h"
+#include "kernels/vector_table.h"
 
 VECTOR_TABLE(kernels_neon, "neon", "NEON", 0x6e650001, 0x6e651001, 0x6e652001);
 

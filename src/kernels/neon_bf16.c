@@ -5,11 +5,7 @@
 #define HAVE_DOTPROD
 #define HAVE_BF16
 #include "kernels/vector_neon.h"
-#include "kernels/vector_math.h"
-#include "kernels/vector_rows.h"
-#include "kernels/vector_gemm.h"
-#include "kernels/vector_attention.h"
-#include "kernels/choose.h"
+#include "kernels/vector_table.h"
 
 VECTOR_TABLE(kernels_neon_bf16, "neon", "NEON dotprod BF16", 0x6e650001, 0x6e651001, 0x6e652001);
 

@@ -4,11 +4,7 @@
 #define TARGET_NAME "arch=armv8.2-a+dotprod"
 #define HAVE_DOTPROD
 #include "kernels/vector_neon.h"
-#include "kernels/vector_math.h"
-#include "kernels/vector_rows.h"
-#include "kernels/vector_gemm.h"
-#include "kernels/vector_attention.h"
-#include "kernels/choose.h"
+#include "kernels/vector_table.h"
 
 VECTOR_TABLE(kernels_neon_dotprod, "neon", "NEON dotprod", 0x6e650001, 0x6e651001, 0x6e652001);
 

@@ -276,11 +276,34 @@ store_block(size_t rows, size_t from, size_t n, float acc[ROWS][PANEL], float *c
 				(part.residual == NULL ? 0 : part.residual[r * part.residual_ld + from + j]);
 }
 
-/* count <= ROWS rows, from row i on; c (count, n) */
-static void
-gemm_block(const PackedMatrix *w, size_t i, size_t count, Rows rows, float *c, size_t ldc,
-		   const GemmEpilogue *epilogue, void *scratch)
+/* Up to ROWS rows of a product. */
+typedef struct RowBlock
 {
+	const PackedMatrix *w;
+	Rows rows;
+	const GemmEpilogue *epilogue;
+	void *scratch;
+	size_t first;
+	size_t count;
+} RowBlock;
+
+/* The block that begins with row `first` of m. */
+static RowBlock
+row_block(const PackedMatrix *w, size_t m, size_t first, Rows rows, const GemmEpilogue *epilogue,
+		  void *scratch)
+{
+	return (RowBlock){w, rows, epilogue, scratch, first, m - first < ROWS ? m - first : ROWS};
+}
+
+/* c (count, n) */
+static void
+gemm_block(const RowBlock *block, float *c, size_t ldc)
+{
+	const PackedMatrix *w = block->w;
+	const Rows rows = block->rows;
+	void *scratch = block->scratch;
+	size_t i = block->first;
+	size_t count = block->count;
 	size_t n = w->n;
 	size_t k = w->k;
 	size_t padded = panels_of(n) * PANEL;
@@ -288,7 +311,7 @@ gemm_block(const PackedMatrix *w, size_t i, size_t count, Rows rows, float *c, s
 	const uint8_t *bytes = (const uint8_t *) rows.data + i * rows.stride;
 	const float *scales = w->panels;
 	const int32_t *sums = (const int32_t *) (scales + padded);
-	GemmEpilogue part = *epilogue;
+	GemmEpilogue part = *block->epilogue;
 
 	if (part.residual != NULL)
 		part.residual += i * part.residual_ld;
@@ -326,7 +349,11 @@ gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc, const Gem
 	 void *scratch)
 {
 	for (size_t i = 0; i < m; i += ROWS)
-		gemm_block(w, i, m - i < ROWS ? m - i : ROWS, rows, c + i * ldc, ldc, epilogue, scratch);
+	{
+		RowBlock block = row_block(w, m, i, rows, epilogue, scratch);
+
+		gemm_block(&block, c + i * ldc, ldc);
+	}
 }
 
 static void
@@ -338,10 +365,10 @@ gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc,
 
 	for (size_t i = 0; i < m; i += ROWS)
 	{
-		size_t count = m - i < ROWS ? m - i : ROWS;
+		RowBlock block = row_block(w, m, i, rows, epilogue, scratch);
 
-		gemm_block(w, i, count, rows, results, w->n, epilogue, scratch);
-		for (size_t r = 0; r < count; r++)
+		gemm_block(&block, results, w->n);
+		for (size_t r = 0; r < block.count; r++)
 			for (size_t j = 0; j < w->n; j++)
 				c[(i + r) * ldc + j] = float_to_bf16(results[r * w->n + j]);
 	}
@@ -362,10 +389,10 @@ gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEp
 	else
 		for (size_t i = 0; i < m; i += ROWS)
 		{
-			size_t count = m - i < ROWS ? m - i : ROWS;
+			RowBlock block = row_block(w, m, i, rows, epilogue, scratch);
 
-			gemm_block(w, i, count, rows, results, w->n, epilogue, scratch);
-			for (size_t r = 0; r < count; r++)
+			gemm_block(&block, results, w->n);
+			for (size_t r = 0; r < block.count; r++)
 				quantize_row(w->n, results + r * w->n, (uint8_t *) out.data + (i + r) * out.stride,
 							 &((RowScale *) buffer)[i + r]);
 		}
@@ -373,9 +400,11 @@ gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer, const GemmEp
 }
 
 void
-portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
-					const float *beta, float eps, float *y, size_t ldy)
+portable_layer_norm(const LayerNorm *norm, size_t m, const float *x, size_t ldx, float *y,
+					size_t ldy)
 {
+	size_t n = norm->n;
+
 	for (size_t i = 0; i < m; i++, x += ldx, y += ldy)
 	{
 		double sum = 0;
@@ -388,9 +417,9 @@ portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float 
 		mean = (float) (sum / (double) n);
 		for (size_t j = 0; j < n; j++)
 			squares += (double) (x[j] - mean) * (x[j] - mean);
-		scale = 1 / sqrtf((float) (squares / (double) n) + eps);
+		scale = 1 / sqrtf((float) (squares / (double) n) + norm->eps);
 		for (size_t j = 0; j < n; j++)
-			y[j] = (x[j] - mean) * scale * gamma[j] + beta[j];
+			y[j] = (x[j] - mean) * scale * norm->gamma[j] + norm->beta[j];
 	}
 }
 

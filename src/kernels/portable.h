@@ -1,12 +1,12 @@
 /*
- * portable.h: the plain C kernels, which every other family falls back to for what it does not do
- * itself, and the packed layout that they share.
+ * portable.h: the plain C kernels. They say what every kernel means; the family "blas" borrows from
+ * them, and tests compare the others with them.
  *
  * Panels hold PORTABLE_PANEL output features; the last one is padded with zeros. Within a panel,
  * for each input feature k, the panel's weights lie side by side. int8 panels are preceded, for the
- * whole matrix, by one scale and one sum of the quantised weights per (padded) output feature.
+ * whole matrix, by one scale and one sum of the quantized weights per (padded) output feature.
  *
- * Rows of int8: per row a RowScale, then for each row k bytes, padded to ROW_ALIGNMENT.
+ * Rows of int8: first a RowScale for each row, then k bytes for each row, padded to 64.
  */
 #ifndef BERT_KERNELS_PORTABLE_H
 #define BERT_KERNELS_PORTABLE_H
@@ -20,8 +20,8 @@
 extern const Kernels kernels_portable;
 
 /* The element-wise and attention kernels of the portable family, for tables that borrow them. */
-void portable_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
-						 const float *beta, float eps, float *y, size_t ldy);
+void portable_layer_norm(const LayerNorm *norm, size_t m, const float *x, size_t ldx, float *y,
+						 size_t ldy);
 void portable_softmax(size_t m, size_t n, float *x, size_t ld);
 void portable_activation(Activation activation, size_t n, float *x);
 void portable_axpy(size_t n, float a, const float *x, float *y);

@@ -40,9 +40,18 @@ add_rounded_product(const SgemmCall *call, float *scratch)
 					round_matrix(k, m, call->a + from * call->lda + row, call->lda, a);
 				else
 					round_matrix(m, k, call->a + row * call->lda + from, call->lda, a);
-				blas_sgemm(call->transpose_a, call->transpose_b, m, n, k, 1.0f, a,
-						   call->transpose_a ? m : k, scratch, call->transpose_b ? k : n, 1.0f,
-						   call->c + row * call->ldc + column, call->ldc);
+				blas_sgemm(&(SgemmCall){.transpose_a = call->transpose_a,
+										.transpose_b = call->transpose_b,
+										.accumulate = true,
+										.m = m,
+										.n = n,
+										.k = k,
+										.a = a,
+										.lda = call->transpose_a ? m : k,
+										.b = scratch,
+										.ldb = call->transpose_b ? k : n,
+										.c = call->c + row * call->ldc + column,
+										.ldc = call->ldc});
 			}
 		}
 }
@@ -51,16 +60,18 @@ add_rounded_product(const SgemmCall *call, float *scratch)
 static void
 sgemm_portable(const SgemmCall *call, float *scratch)
 {
+	SgemmCall product = *call;
+
 	for (size_t i = 0; i < call->m; i++)
 		if (call->bias != NULL)
 			memcpy(call->c + i * call->ldc, call->bias, call->n * sizeof(float));
 		else if (!call->accumulate)
 			memset(call->c + i * call->ldc, 0, call->n * sizeof(float));
+	product.accumulate = true;
 	if (call->bf16)
 		add_rounded_product(call, scratch);
 	else
-		blas_sgemm(call->transpose_a, call->transpose_b, call->m, call->n, call->k, 1.0f, call->a,
-				   call->lda, call->b, call->ldb, 1.0f, call->c, call->ldc);
+		blas_sgemm(&product);
 }
 
 TRAIN_TABLE(train_kernels_portable, "portable", sgemm_portable);

@@ -1,6 +1,6 @@
 /*
- * vector_attention.h: softmax(q k^T * scale) v with the micro-kernels of the GEMM. Included after
- * vector_gemm.h.
+ * vector_attention.h: softmax(q k^T * scale) v with the micro-kernels of the GEMM. Included by
+ * vector_table.h.
  *
  * Head by head, keys are transposed into panels and values padded into panels once; then blocks of
  * QUERY_ROWS queries get a strip of scores (QUERY_ROWS, keys), which becomes probabilities in
@@ -264,10 +264,10 @@ hide_keys(float *scores, size_t n)
 
 /* Asks for a head's part of `rows` rows from `first` on, as far as there are any. */
 INLINE void
-fetch_rows(const uint8_t *at, size_t bytes, size_t ld, size_t first, size_t rows, size_t n)
+prefetch_rows(const uint8_t *at, size_t bytes, size_t ld, size_t first, size_t rows, size_t n)
 {
 	for (size_t r = first; r < first + rows && r < n; r++)
-		fetch_lines(at + r * ld, bytes, 0);
+		prefetch_lines(at + r * ld, bytes, 0);
 }
 
 /*
@@ -275,22 +275,139 @@ fetch_rows(const uint8_t *at, size_t bytes, size_t ld, size_t first, size_t rows
  * next queries, and part of the next head's keys and values.
  */
 INLINE void
-fetch_next(const AttentionCall *call, size_t element, size_t head, size_t first, size_t rows)
+prefetch_next(const AttentionCall *call, size_t element, size_t head, size_t first, size_t rows)
 {
 	size_t bytes = call->head_size * element;
 	size_t ld = call->qkv_ld * element;
 
 	for (size_t r = first; r < first + rows; r++)
-		fetch_lines(call->context + r * call->context_ld + head * call->head_size,
-					call->head_size * sizeof(float), 1);
-	fetch_rows((const uint8_t *) call->q + head * bytes, bytes, ld, first + rows, rows,
-			   call->n_tokens);
+		prefetch_lines(call->context + r * call->context_ld + head * call->head_size,
+					   call->head_size * sizeof(float), 1);
+	prefetch_rows((const uint8_t *) call->q + head * bytes, bytes, ld, first + rows, rows,
+				  call->n_tokens);
 	if (head + 1 < call->n_heads)
 	{
-		fetch_rows((const uint8_t *) call->k + (head + 1) * bytes, bytes, ld, first, rows,
-				   call->n_tokens);
-		fetch_rows((const uint8_t *) call->v + (head + 1) * bytes, bytes, ld, first, rows,
-				   call->n_tokens);
+		prefetch_rows((const uint8_t *) call->k + (head + 1) * bytes, bytes, ld, first, rows,
+					  call->n_tokens);
+		prefetch_rows((const uint8_t *) call->v + (head + 1) * bytes, bytes, ld, first, rows,
+					  call->n_tokens);
+	}
+}
+
+/* One head of a call, and a block of its queries. */
+typedef struct HeadBlock
+{
+	const AttentionCall *call;
+	const AttentionLayout *layout;
+	size_t head;
+	uint8_t *scratch;
+	float *strip;    /* (QUERY_ROWS, strip_ld) */
+	size_t strip_ld; /* floats */
+	size_t first;    /* query */
+	size_t rows;
+} HeadBlock;
+
+/*
+ * The tile of up to QUERY_ROWS rows by a panel, in two calls, or by half a panel. call: of all
+ * rows; c is (rows, ldc) floats
+ */
+INLINE void
+query_tile(const bool bf16, size_t rows, size_t columns, MicroCall *call)
+{
+	const MicroKernel(*wide)[4] = bf16 ? wide_bf16 : wide_fp32;
+	const MicroKernel *narrow = bf16 ? narrow_bf16 : narrow_fp32;
+	size_t upper = rows < WIDE_ROWS ? rows : (rows + 1) / 2;
+
+	if (columns < PANEL)
+	{
+		narrow[rows - 1](call);
+		return;
+	}
+	wide[upper - 1][0](call);
+	if (rows == upper)
+		return;
+	call->a += upper * call->lda;
+	call->c = (float *) call->c + upper * call->ldc;
+	wide[rows - upper - 1][0](call);
+}
+
+/* strip = q k^T of the block */
+INLINE void
+attention_scores(const bool bf16, const HeadBlock *block)
+{
+	const AttentionCall *call = block->call;
+	const AttentionLayout *layout = block->layout;
+	size_t size = bf16 ? sizeof(uint16_t) : sizeof(float);
+	size_t head_bytes = call->head_size * size;
+	size_t ld = call->qkv_ld * size;
+	const uint8_t *q = (const uint8_t *) call->q + block->head * head_bytes + block->first * ld;
+
+	/* the last group of a query is filled up with zeros */
+	if (head_bytes % 4 != 0)
+	{
+		uint8_t *copy = block->scratch + layout->queries;
+		size_t copy_ld = layout->head_groups * 4;
+
+		memset(copy, 0, block->rows * copy_ld);
+		for (size_t r = 0; r < block->rows; r++)
+			memcpy(copy + r * copy_ld, q + r * ld, head_bytes);
+		q = copy;
+		ld = copy_ld;
+	}
+	for (size_t key = 0; key < call->n_tokens; key += PANEL)
+	{
+		const uint8_t *panel = block->scratch + layout->keys + key * layout->head_groups * 4;
+		MicroCall micro = {.groups = layout->head_groups,
+						   .a = q,
+						   .lda = ld,
+						   .b = panel,
+						   .c = block->strip + key,
+						   .ldc = block->strip_ld,
+						   .prefetch = panel};
+
+		query_tile(bf16, block->rows, key_width(call->n_tokens, key), &micro);
+	}
+}
+
+/* out (rows, value_columns) = strip, of what are probabilities now but for their sum, times v */
+INLINE void
+attention_values(const bool bf16, const HeadBlock *block, float *out)
+{
+	const AttentionLayout *layout = block->layout;
+	const uint8_t *values = block->scratch + layout->values;
+
+	for (size_t column = 0; column < layout->value_columns;)
+	{
+		size_t width = layout->value_columns - column >= PANEL ? PANEL : HALF_PANEL;
+		MicroCall micro = {.groups = layout->key_groups,
+						   .a = (const uint8_t *) block->strip,
+						   .lda = block->strip_ld * 4,
+						   .b = values,
+						   .c = out + column,
+						   .ldc = layout->value_columns,
+						   .prefetch = values};
+
+		query_tile(bf16, block->rows, width, &micro);
+		column += width;
+		values += layout->key_groups * width * 4;
+	}
+}
+
+/* The block's context: out (rows, value_columns), each row times its inverse. */
+INLINE void
+attention_store(const HeadBlock *block, const float *out, const float *inverses)
+{
+	const AttentionCall *call = block->call;
+	size_t head_size = call->head_size;
+
+	for (size_t r = 0; r < block->rows; r++, out += block->layout->value_columns)
+	{
+		vf inverse = v_set(inverses[r]);
+		float *context =
+			call->context + (block->first + r) * call->context_ld + block->head * head_size;
+
+		for (size_t j = 0; j < head_size; j += VW)
+			store_part(context + j, v_mul(v_load(out + j), inverse), head_size - j);
 	}
 }
 
@@ -298,20 +415,19 @@ INLINE void
 attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t *scratch)
 {
 	const Precision precision = bf16 ? PRECISION_BF16 : PRECISION_FP32;
-	const Micro(*wide)[4] = bf16 ? wide_bf16 : wide_fp32;
-	const Micro *narrow = bf16 ? narrow_bf16 : narrow_fp32;
 	const AttentionLayout layout = attention_layout(precision, call->n_tokens, call->head_size);
-	size_t size = element_size(precision);
-	size_t ld = call->qkv_ld * size;
-	size_t head_bytes = call->head_size * size;
-	size_t strip_ld = layout.padded_keys + ALIGNMENT / 4; /* floats */
-	size_t softmax_step = bf16 ? SOFTMAX_STEP_BF16 : VW;
-	size_t whole_keys = (call->n_tokens + softmax_step - 1) / softmax_step * softmax_step;
-	/* the last group of a query is filled up with zeros */
-	bool copied = head_bytes % 4 != 0;
-	bool fetch_early = call->n_tokens * ld > FETCH_BYTES;
-	float *strip = (float *) (scratch + layout.strip);
+	const size_t size = element_size(precision);
+	const size_t ld = call->qkv_ld * size;
+	const size_t head_bytes = call->head_size * size;
+	const size_t step = bf16 ? SOFTMAX_STEP_BF16 : VW;
+	const size_t keys = (call->n_tokens + step - 1) / step * step;
 	float *out = (float *) (scratch + layout.out);
+	HeadBlock block = {.call = call,
+					   .layout = &layout,
+					   .head = head,
+					   .scratch = scratch,
+					   .strip = (float *) (scratch + layout.strip),
+					   .strip_ld = layout.padded_keys + ALIGNMENT / 4};
 
 	pack_keys(call->n_tokens, layout.head_groups, head_bytes,
 			  (const uint8_t *) call->k + head * head_bytes, ld,
@@ -319,85 +435,21 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 	pack_values(bf16, call->n_tokens, call->head_size, layout.value_columns,
 				(const uint8_t *) call->v + head * head_bytes, ld,
 				(uint32_t *) (scratch + layout.values));
-	for (size_t first = 0; first < call->n_tokens; first += QUERY_ROWS)
+	for (; block.first < call->n_tokens; block.first += QUERY_ROWS)
 	{
-		size_t rows = call->n_tokens - first < QUERY_ROWS ? call->n_tokens - first : QUERY_ROWS;
-		/* rows of the first of two calls */
-		size_t upper = rows < WIDE_ROWS ? rows : (rows + 1) / 2;
-		const uint8_t *values = scratch + layout.values;
-		const uint8_t *q = (const uint8_t *) call->q + head * head_bytes + first * ld;
-		size_t query_ld = copied ? layout.head_groups * 4 : ld;
+		size_t left = call->n_tokens - block.first;
 		float inverses[QUERY_ROWS];
 
-		if (copied)
-		{
-			uint8_t *copy = scratch + layout.queries;
-
-			memset(copy, 0, rows * query_ld);
-			for (size_t r = 0; r < rows; r++)
-				memcpy(copy + r * query_ld, q + r * ld, head_bytes);
-			q = copy;
-		}
-		for (size_t key = 0; key < call->n_tokens; key += PANEL)
-		{
-			const uint8_t *panel = scratch + layout.keys + key * layout.head_groups * 4;
-
-			if (key_width(call->n_tokens, key) < PANEL)
-			{
-				narrow[rows - 1](layout.head_groups, q, query_ld, panel, strip + key, strip_ld,
-								 &from_zero, panel);
-				break;
-			}
-			wide[upper - 1][0](layout.head_groups, q, query_ld, panel, strip + key, strip_ld,
-							   &from_zero, panel);
-			if (rows > upper)
-				wide[rows - upper - 1][0](layout.head_groups, q + upper * query_ld, query_ld, panel,
-										  strip + upper * strip_ld + key, strip_ld, &from_zero,
-										  panel);
-		}
-		if (call->n_tokens < whole_keys)
-			for (size_t r = 0; r < rows; r++)
-				hide_keys(strip + r * strip_ld + call->n_tokens, whole_keys - call->n_tokens);
-		strip_softmax(bf16, rows, whole_keys, call->scale * 1.44269504f, strip, strip_ld, inverses);
-		if (fetch_early)
-			fetch_next(call, size, head, first, rows);
-		for (size_t column = 0; column < layout.value_columns;)
-		{
-			const uint8_t *p = (const uint8_t *) strip;
-
-			if (layout.value_columns - column >= PANEL)
-			{
-				wide[upper - 1][0](layout.key_groups, p, strip_ld * 4, values, out + column,
-								   layout.value_columns, &from_zero, values);
-				if (rows > upper)
-					wide[rows - upper - 1][0](layout.key_groups, p + upper * strip_ld * 4,
-											  strip_ld * 4, values,
-											  out + upper * layout.value_columns + column,
-											  layout.value_columns, &from_zero, values);
-				column += PANEL;
-				values += layout.key_groups * PANEL * 4;
-			}
-			else
-			{
-				narrow[rows - 1](layout.key_groups, p, strip_ld * 4, values, out + column,
-								 layout.value_columns, &from_zero, values);
-				column += HALF_PANEL;
-				values += layout.key_groups * HALF_PANEL * 4;
-			}
-		}
-		for (size_t r = 0; r < rows; r++)
-		{
-			vf inverse = v_set(inverses[r]);
-			const float *row = out + r * layout.value_columns;
-			float *context =
-				call->context + (first + r) * call->context_ld + head * call->head_size;
-			size_t j = 0;
-
-			for (; j + VW <= call->head_size; j += VW)
-				v_store(context + j, v_mul(v_load(row + j), inverse));
-			if (j < call->head_size)
-				v_store_n(context + j, v_mul(v_load(row + j), inverse), call->head_size - j);
-		}
+		block.rows = left < QUERY_ROWS ? left : QUERY_ROWS;
+		attention_scores(bf16, &block);
+		for (size_t r = 0; r < block.rows && call->n_tokens < keys; r++)
+			hide_keys(block.strip + r * block.strip_ld + call->n_tokens, keys - call->n_tokens);
+		strip_softmax(bf16, block.rows, keys, call->scale * 1.44269504f, block.strip,
+					  block.strip_ld, inverses);
+		if (call->n_tokens * ld > PREFETCH_BYTES)
+			prefetch_next(call, size, head, block.first, block.rows);
+		attention_values(bf16, &block, out);
+		attention_store(&block, out, inverses);
 	}
 }
 
@@ -410,26 +462,3 @@ vector_attention(const AttentionCall *call, void *scratch)
 		else
 			attention_head(false, call, head, scratch);
 }
-
-#define VECTOR_TABLE(table, family, description, fp32_layout, bf16_layout, int8_layout) \
-	const Kernels table = {                                                             \
-		.name = family,                                                                 \
-		.features = description,                                                        \
-		.layout = {fp32_layout, bf16_layout, int8_layout},                              \
-		.mix_rows_least = MIX_ROWS_LEAST,                                               \
-		.gemm_packed_size = vector_gemm_packed_size,                                    \
-		.gemm_pack = vector_gemm_pack,                                                  \
-		.rows_size = vector_rows_size,                                                  \
-		.rows_convert = vector_rows_convert,                                            \
-		.gemm_scratch_size = vector_gemm_scratch_size,                                  \
-		.gemm = vector_gemm,                                                            \
-		.gemm_bf16 = vector_gemm_bf16,                                                  \
-		.gemm_rows = vector_gemm_rows,                                                  \
-		.layer_norm = vector_layer_norm,                                                \
-		.softmax = vector_softmax,                                                      \
-		.activation = vector_activation,                                                \
-		.axpy = vector_axpy,                                                            \
-		.dot = vector_dot,                                                              \
-		.attention_scratch_size = vector_attention_scratch_size,                        \
-		.attention = vector_attention,                                                  \
-	}

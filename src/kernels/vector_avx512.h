@@ -21,7 +21,7 @@
 #define VW 16
 #define NV 4
 #define HAVE_STRASSEN
-#define QUANTIZED_OFFSET 0 /* quantised values are stored as they are */
+#define QUANTIZED_OFFSET 0 /* quantized values are stored as they are */
 
 typedef __m512 vf;
 typedef __m512i vi;

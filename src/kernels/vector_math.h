@@ -24,6 +24,20 @@ store_part(float *p, vf x, size_t n)
 		v_store_n(p, x, n);
 }
 
+/* y = x (k) rounded to bf16; of an odd row the pair is filled up with a 0 */
+static inline TARGET void
+round_row(size_t k, const float *x, uint16_t *y)
+{
+	size_t i = 0;
+
+	for (; i + VW <= k; i += VW)
+		v_store_bf16(y + i, v_load(x + i));
+	for (; i < k; i++)
+		y[i] = float_to_bf16(x[i]);
+	if (k % 2 != 0)
+		y[k] = 0;
+}
+
 #ifndef HAVE_EXP2
 /* 2^x for -0.5 <= x <= 0.5, relative error 8e-8: least-maximum fit */
 INLINE vf
@@ -161,7 +175,7 @@ v_activate(Activation activation, vf x)
 	return x;
 }
 
-static TARGET void
+static inline TARGET void
 vector_axpy(size_t n, float a, const float *x, float *y)
 {
 	vf factor = v_set(a);

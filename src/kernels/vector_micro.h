@@ -1,16 +1,14 @@
 /*
  * vector_micro.h: the inner loops of every matrix product, once per kind of element; included by
- * vector_gemm.h with KIND, ACC (accumulator), GROUP (a vector of 4-byte groups), acc_zero,
- * acc_load, acc_add, acc_store, group_load, group_broadcast and dot defined. A group is one fp32,
- * two bf16 or four int8 along the summed dimension.
+ * vector_tile.h and vector_table.h with KIND, ACC (accumulator), GROUP (a vector of 4-byte groups),
+ * acc_zero, acc_load, acc_add, acc_store, group_load, group_broadcast and dot defined. A group is
+ * one fp32, two bf16 or four int8 along the summed dimension.
  *
  * With COMBINED, b may be the sum or the difference of two matrices, taken on the way by group_add
  * and group_sub.
  *
- * c (rows, vectors * VW) = start + a b: a has a group's 4 bytes at a + row * lda + 4 * g, b the
- * groups of all columns side by side, g after g. prefetch_lines cache lines are asked for from
- * prefetch on with every group. Accumulators have names instead of indices: compilers keep them in
- * registers at any optimisation level.
+ * What a micro-kernel computes: see MicroCall (vector_tile.h). Accumulators have names instead of
+ * indices: compilers keep them in registers at any optimisation level.
  */
 #define MICRO_PASTE(a, b) a##_##b
 #define MICRO_NAME(a, b) MICRO_PASTE(a, b)
@@ -23,19 +21,7 @@
 #define COMBINE(x, at) \
 	(sign == 0 ? x : sign > 0 ? group_add(x, second + (at)) : group_sub(x, second + (at)))
 
-INLINE void
-BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const int sign,
-	 const size_t step, size_t groups, const uint8_t *a, size_t lda, const uint8_t *b,
-	 const uint8_t *second, void *out, size_t ldc, const Start *start, const uint8_t *prefetch)
-{
-	uint32_t *c = out;
-	const uint32_t *from = start->tile;
-	const uint32_t *row = start->row;
-	const uint8_t *a0 = a;
-	const uint8_t *a1 = a + 3 * lda;
-	const uint8_t *a2 = a + 6 * lda;
-	const uint8_t *a3 = a + 9 * lda;
-
+/* What the body does for each row: its number, the pointer that lies nearest, rows behind that. */
 /* clang-format off */
 #define EACH_ROW(X) \
 	X(0, a0, 0) X(1, a0, 1) X(2, a0, 2) X(3, a1, 0) X(4, a1, 1) X(5, a1, 2) \
@@ -46,34 +32,78 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const
 	ACC c##r##_1 = acc_zero();  \
 	ACC c##r##_2 = acc_zero();  \
 	ACC c##r##_3 = acc_zero();
+#define LOAD(r, base, times)                                  \
+	if (rows > r)                                             \
+	{                                                         \
+		c##r##_0 = acc_load(from + r * from_ld);              \
+		if (vectors > 1)                                      \
+			c##r##_1 = acc_load(from + r * from_ld + VW);     \
+		if (vectors > 2)                                      \
+			c##r##_2 = acc_load(from + r * from_ld + 2 * VW); \
+		if (vectors > 3)                                      \
+			c##r##_3 = acc_load(from + r * from_ld + 3 * VW); \
+	}
+#define ADD(r, base, times)                                        \
+	if (rows > r)                                                  \
+	{                                                              \
+		c##r##_0 = acc_add(c##r##_0, acc_load(bias));              \
+		if (vectors > 1)                                           \
+			c##r##_1 = acc_add(c##r##_1, acc_load(bias + VW));     \
+		if (vectors > 2)                                           \
+			c##r##_2 = acc_add(c##r##_2, acc_load(bias + 2 * VW)); \
+		if (vectors > 3)                                           \
+			c##r##_3 = acc_add(c##r##_3, acc_load(bias + 3 * VW)); \
+	}
+#define STEP(r, base, times)                           \
+	if (rows > r)                                      \
+	{                                                  \
+		GROUP x = group_broadcast(base + times * lda); \
+		c##r##_0 = dot(c##r##_0, x, b0);               \
+		if (vectors > 1)                               \
+			c##r##_1 = dot(c##r##_1, x, b1);           \
+		if (vectors > 2)                               \
+			c##r##_2 = dot(c##r##_2, x, b2);           \
+		if (vectors > 3)                               \
+			c##r##_3 = dot(c##r##_3, x, b3);           \
+	}
+#define STORE(r, base, times)                          \
+	if (rows > r)                                      \
+	{                                                  \
+		acc_store(c + r * ldc, c##r##_0);              \
+		if (vectors > 1)                               \
+			acc_store(c + r * ldc + VW, c##r##_1);     \
+		if (vectors > 2)                               \
+			acc_store(c + r * ldc + 2 * VW, c##r##_2); \
+		if (vectors > 3)                               \
+			acc_store(c + r * ldc + 3 * VW, c##r##_3); \
+	}
+
+/* step: bytes of b from group to group; the other parameters are constants in each micro-kernel */
+INLINE void
+BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const int sign,
+	 const size_t step, const MicroCall *call)
+{
+	size_t groups = call->groups;
+	size_t lda = call->lda;
+	size_t ldc = call->ldc;
+	size_t from_ld = call->init.ld;
+	uint32_t *c = call->c;
+	const uint32_t *from = call->init.tile;
+	const uint32_t *bias = call->init.row;
+	const uint8_t *a0 = call->a;
+	const uint8_t *a1 = a0 + 3 * lda;
+	const uint8_t *a2 = a0 + 6 * lda;
+	const uint8_t *a3 = a0 + 9 * lda;
+	const uint8_t *b = call->b;
+	const uint8_t *second = call->second;
+	const uint8_t *prefetch = call->prefetch;
+
 	EACH_ROW(DECLARE)
-#define LOAD(r, base, times)                                    \
-	if (rows > r)                                               \
-	{                                                           \
-		c##r##_0 = acc_load(from + r * start->ld);              \
-		if (vectors > 1)                                        \
-			c##r##_1 = acc_load(from + r * start->ld + VW);     \
-		if (vectors > 2)                                        \
-			c##r##_2 = acc_load(from + r * start->ld + 2 * VW); \
-		if (vectors > 3)                                        \
-			c##r##_3 = acc_load(from + r * start->ld + 3 * VW); \
-	}
-#define ADD(r, base, times)                                       \
-	if (rows > r)                                                 \
-	{                                                             \
-		c##r##_0 = acc_add(c##r##_0, acc_load(row));              \
-		if (vectors > 1)                                          \
-			c##r##_1 = acc_add(c##r##_1, acc_load(row + VW));     \
-		if (vectors > 2)                                          \
-			c##r##_2 = acc_add(c##r##_2, acc_load(row + 2 * VW)); \
-		if (vectors > 3)                                          \
-			c##r##_3 = acc_add(c##r##_3, acc_load(row + 3 * VW)); \
-	}
 	if (from != NULL)
 	{
 		EACH_ROW(LOAD)
 	}
-	if (row != NULL)
+	if (bias != NULL)
 	{
 		EACH_ROW(ADD)
 	}
@@ -92,18 +122,6 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const
 			__builtin_prefetch(prefetch + 128, 0, 2);
 		if (prefetch_lines > 3)
 			__builtin_prefetch(prefetch + 192, 0, 2);
-#define STEP(r, base, times)                           \
-	if (rows > r)                                      \
-	{                                                  \
-		GROUP x = group_broadcast(base + times * lda); \
-		c##r##_0 = dot(c##r##_0, x, b0);               \
-		if (vectors > 1)                               \
-			c##r##_1 = dot(c##r##_1, x, b1);           \
-		if (vectors > 2)                               \
-			c##r##_2 = dot(c##r##_2, x, b2);           \
-		if (vectors > 3)                               \
-			c##r##_3 = dot(c##r##_3, x, b3);           \
-	}
 		EACH_ROW(STEP)
 		a0 += 4;
 		a1 += 4;
@@ -114,33 +132,19 @@ BODY(const size_t rows, const size_t vectors, const size_t prefetch_lines, const
 			second += step;
 		prefetch += prefetch_lines * 64;
 	}
-#define STORE(r, base, times)                          \
-	if (rows > r)                                      \
-	{                                                  \
-		acc_store(c + r * ldc, c##r##_0);              \
-		if (vectors > 1)                               \
-			acc_store(c + r * ldc + VW, c##r##_1);     \
-		if (vectors > 2)                               \
-			acc_store(c + r * ldc + 2 * VW, c##r##_2); \
-		if (vectors > 3)                               \
-			acc_store(c + r * ldc + 3 * VW, c##r##_3); \
-	}
 	EACH_ROW(STORE)
+}
 #undef DECLARE
 #undef LOAD
 #undef ADD
 #undef STEP
 #undef STORE
 #undef EACH_ROW
-}
 
-#define DEFINE_MICRO(name, rows, vectors, lines)                                                 \
-	static TARGET void MICRO_NAME(name, KIND)(size_t groups, const uint8_t *a, size_t lda,       \
-											  const uint8_t *b, void *c, size_t ldc,             \
-											  const Start *start, const uint8_t *prefetch)       \
-	{                                                                                            \
-		BODY(rows, vectors, lines, 0, (vectors) *VW * 4, groups, a, lda, b, NULL, c, ldc, start, \
-			 prefetch);                                                                          \
+#define DEFINE_MICRO(name, rows, vectors, lines)                     \
+	static TARGET void MICRO_NAME(name, KIND)(const MicroCall *call) \
+	{                                                                \
+		BODY(rows, vectors, lines, 0, (vectors) *VW * 4, call);      \
 	}
 #define DEFINE_WIDE(rows)                     \
 	DEFINE_MICRO(wide##rows##_0, rows, NV, 0) \
@@ -161,7 +165,7 @@ DEFINE_WIDE(5)
 DEFINE_WIDE(6)
 
 /* [rows - 1][0, 1, 2, 4 prefetched lines a group] */
-static const Micro MICRO_NAME(wide, KIND)[WIDE_ROWS][4] = {
+static const MicroKernel MICRO_NAME(wide, KIND)[WIDE_ROWS][4] = {
 	LIST_WIDE(1), LIST_WIDE(2), LIST_WIDE(3), LIST_WIDE(4), LIST_WIDE(5), LIST_WIDE(6)};
 
 #ifdef NARROW
@@ -179,7 +183,7 @@ DEFINE_MICRO(narrow11, 11, NV / 2, 0)
 DEFINE_MICRO(narrow12, 12, NV / 2, 0)
 
 /* half as many columns, up to twice the rows: [rows - 1] */
-static const Micro MICRO_NAME(narrow, KIND)[NARROW_ROWS] = {
+static const MicroKernel MICRO_NAME(narrow, KIND)[NARROW_ROWS] = {
 	MICRO_NAME(narrow1, KIND),  MICRO_NAME(narrow2, KIND),  MICRO_NAME(narrow3, KIND),
 	MICRO_NAME(narrow4, KIND),  MICRO_NAME(narrow5, KIND),  MICRO_NAME(narrow6, KIND),
 	MICRO_NAME(narrow7, KIND),  MICRO_NAME(narrow8, KIND),  MICRO_NAME(narrow9, KIND),
@@ -187,13 +191,10 @@ static const Micro MICRO_NAME(narrow, KIND)[NARROW_ROWS] = {
 #endif
 
 #ifdef COMBINED
-#define DEFINE_COMBINED(name, rows, lines, sign)                                              \
-	static TARGET void MICRO_NAME(name, KIND)(                                                \
-		size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, const uint8_t *second, \
-		void *c, size_t ldc, const Start *start, const uint8_t *prefetch)                     \
-	{                                                                                         \
-		BODY(rows, NV / 2, lines, sign, PANEL * 4, groups, a, lda, b, second, c, ldc, start,  \
-			 prefetch);                                                                       \
+#define DEFINE_COMBINED(name, rows, lines, sign)                     \
+	static TARGET void MICRO_NAME(name, KIND)(const MicroCall *call) \
+	{                                                                \
+		BODY(rows, NV / 2, lines, sign, PANEL * 4, call);            \
 	}
 #define DEFINE_COMBINED_ROWS(rows)                \
 	DEFINE_COMBINED(single##rows##_1, rows, 1, 0) \
@@ -220,8 +221,8 @@ DEFINE_COMBINED_ROWS(10)
 DEFINE_COMBINED_ROWS(11)
 DEFINE_COMBINED_ROWS(12)
 
-/* half of a panel's columns: [rows - COMBINED_LEAST][sign + 1][lines fetched a group - 1] */
-static const Combined MICRO_NAME(combined, KIND)[NARROW_ROWS - COMBINED_LEAST + 1][3][2] = {
+/* half of a panel's columns: [rows - COMBINED_MIN_ROWS][sign + 1][lines fetched a group - 1] */
+static const MicroKernel MICRO_NAME(combined, KIND)[NARROW_ROWS - COMBINED_MIN_ROWS + 1][3][2] = {
 	LIST_COMBINED(5), LIST_COMBINED(6),  LIST_COMBINED(7),  LIST_COMBINED(8),
 	LIST_COMBINED(9), LIST_COMBINED(10), LIST_COMBINED(11), LIST_COMBINED(12)};
 #undef DEFINE_COMBINED

@@ -2,7 +2,7 @@
  * vector_neon.h: the primitives of the vector_ headers in NEON (AArch64); see vector_avx512.h. The
  * including file defines TARGET_NAME and, where the CPU has them, HAVE_DOTPROD and HAVE_BF16.
  *
- * Byte dot products take signed bytes on both sides: quantised values are stored less 128, and so
+ * Byte dot products take signed bytes on both sides: quantized values are stored less 128, and so
  * is their zero-point.
  */
 #include <arm_neon.h>

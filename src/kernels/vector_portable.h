@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/portable.h"
+
 #define TARGET
 #define INLINE static inline
 
@@ -44,6 +46,12 @@ v_store_n(float *p, vf x, size_t n)
 {
 	(void) n;
 	*p = x;
+}
+
+INLINE void
+v_store_bf16(uint16_t *p, vf x)
+{
+	*p = float_to_bf16(x);
 }
 
 INLINE vf

@@ -1,159 +1,110 @@
 /*
- * vector_rows.h: the activations over an array, dot products, softmax and LayerNorm of rows.
- * Included after vector_math.h by one file per instruction set.
+ * vector_rows.h: what a GEMM reads, in the precision's form: fp32 rows where they lie, rows rounded
+ * to bf16, rows quantized to 8 bits. Included by vector_table.h.
+ *
+ * Rows that are made here lie row_bytes apart, an odd number of cache lines, so that no two of a
+ * block share all their cache sets; int8 rows have a RowScale each in front of all of them.
  */
 
-INLINE void
-activate_all(Activation activation, size_t n, float *x)
+/* One row of int8: x ~ scale * (q - zero) */
+typedef struct RowScale
 {
-	size_t i = 0;
+	float scale;
+	float zero;
+} RowScale;
 
-	for (; i + VW <= n; i += VW)
-		v_store(x + i, v_activate(activation, v_load(x + i)));
-	if (i < n)
-		v_store_n(x + i, v_activate(activation, v_load_n(x + i, n - i)), n - i);
+/* bytes from one row to the next */
+static size_t
+row_bytes(Precision precision, size_t k)
+{
+	return size_align(groups_of(precision, k) * 4, ALIGNMENT) | ALIGNMENT;
 }
 
+static size_t
+rows_offset(Precision precision, size_t m)
+{
+	return precision == PRECISION_INT8 ? size_align(m * sizeof(RowScale), ALIGNMENT) : 0;
+}
+
+/* Where m rows lie in a buffer of vector_rows_size bytes. */
+static Rows
+rows_in(Precision precision, size_t m, size_t k, void *buffer)
+{
+	return (Rows){(uint8_t *) buffer + rows_offset(precision, m), row_bytes(precision, k), buffer};
+}
+
+static size_t
+vector_rows_size(Precision precision, size_t m, size_t k)
+{
+	size_t size;
+
+	if (k > SIZE_MAX / 64 || m > SIZE_MAX / 64 || !size_mul(m, row_bytes(precision, k), &size) ||
+		!size_add(size, rows_offset(precision, m) + ALIGNMENT, &size))
+		return 0;
+	return size - ALIGNMENT;
+}
+
+/* x (k) within low .. high */
 static TARGET void
-vector_activation(Activation activation, size_t n, float *x)
+quantize_within(size_t k, const float *x, float low, float high, uint8_t *q, RowScale *row)
 {
-	switch (activation)
-	{
-		case ACTIVATION_GELU:
-			activate_all(ACTIVATION_GELU, n, x);
-			break;
-		case ACTIVATION_GELU_TANH:
-			activate_all(ACTIVATION_GELU_TANH, n, x);
-			break;
-		case ACTIVATION_RELU:
-			activate_all(ACTIVATION_RELU, n, x);
-			break;
-		case ACTIVATION_SILU:
-			activate_all(ACTIVATION_SILU, n, x);
-			break;
-		case ACTIVATION_TANH:
-			activate_all(ACTIVATION_TANH, n, x);
-			break;
-		case ACTIVATION_NONE:
-			break;
-	}
-}
-
-static TARGET float
-vector_dot(size_t n, const float *x, const float *y)
-{
-	vf sum = v_set(0.0f);
+	const Quantizer quantizer = quantizer_for(low, high);
+	vf inverse = v_set(quantizer.inverse);
+	vf offset = v_set(QUANTIZE_MAGIC + quantizer.zero);
 	size_t i = 0;
 
-	for (; i + VW <= n; i += VW)
-		sum = v_fma(v_load(x + i), v_load(y + i), sum);
-	if (i < n)
-		sum = v_fma(v_load_n(x + i, n - i), v_load_n(y + i, n - i), sum);
-	return v_sum(sum);
-}
-
-INLINE float
-row_largest(size_t n, const float *x)
-{
-	vf largest = v_set(-INFINITY);
-	float result;
-	size_t i = 0;
-
-	for (; i + VW <= n; i += VW)
-		largest = v_max(largest, v_load(x + i));
-	result = v_largest(largest);
-	for (; i < n; i++)
-		result = x[i] > result ? x[i] : result;
-	return result;
-}
-
-/* A row of nothing but -inf becomes NaN, as in the reference. */
-static TARGET void
-vector_softmax(size_t m, size_t n, float *x, size_t ld)
-{
-	for (size_t row = 0; row < m; row++, x += ld)
+	row->scale = quantizer.scale;
+	row->zero = quantizer.zero - QUANTIZED_OFFSET;
+	for (; i + VW <= k; i += VW)
+		v_quantize(q + i, v_load(x + i), inverse, offset);
+	if (i < k)
 	{
-		vf largest = v_set(row_largest(n, x));
-		vf total = v_set(0.0f);
-		float sum;
-		float rest = 0.0f;
-		vf inverse;
-		size_t i = 0;
+		uint8_t rest[VW];
 
-		for (; i + VW <= n; i += VW)
-		{
-			vf e = v_exp(v_sub(v_load(x + i), largest));
-
-			v_store(x + i, e);
-			total = v_add(total, e);
-		}
-		if (i < n)
-		{
-			v_store_n(x + i, v_exp(v_sub(v_load_n(x + i, n - i), largest)), n - i);
-			for (size_t j = i; j < n; j++)
-				rest += x[j];
-		}
-		sum = v_sum(total) + rest;
-		inverse = v_set(1.0f / sum);
-		for (i = 0; i + VW <= n; i += VW)
-			v_store(x + i, v_mul(v_load(x + i), inverse));
-		if (i < n)
-			v_store_n(x + i, v_mul(v_load_n(x + i, n - i), inverse), n - i);
+		v_quantize(rest, v_load_n(x + i, k - i), inverse, offset);
+		memcpy(q + i, rest, k - i);
 	}
 }
 
 static TARGET void
-vector_layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *gamma,
-				  const float *beta, float eps, float *y, size_t ldy)
+quantize_row(size_t k, const float *x, uint8_t *q, RowScale *row)
 {
-	size_t whole = n - n % VW;
+	vf low = v_set(0.0f);
+	vf high = v_set(0.0f);
+	size_t i = 0;
 
-	for (size_t row = 0; row < m; row++, x += ldx, y += ldy)
+	for (; i + VW <= k; i += VW)
 	{
-		vf sum0 = v_set(0.0f);
-		vf sum1 = v_set(0.0f);
-		vf center;
-		vf factor;
-		float mean;
-		float squares;
-		float rest = 0.0f;
-		size_t i = 0;
+		vf value = v_load(x + i);
 
-		for (; i + 2 * VW <= n; i += 2 * VW)
-		{
-			sum0 = v_add(sum0, v_load(x + i));
-			sum1 = v_add(sum1, v_load(x + i + VW));
-		}
-		for (; i < n; i += VW)
-			sum0 = v_add(sum0, n - i < VW ? v_load_n(x + i, n - i) : v_load(x + i));
-		mean = v_sum(v_add(sum0, sum1)) / (float) n;
-		center = v_set(mean);
-		sum0 = sum1 = v_set(0.0f);
-		for (i = 0; i + 2 * VW <= n; i += 2 * VW)
-		{
-			vf d0 = v_sub(v_load(x + i), center);
-			vf d1 = v_sub(v_load(x + i + VW), center);
-
-			sum0 = v_fma(d0, d0, sum0);
-			sum1 = v_fma(d1, d1, sum1);
-		}
-		if (i < whole)
-		{
-			vf d0 = v_sub(v_load(x + i), center);
-
-			sum0 = v_fma(d0, d0, sum0);
-		}
-		for (i = whole; i < n; i++)
-			rest += (x[i] - mean) * (x[i] - mean);
-		squares = v_sum(v_add(sum0, sum1)) + rest;
-		factor = v_set(1.0f / sqrtf(squares / (float) n + eps));
-		for (i = 0; i < whole; i += VW)
-			v_store(y + i, v_fma(v_mul(v_sub(v_load(x + i), center), factor), v_load(gamma + i),
-								 v_load(beta + i)));
-		if (i < n)
-			v_store_n(y + i,
-					  v_fma(v_mul(v_sub(v_load_n(x + i, n - i), center), factor),
-							v_load_n(gamma + i, n - i), v_load_n(beta + i, n - i)),
-					  n - i);
+		low = v_min(value, low);
+		high = v_max(value, high);
 	}
+	if (i < k)
+	{
+		low = v_min(v_load_n(x + i, k - i), low);
+		high = v_max(v_load_n(x + i, k - i), high);
+	}
+	quantize_within(k, x, -v_largest(v_sub(v_set(0.0f), low)), v_largest(high), q, row);
+}
+
+static TARGET Rows
+vector_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld,
+					void *buffer)
+{
+	Rows rows = rows_in(precision, m, k, buffer);
+	uint8_t *out = (uint8_t *) rows.data;
+
+	if (precision == PRECISION_FP32)
+		return (Rows){a, ld * sizeof(float), NULL};
+	for (size_t i = 0; i < m; i++, out += rows.stride, a += ld)
+		if (precision == PRECISION_BF16)
+			round_row(k, a, (uint16_t *) out);
+		else
+		{
+			/* the last group's padding has a defined value */
+			memset(out + rows.stride - ALIGNMENT, 0, ALIGNMENT);
+			quantize_row(k, a, out, &((RowScale *) buffer)[i]);
+		}
+	return rows;
 }

@@ -11,6 +11,7 @@
  * Packed elements lie in groups of 4 bytes along the sum: one fp32 or two bf16. Groups are moved
  * about as floats.
  */
+#include "kernels/vector_math.h"
 #include "kernels/vector_tile.h"
 
 #define PART_DEPTH SGEMM_SCRATCH_DEPTH
@@ -58,22 +59,12 @@ groups_of(const SgemmCall *call, size_t depth)
 	return (depth + group_size(call) - 1) / group_size(call);
 }
 
-/* out (rows, 2 * ldo) in bf16 = x (rows, n); an odd row is filled up with a 0. */
+/* out (rows, 2 * ldo) in bf16 = x (rows, n) */
 static TARGET void
 round_rows(size_t rows, size_t n, const float *x, size_t ld, float *out, size_t ldo)
 {
-	for (size_t r = 0; r < rows; r++, x += ld, out += ldo)
-	{
-		uint16_t *y = (uint16_t *) out;
-		size_t j = 0;
-
-		for (; j + VW <= n; j += VW)
-			v_store_bf16(y + j, v_load(x + j));
-		for (; j < n; j++)
-			y[j] = float_to_bf16(x[j]);
-		if (n % 2 != 0)
-			y[n] = 0;
-	}
+	for (size_t r = 0; r < rows; r++)
+		round_row(n, x + r * ld, (uint16_t *) (out + r * ldo));
 }
 
 /*
@@ -89,10 +80,8 @@ pair_rows(size_t columns, const float *x, const float *next, float *out)
 		uint16_t low[VW];
 		uint16_t high[VW];
 
-		v_store_bf16(low, n >= VW ? v_load(x + j) : v_load_n(x + j, n));
-		v_store_bf16(high, next == NULL ? v_set(0.0f)
-						   : n >= VW    ? v_load(next + j)
-										: v_load_n(next + j, n));
+		v_store_bf16(low, load_part(x + j, n));
+		v_store_bf16(high, next == NULL ? v_set(0.0f) : load_part(next + j, n));
 		g_pairs(low, high, (uint32_t *) (out + j));
 	}
 }
@@ -133,7 +122,7 @@ pack_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t
 			pair_rows(n, b, p + 1 < depth ? b + call->ldb : NULL, panel);
 		else
 			for (size_t j = 0; j < n; j += VW)
-				v_store(panel + j, j + VW <= n ? v_load(b + j) : v_load_n(b + j, n - j));
+				v_store(panel + j, load_part(b + j, n - j));
 		if (whole < width)
 			memset(panel + whole, 0, (width - whole) * sizeof(float));
 	}
@@ -166,14 +155,8 @@ INLINE void
 copy_columns(size_t rows, size_t n, const float *from, size_t ld_from, float *to, size_t ld_to)
 {
 	for (size_t r = 0; r < rows; r++, from += ld_from, to += ld_to)
-	{
-		size_t j = 0;
-
-		for (; j + VW <= n; j += VW)
-			v_store(to + j, v_load(from + j));
-		if (j < n)
-			v_store_n(to + j, v_load_n(from + j, n - j), n - j);
-	}
+		for (size_t j = 0; j < n; j += VW)
+			store_part(to + j, load_part(from + j, n - j), n - j);
 }
 
 /* One panel of a part of the sum, and what it is multiplied with. */
@@ -197,8 +180,8 @@ typedef struct PanelCall
 static TARGET void
 multiply_panel(const PanelCall *call)
 {
-	const Micro(*wide)[4] = call->bf16 ? wide_bf16 : wide_fp32;
-	const Micro *narrow = call->bf16 ? narrow_bf16 : narrow_fp32;
+	const MicroKernel(*wide)[4] = call->bf16 ? wide_bf16 : wide_fp32;
+	const MicroKernel *narrow = call->bf16 ? narrow_bf16 : narrow_fp32;
 	const uint8_t *panel = (const uint8_t *) call->panel;
 	bool half = call->width < PANEL;
 	size_t most = half ? NARROW_ROWS : WIDE_ROWS;
@@ -220,56 +203,92 @@ multiply_panel(const PanelCall *call)
 		float *tile = call->n == call->width ? c : local;
 		size_t ld = call->n == call->width ? call->ldc : call->width;
 
-		Start start = {call->accumulate ? tile : NULL, ld, tile == local ? NULL : call->bias};
+		MicroCall micro = {
+			.groups = call->groups,
+			.a = a,
+			.lda = call->lda * sizeof(float),
+			.b = panel,
+			.c = tile,
+			.ldc = ld,
+			.init = {call->accumulate ? tile : NULL, ld, tile == local ? NULL : call->bias},
+			.prefetch = (const uint8_t *) call->next + block * at_once * 64 * call->groups};
 
 		if (tile == local && call->accumulate)
 			copy_columns(rows, call->n, c, call->ldc, tile, ld);
 		if (tile == local && call->bias != NULL)
 		{
 			copy_columns(1, call->n, call->bias, 0, last_bias, 0);
-			start.row = last_bias;
+			micro.init.row = last_bias;
 		}
 		if (half)
-			narrow[rows - 1](call->groups, a, call->lda * sizeof(float), panel, tile, ld, &start,
-							 NULL);
+			narrow[rows - 1](&micro);
 		else
-			wide[rows - 1][block * at_once < lines ? variant : 0](
-				call->groups, a, call->lda * sizeof(float), panel, tile, ld, &start,
-				(const uint8_t *) call->next + block * at_once * 64 * call->groups);
+			wide[rows - 1][block * at_once < lines ? variant : 0](&micro);
 		if (tile == local)
 			copy_columns(rows, call->n, tile, ld, c, call->ldc);
 		row += rows;
 	}
 }
 
-/* BLOCK_ROWS rows at most, from `row` on, through the packed columns */
+/* A part of a call: its place in the sum and in the columns, and op(B)'s part, packed. */
+typedef struct Part
+{
+	size_t from;
+	size_t depth;
+	size_t column;
+	size_t columns;
+	const float *panels;
+} Part;
+
+/* BLOCK_ROWS rows at most, from `row` on, through the packed columns; turned: scratch for them */
 static TARGET void
-multiply_block(const SgemmCall *call, size_t row, size_t rows, size_t from, size_t depth,
-			   size_t column, size_t columns, const float *panels, float *turned)
+multiply_block(const SgemmCall *call, const Part *part, size_t row, size_t rows, float *turned)
 {
 	PanelCall panel = {.bf16 = call->bf16,
 					   .rows = rows,
-					   .groups = groups_of(call, depth),
-					   .panel = panels,
-					   .accumulate = call->accumulate || from > 0,
+					   .groups = groups_of(call, part->depth),
+					   .panel = part->panels,
+					   .accumulate = call->accumulate || part->from > 0,
 					   .ldc = call->ldc};
 	const float *a =
-		call->a + (call->transpose_a ? from * call->lda + row : row * call->lda + from);
+		call->a + (call->transpose_a ? part->from * call->lda + row : row * call->lda + part->from);
 	bool as_it_lies = !call->transpose_a && !call->bf16;
 
 	panel.a = as_it_lies ? a : turned;
 	panel.lda = as_it_lies ? call->lda : TURNED_LD;
 	if (!as_it_lies)
-		pack_rows(call, a, rows, depth, turned);
-	for (size_t j = 0; j < columns; j += panel.width)
+		pack_rows(call, a, rows, part->depth, turned);
+	for (size_t j = 0; j < part->columns; j += panel.width)
 	{
-		panel.width = panel_width(columns - j);
-		panel.n = columns - j < panel.width ? columns - j : panel.width;
+		size_t left = part->columns - j;
+
+		panel.width = panel_width(left);
+		panel.n = left < panel.width ? left : panel.width;
 		panel.next = panel.panel + panel.groups * panel.width;
-		panel.bias = from > 0 || call->bias == NULL ? NULL : call->bias + column + j;
-		panel.c = call->c + row * call->ldc + column + j;
+		panel.bias = part->from > 0 || call->bias == NULL ? NULL : call->bias + part->column + j;
+		panel.c = call->c + row * call->ldc + part->column + j;
 		multiply_panel(&panel);
 		panel.panel = panel.next;
+	}
+}
+
+/* The part's op(B) to its panels. */
+static TARGET void
+pack_part(const SgemmCall *call, const Part *part, float *panel)
+{
+	for (size_t j = 0; j < part->columns; j += panel_width(part->columns - j))
+	{
+		size_t width = panel_width(part->columns - j);
+		size_t n = part->columns - j < width ? part->columns - j : width;
+		size_t column = part->column + j;
+
+		if (call->transpose_b)
+			pack_turned_panel(call, call->b + column * call->ldb + part->from, part->depth, n,
+							  width, panel);
+		else
+			pack_panel(call, call->b + part->from * call->ldb + column, part->depth, n, width,
+					   panel);
+		panel += groups_of(call, part->depth) * width;
 	}
 }
 
@@ -292,30 +311,16 @@ vector_sgemm(const SgemmCall *call, float *scratch)
 	if (call->k == 0)
 		empty_sum(call);
 	for (size_t column = 0; column < call->n; column += PART_COLUMNS)
-	{
-		size_t columns = call->n - column < PART_COLUMNS ? call->n - column : PART_COLUMNS;
-
 		for (size_t from = 0; from < call->k; from += PART_DEPTH)
 		{
-			size_t depth = call->k - from < PART_DEPTH ? call->k - from : PART_DEPTH;
-			float *panel = scratch;
+			const Part part = {.from = from,
+							   .depth = size_min(call->k - from, PART_DEPTH),
+							   .column = column,
+							   .columns = size_min(call->n - column, PART_COLUMNS),
+							   .panels = scratch};
 
-			for (size_t j = 0; j < columns; j += panel_width(columns - j))
-			{
-				size_t width = panel_width(columns - j);
-				size_t n = columns - j < width ? columns - j : width;
-
-				if (call->transpose_b)
-					pack_turned_panel(call, call->b + (column + j) * call->ldb + from, depth, n,
-									  width, panel);
-				else
-					pack_panel(call, call->b + from * call->ldb + column + j, depth, n, width,
-							   panel);
-				panel += groups_of(call, depth) * width;
-			}
+			pack_part(call, &part, scratch);
 			for (size_t row = 0; row < call->m; row += BLOCK_ROWS)
-				multiply_block(call, row, call->m - row < BLOCK_ROWS ? call->m - row : BLOCK_ROWS,
-							   from, depth, column, columns, scratch, turned);
+				multiply_block(call, &part, row, size_min(call->m - row, BLOCK_ROWS), turned);
 		}
-	}
 }

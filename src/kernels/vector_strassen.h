@@ -12,9 +12,10 @@
  * Errors are up to some three times those of the plain sum, relative to the larger row of a pair:
  * for rows of about the same size.
  */
-#define STRASSEN_ROWS 128 /* that are multiplied together, at most */
-#define STRASSEN_LEAST 20 /* rows from which on it gains */
-#define STRASSEN_HALF 192 /* of a part of the sum, at most */
+/* The limits are where bench/bench_kernels (the cases with allow_strassen) found the gain. */
+#define STRASSEN_ROWS 128    /* that are multiplied together, at most */
+#define STRASSEN_MIN_ROWS 20 /* rows from which on it gains */
+#define STRASSEN_HALF 192    /* of a part of the sum, at most */
 #define TILE_COLUMNS (NV / 2 * VW)
 
 /* Half of a part of a sum of k: k is a multiple of twice that; 0 when there is none. */
@@ -31,7 +32,7 @@ strassen_half(size_t k)
 static bool
 strassen_fits(const PackedMatrix *w, size_t m, const GemmEpilogue *epilogue)
 {
-	return w->precision == PRECISION_FP32 && m >= STRASSEN_LEAST && w->n % (2 * PANEL) == 0 &&
+	return w->precision == PRECISION_FP32 && m >= STRASSEN_MIN_ROWS && w->n % (2 * PANEL) == 0 &&
 		   strassen_half(w->k) > 0 &&
 		   (epilogue->activation == ACTIVATION_NONE || epilogue->residual == NULL);
 }
@@ -213,20 +214,25 @@ typedef struct QuadCall
 	Fetch *fetch;
 } QuadCall;
 
+/*
+ * One of the seven products: operand `name` times b, b + second (sign 1) or b - second (-1). micro
+ * says b, second, c, ldc and init
+ */
 INLINE void
-strassen_product(const QuadCall *call, OperandName name, size_t rows, int sign, const uint8_t *b,
-				 const uint8_t *second, float *c, size_t ldc, const Start *start)
+strassen_product(const QuadCall *call, OperandName name, size_t rows, int sign, MicroCall *micro)
 {
 	const Operand *a = &call->operands[name];
 	Fetch *fetch = call->fetch;
 	size_t due = (++fetch->call * FETCH_UNITS + fetch->calls - 1) / fetch->calls - fetch->units;
-	const uint8_t *lines = due == 0 ? b
-									: fetch->next +
-										  fetch->units / (FETCH_UNITS / 2) * fetch->panel_bytes +
-										  fetch->units % (FETCH_UNITS / 2) * call->groups * 64;
 
-	combined_fp32[rows - COMBINED_LEAST][sign + 1][due > 1](
-		call->groups, a->data + call->row * a->ld, a->ld, b, second, c, ldc, start, lines);
+	micro->groups = call->groups;
+	micro->a = a->data + call->row * a->ld;
+	micro->lda = a->ld;
+	micro->prefetch = due == 0
+						  ? micro->b
+						  : fetch->next + fetch->units / (FETCH_UNITS / 2) * fetch->panel_bytes +
+								fetch->units % (FETCH_UNITS / 2) * call->groups * 64;
+	combined_fp32[rows - COMBINED_MIN_ROWS][sign + 1][due > 1](micro);
 	fetch->units += due;
 }
 
@@ -239,19 +245,27 @@ strassen_quad(const Activation activation, const Base base, const QuadCall *call
 	const uint8_t *b12 = call->b[0][1];
 	const uint8_t *b21 = call->b[1][0];
 	const uint8_t *b22 = call->b[1][1];
-	const Start upper = {begin[0], TILE_COLUMNS, NULL};
-	const Start lower = {begin[1], TILE_COLUMNS, NULL};
+	const AccumulatorInit upper = {begin[0], TILE_COLUMNS, NULL};
+	const AccumulatorInit lower = {begin[1], TILE_COLUMNS, NULL};
 	size_t rows = quad->rows[0];
 
-	strassen_product(call, A11_PLUS_A22, rows, 1, b11, b22, m[0], TILE_COLUMNS, &from_zero);
-	strassen_product(call, A21_PLUS_A22, rows, 0, b11, NULL, m[1], TILE_COLUMNS, &from_zero);
-	strassen_product(call, A11, rows, -1, b12, b22, m[2], TILE_COLUMNS, &from_zero);
-	strassen_product(call, A22, rows, -1, b21, b11, m[3], TILE_COLUMNS, &from_zero);
-	strassen_product(call, A11_PLUS_A12, rows, 0, b22, NULL, m[4], TILE_COLUMNS, &from_zero);
+	strassen_product(call, A11_PLUS_A22, rows, 1,
+					 &(MicroCall){.b = b11, .second = b22, .c = m[0], .ldc = TILE_COLUMNS});
+	strassen_product(call, A21_PLUS_A22, rows, 0,
+					 &(MicroCall){.b = b11, .c = m[1], .ldc = TILE_COLUMNS});
+	strassen_product(call, A11, rows, -1,
+					 &(MicroCall){.b = b12, .second = b22, .c = m[2], .ldc = TILE_COLUMNS});
+	strassen_product(call, A22, rows, -1,
+					 &(MicroCall){.b = b21, .second = b11, .c = m[3], .ldc = TILE_COLUMNS});
+	strassen_product(call, A11_PLUS_A12, rows, 0,
+					 &(MicroCall){.b = b22, .c = m[4], .ldc = TILE_COLUMNS});
 	strassen_combine(activation, base, quad, m, begin);
-	strassen_product(call, A21_MINUS_A11, quad->rows[1], 1, b11, b12, quad->c[1][1], quad->ldc,
-					 &lower);
-	strassen_product(call, A12_MINUS_A22, rows, 1, b21, b22, quad->c[0][0], quad->ldc, &upper);
+	strassen_product(
+		call, A21_MINUS_A11, quad->rows[1], 1,
+		&(MicroCall){.b = b11, .second = b12, .c = quad->c[1][1], .ldc = quad->ldc, .init = lower});
+	strassen_product(
+		call, A12_MINUS_A22, rows, 1,
+		&(MicroCall){.b = b21, .second = b22, .c = quad->c[0][0], .ldc = quad->ldc, .init = upper});
 	if (activation != ACTIVATION_NONE)
 	{
 		strassen_activate(activation, rows, quad->c[0][0], quad->ldc);
@@ -273,6 +287,16 @@ DEFINE_QUAD(quad_c_gelu, ACTIVATION_GELU, BASE_C)
 
 #undef DEFINE_QUAD
 
+/* A product of STRASSEN_MIN_ROWS to STRASSEN_ROWS rows. */
+typedef struct StrassenBlock
+{
+	const PackedMatrix *w;
+	size_t m;
+	const GemmEpilogue *epilogue;
+	float *c; /* (m, ldc) */
+	size_t ldc;
+} StrassenBlock;
+
 /* The parts of a sum are added in C; bias or residual come first, the activation last. */
 typedef struct StrassenPart
 {
@@ -283,12 +307,13 @@ typedef struct StrassenPart
 } StrassenPart;
 
 static void
-quad_place(Quad *quad, const GemmEpilogue *epilogue, float *c, size_t ldc, size_t row, size_t upper,
-		   size_t column)
+quad_place(Quad *quad, const StrassenBlock *block, size_t row, size_t column)
 {
 	static const float nothing[PANEL];
+	const GemmEpilogue *epilogue = block->epilogue;
+	size_t upper = (block->m + 1) / 2;
 
-	quad->ldc = ldc;
+	quad->ldc = block->ldc;
 	quad->residual_ld = epilogue->residual_ld;
 	for (size_t right = 0; right < 2; right++)
 	{
@@ -299,7 +324,7 @@ quad_place(Quad *quad, const GemmEpilogue *epilogue, float *c, size_t ldc, size_
 		{
 			size_t i = row + low * upper;
 
-			quad->c[low][right] = c + i * ldc + j;
+			quad->c[low][right] = block->c + i * block->ldc + j;
 			quad->residual[low][right] = epilogue->residual == NULL
 											 ? NULL
 											 : epilogue->residual + i * epilogue->residual_ld + j;
@@ -307,77 +332,97 @@ quad_place(Quad *quad, const GemmEpilogue *epilogue, float *c, size_t ldc, size_
 	}
 }
 
-static TARGET void
-strassen_part(const PackedMatrix *w, size_t m, const Operand *operands, const StrassenPart *part,
-			  float *c, size_t ldc, const GemmEpilogue *epilogue)
+typedef void (*QuadFunction)(const QuadCall *call, const Quad *quad);
+
+static QuadFunction
+quad_choose(const GemmEpilogue *epilogue, const StrassenPart *part)
 {
-	size_t upper = (m + 1) / 2;
-	size_t blocks = (upper + NARROW_ROWS - 1) / NARROW_ROWS;
-	size_t panel_bytes = w->k * PANEL * 4;
-	size_t half_bytes = part->half * PANEL * 4;
 	bool gelu = part->ends && epilogue->activation == ACTIVATION_GELU;
-	void (*multiply)(const QuadCall *call, const Quad *quad) =
-		part->begins ? epilogue->residual != NULL ? quad_residual
-					   : gelu                     ? quad_bias_gelu
-												  : quad_bias
-		: gelu       ? quad_c_gelu
-					 : quad_c;
+
+	if (!part->begins)
+		return gelu ? quad_c_gelu : quad_c;
+	if (epilogue->residual != NULL)
+		return quad_residual;
+	return gelu ? quad_bias_gelu : quad_bias;
+}
+
+/* All rows through two neighbouring panels, which begin with `column`. */
+static TARGET void
+strassen_panels(const StrassenBlock *block, const Operand *operands, const StrassenPart *part,
+				size_t column, Fetch *fetch)
+{
+	const QuadFunction multiply = quad_choose(block->epilogue, part);
+	size_t upper = (block->m + 1) / 2;
+	size_t lower = block->m - upper;
+	size_t steps = (upper + NARROW_ROWS - 1) / NARROW_ROWS;
+	size_t half_bytes = part->half * PANEL * 4;
+	const uint8_t *b = (const uint8_t *) block->w->panels + column / PANEL * fetch->panel_bytes +
+					   part->first * PANEL * 4;
+
+	fetch->calls = 2 * 7 * steps;
+	for (size_t side = 0; side < 2; side++)
+		for (size_t step = 0, row = 0; step < steps; step++)
+		{
+			const uint8_t *at = b + side * TILE_COLUMNS * 4;
+			QuadCall call = {.operands = operands,
+							 .row = row,
+							 .groups = part->half,
+							 .b = {{at, at + fetch->panel_bytes},
+								   {at + half_bytes, at + half_bytes + fetch->panel_bytes}},
+							 .fetch = fetch};
+			Quad quad;
+
+			quad.rows[0] = upper / steps + (step < upper % steps);
+			quad.rows[1] = row + quad.rows[0] > lower ? lower - row : quad.rows[0];
+			quad_place(&quad, block, row, column + side * TILE_COLUMNS);
+			multiply(&call, &quad);
+			row += quad.rows[0];
+		}
+}
+
+static TARGET void
+strassen_part(const StrassenBlock *block, const Operand *operands, const StrassenPart *part)
+{
+	const PackedMatrix *w = block->w;
+	size_t panel_bytes = w->k * PANEL * 4;
+	const uint8_t *first = (const uint8_t *) w->panels + part->first * PANEL * 4;
 
 	for (size_t column = 0; column < w->n; column += 2 * PANEL)
 	{
-		const uint8_t *b =
-			(const uint8_t *) w->panels + column / PANEL * panel_bytes + part->first * PANEL * 4;
 		bool last = column + 2 * PANEL == w->n;
 		/* behind the last panel comes the next part, or whatever lies behind the matrix */
-		Fetch fetch = {last && !part->ends
-						   ? (const uint8_t *) w->panels + part->first * PANEL * 4 + 2 * half_bytes
-						   : b + 2 * panel_bytes,
-					   panel_bytes, 2 * 7 * blocks, 0, 0};
+		const uint8_t *next = last && !part->ends ? first + 2 * part->half * PANEL * 4
+												  : first + (column / PANEL + 2) * panel_bytes;
+		Fetch fetch = {.next = next, .panel_bytes = panel_bytes};
 
-		for (size_t side = 0; side < 2; side++)
-			for (size_t block = 0, row = 0; block < blocks; block++)
-			{
-				Quad quad;
-				QuadCall call = {
-					.operands = operands, .row = row, .groups = part->half, .fetch = &fetch};
-
-				quad.rows[0] = upper / blocks + (block < upper % blocks);
-				quad.rows[1] = row + quad.rows[0] > m - upper ? m - upper - row : quad.rows[0];
-				quad_place(&quad, epilogue, c, ldc, row, upper, column + side * TILE_COLUMNS);
-				for (int second = 0; second < 2; second++)
-					for (int right = 0; right < 2; right++)
-						call.b[second][right] = b + (size_t) right * panel_bytes +
-												(size_t) second * half_bytes +
-												side * TILE_COLUMNS * 4;
-				multiply(&call, &quad);
-				row += quad.rows[0];
-			}
+		strassen_panels(block, operands, part, column, &fetch);
 	}
 }
 
-/* c (m, n), STRASSEN_LEAST <= m <= STRASSEN_ROWS */
+/* a: the block's rows */
 static TARGET void
-strassen_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, float *c, size_t ldc,
-			   const GemmEpilogue *epilogue, uint8_t *scratch)
+strassen_block(const StrassenBlock *block, const uint8_t *a, size_t lda, uint8_t *scratch)
 {
-	size_t half = strassen_half(w->k);
+	Activation activation = block->epilogue->activation;
+	size_t k = block->w->k;
+	size_t half = strassen_half(k);
 
-	for (size_t first = 0; first < w->k; first += 2 * half)
+	for (size_t first = 0; first < k; first += 2 * half)
 	{
-		StrassenPart part = {first, half, first == 0, first + 2 * half == w->k};
+		StrassenPart part = {first, half, first == 0, first + 2 * half == k};
 		Operand operands[N_OPERANDS];
 
-		strassen_operands(m, a + first * sizeof(float), lda, half, scratch, operands);
-		strassen_part(w, m, operands, &part, c, ldc, epilogue);
+		strassen_operands(block->m, a + first * sizeof(float), lda, half, scratch, operands);
+		strassen_part(block, operands, &part);
 	}
-	if (epilogue->activation != ACTIVATION_NONE && epilogue->activation != ACTIVATION_GELU)
-		for (size_t i = 0; i < m; i++)
-			vector_activation(epilogue->activation, w->n, c + i * ldc);
+	if (activation != ACTIVATION_NONE && activation != ACTIVATION_GELU)
+		for (size_t i = 0; i < block->m; i++)
+			vector_activation(activation, block->w->n, block->c + i * block->ldc);
 }
 
 static TARGET void
-strassen_rows(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *epilogue, float *c,
-			  size_t ldc, void *scratch)
+strassen_rows(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *epilogue,
+			  Destination to, void *scratch)
 {
 	size_t blocks = (m + STRASSEN_ROWS - 1) / STRASSEN_ROWS;
 
@@ -388,8 +433,8 @@ strassen_rows(const PackedMatrix *w, size_t m, Rows rows, const GemmEpilogue *ep
 
 		if (part.residual != NULL)
 			part.residual += row * part.residual_ld;
-		strassen_block(w, count, (const uint8_t *) rows.data + row * rows.stride, rows.stride,
-					   c + row * ldc, ldc, &part, scratch);
+		strassen_block(&(StrassenBlock){w, count, &part, (float *) to.c + row * to.ld, to.ld},
+					   (const uint8_t *) rows.data + row * rows.stride, rows.stride, scratch);
 		row += count;
 	}
 }

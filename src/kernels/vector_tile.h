@@ -1,6 +1,6 @@
 /*
  * vector_tile.h: the tiles of every matrix product, and the inner loops over fp32 and bf16.
- * Included by vector_gemm.h and vector_sgemm.h after an instruction set's primitives.
+ * Included by vector_table.h and vector_sgemm.h after an instruction set's primitives.
  *
  * A tile is up to WIDE_ROWS rows by PANEL columns, or, "narrow", up to NARROW_ROWS rows by half as
  * many: in both all registers hold sums.
@@ -10,25 +10,35 @@
 #define NARROW_ROWS 12
 #define ALIGNMENT 64
 
-/* What sums begin with: a tile, a row that every row gets, both or nothing. */
-typedef struct Start
+/* What accumulators begin with: a tile, a row that every row gets, both or nothing. */
+typedef struct AccumulatorInit
 {
 	const void *tile; /* (rows, ld), may be C, or NULL */
 	size_t ld;
 	const void *row; /* (columns) or NULL */
-} Start;
+} AccumulatorInit;
 
-typedef void (*Micro)(size_t groups, const uint8_t *a, size_t lda, const uint8_t *b, void *c,
-					  size_t ldc, const Start *start, const uint8_t *prefetch);
+/*
+ * c (rows, columns) = init + a b, where rows, columns and prefetched lines are the micro-kernel's
+ * own. A group's 4 bytes of row r lie at a + r * lda + 4 * g; b holds the groups of all columns
+ * side by side, g after g.
+ */
+typedef struct MicroCall
+{
+	size_t groups;
+	const uint8_t *a;
+	size_t lda; /* bytes */
+	const uint8_t *b;
+	const uint8_t *second; /* a matrix like b that is added to or subtracted from it; or NULL */
+	void *c;
+	size_t ldc; /* elements */
+	AccumulatorInit init;
+	const uint8_t *prefetch; /* the first of the cache lines that are asked for, some a group */
+} MicroCall;
 
-/* The same for half of a panel's columns of b, of b + second or of b - second. */
-typedef void (*Combined)(size_t groups, const uint8_t *a, size_t lda, const uint8_t *b,
-						 const uint8_t *second, void *c, size_t ldc, const Start *start,
-						 const uint8_t *prefetch);
+typedef void (*MicroKernel)(const MicroCall *call);
 
-#define COMBINED_LEAST 5 /* rows */
-
-static const Start from_zero = {NULL, 0, NULL};
+#define COMBINED_MIN_ROWS 5
 
 #define KIND fp32
 #define NARROW

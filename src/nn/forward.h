@@ -24,9 +24,9 @@ typedef struct Workspace
 	const BertModel *model;
 	const Kernels *kernels;
 	const MayContinue *question;
-	size_t block_rows; /* R */
-	bool mix_rows;     /* of GEMMs: all rows belong to one text; see GemmEpilogue */
-	size_t step_flops; /* work between two questions, in floating-point operations */
+	size_t block_rows;   /* R */
+	bool allow_strassen; /* of GEMMs: all rows belong to one text; see GemmEpilogue */
+	size_t step_flops;   /* work between two questions, in floating-point operations */
 	/* (S, 3H), S: tokens of the longest span; floats, or bf16 for attention in bf16 */
 	void *query_key_value;
 	float *context;         /* (S, H) */

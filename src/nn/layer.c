@@ -30,7 +30,7 @@ feed_forward(Workspace *workspace, const LayerParams *params, size_t n_tokens, c
 	const PackedMatrix *w = &params->intermediate.weight;
 	size_t n = workspace->model->hidden_size;
 	GemmEpilogue wide = {params->intermediate.bias, workspace->model->hidden_act, NULL, 0,
-						 workspace->mix_rows};
+						 workspace->allow_strassen};
 	GemmEpilogue narrow = {params->output.bias, ACTIVATION_NONE, input, n, false};
 	Rows rows;
 
@@ -99,7 +99,8 @@ mix_from(const BertModel *model, const Batch *batch, const KvCache *cache)
 				 batch->attention_mask == NULL && batch->encoder_hidden_states == NULL &&
 				 cache == NULL;
 
-	return plain && model->kernels->mix_rows_least > 0 ? model->kernels->mix_rows_least : SIZE_MAX;
+	return plain && model->kernels->strassen_min_rows > 0 ? model->kernels->strassen_min_rows
+														  : SIZE_MAX;
 }
 
 bool
@@ -112,11 +113,12 @@ layer_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cach
 	{
 		Span span = span_next(batch, b, alone_from);
 
-		workspace->mix_rows = span.end_sequence - b == 1 && span.end - span.first >= alone_from;
+		workspace->allow_strassen =
+			span.end_sequence - b == 1 && span.end - span.first >= alone_from;
 		if (!span_forward(workspace, batch, &span, layer, cache,
 						  x + span.first * workspace->model->hidden_size, probs, status))
 			return false;
-		workspace->mix_rows = false;
+		workspace->allow_strassen = false;
 		b = span.end_sequence;
 	}
 	return true;

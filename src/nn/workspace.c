@@ -121,7 +121,7 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 	workspace->model = model;
 	workspace->kernels = model->kernels;
 	workspace->question = question;
-	workspace->mix_rows = false;
+	workspace->allow_strassen = false;
 	workspace->block_rows = plan.block_rows;
 	workspace->step_flops =
 		strcmp(model->kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
@@ -201,7 +201,7 @@ linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const
 	{
 		GemmEpilogue epilogue = {linear->bias, activation,
 								 residual == NULL ? NULL : residual + row * residual_ld,
-								 residual_ld, workspace->mix_rows};
+								 residual_ld, workspace->allow_strassen};
 		Rows rows;
 
 		count = linear_step(workspace, linear, m - row);
@@ -218,7 +218,7 @@ void
 norm_forward(const Workspace *workspace, const NormParams *norm, size_t m, float *x)
 {
 	size_t n = workspace->model->hidden_size;
+	LayerNorm layer_norm = {n, norm->weight, norm->bias, workspace->model->config.layer_norm_eps};
 
-	workspace->kernels->layer_norm(m, n, x, n, norm->weight, norm->bias,
-								   workspace->model->config.layer_norm_eps, x, n);
+	workspace->kernels->layer_norm(&layer_norm, m, x, n, x, n);
 }

@@ -276,7 +276,7 @@ static const Case catalogue[] = {
 		   "{\"0\": [1]}"),
 	MEMBER("decoder_text", INVALID, "neither true nor false", "is_decoder", "\"yes\""),
 	MEMBER("cross_without_decoder", INVALID, "needs is_decoder", "add_cross_attention", "true"),
-	MEMBER("quantised", UNSUPPORTED, "\"quantization_config\"", "quantization_config",
+	MEMBER("quantized", UNSUPPORTED, "\"quantization_config\"", "quantization_config",
 		   "{\"bits\": 4}"),
 	MEMBER("custom_code", UNSUPPORTED, "\"auto_map\"", "auto_map",
 		   "{\"AutoModel\": \"modeling.Mine\"}"),

@@ -4,9 +4,9 @@
  * times its large shapes.
  *
  * Limits, relative to the sum of absolute products: fp32 and bf16 sums differ by their order only;
- * int8 sums are exact, so that only the last scaling differs. Where rows may be mixed the limit is
- * three times that of the row with the largest sum. A result rounded to bf16 may differ by one step
- * of bf16 more, a quantised one by one step of the row's scale.
+ * int8 sums are exact, so that only the last scaling differs. Where Strassen is allowed the limit
+ * is three times that of the row with the largest sum. A result rounded to bf16 may differ by one
+ * step of bf16 more, a quantized one by one step of the row's scale.
  */
 #ifndef KERNEL_CASES_H
 #define KERNEL_CASES_H
@@ -40,7 +40,7 @@ typedef struct GemmCase
 	bool bias;
 	bool residual;
 	CaseData data;
-	bool mix; /* rows may be mixed: for fp32 only */
+	bool strassen; /* allowed: for fp32 only */
 } GemmCase;
 
 /* shapes of models first: the ones that are timed */
@@ -204,8 +204,8 @@ check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 	float *c2[2];
 	uint16_t *rounded[2];
 	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation,
-							 shape->residual ? residual : NULL, ldc, shape->mix};
-	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, shape->mix};
+							 shape->residual ? residual : NULL, ldc, shape->strassen};
+	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, shape->strassen};
 	double largest_sum = 0; /* of a row's absolute values */
 
 	case_fill(rng, shape->data, m, k, lda, a);
@@ -258,7 +258,7 @@ check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 	for (size_t i = 0; i < m && shape->data != DATA_NOT_FINITE; i++)
 	{
 		double row_largest = 0;
-		double row_sum = shape->mix ? 3 * largest_sum : absolute_sum(a + i * lda, k);
+		double row_sum = shape->strassen ? 3 * largest_sum : absolute_sum(a + i * lda, k);
 		double coarse =
 			precision == PRECISION_INT8 && shape->activation == ACTIVATION_GELU ? 1.3e-4 : 0;
 		double limit = 1e-6 * row_sum + 4e-6 + coarse;
@@ -467,8 +467,10 @@ check_vectors(CaseRun *run, Rng *rng)
 					continue;
 				memset(y, 0, sizeof memory[0] - 16);
 				memset(z, 0, sizeof memory[0] - 16);
-				kernels_portable.layer_norm(1, n, x, n, gamma, beta, 1e-12f, y, n);
-				kernels->layer_norm(1, n, x, n, gamma, beta, 1e-12f, z, n);
+				LayerNorm norm = {n, gamma, beta, 1e-12f};
+
+				kernels_portable.layer_norm(&norm, 1, x, n, y, n);
+				kernels->layer_norm(&norm, 1, x, n, z, n);
 				/*
 				 * equal or tiny values: what is left of them is rounding, and it is divided by its
 				 * own size
@@ -539,7 +541,7 @@ kernel_cases_run(const Kernels *kernels, uint64_t seed, size_t most)
 	{
 		for (size_t i = 0; i < N_GEMM_CASES; i++)
 			if (gemm_cases[i].m * gemm_cases[i].n * gemm_cases[i].k <= most &&
-				(p == PRECISION_FP32 || !gemm_cases[i].mix))
+				(p == PRECISION_FP32 || !gemm_cases[i].strassen))
 				check_gemm(&run, &gemm_cases[i], (Precision) p, &rng);
 		/* every number of rows of the micro-kernels, every width of a last panel, short sums */
 		for (size_t i = 1; i <= 130; i++)

@@ -20,10 +20,7 @@
 #define HAVE_VNNI
 #define _mm256_dpbusd_avx_epi32 _mm256_dpbusd_epi32
 #include "kernels/vector_avx2.h"
-#include "kernels/vector_math.h"
-#include "kernels/vector_rows.h"
-#include "kernels/vector_gemm.h"
-#include "kernels/vector_attention.h"
+#include "kernels/vector_table.h"
 
 extern const Kernels kernels_avx2_vnni_elsewhere;
 
