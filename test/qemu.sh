@@ -8,7 +8,7 @@ seed=${1:-$RANDOM}
 out=build/qemu
 mkdir -p $out
 flags='-std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Isrc -Itest/unit -O2 -static'
-sources="test/qemu/kernel_check.c $(ls src/kernels/*.c) src/core/rng.c src/core/status.c"
+sources="test/qemu/kernel_check.c $(ls src/kernels/*.c) src/core/names.c src/core/rng.c src/core/status.c"
 failed=0
 
 build() # compiler, program
