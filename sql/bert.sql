@@ -881,11 +881,12 @@ COMMENT ON FUNCTION bert.resume_job(bigint) IS
 	'puts a job that was interrupted, cancelled or failed back into the queue; it goes on from its'
 	' last checkpoint';
 
-CREATE FUNCTION bert.evaluate(model text, task text, query text)
+CREATE FUNCTION bert.evaluate(model text, task text, query text, options jsonb DEFAULT '{}')
 	RETURNS TABLE (metric text, value float8)
 	AS 'MODULE_PATHNAME', 'bert_evaluate' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.evaluate(text, text, text) IS
-	'the metrics of a model on the labelled rows of a query';
+COMMENT ON FUNCTION bert.evaluate(text, text, text, jsonb) IS
+	'the metrics of a model on the labelled rows of a query; options max_length, mask_probability'
+	' and seed are those of bert.finetune';
 
 CREATE FUNCTION bert.explain(input text, model text DEFAULT NULL, pair text DEFAULT NULL)
 	RETURNS TABLE (token text, start_pos int, end_pos int, attribution real)

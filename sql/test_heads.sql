@@ -122,6 +122,22 @@ FROM (SELECT unnest(logits) AS x, generate_series(1, 3) AS i
 JOIN (SELECT unnest(logits) AS x, generate_series(1, 3) AS i
 	FROM bert.forward('{2,5,6,3}', model => 't_class')) AS b USING (i);
 
+-- an evaluation's options
+CREATE FUNCTION pg_temp.loss(options jsonb) RETURNS float8 LANGUAGE sql AS $$
+	SELECT value FROM bert.evaluate('t_mask', 'masked_lm',
+		'SELECT repeat(''the big dog sat on a mat '', 6) AS input', options)
+			WHERE metric = 'loss' $$;
+SELECT pg_temp.loss('{}') = pg_temp.loss('{"seed": 0, "mask_probability": 0.15}') AS defaults,
+	pg_temp.loss('{}') <> pg_temp.loss('{"seed": 1}') AS seed,
+	pg_temp.loss('{}') <> pg_temp.loss('{"mask_probability": 0.5}') AS masks,
+	pg_temp.loss('{"max_length": 20, "mask_probability": 0.9}')
+		<> pg_temp.loss('{"mask_probability": 0.9}') AS max_length;
+SELECT pg_temp.loss('{"max_length": 65}');
+SELECT pg_temp.loss('{"mask_probability": 2}');
+SELECT pg_temp.loss('{"epochs": 1}');
+SELECT pg_temp.loss('{"seeds": 1}');
+SELECT pg_temp.loss('[]');
+
 -- what is refused
 SELECT bert.classify('the cat', model => 't_tag');
 SELECT bert.tag('the cat', 't_class');

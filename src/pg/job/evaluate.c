@@ -8,9 +8,11 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#include "core/names.h"
 #include "nn/answers.h"
 #include "pg/model/handle.h"
 #include "pg/job/data.h"
+#include "pg/job/options.h"
 #include "pg/job/score.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -18,7 +20,6 @@
 
 #define BATCH_TOKENS 4096
 #define MAX_BATCH 256
-#define MASK_PROBABILITY 0.15
 
 PG_FUNCTION_INFO_V1(bert_evaluate);
 
@@ -31,6 +32,9 @@ typedef struct Evaluator
 	const BertModel *model;
 	TrainTask task;
 	JobScore *score;
+	int max_length; /* tokens */
+	double mask_probability;
+	uint64 seed;
 	Arena *arena;
 	ArenaMark start;
 	uint64 next_id;
@@ -43,7 +47,8 @@ typedef struct Evaluator
 static void
 flush(Evaluator *evaluator)
 {
-	Predictor predictor = {evaluator->model, evaluator->handle->tokenizer, MASK_PROBABILITY, 0};
+	Predictor predictor = {evaluator->model, evaluator->handle->tokenizer,
+						   evaluator->mask_probability, evaluator->seed};
 	Evaluation evaluation;
 	Status status;
 
@@ -110,7 +115,7 @@ evaluate_answer(Evaluator *evaluator, const SampleRow *row)
 {
 	EncodeOptions options = {.special_tokens = true,
 							 .truncation = TRUNCATE_ONLY_SECOND,
-							 .max_length = evaluator->handle->max_length,
+							 .max_length = evaluator->max_length,
 							 .stride = JOB_STRIDE,
 							 .overflow = true};
 	AnswerOptions wanted = {.top_k = 1,
@@ -148,7 +153,7 @@ evaluate_query(Evaluator *evaluator, const char *text)
 {
 	SampleEncoder encoder = {.tokenizer = evaluator->handle->tokenizer,
 							 .task = evaluator->task,
-							 .max_length = evaluator->handle->max_length,
+							 .max_length = evaluator->max_length,
 							 .stride = JOB_STRIDE};
 	TaskQuery *query;
 	TaskRow row;
@@ -180,6 +185,40 @@ evaluate_query(Evaluator *evaluator, const char *text)
 	return rows;
 }
 
+/* Of a job's options those that an evaluation knows; the others are refused. */
+static void
+read_options(Evaluator *evaluator, Jsonb *json)
+{
+	static const char *const names[] = {"max_length", "mask_probability", "seed"};
+	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	JobOptions options;
+	bool seed_given = false;
+	Status status;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+		{
+			int i = name_parse(pnstrdup(value.val.string.val, value.val.string.len),
+							   "evaluation option", names, lengthof(names), &status);
+
+			REPORT_UNLESS(i >= 0, &status);
+			seed_given = seed_given || i == 2;
+		}
+	job_options_parse(json, &options);
+	if (options.max_length > evaluator->handle->max_length)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"max_length\" is %d, but model \"%s\" reads %d tokens",
+							   options.max_length, evaluator->handle->name,
+							   evaluator->handle->max_length)));
+	evaluator->max_length =
+		options.max_length > 0 ? options.max_length : evaluator->handle->max_length;
+	evaluator->mask_probability = options.mask_probability;
+	evaluator->seed = seed_given ? (uint64) options.seed : 0;
+}
+
+/* bert.evaluate(model, task, query, options) */
 Datum
 bert_evaluate(PG_FUNCTION_ARGS)
 {
@@ -194,6 +233,7 @@ bert_evaluate(PG_FUNCTION_ARGS)
 	REPORT_UNLESS(train_task_parse(task_name, &evaluator->task, &status), &status);
 	InitMaterializedSRF(fcinfo, 0);
 	evaluator->handle = model_handle_get(fcinfo->flinfo, PG_GETARG_TEXT_PP(0), TASK_EMBED);
+	read_options(evaluator, PG_GETARG_JSONB_P(3));
 	evaluator->model = model_handle_bind(evaluator->handle, train_task_head(evaluator->task));
 	evaluator->score = job_score_create(CurrentMemoryContext, evaluator->task,
 										&evaluator->handle->config, evaluator->handle->tokenizer);
