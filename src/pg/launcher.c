@@ -3,6 +3,8 @@
  *
  * A visit is a process of its own, for a process can connect to one database only. It puts back
  * into the queue what a crash has interrupted, and starts the workers that have something to do.
+ * What it does are short steps, each a transaction of its own: one that fails, or waits for a lock
+ * for too long, does not keep the others from being done, nor a database the ones after it.
  */
 #include "pg/server/compat.h"
 
@@ -14,7 +16,9 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "pg/column/auto_embed.h"
@@ -24,6 +28,8 @@
 
 #define LAUNCHER_INTERVAL_MS 60000
 #define LAUNCHER_RESTART_SECONDS 5
+#define VISIT_MS 10000
+#define LOCK_TIMEOUT "1s"
 
 /* Databases that can be connected to. */
 static List *
@@ -55,17 +61,71 @@ list_databases(MemoryContext context)
 	return databases;
 }
 
-/* Starts a visitor in the database and waits until it has gone. */
+/* Nothing here is worth waiting for: what is left out is done by the next visit. */
+static void
+wait_little(void)
+{
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Starts a visitor in the database and waits until it has gone, but not for ever. */
 static void
 visit(Oid database)
 {
 	BackgroundWorkerHandle *handle;
+	TimestampTz started = GetCurrentTimestamp();
+	pid_t pid;
+	BgwHandleStatus status;
 
-	if (worker_start_visitor(database, &handle))
+	if (!worker_start_visitor(database, &handle))
+		return;
+	while ((status = GetBackgroundWorkerPid(handle, &pid)) != BGWH_STOPPED &&
+		   status != BGWH_POSTMASTER_DIED)
 	{
-		(void) WaitForBackgroundWorkerShutdown(handle);
-		pfree(handle);
+		if (TimestampDifferenceExceeds(started, GetCurrentTimestamp(), VISIT_MS))
+		{
+			ereport(LOG, (errmsg("bert launcher ends its visit of database %u: it takes too long",
+								 database)));
+			TerminateBackgroundWorker(handle);
+			break;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, VISIT_MS / 10,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
 	}
+	pfree(handle);
+}
+
+static void
+start_next_job(void)
+{
+	(void) job_start_next(NULL);
+}
+
+/* in_transaction: the step needs one, else it makes its own */
+static void
+take_step(const char *name, void (*step)(void), bool in_transaction)
+{
+	MemoryContext context = TopMemoryContext;
+
+	PG_TRY();
+	{
+		if (in_transaction)
+			worker_begin();
+		step();
+		if (in_transaction)
+			worker_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error = worker_take_error(context);
+
+		ereport(LOG, (errmsg("bert visitor of database %u could not %s: %s", MyDatabaseId, name,
+							 error->message)));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
 }
 
 void
@@ -74,14 +134,13 @@ bert_visitor_main(Datum database)
 	worker_take_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 	worker_yields_in_deadlocks();
+	wait_little();
 	if (!worker_extension_present())
 		return;
-	worker_begin();
-	job_requeue_interrupted();
-	auto_columns_sweep();
-	auto_start_due();
-	worker_commit();
-	(void) job_start_next(NULL);
+	take_step("put interrupted jobs back into the queue", job_requeue_interrupted, true);
+	take_step("start the workers of queued rows", auto_start_due, true);
+	take_step("start the next job", start_next_job, false);
+	take_step("forget columns that are gone", auto_columns_sweep, true);
 }
 
 void
@@ -91,6 +150,7 @@ bert_launcher_main(Datum unused)
 
 	worker_take_signals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	wait_little();
 	round = AllocSetContextCreate(TopMemoryContext, "bert launcher", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
