@@ -494,7 +494,7 @@ default_handle(CallSite *site, ModelTask task)
 
 	if (handle != NULL && can_do(&handle->public, task))
 		return handle;
-	if (choice == CHOICE_FOR_TASK)
+	if (handle != NULL && choice == CHOICE_FOR_TASK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("model \"%s\" cannot do the task \"%s\"", name, model_task_name(task)),
