@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "files/config.h"
+#include "files/tokenizer_files.h"
 #include "nn/loader.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
@@ -477,6 +478,7 @@ open_model(Program *program, const char *folder, ModelSource **source, char **js
 {
 	ByteSource *bytes;
 	TokenizerSettings settings;
+	TokenizerContext context = {0};
 	unsigned char *image;
 	size_t length;
 	bool found;
@@ -489,7 +491,7 @@ open_model(Program *program, const char *folder, ModelSource **source, char **js
 	*json = source_read_all(program->arena, bytes, 1 << 20, &status);
 	CHECK(*json != NULL &&
 		  config_parse(program->arena, *json, strlen(*json), &program->config, &status));
-	CHECK(tokenizer_settings_read(program->arena, *source, &settings, &status));
+	CHECK(tokenizer_files_read(program->arena, *source, &context, &settings, &status));
 	CHECK(tokenizer_compile(program->arena, &settings, &image, &length, &status));
 	program->tokenizer = tokenizer_open(program->arena, image, length, &status);
 	if (program->tokenizer == NULL)

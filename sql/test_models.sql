@@ -58,7 +58,7 @@ SELECT bert.create_model('t_new',
 SELECT split_part(bert.pinned('t_new'), '@', 2)
 	= split_part(bert.pinned('t_new1'), '@', 2) AS same_seed;
 SELECT bert.create_model('t_bad',
-	'{"vocab_size": 7, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+	'{"vocab_size": 5, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
 	"intermediate_size": 8}',
 	E'[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n', 'masked_lm');
 SELECT bert.create_model('t_bad', '{"hidden_size": 9}', E'[PAD]\n[UNK]\n', 'none');

@@ -7,6 +7,7 @@
 
 #include "core/names.h"
 #include "files/json.h"
+#include "files/known_keys.h"
 
 #define MAX_CONFIG_BYTES ((size_t) 16 * 1024 * 1024)
 #define MAX_LABEL_BYTES 1024
@@ -31,43 +32,6 @@ static const char *const position_names[] = {"absolute", "relative_key", "relati
 static const char *const problem_names[] = {NULL, "regression", "single_label_classification",
 											"multi_label_classification"};
 static const char *const pooling_names[] = {"mean", "cls", "max", "pooler"};
-
-/*
- * Fields that say the model computes something else than the reference's BERT: custom code,
- * quantized weights, other positions, norms, sharing or factorisation. Any other field that we do
- * not read has no effect in the reference either.
- */
-static const char *const refused[] = {
-	"auto_map",
-	"quantization_config",
-	"compression_config",
-	"rope_theta",
-	"rope_scaling",
-	"rope_parameters",
-	"rotary_emb_base",
-	"rotary_emb_fraction",
-	"alibi_starting_size",
-	"relative_attention",
-	"position_biased_input",
-	"pos_att_type",
-	"max_relative_positions",
-	"embedding_size",
-	"num_hidden_groups",
-	"inner_group_num",
-	"norm_type",
-	"normalization_type",
-	"normalize_before",
-	"use_rms_norm",
-	"use_glu",
-	"mlp_type",
-	"sparse_config",
-	"attention_type",
-	"block_size",
-	"num_random_blocks",
-	"local_attention",
-	"attention_window",
-	"num_experts",
-};
 
 bool
 config_default(Arena *arena, BertConfig *config, Status *status)
@@ -189,7 +153,7 @@ parse_enumerations(const json_t *root, Arena *arena, BertConfig *config, Status 
 }
 
 static bool
-parse_architecture(const json_t *root, BertConfig *config, Status *status)
+parse_architecture(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
 	const json_t *list = json_object_get(root, "architectures");
 	const char *class;
@@ -205,9 +169,10 @@ parse_architecture(const json_t *root, BertConfig *config, Status *status)
 			config->architecture = (HeadKind) i;
 			return true;
 		}
-	status_fail(status, STATUS_UNSUPPORTED, "architecture \"%.60s\" is not supported", class);
-	return status_hint(
-		status, "Supported are BertModel and the BertFor... classes of the reference library.");
+	config->unknown_architecture =
+		arena_strndup(arena, class, json_string_length(json_array_get(list, 0)));
+	return config->unknown_architecture != NULL ||
+		   arena_fail(arena, status, "a name", strlen(class));
 }
 
 /* A key that is a whole number from 0 to limit - 1; -1 otherwise. */
@@ -342,21 +307,6 @@ parse_pruned_heads(const json_t *root, Arena *arena, BertConfig *config, Status 
 }
 
 static bool
-refuse_fields(const json_t *root, Status *status)
-{
-	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
-	{
-		const json_t *value = json_object_get(root, refused[i]);
-
-		if (value != NULL && !json_is_null(value) && !json_is_false(value))
-			return status_fail(status, STATUS_UNSUPPORTED,
-							   "\"%s\" changes what the model computes and is not supported",
-							   refused[i]);
-	}
-	return true;
-}
-
-static bool
 parse_fields(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
 	return json_get_int(root, "vocab_size", 1, CONFIG_MAX_VOCAB, &config->vocab_size, status) &&
@@ -386,23 +336,43 @@ parse_fields(const json_t *root, Arena *arena, BertConfig *config, Status *statu
 		   json_get_bool(root, "tie_word_embeddings", &config->tie_word_embeddings, status) &&
 		   parse_enumerations(root, arena, config, status) &&
 		   parse_activation(root, arena, config, status) &&
-		   parse_architecture(root, config, status) && parse_labels(root, arena, config, status) &&
-		   parse_pruned_heads(root, arena, config, status) && refuse_fields(root, status) &&
-		   config_validate(config, status);
+		   parse_architecture(root, arena, config, status) &&
+		   parse_labels(root, arena, config, status) &&
+		   parse_pruned_heads(root, arena, config, status) && config_validate(config, status);
+}
+
+static bool
+parse_root(const json_t *root, Arena *arena, FileNotes *notes, BertConfig *config, Status *status)
+{
+	return config_default(arena, config, status) &&
+		   known_keys_check(KNOWN_CONFIG, "config.json", root, notes, status) &&
+		   (parse_fields(root, arena, config, status) || status_prefix(status, "config.json"));
+}
+
+bool
+config_read(Arena *arena, ModelSource *source, FileNotes *notes, BertConfig *config, Status *status)
+{
+	json_t *root;
+	bool ok;
+
+	if (!json_read_object(arena, source, "config.json", MAX_CONFIG_BYTES, &root, status))
+		return false;
+	if (root == NULL)
+		return status_fail(status, STATUS_NOT_FOUND, "\"%.200s\" has no config.json", source->name);
+	ok = parse_root(root, arena, notes, config, status);
+	json_close(root);
+	return ok;
 }
 
 bool
 config_parse(Arena *arena, const char *json, size_t length, BertConfig *config, Status *status)
 {
-	json_t *root;
+	json_t *root = json_open_object("config.json", json, length, MAX_CONFIG_BYTES, status);
 	bool ok;
 
-	if (!config_default(arena, config, status))
-		return false;
-	root = json_open_object("config.json", json, length, MAX_CONFIG_BYTES, status);
 	if (root == NULL)
 		return false;
-	ok = parse_fields(root, arena, config, status) || status_prefix(status, "config.json");
+	ok = parse_root(root, arena, NULL, config, status);
 	json_close(root);
 	return ok;
 }

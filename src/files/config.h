@@ -2,9 +2,8 @@
  * config.h: config.json, parsed and checked.
  *
  * BertConfig holds every field of the published config.json that changes a result. A field that
- * changes the result and that we do not know, or an unknown architecture, is refused
- * (STATUS_UNSUPPORTED); fields that do not change it (transformers_version, _name_or_path,
- * torch_dtype, ...) are ignored. Defaults are those of the reference's BertConfig. Bounds are
+ * changes the result and that we do not support is refused (STATUS_UNSUPPORTED); known_keys.h lists
+ * them, and those that change nothing. Defaults are those of the reference's BertConfig. Bounds are
  * checked here, so that later sizes cannot overflow.
  */
 #ifndef BERT_FILES_CONFIG_H
@@ -15,6 +14,8 @@
 
 #include "core/arena.h"
 #include "core/status.h"
+#include "files/notes.h"
+#include "files/source.h"
 
 typedef enum PositionKind
 {
@@ -100,12 +101,17 @@ typedef struct BertConfig
 	int num_labels;  /* 2 when neither id2label nor num_labels is given */
 	char **id2label; /* num_labels strings, "LABEL_0" ... when absent */
 	int n_pruned;
-	PrunedHeads *pruned_heads; /* one per layer that has any, ascending */
-	HeadKind architecture;     /* from "architectures"; HEAD_NONE when absent */
+	PrunedHeads *pruned_heads;        /* one per layer that has any, ascending */
+	HeadKind architecture;            /* from "architectures"; HEAD_NONE when absent or not known */
+	const char *unknown_architecture; /* a class that is not known; NULL otherwise */
 } BertConfig;
 
 /* The reference's BertConfig() defaults (bert-base); strings are allocated in the arena. */
 bool config_default(Arena *arena, BertConfig *config, Status *status);
+
+/* A model's config.json. notes: what it says beside; or NULL. */
+bool config_read(Arena *arena, ModelSource *source, FileNotes *notes, BertConfig *config,
+				 Status *status);
 
 /*
  * Parses and validates; the JSON may have at most 16 MB, 64 levels. All strings are allocated in

@@ -164,6 +164,43 @@ json_open_array(const char *name, const char *text, size_t length, size_t max_le
 	return NULL;
 }
 
+typedef json_t *(*OpenDocument)(const char *name, const char *text, size_t length,
+								size_t max_length, Status *status);
+
+static bool
+read_document(Arena *arena, ModelSource *source, const char *name, size_t max_length,
+			  OpenDocument open, json_t **out, Status *status)
+{
+	ByteSource *file;
+	bool found;
+	char *text;
+
+	*out = NULL;
+	if (!source->open(source, name, &file, &found, status))
+		return false;
+	if (!found)
+		return true;
+	text = source_read_all(arena, file, max_length, status);
+	if (text == NULL)
+		return false;
+	*out = open(name, text, (size_t) file->size, max_length, status);
+	return *out != NULL;
+}
+
+bool
+json_read_array(Arena *arena, ModelSource *source, const char *name, size_t max_length,
+				json_t **out, Status *status)
+{
+	return read_document(arena, source, name, max_length, json_open_array, out, status);
+}
+
+bool
+json_read_object(Arena *arena, ModelSource *source, const char *name, size_t max_length,
+				 json_t **out, Status *status)
+{
+	return read_document(arena, source, name, max_length, json_open_object, out, status);
+}
+
 void
 json_close(json_t *document)
 {

@@ -12,6 +12,7 @@
 
 #include "core/arena.h"
 #include "core/status.h"
+#include "files/source.h"
 
 #define JSON_MAX_DEPTH 64
 
@@ -21,6 +22,14 @@ json_t *json_open_array(const char *name, const char *text, size_t length, size_
 json_t *json_open_object(const char *name, const char *text, size_t length, size_t max_length,
 						 Status *status);
 void json_close(json_t *document);
+
+/*
+ * A file of a model, an array or an object; *out is NULL, and the result true, when there is none.
+ */
+bool json_read_array(Arena *arena, ModelSource *source, const char *name, size_t max_length,
+					 json_t **out, Status *status);
+bool json_read_object(Arena *arena, ModelSource *source, const char *name, size_t max_length,
+					  json_t **out, Status *status);
 
 /*
  * Members of an object. Absent or null leaves *out alone; a wrong type or a value outside [minimum,

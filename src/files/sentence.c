@@ -5,147 +5,177 @@
 #include <string.h>
 
 #include "files/json.h"
+#include "files/known_keys.h"
 
 #define MAX_FILE_BYTES ((size_t) 1024 * 1024)
 #define MAX_MODULES 16
 
-/* A JSON file of the source; *out is NULL when there is none. */
-static bool
-open_file(Arena *arena, ModelSource *source, const char *name, bool array, json_t **out,
-		  Status *status)
+static const struct
 {
-	ByteSource *file;
-	bool found;
-	char *text;
+	const char *member; /* before version 5 */
+	const char *name;   /* since then; NULL: not supported */
+	Pooling pooling;
+} modes[] = {
+	{"pooling_mode_cls_token", "cls", POOLING_CLS},
+	{"pooling_mode_max_tokens", "max", POOLING_MAX},
+	{"pooling_mode_mean_tokens", "mean", POOLING_MEAN},
+};
 
-	*out = NULL;
-	if (!source->open(source, name, &file, &found, status))
-		return false;
-	if (!found)
-		return true;
-	text = source_read_all(arena, file, MAX_FILE_BYTES, status);
-	if (text == NULL)
-		return false;
-	*out = array ? json_open_array(name, text, (size_t) file->size, MAX_FILE_BYTES, status)
-				 : json_open_object(name, text, (size_t) file->size, MAX_FILE_BYTES, status);
-	return *out != NULL;
+#define N_MODES (sizeof modes / sizeof modes[0])
+
+static bool
+refuse_pooling(const char *name, Status *status)
+{
+	status_fail(status, STATUS_UNSUPPORTED,
+				"%s does not choose exactly one of mean, cls and max pooling", name);
+	return status_hint(status, "Several poolings at once and other modes are not supported.");
 }
 
-/*
- * One pooling: a name in "pooling_mode", or, before version 5, exactly one of several switches on.
- */
+/* The switches of the old form; *on is how many there are. */
 static bool
-parse_pooling(const json_t *root, const char *name, SentenceSettings *settings, Status *status)
+read_switches(const json_t *root, const char *name, int *on, Pooling *pooling, Status *status)
 {
-	static const struct
-	{
-		const char *member;
-		const char *name;
-		Pooling pooling;
-	} modes[] = {
-		{"pooling_mode_mean_tokens", "mean", POOLING_MEAN},
-		{"pooling_mode_cls_token", "cls", POOLING_CLS},
-		{"pooling_mode_max_tokens", "max", POOLING_MAX},
-	};
-	const json_t *mode = json_object_get(root, "pooling_mode");
 	const char *key;
 	json_t *value;
-	int on = 0;
 
+	*on = 0;
 	json_object_foreach((json_t *) root, key, value)
 	{
+		bool known = false;
+
 		if (strncmp(key, "pooling_mode_", 13) != 0 || !json_is_true(value))
 			continue;
-		on++;
-		for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+		for (size_t i = 0; i < N_MODES; i++)
 			if (strcmp(key, modes[i].member) == 0)
 			{
-				settings->pooling = modes[i].pooling;
-				on += 100;
+				*pooling = modes[i].pooling;
+				known = true;
 			}
-	}
-	if (mode != NULL && !json_is_null(mode))
-	{
-		on++;
-		for (size_t i = 0; json_is_string(mode) && i < sizeof modes / sizeof modes[0]; i++)
-			if (strcmp(json_string_value(mode), modes[i].name) == 0)
-			{
-				settings->pooling = modes[i].pooling;
-				on += 100;
-			}
-	}
-	if (on != 101)
-	{
-		status_fail(status, STATUS_UNSUPPORTED,
-					"%s does not choose exactly one of mean, cls and max pooling", name);
-		return status_hint(status, "Sums of several poolings and other modes are not supported.");
+		if (!known || ++*on > 1)
+			return refuse_pooling(name, status);
 	}
 	return true;
 }
 
+/*
+ * One pooling: a name, or the only one of a list, in "pooling_mode"; or a switch. Both forms must
+ * agree. Neither means mean.
+ */
 static bool
-read_pooling(Arena *arena, ModelSource *source, const char *path, SentenceSettings *settings,
-			 Status *status)
+parse_pooling(const json_t *root, const char *name, SentenceSettings *settings, Status *status)
+{
+	const json_t *mode = json_object_get(root, "pooling_mode");
+	Pooling switched = POOLING_MEAN;
+	bool found = false;
+	int on;
+
+	if (!read_switches(root, name, &on, &switched, status))
+		return false;
+	settings->pooling = switched;
+	if (mode == NULL || json_is_null(mode))
+		return true;
+	if (json_array_size(mode) == 1)
+		mode = json_array_get(mode, 0);
+	for (size_t i = 0; json_is_string(mode) && i < N_MODES; i++)
+		if (strcmp(json_string_value(mode), modes[i].name) == 0)
+		{
+			settings->pooling = modes[i].pooling;
+			found = true;
+		}
+	if (!found)
+		return refuse_pooling(name, status);
+	return on == 0 || settings->pooling == switched ||
+		   status_fail(status, STATUS_INVALID_DATA,
+					   "%s: \"pooling_mode\" and the pooling_mode_* switches disagree", name);
+}
+
+/* A JSON file of a module; *root is NULL when it may be missing and does. */
+static bool
+open_module(Arena *arena, ModelSource *source, const char *path, KnownFile kind, bool required,
+			const SentenceFolder *folder, json_t **root, Status *status)
 {
 	char name[512];
-	json_t *root;
-	bool ok;
 
 	if (snprintf(name, sizeof name, "%s/config.json", path) >= (int) sizeof name)
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "modules.json names a path that is too long");
-	if (!open_file(arena, source, name, false, &root, status))
+	if (!json_read_object(arena, source, name, MAX_FILE_BYTES, root, status))
 		return false;
-	if (root == NULL)
-		return status_fail(status, STATUS_NOT_FOUND,
+	if (*root == NULL)
+		return !required ||
+			   status_fail(status, STATUS_NOT_FOUND,
 						   "file \"%s\", which modules.json names, does not exist", name);
-	ok = parse_pooling(root, name, settings, status);
+	if (known_keys_check(kind, name, *root, folder->notes, status))
+		return true;
+	json_close(*root);
+	return false;
+}
+
+static bool
+read_pooling(Arena *arena, ModelSource *source, const char *path, const SentenceFolder *folder,
+			 SentenceSettings *settings, Status *status)
+{
+	json_t *root;
+	bool ok;
+
+	if (!open_module(arena, source, path, KNOWN_POOLING, true, folder, &root, status))
+		return false;
+	ok = parse_pooling(root, path, settings, status);
 	json_close(root);
 	return ok;
 }
 
+static bool
+read_normalize(Arena *arena, ModelSource *source, const char *path, const SentenceFolder *folder,
+			   SentenceSettings *settings, Status *status)
+{
+	json_t *root;
+
+	settings->normalize = true;
+	if (!open_module(arena, source, path, KNOWN_NORMALIZE, false, folder, &root, status))
+		return false;
+	if (root != NULL)
+		json_close(root);
+	return true;
+}
+
 /* One entry of modules.json, by the last part of its Python class. */
 static bool
-read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceSettings *settings,
-			Status *status)
+read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceFolder *folder,
+			SentenceSettings *settings, Status *status)
 {
-	const json_t *type = json_object_get(module, "type");
-	const json_t *path = json_object_get(module, "path");
+	const char *type = json_string_value(json_object_get(module, "type"));
+	const char *path = json_string_value(json_object_get(module, "path"));
 	const char *class;
 
-	if (!json_is_string(type) || !json_is_string(path))
+	if (type == NULL || path == NULL)
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "modules.json has an entry without type or path");
-	class = strrchr(json_string_value(type), '.');
-	class = class == NULL ? json_string_value(type) : class + 1;
+	if (!known_keys_check(KNOWN_MODULE, "modules.json", module, folder->notes, status))
+		return false;
+	class = strrchr(type, '.');
+	class = class == NULL ? type : class + 1;
 	if (strcmp(class, "Transformer") == 0)
 	{
-		if (json_string_length(path) != 0)
-			return status_fail(status, STATUS_UNSUPPORTED,
-							   "modules.json keeps the transformer in the folder \"%.60s\"; import "
-							   "that layout's inner folder instead",
-							   json_string_value(path));
-		return true;
+		folder->transformer = arena_strdup(arena, path);
+		return folder->transformer != NULL || arena_fail(arena, status, "a path", strlen(path));
 	}
 	if (strcmp(class, "Pooling") == 0)
-		return read_pooling(arena, source, json_string_value(path), settings, status);
+		return read_pooling(arena, source, path, folder, settings, status);
 	if (strcmp(class, "Normalize") == 0)
-	{
-		settings->normalize = true;
-		return true;
-	}
-	status_fail(status, STATUS_UNSUPPORTED, "modules.json has a module of type \"%.80s\"",
-				json_string_value(type));
+		return read_normalize(arena, source, path, folder, settings, status);
+	status_fail(status, STATUS_UNSUPPORTED, "modules.json has a module of type \"%.80s\"", type);
 	return status_hint(status, "Only Transformer, Pooling and Normalize are supported.");
 }
 
 static bool
-read_modules(Arena *arena, ModelSource *source, SentenceSettings *settings, Status *status)
+read_modules(Arena *arena, ModelSource *source, SentenceFolder *folder, SentenceSettings *settings,
+			 Status *status)
 {
 	json_t *root;
 	bool ok = true;
 
-	if (!open_file(arena, source, "modules.json", true, &root, status))
+	if (!json_read_array(arena, source, "modules.json", MAX_FILE_BYTES, &root, status))
 		return false;
 	if (root == NULL)
 		return true;
@@ -154,28 +184,106 @@ read_modules(Arena *arena, ModelSource *source, SentenceSettings *settings, Stat
 		ok =
 			status_fail(status, STATUS_LIMIT, "modules.json has more than %d modules", MAX_MODULES);
 	for (size_t i = 0; ok && i < json_array_size(root); i++)
-		ok = read_module(arena, source, json_array_get(root, i), settings, status);
+		ok = read_module(arena, source, json_array_get(root, i), folder, settings, status);
 	json_close(root);
 	return ok;
 }
 
-bool
-sentence_settings_read(Arena *arena, ModelSource *source, SentenceSettings *settings,
-					   Status *status)
+/* The Transformer module's own settings; the first of these names that is there counts. */
+static bool
+read_transformer(Arena *arena, ModelSource *source, SentenceFolder *folder,
+				 SentenceSettings *settings, Status *status)
 {
+	static const char *const names[] = {
+		"sentence_bert_config.json",       "sentence_roberta_config.json",
+		"sentence_distilbert_config.json", "sentence_camembert_config.json",
+		"sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
+		"sentence_xlnet_config.json",
+	};
+	const char *name = NULL;
+	json_t *root = NULL;
+	bool ok;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && root == NULL; i++)
+		if (!json_read_object(arena, source, name = names[i], MAX_FILE_BYTES, &root, status))
+			return false;
+	if (root == NULL)
+		return true;
+	if (!settings->present) /* nobody but sentence-transformers reads it, and not without modules */
+		ok = notes_add(folder->notes, NOTE_IGNORED, name, NULL, status);
+	else
+		ok = known_keys_check(KNOWN_SENTENCE_CONFIG, name, root, folder->notes, status) &&
+			 ((json_get_int(root, "max_seq_length", 1, CONFIG_MAX_POSITIONS,
+							&settings->max_seq_length, status) &&
+			   json_get_bool(root, "do_lower_case", &folder->lowercase_first, status)) ||
+			  status_prefix(status, "%s", name));
+	json_close(root);
+	return ok;
+}
+
+/* Prompts and the similarity function: of all models that sentence-transformers saves. */
+static bool
+read_model_settings(Arena *arena, ModelSource *source, const SentenceFolder *folder, Status *status)
+{
+	static const char name[] = "config_sentence_transformers.json";
 	json_t *root;
 	bool ok;
 
-	memset(settings, 0, sizeof *settings);
-	settings->pooling = POOLING_MEAN;
-	if (!read_modules(arena, source, settings, status) ||
-		!open_file(arena, source, "sentence_bert_config.json", false, &root, status))
+	if (!json_read_object(arena, source, name, MAX_FILE_BYTES, &root, status))
 		return false;
 	if (root == NULL)
 		return true;
-	ok = json_get_int(root, "max_seq_length", 1, CONFIG_MAX_POSITIONS, &settings->max_seq_length,
-					  status) ||
-		 status_prefix(status, "sentence_bert_config.json");
+	ok = known_keys_check(KNOWN_SENTENCE_TRANSFORMERS, name, root, folder->notes, status);
 	json_close(root);
 	return ok;
+}
+
+/* Files that belong to something which is more than the model beside them. */
+static bool
+look_at_others(ModelSource *source, const SentenceFolder *folder, Status *status)
+{
+	ByteSource *file;
+	bool found;
+
+	if (!source->open(source, "adapter_config.json", &file, &found, status))
+		return false;
+	if (found)
+	{
+		status_fail(
+			status, STATUS_UNSUPPORTED,
+			"there is an adapter_config.json: the folder holds a LoRA adapter, not a model");
+		return status_hint(status, "Merge it into its base model first: load it with peft, call "
+								   "merge_and_unload() and save_pretrained().");
+	}
+	if (!source->open(source, "model_head.pkl", &file, &found, status))
+		return false;
+	return !found || notes_add(folder->notes, NOTE_IGNORED, "model_head.pkl", NULL, status);
+}
+
+bool
+sentence_settings_read(Arena *arena, ModelSource *source, SentenceFolder *folder,
+					   SentenceSettings *settings, Status *status)
+{
+	ModelSource *inner;
+
+	memset(settings, 0, sizeof *settings);
+	settings->pooling = POOLING_MEAN;
+	folder->transformer = "";
+	folder->lowercase_first = false;
+	if (!look_at_others(source, folder, status) ||
+		!read_modules(arena, source, folder, settings, status))
+		return false;
+	inner = modelsource_subfolder(arena, source, folder->transformer, status);
+	return inner != NULL && read_transformer(arena, inner, folder, settings, status) &&
+		   read_model_settings(arena, source, folder, status);
+}
+
+int
+sentence_max_length(const SentenceSettings *settings, int model_max_length,
+					const BertConfig *config)
+{
+	int length = settings->max_seq_length > 0 ? settings->max_seq_length : model_max_length;
+
+	return length > 0 && length < config->max_position_embeddings ? length
+																  : config->max_position_embeddings;
 }

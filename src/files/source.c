@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -295,4 +296,50 @@ modelsource_from_sources(Arena *arena, const char *name, ByteSource *sources, si
 	set->sources = sources;
 	set->count = count;
 	return &set->base;
+}
+
+typedef struct Subfolder
+{
+	ModelSource base; /* first */
+	Arena *arena;
+	ModelSource *source;
+	const char *path;
+} Subfolder;
+
+static bool
+subfolder_open(ModelSource *base, const char *name, ByteSource **out, bool *found, Status *status)
+{
+	Subfolder *folder = (Subfolder *) base;
+	size_t length = strlen(folder->path) + strlen(name) + 2;
+	char *path;
+
+	*found = false;
+	if (!check_name(name, status))
+		return false;
+	path = arena_alloc(folder->arena, length);
+	if (path == NULL)
+		return arena_fail(folder->arena, status, "a file's name", length);
+	snprintf(path, length, "%s/%s", folder->path, name);
+	return folder->source->open(folder->source, path, out, found, status);
+}
+
+ModelSource *
+modelsource_subfolder(Arena *arena, ModelSource *source, const char *path, Status *status)
+{
+	Subfolder *folder;
+
+	if (path[0] == '\0')
+		return source;
+	folder = arena_alloc_zero(arena, sizeof *folder);
+	if (folder == NULL || (folder->path = arena_strdup(arena, path)) == NULL)
+	{
+		arena_fail(arena, status, "the model's folder", sizeof *folder);
+		return NULL;
+	}
+	folder->base.name = folder->path;
+	folder->base.open = subfolder_open;
+	folder->base.close = set_close;
+	folder->arena = arena;
+	folder->source = source;
+	return &folder->base;
 }

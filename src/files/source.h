@@ -71,6 +71,13 @@ ModelSource *modelsource_from_sources(Arena *arena, const char *name, ByteSource
 									  size_t count, Status *status);
 
 /*
+ * A folder of another source, by its relative name; "" gives the source itself. Closing it does
+ * nothing: its files are closed with the whole source's.
+ */
+ModelSource *modelsource_subfolder(Arena *arena, ModelSource *source, const char *path,
+								   Status *status);
+
+/*
  * close, for sources that need it. Safe to call from a memory-context callback; NULL is allowed.
  */
 void modelsource_close(ModelSource *source);

@@ -1,75 +1,276 @@
 /* tokenizer_json.c: reading tokenizer.json. */
 #include "files/tokenizer_json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "files/config.h"
 #include "files/json.h"
+#include "files/known_keys.h"
+#include "files/vocab_text.h"
 
 static bool
-check_stage(const json_t *root, const char *stage, const char *const *types, Status *status)
+has_type(const json_t *object, const char *type)
 {
-	const json_t *object = json_object_get(root, stage);
-	const json_t *type = json_object_get(object, "type");
+	const char *name = json_string_value(json_object_get(object, "type"));
 
-	if (object == NULL || json_is_null(object))
-		return types[0] == NULL || status_fail(status, STATUS_UNSUPPORTED, "it has no %s", stage);
-	for (int i = types[0] == NULL ? 1 : 0; json_is_string(type) && types[i] != NULL; i++)
-		if (strcmp(json_string_value(type), types[i]) == 0)
-			return true;
-	return status_fail(status, STATUS_UNSUPPORTED,
-					   "its %s is \"%.60s\", not that of a Bert tokenizer", stage,
-					   json_is_string(type) ? json_string_value(type) : "?");
+	return name != NULL && strcmp(name, type) == 0;
 }
 
-/* The text by id, one token a line; ids must be 0 .. n-1, each once. */
 static bool
-read_vocab(const json_t *vocab, Arena *arena, TokenizerSettings *settings, Status *status)
+refuse_stage(const json_t *object, const char *stage, Status *status)
+{
+	const char *type = json_string_value(json_object_get(object, "type"));
+
+	return status_fail(status, STATUS_UNSUPPORTED,
+					   "its %s is \"%.60s\", not that of a Bert tokenizer", stage,
+					   type == NULL ? "?" : type);
+}
+
+/* --- The normaliser --- */
+
+static bool
+read_bert_normalizer(const json_t *object, TokenizerJson *out, Status *status)
+{
+	bool lowercase = true;
+
+	out->clean_text = true;
+	out->handle_chinese_chars = true;
+	if (!json_get_bool(object, "clean_text", &out->clean_text, status) ||
+		!json_get_bool(object, "handle_chinese_chars", &out->handle_chinese_chars, status) ||
+		!json_get_bool(object, "lowercase", &lowercase, status))
+		return false;
+	out->lowercase |= lowercase;
+	out->strip_accents = lowercase;
+	return json_get_bool(object, "strip_accents", &out->strip_accents, status);
+}
+
+/*
+ * BertNormalizer, Lowercase before it (which changes nothing but the case), either alone, or
+ * nothing at all.
+ */
+static bool
+read_normalizer(const json_t *root, TokenizerJson *out, Status *status)
+{
+	const json_t *object = json_object_get(root, "normalizer");
+	const json_t *list = json_object_get(object, "normalizers");
+	size_t n = has_type(object, "Sequence") ? json_array_size(list) : 1;
+	bool bert = false;
+
+	if (object == NULL || json_is_null(object))
+		return true;
+	for (size_t i = 0; i < n; i++)
+	{
+		const json_t *part = has_type(object, "Sequence") ? json_array_get(list, i) : object;
+
+		if (has_type(part, "BertNormalizer") && !bert)
+		{
+			if (!read_bert_normalizer(part, out, status))
+				return false;
+			bert = true;
+		}
+		else if (has_type(part, "Lowercase") && !bert)
+			out->lowercase = true;
+		else
+			return refuse_stage(part, "normalizer", status);
+	}
+	return true;
+}
+
+/* --- The template --- */
+
+typedef struct Template
+{
+	const char *cls;
+	const char *sep;
+	int32_t cls_id; /* -1: not said */
+	int32_t sep_id;
+} Template;
+
+/* The name of a piece: of a special token, or of a text ("A"). NULL when it is not of this type. */
+static const char *
+piece_name(const json_t *piece, bool is_text, int type)
+{
+	const json_t *part = json_object_get(piece, is_text ? "Sequence" : "SpecialToken");
+
+	if (json_integer_value(json_object_get(part, "type_id")) != type)
+		return NULL;
+	return json_string_value(json_object_get(part, "id"));
+}
+
+/* [CLS] A [SEP], and [CLS] A [SEP] B:type [SEP]:type, whatever the tokens are called. */
+static bool
+read_pieces(const json_t *pieces, size_t n, int type, Template *template)
+{
+	static const char *const texts[] = {NULL, "A", NULL, "B", NULL};
+	const int types[] = {0, 0, 0, type, type};
+
+	if (!json_is_array(pieces) || json_array_size(pieces) != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		const char *name = piece_name(json_array_get(pieces, i), texts[i] != NULL, types[i]);
+		const char **token = i == 0 ? &template->cls : &template->sep;
+
+		if (name == NULL || (texts[i] != NULL && strcmp(name, texts[i]) != 0))
+			return false;
+		if (texts[i] != NULL)
+			continue;
+		if (*token != NULL && strcmp(*token, name) != 0)
+			return false;
+		*token = name;
+	}
+	return true;
+}
+
+/* The id that the template puts for a token: one number. */
+static int32_t
+template_id(const json_t *object, const char *token)
+{
+	const json_t *special = json_object_get(json_object_get(object, "special_tokens"), token);
+	const json_t *ids = json_object_get(special, "ids");
+	const json_t *id = json_array_get(ids, 0);
+
+	return json_array_size(ids) == 1 && json_is_integer(id) && json_integer_value(id) >= 0 &&
+				   json_integer_value(id) < CONFIG_MAX_VOCAB
+			   ? (int32_t) json_integer_value(id)
+			   : -1;
+}
+
+/* BertProcessing: {"cls": ["[CLS]", 101], "sep": ["[SEP]", 102]} */
+static bool
+read_bert_processing(const json_t *object, Template *template)
+{
+	const json_t *cls = json_object_get(object, "cls");
+	const json_t *sep = json_object_get(object, "sep");
+
+	template->cls = json_string_value(json_array_get(cls, 0));
+	template->sep = json_string_value(json_array_get(sep, 0));
+	template->cls_id = (int32_t) json_integer_value(json_array_get(cls, 1));
+	template->sep_id = (int32_t) json_integer_value(json_array_get(sep, 1));
+	return template->cls != NULL && template->sep != NULL;
+}
+
+static bool
+read_template(const json_t *root, Arena *arena, TokenizerJson *out, Status *status)
+{
+	const json_t *object = json_object_get(root, "post_processor");
+	Template template = {NULL, NULL, -1, -1};
+
+	if (object == NULL || json_is_null(object))
+		return true;
+	if (has_type(object, "TemplateProcessing"))
+	{
+		const json_t *pair = json_object_get(object, "pair");
+
+		out->one_type = read_pieces(pair, 5, 0, &template);
+		if (!read_pieces(json_object_get(object, "single"), 3, 0, &template) ||
+			(!out->one_type && !read_pieces(pair, 5, 1, &template)))
+			return status_fail(status, STATUS_UNSUPPORTED,
+							   "its template is not \"[CLS] A [SEP] B [SEP]\"");
+		template.cls_id = template_id(object, template.cls);
+		template.sep_id = template_id(object, template.sep);
+	}
+	else if (!has_type(object, "BertProcessing"))
+		return refuse_stage(object, "post_processor", status);
+	else if (!read_bert_processing(object, &template))
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "its post_processor does not name its tokens");
+	out->has_template = true;
+	out->cls_id = template.cls_id;
+	out->sep_id = template.sep_id;
+	out->cls_token = arena_strdup(arena, template.cls);
+	out->sep_token = arena_strdup(arena, template.sep);
+	return (out->cls_token != NULL && out->sep_token != NULL) ||
+		   arena_fail(arena, status, "a token", strlen(template.cls));
+}
+
+/* --- The vocabulary --- */
+
+typedef struct NumberedToken
+{
+	const char *text;
+	int32_t id;
+} NumberedToken;
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	return (((const NumberedToken *) a)->id > ((const NumberedToken *) b)->id) -
+		   (((const NumberedToken *) a)->id < ((const NumberedToken *) b)->id);
+}
+
+static bool
+sort_vocab(const json_t *vocab, Arena *arena, NumberedToken **out, Status *status)
 {
 	size_t n = json_object_size(vocab);
-	const char **tokens;
+	NumberedToken *tokens = arena_alloc_array(arena, n, sizeof *tokens);
 	const char *token;
 	json_t *id;
+	size_t i = 0;
+
+	if (tokens == NULL)
+		return arena_fail(arena, status, "the vocabulary", n * sizeof *tokens);
+	json_object_foreach((json_t *) vocab, token, id)
+	{
+		if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+			json_integer_value(id) >= CONFIG_MAX_VOCAB)
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "token \"%.60s\" has an id that is not one of 0 to %d", token,
+							   CONFIG_MAX_VOCAB - 1);
+		tokens[i++] = (NumberedToken){token, (int32_t) json_integer_value(id)};
+	}
+	qsort(tokens, n, sizeof *tokens, compare_ids);
+	for (i = 1; i < n; i++)
+		if (tokens[i].id == tokens[i - 1].id)
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "tokens \"%.60s\" and \"%.60s\" have the same id",
+							   tokens[i - 1].text, tokens[i].text);
+	*out = tokens;
+	return true;
+}
+
+/* The text by id, one token a line; ids that no token has are empty lines. */
+static bool
+read_vocab(const json_t *vocab, Arena *arena, TokenizerJson *out, Status *status)
+{
+	size_t n = json_object_size(vocab);
+	NumberedToken *tokens = NULL;
 	size_t bytes = 0;
+	int32_t next = 0;
 	char *at;
 
 	if (!json_is_object(vocab) || n == 0 || n > CONFIG_MAX_VOCAB)
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "its vocabulary is not an object with 1 to %d tokens", CONFIG_MAX_VOCAB);
-	tokens = arena_alloc_array_zero(arena, n, sizeof *tokens);
-	if (tokens == NULL)
-		return arena_fail(arena, status, "the vocabulary", n * sizeof *tokens);
-	json_object_foreach((json_t *) vocab, token, id)
-	{
-		json_int_t i = json_is_integer(id) ? json_integer_value(id) : -1;
-
-		if (i < 0 || (size_t) i >= n || tokens[i] != NULL)
-			return status_fail(status, STATUS_INVALID_DATA,
-							   "token \"%.60s\" has an id that is not one of 0 to %zu, each once",
-							   token, n - 1);
-		if (strchr(token, '\n') != NULL)
-			return status_fail(status, STATUS_INVALID_DATA, "a token contains a line break");
-		tokens[i] = token;
-		bytes += strlen(token) + 1;
-	}
-	at = arena_alloc(arena, bytes);
+	if (!sort_vocab(vocab, arena, &tokens, status))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		bytes += strlen(tokens[i].text);
+	bytes += (size_t) tokens[n - 1].id + 1;
+	out->vocab = at = arena_alloc(arena, bytes);
 	if (at == NULL)
 		return arena_fail(arena, status, "the vocabulary", bytes);
-	settings->vocab = at;
-	settings->vocab_length = bytes;
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t length = strlen(tokens[i]);
+		size_t length = strlen(tokens[i].text);
 
-		memcpy(at, tokens[i], length);
-		at[length] = '\n';
-		at += length + 1;
+		for (; next < tokens[i].id; next++)
+			*at++ = '\n';
+		if (strchr(tokens[i].text, '\n') != NULL || vocab_text_trims(tokens[i].text, length))
+			length = 0; /* no word has white space */
+		memcpy(at, tokens[i].text, length);
+		at += length;
+		*at++ = '\n';
+		next++;
 	}
+	out->vocab_length = (size_t) (at - out->vocab);
+	out->n_tokens = (int32_t) n;
 	return true;
 }
 
 static bool
-read_model(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+read_model(const json_t *root, Arena *arena, TokenizerJson *out, FileNotes *notes, Status *status)
 {
 	const json_t *model = json_object_get(root, "model");
 	const json_t *type = json_object_get(model, "type");
@@ -79,82 +280,217 @@ read_model(const json_t *root, Arena *arena, TokenizerSettings *settings, Status
 	if (json_is_string(type) && strcmp(json_string_value(type), "WordPiece") != 0)
 		return status_fail(status, STATUS_UNSUPPORTED, "its model is \"%.60s\", not WordPiece",
 						   json_string_value(type));
-	return json_get_string(model, "unk_token", arena, &settings->unk_token, status) &&
+	out->unk_token = "[UNK]";
+	out->continuing_subword_prefix = "##";
+	out->max_input_chars_per_word = 100;
+	return known_keys_check(KNOWN_TOKENIZER_MODEL, "tokenizer.json: model", model, notes, status) &&
+		   json_get_string(model, "unk_token", arena, &out->unk_token, status) &&
 		   json_get_string(model, "continuing_subword_prefix", arena,
-						   &settings->continuing_subword_prefix, status) &&
+						   &out->continuing_subword_prefix, status) &&
 		   json_get_int(model, "max_input_chars_per_word", 1, 1000000,
-						&settings->max_input_chars_per_word, status) &&
-		   read_vocab(json_object_get(model, "vocab"), arena, settings, status);
-}
-
-/* [CLS] A [SEP], and [CLS] A [SEP] B:1 [SEP]:1: what a template must say, piece by piece. */
-static bool
-check_template(const json_t *pieces, const char *const *expected, const int *types, size_t n)
-{
-	if (!json_is_array(pieces) || json_array_size(pieces) != n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-	{
-		const json_t *piece = json_array_get(pieces, i);
-		bool is_text = expected[i][0] != '\0' && expected[i][1] == '\0';
-		const json_t *part = json_object_get(piece, is_text ? "Sequence" : "SpecialToken");
-		const json_t *id = json_object_get(part, "id");
-
-		if (!json_is_string(id) || json_integer_value(json_object_get(part, "type_id")) != types[i])
-			return false;
-		if (is_text && strcmp(json_string_value(id), expected[i]) != 0)
-			return false;
-	}
-	return true;
+						&out->max_input_chars_per_word, status) &&
+		   read_vocab(json_object_get(model, "vocab"), arena, out, status);
 }
 
 static bool
-check_post_processor(const json_t *root, Status *status)
-{
-	static const char *const pieces[] = {"[CLS]", "A", "[SEP]", "B", "[SEP]"};
-	static const int types[] = {0, 0, 0, 1, 1};
-	const json_t *object = json_object_get(root, "post_processor");
-	const json_t *type = json_object_get(object, "type");
-
-	if (!json_is_string(type) || strcmp(json_string_value(type), "TemplateProcessing") != 0)
-		return true;
-	if (check_template(json_object_get(object, "single"), pieces, types, 3) &&
-		check_template(json_object_get(object, "pair"), pieces, types, 5))
-		return true;
-	return status_fail(status, STATUS_UNSUPPORTED, "its template is not \"[CLS] A [SEP] B [SEP]\"");
-}
-
-static bool
-read_added(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+read_added(const json_t *root, Arena *arena, TokenizerJson *out, Status *status)
 {
 	const json_t *list = json_object_get(root, "added_tokens");
+	AddedToken token;
 
+	out->added = arena_alloc_array(arena, ADDED_TOKENS_MAX, sizeof *out->added);
+	if (out->added == NULL)
+		return arena_fail(arena, status, "added tokens", ADDED_TOKENS_MAX * sizeof *out->added);
 	if (list == NULL || json_is_null(list))
 		return true;
 	if (!json_is_array(list))
 		return status_fail(status, STATUS_INVALID_DATA, "\"added_tokens\" is not a list");
 	for (size_t i = 0; i < json_array_size(list); i++)
-	{
-		AddedToken token;
-
-		if (!tokenizer_token_parse(json_array_get(list, i), arena, false, &token, status) ||
-			!tokenizer_settings_add(settings, &token, status))
+		if (!added_token_parse(json_array_get(list, i), arena, false, &token, status) ||
+			!added_tokens_put(out->added, &out->n_added, &token, status))
 			return false;
-	}
 	return true;
 }
 
 bool
-tokenizer_json_parse(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
+tokenizer_json_parse(const json_t *root, Arena *arena, TokenizerJson *out, FileNotes *notes,
+					 Status *status)
 {
-	static const char *const normalizers[] = {"BertNormalizer", NULL};
-	static const char *const pre_tokenizers[] = {"BertPreTokenizer", NULL};
-	static const char *const post_processors[] = {NULL, "TemplateProcessing", "BertProcessing",
-												  NULL};
+	const json_t *pre = json_object_get(root, "pre_tokenizer");
+	const char *direction =
+		json_string_value(json_object_get(json_object_get(root, "truncation"), "direction"));
 
-	return check_stage(root, "normalizer", normalizers, status) &&
-		   check_stage(root, "pre_tokenizer", pre_tokenizers, status) &&
-		   check_stage(root, "post_processor", post_processors, status) &&
-		   check_post_processor(root, status) && read_model(root, arena, settings, status) &&
-		   read_added(root, arena, settings, status);
+	memset(out, 0, sizeof *out);
+	out->truncates_left = direction != NULL && strcmp(direction, "Left") == 0;
+	out->has_pre_tokenizer = has_type(pre, "BertPreTokenizer");
+	if (pre != NULL && !json_is_null(pre) && !out->has_pre_tokenizer)
+		return refuse_stage(pre, "pre_tokenizer", status);
+	return read_normalizer(root, out, status) && read_template(root, arena, out, status) &&
+		   read_model(root, arena, out, notes, status) && read_added(root, arena, out, status);
+}
+
+/* --- Writing --- */
+
+static json_t *
+template_value(const TokenizerSettings *settings, bool pair)
+{
+	json_t *pieces = json_array();
+	const int type = 1; /* whether the types are given at all is tokenizer_config.json's */
+
+	json_array_append_new(pieces, json_pack("{s: {s:s, s:i}}", "SpecialToken", "id",
+											settings->cls_token, "type_id", 0));
+	json_array_append_new(pieces,
+						  json_pack("{s: {s:s, s:i}}", "Sequence", "id", "A", "type_id", 0));
+	json_array_append_new(pieces, json_pack("{s: {s:s, s:i}}", "SpecialToken", "id",
+											settings->sep_token, "type_id", 0));
+	if (!pair)
+		return pieces;
+	json_array_append_new(pieces,
+						  json_pack("{s: {s:s, s:i}}", "Sequence", "id", "B", "type_id", type));
+	json_array_append_new(pieces, json_pack("{s: {s:s, s:i}}", "SpecialToken", "id",
+											settings->sep_token, "type_id", type));
+	return pieces;
+}
+
+static json_t *
+special_value(const char *token, int32_t id)
+{
+	return json_pack("{s:s, s:[i], s:[s]}", "id", token, "ids", (int) id, "tokens", token);
+}
+
+static const AddedToken *
+find_added(const TokenizerSettings *settings, const char *content)
+{
+	return added_tokens_find(settings->added, settings->n_added, content);
+}
+
+static json_t *
+post_processor_value(const TokenizerSettings *settings, bool *complete)
+{
+	const AddedToken *cls = find_added(settings, settings->cls_token);
+	const AddedToken *sep = find_added(settings, settings->sep_token);
+	json_t *root = json_object();
+	json_t *tokens = json_object();
+
+	if (cls == NULL || sep == NULL)
+	{
+		json_decref(root);
+		json_decref(tokens);
+		return json_null();
+	}
+	json_put(root, "type", json_string("TemplateProcessing"), complete);
+	json_put(root, "single", template_value(settings, false), complete);
+	json_put(root, "pair", template_value(settings, true), complete);
+	json_put(tokens, cls->content, special_value(cls->content, cls->id), complete);
+	json_put(tokens, sep->content, special_value(sep->content, sep->id), complete);
+	json_put(root, "special_tokens", tokens, complete);
+	return root;
+}
+
+/*
+ * By token. Blank lines are one token to the reference, the empty one, and count where it gives ids
+ * to tokens that the vocabulary does not have; so one is written where there was a blank line, or
+ * where the added tokens say that there were some at the end.
+ */
+static json_t *
+vocab_value(const TokenizerSettings *settings, bool *complete)
+{
+	json_t *vocab = json_object();
+	json_int_t id = 0;
+	json_int_t blank = -1;
+	bool follows = false;
+
+	for (const char *at = settings->vocab, *end = at + settings->vocab_length; at < end; id++)
+	{
+		const char *newline = memchr(at, '\n', (size_t) (end - at));
+		size_t length = newline == NULL ? (size_t) (end - at) : (size_t) (newline - at);
+
+		if (length == 0)
+			blank = id;
+		else if (json_object_setn_new(vocab, at, length, json_integer(id)) != 0)
+			*complete = false;
+		at += length + 1;
+	}
+	for (size_t i = 0; i < settings->n_added; i++)
+	{
+		follows |= settings->added[i].id == id;
+		if (blank < 0 && settings->added[i].id > id)
+			blank = id;
+	}
+	if (blank >= 0 && !(blank == id && follows))
+		json_put(vocab, "", json_integer(blank), complete);
+	return vocab;
+}
+
+static json_t *
+model_value(const TokenizerSettings *settings, bool *complete)
+{
+	json_t *model = json_object();
+
+	json_put(model, "type", json_string("WordPiece"), complete);
+	json_put(model, "unk_token", json_string(settings->unk_token), complete);
+	json_put(model, "continuing_subword_prefix", json_string(settings->continuing_subword_prefix),
+			 complete);
+	json_put(model, "max_input_chars_per_word", json_integer(settings->max_input_chars_per_word),
+			 complete);
+	json_put(model, "vocab", vocab_value(settings, complete), complete);
+	return model;
+}
+
+static int
+compare_added(const void *a, const void *b)
+{
+	return (((const AddedToken *) a)->id > ((const AddedToken *) b)->id) -
+		   (((const AddedToken *) a)->id < ((const AddedToken *) b)->id);
+}
+
+/* In the order of their ids, which the reference gives anew. */
+static json_t *
+added_value(Arena *arena, const TokenizerSettings *settings, bool *complete)
+{
+	AddedToken *sorted = arena_alloc_array(arena, settings->n_added + 1, sizeof *sorted);
+	json_t *list = json_array();
+
+	if (sorted == NULL)
+	{
+		*complete = false;
+		return list;
+	}
+	memcpy(sorted, settings->added, settings->n_added * sizeof *sorted);
+	qsort(sorted, settings->n_added, sizeof *sorted, compare_added);
+	for (size_t i = 0; i < settings->n_added; i++)
+		*complete &= json_array_append_new(
+						 list, json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id",
+										 (int) sorted[i].id, "content", sorted[i].content,
+										 "single_word", (int) sorted[i].single_word, "lstrip",
+										 (int) sorted[i].lstrip, "rstrip", (int) sorted[i].rstrip,
+										 "normalized", (int) sorted[i].normalized, "special",
+										 (int) sorted[i].special)) == 0;
+	return list;
+}
+
+char *
+tokenizer_json_write(Arena *arena, const TokenizerSettings *settings, Status *status)
+{
+	json_t *root = json_object();
+	bool complete = true;
+
+	json_put(root, "version", json_string("1.0"), &complete);
+	json_put(root, "truncation", json_null(), &complete);
+	json_put(root, "padding", json_null(), &complete);
+	json_put(root, "added_tokens", added_value(arena, settings, &complete), &complete);
+	json_put(root, "normalizer",
+			 json_pack("{s:s, s:b, s:b, s:b, s:b}", "type", "BertNormalizer", "clean_text",
+					   (int) settings->clean_text, "handle_chinese_chars",
+					   (int) settings->handle_chinese_chars, "strip_accents",
+					   (int) settings->strip_accents, "lowercase", (int) settings->lowercase),
+			 &complete);
+	json_put(root, "pre_tokenizer", json_pack("{s:s}", "type", "BertPreTokenizer"), &complete);
+	json_put(root, "post_processor", post_processor_value(settings, &complete), &complete);
+	json_put(root, "decoder",
+			 json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix",
+					   settings->continuing_subword_prefix, "cleanup", 1),
+			 &complete);
+	json_put(root, "model", model_value(settings, &complete), &complete);
+	return json_write(arena, root, JSON_COMPACT, complete, "tokenizer.json", status);
 }

@@ -1,26 +1,48 @@
-/* tokenizer_json.h: tokenizer.json, the `tokenizers` library's own format, as far as it describes a
- * Bert tokenizer. */
+/*
+ * tokenizer_json.h: tokenizer.json, the `tokenizers` library's own format, as far as it describes a
+ * Bert tokenizer.
+ */
 #ifndef BERT_FILES_TOKENIZER_JSON_H
 #define BERT_FILES_TOKENIZER_JSON_H
 
-#include <jansson.h>
-
+#include "files/notes.h"
 #include "files/tokenizer_settings.h"
 
-#define TOKENIZER_MAX_ADDED 4096
+/* What the file says by itself. Strings are in the arena. */
+typedef struct TokenizerJson
+{
+	bool clean_text;
+	bool handle_chinese_chars;
+	bool lowercase;
+	bool strip_accents;
+	bool has_template;      /* [CLS] A [SEP] */
+	bool has_pre_tokenizer; /* BertPreTokenizer */
+	bool one_type;          /* its second text has the token type 0 too */
+	bool truncates_left;    /* "truncation" keeps the end of a text */
+	const char *cls_token;  /* of the template; NULL where the file has none */
+	const char *sep_token;
+	int32_t cls_id; /* that the template puts; -1: not said */
+	int32_t sep_id;
+	const char *unk_token; /* of the model */
+	const char *continuing_subword_prefix;
+	int max_input_chars_per_word;
+	size_t n_added;
+	AddedToken *added; /* (n_added), in the file's order */
+	char *vocab;       /* in the form of vocab_text.h; an id that no token has is an empty line */
+	size_t vocab_length;
+	int32_t n_tokens; /* that the vocabulary's object has */
+} TokenizerJson;
 
 /*
- * Checks that the stages are those of a Bert tokenizer, and reads model (vocabulary included) and
- * added tokens. The normaliser's switches are the caller's.
+ * Stages that a Bert tokenizer does not have are STATUS_UNSUPPORTED. A vocabulary's line breaks and
+ * white space at a token's end make it one that no text gives: its id stays, empty.
  */
-bool tokenizer_json_parse(const json_t *root, Arena *arena, TokenizerSettings *settings,
-						  Status *status);
+bool tokenizer_json_parse(const struct json_t *root, Arena *arena, TokenizerJson *out,
+						  FileNotes *notes, Status *status);
 
-/* An added token from a string or an object; id is -1 where it is not given. */
-bool tokenizer_token_parse(const json_t *value, Arena *arena, bool is_special, AddedToken *token,
-						   Status *status);
-
-/* Adds a token, or replaces the one with the same content. */
-bool tokenizer_settings_add(TokenizerSettings *settings, const AddedToken *token, Status *status);
+/*
+ * The file for the export, so that the reference's class for any tokenizer reads the same from it.
+ */
+char *tokenizer_json_write(Arena *arena, const TokenizerSettings *settings, Status *status);
 
 #endif

@@ -3,46 +3,24 @@
 
 #include <string.h>
 
+#include "files/tokenizer_files.h"
 #include "tokenizer/tokenizer.h"
 
-#define MAX_CONFIG_BYTES ((size_t) 16 * 1024 * 1024)
-#define PADDED_VOCAB_MINIMUM 1024
-
-static bool
-read_config(Arena *arena, ModelSource *source, BertConfig *config, Status *status)
-{
-	ByteSource *file;
-	bool found;
-	const char *text;
-
-	if (!source->open(source, "config.json", &file, &found, status))
-		return false;
-	if (!found)
-		return status_fail(status, STATUS_NOT_FOUND, "\"%.200s\" has no config.json", source->name);
-	text = source_read_all(arena, file, MAX_CONFIG_BYTES, status);
-	return text != NULL && config_parse(arena, text, (size_t) file->size, config, status);
-}
-
 /*
- * Every token needs a row of the word embeddings. Large vocabularies may have rows to spare, when
- * they were rounded up for the hardware; any other surplus means that lines are lost and the ids
- * after them wrong.
+ * Every token needs a row of the word embeddings. Rows to spare are ids that no text gives: a
+ * vocabulary is often rounded up for the hardware, or given room to grow.
  */
 static bool
 check_vocabulary(const ModelFolder *folder, int tokens, Status *status)
 {
 	int rows = folder->config.vocab_size;
-	bool padded = tokens >= PADDED_VOCAB_MINIMUM &&
-				  (rows == (tokens + 7) / 8 * 8 || rows == (tokens + 63) / 64 * 64 ||
-				   rows == (tokens + 127) / 128 * 128);
 
-	if (rows == tokens || padded)
+	if (tokens <= rows)
 		return true;
 	status_fail(status, STATUS_INVALID_DATA,
 				"the vocabulary has %d tokens, but the model has embeddings for %d", tokens, rows);
-	return tokens > rows ? false
-						 : status_hint(status, "If the model has rows to spare, add a line such as "
-											   "[unused1] for each to vocab.txt.");
+	return status_hint(status, "Give the vocabulary that the model was trained with; tokens that "
+							   "were added later need resize_token_embeddings().");
 }
 
 bool
@@ -58,19 +36,62 @@ modelfolder_compile_tokenizer(Arena *arena, ModelFolder *folder, Status *status)
 	return tokenizer != NULL && check_vocabulary(folder, tokenizer_vocab_size(tokenizer), status);
 }
 
+/* The class is not known, so that the head must be given. */
+static bool
+check_architecture(const BertConfig *config, const HeadKind *head, Status *status)
+{
+	if (config->unknown_architecture == NULL || head != NULL)
+		return true;
+	status_fail(status, STATUS_UNSUPPORTED, "config.json: architecture \"%.60s\" is not supported",
+				config->unknown_architecture);
+	return status_hint(status,
+					   "Supported are BertModel and the BertFor... classes of the reference "
+					   "library. If the tensors are those of one of them, name its head in "
+					   "the argument \"head\".");
+}
+
+/* The notes about files after the lines about tensors. */
+static bool
+report_notes(Arena *arena, const FileNotes *notes, KeyReport *report, Status *status)
+{
+	KeyReportLine *lines = arena_alloc_array(arena, report->n_lines + notes->n + 1, sizeof *lines);
+
+	if (lines == NULL)
+		return arena_fail(arena, status, "notes", notes->n * sizeof *lines);
+	memcpy(lines, report->lines, report->n_lines * sizeof *lines);
+	for (size_t i = 0; i < notes->n; i++)
+		lines[report->n_lines++] = (KeyReportLine){
+			notes->notes[i].text,
+			notes->notes[i].kind == NOTE_IGNORED ? KEY_IGNORED : KEY_UNEXPECTED, true};
+	report->lines = lines;
+	return true;
+}
+
 bool
 modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder,
 				 Status *status)
 {
+	FileNotes notes = {.arena = arena};
+	SentenceFolder sentence = {.notes = &notes};
+	TokenizerContext context = {.notes = &notes};
+	ModelSource *inner;
+
 	memset(folder, 0, sizeof *folder);
-	if (!read_config(arena, source, &folder->config, status) ||
-		!checkpoint_open(arena, source, &folder->checkpoint, status) ||
-		!tokenizer_settings_read(arena, source, &folder->tokenizer, status) ||
-		!modelfolder_compile_tokenizer(arena, folder, status) ||
-		!sentence_settings_read(arena, source, &folder->sentence, status))
+	if (!sentence_settings_read(arena, source, &sentence, &folder->sentence, status))
+		return false;
+	inner = modelsource_subfolder(arena, source, sentence.transformer, status);
+	if (inner == NULL || !config_read(arena, inner, &notes, &folder->config, status) ||
+		!check_architecture(&folder->config, head, status) ||
+		!checkpoint_open(arena, inner, &folder->checkpoint, status))
+		return false;
+	context.rows = folder->config.vocab_size;
+	context.lowercase_first = sentence.lowercase_first;
+	if (!tokenizer_files_read(arena, inner, &context, &folder->tokenizer, status) ||
+		!modelfolder_compile_tokenizer(arena, folder, status))
 		return false;
 	folder->config.use_pooler = checkpoint_has_pooler(&folder->checkpoint);
 	folder->head = head != NULL ? *head : checkpoint_head(&folder->checkpoint, &folder->config);
 	return tensor_table_build(arena, &folder->config, folder->head, &folder->table, status) &&
-		   load_plan(arena, &folder->checkpoint, &folder->table, &folder->plan, status);
+		   load_plan(arena, &folder->checkpoint, &folder->table, &folder->plan, status) &&
+		   report_notes(arena, &notes, &folder->plan.report, status);
 }

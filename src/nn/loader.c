@@ -284,10 +284,10 @@ report_missing(Matcher *matcher)
 			return status_hint(matcher->status, "Only a head, the pooler and cross-attention may "
 												"be missing; they are initialised anew.");
 		}
-		report->lines[report->n_lines++] = (KeyReportLine){key, KEY_MISSING};
+		report->lines[report->n_lines++] = (KeyReportLine){key, KEY_MISSING, false};
 		if (spec->role == ROLE_DECODER_BIAS) /* the reference names both */
 			report->lines[report->n_lines++] =
-				(KeyReportLine){"cls.predictions.decoder.bias", KEY_MISSING};
+				(KeyReportLine){"cls.predictions.decoder.bias", KEY_MISSING, false};
 	}
 	return true;
 }
@@ -310,7 +310,7 @@ load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *table, 
 	plan->plan = arena_alloc_array_zero(arena, n, sizeof *plan->plan);
 	plan->scales = arena_alloc_array_zero(arena, n, sizeof *plan->scales);
 	plan->report.lines =
-		arena_alloc_array(arena, n + 1 + checkpoint->n_tensors, sizeof *plan->report.lines);
+		arena_alloc_array_zero(arena, n + 1 + checkpoint->n_tensors, sizeof *plan->report.lines);
 	matcher.by_name = arena_alloc_array(arena, n, sizeof *matcher.by_name);
 	if (plan->plan == NULL || plan->scales == NULL || plan->report.lines == NULL ||
 		matcher.by_name == NULL)

@@ -25,6 +25,7 @@ typedef struct KeyReportLine
 {
 	const char *key;
 	KeyStatus status;
+	bool of_file; /* a file or a setting in it, not a tensor */
 } KeyReportLine;
 
 typedef struct KeyReport

@@ -70,9 +70,11 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, s
 	{
 		size_t token_length;
 
-		if (decoded_text(tokenizer, ids[i], &token_length) == NULL)
+		if (ids[i] < 0)
 			return status_fail(status, STATUS_INVALID_ARGUMENT,
 							   "token id %d is not in the vocabulary", ids[i]);
+		if (decoded_text(tokenizer, ids[i], &token_length) == NULL)
+			continue;
 		if (!size_add(total, token_length + 1, &total))
 			return status_fail(status, STATUS_LIMIT, "decoded text is too long");
 	}
@@ -89,6 +91,8 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, s
 		if (skip_special_tokens && tokenizer_is_special(tokenizer, ids[i]))
 			continue;
 		token = decoded_text(tokenizer, ids[i], &token_length);
+		if (token == NULL)
+			continue;
 		if (!first)
 		{
 			if (token_length >= prefix_length && memcmp(token, prefix, prefix_length) == 0)

@@ -85,9 +85,6 @@ split_lines(Builder *b)
 		size_t end = newline == NULL ? length : (size_t) (newline - text);
 		size_t stop = end > begin && text[end - 1] == '\r' ? end - 1 : end;
 
-		if (stop == begin)
-			return status_fail(b->status, STATUS_INVALID_DATA,
-							   "line %zu of the vocabulary is empty", b->n_lines + 1);
 		if (stop - begin > TOKEN_MAX_BYTES)
 			return status_fail(b->status, STATUS_LIMIT,
 							   "line %zu of the vocabulary has %zu bytes, the limit is %d",
@@ -171,8 +168,11 @@ fill_slots(Builder *b, bool *full)
 		uint32_t end = b->offsets[i + 1];
 		bool continuation = end - begin > prefix_length &&
 							memcmp(b->texts + begin, b->header.prefix, prefix_length) == 0;
-		int32_t same = vocabulary_find(&t, b->texts + begin, end - begin, false);
+		int32_t same;
 
+		if (begin == end)
+			continue; /* an id that no text gives */
+		same = vocabulary_find(&t, b->texts + begin, end - begin, false);
 		if (same >= 0)
 			return status_fail(b->status, STATUS_INVALID_DATA,
 							   "line %zu of the vocabulary repeats line %d", i + 1, same + 1);
@@ -591,6 +591,7 @@ take_settings(Builder *b)
 						   s->model_max_length);
 	b->header.prefix_length = (uint32_t) strlen(prefix);
 	memcpy(b->header.prefix, prefix, b->header.prefix_length);
+	b->header.pair_type = s->one_type ? 0 : 1;
 	b->header.max_chars = (uint32_t) s->max_input_chars_per_word;
 	b->header.max_length = (uint32_t) s->model_max_length;
 	return true;
@@ -642,7 +643,7 @@ header_valid(const ImageHeader *h, size_t length)
 		   h->slot_bits <= MAX_SLOT_BITS && h->max_probe <= MAX_PROBE &&
 		   h->max_chars <= MAX_WORD_CHARS && h->max_length <= INT32_MAX &&
 		   h->n_added <= MAX_ADDED && h->prefix_length <= IMAGE_PREFIX_LENGTH &&
-		   h->texts_length < MAX_TEXTS && id_inside(h->cls_id, h->n_ids) &&
+		   h->pair_type <= 1 && h->texts_length < MAX_TEXTS && id_inside(h->cls_id, h->n_ids) &&
 		   id_inside(h->sep_id, h->n_ids) && id_inside(h->pad_id, h->n_ids) &&
 		   id_inside(h->mask_id, h->n_ids) && h->unk_id >= 0 && id_inside(h->unk_id, h->n_ids) &&
 		   section_inside(h->offsets_at, (uint64_t) h->n_ids + 1, sizeof(uint32_t), length) &&

@@ -19,7 +19,7 @@
 
 /* The image: a header, then sections at 64-byte aligned offsets. */
 #define IMAGE_MAGIC "BERTTOK"
-#define IMAGE_VERSION 2
+#define IMAGE_VERSION 3
 #define IMAGE_BYTE_ORDER 0x01020304
 #define IMAGE_PREFIX_LENGTH 32 /* longest continuing_subword_prefix */
 /* bytes readable after the texts, so that they can be read in words */
@@ -94,6 +94,8 @@ typedef struct ImageHeader
 	int32_t unk_id;
 	int32_t mask_id;
 	uint32_t prefix_length;
+	uint32_t pair_type; /* token type of a pair's second text */
+	uint32_t unused;    /* 0; so that what follows is aligned without a gap */
 	unsigned char prefix[IMAGE_PREFIX_LENGTH];
 	uint64_t seed;
 	/* uint32_t (n_ids + 1): token i is texts[offsets[i] .. offsets[i + 1]) */

@@ -22,8 +22,8 @@
 typedef struct Tokenizer Tokenizer;
 
 /*
- * Checks the vocabulary (no empty or duplicate line, CRLF accepted and stripped, [UNK] present) and
- * lays out the image.
+ * Checks the vocabulary (no duplicate line, CRLF accepted and stripped, [UNK] present) and lays out
+ * the image. An empty line is an id that no text gives.
  */
 bool tokenizer_compile(Arena *arena, const TokenizerSettings *settings, unsigned char **image,
 					   size_t *length, Status *status);
@@ -73,7 +73,7 @@ typedef struct Encoding
 {
 	size_t n;          /* tokens */
 	int32_t *ids;      /* (n) */
-	int32_t *type_ids; /* (n) 0 for the first text, 1 for the second */
+	int32_t *type_ids; /* (n) 0 for the first text, 1 for the second (0 with one_type) */
 	/* (n) characters; 0,0 for the template's special tokens, as in the reference */
 	uint32_t *starts;
 	uint32_t *ends;
@@ -102,8 +102,9 @@ bool tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text,
 					 const MayContinue *question, size_t *count, Status *status);
 
 /*
- * Ids to text as the reference's WordPiece decoder with clean-up of spaces before punctuation. An
- * id outside the vocabulary is STATUS_INVALID_ARGUMENT. *out is NUL-terminated.
+ * Ids to text as the reference's WordPiece decoder with clean-up of spaces before punctuation. Ids
+ * that no token has are left out, as in the reference; a negative one is STATUS_INVALID_ARGUMENT.
+ * *out is NUL-terminated.
  */
 bool tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n,
 					  bool skip_special_tokens, char **out, size_t *out_length, Status *status);

@@ -117,7 +117,7 @@ put_special(Encoding *encoding, int32_t id, int32_t type_id)
 }
 
 static void
-put_part(Encoding *encoding, const Parts *parts, size_t index, int sequence)
+put_part(Encoding *encoding, const Parts *parts, size_t index, int sequence, int32_t type)
 {
 	const TokenList *list = parts->list;
 	size_t begin = index * parts->step;
@@ -131,7 +131,7 @@ put_part(Encoding *encoding, const Parts *parts, size_t index, int sequence)
 	memcpy(encoding->ends + at, list->ends + begin, n * sizeof *list->ends);
 	memcpy(encoding->words + at, list->words + begin, n * sizeof *list->words);
 	for (size_t i = 0; i < n; i++)
-		encoding->type_ids[at + i] = sequence;
+		encoding->type_ids[at + i] = type;
 	memset(encoding->sequences + at, sequence, n);
 	encoding->n += n;
 }
@@ -156,14 +156,16 @@ make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t
 		return arena_fail(arena, status, "an encoding", n);
 	if (options->special_tokens)
 		put_special(encoding, tokenizer_cls_id(tokenizer), 0);
-	put_part(encoding, first, i, 0);
+	put_part(encoding, first, i, 0, 0);
 	if (options->special_tokens)
 		put_special(encoding, tokenizer_sep_id(tokenizer), 0);
 	if (second != NULL)
 	{
-		put_part(encoding, second, j, 1);
+		int32_t type = (int32_t) tokenizer->header->pair_type;
+
+		put_part(encoding, second, j, 1, type);
 		if (options->special_tokens)
-			put_special(encoding, tokenizer_sep_id(tokenizer), 1);
+			put_special(encoding, tokenizer_sep_id(tokenizer), type);
 	}
 	return true;
 }

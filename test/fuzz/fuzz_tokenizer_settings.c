@@ -24,6 +24,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	Arena *arena = arena_create(&allocator_malloc, (size_t) 64 << 20);
 	size_t which = size > 0 ? data[0] % (sizeof names / sizeof names[0]) : 0;
 	TokenizerSettings settings;
+	FileNotes notes = {.arena = arena};
+	TokenizerContext context = {.rows = 8, .notes = &notes};
+	SentenceFolder folder = {.notes = &notes};
 	SentenceSettings sentence;
 	ByteSource sources[2];
 	ModelSource *source;
@@ -40,7 +43,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	source_from_memory(&sources[1], "vocab.txt", vocab, sizeof vocab - 1);
 	source =
 		modelsource_from_sources(arena, "fuzz", sources, which == 6 || which == 1 ? 1 : 2, &status);
-	if (source != NULL && tokenizer_settings_read(arena, source, &settings, &status) &&
+	if (source != NULL && tokenizer_files_read(arena, source, &context, &settings, &status) &&
 		tokenizer_compile(arena, &settings, &image, &length, &status))
 	{
 		char *text = tokenizer_settings_write(arena, &settings, &status);
@@ -52,7 +55,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	}
 	if (source != NULL)
-		(void) sentence_settings_read(arena, source, &sentence, &status);
+		(void) sentence_settings_read(arena, source, &folder, &sentence, &status);
 	arena_destroy(arena);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "files/checkpoint.h"
+#include "files/tokenizer_files.h"
 #include "nn/loader.h"
 #include "nn/model.h"
 #include "tokenizer/tokenizer.h"
@@ -140,13 +141,14 @@ fixture_tokenizer(Arena *arena, const char *folder, Status *status)
 {
 	ModelSource *source = modelsource_open_directory(arena, folder, status);
 	TokenizerSettings settings;
+	TokenizerContext context = {0};
 	unsigned char *image;
 	size_t length;
 	bool ok;
 
 	if (source == NULL)
 		return NULL;
-	ok = tokenizer_settings_read(arena, source, &settings, status) &&
+	ok = tokenizer_files_read(arena, source, &context, &settings, status) &&
 		 tokenizer_compile(arena, &settings, &image, &length, status);
 	modelsource_close(source);
 	return ok ? tokenizer_open(arena, image, length, status) : NULL;

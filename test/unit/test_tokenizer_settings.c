@@ -9,8 +9,10 @@
 
 #include <cmocka.h>
 
+#include "files/known_keys.h"
 #include "files/sentence.h"
-#include "files/tokenizer_settings.h"
+#include "files/tokenizer_files.h"
+#include "files/tokenizer_json.h"
 #include "folder_fixture.h"
 
 static int
@@ -38,10 +40,11 @@ tear_down(void **state)
 static TokenizerSettings
 settings_of(Folder *folder)
 {
+	TokenizerContext context = {0};
 	TokenizerSettings settings;
 	Status status;
 
-	if (!tokenizer_settings_read(folder->arena, folder_source(folder), &settings, &status))
+	if (!tokenizer_files_read(folder->arena, folder_source(folder), &context, &settings, &status))
 		fail_msg("%s", status.message);
 	return settings;
 }
@@ -71,8 +74,8 @@ test_vocabulary_alone(void **state)
 }
 
 /*
- * tokenizer.json's normaliser counts unless a Bert class is named, whose arguments have defaults of
- * their own.
+ * tokenizer.json's normaliser counts for a class for any tokenizer; a Bert class, which is meant
+ * when none is named, has arguments with defaults of their own.
  */
 static void
 test_normalizer(void **state)
@@ -83,7 +86,7 @@ test_normalizer(void **state)
 		bool lowercase;
 		bool strip;
 	} cases[] = {
-		{NULL, false, true},
+		{NULL, true, true},
 		{"{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}", false, true},
 		{"{\"tokenizer_class\": \"BertTokenizerFast\"}", true, true},
 		{"{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": false}", false, false},
@@ -94,7 +97,9 @@ test_normalizer(void **state)
 	folder_text(folder, "tokenizer.json",
 				"{\"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": false, "
 				"\"strip_accents\": true}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, "
-				"\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"[UNK]\": 0}}}");
+				"\"post_processor\": {\"type\": \"BertProcessing\", \"cls\": [\"[CLS]\", 1], "
+				"\"sep\": [\"[SEP]\", 2]}, \"model\": {\"type\": \"WordPiece\", \"vocab\": "
+				"{\"[UNK]\": 0, \"[CLS]\": 1, \"[SEP]\": 2}}}");
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
 		TokenizerSettings settings;
@@ -151,7 +156,7 @@ test_added_tokens(void **state)
 		folder, "tokenizer_config.json",
 		"{\"model_max_length\": 512, \"tokenize_chinese_chars\": false, \"unk_token\": "
 		"{\"content\": \"[UNK]\", \"lstrip\": true}, "
-		"\"added_tokens_decoder\": {\"9\": {\"content\": \"<new>\", \"lstrip\": false, \"rstrip\": "
+		"\"added_tokens_decoder\": {\"7\": {\"content\": \"<new>\", \"lstrip\": false, \"rstrip\": "
 		"true, \"single_word\": true, \"normalized\": true, \"special\": false}}, "
 		"\"additional_special_tokens\": [\"a\", \"<more>\"]}");
 	settings = settings_of(folder);
@@ -159,11 +164,11 @@ test_added_tokens(void **state)
 	assert_false(settings.handle_chinese_chars);
 	assert_int_equal(added(&settings, "[UNK]")->id, 1);
 	assert_true(added(&settings, "[UNK]")->lstrip);
-	assert_int_equal(added(&settings, "<new>")->id, 9);
+	assert_int_equal(added(&settings, "<new>")->id, 7);
 	assert_true(added(&settings, "<new>")->rstrip && added(&settings, "<new>")->single_word &&
 				!added(&settings, "<new>")->special);
-	assert_int_equal(added(&settings, "a")->id, 5);       /* it is in the vocabulary */
-	assert_int_equal(added(&settings, "<more>")->id, 10); /* after the largest */
+	assert_int_equal(added(&settings, "a")->id, 5);      /* it is in the vocabulary */
+	assert_int_equal(added(&settings, "<more>")->id, 8); /* after the largest */
 	text = tokenizer_settings_write(folder->arena, &settings, &status);
 	assert_non_null(text);
 	assert_true(tokenizer_settings_parse(folder->arena, text, strlen(text), &again, &status));
@@ -204,9 +209,11 @@ test_sentence(void **state)
 	};
 	Folder *folder = *state;
 	SentenceSettings settings;
+	SentenceFolder sentence = {0};
 	Status status;
 
-	assert_true(sentence_settings_read(folder->arena, folder_source(folder), &settings, &status));
+	assert_true(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,
+									   &status));
 	assert_true(!settings.present && !settings.normalize && settings.pooling == POOLING_MEAN &&
 				settings.max_seq_length == 0);
 	folder_text(
@@ -219,14 +226,158 @@ test_sentence(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 	{
 		folder_text(folder, "1_Pooling/config.json", cases[i].modes);
-		assert_true(
-			sentence_settings_read(folder->arena, folder_source(folder), &settings, &status));
+		assert_true(sentence_settings_read(folder->arena, folder_source(folder), &sentence,
+										   &settings, &status));
+		assert_true(sentence.lowercase_first && sentence.transformer[0] == '\0');
 		assert_true(settings.present && settings.normalize);
 		assert_int_equal(settings.pooling, cases[i].pooling);
 		assert_int_equal(settings.max_seq_length, 256);
 	}
+	folder_replace(folder, "modules.json", "\"path\": \"\"", "\"path\": \"0_BERT\"");
+	folder_text(folder, "0_BERT/sentence_bert_config.json", "{\"max_seq_length\": 16}");
+	assert_true(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,
+									   &status));
+	assert_string_equal(sentence.transformer, "0_BERT");
+	assert_true(!sentence.lowercase_first && settings.max_seq_length == 16);
+}
+
+/* Lower-casing before the tokenizer's own normaliser leaves accents as this one says. */
+static void
+test_lowercase_first(void **state)
+{
+	Folder *folder = *state;
+	TokenizerContext context = {.lowercase_first = true};
+	TokenizerSettings settings;
+	Status status;
+
 	folder_text(folder, "tokenizer_config.json", "{\"do_lower_case\": false}");
-	assert_true(settings_of(folder).lowercase); /* the sentence settings lower-case first */
+	assert_true(
+		tokenizer_files_read(folder->arena, folder_source(folder), &context, &settings, &status));
+	assert_true(settings.lowercase && !settings.strip_accents);
+}
+
+/* max_seq_length takes the place of model_max_length; the positions bound either. */
+static void
+test_max_length(void **state)
+{
+	static const int cases[][3] = {{0, 0, 64}, {16, 0, 16},  {0, 8, 8},     {16, 8, 16},
+								   {8, 16, 8}, {100, 8, 64}, {0, 1000, 64}, {64, 64, 64}};
+	BertConfig config = {.max_position_embeddings = 64};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	{
+		SentenceSettings settings = {.max_seq_length = cases[i][0]};
+
+		assert_int_equal(sentence_max_length(&settings, cases[i][1], &config), cases[i][2]);
+	}
+}
+
+/* Every member is used, harmless, told, or refused by name. */
+static void
+test_members(void **state)
+{
+	static const struct
+	{
+		const char *file;
+		const char *text;
+		const char *note; /* NULL: none */
+		bool refused;
+	} cases[] = {
+		{"tokenizer_config.json", "{\"do_lower_case\": true, \"padding_side\": \"left\"}", NULL,
+		 false},
+		{"tokenizer_config.json", "{\"do_lowercase\": true}", "do_lowercase", false},
+		{"tokenizer_config.json", "{\"truncation_side\": \"right\"}", NULL, false},
+		{"tokenizer_config.json", "{\"split_special_tokens\": true}", NULL, true},
+		{"tokenizer_config.json", "{\"clean_text\": false}", "clean_text", false},
+		{"tokenizer_config.json", "{\"image_token\": \"<image>\"}", NULL, false},
+		{"special_tokens_map.json", "{\"unknown\": \"[X]\"}", "unknown", false},
+		{"special_tokens_map.json", "{\"some_token\": \"a\"}", NULL, false},
+	};
+	Folder *folder = *state;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	{
+		FileNotes notes = {.arena = folder->arena};
+		TokenizerContext context = {.notes = &notes};
+		TokenizerSettings settings;
+		Status status = {0};
+
+		folder_text(folder, cases[i].file, cases[i].text);
+		assert_int_equal(tokenizer_files_read(folder->arena, folder_source(folder), &context,
+											  &settings, &status),
+						 !cases[i].refused);
+		assert_int_equal(notes.n, cases[i].note != NULL);
+		if (cases[i].note != NULL)
+		{
+			assert_non_null(strstr(notes.notes[0].text, cases[i].note));
+			assert_memory_equal(notes.notes[0].text, cases[i].file, strlen(cases[i].file));
+		}
+		folder_remove(folder, cases[i].file);
+	}
+}
+
+/* A member that the table does not have is told for every file, one that is null for none. */
+static void
+test_unknown_members(void **state)
+{
+	Arena *arena = ((Folder *) *state)->arena;
+
+	for (int file = 0; file < KNOWN_FILE_COUNT; file++)
+	{
+		FileNotes notes = {.arena = arena};
+		json_t *object = json_pack("{s:i, s:n}", "not_known", 1, "neither", 1);
+		Status status = {0};
+		KeyUse use;
+
+		assert_true(known_keys_check((KnownFile) file, "file.json", object, &notes, &status));
+		assert_int_equal(notes.n, 1);
+		assert_string_equal(notes.notes[0].text, "file.json: not_known");
+		assert_int_equal(notes.notes[0].kind, NOTE_UNEXPECTED);
+		assert_false(known_key_use((KnownFile) file, "not_known", &use));
+		json_decref(object);
+	}
+}
+
+/* What is written for the export says the same as the settings it was made from. */
+static void
+test_exported(void **state)
+{
+	static const char *const classes[] = {"", "\"tokenizer_class\": \"BertTokenizer\", ",
+										  "\"tokenizer_class\": \"DistilBertTokenizer\", "};
+	Folder *folder = *state;
+
+	for (size_t i = 0; i < 12; i++)
+	{
+		TokenizerContext context = {0};
+		TokenizerSettings first;
+		TokenizerSettings second;
+		Status status = {0};
+		char text[512];
+
+		snprintf(text, sizeof text,
+				 "{%s\"do_lower_case\": %s, \"extra_special_tokens\": [\"<x>\", \"a\"]}",
+				 classes[i % 3], i % 2 == 0 ? "true" : "false");
+		folder_text(folder, "tokenizer_config.json", text);
+		folder_text(folder, "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n\nb\n##b\n");
+		assert_true(
+			tokenizer_files_read(folder->arena, folder_source(folder), &context, &first, &status));
+		first.clean_text = i < 6;
+		folder_text(folder, "tokenizer_config.json",
+					tokenizer_settings_write(folder->arena, &first, &status));
+		folder_text(folder, "tokenizer.json", tokenizer_json_write(folder->arena, &first, &status));
+		folder_text(folder, "vocab.txt", "[UNK]\n");
+		if (!tokenizer_files_read(folder->arena, folder_source(folder), &context, &second, &status))
+			fail_msg("%s", status.message);
+		folder_remove(folder, "tokenizer.json");
+		assert_int_equal(first.n_added, second.n_added);
+		assert_int_equal(added(&first, "<x>")->id, added(&second, "<x>")->id);
+		assert_true(first.lowercase == second.lowercase &&
+					first.strip_accents == second.strip_accents &&
+					first.clean_text == second.clean_text && first.one_type == second.one_type);
+		assert_int_equal(first.vocab_length, second.vocab_length);
+		assert_memory_equal(first.vocab, second.vocab, first.vocab_length);
+	}
 }
 
 int
@@ -238,6 +389,11 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_accents, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_added_tokens, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sentence, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lowercase_first, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_max_length, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_members, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unknown_members, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_exported, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,20 @@ bert_encode(PG_FUNCTION_ARGS)
 	return composite_result(fcinfo, values, nulls);
 }
 
+/* Ids that the model has; some of them may be no token's. */
+static void
+check_ids(ArrayType *ids, int vocab_size)
+{
+	const int32 *values = (const int32 *) ARR_DATA_PTR(ids);
+	int n = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+
+	for (int i = 0; i < n; i++)
+		if (values[i] < 0 || values[i] >= vocab_size)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("token id %d is not in the vocabulary", values[i]),
+							errdetail("The model's ids are 0 to %d.", vocab_size - 1)));
+}
+
 /* bert.decode(ids, model, skip_special_tokens) */
 PGDLLEXPORT Datum
 bert_decode(PG_FUNCTION_ARGS)
@@ -136,6 +150,7 @@ bert_decode(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("ids must not contain NULL")));
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	check_ids(ids, call.handle->config.vocab_size);
 	REPORT_UNLESS(
 		tokenizer_decode(call.handle->tokenizer, call.arena, (const int32_t *) ARR_DATA_PTR(ids),
 						 (size_t) ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)),

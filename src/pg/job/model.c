@@ -40,22 +40,6 @@ open_base(const JobRun *run)
 	return base;
 }
 
-/*
- * What an input may have: the least of the model's, the tokenizer's and the sentence settings'
- * limits.
- */
-static int
-length_limit(const ModelDefinition *base, const TokenizerSettings *settings)
-{
-	int limit = base->config.max_position_embeddings;
-
-	if (settings->model_max_length > 0)
-		limit = Min(limit, settings->model_max_length);
-	if (base->sentence.max_seq_length > 0)
-		limit = Min(limit, base->sentence.max_seq_length);
-	return limit;
-}
-
 void
 job_model_open(JobRun *run)
 {
@@ -69,8 +53,10 @@ job_model_open(JobRun *run)
 	run->tokenizer = tokenizer_open(run->arena, image, length, &status);
 	REPORT_UNLESS(run->tokenizer != NULL, &status);
 	run->config = run->base->config;
-	run->max_length = run->options.max_length > 0 ? run->options.max_length
-												  : length_limit(run->base, &run->settings);
+	run->max_length = run->options.max_length > 0
+						  ? run->options.max_length
+						  : sentence_max_length(&run->base->sentence,
+												run->settings.model_max_length, &run->config);
 }
 
 /* The config of the model to be: the base's with the task's head and labels. */

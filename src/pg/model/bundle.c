@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "files/tokenizer_files.h"
 #include "pg/model/bundle.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -186,6 +187,7 @@ tasks_of(const char *name)
 	ModelSource *source = open_folder(arena, name);
 	BundleInfo info;
 	SentenceSettings sentence;
+	SentenceFolder folder = {0};
 	Status status;
 	volatile unsigned int tasks = 0;
 
@@ -193,7 +195,7 @@ tasks_of(const char *name)
 	{
 		if (read_info(arena, source, &info))
 			tasks = task_bits(&info);
-		else if (!sentence_settings_read(arena, source, &sentence, &status))
+		else if (!sentence_settings_read(arena, source, &folder, &sentence, &status))
 			report_status(&status);
 		else if (sentence.present) /* a sentence encoder, complete */
 			tasks = 1u << TASK_EMBED | 1u << TASK_RANK;
@@ -272,16 +274,6 @@ bundle_identity(const char *name, BlockHash *identity)
 	MemoryContextDelete(context);
 }
 
-static bool
-read_config(Arena *arena, ModelSource *source, BertConfig *config, Status *status)
-{
-	size_t length = 0;
-	char *text = read_file(arena, source, "config.json", 16 * 1024 * 1024, &length);
-
-	return text == NULL ? status_fail(status, STATUS_NOT_FOUND, "there is no config.json")
-						: config_parse(arena, text, length, config, status);
-}
-
 void
 bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision *precision,
 				   SentenceSettings *sentence)
@@ -289,6 +281,7 @@ bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision
 	BundleInfo info;
 	ModelSource *own;
 	ModelSource *rest;
+	SentenceFolder folder = {0};
 	Status status;
 	bool ok;
 
@@ -297,8 +290,8 @@ bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision
 		report_status(&status);
 	own = open_folder(arena, name);
 	rest = info.encoder != NULL ? open_folder(arena, info.encoder) : NULL;
-	ok = read_config(arena, own, config, &status) &&
-		 sentence_settings_read(arena, rest != NULL ? rest : own, sentence, &status);
+	ok = config_read(arena, own, NULL, config, &status) &&
+		 sentence_settings_read(arena, rest != NULL ? rest : own, &folder, sentence, &status);
 	modelsource_close(own);
 	modelsource_close(rest);
 	if (!ok)
@@ -387,11 +380,16 @@ static bool
 read_bundle(Bundle *bundle, Status *status)
 {
 	ModelSource *rest = bundle->encoder != NULL ? bundle->encoder : bundle->own;
+	SentenceFolder folder = {0};
+	TokenizerContext context = {0};
 	HeadKind head;
 
-	if (!read_config(bundle->arena, bundle->own, &bundle->config, status) ||
-		!tokenizer_settings_read(bundle->arena, rest, &bundle->settings, status) ||
-		!sentence_settings_read(bundle->arena, rest, &bundle->sentence, status) ||
+	if (!config_read(bundle->arena, bundle->own, NULL, &bundle->config, status) ||
+		!sentence_settings_read(bundle->arena, rest, &folder, &bundle->sentence, status))
+		return false;
+	context.rows = bundle->config.vocab_size;
+	context.lowercase_first = folder.lowercase_first;
+	if (!tokenizer_files_read(bundle->arena, rest, &context, &bundle->settings, status) ||
 		!open_checkpoint(bundle, status))
 		return false;
 	head = checkpoint_head(&bundle->checkpoint, &bundle->config);

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "files/tokenizer_json.h"
 #include "nn/loader.h"
 #include "pg/model/definition.h"
 #include "pg/model/output_folder.h"
@@ -116,6 +117,9 @@ write_folder(ModelDefinition *definition, OutputFolder *folder)
 	text = tokenizer_settings_write_special(arena, &settings, &status);
 	REPORT_UNLESS(text != NULL, &status);
 	output_folder_write(folder, "special_tokens_map.json", text, strlen(text));
+	text = tokenizer_json_write(arena, &settings, &status);
+	REPORT_UNLESS(text != NULL, &status);
+	output_folder_write(folder, "tokenizer.json", text, strlen(text));
 	write_sentence_files(definition, folder);
 	write_weights(definition, folder);
 }

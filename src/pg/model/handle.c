@@ -250,12 +250,6 @@ open_tokenizer(Handle *handle)
 	}
 }
 
-static int
-least(int limit, int other)
-{
-	return other > 0 && other < limit ? other : limit;
-}
-
 static Handle *
 make_handle(const FoundModel *found)
 {
@@ -283,9 +277,8 @@ make_handle(const FoundModel *found)
 	handle->public.sentence = definition->sentence;
 	open_tokenizer(handle);
 	definition_rest(definition);
-	handle->public.max_length = least(least(definition->config.max_position_embeddings,
-											tokenizer_max_length(handle->public.tokenizer)),
-									  definition->sentence.max_seq_length);
+	handle->public.max_length = sentence_max_length(
+		&definition->sentence, tokenizer_max_length(handle->public.tokenizer), &definition->config);
 	MemoryContextSwitchTo(previous);
 	MemoryContextSetParent(context, CacheMemoryContext);
 	dlist_push_head(&handles, &handle->node);

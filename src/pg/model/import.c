@@ -11,6 +11,7 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
+#include "files/tokenizer_files.h"
 #include "nn/folder.h"
 #include "pg/server/encoding.h"
 #include "pg/server/memory.h"
@@ -85,13 +86,17 @@ return_report(FunctionCallInfo fcinfo, const char *name, const KeyReport *report
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	int n[KEY_IGNORED + 1] = {0};
+	int settings = 0;
 
 	for (size_t i = 0; i < report->n_lines; i++)
 	{
 		Datum values[2];
 		bool nulls[2] = {false, false};
 
-		n[report->lines[i].status]++;
+		if (report->lines[i].of_file)
+			settings++;
+		else
+			n[report->lines[i].status]++;
 		if (report->lines[i].status == KEY_LOADED)
 			continue;
 		values[0] = CStringGetTextDatum(encoding_to_server_lossy(report->lines[i].key));
@@ -100,7 +105,11 @@ return_report(FunctionCallInfo fcinfo, const char *name, const KeyReport *report
 	}
 	ereport(NOTICE,
 			(errmsg("model \"%s\": %d tensors loaded, %d missing, %d unexpected, %d ignored", name,
-					n[KEY_LOADED], n[KEY_MISSING], n[KEY_UNEXPECTED], n[KEY_IGNORED])));
+					n[KEY_LOADED], n[KEY_MISSING], n[KEY_UNEXPECTED], n[KEY_IGNORED]),
+			 settings == 0
+				 ? 0
+				 : errdetail_plural("%d setting of its files is not used.",
+									"%d settings of its files are not used.", settings, settings)));
 }
 
 /* What was missing has random weights: what it computes means nothing before it is trained. */
@@ -398,6 +407,7 @@ bert_create_model(PG_FUNCTION_ARGS)
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	Arena *arena = arena_in_context(context, 0);
 	ModelFolder model = {0};
+	TokenizerContext context_of_tokenizer = {0};
 	ByteSource vocab;
 	ByteSource config;
 	uint64 seed = PG_ARGISNULL(4) ? 0 : (uint64) PG_GETARG_INT64(4);
@@ -411,11 +421,12 @@ bert_create_model(PG_FUNCTION_ARGS)
 	source_from_jsonb(&config, "config.json", PG_GETARG_JSONB_P(1));
 	source_from_text(&vocab, "vocab.txt", text_argument(fcinfo, 2, "vocab"));
 	if (!head_kind_parse(text_argument(fcinfo, 3, "head"), &model.head, &status) ||
-		!config_parse(arena, config.memory, (size_t) config.size, &model.config, &status) ||
-		!tokenizer_settings_default(arena, &model.tokenizer, &status))
+		!config_parse(arena, config.memory, (size_t) config.size, &model.config, &status))
 		report_status(&status);
-	model.tokenizer.vocab = vocab.memory;
-	model.tokenizer.vocab_length = (size_t) vocab.size;
+	context_of_tokenizer.rows = model.config.vocab_size;
+	if (!tokenizer_files_from_vocab(arena, vocab.memory, (size_t) vocab.size, &context_of_tokenizer,
+									&model.tokenizer, &status))
+		report_status(&status);
 	model.config.use_pooler = true; /* of a bare encoder; a head decides for itself */
 	if (!modelfolder_compile_tokenizer(arena, &model, &status) ||
 		!tensor_table_build(arena, &model.config, model.head, &model.table, &status))

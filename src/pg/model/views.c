@@ -104,12 +104,6 @@ put_heads(RowOut *row, HeadKind head)
 	put(row, text_array(n, names));
 }
 
-static int
-least(int limit, int other)
-{
-	return other > 0 && other < limit ? other : limit;
-}
-
 /* The columns that follow from config and table, from "head" on. */
 static void
 put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Precision precision,
@@ -123,8 +117,7 @@ put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Preci
 	put(row, Int32GetDatum(config->hidden_size));
 	put(row, Int32GetDatum(config->num_attention_heads));
 	put(row, Int32GetDatum(config->vocab_size));
-	put(row, Int32GetDatum(least(least(config->max_position_embeddings, tokenizer_limit),
-								 sentence->max_seq_length)));
+	put(row, Int32GetDatum(sentence_max_length(sentence, tokenizer_limit, config)));
 	put_labels(row, table->head, config);
 	put_text(row, sentence->present ? pooling_name(sentence->pooling) : NULL);
 }

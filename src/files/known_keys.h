@@ -1,0 +1,49 @@
+/*
+ * known_keys.h: every member that the files of a published model are known to have, and what
+ * becomes of it. One table; docs/models.md shows it.
+ *
+ * A member that is not in the table is told as a note. Members whose value is null are as good as
+ * absent.
+ */
+#ifndef BERT_FILES_KNOWN_KEYS_H
+#define BERT_FILES_KNOWN_KEYS_H
+
+#include <jansson.h>
+
+#include "files/notes.h"
+
+typedef enum KnownFile
+{
+	KNOWN_CONFIG,
+	KNOWN_TOKENIZER_CONFIG,
+	KNOWN_SPECIAL_TOKENS_MAP,
+	KNOWN_TOKENIZER_JSON,
+	KNOWN_TOKENIZER_MODEL, /* tokenizer.json's "model" */
+	KNOWN_SENTENCE_CONFIG, /* sentence_bert_config.json */
+	KNOWN_MODULE,          /* an entry of modules.json */
+	KNOWN_POOLING,
+	KNOWN_NORMALIZE,
+	KNOWN_DENSE,
+	KNOWN_SENTENCE_TRANSFORMERS, /* config_sentence_transformers.json */
+	KNOWN_FILE_COUNT
+} KnownFile;
+
+/*
+ * Looks at every member of the object. One that changes the result and is not supported is
+ * STATUS_UNSUPPORTED unless it says what is done anyway. name: the file's, for messages.
+ */
+bool known_keys_check(KnownFile file, const char *name, const json_t *object, FileNotes *notes,
+					  Status *status);
+
+typedef enum KeyUse
+{
+	KEY_USED,     /* decides something */
+	KEY_HARMLESS, /* changes nothing that a model of ours gives */
+	KEY_REPORTED, /* for other programs, or overruled: a note */
+	KEY_REFUSED   /* changes the result and is not supported */
+} KeyUse;
+
+/* The use of a member, for tests and documents; false when it is not known. */
+bool known_key_use(KnownFile file, const char *key, KeyUse *use);
+
+#endif
