@@ -340,37 +340,40 @@ new_version(int64 before)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random numbers")));
 	random &= 0xFFF;
 	version = (GetCurrentTimestamp() << 12) | random;
-	return Max(version, before + 1 + random);
+	/* a row that the extension has not written may have any number */
+	return before < PG_INT64_MAX - 0x1000 ? Max(version, before + 1 + random) : version;
 }
 
 /*
- * The version of the model, its row locked to the end of the transaction; 0 if there is none. 42501
- * if the user does not own it.
+ * Locks the model's row to the end of the transaction; false if there is none. 42501 if the user
+ * does not own it.
  */
-static int64
-lock_owned(const char *name, Oid user)
+static bool
+lock_owned(const char *name, Oid user, int64 *version)
 {
 	Statement statement = {.text = "SELECT version FROM bert.model WHERE name = $1 FOR UPDATE"};
 	ModelRow row = {.owner = owner_find(OWNED_MODEL, name)};
 	bool null;
 
+	*version = 0;
 	bind_text(&statement, name);
 	run(&statement);
 	if (SPI_processed == 0)
-		return 0;
+		return false;
 	if (!store_owns(&row, user))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("must be owner of model \"%s\"", name)));
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	*version = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	return true;
 }
 
 /* The model's row for a change that the current user was found to be allowed to make. */
 static int64
 lock_for_change(const ModelRow *row)
 {
-	int64 version = lock_owned(row->name, BOOTSTRAP_SUPERUSERID);
+	int64 version;
 
-	if (version == 0)
+	if (!lock_owned(row->name, BOOTSTRAP_SUPERUSERID, &version))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("model \"%s\" does not exist", row->name)));
 	return version;
@@ -412,7 +415,8 @@ store_put_model(const ModelDraft *draft, bool replace)
 	char *config = config_write(arena, draft->config, draft->table->head, &status);
 	BlockHash digest;
 	int64 version;
-	int64 existing;
+	int64 before;
+	bool existing;
 
 	if (config != NULL)
 		config = pstrdup(config);
@@ -424,17 +428,17 @@ store_put_model(const ModelDraft *draft, bool replace)
 				 draft->table->n_blocks, &digest);
 
 	begin(&saved);
-	existing = lock_owned(draft->name, user);
-	if (existing != 0 && !replace)
+	existing = lock_owned(draft->name, user, &before);
+	if (existing && !replace)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("model \"%s\" already exists", draft->name),
 						strcmp(draft->source, "imported") == 0
 							? errhint("With replace => true it is replaced.")
 							: errhint("Choose another name, or drop the model first.")));
-	if (existing != 0)
-		delete_parts(existing);
-	version = new_version(existing);
-	statement.text = existing != 0 ? update : insert;
+	if (existing)
+		delete_parts(before);
+	version = new_version(before);
+	statement.text = existing ? update : insert;
 	bind_text(&statement, draft->name);
 	bind(&statement, INT8OID, Int64GetDatum(version));
 	bind_text(&statement, draft->source);
@@ -459,11 +463,11 @@ store_put_model(const ModelDraft *draft, bool replace)
 	if (SPI_processed == 0) /* somebody else has just committed the name */
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("model \"%s\" already exists", draft->name)));
-	if (existing == 0)
+	if (!existing)
 		owner_create(OWNED_MODEL, draft->name, user);
 	put_tensors(version, draft);
 	put_heads(version, draft->table->head);
-	if (existing != 0)
+	if (existing)
 		collect_garbage();
 	end(&saved);
 	return version;
@@ -497,8 +501,7 @@ store_forget(const char *name)
 	int64 version;
 
 	begin(&saved);
-	version = lock_owned(name, BOOTSTRAP_SUPERUSERID);
-	if (version != 0)
+	if (lock_owned(name, BOOTSTRAP_SUPERUSERID, &version))
 		delete_model(name, version);
 	end(&saved);
 }

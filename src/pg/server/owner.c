@@ -227,6 +227,8 @@ owner_rename(OwnedKind kind, const char *name, const char *new_name)
 	Change change;
 
 	owner_drop(kind, new_name);
+	if (new_name[0] == '\0' || strlen(new_name) >= NAMEDATALEN)
+		owner_drop(kind, name); /* a row that the extension does not write */
 	if (!OidIsValid(owner_find(kind, name)))
 		return;
 	begin(&change, kind, name);
