@@ -97,6 +97,10 @@ SELECT bert.embed('the cat', 'minilm:bf16') = bert.embed('the cat', 'mini') AS b
 	bert.embed('the cat', 'mini:int8') = bert.embed('the cat', 'minilm:int8') AS both_in_a_third;
 SET bert.default_model = 'embed=minilm:bf16';
 SELECT bert.embed('the cat') = bert.embed('the cat', 'mini') AS by_the_setting;
+CREATE TABLE choice (id int PRIMARY KEY, body text, e real[]);
+SELECT bert.auto_embed('choice', 'body', 'e');
+SELECT model AS kept_by_auto_embed FROM bert.auto_embeds;
+DROP TABLE choice;
 RESET bert.default_model;
 SELECT bert.label('the cat', 'sentiment:int8') = bert.label('the cat', 'sentiment') AS classify;
 SELECT bert.embed('the cat', 'bare:int4');

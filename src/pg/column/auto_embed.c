@@ -222,9 +222,8 @@ check_model_as(const TableColumn *column, const text *model, Oid role, const cha
 	char *name;
 
 	role_become(&saved, role, search_path);
-	handle = model_handle_get(NULL, model, TASK_EMBED);
+	handle = model_handle_get_named(NULL, model, TASK_EMBED, &name);
 	table_column_check_size(column, handle);
-	name = model != NULL ? text_to_cstring(model) : pstrdup(handle->name);
 	role_restore(&saved);
 	return name;
 }

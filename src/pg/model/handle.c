@@ -59,15 +59,15 @@ static dlist_head handles = DLIST_STATIC_INIT(handles);
 /* What makes two snapshots see the same: a statement's snapshot, by its contents. */
 typedef struct SnapshotKey
 {
+	uint64 running; /* hash of the transactions in progress */
+	/* what one did and rolled back leaves no other trace; 64 bits: keys are compared as bytes */
+	uint64 subtransaction;
 	TransactionId xmin;
 	TransactionId xmax;
 	CommandId curcid;
 	uint32 xcnt;
 	int32 subxcnt;
-	uint64 running; /* hash of the transactions in progress */
 	Oid user;
-	/* what one did and rolled back leaves no other trace */
-	SubTransactionId subtransaction;
 } SnapshotKey;
 
 /* What a call site has resolved; several names may alternate there. */
@@ -477,10 +477,10 @@ handle_by_setting(CallSite *site, const char *name)
 	return handle;
 }
 
+/* name: CHOICE_NAME_BYTES; becomes the chosen model's, with the precision that the setting says. */
 static Handle *
-default_handle(CallSite *site, ModelTask task)
+default_handle(CallSite *site, ModelTask task, char *name)
 {
-	char name[CHOICE_NAME_BYTES];
 	DefaultChoice choice = choice_by_setting(task, name);
 	Handle *handle = choice == CHOICE_NONE ? NULL : handle_by_setting(site, name);
 	const char *bundled;
@@ -506,16 +506,27 @@ default_handle(CallSite *site, ModelTask task)
 				 : errdetail("The model \"%s\" of the setting bert.default_model cannot do it.",
 							 name),
 			 errhint("Name one with the argument \"model\", or set bert.default_model.")));
+	strlcpy(name, bundled, CHOICE_NAME_BYTES);
 	return handle_by_name(site, bundled);
 }
 
 ModelHandle *
 model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task)
 {
-	CallSite *site = site_of(flinfo);
-	Handle *handle =
-		model != NULL ? handle_by_name(site, text_to_cstring(model)) : default_handle(site, task);
+	return model_handle_get_named(flinfo, model, task, NULL);
+}
 
+ModelHandle *
+model_handle_get_named(FmgrInfo *flinfo, const text *model, ModelTask task, char **name)
+{
+	CallSite *site = site_of(flinfo);
+	char chosen[CHOICE_NAME_BYTES];
+	char *given = model == NULL ? NULL : text_to_cstring(model);
+	Handle *handle =
+		given != NULL ? handle_by_name(site, given) : default_handle(site, task, chosen);
+
+	if (name != NULL)
+		*name = given != NULL ? given : pstrdup(chosen);
 	return &handle->public;
 }
 

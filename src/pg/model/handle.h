@@ -36,6 +36,11 @@ typedef struct ModelHandle
  */
 extern ModelHandle *model_handle_get(FmgrInfo *flinfo, const text *model, ModelTask task);
 
+/* The same; *name (palloc'd) finds this model in this precision again, as long as it has its name.
+ */
+extern ModelHandle *model_handle_get_named(FmgrInfo *flinfo, const text *model, ModelTask task,
+										   char **name);
+
 /*
  * The computing model with the given head bound; the prepared blocks are mapped (and built if the
  * cache lacks them) on first use. HEAD_NONE gives the encoder. 22023 naming the head when the model
