@@ -720,6 +720,7 @@ CREATE TABLE bert.job (
 	samples bigint,
 	eval_samples bigint,
 	base_version bigint,
+	base_digest bytea,
 	version bigint,
 	data_digest bytea,
 	labels text[],
@@ -801,7 +802,9 @@ SELECT job, name, base, task, state, phase, bert.job_role(job) AS role, step, to
 	epoch, loss, learning_rate, samples_per_second, tokens_per_second,
 	CASE WHEN state = 'running' AND samples_per_second > 0 AND total_steps > step AND step > 0
 		THEN pg_catalog.make_interval(
-			secs => (total_steps - step) * (details ->> 'seconds_per_step')::float8)
+			secs => (total_steps - step) * CASE
+				WHEN pg_catalog.jsonb_typeof(details -> 'seconds_per_step') = 'number'
+				THEN (details ->> 'seconds_per_step')::float8 END)
 	END AS eta,
 	samples, eval_samples, submitted, started, finished, attempts, worker_pid, query, options,
 	base_version, version, metrics, sqlstate, error
@@ -880,6 +883,11 @@ CREATE FUNCTION bert.resume_job(job bigint) RETURNS text
 COMMENT ON FUNCTION bert.resume_job(bigint) IS
 	'puts a job that was interrupted, cancelled or failed back into the queue; it goes on from its'
 	' last checkpoint';
+
+CREATE FUNCTION bert.drop_job(job bigint) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_drop_job' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.drop_job(bigint) IS
+	'forgets a job that is not running, with its metrics, checkpoints and data';
 
 CREATE FUNCTION bert.evaluate(model text, task text, query text, options jsonb DEFAULT '{}')
 	RETURNS TABLE (metric text, value float8)

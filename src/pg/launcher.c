@@ -22,8 +22,10 @@
 #include "utils/wait_event.h"
 
 #include "pg/column/auto_embed.h"
+#include "pg/job/data.h"
 #include "pg/job/job.h"
 #include "pg/launcher.h"
+#include "pg/model/store.h"
 #include "pg/server/worker.h"
 
 #define LAUNCHER_INTERVAL_MS 60000
@@ -141,6 +143,9 @@ bert_visitor_main(Datum database)
 	take_step("start the workers of queued rows", auto_start_due, true);
 	take_step("start the next job", start_next_job, false);
 	take_step("forget columns that are gone", auto_columns_sweep, true);
+	take_step("remove unused blocks", store_collect_garbage, true);
+	take_step("forget checkpoints that have expired", job_expire, true);
+	take_step("remove data files of jobs", job_data_sweep, true);
 }
 
 void

@@ -279,18 +279,51 @@ auto_queue_insert(int64 number, Oid part, bool stale, int n, Datum *names, Datum
 	own_end(&statement);
 }
 
+/* NULL: not the names or values of a key. */
 static char **
-read_texts(Datum array, int *n)
+read_texts(Datum datum, int *n)
 {
+	ArrayType *array = DatumGetArrayTypeP(datum);
 	Datum *elements;
 	char **texts;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
-					  n);
-	texts = palloc((Size) Max(*n, 1) * sizeof *texts);
+	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] > AUTO_MAX_KEY || array_contains_nulls(array))
+		return NULL;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, n);
+	texts = palloc((Size) *n * sizeof *texts);
 	for (int i = 0; i < *n; i++)
 		texts[i] = TextDatumGetCString(elements[i]);
 	return texts;
+}
+
+/* Nobody but a superuser or a dump can have written such a row; it is never tried again. */
+static void
+refuse_row(int64 id)
+{
+	OwnStatement statement;
+
+	own_begin(&statement);
+	own_add_int64(&statement, id);
+	own_run_alone(&statement,
+				  "UPDATE bert.auto_queue SET sqlstate = 'XX001', error = 'the row does "
+				  "not hold a key', next_try = 'infinity' WHERE id = $1");
+}
+
+/* Copies a row of the result into the caller's context; false: it is no row of ours. */
+static bool
+read_row(const OwnStatement *statement, uint64 i, QueuedRow *row)
+{
+	MemoryContext spi = MemoryContextSwitchTo(statement->caller);
+	int n_names = 0;
+	bool is_null;
+
+	row->id = DatumGetInt64(own_result(i, 1, &is_null));
+	row->attempts = DatumGetInt32(own_result(i, 2, &is_null));
+	row->names = read_texts(own_result(i, 3, &is_null), &n_names);
+	row->key = read_texts(own_result(i, 4, &is_null), &row->n);
+	row->stale = DatumGetBool(own_result(i, 5, &is_null));
+	MemoryContextSwitchTo(spi);
+	return row->names != NULL && row->key != NULL && row->n == n_names;
 }
 
 List *
@@ -298,6 +331,8 @@ auto_queue_take(const AutoColumn *column, int limit)
 {
 	OwnStatement statement;
 	List *rows = NIL;
+	List *refused = NIL;
+	ListCell *cell;
 	uint64 n;
 
 	own_begin(&statement);
@@ -310,19 +345,19 @@ auto_queue_take(const AutoColumn *column, int limit)
 							" ORDER BY next_try, id LIMIT $2 FOR UPDATE SKIP LOCKED");
 	for (uint64 i = 0; i < n; i++)
 	{
+		QueuedRow *row = MemoryContextAlloc(statement.caller, sizeof *row);
+		bool sound = read_row(&statement, i, row);
 		MemoryContext spi = MemoryContextSwitchTo(statement.caller);
-		QueuedRow *row = palloc(sizeof *row);
-		bool is_null;
 
-		row->id = DatumGetInt64(own_result(i, 1, &is_null));
-		row->attempts = DatumGetInt32(own_result(i, 2, &is_null));
-		row->names = read_texts(own_result(i, 3, &is_null), &row->n);
-		row->key = read_texts(own_result(i, 4, &is_null), &row->n);
-		row->stale = DatumGetBool(own_result(i, 5, &is_null));
-		rows = lappend(rows, row);
+		if (sound)
+			rows = lappend(rows, row);
+		else
+			refused = lappend(refused, row);
 		MemoryContextSwitchTo(spi);
 	}
 	own_end(&statement);
+	foreach (cell, refused)
+		refuse_row(((QueuedRow *) lfirst(cell))->id);
 	return rows;
 }
 

@@ -1,4 +1,4 @@
-/* control.c: bert.wait_job, bert.cancel_job and bert.resume_job. */
+/* control.c: bert.wait_job, bert.cancel_job, bert.resume_job and bert.drop_job. */
 #include "pg/server/compat.h"
 
 #include "access/xlog.h"
@@ -11,10 +11,12 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "pg/job/data.h"
 #include "pg/job/job.h"
 
 #define POLL_MS 50
 #define NOTICE_MS 2000
+#define MAX_SECONDS_LEFT 1e9
 #define CANCEL_WAIT_MS 10000
 #define SIGNAL_MS 200 /* between signals to a worker; a multiple of POLL_MS */
 /* how long a running job may be without its lock: it takes it before it commits */
@@ -23,12 +25,15 @@
 PG_FUNCTION_INFO_V1(bert_wait_job);
 PG_FUNCTION_INFO_V1(bert_cancel_job);
 PG_FUNCTION_INFO_V1(bert_resume_job);
+PG_FUNCTION_INFO_V1(bert_drop_job);
 
 /* The job, if the current user may see it: somebody else's is as absent as one that never was. */
-static void
-load_own_job(int64 number, Job *job)
+void
+job_load_own(int64 number, Job *job)
 {
-	if (!job_load(number, job) || !has_privs_of_role(GetUserId(), job->who.role))
+	Oid role = job_role(number); /* rights before contents */
+
+	if (!OidIsValid(role) || !has_privs_of_role(GetUserId(), role) || !job_load(number, job))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("job %lld does not exist", (long long) number),
 						errhint("See the view bert.jobs.")));
@@ -61,14 +66,14 @@ pause_for(long milliseconds)
 static void
 report_progress(const Job *job)
 {
-	double left = (double) (job->total_steps - job->step) * job->seconds_per_step;
+	double seconds = (double) (job->total_steps - job->step) * job->seconds_per_step;
+	int left = seconds > 0 && seconds < MAX_SECONDS_LEFT ? (int) seconds : 0;
 
-	ereport(NOTICE,
-			(errmsg("job %lld: step %lld of %lld, epoch %.2f, loss %.4f, %.1f samples/s, "
-					"%02d:%02d:%02d left",
-					(long long) job->job, (long long) job->step, (long long) job->total_steps,
-					job->epoch, job->loss, job->samples_per_second, (int) (left / 3600),
-					(int) (left / 60) % 60, (int) left % 60)));
+	ereport(NOTICE, (errmsg("job %lld: step %lld of %lld, epoch %.2f, loss %.4f, %.1f samples/s, "
+							"%02d:%02d:%02d left",
+							(long long) job->job, (long long) job->step,
+							(long long) job->total_steps, job->epoch, job->loss,
+							job->samples_per_second, left / 3600, left / 60 % 60, left % 60)));
 }
 
 /* A running job without its lock has lost its worker; a queued one may have none yet. */
@@ -98,7 +103,7 @@ wait_for_end(int64 number, TimestampTz deadline)
 		Job job;
 
 		MemoryContextReset(round);
-		load_own_job(number, &job);
+		job_load_own(number, &job);
 		if (strcmp(job.state, "queued") == 0 && !RecoveryInProgress() && fail_without_worker(&job))
 			continue;
 		if (has_ended(&job) || now >= deadline)
@@ -165,11 +170,11 @@ end_by_worker(int64 number, Job *job)
 	{
 		if (waited % SIGNAL_MS == 0 && !job_interrupt(number))
 		{
-			load_own_job(number, job);
+			job_load_own(number, job);
 			return has_ended(job);
 		}
 		pause_for(POLL_MS);
-		load_own_job(number, job);
+		job_load_own(number, job);
 	}
 	return true;
 }
@@ -182,7 +187,7 @@ bert_cancel_job(PG_FUNCTION_ARGS)
 
 	for (;;)
 	{
-		load_own_job(number, &job);
+		job_load_own(number, &job);
 		if (has_ended(&job))
 			PG_RETURN_TEXT_P(cstring_to_text(job.state));
 		if (strcmp(job.state, "running") == 0 && end_by_worker(number, &job))
@@ -211,7 +216,7 @@ bert_resume_job(PG_FUNCTION_ARGS)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		load_own_job(number, &job);
+		job_load_own(number, &job);
 		if (strcmp(job.state, "succeeded") == 0)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 							errmsg("job %lld has succeeded; there is nothing to resume",
@@ -223,4 +228,22 @@ bert_resume_job(PG_FUNCTION_ARGS)
 		PG_RETURN_TEXT_P(cstring_to_text("failed"));
 	job_start_worker_at_commit(&job);
 	PG_RETURN_TEXT_P(cstring_to_text("queued"));
+}
+
+Datum
+bert_drop_job(PG_FUNCTION_ARGS)
+{
+	int64 number = PG_GETARG_INT64(0);
+	Job job;
+
+	PreventCommandIfReadOnly("bert.drop_job()");
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		job_load_own(number, &job);
+		if (strcmp(job.state, "running") == 0 && job_lock_held(number))
+			refuse_running(number);
+	} while (!job_delete(number, job.state));
+	job_data_remove_at_commit(number);
+	PG_RETURN_VOID();
 }

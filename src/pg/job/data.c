@@ -1,12 +1,16 @@
 /* data.c: from the submitter's query to spill files. */
 #include "pg/server/compat.h"
 
+#include <dirent.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "core/rng.h"
 #include "nn/loss.h"
@@ -29,6 +33,68 @@ job_data_remove(int64 number)
 {
 	(void) unlink(spill_path(number, "train"));
 	(void) unlink(spill_path(number, "eval"));
+}
+
+/* --- Files that nobody needs any more --- */
+
+static List *dropped; /* of int64 *, in TopTransactionContext */
+
+static void
+at_transaction_end(XactEvent event, void *unused)
+{
+	ListCell *cell;
+
+	if (event == XACT_EVENT_COMMIT)
+		foreach (cell, dropped)
+			job_data_remove(*(int64 *) lfirst(cell));
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		dropped = NIL;
+}
+
+void
+job_data_remove_at_commit(int64 number)
+{
+	static bool registered;
+	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
+	int64 *copy = palloc(sizeof *copy);
+
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+	*copy = number;
+	dropped = lappend(dropped, copy);
+	MemoryContextSwitchTo(previous);
+}
+
+/* Of a database that is gone, or of a job of this one that is gone or ended long ago. */
+static bool
+is_left_over(const char *file)
+{
+	unsigned database;
+	long long number;
+	int length = 0;
+
+	if (sscanf(file, "job_%u_%lld.%n", &database, &number, &length) != 2 || length == 0)
+		return false;
+	if (database != MyDatabaseId)
+		return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+	return !job_lock_held(number) && !job_needs_files(number);
+}
+
+void
+job_data_sweep(void)
+{
+	DIR *directory = opendir(cache_directory());
+	struct dirent *entry;
+
+	if (directory == NULL)
+		return; /* nothing was ever kept */
+	closedir(directory);
+	directory = AllocateDir(cache_directory());
+	while ((entry = ReadDirExtended(directory, cache_directory(), LOG)) != NULL)
+		if (is_left_over(entry->d_name))
+			(void) unlink(psprintf("%s/%s", cache_directory(), entry->d_name));
+	FreeDir(directory);
 }
 
 static bool

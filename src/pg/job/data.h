@@ -73,6 +73,9 @@ extern void job_data_close(JobData *data);
 
 /* Removes a job's files. */
 extern void job_data_remove(int64 number);
+extern void job_data_remove_at_commit(int64 number);
+/* Removes files that no job of this database needs, and those of databases that are gone. */
+extern void job_data_sweep(void);
 
 /* Tokens that neighbouring windows of a long context share. */
 #define JOB_STRIDE 128

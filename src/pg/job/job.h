@@ -46,10 +46,13 @@ typedef struct Job
 	double samples_per_second;
 	double seconds_per_step;
 	int64 base_version; /* 0 for a bundled base, -1 before it is known */
+	bytea *base_digest; /* of the base model, tokenizer included; NULL before it is known */
 	bytea *data_digest; /* of the data's files; NULL before they were made */
 	int n_labels;
 	char **labels; /* (n_labels) classes in the order of their ids */
 	char *error;
+	const char
+		*damage; /* what is wrong with the row: then no job can be made of it; NULL: nothing */
 } Job;
 
 /* What a worker reports while it trains. */
@@ -67,6 +70,8 @@ typedef struct JobProgress
 
 /* job/table.c */
 extern int64 job_insert(const Job *job);
+/* whose it is, by the latest snapshot; InvalidOid if there is none */
+extern Oid job_role(int64 number);
 /* by the latest snapshot; false if there is none */
 extern bool job_load(int64 number, Job *job);
 /* the oldest queued job of these becomes running; false if there is none */
@@ -84,7 +89,7 @@ extern void job_set_phase(int64 number, const char *phase);
 extern void job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps,
 						 uint64 truncated, const void *digest, Size digest_length, int n_labels,
 						 const char *const *labels);
-extern void job_set_base(int64 number, int64 base_version);
+extern void job_set_base(int64 number, int64 base_version, const void *digest, Size digest_length);
 extern void job_set_progress(int64 number, const JobProgress *progress, bool add_metric);
 extern void job_add_evaluation(int64 number, int64 step, double epoch, Jsonb *eval);
 extern void job_set_result(int64 number, int64 version, Jsonb *metrics, Jsonb *details);
@@ -96,6 +101,12 @@ extern bool job_finish(int64 number, const char *from, const char *state, const 
 extern bool job_requeue(int64 number, const char *from);
 /* all running jobs that have lost their worker */
 extern void job_requeue_interrupted(void);
+/* with all that is kept for it; false if not in this state */
+extern bool job_delete(int64 number, const char *state);
+/* forgets checkpoints of jobs that ended longer ago than bert.job_retention */
+extern void job_expire(void);
+/* whether its spill files may be of use still */
+extern bool job_needs_files(int64 number);
 extern void job_restart(int64 number); /* forgets checkpoints, metrics and progress */
 
 /*
@@ -142,6 +153,9 @@ extern void job_query_limit_begin(void);
 extern void job_query_limit_end(void);
 /* Why the job ended, by its error; *message replaces the error's unless NULL. */
 extern const char *job_outcome(int sqlstate, const char **message);
+
+/* job/control.c: the job, if the current user may see it; else it does not exist (42704) */
+extern void job_load_own(int64 number, Job *job);
 
 /* job/launch.c */
 extern void job_init(void);

@@ -329,10 +329,7 @@ bert_job_report(PG_FUNCTION_ARGS)
 	Job job;
 	text *page;
 
-	if (!job_load(number, &job) || !has_privs_of_role(GetUserId(), job.who.role))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("job %lld does not exist", (long long) number),
-						errhint("See the view bert.jobs.")));
+	job_load_own(number, &job);
 	role_become_owner(&role);
 	SPI_connect();
 	initStringInfo(&out);

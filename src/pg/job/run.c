@@ -80,6 +80,28 @@ check_role(const Job *job)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg_internal("%s", why)));
 }
 
+/*
+ * A base that was replaced since the last attempt may have another tokenizer, other shapes or other
+ * frozen weights: what was kept of that attempt does not fit it.
+ */
+static void
+check_base(JobRun *run)
+{
+	Job *job = run->job;
+	const BlockHash *digest = &run->base->digest;
+
+	if (job->base_digest != NULL &&
+		(VARSIZE_ANY_EXHDR(job->base_digest) != sizeof digest->bytes ||
+		 memcmp(VARDATA_ANY(job->base_digest), digest->bytes, sizeof digest->bytes) != 0))
+	{
+		ereport(LOG, (errmsg("bert job %lld starts over: model \"%s\" was replaced",
+							 (long long) job->job, job->base)));
+		job_restart(job->job);
+		job->data_digest = NULL;
+	}
+	job_set_base(job->job, run->base->version, digest->bytes, sizeof digest->bytes);
+}
+
 static void
 open_data(JobRun *run)
 {
@@ -101,7 +123,9 @@ open_data(JobRun *run)
 	run->n_eval = run->data.eval == NULL ? 0 : spill_samples(run->data.eval);
 	job_count_steps(&run->options, run->n_train, &run->steps_per_epoch, &run->total_steps);
 	if (rebuilt && run->job->data_digest != NULL &&
-		memcmp(VARDATA_ANY(run->job->data_digest), run->data.digest, sizeof run->data.digest) != 0)
+		(VARSIZE_ANY_EXHDR(run->job->data_digest) != sizeof run->data.digest ||
+		 memcmp(VARDATA_ANY(run->job->data_digest), run->data.digest, sizeof run->data.digest) !=
+			 0))
 	{
 		ereport(
 			LOG,
@@ -575,6 +599,10 @@ job_run(Job *job, MemoryContext context)
 	run->job = job;
 	run->context = context;
 	run->arena = arena_in_context(context, 0);
+	if (job->damage != NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("the row of job %lld in bert.job is damaged: %s",
+							   (long long) job->job, job->damage)));
 	job_options_parse(job->options, &run->options);
 	REPORT_UNLESS(train_task_parse(job->task, &run->task, &status), &status);
 	show_phase(run, "opening the base model");
@@ -582,7 +610,7 @@ job_run(Job *job, MemoryContext context)
 	MemoryContextSwitchTo(context);
 	check_role(job);
 	job_model_open(run);
-	job_set_base(job->job, run->base->version);
+	check_base(run);
 	end_transaction(run);
 	open_data(run);
 	show_phase(run, "loading the weights");

@@ -15,6 +15,7 @@
 #include "pg/job/job.h"
 #include "pg/server/own.h"
 #include "pg/server/own_statement.h"
+#include "pg/server/settings.h"
 #include "pg/server/owner.h"
 
 static char *
@@ -124,20 +125,25 @@ bert_job_restored(PG_FUNCTION_ARGS)
 	"CASE WHEN " t ".set_role THEN bert.job_session_role(" t ".job) ELSE bert.job_role(" t \
 	".job) END"
 
-#define JOB_COLUMNS                                                                             \
-	" job, name, base, task, query, search_path, options, bert.job_role(job), state, "          \
-	"worker_pid::pg_catalog.int8,"                                                              \
-	" attempts::pg_catalog.int8, step, total_steps, epoch, loss, samples_per_second, (details " \
-	"->> 'seconds_per_step')::pg_catalog.float8,"                                               \
-	" base_version, data_digest, error, labels, " JOB_SESSION("bert.job")
+#define JOB_COLUMNS                                                                         \
+	" job, name, base, task, query, search_path, options, bert.job_role(job), state, "      \
+	"worker_pid::pg_catalog.int8,"                                                          \
+	" attempts::pg_catalog.int8, step, total_steps, epoch, loss, samples_per_second, CASE " \
+	"WHEN pg_catalog.jsonb_typeof(details -> 'seconds_per_step') = 'number' THEN (details " \
+	"->> 'seconds_per_step')::pg_catalog.float8 END,"                                       \
+	" base_version, data_digest, error, labels, " JOB_SESSION("bert.job") ", base_digest"
 
 static void
 read_labels(ArrayType *array, Job *job)
 {
 	Datum *elements;
-	bool *nulls;
 
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &job->n_labels);
+	if (ARR_NDIM(array) > 1 || array_contains_nulls(array))
+	{
+		job->damage = "its labels are no list of texts";
+		return;
+	}
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &job->n_labels);
 	job->labels = palloc(Max(job->n_labels, 1) * sizeof *job->labels);
 	for (int i = 0; i < job->n_labels; i++)
 	{
@@ -181,7 +187,30 @@ read_job(OwnStatement *statement, Job *job)
 	if (!is_null)
 		read_labels(DatumGetArrayTypePCopy(value), job);
 	job->who.session = DatumGetObjectId(own_result(0, 22, &is_null));
+	value = own_result(0, 23, &is_null);
+	job->base_digest = is_null ? NULL : DatumGetByteaPCopy(value);
+	if (job->step < 0 || job->total_steps < 0 || job->attempts < 0)
+		job->damage = "a count is negative";
 	MemoryContextSwitchTo(spi);
+}
+
+Oid
+job_role(int64 number)
+{
+	OwnStatement statement;
+	Oid role = InvalidOid;
+	bool is_null;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	SPI_execute_with_args("SELECT bert.job_role(job) FROM bert.job WHERE job = $1", statement.n,
+						  statement.types, statement.values, statement.nulls, true, 1);
+	if (SPI_processed == 1)
+		role = DatumGetObjectId(own_result(0, 1, &is_null));
+	own_end(&statement);
+	PopActiveSnapshot();
+	return role;
 }
 
 bool
@@ -300,14 +329,16 @@ make_bytea(const void *bytes, Size length)
 }
 
 void
-job_set_base(int64 number, int64 base_version)
+job_set_base(int64 number, int64 base_version, const void *digest, Size digest_length)
 {
 	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
 	own_add_int64(&statement, base_version);
-	own_run_alone(&statement, "UPDATE bert.job SET base_version = $2 WHERE job = $1");
+	own_add(&statement, BYTEAOID, PointerGetDatum(make_bytea(digest, digest_length)), false);
+	own_run_alone(&statement,
+				  "UPDATE bert.job SET base_version = $2, base_digest = $3 WHERE job = $1");
 }
 
 void
@@ -471,6 +502,62 @@ job_requeue_interrupted(void)
 	for (uint64 i = 0; i < n; i++)
 		if (!job_lock_held(numbers[i]))
 			(void) job_requeue(numbers[i], "running");
+}
+
+bool
+job_delete(int64 number, const char *state)
+{
+	OwnStatement statement;
+	bool done;
+
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_add_text(&statement, state);
+	done = own_run(&statement, "DELETE FROM bert.job WHERE job = $1 AND state = $2") == 1;
+	statement.n = 1;
+	if (done)
+	{
+		own_run(&statement, "DELETE FROM bert.job_metric WHERE job = $1");
+		own_run(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1");
+	}
+	own_end(&statement);
+	return done;
+}
+
+#define JOB_EXPIRED                                                                         \
+	"j.state IN ('succeeded', 'failed', 'cancelled') AND $1 >= 0 AND coalesce(j.finished, " \
+	"j.submitted) <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(mins => "      \
+	"$1::pg_catalog.int4)"
+
+void
+job_expire(void)
+{
+	OwnStatement statement;
+
+	own_begin(&statement);
+	own_add_int64(&statement, guc_job_retention);
+	own_run(&statement,
+			"DELETE FROM bert.job_checkpoint WHERE job = ANY (ARRAY(SELECT j.job FROM bert.job AS j"
+			" WHERE " JOB_EXPIRED " AND EXISTS (SELECT FROM bert.job_checkpoint AS c WHERE c.job = "
+			"j.job) FOR UPDATE SKIP LOCKED))");
+	statement.n = 0;
+	own_run_alone(&statement, "DELETE FROM bert.job_checkpoint AS c WHERE NOT EXISTS (SELECT FROM "
+							  "bert.job AS j WHERE j.job = c.job)");
+}
+
+bool
+job_needs_files(int64 number)
+{
+	OwnStatement statement;
+	bool needs;
+
+	own_begin(&statement);
+	own_add_int64(&statement, guc_job_retention);
+	own_add_int64(&statement, number);
+	needs = own_run(&statement, "SELECT FROM bert.job AS j WHERE j.job = $2 AND j.state <> "
+								"'succeeded' AND NOT (" JOB_EXPIRED ")") == 1;
+	own_end(&statement);
+	return needs;
 }
 
 void

@@ -16,15 +16,18 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
 #include "pg/server/settings.h"
+#include "pg/job/data.h"
 #include "pg/job/run.h"
 #include "pg/server/worker.h"
 
 #define START_TRIES 30 /* one a second */
 #define MAX_MISSES 3
+#define LOCK_TIMEOUT_OF_OURS "5min" /* then the job fails, and may be resumed */
 
 static bool
 claim(const WorkerRole *who, Job **job)
@@ -136,6 +139,7 @@ bert_job_worker_main(Datum unused)
 	worker_take_signals();
 	worker_connect(&purpose);
 	worker_yields_in_deadlocks();
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT_OF_OURS, PGC_USERSET, PGC_S_SESSION);
 	job_interrupts_init();
 	before_shmem_exit(destroy_trainer_at_exit, (Datum) 0);
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -156,5 +160,12 @@ bert_job_worker_main(Datum unused)
 		misses = found ? 0 : misses + 1;
 		job_slot_release();
 		worker_reload_settings();
+	}
+	if (worker_extension_present())
+	{
+		worker_begin();
+		job_expire();
+		job_data_sweep();
+		worker_commit();
 	}
 }

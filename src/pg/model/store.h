@@ -101,6 +101,10 @@ extern void store_check_name(const char *name);
 
 extern void store_begin_write(void);
 
+/* Removes blocks that no model has, unless somebody is adding models; see garbage.c. */
+extern void store_collect_garbage(void);
+extern void store_collect_garbage_at_commit(void);
+
 /* Adds the block unless it is there, and gives its hash. */
 extern void store_put_block(const void *bytes, size_t length, BlockHash *hash);
 

@@ -239,46 +239,6 @@ store_digest(const char *config, bool use_pooler, HeadKind head, const SentenceS
 	sha256_final(&sha, digest->bytes);
 }
 
-/*
- * Removes blocks that no model has, unless somebody is adding models just now, or they come by
- * replication: then models may come later than their blocks, and the publisher says what goes.
- */
-static void
-collect_garbage(void)
-{
-	Statement statement = {
-		.text = "WITH gone AS (DELETE FROM bert.block b"
-				" WHERE NOT EXISTS (SELECT FROM bert.tensor t WHERE t.block = b.hash)"
-				" AND NOT EXISTS (SELECT FROM bert.model m WHERE m.vocab = b.hash)"
-				" AND NOT EXISTS (SELECT FROM pg_catalog.pg_subscription_rel s"
-				" WHERE s.srrelid = $1)"
-				" RETURNING b.hash, b.chunk) SELECT hash FROM gone WHERE chunk = 0"};
-	Oid types[] = {OIDOID};
-	Datum values[] = {ObjectIdGetDatum(own_relation("block"))};
-	SPIPlanPtr plan;
-	int result;
-
-	if (!ConditionalLockRelationOid(own_relation("block"), ShareRowExclusiveLock))
-		return;
-	CommandCounterIncrement();
-	plan = SPI_prepare(statement.text, lengthof(types), types);
-	PushActiveSnapshot(GetLatestSnapshot());
-	result = SPI_execute_snapshot(plan, values, NULL, GetActiveSnapshot(), InvalidSnapshot, false,
-								  true, 0);
-	PopActiveSnapshot();
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not remove unused blocks: %s", SPI_result_code_string(result));
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool null;
-		bytea *hash =
-			DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &null));
-
-		cache_forget_at_commit((const unsigned char *) VARDATA_ANY(hash));
-	}
-	SPI_freeplan(plan);
-}
-
 static void
 put_tensors(int64 version, const ModelDraft *draft)
 {
@@ -468,7 +428,7 @@ store_put_model(const ModelDraft *draft, bool replace)
 	put_tensors(version, draft);
 	put_heads(version, draft->table->head);
 	if (existing)
-		collect_garbage();
+		store_collect_garbage_at_commit();
 	end(&saved);
 	return version;
 }
@@ -481,7 +441,7 @@ delete_model(const char *name, int64 version)
 	delete_parts(version);
 	bind_text(&statement, name);
 	run(&statement);
-	collect_garbage();
+	store_collect_garbage_at_commit();
 }
 
 void

@@ -5,11 +5,14 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -172,6 +175,28 @@ revoke_from(const Change *change, const char *role)
 	run(psprintf("REVOKE ALL ON FUNCTION %s FROM %s CASCADE", change->function, role));
 }
 
+/*
+ * What ALTER FUNCTION ... DEPENDS ON EXTENSION does, without its lock: that one would keep others
+ * from making anything until the transaction ends.
+ */
+static void
+depend_on_extension(OwnedKind kind, const char *name)
+{
+	HeapTuple tuple;
+	ObjectAddress function;
+	ObjectAddress extension;
+
+	ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("bert", false));
+	LockDatabaseObject(extension.classId, extension.objectId, 0, AccessShareLock);
+	CommandCounterIncrement();
+	tuple = find_function(kind, name);
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "function \"%s\" is missing", name);
+	ObjectAddressSet(function, ProcedureRelationId, ((Form_pg_proc) GETSTRUCT(tuple))->oid);
+	ReleaseSysCache(tuple);
+	recordDependencyOn(&function, &extension, DEPENDENCY_AUTO_EXTENSION);
+}
+
 void
 owner_create(OwnedKind kind, const char *name, Oid role)
 {
@@ -183,7 +208,7 @@ owner_create(OwnedKind kind, const char *name, Oid role)
 	run(psprintf("CREATE FUNCTION %s RETURNS pg_catalog.void AS '$libdir/bert', 'bert_owned' "
 				 "LANGUAGE c",
 				 change.function));
-	run(psprintf("ALTER FUNCTION %s DEPENDS ON EXTENSION bert", change.function));
+	depend_on_extension(kind, name);
 	/* ALTER DEFAULT PRIVILEGES may have given it to others */
 	revoke_from(&change, "PUBLIC");
 	foreach (cell, grantees_of(kind, name))

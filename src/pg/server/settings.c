@@ -14,6 +14,7 @@ int guc_max_memory;
 int guc_max_jobs;
 int guc_max_jobs_per_role;
 int guc_job_query_timeout;
+int guc_job_retention;
 int guc_max_table_workers;
 
 /* A kernel that the CPU lacks is refused here, so a later query cannot meet it. */
@@ -52,6 +53,10 @@ guc_init(void)
 							"The most fine-tuning jobs of one role that run at once.",
 							"0: one fewer than bert.max_jobs, but one at least.",
 							&guc_max_jobs_per_role, 0, 0, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("bert.job_retention",
+							"How long checkpoints and data of ended jobs are kept.",
+							"-1: until the job is dropped.", &guc_job_retention, 7 * 24 * 60, -1,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("bert.job_query_timeout",
 							"How long a fine-tuning job may read its data; then it fails.",
 							"0: no limit.", &guc_job_query_timeout, 3600, 0, INT_MAX / 1000,

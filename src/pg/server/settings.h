@@ -9,6 +9,8 @@ extern int guc_max_memory;
 extern int guc_max_jobs; /* bert.max_jobs: jobs that run at once in the server */
 /* bert.max_jobs_per_role: of one role; 0: one fewer than max_jobs, but one at least */
 extern int guc_max_jobs_per_role;
+/* bert.job_retention: minutes that checkpoints and data of ended jobs are kept; -1: for ever */
+extern int guc_job_retention;
 /* bert.job_query_timeout: seconds a job may read its data; 0: no limit */
 extern int guc_job_query_timeout;
 /* bert.max_table_workers: processes of one embed_column, the caller's included */

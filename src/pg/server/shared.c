@@ -34,7 +34,8 @@ typedef struct WorkerSlot
 typedef struct StatsSlot
 {
 	Oid database;    /* InvalidOid: free */
-	uint64 last_use; /* value of the clock; the oldest slot is given away */
+	Oid role;        /* who uses the model; InvalidOid: several */
+	uint64 last_use; /* value of the clock */
 	ModelStats stats;
 } StatsSlot;
 
@@ -117,29 +118,56 @@ shared_set_verified(uint64 fingerprint)
 	pg_atomic_write_u64(&bucket[0], fingerprint);
 }
 
+/*
+ * A free slot, or the oldest one of the role that has most: who uses many models pushes out his own
+ * rows. Models that several use count as one more role's. Under the lock.
+ */
+static StatsSlot *
+stats_victim(Shared *area)
+{
+	StatsSlot *victim = NULL;
+	int victim_count = 0;
+
+	for (int i = 0; i < STATS_SLOTS; i++)
+	{
+		StatsSlot *slot = &area->slots[i];
+		int count = 0;
+
+		if (!OidIsValid(slot->database))
+			return slot;
+		for (int j = 0; j < STATS_SLOTS; j++)
+			count += area->slots[j].role == slot->role;
+		if (count > victim_count || (count == victim_count && slot->last_use < victim->last_use))
+		{
+			victim = slot;
+			victim_count = count;
+		}
+	}
+	return victim;
+}
+
 void
 stats_count(const char *model, int64 texts, int64 tokens, int64 truncations, double ms)
 {
 	Shared *area = get_shared();
+	Oid role = GetUserId();
 	StatsSlot *slot = NULL;
-	StatsSlot *oldest = &area->slots[0];
 
 	SpinLockAcquire(&area->lock);
 	for (int i = 0; i < STATS_SLOTS && slot == NULL; i++)
-	{
 		if (area->slots[i].database == MyDatabaseId &&
 			strcmp(area->slots[i].stats.name, model) == 0)
 			slot = &area->slots[i];
-		else if (area->slots[i].last_use < oldest->last_use)
-			oldest = &area->slots[i];
-	}
 	if (slot == NULL)
 	{
-		slot = oldest;
+		slot = stats_victim(area);
 		memset(slot, 0, sizeof *slot);
 		slot->database = MyDatabaseId;
+		slot->role = role;
 		strlcpy(slot->stats.name, model, NAMEDATALEN);
 	}
+	if (slot->role != role)
+		slot->role = InvalidOid;
 	slot->last_use = ++area->clock;
 	slot->stats.calls++;
 	slot->stats.texts += texts;
