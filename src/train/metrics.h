@@ -1,7 +1,7 @@
 /*
  * metrics.h: evaluation metrics, equal to the reference implementations' on the same predictions:
  * scikit-learn (accuracy, F1, Matthews), SciPy (Pearson, Spearman), seqeval 1.2.2 in its default
- * mode (spans), the SQuAD 1.1 evaluation script (exact match, F1).
+ * mode (spans), the SQuAD 2.0 evaluation script (exact match, F1; two answers without words agree).
  *
  * Where a reference divides by zero and answers 0, so do these; where it answers NaN (a correlation
  * with a constant), so do these.

@@ -252,6 +252,9 @@ metrics_answer(Arena *arena, const char *label, size_t label_length, const char 
 			}
 	}
 	*exact = equal;
-	*f1 = common == 0 ? 0 : 2.0 * (double) common / (double) (right.n + given.n);
+	if (right.n == 0 || given.n == 0)
+		*f1 = equal;
+	else
+		*f1 = common == 0 ? 0 : 2.0 * (double) common / (double) (right.n + given.n);
 	return true;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/names.h"
+#include "nn/answers.h"
 #include "nn/loss.h"
 
 static const struct
@@ -289,18 +290,40 @@ locate_answer(const Encoding *window, size_t start_char, size_t end_char, int32_
 	labels[1] = (int32_t) last - 1;
 }
 
+/* A failure that is about one row says which. */
+static bool
+blame_row(const SampleRow *row, const Status *cause, Status *status)
+{
+	return status_fail(status, cause->code, "row %llu: %s", (unsigned long long) row->number + 1,
+					   cause->message);
+}
+
+/* Lets a row's windows be scored: where tokens lie, and both texts with the first window. */
+static void
+keep_texts(Sample *sample, const SampleRow *row, bool first)
+{
+	if (!first)
+		return;
+	sample->context = (char *) row->pair.bytes;
+	sample->n_context = (uint32_t) row->pair.length;
+	sample->answer = (char *) row->answer.bytes;
+	sample->n_answer = (uint32_t) row->answer.length;
+}
+
 static bool
 encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
 			  void *context, const MayContinue *question, Status *status)
 {
 	size_t answer_length = count_characters(&row->answer);
+	AnswerInput input = {row->input.bytes, row->input.length,   row->pair.bytes,
+						 row->pair.length, encoder->max_length, encoder->stride};
 	EncodeResult result;
+	Status cause;
 
-	if (answer_length > 0 && !check_answer(row, answer_length, status))
+	if (answer_length > 0 && !encoder->unplaced && !check_answer(row, answer_length, status))
 		return false;
-	if (!encode(encoder, arena, &row->input, &row->pair, TRUNCATE_ONLY_SECOND, true,
-				encoder->stride, question, &result, status))
-		return false;
+	if (!answer_encode(encoder->tokenizer, &input, arena, &result, question, &cause))
+		return blame_row(row, &cause, status);
 	for (size_t w = 0; w < result.n_windows; w++)
 	{
 		Sample sample;
@@ -311,11 +334,40 @@ encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sample
 		sample.lengths[0] = sample.n_tokens;
 		locate_answer(&result.windows[w], row->answer_start, row->answer_start + answer_length,
 					  sample.labels);
+		/* past the end: the loss ignores it */
+		if (encoder->unplaced)
+			sample.labels[0] = sample.labels[1] = INT32_MAX;
 		sample.row = row->number;
+		if (encoder->scored)
+		{
+			keep_places(&sample, &result.windows[w], 1);
+			keep_texts(&sample, row, w == 0);
+		}
 		if (!emit(context, &sample, status))
 			return false;
 	}
 	return true;
+}
+
+bool
+samples_check(const SampleEncoder *encoder, const SampleRow *row, Arena *arena,
+			  const MayContinue *question, Status *status)
+{
+	size_t answer_length = count_characters(&row->answer);
+	size_t count;
+
+	if (encoder->task != TRAIN_QUESTION_ANSWERING)
+		return true;
+	if ((answer_length > 0 && !check_answer(row, answer_length, status)) ||
+		!tokenizer_count(encoder->tokenizer, arena, row->input.bytes, row->input.length, question,
+						 &count, status))
+		return false;
+	return answer_has_room(count, encoder->max_length) ||
+		   status_fail(
+			   status, STATUS_INVALID_ARGUMENT,
+			   "row %llu: a question of %zu tokens leaves no room for the context in the %d "
+			   "tokens that are read at once",
+			   (unsigned long long) row->number + 1, count, encoder->max_length);
 }
 
 static bool

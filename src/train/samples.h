@@ -62,11 +62,24 @@ typedef struct SampleEncoder
 {
 	const Tokenizer *tokenizer;
 	TrainTask task;
-	int max_length;     /* tokens of one sequence */
-	int stride;         /* tokens that neighbouring windows of a context share */
+	int max_length; /* tokens of one sequence */
+	int stride;     /* tokens that neighbouring windows of a context share, at most */
+	/*
+	 * answers: keep what scoring them as texts needs; unplaced: scored only, answer_start and the
+	 * loss do not count
+	 */
+	bool scored;
+	bool unplaced;
 	bool whole_words;   /* language models: keep where tokens lie, for masking whole words */
 	uint64_t truncated; /* out: rows that lost tokens */
 } SampleEncoder;
+
+/*
+ * What can be said of a row before it is encoded for training: an answer lies where answer_start
+ * says, and its question leaves room for a context. As samples_encode otherwise.
+ */
+bool samples_check(const SampleEncoder *encoder, const SampleRow *row, Arena *arena,
+				   const MayContinue *question, Status *status);
 
 /*
  * Encodes one row and calls emit for each sample that it gives, in order. Memory comes from the

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nn/answers.h"
 #include "nn/loss.h"
 #include "nn/select.h"
 
@@ -26,10 +27,18 @@ typedef struct PendingAnswer
 {
 	bool any;
 	uint64_t row;
-	double best; /* start + end logit of the best span */
-	const char *prediction;
-	const char *label;
+	ArenaMark mark; /* all of the row's memory goes with it */
+	AnswerSearch search;
+	SampleText context;
+	SampleText label; /* empty: there is no answer */
 } PendingAnswer;
+
+/* Sums over answers. */
+typedef struct AnswerSums
+{
+	double exact;
+	double f1;
+} AnswerSums;
 
 struct Scores
 {
@@ -42,8 +51,13 @@ struct Scores
 	SpanMetrics spans;
 	uint64_t *confusion;
 	PendingAnswer answer;
-	double exact;
-	double answer_f1;
+	/*
+	 * "No answer" competes in all rows or in none, as in the reference's evaluation of SQuAD 2.0
+	 * and 1.1: in all when a row has none. Which it is shows at the end, so both are counted.
+	 */
+	AnswerSums spans_only;
+	AnswerSums with_null;
+	bool some_without; /* a row has no answer */
 	size_t answers;
 	double loss; /* weighted by labels */
 	double labels;
@@ -238,84 +252,100 @@ add_tokens(Scores *scores, const Sample *sample, const float *logits, size_t n_c
 	return true;
 }
 
-bool
-scores_add_answer(Scores *scores, const char *label, size_t label_length, const char *prediction,
-				  size_t prediction_length, Status *status)
+static bool
+compare_answer(Scores *scores, const PendingAnswer *pending, bool null_answer, AnswerSums *sums,
+			   Status *status)
 {
-	ArenaMark mark = arena_mark(scores->arena);
+	const Answer *best = pending->search.n_found > 0 ? &pending->search.found[0] : NULL;
+	const SampleText *context = &pending->context;
+	const char *prediction = "";
+	size_t length = 0;
 	double exact;
 	double f1;
 
-	if (!metrics_answer(scores->arena, label, label_length, prediction, prediction_length, &exact,
-						&f1, status))
+	if (best != NULL && !(null_answer && pending->search.null_score > best->log_score))
+	{
+		size_t start = sample_text_byte(context, best->start);
+
+		prediction = context->bytes + start;
+		length = sample_text_byte(context, best->end) - start;
+	}
+	if (!metrics_answer(scores->arena, pending->label.bytes, pending->label.length, prediction,
+						length, &exact, &f1, status))
 		return false;
-	arena_rewind(scores->arena, mark);
-	scores->exact += exact;
-	scores->answer_f1 += f1;
-	scores->answers++;
+	sums->exact += exact;
+	sums->f1 += f1;
 	return true;
 }
 
 static bool
 finish_answer(Scores *scores, Status *status)
 {
-	PendingAnswer *answer = &scores->answer;
+	PendingAnswer *pending = &scores->answer;
 
-	if (!answer->any)
+	if (!pending->any)
 		return true;
-	answer->any = false;
-	return scores_add_answer(scores, answer->label, strlen(answer->label), answer->prediction,
-							 strlen(answer->prediction), status);
+	if (!compare_answer(scores, pending, false, &scores->spans_only, status) ||
+		!compare_answer(scores, pending, true, &scores->with_null, status))
+		return false;
+	scores->answers++;
+	scores->some_without |= pending->label.length == 0;
+	pending->any = false;
+	arena_rewind(scores->arena, pending->mark);
+	return true;
 }
 
-/* The first token after the question's [SEP]. */
-static size_t
-context_start(const Sample *sample)
+/* The texts come with a row's first window; the search begins. */
+static bool
+begin_answer(Scores *scores, const Sample *sample, Status *status)
 {
-	size_t at = 0;
+	static const AnswerOptions options = {.top_k = 1, .max_answer_tokens = ANSWER_MAX_TOKENS};
+	PendingAnswer *pending = &scores->answer;
+	char *texts;
 
-	while (at < sample->n_tokens && sample->token_type_ids[at] == 0)
-		at++;
-	return at;
+	if (sample->starts == NULL)
+		return status_fail(status, STATUS_INTERNAL, "the sample was not made to be scored");
+	*pending = (PendingAnswer){.any = true, .row = sample->row, .mark = arena_mark(scores->arena)};
+	texts = arena_alloc(scores->arena, (size_t) sample->n_context + sample->n_answer + 1);
+	if (texts == NULL)
+		return arena_fail(scores->arena, status, "an answer",
+						  (size_t) sample->n_context + sample->n_answer + 1);
+	memcpy(texts, sample->context, sample->n_context);
+	memcpy(texts + sample->n_context, sample->answer, sample->n_answer);
+	pending->context = (SampleText){texts, sample->n_context};
+	pending->label = (SampleText){texts + sample->n_context, sample->n_answer};
+	return answer_search_begin(&pending->search, &options, scores->arena, status);
 }
 
-/* One window: its best span, compared with the best of the row's windows before. */
 static bool
 add_window(Scores *scores, const Sample *sample, const float *logits, Status *status)
 {
-	PendingAnswer *answer = &scores->answer;
-	size_t from = context_start(sample);
-	size_t to = sample->n_tokens - 1; /* without the last [SEP] */
-	size_t best_start = from;
-	size_t best_end = from;
-	double best = -INFINITY;
+	PendingAnswer *pending = &scores->answer;
+	AnswerWindow window = {sample->n_tokens, sample->starts, sample->ends, sample->words};
 
-	if ((!answer->any || answer->row != sample->row) && !finish_answer(scores, status))
+	if (pending->any && pending->row != sample->row && !finish_answer(scores, status))
 		return false;
-	if (!answer->any)
-		*answer = (PendingAnswer){
-			.any = true, .row = sample->row, .best = -INFINITY, .prediction = "", .label = ""};
-	for (size_t start = from; start < to; start++)
-		for (size_t end = start; end < to && end < start + SCORES_MAX_ANSWER_TOKENS; end++)
-		{
-			double sum = (double) logits[2 * start] + logits[2 * end + 1];
+	if (!pending->any && !begin_answer(scores, sample, status))
+		return false;
+	return answer_search_window(&pending->search, &window, logits, NULL, status);
+}
 
-			if (sum > best)
-			{
-				best = sum;
-				best_start = start;
-				best_end = end;
-			}
-		}
-	if (best > answer->best)
-	{
-		answer->best = best;
-		answer->prediction =
-			decode(scores, sample->input_ids + best_start, best_end - best_start + 1);
-	}
-	if (sample->labels[0] > 0 && sample->labels[1] >= sample->labels[0])
-		answer->label = decode(scores, sample->input_ids + sample->labels[0],
-							   (size_t) (sample->labels[1] - sample->labels[0] + 1));
+static void
+put(Scores *scores, const char *name, double value)
+{
+	scores->metrics[scores->n_metrics++] = (Score){name, value};
+}
+
+static bool
+finish_answers(Scores *scores, Status *status)
+{
+	const AnswerSums *sums;
+
+	if (!finish_answer(scores, status))
+		return false;
+	sums = scores->some_without ? &scores->with_null : &scores->spans_only;
+	put(scores, "f1", sums->f1 / (double) scores->answers);
+	put(scores, "exact_match", sums->exact / (double) scores->answers);
 	return true;
 }
 
@@ -373,12 +403,6 @@ scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluatio
 			return false;
 	}
 	return true;
-}
-
-static void
-put(Scores *scores, const char *name, double value)
-{
-	scores->metrics[scores->n_metrics++] = (Score){name, value};
 }
 
 static bool
@@ -445,12 +469,8 @@ scores_finish(Scores *scores, Status *status)
 			put(scores, "mae", values.mae);
 			break;
 		case TRAIN_QUESTION_ANSWERING:
-			if (!finish_answer(scores, status))
+			if (!finish_answers(scores, status))
 				return false;
-			put(scores, "f1",
-				scores->answers == 0 ? NAN : scores->answer_f1 / (double) scores->answers);
-			put(scores, "exact_match",
-				scores->answers == 0 ? NAN : scores->exact / (double) scores->answers);
 			break;
 		case TRAIN_MASKED_LM:
 		case TRAIN_CAUSAL_LM:

@@ -18,7 +18,6 @@
 
 #define SCORES_MAX_METRICS 8
 #define SCORES_WORST 20
-#define SCORES_MAX_ANSWER_TOKENS 30
 
 typedef struct Scores Scores;
 
@@ -26,13 +25,12 @@ typedef struct Scores Scores;
 Scores *scores_create(Arena *arena, TrainTask task, const BertConfig *config,
 					  const Tokenizer *tokenizer, Status *status);
 
-/* Samples of one row (windows of a context) must come one after the other. */
+/*
+ * Samples of one row (windows of a context, made with SampleEncoder.scored) must come one after the
+ * other.
+ */
 bool scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluation *evaluation,
 				Status *status);
-
-/* An answer scored on the texts themselves, for callers that have them; instead of scores_add. */
-bool scores_add_answer(Scores *scores, const char *label, size_t label_length,
-					   const char *prediction, size_t prediction_length, Status *status);
 
 bool scores_finish(Scores *scores, Status *status);
 

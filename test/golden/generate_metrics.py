@@ -69,6 +69,8 @@ def normalize_answer(s):
 def answer_f1(prediction, label):
     a = normalize_answer(prediction).split()
     b = normalize_answer(label).split()
+    if not a or not b:
+        return int(a == b)
     same = sum((collections.Counter(a) & collections.Counter(b)).values())
     return 0 if same == 0 else 2 * same / (len(a) + len(b))
 
@@ -88,6 +90,10 @@ ANSWERS = [
     ("«the» end", "«» end"),
     ("東京", "東京 都"),
     ("an_apple", "anapple"),
+    ("", ""),
+    ("", "the"),
+    ("", "word"),
+    ("word", "..."),
 ]
 
 

@@ -11,10 +11,6 @@
 PG_FUNCTION_INFO_V1(bert_answer);
 PG_FUNCTION_INFO_V1(bert_answers);
 
-/* The reference pipeline's windows: at most this many tokens, sharing that many. */
-#define MAX_WINDOW 384
-#define STRIDE 128
-
 #define MAX_TOP_K 10000
 
 /* The question whole, the context in windows. */
@@ -22,27 +18,16 @@ static void
 encode_context(Call *call, const InputText *question, const InputText *context, int stride,
 			   EncodeResult *encoded)
 {
-	EncodeOptions options = {
-		.special_tokens = true, .truncation = TRUNCATE_ONLY_SECOND, .overflow = true};
-	const Tokenizer *tokenizer = call->handle->tokenizer;
-	size_t count;
-	int room;
+	AnswerInput input = {question->utf8,
+						 question->length,
+						 context->utf8,
+						 context->length,
+						 Min(call->handle->max_length, ANSWER_WINDOW),
+						 stride};
 	Status status;
 
-	options.max_length = Min(call->handle->max_length, MAX_WINDOW);
-	REPORT_UNLESS(tokenizer_count(tokenizer, call->arena, question->utf8, question->length,
-								  &backend_may_continue, &count, &status),
-				  &status);
-	if (count + 3 >= (size_t) options.max_length)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("a question of %zu tokens leaves no room for the context in the %d "
-							   "tokens that model \"%s\" reads",
-							   count, options.max_length, call->handle->name)));
-	room = options.max_length - 3 - (int) count;
-	options.stride = stride < room ? stride : room / 2;
-	REPORT_UNLESS(tokenizer_encode(tokenizer, call->arena, question->utf8, question->length,
-								   context->utf8, context->length, &options, &backend_may_continue,
-								   encoded, &status),
+	REPORT_UNLESS(answer_encode(call->handle->tokenizer, &input, call->arena, encoded,
+								&backend_may_continue, &status),
 				  &status);
 	call->texts++;
 	for (size_t w = 0; w < encoded->n_windows; w++)
@@ -79,7 +64,7 @@ answer_values(Call *call, InputText *context, const Answer *answer, Datum *value
 PGDLLEXPORT Datum
 bert_answer(PG_FUNCTION_ARGS)
 {
-	AnswerOptions options = {.top_k = 1, .max_answer_tokens = 30};
+	AnswerOptions options = {.top_k = 1, .max_answer_tokens = ANSWER_MAX_TOKENS};
 	Call call;
 	InputText context;
 	Answer *answers;
@@ -91,7 +76,7 @@ bert_answer(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	options.null_answer = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 	call_begin(&call, fcinfo, 2, TASK_ANSWER);
-	find_answers(&call, fcinfo, &context, &options, STRIDE, &answers, &n_answers);
+	find_answers(&call, fcinfo, &context, &options, ANSWER_STRIDE, &answers, &n_answers);
 	call_end(&call);
 	if (n_answers == 0)
 		PG_RETURN_NULL();
@@ -113,8 +98,8 @@ bert_answers(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	options.top_k = (size_t) int_argument(fcinfo, 3, "top_k", 1, MAX_TOP_K, 5);
 	options.max_answer_tokens =
-		(size_t) int_argument(fcinfo, 4, "max_answer_tokens", 1, INT_MAX, 30);
-	stride = int_argument(fcinfo, 5, "stride", 0, INT_MAX, STRIDE);
+		(size_t) int_argument(fcinfo, 4, "max_answer_tokens", 1, INT_MAX, ANSWER_MAX_TOKENS);
+	stride = int_argument(fcinfo, 5, "stride", 0, INT_MAX, ANSWER_STRIDE);
 	options.null_answer = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;

@@ -13,6 +13,7 @@
 #include "utils/syscache.h"
 
 #include "core/rng.h"
+#include "nn/answers.h"
 #include "nn/loss.h"
 #include "pg/model/cache.h"
 #include "pg/job/data.h"
@@ -104,9 +105,46 @@ has_classes(TrainTask task)
 }
 
 void
-job_data_check(TrainTask task, const char *text, const char *name, DataSummary *summary)
+job_encoder(SampleEncoder *encoder, TrainTask task, const Tokenizer *tokenizer, int max_length,
+			EncodePurpose purpose)
+{
+	*encoder = (SampleEncoder){.tokenizer = tokenizer,
+							   .task = task,
+							   .max_length = max_length,
+							   .stride = ANSWER_STRIDE,
+							   .scored = purpose == ENCODE_TO_EVALUATE};
+	if (task == TRAIN_QUESTION_ANSWERING && purpose == ENCODE_TO_EVALUATE)
+		encoder->max_length = Min(max_length, ANSWER_WINDOW);
+}
+
+/* What a job will ask of the row. */
+static void
+check_row(const SampleEncoder *encoder, const TaskRow *row, const char *name, Arena *arena)
+{
+	ArenaMark mark = arena_mark(arena);
+	Status status;
+
+	if (encoder->task == TRAIN_QUESTION_ANSWERING && row->sample.answer.length > 0 &&
+		row->no_answer_start)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("row %llu of the %s: column \"answer_start\" is NULL, \"answer_text\" is not",
+					(unsigned long long) row->sample.number + 1, name),
+			 errhint("It is the character of the context at which the answer begins, counted "
+					 "from 0.")));
+	REPORT_UNLESS(samples_check(encoder, &row->sample, arena, &backend_may_continue, &status),
+				  &status);
+	arena_rewind(arena, mark);
+}
+
+void
+job_data_check(const SampleEncoder *encoder, const char *text, const char *name,
+			   DataSummary *summary)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	Arena *arena = arena_in_context(caller, 0);
+	TrainTask task = encoder->task;
 	TaskQuery *query;
 	TaskRow row;
 
@@ -119,10 +157,14 @@ job_data_check(TrainTask task, const char *text, const char *name, DataSummary *
 		summary->labels = label_set_create(caller, summary->numeric);
 	}
 	for (; task_query_next(query, &row); summary->rows++)
+	{
+		check_row(encoder, &row, name, arena);
 		if (summary->labels != NULL)
 			label_set_add_row(summary->labels, task, &row);
+	}
 	task_query_close(query);
 	SPI_finish();
+	arena_destroy(arena);
 	if (summary->rows == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the %s returns no rows", name)));
 }
@@ -164,47 +206,64 @@ number_labels(TrainTask task, const LabelSet *labels, TaskRow *row, int32_t *ite
 		row->sample.label = item_labels[0];
 }
 
-/*
- * Uniform in [0, 1), a function of the seed and the row: which rows are held back does not depend
- * on their order.
- */
-static double
-split_position(int64 seed, uint64 row)
+bool
+job_row_held_back(int64 seed, uint64 row, double fraction)
 {
 	Rng rng;
 
 	rng_init(&rng, (uint64_t) seed, SPLIT_STREAM + row);
-	return rng_uniform(&rng);
+	return rng_uniform(&rng) < fraction;
 }
 
-/* Reads one query into the writers; held_back: that part of the rows goes to `eval`. */
+/* Where the rows of a set go, and how. */
+typedef struct SpillSet
+{
+	SampleEncoder encoder;
+	SpillWriter *writer;
+} SpillSet;
+
+/* A query whose rows go to `set`, or, the part held_back of them, to `eval`. */
+typedef struct SpillQuery
+{
+	const char *text;
+	const char *name;
+	const LabelSet *labels; /* or NULL */
+	SpillSet *set;
+	double held_back;
+	int64 seed;
+	SpillSet *eval;
+} SpillQuery;
+
 static void
-spill_query(SampleEncoder *encoder, const char *text, const char *name, const LabelSet *labels,
-			int64 seed, double held_back, SpillWriter *train, SpillWriter *eval)
+spill_query(const SpillQuery *spill)
 {
 	Arena *arena = arena_in_context(CurrentMemoryContext, 0);
+	TrainTask task = spill->set->encoder.task;
 	TaskQuery *query;
 	TaskRow row;
 	Status status;
 
 	SPI_connect();
-	query = task_query_open(encoder->task, text, name);
+	query = task_query_open(task, spill->text, spill->name);
 	while (task_query_next(query, &row))
 	{
 		ArenaMark mark = arena_mark(arena);
-		Sink sink = {train};
+		SpillSet *set = spill->set;
+		Sink sink;
 
-		if (labels != NULL)
+		if (spill->labels != NULL)
 		{
 			int32_t *ids = arena_alloc_array(arena, Max(row.sample.n_items, 1), sizeof *ids);
 
 			if (ids == NULL)
 				ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-			number_labels(encoder->task, labels, &row, ids, name);
+			number_labels(task, spill->labels, &row, ids, spill->name);
 		}
-		if (held_back > 0 && split_position(seed, row.sample.number) < held_back)
-			sink.writer = eval;
-		REPORT_UNLESS(samples_encode(encoder, &row.sample, arena, append_sample, &sink,
+		if (spill->held_back > 0 &&
+			job_row_held_back(spill->seed, row.sample.number, spill->held_back))
+			set = spill->eval;
+		sink.writer = set->writer;
+		REPORT_UNLESS(samples_encode(&set->encoder, &row.sample, arena, append_sample, &sink,
 									 &backend_may_continue, &status),
 					  &status);
 		arena_rewind(arena, mark);
@@ -280,12 +339,12 @@ job_labels(TrainTask task, const JobBase *base, const DataSummary *summary, cons
 }
 
 static LabelSet *
-find_labels(const JobDataRequest *request)
+find_labels(const JobDataRequest *request, const SampleEncoder *encoder)
 {
 	DataSummary summary;
 	const char *anew;
 
-	job_data_check(request->task, request->job->query, "query", &summary);
+	job_data_check(encoder, request->job->query, "query", &summary);
 	return job_labels(request->task, &request->base, &summary, &anew);
 }
 
@@ -300,11 +359,8 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 {
 	const Job *job = request->job;
 	const JobOptions *options = request->options;
-	SampleEncoder encoder = {.tokenizer = request->tokenizer,
-							 .task = request->task,
-							 .max_length = request->max_length,
-							 .stride = JOB_STRIDE,
-							 .whole_words = options->whole_word_mask};
+	SpillSet train_set;
+	SpillSet eval_set = {0};
 	WriterGuard *train;
 	WriterGuard *eval;
 	unsigned char digest[SHA256_BYTES];
@@ -315,12 +371,22 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	cache_make_directory();
 	train = create_writer(arena, spill_path(job->job, "train"));
 	eval = evaluates(options) ? create_writer(arena, spill_path(job->job, "eval")) : NULL;
+	job_encoder(&train_set.encoder, request->task, request->tokenizer, request->max_length,
+				ENCODE_TO_TRAIN);
+	job_encoder(&eval_set.encoder, request->task, request->tokenizer,
+				request->task == TRAIN_QUESTION_ANSWERING ? request->model_length
+														  : request->max_length,
+				ENCODE_TO_EVALUATE);
+	train_set.encoder.whole_words = eval_set.encoder.whole_words = options->whole_word_mask;
+	train_set.writer = train->writer;
+	eval_set.writer = eval == NULL ? NULL : eval->writer;
 	role_become(&role, job->who.role, job->search_path);
-	labels = find_labels(request);
-	spill_query(&encoder, job->query, "query", labels, options->seed, options->eval_fraction,
-				train->writer, eval == NULL ? NULL : eval->writer);
+	labels = find_labels(request, &train_set.encoder);
+	spill_query(&(SpillQuery){job->query, "query", labels, &train_set, options->eval_fraction,
+							  options->seed, &eval_set});
 	if (options->eval_query != NULL)
-		spill_query(&encoder, options->eval_query, "eval_query", labels, 0, 0, eval->writer, NULL);
+		spill_query(&(SpillQuery){
+			.text = options->eval_query, .name = "eval_query", .labels = labels, .set = &eval_set});
 	role_restore(&role);
 	if (spill_count(train->writer) == 0 || (eval != NULL && spill_count(eval->writer) == 0))
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA),
@@ -335,7 +401,7 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	train->keep = true;
 	if (eval != NULL)
 		eval->keep = true;
-	data->truncated = encoder.truncated;
+	data->truncated = train_set.encoder.truncated + eval_set.encoder.truncated;
 	if (labels != NULL)
 	{
 		data->n_labels = label_set_count(labels);

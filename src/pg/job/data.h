@@ -32,8 +32,22 @@ typedef struct DataSummary
 	bool numeric;     /* labels are integers */
 } DataSummary;
 
+/*
+ * How a task's rows are encoded: to train on, or to be evaluated. Contexts of questions are
+ * evaluated in the windows in which bert.answer reads them. max_length: tokens that the model
+ * reads, or that the job is told to.
+ */
+typedef enum EncodePurpose
+{
+	ENCODE_TO_TRAIN,
+	ENCODE_TO_EVALUATE
+} EncodePurpose;
+
+extern void job_encoder(SampleEncoder *encoder, TrainTask task, const Tokenizer *tokenizer,
+						int max_length, EncodePurpose purpose);
+
 /* Reads the whole query as the current user and checks every row; nothing is kept. */
-extern void job_data_check(TrainTask task, const char *query, const char *name,
+extern void job_data_check(const SampleEncoder *encoder, const char *query, const char *name,
 						   DataSummary *summary);
 
 /* The base of a job, as far as its classifier goes. */
@@ -63,7 +77,8 @@ typedef struct JobDataRequest
 	const JobOptions *options;
 	TrainTask task;
 	const Tokenizer *tokenizer;
-	int max_length; /* tokens */
+	int max_length;   /* tokens of a training sequence */
+	int model_length; /* tokens that the model reads */
 	JobBase base;
 } JobDataRequest;
 
@@ -71,13 +86,16 @@ extern void job_data_open(const JobDataRequest *request, Arena *arena, JobData *
 						  bool *rebuilt);
 extern void job_data_close(JobData *data);
 
+/*
+ * Whether eval_fraction holds a row back: a function of the seed and the row, so that it does not
+ * depend on the others.
+ */
+extern bool job_row_held_back(int64 seed, uint64 row, double fraction);
+
 /* Removes a job's files. */
 extern void job_data_remove(int64 number);
 extern void job_data_remove_at_commit(int64 number);
 /* Removes files that no job of this database needs, and those of databases that are gone. */
 extern void job_data_sweep(void);
-
-/* Tokens that neighbouring windows of a long context share. */
-#define JOB_STRIDE 128
 
 #endif

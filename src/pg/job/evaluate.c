@@ -9,7 +9,6 @@
 #include "utils/tuplestore.h"
 
 #include "core/names.h"
-#include "nn/answers.h"
 #include "pg/model/handle.h"
 #include "pg/job/data.h"
 #include "pg/job/options.h"
@@ -24,7 +23,8 @@
 PG_FUNCTION_INFO_V1(bert_evaluate);
 
 /*
- * Samples wait here until a batch is full; all of it lives in the arena, rewound after each batch.
+ * Samples wait here until there are enough for a batch. They and what they point to live in the
+ * arena, rewound after each flush; the array stays.
  */
 typedef struct Evaluator
 {
@@ -40,24 +40,43 @@ typedef struct Evaluator
 	uint64 next_id;
 	uint64 tokens;
 	size_t n;
-	Sample bodies[MAX_BATCH];
-	TrainSample samples[MAX_BATCH];
+	size_t capacity;
+	Sample *samples; /* (capacity) */
 } Evaluator;
+
+/* Scores samples first .. first+n-1. */
+static void
+score_batch(Evaluator *evaluator, size_t first, size_t n)
+{
+	Predictor predictor = {evaluator->model, evaluator->handle->tokenizer,
+						   evaluator->mask_probability, evaluator->seed};
+	ArenaMark mark = arena_mark(evaluator->arena);
+	TrainSample batch[MAX_BATCH];
+	Evaluation evaluation;
+	Status status;
+
+	for (size_t i = 0; i < n; i++)
+		batch[i] = (TrainSample){&evaluator->samples[first + i], evaluator->next_id++};
+	REPORT_UNLESS(predict_samples(&predictor, batch, n, evaluator->arena, &evaluation,
+								  &backend_may_continue, &status),
+				  &status);
+	job_score_add(evaluator->score, batch, n, &evaluation);
+	arena_rewind(evaluator->arena, mark);
+}
 
 static void
 flush(Evaluator *evaluator)
 {
-	Predictor predictor = {evaluator->model, evaluator->handle->tokenizer,
-						   evaluator->mask_probability, evaluator->seed};
-	Evaluation evaluation;
-	Status status;
+	for (size_t first = 0; first < evaluator->n;)
+	{
+		size_t n = 0;
+		uint64 tokens = 0;
 
-	if (evaluator->n == 0)
-		return;
-	REPORT_UNLESS(predict_samples(&predictor, evaluator->samples, evaluator->n, evaluator->arena,
-								  &evaluation, &backend_may_continue, &status),
-				  &status);
-	job_score_add(evaluator->score, evaluator->samples, evaluator->n, &evaluation);
+		while (first + n < evaluator->n && n < MAX_BATCH && tokens < BATCH_TOKENS)
+			tokens += evaluator->samples[first + n++].n_tokens;
+		score_batch(evaluator, first, n);
+		first += n;
+	}
 	evaluator->n = 0;
 	evaluator->tokens = 0;
 	arena_rewind(evaluator->arena, evaluator->start);
@@ -68,14 +87,15 @@ take_sample(void *context, const Sample *sample, Status *status)
 {
 	Evaluator *evaluator = context;
 
-	evaluator->bodies[evaluator->n] = *sample;
-	evaluator->samples[evaluator->n] =
-		(TrainSample){&evaluator->bodies[evaluator->n], evaluator->next_id++};
+	if (evaluator->n == evaluator->capacity)
+	{
+		evaluator->capacity *= 2;
+		evaluator->samples =
+			repalloc_huge(evaluator->samples, evaluator->capacity * sizeof *evaluator->samples);
+	}
+	evaluator->samples[evaluator->n++] = *sample;
 	evaluator->tokens += sample->n_tokens;
-	if (++evaluator->n < MAX_BATCH)
-		return true;
-	return status_fail(status, STATUS_LIMIT, "row %llu gives more than %d windows",
-					   (unsigned long long) sample->row + 1, MAX_BATCH);
+	return true;
 }
 
 /* The id of a label among the model's. */
@@ -109,74 +129,32 @@ number_labels(const Evaluator *evaluator, const LabelSet *labels, TaskRow *row)
 	}
 }
 
-/* Answers are compared as texts of the context, as bert.answer gives them. */
-static void
-evaluate_answer(Evaluator *evaluator, const SampleRow *row)
-{
-	EncodeOptions options = {.special_tokens = true,
-							 .truncation = TRUNCATE_ONLY_SECOND,
-							 .max_length = evaluator->max_length,
-							 .stride = JOB_STRIDE,
-							 .overflow = true};
-	AnswerOptions wanted = {.top_k = 1,
-							.max_answer_tokens = SCORES_MAX_ANSWER_TOKENS,
-							.null_answer = row->answer.length == 0};
-	EncodeResult encoded;
-	Answer *answers;
-	size_t n;
-	const char *prediction = "";
-	size_t length = 0;
-	Status status;
-
-	REPORT_UNLESS(tokenizer_encode(evaluator->handle->tokenizer, evaluator->arena, row->input.bytes,
-								   row->input.length, row->pair.bytes, row->pair.length, &options,
-								   &backend_may_continue, &encoded, &status) &&
-					  answer_question(evaluator->model, &encoded, &wanted, evaluator->arena,
-									  &answers, &n, &backend_may_continue, &status),
-				  &status);
-	if (n > 0 && !answers[0].is_null)
-	{
-		size_t start = sample_text_byte(&row->pair, answers[0].start);
-		size_t end = sample_text_byte(&row->pair, answers[0].end);
-
-		prediction = row->pair.bytes + start;
-		length = end - start;
-	}
-	REPORT_UNLESS(scores_add_answer(evaluator->score->scores, row->answer.bytes, row->answer.length,
-									prediction, length, &status),
-				  &status);
-	arena_rewind(evaluator->arena, evaluator->start);
-}
-
 static uint64
 evaluate_query(Evaluator *evaluator, const char *text)
 {
-	SampleEncoder encoder = {.tokenizer = evaluator->handle->tokenizer,
-							 .task = evaluator->task,
-							 .max_length = evaluator->max_length,
-							 .stride = JOB_STRIDE};
+	SampleEncoder encoder;
 	TaskQuery *query;
 	TaskRow row;
 	LabelSet *labels;
 	uint64 rows = 0;
 	Status status;
 
+	job_encoder(&encoder, evaluator->task, evaluator->handle->tokenizer, evaluator->max_length,
+				ENCODE_TO_EVALUATE);
+	encoder.unplaced = true;
 	SPI_connect();
 	query = task_query_open(evaluator->task, text, "query");
 	labels = label_set_of_model(CurrentMemoryContext, task_query_numeric_labels(query),
 								&evaluator->handle->config);
 	for (; task_query_next(query, &row); rows++)
 	{
-		if (evaluator->task == TRAIN_QUESTION_ANSWERING)
-		{
-			evaluate_answer(evaluator, &row.sample);
-			continue;
-		}
 		number_labels(evaluator, labels, &row);
 		REPORT_UNLESS(samples_encode(&encoder, &row.sample, evaluator->arena, take_sample,
 									 evaluator, &backend_may_continue, &status),
 					  &status);
-		if (evaluator->tokens >= BATCH_TOKENS || evaluator->n >= MAX_BATCH / 4)
+		/* the row's texts go when the next one is read */
+		if (evaluator->task == TRAIN_QUESTION_ANSWERING || evaluator->tokens >= BATCH_TOKENS ||
+			evaluator->n >= MAX_BATCH / 4)
 			flush(evaluator);
 	}
 	flush(evaluator);
@@ -239,6 +217,8 @@ bert_evaluate(PG_FUNCTION_ARGS)
 										&evaluator->handle->config, evaluator->handle->tokenizer);
 	evaluator->arena = arena_for_call();
 	evaluator->start = arena_mark(evaluator->arena);
+	evaluator->capacity = MAX_BATCH;
+	evaluator->samples = palloc(evaluator->capacity * sizeof *evaluator->samples);
 	if (evaluate_query(evaluator, query) == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the query returns no rows")));
 	job_score_finish(evaluator->score);

@@ -11,6 +11,7 @@
 #include "utils/numeric.h"
 
 #include "core/names.h"
+#include "nn/answers.h"
 #include "pg/job/options.h"
 #include "pg/server/errors.h"
 #include "pg/server/settings.h"
@@ -258,6 +259,14 @@ job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
 	out->activation_bytes = (size_t) guc_max_memory * 1024;
 	out->feature_bytes =
 		out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : (size_t) guc_max_memory * 1024;
+}
+
+int
+job_training_length(const JobOptions *options, TrainTask task, int model_length)
+{
+	if (options->max_length > 0)
+		return options->max_length;
+	return task == TRAIN_QUESTION_ANSWERING ? Min(model_length, ANSWER_WINDOW) : model_length;
 }
 
 void

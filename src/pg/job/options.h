@@ -9,6 +9,7 @@
 #define BERT_PG_JOB_OPTIONS_H
 
 #include "train/options.h"
+#include "train/samples.h"
 #include "utils/jsonb.h"
 
 typedef struct JobOptions
@@ -52,6 +53,12 @@ extern Jsonb *job_options_write(const JobOptions *options);
 
 /* What the trainer is told; total_steps: job_count_steps'. */
 extern void job_options_train(const JobOptions *options, int64 total_steps, TrainOptions *out);
+
+/*
+ * Tokens of a training sequence: max_length, or what the model reads; for question_answering at
+ * most what bert.answer reads at once, the reference's 384.
+ */
+extern int job_training_length(const JobOptions *options, TrainTask task, int model_length);
 
 /* Steps of one epoch and in all, as the reference's Trainer counts them. */
 extern void job_count_steps(const JobOptions *options, uint64 samples, int64 *steps_per_epoch,

@@ -105,9 +105,13 @@ check_base(JobRun *run)
 static void
 open_data(JobRun *run)
 {
-	JobDataRequest request = {run->job,        &run->options,
-							  run->task,       run->tokenizer,
-							  run->max_length, {run->base->table.head, &run->base->config}};
+	JobDataRequest request = {.job = run->job,
+							  .options = &run->options,
+							  .task = run->task,
+							  .tokenizer = run->tokenizer,
+							  .max_length = run->max_length,
+							  .model_length = run->model_length,
+							  .base = {run->base->table.head, &run->base->config}};
 	bool rebuilt;
 
 	show_phase(run, "reading the data");

@@ -25,7 +25,8 @@ typedef struct JobRun
 	BertConfig config;     /* of the model to be */
 	TensorTable table;
 	Tokenizer *tokenizer;
-	int max_length; /* tokens of a training sequence */
+	int max_length;   /* tokens of a training sequence */
+	int model_length; /* tokens that the model reads */
 	ModelDefinition *base;
 	TokenizerSettings settings; /* with the vocabulary */
 	TrainOptions train_options;

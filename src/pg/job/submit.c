@@ -75,19 +75,40 @@ check_labels(TrainTask task, const ModelHandle *base, const DataSummary *train)
 	return labels;
 }
 
+/* Neither part of what eval_fraction divides may be empty. */
+static void
+check_split(const JobOptions *options, uint64 rows)
+{
+	uint64 held_back = 0;
+
+	for (uint64 row = 0; row < rows; row++)
+		held_back += job_row_held_back(options->seed, row, options->eval_fraction);
+	if (options->eval_fraction > 0 && (held_back == 0 || held_back == rows))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"eval_fraction\" is %g, which leaves no row of %llu to %s",
+							   options->eval_fraction, (unsigned long long) rows,
+							   held_back == 0 ? "evaluate on" : "learn from"),
+						errhint("Choose another eval_fraction or seed, or give an eval_query.")));
+}
+
 /* The rows, read once as the submitter: shape, NULLs, labels. */
 static void
 check_data(const JobOptions *options, TrainTask task, const ModelHandle *base, const char *query)
 {
+	SampleEncoder encoder;
 	DataSummary train;
 	DataSummary eval;
 	LabelSet *labels;
 
-	job_data_check(task, query, "query", &train);
+	job_encoder(&encoder, task, base->tokenizer,
+				job_training_length(options, task, base->max_length), ENCODE_TO_TRAIN);
+	job_data_check(&encoder, query, "query", &train);
+	check_split(options, train.rows);
 	labels = check_labels(task, base, &train);
 	if (options->eval_query == NULL)
 		return;
-	job_data_check(task, options->eval_query, "eval_query", &eval);
+	job_encoder(&encoder, task, base->tokenizer, base->max_length, ENCODE_TO_EVALUATE);
+	job_data_check(&encoder, options->eval_query, "eval_query", &eval);
 	if (labels != NULL && label_set_missing(labels, eval.labels) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("label \"%s\" of the eval_query does not occur in the query",

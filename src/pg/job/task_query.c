@@ -496,7 +496,10 @@ task_query_next(TaskQuery *query, TaskRow *row)
 		value = SPI_getbinval(query->batch->vals[query->at], query->batch->tupdesc,
 							  query->attribute[i], &is_null);
 		if (is_null)
+		{
 			check_null(query, &query->columns[i]);
+			row->no_answer_start |= query->columns[i].meaning == COLUMN_ANSWER_START;
+		}
 		else
 			read_column(query, &query->columns[i], value, query->type[i], row, &n_labels);
 	}

@@ -19,6 +19,7 @@ typedef struct TaskRow
 	SampleRow sample;         /* without label ids */
 	const char *label;        /* the class, for sequence_classification */
 	const char **item_labels; /* (sample.n_items) for token_classification */
+	bool no_answer_start;     /* the column was NULL */
 } TaskRow;
 
 /*
