@@ -11,6 +11,7 @@
 
 #include "pg/column/call.h"
 #include "pg/column/statement.h"
+#include "pg/server/shared.h"
 
 /*
  * Blocks handed out at once: few, so that a batch's statement is short and all processes end
@@ -115,6 +116,19 @@ embed_shared_stopping(EmbedShared *shared)
 	stopping = shared->stop || shared->failed;
 	SpinLockRelease(&shared->lock);
 	return stopping;
+}
+
+void
+embed_shared_worker_ended(EmbedShared *shared, int worker)
+{
+	bool counted;
+
+	SpinLockAcquire(&shared->lock);
+	counted = shared->counted[worker];
+	shared->counted[worker] = false;
+	SpinLockRelease(&shared->lock);
+	if (counted)
+		running_call_return_worker(shared->call, shared->caller_pid);
 }
 
 static void
@@ -225,7 +239,7 @@ embed_turn_run(EmbedTurn *turn)
 	uint32 first;
 	uint32 end;
 
-	while (embed_shared_take(turn->shared, &first, &end))
+	while (turn->goes_on(turn) && embed_shared_take(turn->shared, &first, &end))
 	{
 		EmbedRow after;
 		bool has_after = false;
@@ -237,6 +251,7 @@ embed_turn_run(EmbedTurn *turn)
 			if (!PostmasterIsAlive())
 				proc_exit(1); /* nothing may be written any more */
 			MemoryContextReset(context);
+			(void) turn->goes_on(turn);
 			more = run_batch(turn, context, first, end, &after, &has_after);
 		}
 		embed_shared_count_blocks(turn->shared, end - first);

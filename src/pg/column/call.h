@@ -55,6 +55,7 @@ typedef struct EmbedShared
 	EmbedError error; /* if failed; the first one */
 	EmbedProgress progress;
 	int worker_pid[EMBED_MAX_WORKERS]; /* 0: not there */
+	bool counted[EMBED_MAX_WORKERS];   /* among the workers of all calls */
 	/*
 	 * one that was left out in this pass because it was locked or has changed; tid invalid: none
 	 */
@@ -68,6 +69,7 @@ typedef struct EmbedShared
 	AttrNumber target;
 	int batch_rows;
 	int max_workers;
+	int call;       /* in the list of running calls */
 	Size model;     /* offsets in bytes: the pinned name */
 	Size condition; /* 0: none */
 	Size settings;  /* of carried_settings.c */
@@ -102,7 +104,13 @@ typedef struct EmbedTurn
 	ModelHandle *model;
 	void (*begin)(struct EmbedTurn *turn); /* a transaction */
 	void (*commit)(struct EmbedTurn *turn);
+	/* asked between batches; at the end of a range false ends the turn */
+	bool (*goes_on)(struct EmbedTurn *turn);
+	void *context; /* of goes_on */
 } EmbedTurn;
+
+/* The worker has ended, or could not start; who notes it first gives its place back. */
+extern void embed_shared_worker_ended(EmbedShared *shared, int worker);
 
 extern void embed_turn_run(EmbedTurn *turn);
 

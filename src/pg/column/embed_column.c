@@ -19,11 +19,13 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "pg/column/auto_embed.h"
@@ -36,6 +38,7 @@
 #include "pg/column/statement.h"
 
 #define WAIT_MS 100
+#define LOOK_MS 300 /* between looks for a free worker */
 #define MAX_STUCK_PASSES 5
 #define DEFAULT_WORKERS 2
 #define DEFAULT_BATCH_ROWS 500
@@ -46,9 +49,11 @@ typedef struct EmbedCall
 {
 	dsm_segment *segment;
 	EmbedShared *shared;
-	int slot;      /* in the list of running calls */
-	int n_workers; /* started in this pass */
-	BackgroundWorkerHandle *workers[EMBED_MAX_WORKERS];
+	int slot;   /* in the list of running calls */
+	int wanted; /* workers, in this pass */
+	TimestampTz looked;
+	MemoryContext context;                              /* of the whole call */
+	BackgroundWorkerHandle *workers[EMBED_MAX_WORKERS]; /* NULL: none */
 } EmbedCall;
 
 static void
@@ -87,37 +92,75 @@ caller_gone(dsm_segment *segment, Datum call)
 	running_call_end(DatumGetInt32(call));
 }
 
+/* One that is there no more makes its place free. */
+static bool
+has_worker(EmbedCall *call, int i)
+{
+	pid_t pid;
+
+	if (call->workers[i] == NULL)
+		return false;
+	if (GetBackgroundWorkerPid(call->workers[i], &pid) != BGWH_STOPPED)
+		return true;
+	embed_shared_worker_ended(call->shared, i);
+	pfree(call->workers[i]);
+	call->workers[i] = NULL;
+	return false;
+}
+
+/* As many as are wanted, if all calls together leave room for them. */
 static void
-start_workers(EmbedCall *call, int wanted)
+start_workers(EmbedCall *call)
 {
 	BackgroundWorker worker;
+	MemoryContext previous = MemoryContextSwitchTo(call->context);
 
 	worker_describe(&worker, "bert_embed_worker_main", EMBED_WORKER_TYPE);
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(call->segment));
 	worker.bgw_notify_pid = MyProcPid;
 	snprintf(worker.bgw_name, sizeof worker.bgw_name, EMBED_WORKER_TYPE " for process %d",
 			 MyProcPid);
-	for (int i = 0; i < wanted; i++)
+	for (int i = 0; i < call->wanted; i++)
 	{
+		if (has_worker(call, i))
+			continue;
+		if (!running_call_take_worker(call->slot, table_workers_limit()))
+			break;
+		call->shared->counted[i] = true;
 		memcpy(worker.bgw_extra, &i, sizeof i);
 		/* without a free worker fewer processes do the same work */
-		if (!RegisterDynamicBackgroundWorker(&worker, &call->workers[call->n_workers]))
+		if (!RegisterDynamicBackgroundWorker(&worker, &call->workers[i]))
+		{
+			call->workers[i] = NULL;
+			embed_shared_worker_ended(call->shared, i);
 			break;
-		call->n_workers++;
+		}
 	}
+	call->looked = GetCurrentTimestamp();
+	MemoryContextSwitchTo(previous);
+}
+
+/* Now and then: others may have ended meanwhile, and left room for a worker. */
+static bool
+goes_on(EmbedTurn *turn)
+{
+	EmbedCall *call = turn->context;
+
+	if (call->wanted > 0 && turn->shared->progress.next_block < turn->shared->progress.blocks &&
+		TimestampDifferenceExceeds(call->looked, GetCurrentTimestamp(), LOOK_MS))
+		start_workers(call);
+	return true;
 }
 
 static void
 await_workers(EmbedCall *call)
 {
-	for (int i = 0; i < call->n_workers; i++)
-	{
-		pid_t pid;
-		BgwHandleStatus status;
-
-		while ((status = GetBackgroundWorkerPid(call->workers[i], &pid)) != BGWH_STOPPED)
+	running_call_want(call->slot, 0);
+	call->wanted = 0;
+	for (int i = 0; i < EMBED_MAX_WORKERS; i++)
+		while (has_worker(call, i))
 		{
-			if (status == BGWH_POSTMASTER_DIED)
+			if (!PostmasterIsAlive())
 				ereport(FATAL,
 						(errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the postmaster has died")));
 			if (call->shared->failed)
@@ -127,29 +170,28 @@ await_workers(EmbedCall *call)
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}
-	}
-	for (int i = 0; i < call->n_workers; i++)
-		pfree(call->workers[i]);
-	call->n_workers = 0;
 }
 
 /* After an error: none of them may outlive the statement. */
 static void
 end_workers(EmbedCall *call)
 {
-	if (call->n_workers == 0)
+	if (call->shared == NULL)
 		return;
 	HOLD_INTERRUPTS();
+	running_call_want(call->slot, 0);
 	interrupt_workers(call->shared);
-	for (int i = 0; i < call->n_workers; i++)
+	for (int i = 0; i < EMBED_MAX_WORKERS; i++)
 	{
 		pid_t pid;
 
+		if (!has_worker(call, i))
+			continue;
 		if (GetBackgroundWorkerPid(call->workers[i], &pid) == BGWH_NOT_YET_STARTED)
 			TerminateBackgroundWorker(call->workers[i]);
 		(void) WaitForBackgroundWorkerShutdown(call->workers[i]);
+		(void) has_worker(call, i);
 	}
-	call->n_workers = 0;
 	RESUME_INTERRUPTS();
 }
 
@@ -180,8 +222,10 @@ run_pass(EmbedCall *call, EmbedTurn *turn, int workers)
 	embed_shared_begin_pass(shared, blocks, table_column_rows(&column));
 	PopActiveSnapshot();
 	turn->commit(turn);
-	if (!column.temporary)
-		start_workers(call, Min(workers - 1, (int) Min(blocks, EMBED_MAX_WORKERS) - 1));
+	call->wanted =
+		column.temporary ? 0 : Max(Min(workers, (int) Min(blocks, EMBED_MAX_WORKERS)) - 1, 0);
+	running_call_want(call->slot, call->wanted);
+	start_workers(call);
 	embed_turn_run(turn);
 	await_workers(call);
 	if (shared->failed)
@@ -306,7 +350,8 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	EmbedShared fixed = {0};
 	EmbedCall call = {0};
-	EmbedTurn turn = {.begin = begin_batch, .commit = commit_batch};
+	EmbedTurn turn = {
+		.begin = begin_batch, .commit = commit_batch, .goes_on = goes_on, .context = &call};
 	char *source = name_argument(fcinfo, 1, "source");
 	char *target = name_argument(fcinfo, 2, "target");
 	char *condition = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
@@ -334,6 +379,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 		check_condition(&column, condition);
 
 	context = AllocSetContextCreate(PortalContext, "bert embed_column", ALLOCSET_DEFAULT_SIZES);
+	call.context = context;
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	MemoryContextSwitchTo(context);
 	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), TASK_EMBED);
@@ -346,7 +392,8 @@ bert_embed_column(PG_FUNCTION_ARGS)
 		call.segment = embed_shared_create(&fixed, &column, turn.model->name,
 										   model_handle_pinned_name(turn.model), condition);
 		turn.shared = call.shared = dsm_segment_address(call.segment);
-		call.slot = running_call_begin(dsm_segment_handle(call.segment));
+		call.slot = running_call_begin(dsm_segment_handle(call.segment), fixed.session_role);
+		call.shared->call = call.slot;
 		on_dsm_detach(call.segment, caller_gone, Int32GetDatum(call.slot));
 		left = run_passes(&call, &turn);
 		report(call.shared, column.name, column.target_name, left);

@@ -19,6 +19,8 @@
 #include "utils/snapmgr.h"
 
 #include "pg/column/call.h"
+#include "pg/server/settings.h"
+#include "pg/server/shared.h"
 #include "pg/server/worker.h"
 
 static void
@@ -66,6 +68,15 @@ static void
 leave(dsm_segment *segment, Datum slot)
 {
 	arrive(dsm_segment_address(segment), DatumGetInt32(slot), 0);
+	embed_shared_worker_ended(dsm_segment_address(segment), DatumGetInt32(slot));
+}
+
+/* Another role's call waits for a worker, and this one has more than its share. */
+static bool
+goes_on(EmbedTurn *turn)
+{
+	worker_reload_settings();
+	return !running_call_has_too_many(turn->shared->call, table_workers_limit());
 }
 
 /* The very model that the caller uses, whatever its name stands for by now. */
@@ -100,7 +111,7 @@ void
 bert_embed_worker_main(Datum handle)
 {
 	dsm_segment *segment;
-	EmbedTurn turn = {.begin = begin_batch, .commit = commit_batch};
+	EmbedTurn turn = {.begin = begin_batch, .commit = commit_batch, .goes_on = goes_on};
 	MemoryContext context;
 	int slot;
 

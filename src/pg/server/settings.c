@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "kernels/kernels.h"
@@ -16,6 +17,7 @@ int guc_max_jobs_per_role;
 int guc_job_query_timeout;
 int guc_job_retention;
 int guc_max_table_workers;
+int guc_table_workers_limit;
 
 /* A kernel that the CPU lacks is refused here, so a later query cannot meet it. */
 static bool
@@ -29,6 +31,13 @@ check_kernel(char **value, void **extra, GucSource source)
 	if (status.hint[0] != '\0')
 		GUC_check_errhint("%s", status.hint);
 	return false;
+}
+
+int
+table_workers_limit(void)
+{
+	return guc_table_workers_limit >= 0 ? guc_table_workers_limit
+										: Max(max_worker_processes / 2, 1);
 }
 
 void
@@ -65,5 +74,10 @@ guc_init(void)
 		"bert.max_table_workers",
 		"The most processes that one call of bert.embed_column may use, the caller's own included.",
 		NULL, &guc_max_table_workers, 8, 1, 64, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"bert.table_workers_limit",
+		"The most background workers that all calls of bert.embed_column in the server may use.",
+		"Roles that call at the same time get equal shares. -1: half of max_worker_processes.",
+		&guc_table_workers_limit, -1, -1, 1024, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("bert");
 }

@@ -15,6 +15,11 @@ extern int guc_job_retention;
 extern int guc_job_query_timeout;
 /* bert.max_table_workers: processes of one embed_column, the caller's included */
 extern int guc_max_table_workers;
+/* bert.table_workers_limit: background workers of all calls in the server; -1: see below */
+extern int guc_table_workers_limit;
+
+/* The limit as a number: half of max_worker_processes by default, so others find some. */
+extern int table_workers_limit(void);
 
 void guc_init(void);
 

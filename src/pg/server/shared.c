@@ -203,7 +203,7 @@ stats_list(void)
 }
 
 int
-running_call_begin(uint32 segment)
+running_call_begin(uint32 segment, Oid role)
 {
 	Shared *area = get_shared();
 	int slot = -1;
@@ -212,7 +212,7 @@ running_call_begin(uint32 segment)
 	for (int i = 0; i < CALL_SLOTS && slot < 0; i++)
 		if (area->calls[i].pid == 0)
 		{
-			area->calls[i] = (RunningCall){MyProcPid, MyDatabaseId, segment};
+			area->calls[i] = (RunningCall){MyProcPid, MyDatabaseId, segment, role, 0, 0};
 			slot = i;
 		}
 	SpinLockRelease(&area->lock);
@@ -229,6 +229,100 @@ running_call_end(int slot)
 	SpinLockAcquire(&area->lock);
 	area->calls[slot].pid = 0;
 	SpinLockRelease(&area->lock);
+}
+
+void
+running_call_want(int slot, int wanted)
+{
+	Shared *area = get_shared();
+
+	if (slot < 0)
+		return;
+	SpinLockAcquire(&area->lock);
+	area->calls[slot].wanted = wanted;
+	SpinLockRelease(&area->lock);
+}
+
+/* Workers of all calls, and of a role's; what a role may have while others want some too. */
+typedef struct WorkerCount
+{
+	int total;
+	int role_total;
+	int share;
+	bool others_wait;
+} WorkerCount;
+
+/* Under the lock. */
+static WorkerCount
+count_workers(const Shared *area, Oid role, int limit)
+{
+	WorkerCount count = {0};
+	int n_roles = 0;
+
+	for (int i = 0; i < CALL_SLOTS; i++)
+	{
+		const RunningCall *call = &area->calls[i];
+		bool known = false;
+
+		if (call->pid == 0)
+			continue;
+		count.total += call->workers;
+		if (call->role == role)
+			count.role_total += call->workers;
+		else
+			count.others_wait = count.others_wait || call->workers < call->wanted;
+		for (int j = 0; j < i && !known; j++)
+			known = area->calls[j].pid != 0 && area->calls[j].wanted > 0 &&
+					area->calls[j].role == call->role;
+		n_roles += call->wanted > 0 && !known;
+	}
+	count.share = (limit + Max(n_roles, 1) - 1) / Max(n_roles, 1);
+	return count;
+}
+
+bool
+running_call_take_worker(int slot, int limit)
+{
+	Shared *area = get_shared();
+	WorkerCount count;
+	bool taken;
+
+	if (slot < 0)
+		return false;
+	SpinLockAcquire(&area->lock);
+	count = count_workers(area, area->calls[slot].role, limit);
+	taken = area->calls[slot].workers < area->calls[slot].wanted && count.total < limit &&
+			count.role_total < count.share;
+	if (taken)
+		area->calls[slot].workers++;
+	SpinLockRelease(&area->lock);
+	return taken;
+}
+
+void
+running_call_return_worker(int slot, int caller)
+{
+	Shared *area = get_shared();
+
+	SpinLockAcquire(&area->lock);
+	if (slot >= 0 && area->calls[slot].pid == caller)
+		area->calls[slot].workers--;
+	SpinLockRelease(&area->lock);
+}
+
+bool
+running_call_has_too_many(int slot, int limit)
+{
+	Shared *area = get_shared();
+	WorkerCount count;
+
+	if (slot < 0)
+		return false;
+	SpinLockAcquire(&area->lock);
+	count = count_workers(area, area->calls[slot].role, limit);
+	SpinLockRelease(&area->lock);
+	return count.total > limit ||
+		   (count.total == limit && count.others_wait && count.role_total > count.share);
 }
 
 List *

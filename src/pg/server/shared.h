@@ -47,10 +47,24 @@ typedef struct RunningCall
 	int pid; /* 0: free */
 	Oid database;
 	uint32 segment;
+	Oid role;
+	int wanted;  /* background workers, besides the caller */
+	int workers; /* that it has */
 } RunningCall;
 
-extern int running_call_begin(uint32 segment);
+extern int running_call_begin(uint32 segment, Oid role);
 extern void running_call_end(int slot);
+/* How many workers it has work for, from now on. */
+extern void running_call_want(int slot, int wanted);
+/*
+ * One more worker for it, within the limit for all calls, of which the roles that want workers get
+ * equal shares; false: there is none. Whoever sees the worker end gives it back; caller: the pid of
+ * the call that had it.
+ */
+extern bool running_call_take_worker(int slot, int limit);
+extern void running_call_return_worker(int slot, int caller);
+/* Its role has more than its share, and another one waits: a worker should leave. */
+extern bool running_call_has_too_many(int slot, int limit);
 extern List *running_call_list(void); /* of RunningCall *, this database's */
 
 /*
