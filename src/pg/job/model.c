@@ -53,8 +53,8 @@ job_model_open(JobRun *run)
 	run->tokenizer = tokenizer_open(run->arena, image, length, &status);
 	REPORT_UNLESS(run->tokenizer != NULL, &status);
 	run->config = run->base->config;
-	run->model_length = sentence_max_length(&run->base->sentence, run->settings.model_max_length,
-											&run->config);
+	run->model_length =
+		sentence_max_length(&run->base->sentence, run->settings.model_max_length, &run->config);
 	run->max_length = job_training_length(&run->options, run->task, run->model_length);
 }
 

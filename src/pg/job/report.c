@@ -234,6 +234,22 @@ write_pairs(StringInfo out, const char *title, const char *sql, int64 number)
 	appendStringInfoString(out, "</table>\n");
 }
 
+/* A matrix that is too large for a page is not left out without a word. */
+static void
+write_left_out(StringInfo out, int64 number)
+{
+	query("SELECT details #>> '{confusion,left_out}', details #>> '{confusion,most}' FROM bert.job "
+		  "WHERE job = $1 AND details #> '{confusion,left_out}' IS NOT NULL",
+		  number);
+	if (SPI_processed == 0)
+		return;
+	appendStringInfo(
+		out,
+		"<h2>Confusion matrix</h2><p class=\"sub\">left out: the data have %s classes, "
+		"and a matrix of more than %s does not fit the page</p>\n",
+		cell_text(0, 1), cell_text(0, 2));
+}
+
 /* Rows are labels, columns predictions; the darker a cell, the larger its share of the row. */
 static void
 write_confusion(StringInfo out, int64 number)
@@ -246,7 +262,10 @@ write_confusion(StringInfo out, int64 number)
 		  number);
 	n = (int) SPI_processed;
 	if (n == 0)
+	{
+		write_left_out(out, number);
 		return;
+	}
 	labels = palloc((Size) n * sizeof *labels);
 	for (int i = 0; i < n; i++)
 		labels[i] = cell_text((uint64) i, 1);

@@ -94,8 +94,14 @@ append_confusion(StringInfo text, const JobScore *score)
 	size_t classes;
 	const uint64_t *matrix = scores_confusion(score->scores, &classes);
 
-	if (matrix == NULL || classes > CONFUSION_MAX_CLASSES)
+	if (matrix == NULL)
 		return;
+	if (classes > CONFUSION_MAX_CLASSES)
+	{
+		appendStringInfo(text, "\"confusion\": {\"left_out\": %zu, \"most\": %d}, ", classes,
+						 CONFUSION_MAX_CLASSES);
+		return;
+	}
 	appendStringInfoString(text, "\"confusion\": {\"labels\": [");
 	for (size_t i = 0; i < classes; i++)
 	{

@@ -19,7 +19,11 @@ extern void job_score_add(JobScore *score, const TrainSample *samples, size_t n,
 						  const Evaluation *evaluation);
 extern void job_score_finish(JobScore *score);
 extern Jsonb *job_score_json(const JobScore *score); /* {"accuracy": 0.9, ...} */
-/* {"confusion": ..., "worst": ...} */
+/*
+ * {"confusion": {"labels", "counts"}, "worst": ...}; with too many classes for a page "confusion"
+ * is
+ * {"left_out": classes, "most": classes that are shown}.
+ */
 extern Jsonb *job_score_details(const JobScore *score);
 extern void job_score_free(JobScore *score);
 
