@@ -343,12 +343,29 @@ check_condition(const TableColumn *column, const char *condition)
 		column->relation, true, NULL, NULL, NULL);
 }
 
+/* Who calls, and how; the table's part is still empty. */
+static EmbedShared
+describe_call(FunctionCallInfo fcinfo)
+{
+	EmbedShared fixed = {0};
+
+	fixed.max_workers =
+		Min(int_argument(fcinfo, 4, "workers", 1, EMBED_MAX_WORKERS, DEFAULT_WORKERS),
+			guc_max_table_workers);
+	fixed.batch_rows = int_argument(fcinfo, 5, "batch_rows", 1, 100000, DEFAULT_BATCH_ROWS);
+	fixed.caller_pid = MyProcPid;
+	fixed.database = MyDatabaseId;
+	fixed.session_role = GetSessionUserId();
+	fixed.role = GetUserId();
+	return fixed;
+}
+
 /* (relation, source, target, model, workers, batch_rows, filter) */
 PGDLLEXPORT Datum
 bert_embed_column(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
-	EmbedShared fixed = {0};
+	EmbedShared fixed;
 	EmbedCall call = {0};
 	EmbedTurn turn = {
 		.begin = begin_batch, .commit = commit_batch, .goes_on = goes_on, .context = &call};
@@ -363,14 +380,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("argument \"relation\" of bert.embed_column is NULL")));
-	fixed.max_workers =
-		Min(int_argument(fcinfo, 4, "workers", 1, EMBED_MAX_WORKERS, DEFAULT_WORKERS),
-			guc_max_table_workers);
-	fixed.batch_rows = int_argument(fcinfo, 5, "batch_rows", 1, 100000, DEFAULT_BATCH_ROWS);
-	fixed.caller_pid = MyProcPid;
-	fixed.database = MyDatabaseId;
-	fixed.session_role = GetSessionUserId();
-	fixed.role = GetUserId();
+	fixed = describe_call(fcinfo);
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
 	fixed.source = column.source;
 	fixed.target = column.target;
