@@ -25,6 +25,7 @@ struct Arena
 	size_t limit;
 	size_t held;
 	size_t peak;
+	const MayContinue *question;
 	Chunk *newest;
 	Chunk *spare;
 };
@@ -231,4 +232,22 @@ arena_fail(const Arena *arena, Status *status, const char *what, size_t size)
 	if (arena->limit != 0)
 		status_hint(status, "The limit is %zu bytes.", arena->limit);
 	return false;
+}
+
+void
+arena_set_question(Arena *arena, const MayContinue *question)
+{
+	arena->question = question;
+}
+
+const MayContinue *
+arena_question(const Arena *arena)
+{
+	return arena->question;
+}
+
+bool
+arena_may_continue(const Arena *arena, Status *status)
+{
+	return may_continue(arena->question, status);
 }

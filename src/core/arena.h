@@ -45,6 +45,15 @@ void *arena_alloc_array_zero(Arena *arena, size_t count, size_t size);
 char *arena_strndup(Arena *arena, const char *text, size_t length);
 char *arena_strdup(Arena *arena, const char *text);
 
+/*
+ * The question "may I go on?" for long work whose memory is this arena's; the owner sets it, and it
+ * must outlive the arena. arena_may_continue asks it: false with STATUS_CANCELLED when told to
+ * stop.
+ */
+void arena_set_question(Arena *arena, const MayContinue *question);
+const MayContinue *arena_question(const Arena *arena);
+bool arena_may_continue(const Arena *arena, Status *status);
+
 /* Bytes held now, chunks included; and the most that were ever held. */
 size_t arena_held(const Arena *arena);
 size_t arena_peak(const Arena *arena);

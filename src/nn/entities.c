@@ -10,8 +10,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bulk.h"
 #include "core/names.h"
 #include "nn/select.h"
+
+#define ASK_TOKENS 4096 /* tokens between two questions, a power of two */
 
 /* A token, or a word made of several: what grouping works on. */
 typedef struct PreEntity
@@ -53,7 +56,8 @@ typedef struct ScoreContext
 	const EncodeResult *encoded;
 	const WindowMap *map;
 	ScoredTokens *tokens;
-	Arena *arena;
+	size_t stride;
+	size_t begin; /* the first token that the window to come may hold */
 } ScoreContext;
 
 /* Copies the scores of the tokens that are read from this window. */
@@ -63,8 +67,12 @@ take_scores(void *context, size_t window, const float *logits, size_t n_columns,
 	ScoreContext *score = context;
 	ScoredTokens *tokens = score->tokens;
 	const Encoding *encoding = &score->encoded->windows[window];
+	size_t end = score->begin;
 
-	for (size_t t = 0; t < tokens->n_tokens; t++)
+	(void) status;
+	for (size_t i = 0; i < encoding->n; i++)
+		end += encoding->sequences[i] >= 0;
+	for (size_t t = score->begin; t < end; t++)
 	{
 		size_t position = score->map->tokens[t].position;
 
@@ -76,6 +84,7 @@ take_scores(void *context, size_t window, const float *logits, size_t n_columns,
 		memcpy(tokens->scores + t * n_columns, logits + position * n_columns,
 			   n_columns * sizeof(float));
 	}
+	score->begin = end - (window + 1 < score->encoded->n_windows ? score->stride : 0);
 	return true;
 }
 
@@ -84,7 +93,7 @@ score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride,
 			 ScoredTokens *tokens, const MayContinue *question, Status *status)
 {
 	WindowMap map;
-	ScoreContext context = {encoded, &map, tokens, arena};
+	ScoreContext context = {encoded, &map, tokens, stride, 0};
 	size_t n;
 
 	if (bert_model_head(model) != HEAD_TOKEN_CLASSIFICATION)
@@ -106,9 +115,14 @@ score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride,
 	if (!windows_forward(model, encoded, take_scores, &context, arena, question, status))
 		return false;
 	for (size_t t = 0; t < n; t++)
-		tokens->labels[t] =
-			(int32_t) select_best(tokens->scores + t * tokens->n_labels, tokens->n_labels);
-	softmax_rows(n, tokens->n_labels, tokens->scores);
+	{
+		float *scores = tokens->scores + t * tokens->n_labels; /* (labels) */
+
+		if (bulk_turn(t, ASK_TOKENS) && !may_continue(question, status))
+			return false;
+		tokens->labels[t] = (int32_t) select_best(scores, tokens->n_labels);
+		softmax_rows(1, tokens->n_labels, scores);
+	}
 	return true;
 }
 
@@ -214,6 +228,8 @@ make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenize
 		size_t token_length = 0;
 		const char *token = tokenizer_token(tokenizer, tokens->ids[t], &token_length);
 
+		if (bulk_turn(t, ASK_TOKENS) && !arena_may_continue(grouping->arena, grouping->status))
+			return false;
 		if (token == NULL)
 			return status_fail(grouping->status, STATUS_INTERNAL,
 							   "token id %d is not in the vocabulary", tokens->ids[t]);
@@ -303,7 +319,8 @@ aggregate_words(Grouping *grouping, PreEntity *tokens, size_t n, size_t n_labels
 		end = first + 1;
 		while (end < n && tokens[end].is_subword)
 			end++;
-		if (!aggregate_word(grouping, tokens, first, end, n_labels, aggregation, &word))
+		if (!arena_may_continue(grouping->arena, grouping->status) ||
+			!aggregate_word(grouping, tokens, first, end, n_labels, aggregation, &word))
 			return 0;
 		tokens[n_words++] = word;
 	}
@@ -361,6 +378,8 @@ group_neighbours(Grouping *grouping, const PreEntity *words, size_t n)
 				break;
 			score += words[end].score;
 		}
+		if (!arena_may_continue(grouping->arena, grouping->status))
+			return false;
 		word = join_words(grouping, words, first, end);
 		if (word == NULL)
 			return false;

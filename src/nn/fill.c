@@ -28,9 +28,8 @@ decode_fill(const Tokenizer *tokenizer, const Encoding *encoded, size_t position
 			Arena *arena, Fill *fill, Status *status)
 {
 	int32_t *ids = arena_alloc_array(arena, encoded->n, sizeof(int32_t));
-	size_t length;
+	DecodedText text;
 	size_t n = 0;
-	char *text;
 
 	if (ids == NULL)
 		return arena_fail(arena, status, "a sequence", encoded->n * sizeof(int32_t));
@@ -41,12 +40,12 @@ decode_fill(const Tokenizer *tokenizer, const Encoding *encoded, size_t position
 		if (id != tokenizer_pad_id(tokenizer))
 			ids[n++] = id;
 	}
-	if (!tokenizer_decode(tokenizer, arena, ids, n, only_mask, &text, &length, status))
+	if (!tokenizer_decode(tokenizer, arena, ids, n, only_mask, NULL, &text, status))
 		return false;
-	fill->sequence = text;
-	if (!tokenizer_decode(tokenizer, arena, &fill->token_id, 1, false, &text, &length, status))
+	fill->sequence = text.text;
+	if (!tokenizer_decode(tokenizer, arena, &fill->token_id, 1, false, NULL, &text, status))
 		return false;
-	fill->token = text;
+	fill->token = text.text;
 	return true;
 }
 

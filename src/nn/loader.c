@@ -429,10 +429,9 @@ load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t s
 							 status))
 				return false;
 		}
-		else if (!may_continue(question, status))
+		else if (!may_continue(question, status) ||
+				 !tensor_initialize(tensor, config, seed, out + tensor->offset, question, status))
 			return false;
-		else
-			tensor_initialize(tensor, config, seed, out + tensor->offset);
 	}
 	return true;
 }

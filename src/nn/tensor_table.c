@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/bulk.h"
 #include "core/checked.h"
 #include "core/hash.h"
 #include "core/rng.h"
 #include "kernels/activation.h"
+
+#define ASK_ELEMENTS 65536 /* random numbers between two questions: some milliseconds */
 
 /* What a dimension of a shape stands for. DIM_NONE as the second one makes a vector. */
 typedef enum Dim
@@ -390,22 +393,25 @@ name_stream(const char *name)
 	return stream;
 }
 
-void
-tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t seed, float *out)
+bool
+tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t seed, float *out,
+				  const MayContinue *question, Status *status)
 {
 	Rng rng;
 
-	if (tensor->init != INIT_NORMAL)
-	{
-		for (size_t i = 0; i < tensor->elements; i++)
-			out[i] = tensor->init == INIT_ONE ? 1.0f : 0.0f;
-		return;
-	}
 	rng_init(&rng, seed, name_stream(tensor->name));
 	for (size_t i = 0; i < tensor->elements; i++)
-		out[i] = (float) (rng_normal(&rng) * config->initializer_range);
+	{
+		out[i] = tensor->init == INIT_NORMAL
+					 ? (float) (rng_normal(&rng) * config->initializer_range)
+				 : tensor->init == INIT_ONE ? 1.0f
+											: 0.0f;
+		if (bulk_turn(i, ASK_ELEMENTS) && !may_continue(question, status))
+			return false;
+	}
 	if (tensor->role == ROLE_WORD_EMBEDDINGS && config->pad_token_id >= 0 &&
 		(size_t) config->pad_token_id < tensor->shape[0])
 		memset(out + (size_t) config->pad_token_id * tensor->shape[1], 0,
 			   tensor->shape[1] * sizeof(float));
+	return true;
 }

@@ -146,9 +146,10 @@ int config_layer_heads(const BertConfig *config, int layer);
 
 /*
  * Fills one tensor as the reference initialises it. The values depend on (seed, tensor's name)
- * alone. The padding row of the word embeddings is zero, as in the reference.
+ * alone. The padding row of the word embeddings is zero, as in the reference. False with
+ * STATUS_CANCELLED when told to stop.
  */
-void tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t seed,
-					   float *out);
+bool tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t seed,
+					   float *out, const MayContinue *question, Status *status);
 
 #endif

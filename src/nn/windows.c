@@ -4,8 +4,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bulk.h"
+
 /* Tokens computed at once: enough to keep the GEMMs busy, little enough for memory. */
 #define TOKENS_PER_BATCH 2048
+
+#define ASK_WINDOWS 512 /* windows looked at between two questions, a power of two */
 
 /* Text tokens of a window lie together; first and end are set to their range. */
 static void
@@ -37,6 +41,8 @@ windows_map(const EncodeResult *encoded, size_t stride, Arena *arena, WindowMap 
 
 	for (size_t w = 0; w < encoded->n_windows; w++)
 	{
+		if (bulk_turn(w, ASK_WINDOWS) && !arena_may_continue(arena, status))
+			return false;
 		text_range(&encoded->windows[w], &first, &end);
 		if (w > 0 && end - first < stride)
 			return status_fail(status, STATUS_INTERNAL, "a window of %zu tokens cannot share %zu",
@@ -52,6 +58,8 @@ windows_map(const EncodeResult *encoded, size_t stride, Arena *arena, WindowMap 
 	{
 		size_t shared = w > 0 ? stride : 0;
 
+		if (bulk_turn(w, ASK_WINDOWS) && !arena_may_continue(arena, status))
+			return false;
 		text_range(&encoded->windows[w], &first, &end);
 		total -= shared;
 		for (size_t i = 0; i < end - first; i++)

@@ -89,6 +89,7 @@ added_search(AddedSearch *search, const Tokenizer *tokenizer, bool normalized,
 	search->length = length;
 	search->cursor = 0;
 	search->done = 0;
+	search->asked = 0;
 	search->question = question;
 	search->status = status;
 }
@@ -126,6 +127,44 @@ match_at(const AddedSearch *search, size_t position)
 	return NULL;
 }
 
+/* Once in ASK_BYTES of text that the search has passed. */
+static bool
+ask(AddedSearch *search, size_t position)
+{
+	if (position - search->asked < ASK_BYTES)
+		return true;
+	search->asked = position;
+	return may_continue(search->question, search->status);
+}
+
+/* The spaces around a match that its token takes. False when told to stop. */
+static bool
+take_spaces(AddedSearch *search, const AddedEntry *entry, size_t *start, size_t *stop)
+{
+	const unsigned char *text = search->text;
+	size_t turn = 0;
+
+	if ((entry->flags & ADDED_LSTRIP) != 0)
+	{
+		while (*start > search->done && is_space(text + previous(text, *start)))
+		{
+			*start = previous(text, *start);
+			if (bulk_turn(turn++, ASK_BYTES) && !may_continue(search->question, search->status))
+				return false;
+		}
+		if (*start < search->done)
+			*start = search->done;
+	}
+	if ((entry->flags & ADDED_RSTRIP) != 0)
+		while (*stop < search->length && is_space(text + *stop))
+		{
+			*stop = following(text, search->length, *stop);
+			if (bulk_turn(turn++, ASK_BYTES) && !may_continue(search->question, search->status))
+				return false;
+		}
+	return true;
+}
+
 bool
 added_next(AddedSearch *search, AddedMatch *match, bool *found)
 {
@@ -145,11 +184,11 @@ added_next(AddedSearch *search, AddedMatch *match, bool *found)
 		const AddedEntry *entry = start < end ? match_at(search, start) : NULL;
 		size_t stop;
 
+		if (!ask(search, search->cursor))
+			return false;
 		if (entry == NULL)
 		{
 			search->cursor = start < end ? start + 1 : end;
-			if (start == end && end < length && !may_continue(search->question, search->status))
-				return false;
 			continue;
 		}
 		stop = start + entry->pattern_length;
@@ -158,17 +197,8 @@ added_next(AddedSearch *search, AddedMatch *match, bool *found)
 			((start > 0 && is_word(text + previous(text, start))) ||
 			 (stop < length && is_word(text + stop))))
 			continue;
-		if ((entry->flags & ADDED_LSTRIP) != 0)
-		{
-			size_t earliest = start;
-
-			while (earliest > 0 && is_space(text + previous(text, earliest)))
-				earliest = previous(text, earliest);
-			start = earliest > search->done ? earliest : search->done;
-		}
-		if ((entry->flags & ADDED_RSTRIP) != 0)
-			while (stop < length && is_space(text + stop))
-				stop = following(text, length, stop);
+		if (!take_spaces(search, entry, &start, &stop))
+			return false;
 		match->id = entry->id;
 		match->start = start;
 		match->stop = stop;

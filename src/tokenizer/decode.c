@@ -3,6 +3,8 @@
 #include "core/checked.h"
 #include "tokenizer/internal.h"
 
+#define ASK_TOKENS 8192 /* tokens between two questions */
+
 typedef struct Replacement
 {
 	const char *from;
@@ -57,7 +59,8 @@ decoded_text(const Tokenizer *tokenizer, int32_t id, size_t *length)
 
 bool
 tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n,
-				 bool skip_special_tokens, char **out, size_t *out_length, Status *status)
+				 bool skip_special_tokens, const MayContinue *question, DecodedText *out,
+				 Status *status)
 {
 	const char *prefix = (const char *) tokenizer->header->prefix;
 	size_t prefix_length = tokenizer->prefix_length;
@@ -70,6 +73,8 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, s
 	{
 		size_t token_length;
 
+		if (bulk_turn(i, ASK_TOKENS) && !may_continue(question, status))
+			return false;
 		if (ids[i] < 0)
 			return status_fail(status, STATUS_INVALID_ARGUMENT,
 							   "token id %d is not in the vocabulary", ids[i]);
@@ -88,6 +93,8 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, s
 		const char *token;
 		size_t piece_length = 0;
 
+		if (bulk_turn(i, ASK_TOKENS) && !may_continue(question, status))
+			return false;
 		if (skip_special_tokens && tokenizer_is_special(tokenizer, ids[i]))
 			continue;
 		token = decoded_text(tokenizer, ids[i], &token_length);
@@ -111,7 +118,7 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, s
 		length += piece_length;
 	}
 	text[length] = '\0';
-	*out = text;
-	*out_length = length;
+	out->text = text;
+	out->length = length;
 	return true;
 }

@@ -5,14 +5,12 @@
 
 #define FIRST_TOKENS 16384 /* most tokens that memory is taken for before they are there */
 
-static bool
-check_text(const char *text, size_t length, const MayContinue *question, Status *status)
+bool
+text_valid_prefix(const unsigned char *bytes, size_t length, size_t *prefix,
+				  const MayContinue *question, Status *status)
 {
-	const unsigned char *bytes = (const unsigned char *) text;
 	size_t position = 0;
 
-	if (length > MAX_TEXT)
-		return status_fail(status, STATUS_LIMIT, "text of %zu bytes is too long", length);
 	while (position < length)
 	{
 		size_t part = length - position > ASK_BYTES ? ASK_BYTES : length - position;
@@ -23,14 +21,27 @@ check_text(const char *text, size_t length, const MayContinue *question, Status 
 			 i < 3 && position + part < length && (bytes[position + part] & 0xC0) == 0x80; i++)
 			part++;
 		valid = utf8_valid_prefix(bytes + position, part);
+		position += valid;
 		if (valid < part)
-			return status_fail(status, STATUS_INVALID_TEXT, "text is not valid UTF-8 at byte %zu",
-							   position + valid);
-		position += part;
+			break;
 		if (position < length && !may_continue(question, status))
 			return false;
 	}
+	*prefix = position;
 	return true;
+}
+
+bool
+text_check(const char *text, size_t length, const MayContinue *question, Status *status)
+{
+	size_t valid;
+
+	if (length > MAX_TEXT)
+		return status_fail(status, STATUS_LIMIT, "text of %zu bytes is too long", length);
+	if (!text_valid_prefix((const unsigned char *) text, length, &valid, question, status))
+		return false;
+	return valid == length ||
+		   status_fail(status, STATUS_INVALID_TEXT, "text is not valid UTF-8 at byte %zu", valid);
 }
 
 static bool
@@ -40,7 +51,7 @@ encode_text(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t l
 	TextEncoder encoder;
 	size_t expected = length / 4 + 16 < FIRST_TOKENS ? length / 4 + 16 : FIRST_TOKENS;
 
-	if (!check_text(text, length, question, status) ||
+	if (!text_check(text, length, question, status) ||
 		!text_encoder_init(&encoder, tokenizer, arena, question, status))
 		return false;
 	encoder.limit = limit;
@@ -140,14 +151,14 @@ tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, siz
 		if (!compare_totals(tokenizer, arena, &texts, question, status))
 			return false;
 	}
-	return windows_build(tokenizer, arena, &first, pair != NULL ? &second : NULL, options, result,
-						 status);
+	return windows_build(tokenizer, arena, &first, pair != NULL ? &second : NULL, options, question,
+						 result, status);
 }
 
 bool
 tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
 				const MayContinue *question, size_t *count, Status *status)
 {
-	return check_text(text, length, question, status) &&
+	return text_check(text, length, question, status) &&
 		   count_tokens(tokenizer, arena, text, length, SIZE_MAX, question, count, status);
 }

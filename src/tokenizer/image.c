@@ -15,6 +15,7 @@
 #define MAX_WORD_CHARS 1000000
 #define MAX_TEXTS ((size_t) 1 << 31)
 #define MAX_ADDED 20000
+#define ASK_LINES 8192 /* lines of the vocabulary between two questions */
 
 /* An added token on its way into the image. */
 typedef struct Added
@@ -50,8 +51,16 @@ out_of_memory(const Builder *b)
 	return arena_fail(b->arena, b->status, "the tokenizer", b->settings->vocab_length);
 }
 
+/* In one of ASK_LINES turns: false when told to stop. */
+static inline bool
+may_go_on(const Builder *b, size_t turn)
+{
+	return !bulk_turn(turn, ASK_LINES) || arena_may_continue(b->arena, b->status);
+}
+
+/* How many lines; looks at the text's size and that it is UTF-8. */
 static bool
-split_lines(Builder *b)
+count_lines(Builder *b, size_t *lines)
 {
 	const unsigned char *text = (const unsigned char *) b->settings->vocab;
 	size_t length = b->settings->vocab_length;
@@ -63,7 +72,8 @@ split_lines(Builder *b)
 	if (length >= MAX_TEXTS)
 		return status_fail(b->status, STATUS_LIMIT,
 						   "the vocabulary has %zu bytes, the limit is %zu", length, MAX_TEXTS);
-	valid = utf8_valid_prefix(text, length);
+	if (!text_valid_prefix(text, length, &valid, arena_question(b->arena), b->status))
+		return false;
 	if (valid < length)
 		return status_fail(b->status, STATUS_INVALID_DATA,
 						   "the vocabulary is not valid UTF-8 at byte %zu", valid);
@@ -73,11 +83,26 @@ split_lines(Builder *b)
 	if (n > CONFIG_MAX_VOCAB)
 		return status_fail(b->status, STATUS_LIMIT, "the vocabulary has %zu lines, the limit is %d",
 						   n, CONFIG_MAX_VOCAB);
+	*lines = n;
+	return true;
+}
+
+static bool
+split_lines(Builder *b)
+{
+	const unsigned char *text = (const unsigned char *) b->settings->vocab;
+	size_t length = b->settings->vocab_length;
+	size_t n = 0;
+
+	if (!count_lines(b, &n))
+		return false;
 	b->offsets = arena_alloc_array(b->arena, n + 1, sizeof *b->offsets);
 	b->texts_capacity = length + IMAGE_PADDING;
-	b->texts = arena_alloc_zero(b->arena, b->texts_capacity);
+	b->texts = arena_alloc(b->arena, b->texts_capacity);
 	if (b->offsets == NULL || b->texts == NULL)
 		return out_of_memory(b);
+	if (!bulk_clear(b->texts, b->texts_capacity, arena_question(b->arena), b->status))
+		return false;
 	b->offsets[0] = 0;
 	for (size_t begin = 0; begin < length;)
 	{
@@ -93,6 +118,8 @@ split_lines(Builder *b)
 		b->texts_length += stop - begin;
 		b->offsets[++b->n_lines] = (uint32_t) b->texts_length;
 		begin = end + 1;
+		if (!may_go_on(b, b->n_lines))
+			return false;
 	}
 	return true;
 }
@@ -157,9 +184,12 @@ fill_slots(Builder *b, bool *full)
 	uint32_t prefix_length = b->header.prefix_length;
 	Tokenizer t = partial_tokenizer(b);
 
-	memset(b->slots, 0, sizeof(VocabularySlot) << b->header.slot_bits);
 	for (size_t i = 0; i >> b->header.slot_bits == 0; i++)
-		b->slots[i].id = SLOT_EMPTY;
+	{
+		b->slots[i] = (VocabularySlot){0, SLOT_EMPTY, 0};
+		if (bulk_turn(i, 1 << 18) && !arena_may_continue(b->arena, b->status))
+			return false;
+	}
 	b->header.max_probe = 0;
 	*full = false;
 	for (size_t i = 0; i < b->n_lines; i++)
@@ -170,6 +200,8 @@ fill_slots(Builder *b, bool *full)
 							memcmp(b->texts + begin, b->header.prefix, prefix_length) == 0;
 		int32_t same;
 
+		if (!may_go_on(b, i))
+			return false;
 		if (begin == end)
 			continue; /* an id that no text gives */
 		same = vocabulary_find(&t, b->texts + begin, end - begin, false);
@@ -367,7 +399,7 @@ add_tokens(Builder *b)
 			utf8_valid_prefix((const unsigned char *) added.content, added.length) < added.length)
 			return status_fail(b->status, STATUS_INVALID_DATA,
 							   "an added token is too long or not valid UTF-8");
-		if (!resolve_added(b, token, &added, &skip))
+		if (!arena_may_continue(b->arena, b->status) || !resolve_added(b, token, &added, &skip))
 			return false;
 		if (skip)
 			continue;
@@ -471,23 +503,27 @@ note_length(uint32_t *lengths, const unsigned char *key, size_t n, bool continua
 		lengths[lengths_index(key, continuation)] |= 1u << (n < LENGTHS_LAST ? n : LENGTHS_LAST);
 }
 
-static void
-write_tokens(const Builder *b, unsigned char *image, const ImageHeader *header)
+/* The vocabulary's part of the sections. */
+static bool
+write_lines(const Builder *b, unsigned char *image, const ImageHeader *header)
 {
 	uint32_t *offsets = (uint32_t *) (image + header->offsets_at);
 	uint8_t *flags = image + header->flags_at;
 	uint32_t *lengths = (uint32_t *) (image + header->lengths_at);
-	AddedEntry *entries = (AddedEntry *) (image + header->added_at);
 	unsigned char *texts = image + header->texts_at;
-	size_t length = b->texts_length;
+	const MayContinue *question = arena_question(b->arena);
 
-	memcpy(offsets, b->offsets, (b->n_lines + 1) * sizeof *offsets);
-	memcpy(texts, b->texts, b->texts_length);
-	memcpy(image + header->slots_at, b->slots, sizeof(VocabularySlot) << header->slot_bits);
+	if (!bulk_copy(offsets, b->offsets, (b->n_lines + 1) * sizeof *offsets, question, b->status) ||
+		!bulk_copy(texts, b->texts, b->texts_length, question, b->status) ||
+		!bulk_copy(image + header->slots_at, b->slots, sizeof(VocabularySlot) << header->slot_bits,
+				   question, b->status))
+		return false;
 	for (size_t i = 0; i < b->n_lines; i++)
 	{
 		size_t token_length = offsets[i + 1] - offsets[i];
 
+		if (!may_go_on(b, i))
+			return false;
 		note_length(lengths, texts + offsets[i], token_length, false);
 		if (token_length < header->prefix_length ||
 			memcmp(texts + offsets[i], header->prefix, header->prefix_length) != 0)
@@ -497,6 +533,18 @@ write_tokens(const Builder *b, unsigned char *image, const ImageHeader *header)
 		note_length(lengths, texts + offsets[i] + header->prefix_length,
 					token_length - header->prefix_length, true);
 	}
+	return true;
+}
+
+static void
+write_added(const Builder *b, unsigned char *image, const ImageHeader *header)
+{
+	uint32_t *offsets = (uint32_t *) (image + header->offsets_at);
+	uint8_t *flags = image + header->flags_at;
+	AddedEntry *entries = (AddedEntry *) (image + header->added_at);
+	unsigned char *texts = image + header->texts_at;
+	size_t length = b->texts_length;
+
 	/*
 	 * Ids past the vocabulary: in ascending order, so that offsets stay sorted; what nobody has is
 	 * empty.
@@ -560,11 +608,15 @@ write_image(Builder *b, unsigned char **out, size_t *out_length)
 	header->texts_at = place_section(&length, texts + IMAGE_PADDING);
 	header->texts_length = texts;
 	header->length = length;
-	image = arena_alloc_zero(b->arena, length);
+	image = arena_alloc(b->arena, length);
 	if (image == NULL)
 		return out_of_memory(b);
+	if (!bulk_clear(image, length, arena_question(b->arena), b->status))
+		return false;
 	memcpy(image, header, sizeof *header);
-	write_tokens(b, image, header);
+	if (!write_lines(b, image, header))
+		return false;
+	write_added(b, image, header);
 	*out = image;
 	*out_length = length;
 	return true;

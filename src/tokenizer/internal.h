@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "core/bulk.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/unicode.h"
 
@@ -189,7 +190,10 @@ typedef struct Normalizer
 	Arena *arena;
 	EmitCharacter emit;
 	void *context;
+	const MayContinue *question; /* NULL until set; asked inside long runs */
+	Status *status;
 	bool failed;  /* out of memory */
+	bool stopped; /* told so: *status is filled */
 	RunChar *run; /* characters that wait for the next starter */
 	size_t run_length;
 	size_t run_capacity;
@@ -207,6 +211,7 @@ typedef struct TextEncoder
 	Status *status;
 	size_t limit;  /* stop when the list has more tokens */
 	bool failed;   /* out of memory */
+	bool stopped;  /* told so: *status is filled */
 	size_t wanted; /* bytes that were not to be had */
 	TokenList list;
 	uint32_t next_word;  /* index of the next word */
@@ -410,6 +415,7 @@ typedef struct AddedSearch
 	size_t length;
 	size_t cursor; /* where the search goes on */
 	size_t done;   /* the end of the last match */
+	size_t asked;  /* where the cursor was at the last question */
 	const MayContinue *question;
 	Status *status;
 } AddedSearch;
@@ -423,6 +429,13 @@ void added_search(AddedSearch *search, const Tokenizer *tokenizer, bool normaliz
 bool added_next(AddedSearch *search, AddedMatch *match, bool *found);
 void added_emit(TextEncoder *encoder, uint32_t id, uint32_t start, uint32_t end);
 
+/* encode.c: how many bytes are valid UTF-8; false when told to stop. */
+bool text_valid_prefix(const unsigned char *bytes, size_t length, size_t *prefix,
+					   const MayContinue *question, Status *status);
+
+/* encode.c: valid UTF-8 of a length that offsets can name? */
+bool text_check(const char *text, size_t length, const MayContinue *question, Status *status);
+
 /* text.c: all tokens of one text, up to limit + 1 words' worth. */
 bool text_encode(TextEncoder *encoder, const unsigned char *text, size_t length);
 bool text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *arena,
@@ -430,8 +443,8 @@ bool text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *
 
 /* windows.c */
 bool windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
-				   const TokenList *second, const EncodeOptions *options, EncodeResult *result,
-				   Status *status);
+				   const TokenList *second, const EncodeOptions *options,
+				   const MayContinue *question, EncodeResult *result, Status *status);
 int windows_special_count(const EncodeOptions *options, bool pair);
 
 #endif

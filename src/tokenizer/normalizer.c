@@ -9,6 +9,16 @@
 #include "tokenizer/internal.h"
 
 #define INSERTION_SORT_MAX 32
+#define ASK_CHARACTERS 16384 /* of a run between two questions: a millisecond or less */
+
+/* In one of ASK_CHARACTERS turns. */
+static inline bool
+told_to_stop(Normalizer *normalizer, size_t turn)
+{
+	if (bulk_turn(turn, ASK_CHARACTERS) && !may_continue(normalizer->question, normalizer->status))
+		normalizer->stopped = true;
+	return normalizer->stopped;
+}
 
 void
 normalizer_init(Normalizer *normalizer, uint32_t normalize, Arena *arena, EmitCharacter emit,
@@ -68,13 +78,15 @@ sort_run(Normalizer *normalizer)
 			normalizer->failed = true;
 			return;
 		}
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n && !told_to_stop(normalizer, i); i++)
 			place[run[i].combining_class + 1]++;
 		for (int k = 0; k < 256; k++)
 			place[k + 1] += place[k];
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n && !told_to_stop(normalizer, i); i++)
 			sorted[place[run[i].combining_class]++] = run[i];
-		memcpy(run, sorted, n * sizeof *run);
+		if (!normalizer->stopped &&
+			!bulk_copy(run, sorted, n * sizeof *run, normalizer->question, normalizer->status))
+			normalizer->stopped = true;
 		arena_rewind(normalizer->arena, mark);
 	}
 }
@@ -85,7 +97,8 @@ flush_run(Normalizer *normalizer)
 	size_t next = 0;
 
 	sort_run(normalizer);
-	for (size_t i = 0; i < normalizer->run_length; i++)
+	for (size_t i = 0;
+		 i < normalizer->run_length && !normalizer->failed && !told_to_stop(normalizer, i); i++)
 	{
 		RunChar character = normalizer->run[i];
 
@@ -109,8 +122,11 @@ grow(Normalizer *normalizer, void **array, size_t *capacity, size_t element)
 		normalizer->failed = true;
 		return false;
 	}
-	if (*capacity > 0)
-		memcpy(copy, *array, *capacity * element);
+	if (!bulk_copy(copy, *array, *capacity * element, normalizer->question, normalizer->status))
+	{
+		normalizer->stopped = true;
+		return false;
+	}
 	*array = copy;
 	*capacity = larger;
 	return true;

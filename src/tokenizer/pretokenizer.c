@@ -89,7 +89,8 @@ pretokenizer_ascii(TextEncoder *encoder, const unsigned char *text, size_t posit
 	size_t most = t->max_chars < encoder->word_capacity ? t->max_chars : encoder->word_capacity;
 	size_t shift = position - character;
 
-	while (position < soft_end && encoder->list.n <= encoder->limit && !encoder->failed)
+	while (position < soft_end && encoder->list.n <= encoder->limit && !encoder->failed &&
+		   !encoder->stopped)
 	{
 		size_t start = position;
 		size_t stop = end - start > most ? start + most : end;

@@ -26,7 +26,10 @@ typedef struct NormalText
 	uint32_t *origins; /* per byte */
 	size_t length;
 	size_t capacity;
+	const MayContinue *question;
+	Status *status;
 	bool failed;
+	bool stopped;
 	size_t wanted; /* bytes that were not to be had */
 } NormalText;
 
@@ -46,19 +49,26 @@ text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *arena
 	if (encoder->word == NULL || encoder->origins == NULL)
 		return arena_fail(arena, status, "a word", WORD_CAPACITY);
 	normalizer_init(&encoder->normalizer, tokenizer->normalize, arena, pretokenizer_push, encoder);
+	encoder->normalizer.question = question;
+	encoder->normalizer.status = status;
 	return true;
 }
 
+/* What has_failed found: the status says already that the work was stopped, or memory is used up.
+ */
 static bool
-out_of_memory(TextEncoder *encoder)
+fail(TextEncoder *encoder)
 {
+	if (encoder->stopped || encoder->normalizer.stopped)
+		return false;
 	return arena_fail(encoder->arena, encoder->status, "a text's tokens", encoder->wanted);
 }
 
 static bool
 has_failed(const TextEncoder *encoder)
 {
-	return encoder->failed || encoder->normalizer.failed;
+	return encoder->failed || encoder->stopped || encoder->normalizer.failed ||
+		   encoder->normalizer.stopped;
 }
 
 static bool
@@ -139,7 +149,7 @@ encode_streaming(TextEncoder *encoder, const Piece *piece)
 			}
 			position = encode_mixed(encoder, piece, position, soft_end, &character);
 			if (has_failed(encoder))
-				return out_of_memory(encoder);
+				return fail(encoder);
 		}
 		if (is_full(encoder))
 			break;
@@ -148,7 +158,7 @@ encode_streaming(TextEncoder *encoder, const Piece *piece)
 	}
 	normalizer_finish(&encoder->normalizer);
 	pretokenizer_flush(encoder);
-	return has_failed(encoder) ? out_of_memory(encoder) : true;
+	return has_failed(encoder) ? fail(encoder) : true;
 }
 
 static void
@@ -170,10 +180,12 @@ collect(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 			text->wanted = larger * (1 + sizeof *origins);
 			return;
 		}
-		if (text->length > 0)
+		if (!bulk_copy(copy, text->bytes, text->length, text->question, text->status) ||
+			!bulk_copy(origins, text->origins, text->length * sizeof *origins, text->question,
+					   text->status))
 		{
-			memcpy(copy, text->bytes, text->length);
-			memcpy(origins, text->origins, text->length * sizeof *origins);
+			text->stopped = true;
+			return;
 		}
 		text->bytes = copy;
 		text->origins = origins;
@@ -193,9 +205,14 @@ normalize_piece(TextEncoder *encoder, const Piece *piece, NormalText *normal)
 
 	memset(normal, 0, sizeof *normal);
 	normal->arena = encoder->arena;
+	normal->question = encoder->question;
+	normal->status = encoder->status;
 	normalizer_init(&normalizer, encoder->tokenizer->normalize, encoder->arena, collect, normal);
-	for (size_t position = piece->begin;
-		 position < piece->end && !normal->failed && !normalizer.failed;)
+	normalizer.question = encoder->question;
+	normalizer.status = encoder->status;
+	for (size_t position = piece->begin; position < piece->end && !normal->failed &&
+										 !normal->stopped && !normalizer.failed &&
+										 !normalizer.stopped;)
 	{
 		uint32_t c;
 
@@ -211,7 +228,10 @@ normalize_piece(TextEncoder *encoder, const Piece *piece, NormalText *normal)
 	normalizer_finish(&normalizer);
 	if (normal->failed)
 		encoder->wanted = normal->wanted;
-	return normal->failed || normalizer.failed ? out_of_memory(encoder) : true;
+	encoder->stopped = normal->stopped || normalizer.stopped;
+	if (encoder->stopped)
+		return false;
+	return normal->failed || normalizer.failed ? fail(encoder) : true;
 }
 
 static bool
@@ -234,7 +254,7 @@ encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size
 		}
 	}
 	pretokenizer_flush(encoder);
-	return has_failed(encoder) ? out_of_memory(encoder) : true;
+	return has_failed(encoder) ? fail(encoder) : true;
 }
 
 /* A piece in which tokens are matched after normalisation. */
@@ -263,6 +283,8 @@ encode_searching(TextEncoder *encoder, const Piece *piece)
 		added_emit(encoder, match.id, normal.origins[match.start],
 				   normal.origins[match.stop - 1] + 1);
 		done = match.stop;
+		if (has_failed(encoder))
+			return fail(encoder);
 	}
 	return done < normal.length ? encode_normal(encoder, &normal, done, normal.length) : true;
 }
@@ -273,6 +295,38 @@ encode_piece(TextEncoder *encoder, const Piece *piece)
 	if (encoder->tokenizer->sets[1].count > 0)
 		return encode_searching(encoder, piece);
 	return encode_streaming(encoder, piece);
+}
+
+/* utf8_count of text[begin .. end), asking on the way. */
+static bool
+count_characters(TextEncoder *encoder, const unsigned char *text, size_t begin, size_t end,
+				 size_t *count)
+{
+	*count = 0;
+	while (begin < end)
+	{
+		size_t part = end - begin > 16 * ASK_BYTES ? 16 * ASK_BYTES : end - begin;
+
+		*count += utf8_count(text + begin, part);
+		begin += part;
+		if (begin < end && !may_continue(encoder->question, encoder->status))
+			return false;
+	}
+	return true;
+}
+
+/* The index of the character at byte `to`, when byte `from` is that of character `character`. */
+static bool
+character_at(TextEncoder *encoder, const unsigned char *text, size_t from, size_t character,
+			 size_t to, size_t *out)
+{
+	size_t count;
+
+	/* A match may begin in spaces which the last one has taken. */
+	if (!count_characters(encoder, text, from < to ? from : to, from < to ? to : from, &count))
+		return false;
+	*out = from < to ? character + count : character - count;
+	return true;
 }
 
 bool
@@ -295,10 +349,8 @@ text_encode(TextEncoder *encoder, const unsigned char *text, size_t length)
 			return false;
 		if (!found)
 			break;
-		/* A match that begins in spaces which the last one has taken: nothing lies between. */
-		start = character +
-				(match.start >= begin ? utf8_count(text + begin, match.start - begin) : 0) -
-				(match.start < begin ? utf8_count(text + match.start, begin - match.start) : 0);
+		if (!character_at(encoder, text, begin, character, match.start, &start))
+			return false;
 		if (begin < match.start)
 		{
 			piece.begin = begin;
@@ -307,9 +359,12 @@ text_encode(TextEncoder *encoder, const unsigned char *text, size_t length)
 			if (!encode_piece(encoder, &piece))
 				return false;
 		}
-		character = start + utf8_count(text + match.start, match.stop - match.start);
+		if (!character_at(encoder, text, match.start, start, match.stop, &character))
+			return false;
 		added_emit(encoder, match.id, (uint32_t) start, (uint32_t) character);
 		begin = match.stop;
+		if (has_failed(encoder))
+			return fail(encoder);
 	}
 	if (begin < length && !is_full(encoder))
 	{
@@ -319,5 +374,5 @@ text_encode(TextEncoder *encoder, const unsigned char *text, size_t length)
 		if (!encode_piece(encoder, &piece))
 			return false;
 	}
-	return has_failed(encoder) ? out_of_memory(encoder) : true;
+	return has_failed(encoder) ? fail(encoder) : true;
 }

@@ -101,12 +101,18 @@ bool tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text
 bool tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
 					 const MayContinue *question, size_t *count, Status *status);
 
+typedef struct DecodedText
+{
+	char *text; /* NUL-terminated, in the arena */
+	size_t length;
+} DecodedText;
+
 /*
  * Ids to text as the reference's WordPiece decoder with clean-up of spaces before punctuation. Ids
  * that no token has are left out, as in the reference; a negative one is STATUS_INVALID_ARGUMENT.
- * *out is NUL-terminated.
  */
 bool tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n,
-					  bool skip_special_tokens, char **out, size_t *out_length, Status *status);
+					  bool skip_special_tokens, const MayContinue *question, DecodedText *out,
+					  Status *status);
 
 #endif

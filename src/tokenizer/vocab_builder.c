@@ -95,17 +95,19 @@ vocab_builder_add_text(VocabBuilder *builder, const char *text, size_t length,
 					   const MayContinue *question, Status *status)
 {
 	const unsigned char *bytes = (const unsigned char *) text;
-	size_t valid = utf8_valid_prefix(bytes, length);
 	size_t next_ask = ASK_BYTES;
 	Normalizer *normalizer = &builder->normalizer;
 
-	if (valid < length)
-		return status_fail(status, STATUS_INVALID_TEXT, "text is not valid UTF-8 at byte %zu",
-						   valid);
+	if (!text_check(text, length, question, status))
+		return false;
+	normalizer->question = question;
+	normalizer->status = status;
+	builder->words.status = status;
 	normalizer_reset(normalizer);
 	builder->word_bytes = 0;
 	builder->word_chars = 0;
-	for (size_t position = 0; position < length;)
+	for (size_t position = 0;
+		 position < length && !builder->failed && !normalizer->failed && !normalizer->stopped;)
 	{
 		uint32_t c;
 
@@ -120,6 +122,8 @@ vocab_builder_add_text(VocabBuilder *builder, const char *text, size_t length,
 	}
 	normalizer_finish(normalizer);
 	end_word(builder);
+	if (builder->words.stopped || normalizer->stopped)
+		return false;
 	if (builder->failed || normalizer->failed)
 		return arena_fail(builder->arena, status, "the words of a vocabulary", 0);
 	return true;

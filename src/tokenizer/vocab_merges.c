@@ -10,12 +10,15 @@
 
 #include <string.h>
 
+#include "core/bulk.h"
 #include "tokenizer/unicode.h"
 
 #define NONE UINT32_MAX
 #define PREFIX "##"
 #define PREFIX_LENGTH 2
-#define ASK_WORDS 4096 /* words visited between two questions */
+#define ASK_WORDS 4096    /* words visited between two questions */
+#define ASK_SYMBOLS 65536 /* their pieces, for words may be long */
+#define ASK_PAIRS 16384   /* pairs put into a table or the heap */
 
 static const char *const special_tokens[VOCAB_SPECIAL_TOKENS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]",
 																 "[MASK]"};
@@ -116,8 +119,8 @@ make_room(Merger *m, void *array, size_t n, size_t *capacity, size_t element)
 	if (copy == NULL)
 		return out_of_memory(m);
 	memcpy(&old, array, sizeof old);
-	if (n > 0)
-		memcpy(copy, old, n * element);
+	if (!bulk_copy(copy, old, n * element, m->question, m->status))
+		return false;
 	memcpy(array, &copy, sizeof copy);
 	*capacity = larger;
 	return true;
@@ -142,7 +145,8 @@ reserve_texts(Merger *m, size_t length)
 
 		if (larger == NULL)
 			return out_of_memory(m);
-		memcpy(larger, m->texts, m->texts_length);
+		if (!bulk_copy(larger, m->texts, m->texts_length, m->question, m->status))
+			return false;
 		m->texts = larger;
 		m->texts_capacity *= 2;
 	}
@@ -249,12 +253,14 @@ alphabet_limit(const Merger *m, size_t n_letters, int64_t *least, size_t *with_l
 			low = middle;
 		else
 			high = middle - 1;
+		if (!may_continue(m->question, m->status))
+			return false;
 	}
 	for (uint32_t c = 0; c < 0x110000; c++)
 		above += m->letters[c].count > low;
 	*least = low;
 	*with_least = limit - above;
-	return may_continue(m->question, m->status);
+	return true;
 }
 
 /*
@@ -316,7 +322,8 @@ split_words(Merger *m)
 			i += (size_t) utf8_decode(text + i, &c);
 			if (!first)
 				m->letters[c].continuation = 0;
-			n_symbols++;
+			if (bulk_turn(n_symbols++, ASK_SYMBOLS) && !may_continue(m->question, m->status))
+				return false;
 		}
 	}
 	for (uint32_t c = 0; c < 0x110000; c++)
@@ -368,9 +375,11 @@ grow_pairs(Merger *m)
 {
 	size_t slots = m->pair_mask == 0 ? 65536 : (m->pair_mask + 1) * 2;
 
-	m->pair_slots = arena_alloc_array_zero(m->arena, slots, sizeof *m->pair_slots);
+	m->pair_slots = arena_alloc_array(m->arena, slots, sizeof *m->pair_slots);
 	if (m->pair_slots == NULL)
 		return out_of_memory(m);
+	if (!bulk_clear(m->pair_slots, slots * sizeof *m->pair_slots, m->question, m->status))
+		return false;
 	m->pair_mask = slots - 1;
 	for (size_t i = 0; i < m->n_pairs; i++)
 	{
@@ -379,6 +388,8 @@ grow_pairs(Merger *m)
 		while (m->pair_slots[slot] != 0)
 			slot = (slot + 1) & m->pair_mask;
 		m->pair_slots[slot] = (uint32_t) i + 1;
+		if (bulk_turn(i, ASK_PAIRS) && !may_continue(m->question, m->status))
+			return false;
 	}
 	return true;
 }
@@ -492,6 +503,8 @@ push_touched(Merger *m)
 		pair->places = NONE;
 		if (entry.count > 0 && !heap_push(m, entry))
 			return false;
+		if (bulk_turn(i, ASK_PAIRS) && !may_continue(m->question, m->status))
+			return false;
 	}
 	m->n_touched = 0;
 	return true;
@@ -571,6 +584,7 @@ static bool
 merge_pairs(Merger *m)
 {
 	size_t visited = 0;
+	size_t stale = 0;
 
 	while (m->n_pieces < (size_t) m->options->size && m->n_heap > 0)
 	{
@@ -585,7 +599,8 @@ merge_pairs(Merger *m)
 		if (top.count != pair->count)
 		{
 			top.count = pair->count;
-			if (!heap_push(m, top))
+			if (!heap_push(m, top) ||
+				(bulk_turn(stale++, ASK_PAIRS) && !may_continue(m->question, m->status)))
 				return false;
 			continue;
 		}
@@ -625,6 +640,8 @@ write_vocab(Merger *m, char **vocab, size_t *length)
 		memcpy(out + n, m->texts + m->pieces[i].text, m->pieces[i].length);
 		n += m->pieces[i].length;
 		out[n++] = '\n';
+		if (bulk_turn(i, ASK_PAIRS) && !may_continue(m->question, m->status))
+			return false;
 	}
 	out[n] = '\0';
 	*vocab = out;

@@ -103,6 +103,18 @@ part_length(const Parts *parts, size_t index)
 	return left < parts->size ? left : parts->size;
 }
 
+/* What making windows needs beside their parts. */
+typedef struct Maker
+{
+	const Tokenizer *tokenizer;
+	Arena *arena;
+	const EncodeOptions *options;
+	const MayContinue *question;
+	Status *status;
+} Maker;
+
+#define ASK_WINDOWS 256 /* windows between two questions */
+
 static void
 put_special(Encoding *encoding, int32_t id, int32_t type_id)
 {
@@ -116,33 +128,48 @@ put_special(Encoding *encoding, int32_t id, int32_t type_id)
 	encoding->sequences[n] = -1;
 }
 
-static void
-put_part(Encoding *encoding, const Parts *parts, size_t index, int sequence, int32_t type)
+static bool
+put_part(const Maker *maker, Encoding *encoding, const Parts *parts, size_t index, int sequence)
 {
 	const TokenList *list = parts->list;
 	size_t begin = index * parts->step;
 	size_t n = part_length(parts, index);
 	size_t at = encoding->n;
+	int32_t type = sequence == 1 ? (int32_t) maker->tokenizer->header->pair_type : 0;
+	const MayContinue *question = maker->question;
+	Status *status = maker->status;
 
 	if (n == 0)
-		return;
-	memcpy(encoding->ids + at, list->ids + begin, n * sizeof *list->ids);
-	memcpy(encoding->starts + at, list->starts + begin, n * sizeof *list->starts);
-	memcpy(encoding->ends + at, list->ends + begin, n * sizeof *list->ends);
-	memcpy(encoding->words + at, list->words + begin, n * sizeof *list->words);
+		return true;
+	if (!bulk_copy(encoding->ids + at, list->ids + begin, n * sizeof *list->ids, question,
+				   status) ||
+		!bulk_copy(encoding->starts + at, list->starts + begin, n * sizeof *list->starts, question,
+				   status) ||
+		!bulk_copy(encoding->ends + at, list->ends + begin, n * sizeof *list->ends, question,
+				   status) ||
+		!bulk_copy(encoding->words + at, list->words + begin, n * sizeof *list->words, question,
+				   status))
+		return false;
 	for (size_t i = 0; i < n; i++)
+	{
 		encoding->type_ids[at + i] = type;
-	memset(encoding->sequences + at, sequence, n);
+		encoding->sequences[at + i] = (int8_t) sequence;
+		if (bulk_turn(i, 1 << 20) && !may_continue(question, status))
+			return false;
+	}
 	encoding->n += n;
+	return true;
 }
 
+/* Part i of the first text with part j of the second, if there is one. */
 static bool
-make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t i,
-			const Parts *second, size_t j, const EncodeOptions *options, Encoding *encoding,
-			Status *status)
+make_window(const Maker *maker, const Parts *first, size_t i, const Parts *second, size_t j,
+			Encoding *encoding)
 {
+	Arena *arena = maker->arena;
+	bool special = maker->options->special_tokens;
 	size_t n = part_length(first, i) + (second != NULL ? part_length(second, j) : 0) +
-			   windows_special_count(options, second != NULL);
+			   windows_special_count(maker->options, second != NULL);
 
 	encoding->n = 0;
 	encoding->ids = arena_alloc_array(arena, n, sizeof *encoding->ids);
@@ -153,62 +180,90 @@ make_window(const Tokenizer *tokenizer, Arena *arena, const Parts *first, size_t
 	encoding->sequences = arena_alloc_array(arena, n, sizeof *encoding->sequences);
 	if (encoding->ids == NULL || encoding->type_ids == NULL || encoding->starts == NULL ||
 		encoding->ends == NULL || encoding->words == NULL || encoding->sequences == NULL)
-		return arena_fail(arena, status, "an encoding", n);
-	if (options->special_tokens)
-		put_special(encoding, tokenizer_cls_id(tokenizer), 0);
-	put_part(encoding, first, i, 0, 0);
-	if (options->special_tokens)
-		put_special(encoding, tokenizer_sep_id(tokenizer), 0);
+		return arena_fail(arena, maker->status, "an encoding", n);
+	if (special)
+		put_special(encoding, tokenizer_cls_id(maker->tokenizer), 0);
+	if (!put_part(maker, encoding, first, i, 0))
+		return false;
+	if (special)
+		put_special(encoding, tokenizer_sep_id(maker->tokenizer), 0);
 	if (second != NULL)
 	{
-		int32_t type = (int32_t) tokenizer->header->pair_type;
-
-		put_part(encoding, second, j, 1, type);
-		if (options->special_tokens)
-			put_special(encoding, tokenizer_sep_id(tokenizer), type);
+		if (!put_part(maker, encoding, second, j, 1))
+			return false;
+		if (special)
+			put_special(encoding, tokenizer_sep_id(maker->tokenizer),
+						(int32_t) maker->tokenizer->header->pair_type);
 	}
 	return true;
 }
 
 /* The window of a text that is not cut into several: its list becomes the encoding. */
 static bool
-make_only_window(const Tokenizer *tokenizer, Arena *arena, const TokenList *list, size_t keep,
-				 const EncodeOptions *options, Encoding *encoding, Status *status)
+make_only_window(const Maker *maker, const TokenList *list, size_t keep, Encoding *encoding)
 {
-	size_t front = options->special_tokens ? 1 : 0;
+	Arena *arena = maker->arena;
+	size_t front = maker->options->special_tokens ? 1 : 0;
 	size_t n = keep + 2 * front;
 
 	encoding->ids = list->ids - front;
 	encoding->starts = list->starts - front;
 	encoding->ends = list->ends - front;
 	encoding->words = list->words - front;
-	encoding->type_ids = arena_alloc_array_zero(arena, n, sizeof *encoding->type_ids);
-	encoding->sequences = arena_alloc_array_zero(arena, n, sizeof *encoding->sequences);
+	encoding->type_ids = arena_alloc_array(arena, n, sizeof *encoding->type_ids);
+	encoding->sequences = arena_alloc_array(arena, n, sizeof *encoding->sequences);
 	if (encoding->type_ids == NULL || encoding->sequences == NULL)
-		return arena_fail(arena, status, "an encoding", n);
+		return arena_fail(arena, maker->status, "an encoding", n);
+	if (!bulk_clear(encoding->type_ids, n * sizeof *encoding->type_ids, maker->question,
+					maker->status) ||
+		!bulk_clear(encoding->sequences, n, maker->question, maker->status))
+		return false;
 	encoding->n = n;
-	if (options->special_tokens)
+	if (maker->options->special_tokens)
 	{
 		encoding->n = 0;
-		put_special(encoding, tokenizer_cls_id(tokenizer), 0);
+		put_special(encoding, tokenizer_cls_id(maker->tokenizer), 0);
 		encoding->n = n - 1;
-		put_special(encoding, tokenizer_sep_id(tokenizer), 0);
+		put_special(encoding, tokenizer_sep_id(maker->tokenizer), 0);
 	}
+	return true;
+}
+
+/*
+ * The first with the first; every further part of the first text with all of the second; then the
+ * rest.
+ */
+static bool
+make_windows(const Maker *maker, const Parts *a, const Parts *b, Encoding *windows)
+{
+	size_t n = 0;
+	size_t parts = b == NULL ? 1 : b->count;
+
+	if (!make_window(maker, a, 0, b, 0, &windows[n++]))
+		return false;
+	for (size_t i = 1; i <= a->count; i++)
+		for (size_t j = i == a->count ? 1 : 0; j < parts; j++)
+		{
+			if (bulk_turn(n, ASK_WINDOWS) && !may_continue(maker->question, maker->status))
+				return false;
+			if (!make_window(maker, a, i % a->count, b, j, &windows[n++]))
+				return false;
+		}
 	return true;
 }
 
 bool
 windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
-			  const TokenList *second, const EncodeOptions *options, EncodeResult *result,
-			  Status *status)
+			  const TokenList *second, const EncodeOptions *options, const MayContinue *question,
+			  EncodeResult *result, Status *status)
 {
+	Maker maker = {tokenizer, arena, options, question, status};
 	size_t keep_first = first->total;
 	size_t keep_second = second != NULL ? second->total : 0;
 	size_t room = SIZE_MAX;
 	Parts a;
 	Parts b = {NULL, 0, 0, 1};
 	size_t count;
-	size_t n = 0;
 
 	if (options->truncation != TRUNCATE_NONE)
 	{
@@ -230,24 +285,8 @@ windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
 	result->windows = arena_alloc_array(arena, count, sizeof *result->windows);
 	if (result->windows == NULL)
 		return arena_fail(arena, status, "windows", count);
-	if (second == NULL && count == 1)
-	{
-		result->n_windows = 1;
-		return make_only_window(tokenizer, arena, first, keep_first, options, &result->windows[0],
-								status);
-	}
-	/*
-	 * The first with the first; every further part of the first text with all of the second; then
-	 * the rest.
-	 */
-	if (!make_window(tokenizer, arena, &a, 0, second != NULL ? &b : NULL, 0, options,
-					 &result->windows[n++], status))
-		return false;
-	for (size_t i = 1; i <= a.count; i++)
-		for (size_t j = i == a.count ? 1 : 0; j < b.count; j++)
-			if (!make_window(tokenizer, arena, &a, i % a.count, second != NULL ? &b : NULL, j,
-							 options, &result->windows[n++], status))
-				return false;
 	result->n_windows = count;
-	return true;
+	if (second == NULL && count == 1)
+		return make_only_window(&maker, first, keep_first, &result->windows[0]);
+	return make_windows(&maker, &a, second != NULL ? &b : NULL, result->windows);
 }

@@ -4,9 +4,12 @@
 
 #include <string.h>
 
+#include "core/bulk.h"
+
 #define FIRST_CAPACITY 65536
 #define FIRST_TEXTS ((size_t) 1024 * 1024)
-#define MEAN_BYTES 32 /* what a word may have on average before words are forgotten */
+#define ASK_WORDS 16384 /* words put into their slots between two questions */
+#define MEAN_BYTES 32   /* what a word may have on average before words are forgotten */
 
 static uint32_t
 hash_bytes(const unsigned char *text, size_t length)
@@ -18,18 +21,36 @@ hash_bytes(const unsigned char *text, size_t length)
 	return (uint32_t) (hash ^ hash >> 32);
 }
 
-static void
+static bool
+may_go_on(WordCounts *counts)
+{
+	counts->stopped = !arena_may_continue(counts->arena, counts->status);
+	return !counts->stopped;
+}
+
+static bool
+copy(WordCounts *counts, void *to, const void *from, size_t bytes)
+{
+	counts->stopped = !bulk_copy(to, from, bytes, arena_question(counts->arena), counts->status);
+	return !counts->stopped;
+}
+
+static bool
 fill_slots(WordCounts *counts)
 {
-	memset(counts->slots, 0, (counts->slot_mask + 1) * sizeof *counts->slots);
-	for (size_t i = 0; i < counts->n_words; i++)
+	counts->stopped = !bulk_clear(counts->slots, (counts->slot_mask + 1) * sizeof *counts->slots,
+								  arena_question(counts->arena), counts->status);
+	for (size_t i = 0; i < counts->n_words && !counts->stopped; i++)
 	{
 		size_t slot = counts->words[i].hash & counts->slot_mask;
 
 		while (counts->slots[slot] != 0)
 			slot = (slot + 1) & counts->slot_mask;
 		counts->slots[slot] = (uint32_t) i + 1;
+		if (bulk_turn(i, ASK_WORDS) && !may_go_on(counts))
+			return false;
 	}
+	return !counts->stopped;
 }
 
 static bool
@@ -38,16 +59,14 @@ set_capacity(WordCounts *counts, size_t capacity)
 	WordCount *words = arena_alloc_array(counts->arena, capacity, sizeof *words);
 	uint32_t *slots = arena_alloc_array(counts->arena, capacity * 2, sizeof *slots);
 
-	if (words == NULL || slots == NULL)
+	if (words == NULL || slots == NULL ||
+		!copy(counts, words, counts->words, counts->n_words * sizeof *words))
 		return false;
-	if (counts->n_words > 0)
-		memcpy(words, counts->words, counts->n_words * sizeof *words);
 	counts->words = words;
 	counts->slots = slots;
 	counts->capacity = capacity;
 	counts->slot_mask = capacity * 2 - 1;
-	fill_slots(counts);
-	return true;
+	return fill_slots(counts);
 }
 
 static bool
@@ -56,10 +75,8 @@ grow_texts(WordCounts *counts)
 	size_t larger = counts->texts_capacity == 0 ? FIRST_TEXTS : counts->texts_capacity * 2;
 	unsigned char *texts = arena_alloc(counts->arena, larger);
 
-	if (texts == NULL)
+	if (texts == NULL || !copy(counts, texts, counts->texts, counts->texts_length))
 		return false;
-	if (counts->texts_length > 0)
-		memcpy(texts, counts->texts, counts->texts_length);
 	counts->texts = texts;
 	counts->texts_capacity = larger;
 	return true;
@@ -75,7 +92,7 @@ word_counts_init(WordCounts *counts, Arena *arena, size_t max_words)
 }
 
 /* Forgets at least half of the words, the rarest first. */
-static void
+static bool
 forget_rare(WordCounts *counts)
 {
 	int64_t least = 1;
@@ -87,6 +104,8 @@ forget_rare(WordCounts *counts)
 		least *= 2;
 		for (size_t i = 0; i < counts->n_words; i++)
 			kept += counts->words[i].count >= least;
+		if (!may_go_on(counts))
+			return false;
 	}
 	kept = 0;
 	counts->texts_length = 0;
@@ -94,6 +113,8 @@ forget_rare(WordCounts *counts)
 	{
 		WordCount word = counts->words[i];
 
+		if (bulk_turn(i, ASK_WORDS) && !may_go_on(counts))
+			return false;
 		if (word.count < least)
 			continue;
 		memmove(counts->texts + counts->texts_length, counts->texts + word.text, word.length);
@@ -102,7 +123,7 @@ forget_rare(WordCounts *counts)
 		counts->words[kept++] = word;
 	}
 	counts->n_words = kept;
-	fill_slots(counts);
+	return fill_slots(counts);
 }
 
 bool
@@ -125,8 +146,7 @@ word_counts_add(WordCounts *counts, const unsigned char *text, size_t length)
 	if (counts->n_words >= counts->max_words ||
 		(counts->n_words > 0 && counts->texts_length > counts->max_words * MEAN_BYTES))
 	{
-		forget_rare(counts);
-		return word_counts_add(counts, text, length);
+		return forget_rare(counts) && word_counts_add(counts, text, length);
 	}
 	if (counts->n_words == counts->capacity)
 		return set_capacity(counts, counts->capacity * 2) && word_counts_add(counts, text, length);

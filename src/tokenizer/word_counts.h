@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "core/arena.h"
+#include "core/status.h"
 
 typedef struct WordCount
 {
@@ -27,11 +28,15 @@ typedef struct WordCounts
 	unsigned char *texts; /* in the order of the words */
 	size_t texts_length;
 	size_t texts_capacity;
+	bool stopped; /* *status is filled */
+	Status *status;
 } WordCounts;
 
 bool word_counts_init(WordCounts *counts, Arena *arena, size_t max_words);
 
-/* Counts one word; false when out of memory. */
+/*
+ * Counts one word; false when out of memory, or told to stop by the arena's question (*stopped).
+ */
 bool word_counts_add(WordCounts *counts, const unsigned char *text, size_t length);
 
 #endif

@@ -27,12 +27,14 @@ token_list_grow(TextEncoder *encoder, size_t more)
 	starts++;
 	ends++;
 	words++;
-	if (list->n > 0)
+	if (!bulk_copy(ids, list->ids, list->n * sizeof *ids, encoder->question, encoder->status) ||
+		!bulk_copy(starts, list->starts, list->n * sizeof *starts, encoder->question,
+				   encoder->status) ||
+		!bulk_copy(ends, list->ends, list->n * sizeof *ends, encoder->question, encoder->status) ||
+		!bulk_copy(words, list->words, list->n * sizeof *words, encoder->question, encoder->status))
 	{
-		memcpy(ids, list->ids, list->n * sizeof *ids);
-		memcpy(starts, list->starts, list->n * sizeof *starts);
-		memcpy(ends, list->ends, list->n * sizeof *ends);
-		memcpy(words, list->words, list->n * sizeof *words);
+		encoder->stopped = true;
+		return false;
 	}
 	list->ids = ids;
 	list->starts = starts;

@@ -1,6 +1,7 @@
 /* masking.c: choices by a counter-based generator. */
 #include "train/masking.h"
 
+#include "core/bulk.h"
 #include "core/rng.h"
 #include "nn/loss.h"
 
@@ -82,6 +83,8 @@ masking_apply(const MaskingOptions *options, uint64_t seed, uint64_t stream, uin
 	return chosen;
 }
 
+#define ASK_PAIRS 64 /* pairs between two questions, a power of two */
+
 typedef struct PairMaker
 {
 	Arena *arena;
@@ -103,8 +106,9 @@ append_pair(PairMaker *maker, const SentencePair *pair, Status *status)
 
 		if (larger == NULL)
 			return arena_fail(maker->arena, status, "sentence pairs", capacity * sizeof *larger);
-		for (size_t i = 0; i < maker->n; i++)
-			larger[i] = maker->pairs[i];
+		if (!bulk_copy(larger, maker->pairs, maker->n * sizeof *larger,
+					   arena_question(maker->arena), status))
+			return false;
 		maker->pairs = larger;
 		maker->capacity = capacity;
 	}
@@ -156,6 +160,7 @@ pair_document(PairMaker *maker, size_t document, Status *status)
 	size_t size = document_size(documents, document);
 	const uint32_t *lengths = documents->lengths + documents->starts[document];
 	size_t first = 0;
+	size_t turn = 0;
 
 	while (first < size)
 	{
@@ -164,6 +169,9 @@ pair_document(PairMaker *maker, size_t document, Status *status)
 		size_t tokens = 0;
 		size_t a_tokens = 0;
 
+		/* at most max_tokens sentences each time: every one has a token */
+		if (bulk_turn(turn++, ASK_PAIRS) && !arena_may_continue(maker->arena, status))
+			return false;
 		while (first + count < size && (count == 0 || tokens < maker->max_tokens))
 			tokens += lengths[first + count++];
 		pair.a.count = count < 2 ? count : 1 + (size_t) rng_below(&maker->rng, count - 1);
@@ -202,7 +210,7 @@ sentence_pairs_make(Arena *arena, const Documents *documents, size_t max_tokens,
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "pairs need at least 2 tokens");
 	rng_init(&maker.rng, seed, UINT64_C(0x6e73700000000000)); /* "nsp" */
 	for (size_t document = 0; document < documents->n_documents; document++)
-		if (!pair_document(&maker, document, status))
+		if (!arena_may_continue(arena, status) || !pair_document(&maker, document, status))
 			return false;
 	*pairs = maker.pairs;
 	*n_pairs = maker.n;

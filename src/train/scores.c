@@ -141,20 +141,19 @@ add_pair(Scores *scores, int32_t label, int32_t prediction, Status *status)
 static const char *
 decode(const Scores *scores, const int32_t *ids, size_t n)
 {
-	char *text;
-	size_t length;
+	DecodedText decoded;
+	size_t length = TEXT_BYTES;
 
 	if (scores->tokenizer == NULL || n == 0 ||
-		!tokenizer_decode(scores->tokenizer, scores->arena, ids, n, true, &text, &length, NULL))
+		!tokenizer_decode(scores->tokenizer, scores->arena, ids, n, true, NULL, &decoded, NULL))
 		return "";
-	if (length > TEXT_BYTES)
+	if (decoded.length > TEXT_BYTES)
 	{
-		length = TEXT_BYTES;
-		while (length > 0 && ((unsigned char) text[length] & 0xC0) == 0x80)
+		while (length > 0 && ((unsigned char) decoded.text[length] & 0xC0) == 0x80)
 			length--;
-		text[length] = '\0';
+		decoded.text[length] = '\0';
 	}
-	return text;
+	return decoded.text;
 }
 
 static const char *

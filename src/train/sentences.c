@@ -4,6 +4,20 @@
 
 #include <string.h>
 
+#include "core/bulk.h"
+
+#define ASK_BYTES 65536 /* bytes looked at between two questions, a power of two */
+
+/* A text on the way, and whether to go on. */
+typedef struct Scan
+{
+	const char *text;
+	size_t length;
+	const MayContinue *question;
+	Status *status;
+	bool stopped;
+} Scan;
+
 static bool
 is_space(char c)
 {
@@ -39,46 +53,63 @@ closing(const char *text, size_t length)
 	return size > 0 ? size : match(text, length, "”’」", 3);
 }
 
-/* The end of a sentence that ends at `at`, or 0. */
-static size_t
-sentence_end(const char *text, size_t length, size_t at)
+/* At byte `at`: there is one, and nobody has said stop. */
+static inline bool
+goes_on(Scan *scan, size_t at)
 {
+	if (bulk_turn(at, ASK_BYTES) && !may_continue(scan->question, scan->status))
+		scan->stopped = true;
+	return at < scan->length && !scan->stopped;
+}
+
+/*
+ * The end of a sentence that ends at `at`, or 0. *seen: the last mark that was looked at; where one
+ * of several in a row ends no sentence, none of them does.
+ */
+static size_t
+sentence_end(Scan *scan, size_t at, size_t *seen)
+{
+	const char *text = scan->text;
+	size_t length = scan->length;
 	size_t full_width = match(text + at, length - at, "。！？", 3);
 	size_t next;
 
+	*seen = at;
 	if (full_width > 0)
 		return at + full_width;
 	if (text[at] != '.' && text[at] != '!' && text[at] != '?')
 		return 0;
-	for (at++; at < length && (text[at] == '.' || text[at] == '!' || text[at] == '?'); at++)
+	for (at++; goes_on(scan, at) && (text[at] == '.' || text[at] == '!' || text[at] == '?'); at++)
 		;
-	for (size_t size; at < length && (size = closing(text + at, length - at)) > 0; at += size)
+	*seen = at - 1;
+	for (size_t size; goes_on(scan, at) && (size = closing(text + at, length - at)) > 0; at += size)
 		;
-	for (next = at; next < length && is_space(text[next]); next++)
+	for (next = at; goes_on(scan, next) && is_space(text[next]); next++)
 		;
 	return next == length || (next > at && !(text[next] >= 'a' && text[next] <= 'z')) ? at : 0;
 }
 
 bool
-sentence_next(const char *text, size_t length, size_t at, SentenceBytes *sentence)
+sentence_next(const char *text, size_t length, SentenceBytes *sentence, bool *found,
+			  const MayContinue *question, Status *status)
 {
-	while (at < length && is_space(text[at]))
-		at++;
-	if (at == length)
-		return false;
-	sentence->from = at;
-	for (; at < length && !is_line_end(text[at]); at++)
-	{
-		size_t end = sentence_end(text, length, at);
+	Scan scan = {text, length, question, status, false};
+	size_t at = sentence->to;
+	size_t end = 0;
 
-		if (end > 0)
-		{
-			sentence->to = end;
-			return true;
-		}
-	}
-	while (is_space(text[at - 1]))
-		at--;
-	sentence->to = at;
-	return true;
+	while (goes_on(&scan, at) && is_space(text[at]))
+		at++;
+	*found = at < length;
+	if (at == length || scan.stopped)
+		return !scan.stopped;
+	sentence->from = at;
+	for (; goes_on(&scan, at) && !is_line_end(text[at]); at++)
+		if ((end = sentence_end(&scan, at, &at)) > 0)
+			break;
+	if (end == 0)
+		for (end = at; end > sentence->from && is_space(text[end - 1]); end--)
+			if (bulk_turn(end, ASK_BYTES) && !may_continue(question, status))
+				return false;
+	sentence->to = end;
+	return !scan.stopped;
 }

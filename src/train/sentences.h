@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/status.h"
+
 /* Bytes from .. to-1 of a text, without white space at the ends. */
 typedef struct SentenceBytes
 {
@@ -13,11 +15,13 @@ typedef struct SentenceBytes
 } SentenceBytes;
 
 /*
- * The first sentence of text (UTF-8) at or after byte `at`; false when there is none. A sentence
+ * The first sentence of text (UTF-8) at or after byte sentence->to; *found is false when there is
+ * none. False with STATUS_CANCELLED when told to stop. A sentence
  * ends with its line; after . ! ? and the quotes and brackets that close it, when white space
  * follows and no small ASCII letter after that; and after the full-width 。！？. Abbreviations are
  * not known: "Mr. Smith" are two.
  */
-bool sentence_next(const char *text, size_t length, size_t at, SentenceBytes *sentence);
+bool sentence_next(const char *text, size_t length, SentenceBytes *sentence, bool *found,
+				   const MayContinue *question, Status *status);
 
 #endif

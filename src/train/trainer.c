@@ -148,8 +148,9 @@ trainer_initialize_block(Trainer *trainer, int block, uint64_t seed)
 	const BlockSpec *spec = &trainer->table->blocks[block];
 
 	for (int i = spec->first_tensor; i < spec->first_tensor + spec->n_tensors; i++)
-		tensor_initialize(&trainer->table->tensors[i], trainer->config, seed,
-						  trainer_block(trainer, block) + trainer->table->tensors[i].offset);
+		(void) tensor_initialize(&trainer->table->tensors[i], trainer->config, seed,
+								 trainer_block(trainer, block) + trainer->table->tensors[i].offset,
+								 NULL, NULL);
 }
 
 int

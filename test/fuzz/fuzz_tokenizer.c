@@ -104,8 +104,7 @@ use(const Tokenizer *tokenizer, Arena *arena, const uint8_t *data, size_t size, 
 	if (tokenizer_encode(tokenizer, arena, text, split, (data[0] & 16) != 0 ? pair : NULL,
 						 size - 4 - split, &options, NULL, &result, &status))
 	{
-		char *decoded;
-		size_t length;
+		DecodedText decoded;
 
 		for (size_t i = 0; i < result.n_windows; i++)
 		{
@@ -114,7 +113,7 @@ use(const Tokenizer *tokenizer, Arena *arena, const uint8_t *data, size_t size, 
 				 (int) result.windows[i].n <= options.max_length);
 		}
 		if (!tokenizer_decode(tokenizer, arena, result.windows[0].ids, result.windows[0].n,
-							  data[0] & 32, &decoded, &length, &status))
+							  data[0] & 32, NULL, &decoded, &status))
 			MUST(damaged);
 		if (options.truncation == TRUNCATE_NONE && (data[0] & 16) == 0)
 		{

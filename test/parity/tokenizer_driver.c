@@ -104,19 +104,18 @@ decode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 	bool skip = take(cursor) != 0;
 	int32_t n = take(cursor);
 	int32_t *ids = arena_alloc_array(arena, (size_t) n, sizeof *ids);
-	char *text;
-	size_t length;
+	DecodedText text;
 
 	memcpy(ids, *cursor, (size_t) n * sizeof *ids);
 	*cursor += (size_t) n * sizeof *ids;
-	if (!tokenizer_decode(tokenizer, arena, ids, (size_t) n, skip, &text, &length, &status))
+	if (!tokenizer_decode(tokenizer, arena, ids, (size_t) n, skip, NULL, &text, &status))
 	{
 		put(-1);
 		put((int32_t) status.code);
 		return;
 	}
-	put((int32_t) length);
-	fwrite(text, 1, length, stdout);
+	put((int32_t) text.length);
+	fwrite(text.text, 1, text.length, stdout);
 }
 
 static void

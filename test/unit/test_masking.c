@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -283,8 +284,13 @@ test_sentences(void **state)
 		SentenceBytes sentence = {0, 0};
 		int n = 0;
 
-		while (sentence_next(text, strlen(text), sentence.to, &sentence))
+		for (;;)
 		{
+			bool found;
+
+			assert_true(sentence_next(text, strlen(text), &sentence, &found, NULL, NULL));
+			if (!found)
+				break;
 			assert_non_null(cases[i].sentences[n]);
 			assert_int_equal(strlen(cases[i].sentences[n]), sentence.to - sentence.from);
 			assert_memory_equal(cases[i].sentences[n], text + sentence.from,
@@ -295,13 +301,47 @@ test_sentences(void **state)
 	}
 }
 
+/* Marks that end no sentence are looked at once, and a stop is an answer. */
+static bool
+say_no(void *context)
+{
+	(void) context;
+	return false;
+}
+
+static void
+test_sentence_of_marks(void **state)
+{
+	size_t length = 4 << 20;
+	char *text = malloc(length);
+	SentenceBytes sentence = {0, 0};
+	const MayContinue no = {say_no, NULL};
+	Status status;
+	bool found;
+
+	(void) state;
+	memset(text, '.', length);
+	text[length - 1] = 'a';
+	assert_true(sentence_next(text, length, &sentence, &found, NULL, NULL));
+	assert_true(found);
+	assert_int_equal(sentence.to, length);
+	sentence.to = 0;
+	assert_false(sentence_next(text, length, &sentence, &found, &no, &status));
+	assert_int_equal(status.code, STATUS_CANCELLED);
+	free(text);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shares),      cmocka_unit_test(test_reproducible),
-		cmocka_unit_test(test_whole_words), cmocka_unit_test(test_words_by_place),
-		cmocka_unit_test(test_pairs),       cmocka_unit_test(test_sentences),
+		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_reproducible),
+		cmocka_unit_test(test_whole_words),
+		cmocka_unit_test(test_words_by_place),
+		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_sentences),
+		cmocka_unit_test(test_sentence_of_marks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,10 +211,10 @@ test_initialisation(void **state)
 	double sum = 0, squares = 0;
 
 	config.pad_token_id = 3;
-	tensor_initialize(words, &config, 7, a);
-	tensor_initialize(words, &config, 7, b);
+	assert_true(tensor_initialize(words, &config, 7, a, NULL, NULL));
+	assert_true(tensor_initialize(words, &config, 7, b, NULL, NULL));
 	assert_memory_equal(a, b, words->elements * sizeof(float));
-	tensor_initialize(words, &config, 8, b);
+	assert_true(tensor_initialize(words, &config, 8, b, NULL, NULL));
 	assert_memory_not_equal(a, b, words->elements * sizeof(float));
 	for (size_t i = 0; i < words->elements; i++)
 	{
@@ -232,7 +232,7 @@ test_initialisation(void **state)
 		bool is_vector = tensor->rank == 1;
 
 		assert_int_equal(tensor->weight_decay, !is_vector);
-		tensor_initialize(tensor, &config, 1, b);
+		assert_true(tensor_initialize(tensor, &config, 1, b, NULL, NULL));
 		if (is_vector)
 			for (size_t k = 0; k < tensor->elements; k++)
 				assert_true(b[k] ==

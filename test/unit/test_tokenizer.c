@@ -158,16 +158,16 @@ test_golden_decodings(void **state)
 		Tokenizer *tokenizer = golden_tokenizer(arena, (size_t) golden_int(wanted, "setting"));
 		int32_t *values = arena_alloc_array(arena, json_array_size(ids), sizeof *values);
 		Status status = {0};
-		char *text;
-		size_t length;
+		DecodedText text;
 
 		for (size_t k = 0; k < json_array_size(ids); k++)
 			values[k] = (int32_t) json_integer_value(json_array_get(ids, k));
 		assert_true(tokenizer_decode(tokenizer, arena, values, json_array_size(ids),
-									 json_is_true(json_object_get(wanted, "skip")), &text, &length,
+									 json_is_true(json_object_get(wanted, "skip")), NULL, &text,
 									 &status));
-		assert_int_equal(length, json_string_length(json_object_get(wanted, "text")));
-		assert_memory_equal(text, json_string_value(json_object_get(wanted, "text")), length);
+		assert_int_equal(text.length, json_string_length(json_object_get(wanted, "text")));
+		assert_memory_equal(text.text, json_string_value(json_object_get(wanted, "text")),
+							text.length);
 	}
 	arena_destroy(arena);
 }
@@ -532,7 +532,7 @@ test_decode_without_tokens(void **state)
 	size_t length;
 	Tokenizer *tokenizer;
 	Status status = {0};
-	char *text;
+	DecodedText decoded;
 
 	(void) state;
 	settings.vocab = vocab;
@@ -541,12 +541,12 @@ test_decode_without_tokens(void **state)
 	assert_true(tokenizer_compile(arena, &settings, &image, &length, &status));
 	tokenizer = tokenizer_open(arena, image, length, &status);
 	assert_non_null(tokenizer);
-	assert_true(tokenizer_decode(tokenizer, arena, ids, sizeof ids / sizeof ids[0], false, &text,
-								 &length, &status));
-	assert_string_equal(text, "ab a");
+	assert_true(tokenizer_decode(tokenizer, arena, ids, sizeof ids / sizeof ids[0], false, NULL,
+								 &decoded, &status));
+	assert_string_equal(decoded.text, "ab a");
 	assert_null(tokenizer_token(tokenizer, 1, &length));
 	assert_int_equal(tokenizer_id(tokenizer, "", 0), -1);
-	assert_false(tokenizer_decode(tokenizer, arena, &negative, 1, false, &text, &length, &status));
+	assert_false(tokenizer_decode(tokenizer, arena, &negative, 1, false, NULL, &decoded, &status));
 	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
 	arena_destroy(arena);
 }

@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
+#include "core/bulk.h"
 #include "nn/windows.h"
 #include "pg/server/settings.h"
 #include "pg/infer/call.h"
@@ -144,6 +145,14 @@ take(Call *call, size_t count, size_t size, const char *what)
 	return memory;
 }
 
+static void
+copy_windows(Encoding *to, const Encoding *from, size_t n)
+{
+	Status status;
+
+	REPORT_UNLESS(bulk_copy(to, from, n * sizeof *to, &backend_may_continue, &status), &status);
+}
+
 /* The arrays grow by doubling; what is left behind is freed with the group. */
 static void
 add_windows(Call *call, EncodeResult *all, size_t *capacity, const EncodeResult *one)
@@ -154,10 +163,10 @@ add_windows(Call *call, EncodeResult *all, size_t *capacity, const EncodeResult 
 
 		*capacity = Max(2 * *capacity, all->n_windows + one->n_windows);
 		larger = take(call, *capacity, sizeof(Encoding), "a batch of texts");
-		memcpy(larger, all->windows, all->n_windows * sizeof(Encoding));
+		copy_windows(larger, all->windows, all->n_windows);
 		all->windows = larger;
 	}
-	memcpy(all->windows + all->n_windows, one->windows, one->n_windows * sizeof(Encoding));
+	copy_windows(all->windows + all->n_windows, one->windows, one->n_windows);
 	all->n_windows += one->n_windows;
 }
 
@@ -168,7 +177,7 @@ inputs_of_array(ArrayType *array, TextInputs *inputs)
 	bool *nulls;
 
 	memset(inputs, 0, sizeof *inputs);
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &inputs->n);
+	text_elements(array, &values, &nulls, &inputs->n);
 	inputs->values = values;
 	inputs->nulls = nulls;
 }
@@ -294,6 +303,8 @@ normalize_row(float *row, size_t n)
 static void
 average_windows(const TextGroup *group, float *rows, size_t n)
 {
+	double *sum = palloc(n * sizeof *sum);
+
 	for (size_t t = 0; t < group->n_texts; t++)
 	{
 		size_t first = group->first_window[t];
@@ -301,15 +312,17 @@ average_windows(const TextGroup *group, float *rows, size_t n)
 
 		if (count == 0)
 			continue;
-		for (size_t i = 0; i < n; i++)
+		memset(sum, 0, n * sizeof *sum);
+		for (size_t w = 0; w < count; w++)
 		{
-			double sum = 0.0;
-
-			for (size_t w = 0; w < count; w++)
-				sum += rows[(first + w) * n + i];
-			rows[first * n + i] = (float) (sum / (double) count);
+			CHECK_FOR_INTERRUPTS();
+			for (size_t i = 0; i < n; i++)
+				sum[i] += rows[(first + w) * n + i];
 		}
+		for (size_t i = 0; i < n; i++)
+			rows[first * n + i] = (float) (sum[i] / (double) count);
 	}
+	pfree(sum);
 }
 
 /*

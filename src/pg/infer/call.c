@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "core/bulk.h"
 #include "core/names.h"
 #include "pg/server/settings.h"
 #include "pg/infer/call.h"
@@ -18,6 +19,8 @@
 
 /* What an idle backend may keep; more is given back. */
 #define KEPT_BYTES ((size_t) 32 * 1024 * 1024)
+
+#define ASK_ELEMENTS 16384 /* of arrays and texts between two interrupt checks, a power of two */
 
 static Arena *kept_arena;
 static Size kept_limit;
@@ -140,7 +143,11 @@ code_points(const char *utf8, size_t length)
 	size_t count = 0;
 
 	for (size_t i = 0; i < length; i++)
+	{
 		count += ((unsigned char) utf8[i] & 0xC0) != 0x80;
+		if (bulk_turn(i, 64 * ASK_ELEMENTS))
+			CHECK_FOR_INTERRUPTS();
+	}
 	return count;
 }
 
@@ -164,8 +171,12 @@ map_characters(Call *call, InputText *input)
 	if (GetDatabaseEncoding() == PG_SQL_ASCII)
 	{
 		for (size_t i = 0; i < input->length; i++)
+		{
 			if (((unsigned char) input->utf8[i] & 0xC0) != 0x80)
 				characters[at++] = (uint32_t) i;
+			if (bulk_turn(i, 64 * ASK_ELEMENTS))
+				CHECK_FOR_INTERRUPTS();
+		}
 		characters[count] = (uint32_t) input->length;
 	}
 	else
@@ -180,6 +191,8 @@ map_characters(Call *call, InputText *input)
 							  : NULL;
 			size_t points = alone == NULL ? 1 : code_points(alone, strlen(alone));
 
+			if (bulk_turn(character, ASK_ELEMENTS))
+				CHECK_FOR_INTERRUPTS();
 			while (points-- > 0 && at < count)
 				characters[at++] = character;
 			if (alone != NULL)
@@ -213,7 +226,8 @@ byte_of(InputText *input, size_t character)
 	while (input->seen_characters < character && input->seen_bytes < input->n_bytes)
 	{
 		input->seen_bytes += (size_t) pg_mblen(input->bytes + input->seen_bytes);
-		input->seen_characters++;
+		if (bulk_turn(input->seen_characters++, ASK_ELEMENTS))
+			CHECK_FOR_INTERRUPTS();
 	}
 	return Min(input->seen_bytes, input->n_bytes);
 }
@@ -332,13 +346,23 @@ array_of_four_bytes(Oid type, int n_dims, const int *dims)
 	return array;
 }
 
+static void
+copy_elements(ArrayType *array, const void *values, size_t bytes)
+{
+	Status status;
+
+	if (bytes > 0)
+		REPORT_UNLESS(bulk_copy(ARR_DATA_PTR(array), values, bytes, &backend_may_continue, &status),
+					  &status);
+}
+
 ArrayType *
 real_array(const float *values, int n_dims, const int *dims)
 {
 	ArrayType *array = array_of_four_bytes(FLOAT4OID, n_dims, dims);
 
 	if (ARR_NDIM(array) > 0)
-		memcpy(ARR_DATA_PTR(array), values, VARSIZE(array) - ARR_OVERHEAD_NONULLS(n_dims));
+		copy_elements(array, values, VARSIZE(array) - ARR_OVERHEAD_NONULLS(n_dims));
 	return array;
 }
 
@@ -348,15 +372,81 @@ int_array(const int32_t *values, size_t n)
 	int length = (int) n;
 	ArrayType *array = array_of_four_bytes(INT4OID, 1, &length);
 
-	if (n > 0)
-		memcpy(ARR_DATA_PTR(array), values, n * sizeof(int32_t));
+	copy_elements(array, values, n * sizeof(int32_t));
 	return array;
 }
 
+static void
+refuse_large_array(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					errmsg("the result does not fit into an array"),
+					errdetail("An array has at most %zu bytes.", (size_t) MaxAllocSize),
+					errhint("Give a shorter input.")));
+}
+
+/* As construct_array makes it, which asks nobody whether to go on. */
 ArrayType *
 text_array(Datum *values, size_t n)
 {
-	return construct_array(values, (int) n, TEXTOID, -1, false, TYPALIGN_INT);
+	Size bytes = ARR_OVERHEAD_NONULLS(1);
+	ArrayType *array;
+	char *at;
+
+	if (n == 0)
+		return construct_empty_array(TEXTOID);
+	for (size_t i = 0; i < n; i++)
+	{
+		bytes = INTALIGN(bytes + VARSIZE_ANY(DatumGetPointer(values[i])));
+		if (bytes > MaxAllocSize)
+			refuse_large_array();
+		if (bulk_turn(i, ASK_ELEMENTS))
+			CHECK_FOR_INTERRUPTS();
+	}
+	array = palloc(bytes);
+	SET_VARSIZE(array, bytes);
+	array->ndim = 1;
+	array->dataoffset = 0;
+	array->elemtype = TEXTOID;
+	ARR_DIMS(array)[0] = (int) n;
+	ARR_LBOUND(array)[0] = 1;
+	at = ARR_DATA_PTR(array);
+	for (size_t i = 0; i < n; i++)
+	{
+		Size size = VARSIZE_ANY(DatumGetPointer(values[i]));
+
+		memcpy(at, DatumGetPointer(values[i]), size);
+		memset(at + size, 0, INTALIGN(size) - size);
+		at += INTALIGN(size);
+		if (bulk_turn(i, ASK_ELEMENTS))
+			CHECK_FOR_INTERRUPTS();
+	}
+	return array;
+}
+
+void
+text_elements(ArrayType *array, Datum **values, bool **nulls, int *n)
+{
+	int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	const bits8 *bitmap = ARR_NULLBITMAP(array);
+	char *at = ARR_DATA_PTR(array);
+
+	*n = count;
+	*values = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * (Size) Max(count, 1));
+	*nulls = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(bool) * (Size) Max(count, 1));
+	for (int i = 0; i < count; i++)
+	{
+		(*nulls)[i] = bitmap != NULL && (bitmap[i / 8] & 1 << i % 8) == 0;
+		(*values)[i] = (Datum) 0;
+		if (!(*nulls)[i])
+		{
+			(*values)[i] = PointerGetDatum(at);
+			at = (char *) att_addlength_pointer(at, -1, at);
+			at = (char *) att_align_nominal(at, TYPALIGN_INT);
+		}
+		if (bulk_turn((size_t) i, ASK_ELEMENTS))
+			CHECK_FOR_INTERRUPTS();
+	}
 }
 
 Datum
@@ -374,5 +464,6 @@ put_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
+	CHECK_FOR_INTERRUPTS();
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }

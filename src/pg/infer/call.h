@@ -152,6 +152,8 @@ extern int int_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 extern ArrayType *real_array(const float *values, int n_dims, const int *dims);
 extern ArrayType *int_array(const int32_t *values, size_t n);
 extern ArrayType *text_array(Datum *values, size_t n);
+/* The elements of a text[], as deconstruct_array, but interruptible. */
+extern void text_elements(ArrayType *array, Datum **values, bool **nulls, int *n);
 
 extern Datum composite_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
 extern void put_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);

@@ -355,7 +355,7 @@ typedef struct Scored
 
 /* Best first; equal ones in the order they came in; NaN last. */
 static int
-compare_scored(const void *a, const void *b)
+compare_scored(const void *a, const void *b, void *context)
 {
 	const Scored *x = a;
 	const Scored *y = b;
@@ -474,7 +474,8 @@ bert_rank(PG_FUNCTION_ARGS)
 		ranking.query = embed_query(&call, ranking.model, &query, overflow);
 		texts_in_groups(&call, &inputs, overflow, rank_group, &ranking);
 	}
-	qsort(ranking.found, (size_t) ranking.n_found, sizeof(Scored), compare_scored);
+	qsort_interruptible(ranking.found, (size_t) ranking.n_found, sizeof(Scored), compare_scored,
+						NULL);
 	put_ranking(fcinfo, &ranking, &inputs);
 	call_end(&call);
 	return (Datum) 0;

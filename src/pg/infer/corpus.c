@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "core/bulk.h"
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -170,7 +171,7 @@ add_document(void *context, const char *utf8, size_t length)
 		arena_fail(corpus->arena, &status, "the documents", length);
 		report_status(&status);
 	}
-	memcpy(text, utf8, length);
+	REPORT_UNLESS(bulk_copy(text, utf8, length, &backend_may_continue, &status), &status);
 	if (corpus->n_documents + 1 >= corpus->document_capacity)
 	{
 		corpus->document_capacity = Max(256, 2 * corpus->document_capacity);
@@ -180,8 +181,17 @@ add_document(void *context, const char *utf8, size_t length)
 							  corpus->document_capacity);
 	}
 	corpus->starts[corpus->n_documents] = corpus->n_sentences;
-	while (sentence_next(text, length, sentence.to, &sentence))
+	for (;;)
+	{
+		bool found;
+
+		REPORT_UNLESS(
+			sentence_next(text, length, &sentence, &found, &backend_may_continue, &status),
+			&status);
+		if (!found)
+			break;
 		add_sentence(corpus, text, &sentence);
+	}
 	corpus->texts[corpus->n_documents++] = text;
 	corpus->starts[corpus->n_documents] = corpus->n_sentences;
 }

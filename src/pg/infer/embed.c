@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
@@ -182,6 +183,25 @@ dot_in_double(size_t n, const float *x, const float *y)
 	return sum;
 }
 
+/* A long array in pieces: none takes more than some milliseconds. */
+#define DOT_PIECE ((size_t) 4 * 1024 * 1024)
+
+static double
+dot_of(const Kernels *kernels, size_t n, const float *x, const float *y)
+{
+	double sum = 0.0;
+
+	for (size_t done = 0; done < n; done += DOT_PIECE)
+	{
+		size_t piece = Min(n - done, DOT_PIECE);
+
+		CHECK_FOR_INTERRUPTS();
+		sum += kernels != NULL ? (double) kernels->dot(piece, x + done, y + done)
+							   : dot_in_double(piece, x + done, y + done);
+	}
+	return sum;
+}
+
 /*
  * 0 where an embedding has no direction, as in sentence-transformers. The kernels add in fp32; sums
  * that leave its middle range are added again in double.
@@ -196,14 +216,14 @@ cosine(size_t n, const float *a, const float *b)
 	double bb;
 
 	REPORT_UNLESS(kernels != NULL, &status);
-	ab = (double) kernels->dot(n, a, b);
-	aa = (double) kernels->dot(n, a, a);
-	bb = (double) kernels->dot(n, b, b);
+	ab = dot_of(kernels, n, a, b);
+	aa = dot_of(kernels, n, a, a);
+	bb = dot_of(kernels, n, b, b);
 	if (!(aa > 1e-20 && aa < 1e20 && bb > 1e-20 && bb < 1e20))
 	{
-		ab = dot_in_double(n, a, b);
-		aa = dot_in_double(n, a, a);
-		bb = dot_in_double(n, b, b);
+		ab = dot_of(NULL, n, a, b);
+		aa = dot_of(NULL, n, a, a);
+		bb = dot_of(NULL, n, b, b);
 	}
 	return aa == 0.0 || bb == 0.0 ? 0.0 : ab / (sqrt(aa) * sqrt(bb));
 }

@@ -41,8 +41,7 @@ bert_generate(PG_FUNCTION_ARGS)
 	const Encoding *window;
 	int32_t *ids;
 	size_t n;
-	char *decoded;
-	size_t length;
+	DecodedText decoded;
 	Status status;
 
 	if (PG_ARGISNULL(0))
@@ -70,11 +69,11 @@ bert_generate(PG_FUNCTION_ARGS)
 	REPORT_UNLESS(generate_tokens(model, window->ids, window->n - 1, &options, call.arena, &ids, &n,
 								  &backend_may_continue, &status),
 				  &status);
-	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, ids, n, true, &decoded,
-								   &length, &status),
+	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, ids, n, true,
+								   &backend_may_continue, &decoded, &status),
 				  &status);
 	call.texts++;
 	call.tokens += (int64) (window->n - 1 + n);
 	call_end(&call);
-	PG_RETURN_TEXT_P(output_text(decoded, length));
+	PG_RETURN_TEXT_P(output_text(decoded.text, decoded.length));
 }

@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
@@ -33,7 +34,8 @@ encode_with(Call *call, const InputText *input, const InputText *pair, const Enc
 static ArrayType *
 token_array(const Tokenizer *tokenizer, const Encoding *encoding)
 {
-	Datum *values = palloc(Max(encoding->n, 1) * sizeof(Datum));
+	Datum *values =
+		MemoryContextAllocHuge(CurrentMemoryContext, Max(encoding->n, 1) * sizeof(Datum));
 
 	for (size_t i = 0; i < encoding->n; i++)
 	{
@@ -106,7 +108,8 @@ bert_encode(PG_FUNCTION_ARGS)
 		input_text(PG_GETARG_TEXT_PP(2), &pair);
 	encode_with(&call, &input, PG_ARGISNULL(2) ? NULL : &pair, &options, &encoded);
 	encoding = &encoded.windows[0];
-	numbers = palloc(Max(encoding->n, 1) * 2 * sizeof(int32_t));
+	numbers =
+		MemoryContextAllocHuge(CurrentMemoryContext, Max(encoding->n, 1) * 2 * sizeof(int32_t));
 	positions(&call, encoding, &input, &pair, numbers, numbers + encoding->n);
 	values[0] = PointerGetDatum(int_array(encoding->ids, encoding->n));
 	values[1] = PointerGetDatum(int_array(encoding->type_ids, encoding->n));
@@ -139,8 +142,7 @@ bert_decode(PG_FUNCTION_ARGS)
 {
 	ArrayType *ids;
 	Call call;
-	char *decoded;
-	size_t length;
+	DecodedText decoded;
 	Status status;
 
 	if (PG_ARGISNULL(0))
@@ -151,12 +153,13 @@ bert_decode(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("ids must not contain NULL")));
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	check_ids(ids, call.handle->config.vocab_size);
-	REPORT_UNLESS(
-		tokenizer_decode(call.handle->tokenizer, call.arena, (const int32_t *) ARR_DATA_PTR(ids),
-						 (size_t) ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)),
-						 PG_ARGISNULL(2) || PG_GETARG_BOOL(2), &decoded, &length, &status),
-		&status);
-	PG_RETURN_TEXT_P(output_text(decoded, length));
+	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena,
+								   (const int32_t *) ARR_DATA_PTR(ids),
+								   (size_t) ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)),
+								   PG_ARGISNULL(2) || PG_GETARG_BOOL(2), &backend_may_continue,
+								   &decoded, &status),
+				  &status);
+	PG_RETURN_TEXT_P(output_text(decoded.text, decoded.length));
 }
 
 /* bert.count_tokens(input, model) */

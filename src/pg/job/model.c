@@ -125,6 +125,7 @@ fill_weights(JobRun *run)
 	bool keep = keeps_classifier(run);
 	bool *filled = palloc0((Size) table->n_tensors * sizeof *filled);
 	const TensorTable *base_table = &run->base->table;
+	Status status;
 
 	for (int b = 0; b < base_table->n_blocks; b++)
 	{
@@ -150,9 +151,12 @@ fill_weights(JobRun *run)
 	}
 	for (int i = 0; i < table->n_tensors; i++)
 		if (!filled[i])
-			tensor_initialize(&table->tensors[i], &run->config, (uint64_t) run->options.seed,
-							  trainer_block(run->trainer, table->tensors[i].block) +
-								  table->tensors[i].offset);
+			REPORT_UNLESS(tensor_initialize(&table->tensors[i], &run->config,
+											(uint64_t) run->options.seed,
+											trainer_block(run->trainer, table->tensors[i].block) +
+												table->tensors[i].offset,
+											&backend_may_continue, &status),
+						  &status);
 }
 
 void

@@ -392,9 +392,12 @@ read_random(void *seed, const ModelFolder *model, int block, float *out)
 
 	for (int i = spec->first_tensor; i < spec->first_tensor + spec->n_tensors; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		tensor_initialize(&model->table.tensors[i], &model->config, *(uint64 *) seed,
-						  out + model->table.tensors[i].offset);
+		Status status;
+
+		REPORT_UNLESS(tensor_initialize(&model->table.tensors[i], &model->config, *(uint64 *) seed,
+										out + model->table.tensors[i].offset, &backend_may_continue,
+										&status),
+					  &status);
 	}
 }
 

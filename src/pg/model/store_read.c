@@ -364,6 +364,7 @@ read_chunks(const BlockHash *hash, void (*take)(void *context, const char *data,
 		bytea *data = DatumGetByteaPP(stored);
 		pg_crc32c crc;
 
+		CHECK_FOR_INTERRUPTS();
 		INIT_CRC32C(crc);
 		COMP_CRC32C(crc, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
 		FIN_CRC32C(crc);

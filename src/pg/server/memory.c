@@ -22,23 +22,6 @@ context_release(void *context, void *pointer)
 	pfree(pointer);
 }
 
-Arena *
-arena_in_context(MemoryContext context, Size limit)
-{
-	Allocator allocator = {context_allocate, context_release, context};
-	Arena *arena = arena_create(&allocator, limit);
-
-	if (arena == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return arena;
-}
-
-Arena *
-arena_for_call(void)
-{
-	return arena_in_context(CurrentMemoryContext, (Size) guc_max_memory * 1024);
-}
-
 static ErrorData *interrupt_error;
 
 /*
@@ -86,3 +69,21 @@ raise_interrupt(void)
 }
 
 const MayContinue backend_may_continue = {no_interrupt_pending, NULL};
+
+Arena *
+arena_in_context(MemoryContext context, Size limit)
+{
+	Allocator allocator = {context_allocate, context_release, context};
+	Arena *arena = arena_create(&allocator, limit);
+
+	if (arena == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	arena_set_question(arena, &backend_may_continue);
+	return arena;
+}
+
+Arena *
+arena_for_call(void)
+{
+	return arena_in_context(CurrentMemoryContext, (Size) guc_max_memory * 1024);
+}
