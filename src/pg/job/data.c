@@ -21,6 +21,7 @@
 #include "pg/server/errors.h"
 #include "pg/server/role.h"
 
+#define ROOM_ROWS 5000                            /* between looks at bert.max_cache_size */
 #define SPLIT_STREAM UINT64_C(0x73706c6974000000) /* "split" */
 
 static char *
@@ -251,6 +252,8 @@ spill_query(const SpillQuery *spill)
 		SpillSet *set = spill->set;
 		Sink sink;
 
+		if (row.sample.number % ROOM_ROWS == 0)
+			cache_make_room(0); /* of what was written so far */
 		if (spill->labels != NULL)
 		{
 			int32_t *ids = arena_alloc_array(arena, Max(row.sample.n_items, 1), sizeof *ids);

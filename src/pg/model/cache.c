@@ -28,7 +28,6 @@
 #define LARGE_PAGE ((size_t) 2 * 1024 * 1024)
 /* a file is filled up to whole large pages when that is at most a fifth of it */
 #define MAX_PADDING_PART 5
-#define TEMPORARY_PREFIX "tmp."
 
 typedef struct CacheHeader
 {
@@ -59,6 +58,10 @@ static HTAB *mapped_files;
 /* Content addresses to forget when the transaction commits: hexadecimal, TopTransactionContext. */
 static List *forgotten;
 static bool callback_registered;
+
+/* Names of files made in this transaction; they go with it if it adds models and is rolled back. */
+static List *made;
+static bool adds_models;
 
 const char *
 cache_directory(void)
@@ -476,47 +479,80 @@ cache_remove(CacheFile *file)
 	(void) unlink(path_of(file->name));
 }
 
-/* --- Writing --- */
+/* --- At the end of the transaction --- */
 
-/* Temporary files of processes that are no more. */
+/*
+ * No error may be raised. What could not be removed is found by nobody and does no harm.
+ */
 static void
-remove_leftovers(void)
+at_transaction_end(XactEvent event, void *context)
 {
-	DIR *directory = AllocateDir(cache_directory());
+	DIR *directory;
 	struct dirent *entry;
+	ListCell *cell;
 
-	while ((entry = ReadDirExtended(directory, cache_directory(), LOG)) != NULL)
+	if (event == XACT_EVENT_COMMIT && forgotten != NIL &&
+		(directory = opendir(cache_directory())) != NULL)
 	{
-		long pid;
-
-		if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) != 0)
-			continue;
-		pid = strtol(entry->d_name + strlen(TEMPORARY_PREFIX), NULL, 10);
-		if (pid > 0 && pid != MyProcPid && kill((pid_t) pid, 0) != 0 && errno == ESRCH)
-			(void) unlink(path_of(entry->d_name));
+		while ((entry = readdir(directory)) != NULL)
+			foreach (cell, forgotten)
+				if (strncmp(entry->d_name, lfirst(cell), 2 * SHA256_BYTES) == 0)
+					(void) unlinkat(dirfd(directory), entry->d_name, 0);
+		closedir(directory);
 	}
-	FreeDir(directory);
+	if (event == XACT_EVENT_ABORT && adds_models)
+		foreach (cell, made)
+		{
+			char path[MAXPGPATH];
+
+			snprintf(path, sizeof path, "%s/%s", cache_directory(), (char *) lfirst(cell));
+			(void) unlink(path);
+		}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	{
+		forgotten = made = NIL; /* freed with their context */
+		adds_models = false;
+	}
+}
+
+static void
+watch_transaction(void)
+{
+	if (!callback_registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	callback_registered = true;
 }
 
 void
-cache_make_directory(void)
+cache_adds_models(void)
 {
-	struct stat state;
-
-	if (mkdir(cache_directory(), S_IRWXU) != 0 && errno != EEXIST)
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not create directory \"%s\": %m", cache_directory()),
-						errhint("See bert.cache_directory.")));
-	if (stat(cache_directory(), &state) != 0 || !S_ISDIR(state.st_mode))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" is no directory", cache_directory()),
-						errhint("See bert.cache_directory.")));
-	if (state.st_uid != geteuid() || (state.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("directory \"%s\" must belong to the server's user, and others must "
-							   "not write to it",
-							   cache_directory())));
+	watch_transaction();
+	adds_models = true;
 }
+
+static void
+note_made(const char *name)
+{
+	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
+
+	watch_transaction();
+	made = lappend(made, pstrdup(name));
+	MemoryContextSwitchTo(previous);
+}
+
+void
+cache_forget_at_commit(const unsigned char content[SHA256_BYTES])
+{
+	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
+	char *name = palloc(2 * SHA256_BYTES + 1);
+
+	watch_transaction();
+	hex(content, name);
+	forgotten = lappend(forgotten, name);
+	MemoryContextSwitchTo(previous);
+}
+
+/* --- Writing --- */
 
 static void
 write_all(int fd, const char *path, const void *bytes, size_t length)
@@ -611,13 +647,14 @@ make_file(const char *name, size_t size, CacheFill fill, void *context)
 	char *image;
 
 	cache_make_directory();
-	remove_leftovers();
+	cache_remove_leftovers();
+	cache_make_room(file_bytes(size));
 	image = MemoryContextAllocHuge(memory, file_bytes(size) + HEADER_BYTES);
 	image = (char *) TYPEALIGN(HEADER_BYTES, image);
 	memset(image, 0, HEADER_BYTES);
 	memset(image + HEADER_BYTES + size, 0, file_bytes(size) - HEADER_BYTES - size);
 	fill(context, image + HEADER_BYTES, size);
-	temporary = path_of(psprintf("%s%d.%u", TEMPORARY_PREFIX, MyProcPid, ++counter));
+	temporary = path_of(psprintf("%s%d.%u", CACHE_TEMPORARY, MyProcPid, ++counter));
 	PG_TRY();
 	{
 		write_file(name, temporary, image, size);
@@ -633,6 +670,7 @@ make_file(const char *name, size_t size, CacheFill fill, void *context)
 	PG_END_TRY();
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(memory);
+	note_made(name);
 }
 
 CacheFile *
@@ -695,45 +733,6 @@ cache_keep_sound(CacheFile *file, CacheFill fill, void *context)
 	if (!map_again(file, path))
 		ereport(ERROR, (errcode(ERRCODE_IO_ERROR),
 						errmsg("file \"%s\" is damaged or removed again and again", path)));
-}
-
-/* --- Removing --- */
-
-/*
- * At commit: no error may be raised. What could not be removed is found by nobody and does no harm.
- */
-static void
-remove_forgotten(XactEvent event, void *context)
-{
-	DIR *directory;
-	struct dirent *entry;
-	ListCell *cell;
-
-	if (event == XACT_EVENT_COMMIT && forgotten != NIL &&
-		(directory = opendir(cache_directory())) != NULL)
-	{
-		while ((entry = readdir(directory)) != NULL)
-			foreach (cell, forgotten)
-				if (strncmp(entry->d_name, lfirst(cell), 2 * SHA256_BYTES) == 0)
-					(void) unlinkat(dirfd(directory), entry->d_name, 0);
-		closedir(directory);
-	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		forgotten = NIL; /* freed with its context */
-}
-
-void
-cache_forget_at_commit(const unsigned char content[SHA256_BYTES])
-{
-	MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
-	char *name = palloc(2 * SHA256_BYTES + 1);
-
-	if (!callback_registered)
-		RegisterXactCallback(remove_forgotten, NULL);
-	callback_registered = true;
-	hex(content, name);
-	forgotten = lappend(forgotten, name);
-	MemoryContextSwitchTo(previous);
 }
 
 /* --- Listing --- */

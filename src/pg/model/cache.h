@@ -61,6 +61,19 @@ extern void cache_remove(CacheFile *file);
 /* Removes all files of a content address when the transaction commits. */
 extern void cache_forget_at_commit(const unsigned char content[SHA256_BYTES]);
 
+/* This transaction adds models: files that it makes go with it if it is rolled back. */
+extern void cache_adds_models(void);
+
+/* cache_room.c: names of files that are being written begin so, with the process's number */
+#define CACHE_TEMPORARY "tmp."
+/* Removes those of processes that are no more. */
+extern void cache_remove_leftovers(void);
+/*
+ * Removes prepared files, oldest first, until so many bytes more fit into bert.max_cache_size;
+ * 53400 if they cannot.
+ */
+extern void cache_make_room(size_t bytes);
+
 /* One file of the directory, for the view bert.cache. */
 typedef struct CacheEntry
 {

@@ -123,6 +123,7 @@ store_begin_write(void)
 	PreventCommandIfReadOnly("changing models");
 	PreventCommandDuringRecovery("changing models");
 	LockRelationOid(own_relation("block"), RowExclusiveLock);
+	cache_adds_models();
 }
 
 /* True when the block is there, seen with a snapshot newer than our lock. */

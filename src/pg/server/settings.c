@@ -16,6 +16,7 @@ int guc_max_jobs;
 int guc_max_jobs_per_role;
 int guc_job_query_timeout;
 int guc_job_retention;
+int guc_max_cache_size;
 int guc_max_table_workers;
 int guc_table_workers_limit;
 
@@ -62,6 +63,10 @@ guc_init(void)
 							"The most fine-tuning jobs of one role that run at once.",
 							"0: one fewer than bert.max_jobs, but one at least.",
 							&guc_max_jobs_per_role, 0, 0, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("bert.max_cache_size",
+							"The most that the files in the cache's directory may take.",
+							"0: no limit.", &guc_max_cache_size, 0, 0, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable("bert.job_retention",
 							"How long checkpoints and data of ended jobs are kept.",
 							"-1: until the job is dropped.", &guc_job_retention, 7 * 24 * 60, -1,

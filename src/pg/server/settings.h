@@ -9,6 +9,7 @@ extern int guc_max_memory;
 extern int guc_max_jobs; /* bert.max_jobs: jobs that run at once in the server */
 /* bert.max_jobs_per_role: of one role; 0: one fewer than max_jobs, but one at least */
 extern int guc_max_jobs_per_role;
+extern int guc_max_cache_size; /* bert.max_cache_size: MB in the cache's directory; 0: no limit */
 /* bert.job_retention: minutes that checkpoints and data of ended jobs are kept; -1: for ever */
 extern int guc_job_retention;
 /* bert.job_query_timeout: seconds a job may read its data; 0: no limit */
