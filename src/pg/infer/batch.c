@@ -258,18 +258,19 @@ check_memory(Call *call, const BertModel *model, const Batch *batch, const Forwa
 {
 	size_t bytes;
 	size_t head_bytes = 0;
-	size_t limit = (size_t) guc_max_memory * 1024;
+	size_t limit = memory_limit();
 	Status status;
 
 	REPORT_UNLESS(encoder_forward_memory(model, batch, wants, &bytes, &status), &status);
 	if (n_rows > 0)
 		REPORT_UNLESS(head_forward_memory(model, n_rows, &head_bytes, &status), &status);
 	if (bytes > limit || head_bytes > limit - bytes)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("the call needs %zu MB of memory, bert.max_memory is %zu MB",
-						bytes / 1048576 + head_bytes / 1048576 + 1, limit / 1048576),
-				 errhint("Raise bert.max_memory, or give fewer or shorter inputs at a time.")));
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
+						errmsg("the call needs %zu MB of memory, %s is %zu MB",
+							   bytes / 1048576 + head_bytes / 1048576 + 1, memory_limit_name(),
+							   limit / 1048576),
+						errhint("Raise %s, or give fewer or shorter inputs at a time.",
+								memory_limit_name())));
 }
 
 /* Windows first .. first+count-1 through the encoder. */

@@ -40,7 +40,7 @@ static Arena *
 call_arena(void)
 {
 	static MemoryContext context;
-	Size limit = (Size) guc_max_memory * 1024;
+	Size limit = memory_limit();
 
 	if (context == NULL)
 	{

@@ -68,6 +68,7 @@ read_weights(ModelDefinition *definition, MemoryContext context)
 		MemoryContextRegisterResetCallback(context, callback);
 		explained.context = context;
 	}
+	memory_check_weights(table->elements, false);
 	weights = MemoryContextAllocHuge(context, table->elements * sizeof *weights);
 	for (int b = 0; b < table->n_blocks; b++)
 	{

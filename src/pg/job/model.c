@@ -130,8 +130,7 @@ fill_weights(JobRun *run)
 	for (int b = 0; b < base_table->n_blocks; b++)
 	{
 		const BlockSpec *block = &base_table->blocks[b];
-		float *floats =
-			MemoryContextAllocHuge(run->context, Max(block->elements, 1) * sizeof *floats);
+		float *floats = memory_for_weights(block->elements, true);
 
 		definition_read_block(run->base, b, floats);
 		for (int i = block->first_tensor; i < block->first_tensor + block->n_tensors; i++)
@@ -162,7 +161,7 @@ fill_weights(JobRun *run)
 void
 job_model_train(JobRun *run)
 {
-	Size limit = (Size) guc_max_memory * 1024;
+	Size limit = memory_limit();
 	TrainerArenas arenas = {
 		.state = arena_in_context(run->context, 0),
 		.batch = arena_in_context(run->context, 0),
@@ -172,6 +171,8 @@ job_model_train(JobRun *run)
 	Status status;
 
 	set_head(run);
+	/* weights, gradients, both moments */
+	memory_check_weights(run->table.elements * 4, true);
 	job_options_train(&run->options, run->total_steps, &run->train_options);
 	current_trainer = run->trainer = trainer_create(
 		&arenas, &run->config, &run->table, run->tokenizer, &run->train_options, "auto", &status);

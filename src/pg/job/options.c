@@ -14,6 +14,7 @@
 #include "nn/answers.h"
 #include "pg/job/options.h"
 #include "pg/server/errors.h"
+#include "pg/server/memory.h"
 #include "pg/server/settings.h"
 
 typedef enum OptionType
@@ -256,9 +257,8 @@ job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
 	out->threads = in->threads > 0 ? in->threads : default_threads();
 	out->mask_probability = in->mask_probability;
 	out->whole_word_mask = in->whole_word_mask;
-	out->activation_bytes = (size_t) guc_max_memory * 1024;
-	out->feature_bytes =
-		out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : (size_t) guc_max_memory * 1024;
+	out->activation_bytes = memory_limit();
+	out->feature_bytes = out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : memory_limit();
 }
 
 int

@@ -127,7 +127,7 @@ fill_record(void *context, void *payload, size_t size)
 	for (int b = 0; b < bundle->table.n_blocks; b++)
 	{
 		size_t elements = bundle->table.blocks[b].elements;
-		float *floats = MemoryContextAllocHuge(CurrentMemoryContext, elements * sizeof(float));
+		float *floats = memory_for_weights(elements, true);
 
 		if (!load_block(&bundle->plan, &bundle->config, b, 0, floats, &backend_may_continue,
 						&status))

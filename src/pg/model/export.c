@@ -41,8 +41,7 @@ write_weights(ModelDefinition *definition, OutputFolder *folder)
 			if (floats != NULL)
 				pfree(floats);
 			block = tensor->block;
-			floats = MemoryContextAllocHuge(
-				CurrentMemoryContext, definition->table.blocks[block].elements * sizeof(float));
+			floats = memory_for_weights(definition->table.blocks[block].elements, false);
 			definition_read_block(definition, block, floats);
 		}
 		if (!output_write(folder, floats + tensor->offset, tensor->elements * sizeof(float),

@@ -555,8 +555,7 @@ read_floats(ModelDefinition *definition, const TensorTable *table, int block, fl
 		definition_read_block(definition, own, out);
 		return;
 	}
-	floats = MemoryContextAllocHuge(CurrentMemoryContext,
-									definition->table.blocks[own].elements * sizeof(float));
+	floats = memory_for_weights(definition->table.blocks[own].elements, true);
 	definition_read_block(definition, own, floats);
 	for (int i = spec->first_tensor; i < spec->first_tensor + spec->n_tensors; i++)
 	{
@@ -586,12 +585,11 @@ fill_block(void *context, void *payload, size_t size)
 	if (prepared_needs_embeddings(&bound->table, bound->config, fill->block))
 		/* the word embeddings are the first tensor */
 		all += bound->table.tensors[0].elements;
-	floats = MemoryContextAllocHuge(CurrentMemoryContext, all * sizeof(float));
+	floats = memory_for_weights(all, true);
 	read_floats(definition, &bound->table, fill->block, floats);
 	if (all > elements)
 	{
-		float *embeddings = MemoryContextAllocHuge(CurrentMemoryContext,
-												   bound->table.blocks[0].elements * sizeof(float));
+		float *embeddings = memory_for_weights(bound->table.blocks[0].elements, true);
 
 		definition_read_block(definition, 0, embeddings);
 		memcpy(floats + elements, embeddings, (all - elements) * sizeof(float));

@@ -36,7 +36,7 @@ save_model(const char *name, Arena *arena, const ModelFolder *model, const char 
 	for (int b = 0; b < model->table.n_blocks; b++)
 	{
 		size_t bytes = model->table.blocks[b].elements * sizeof(float);
-		float *floats = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
+		float *floats = memory_for_weights(model->table.blocks[b].elements, false);
 
 		read(context, model, b, floats);
 		store_put_block(floats, bytes, &hashes[b]);
@@ -233,7 +233,7 @@ bert_import_directory(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	context = import_context();
 	previous = MemoryContextSwitchTo(context);
-	arena = arena_in_context(context, 0);
+	arena = arena_in_context(context, memory_limit());
 	source = modelsource_open_directory(arena, text_argument(fcinfo, 1, "directory"), &status);
 	if (source == NULL)
 		report_status(&status);
@@ -344,7 +344,7 @@ import_arguments(FunctionCallInfo fcinfo, bool large_object)
 	InitMaterializedSRF(fcinfo, 0);
 	context = import_context();
 	previous = MemoryContextSwitchTo(context);
-	arena = arena_in_context(context, 0);
+	arena = arena_in_context(context, memory_limit());
 	source_from_jsonb(&sources[0], "config.json", PG_GETARG_JSONB_P(1));
 	source_from_text(&sources[1], "vocab.txt", text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (large_object)
@@ -408,7 +408,7 @@ bert_create_model(PG_FUNCTION_ARGS)
 	char *name = text_argument(fcinfo, 0, "name");
 	MemoryContext context = import_context();
 	MemoryContext previous = MemoryContextSwitchTo(context);
-	Arena *arena = arena_in_context(context, 0);
+	Arena *arena = arena_in_context(context, memory_limit());
 	ModelFolder model = {0};
 	TokenizerContext context_of_tokenizer = {0};
 	ByteSource vocab;

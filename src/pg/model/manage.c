@@ -161,7 +161,7 @@ store_bundled_blocks(ModelDefinition *definition, ModelDraft *draft)
 	for (int b = 0; b < definition->table.n_blocks; b++)
 	{
 		size_t bytes = definition->table.blocks[b].elements * sizeof(float);
-		float *floats = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
+		float *floats = memory_for_weights(bytes / sizeof(float), false);
 
 		definition_read_block(definition, b, floats);
 		store_put_block(floats, bytes, &definition->blocks[b]);
@@ -296,9 +296,8 @@ prune_blocks(ModelDefinition *definition, const BertConfig *config, const Tensor
 		hashes[b] = definition->blocks[b];
 		if (elements == definition->table.blocks[b].elements)
 			continue;
-		before = MemoryContextAllocHuge(CurrentMemoryContext,
-										definition->table.blocks[b].elements * sizeof(float));
-		after = MemoryContextAllocHuge(CurrentMemoryContext, elements * sizeof(float));
+		before = memory_for_weights(definition->table.blocks[b].elements, false);
+		after = memory_for_weights(elements, false);
 		definition_read_block(definition, b, before);
 		prune_layer(&definition->table, &definition->config, table, config, b, before, after);
 		store_put_block(after, elements * sizeof(float), &hashes[b]);

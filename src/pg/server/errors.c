@@ -65,9 +65,9 @@ report_status(const Status *status)
 	if (status->code == STATUS_OUT_OF_MEMORY && status->hint[0] != '\0')
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
 						errmsg_internal("%s", message_text(status->message)),
-						errhint("The limit is bert.max_memory, %d MB. Raise it, or give fewer or "
+						errhint("The limit is %s, %zu MB. Raise it, or give fewer or "
 								"shorter inputs at a time.",
-								guc_max_memory / 1024)));
+								memory_limit_name(), memory_limit() / 1048576)));
 	ereport(ERROR, (errcode(sqlstate_for(status->code)),
 					errmsg_internal("%s", message_text(status->message)),
 					status->hint[0] != '\0' ? errhint("%s", message_text(status->hint)) : 0));

@@ -82,8 +82,49 @@ arena_in_context(MemoryContext context, Size limit)
 	return arena;
 }
 
+Size
+memory_ceiling(void)
+{
+	return guc_memory_ceiling > 0 ? (Size) guc_memory_ceiling * 1024 : SIZE_MAX;
+}
+
+Size
+memory_limit(void)
+{
+	return Min((Size) guc_max_memory * 1024, memory_ceiling());
+}
+
+const char *
+memory_limit_name(void)
+{
+	return (Size) guc_max_memory * 1024 <= memory_ceiling() ? "bert.max_memory"
+															: "bert.memory_ceiling";
+}
+
+void
+memory_check_weights(Size elements, bool shared_work)
+{
+	Size limit = shared_work ? memory_ceiling() : memory_limit();
+	const char *name = shared_work ? "bert.memory_ceiling" : memory_limit_name();
+
+	if (elements > limit / sizeof(float))
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("the weights need %zu MB of memory, %s is %zu MB",
+						elements / (1048576 / sizeof(float)) + 1, name, limit / 1048576),
+				 strcmp(name, "bert.max_memory") == 0 ? errhint("Raise bert.max_memory.")
+													  : errhint("A superuser may raise it.")));
+}
+
+float *
+memory_for_weights(Size elements, bool shared_work)
+{
+	memory_check_weights(elements, shared_work);
+	return MemoryContextAllocHuge(CurrentMemoryContext, Max(elements, 1) * sizeof(float));
+}
+
 Arena *
 arena_for_call(void)
 {
-	return arena_in_context(CurrentMemoryContext, (Size) guc_max_memory * 1024);
+	return arena_in_context(CurrentMemoryContext, memory_limit());
 }

@@ -12,6 +12,7 @@
 char *guc_kernel;
 char *guc_cache_directory;
 int guc_max_memory;
+int guc_memory_ceiling;
 int guc_max_jobs;
 int guc_max_jobs_per_role;
 int guc_job_query_timeout;
@@ -51,10 +52,16 @@ guc_init(void)
 							   "Where prepared models are cached; relative to the data directory.",
 							   "Empty: pgsql_tmp_bert in the data directory.", &guc_cache_directory,
 							   "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-	DefineCustomIntVariable("bert.max_memory",
-							"The most memory that one call may take for activations and scratch.",
-							NULL, &guc_max_memory, 1024 * 1024, 1024, MAX_KILOBYTES, PGC_USERSET,
-							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"bert.memory_ceiling",
+		"What bert.max_memory may be at most, whoever sets it, and the weights of one call or job.",
+		"0: no such limit.", &guc_memory_ceiling, 0, 0, MAX_KILOBYTES, PGC_SUSET, GUC_UNIT_KB, NULL,
+		NULL, NULL);
+	DefineCustomIntVariable(
+		"bert.max_memory",
+		"The most memory that one call may take for activations, scratch and weights.", NULL,
+		&guc_max_memory, 1024 * 1024, 1024, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL,
+		NULL);
 	DefineCustomIntVariable(
 		"bert.max_jobs",
 		"The most fine-tuning jobs that run at once in the server; the others queue.", NULL,

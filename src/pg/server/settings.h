@@ -6,6 +6,8 @@ extern char *guc_kernel;          /* bert.kernel: auto, or a kernel's name */
 extern char *guc_cache_directory; /* bert.cache_directory: empty: $PGDATA/pgsql_tmp_bert */
 /* bert.max_memory: kB one call may take for activations and scratch */
 extern int guc_max_memory;
+/* bert.memory_ceiling: kB that no role's bert.max_memory goes beyond; 0: none. See memory_limit. */
+extern int guc_memory_ceiling;
 extern int guc_max_jobs; /* bert.max_jobs: jobs that run at once in the server */
 /* bert.max_jobs_per_role: of one role; 0: one fewer than max_jobs, but one at least */
 extern int guc_max_jobs_per_role;
