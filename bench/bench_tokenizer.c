@@ -170,8 +170,8 @@ main(int argc, char **argv)
 			ArenaMark mark = arena_mark(arena);
 			EncodeResult result;
 
-			if (!tokenizer_encode(tokenizer, arena, texts[i], lengths[i], NULL, 0, &options, NULL,
-								  &result, &status))
+			if (!tokenizer_encode(tokenizer, arena, &(EncodeInput){texts[i], lengths[i], NULL, 0},
+								  &options, NULL, &result, &status))
 			{
 				fprintf(stderr, "text %zu: %s\n", i, status.message);
 				return 1;

@@ -309,8 +309,9 @@ read_answer(Program *program, char *line, size_t window, const float *logits, do
 	size_t best_end = 0;
 	double best = -INFINITY;
 
-	CHECK(tokenizer_encode(program->tokenizer, program->scratch, line, strlen(line), context,
-						   strlen(context), &options, NULL, &result, &status));
+	CHECK(tokenizer_encode(program->tokenizer, program->scratch,
+						   &(EncodeInput){line, strlen(line), context, strlen(context)}, &options,
+						   NULL, &result, &status));
 	encoding = &result.windows[window];
 	for (size_t start = 0; start < encoding->n; start++)
 		for (size_t end = start; end < encoding->n && end < start + 30; end++)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bf16.h"
 #include "core/checked.h"
 #include "files/json.h"
 
@@ -470,18 +471,6 @@ half_to_float(uint16_t half)
 	return u.number;
 }
 
-static float
-bfloat_to_float(uint16_t value)
-{
-	union
-	{
-		uint32_t bits;
-		float number;
-	} u = {(uint32_t) value << 16};
-
-	return u.number;
-}
-
 static uint16_t
 load_le16(const unsigned char *bytes)
 {
@@ -503,7 +492,7 @@ widen(TensorDtype dtype, const unsigned char *bytes, size_t count, float *out)
 		else if (dtype == DTYPE_F16)
 			out[i] = half_to_float(load_le16(bytes + 2 * i));
 		else if (dtype == DTYPE_BF16)
-			out[i] = bfloat_to_float(load_le16(bytes + 2 * i));
+			out[i] = bf16_to_float(load_le16(bytes + 2 * i));
 		else
 			out[i] = (float) (int8_t) bytes[i];
 }

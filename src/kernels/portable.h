@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#include "core/bf16.h"
 #include "kernels/kernels.h"
 
 #define PORTABLE_PANEL 16
@@ -31,18 +32,6 @@ void portable_attention(const AttentionCall *call, void *scratch);
 
 /* bias, activation and residual on finished rows */
 void portable_epilogue(size_t m, size_t n, float *c, size_t ldc, const GemmEpilogue *epilogue);
-
-static inline float
-bf16_to_float(uint16_t value)
-{
-	union
-	{
-		uint32_t bits;
-		float number;
-	} u = {(uint32_t) value << 16};
-
-	return u.number;
-}
 
 /*
  * int8 rows: x ~ scale * (q - zero), scale = (high - low) / QUANTIZE_STEPS. Adding QUANTIZE_MAGIC +
@@ -74,21 +63,6 @@ quantizer_for(float low, float high)
 		q.zero = rintf(-low * q.inverse + QUANTIZE_MARGIN);
 	}
 	return q;
-}
-
-/* Round to nearest even; NaN stays NaN. */
-static inline uint16_t
-float_to_bf16(float value)
-{
-	union
-	{
-		float number;
-		uint32_t bits;
-	} u = {value};
-
-	if ((u.bits & 0x7FFFFFFFu) > 0x7F800000u)
-		return (uint16_t) (u.bits >> 16 | 0x40);
-	return (uint16_t) ((u.bits + 0x7FFFu + (u.bits >> 16 & 1)) >> 16);
 }
 
 #endif

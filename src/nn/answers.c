@@ -36,9 +36,10 @@ answer_encode(const Tokenizer *tokenizer, const AnswerInput *input, Arena *arena
 						   count, input->max_length);
 	room = input->max_length - SPECIAL_TOKENS - (int) count;
 	options.stride = input->stride < room ? input->stride : room / 2;
-	return tokenizer_encode(tokenizer, arena, input->question, input->question_length,
-							input->context, input->context_length, &options, question, encoded,
-							status);
+	return tokenizer_encode(tokenizer, arena,
+							&(EncodeInput){input->question, input->question_length, input->context,
+										   input->context_length},
+							&options, question, encoded, status);
 }
 
 /* Widens the token's range to its word, as far as the window holds it. */
@@ -201,10 +202,12 @@ take_window(void *context, size_t index, const float *logits, size_t n_columns, 
 }
 
 bool
-answer_question(const BertModel *model, const EncodeResult *encoded, const AnswerOptions *options,
-				Arena *arena, Answer **answers, size_t *n_answers, const MayContinue *question,
-				Status *status)
+answer_question(const AnswerRequest *request, Arena *arena, Answer **answers, size_t *n_answers,
+				const MayContinue *question, Status *status)
 {
+	const BertModel *model = request->model;
+	const EncodeResult *encoded = request->encoded;
+	const AnswerOptions *options = request->options;
 	WindowSearch search = {.encoded = encoded, .question = question};
 
 	if (bert_model_head(model) != HEAD_QUESTION_ANSWERING)

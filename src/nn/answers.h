@@ -53,12 +53,17 @@ typedef struct Answer
 	bool is_null;
 } Answer;
 
+typedef struct AnswerRequest
+{
+	const BertModel *model;
+	const EncodeResult *encoded; /* answer_encode's; words of what is no context become -1 */
+	const AnswerOptions *options;
+} AnswerRequest;
+
 /*
- * encoded: answer_encode's; words of tokens that are not the context's become -1. answers: best
- * first, at most top_k, none when the context has no tokens.
+ * answers: best first, at most top_k, none when the context has no tokens.
  */
-bool answer_question(const BertModel *model, const EncodeResult *encoded,
-					 const AnswerOptions *options, Arena *arena, Answer **answers,
+bool answer_question(const AnswerRequest *request, Arena *arena, Answer **answers,
 					 size_t *n_answers, const MayContinue *question, Status *status);
 
 /* The search itself, for callers that have each window's logits. */

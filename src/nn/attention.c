@@ -26,14 +26,14 @@ attention_may_be_general(const BertModel *model, size_t n_tokens)
 
 /*
  * One sequence with nothing special about it: the kernels' way, head by head so that the question
- * can be asked.
+ * can be asked. query_key_value (n_tokens, 3A), fp32 or bf16; context (n_tokens, A)
  */
 static bool
 attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, bool bf16,
-				const void *query_key_value, size_t ld, float *context, Status *status)
+				const void *query_key_value, float *context, Status *status)
 {
 	size_t head_size = workspace->model->head_size;
-	size_t width = n_heads * head_size;
+	size_t width = n_heads * head_size; /* A */
 	/* heads per call */
 	size_t step = workspace->step_flops / head_flops(workspace, n_tokens) + 1;
 	size_t size = bf16 ? sizeof(uint16_t) : sizeof(float);
@@ -48,7 +48,7 @@ attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, bool bf16
 			.q = (const char *) query_key_value + head * head_size * size,
 			.k = (const char *) query_key_value + (width + head * head_size) * size,
 			.v = (const char *) query_key_value + (2 * width + head * head_size) * size,
-			.qkv_ld = ld,
+			.qkv_ld = 3 * width,
 			.scale = 1.0f / sqrtf((float) head_size),
 			.context = context + head * head_size,
 			.context_ld = width,
@@ -100,107 +100,145 @@ attention_bf16(Workspace *workspace, const Batch *batch, const Span *span,
 		size_t end = (size_t) batch->cu_seqlens[b + 1] - span->first;
 
 		if (!attention_plain(workspace, params->n_heads, end - first, true,
-							 query_key_value + first * 3 * width, 3 * width,
+							 query_key_value + first * 3 * width,
 							 workspace->context + first * width, status))
 			return false;
 	}
 	return true;
 }
 
-bool
-self_attention_forward(Workspace *workspace, const Batch *batch, const Span *span, int layer,
-					   KvCache *cache, const float *x, float **probs, Status *status)
+/*
+ * A head of thousands of tokens takes the kernels too long: the general way asks the question in
+ * between.
+ */
+static bool
+is_short(const Workspace *workspace, size_t n_tokens)
 {
+	return head_flops(workspace, n_tokens) < 4 * workspace->step_flops;
+}
+
+/* The b-th sequence: rows (length, 3A) of query, key and value to context (length, A). */
+static bool
+sequence_attention(const LayerCall *layer, size_t b, const float *rows, float *context,
+				   Status *status)
+{
+	const BertModel *model = layer->workspace->model;
+	const LayerParams *params = &model->layers[layer->layer];
+	const Batch *batch = layer->batch;
+	const KvCache *cache = layer->cache;
+	size_t first = (size_t) batch->cu_seqlens[b];
+	size_t length = (size_t) batch->cu_seqlens[b + 1] - first;
+	size_t width = params->n_heads * model->head_size; /* A */
+	GeneralAttention call = {
+		.n_queries = length,
+		.n_keys = length,
+		.n_heads = params->n_heads,
+		.head_size = model->head_size,
+		.q = rows,
+		.q_ld = 3 * width,
+		.k = rows + width,
+		.k_ld = 3 * width,
+		.v = rows + 2 * width,
+		.v_ld = 3 * width,
+		.scale = 1.0f / sqrtf((float) model->head_size),
+		.key_mask = batch->attention_mask == NULL ? NULL : batch->attention_mask + first,
+		.causal = model->config.is_decoder,
+		.positions = model->config.position_embedding_type,
+		.distance = params->distance,
+		.max_positions = (size_t) model->config.max_position_embeddings,
+		.context = context,
+		.context_ld = width,
+		.probs = layer->probs == NULL ? NULL : layer->probs[b],
+	};
+
+	if (call.positions == POSITION_ABSOLUTE && !call.causal && call.probs == NULL &&
+		all_visible(batch->attention_mask, first, first + length) &&
+		is_short(layer->workspace, length))
+		return attention_plain(layer->workspace, params->n_heads, length, false, rows, context,
+							   status);
+	if (cache != NULL)
+	{
+		call.n_keys += cache->n_tokens;
+		call.past = cache->n_tokens;
+		call.k = cache->keys[layer->layer];
+		call.v = cache->values[layer->layer];
+		call.k_ld = call.v_ld = width;
+	}
+	return attention_general(layer->workspace, &call, status);
+}
+
+bool
+self_attention_forward(const LayerCall *call, const Span *span, const float *x, Status *status)
+{
+	Workspace *workspace = call->workspace;
 	const BertModel *model = workspace->model;
-	const LayerParams *params = &model->layers[layer];
+	const Batch *batch = call->batch;
+	const LayerParams *params = &model->layers[call->layer];
 	size_t n_tokens = span->end - span->first;
 	size_t width = params->n_heads * model->head_size;   /* A */
 	float *query_key_value = workspace->query_key_value; /* (S, 3A) */
 	bool plain = model->config.position_embedding_type == POSITION_ABSOLUTE &&
-				 !model->config.is_decoder && probs == NULL;
+				 !model->config.is_decoder && call->probs == NULL;
 
 	if (plain && model->precision != PRECISION_FP32 &&
-		all_visible(batch->attention_mask, span->first, span->end) &&
-		head_flops(workspace, span->end - span->first) < 4 * workspace->step_flops)
+		all_visible(batch->attention_mask, span->first, span->end) && is_short(workspace, n_tokens))
 		return attention_bf16(workspace, batch, span, params, x, status);
-	if (!linear_forward(workspace, &params->query_key_value, n_tokens, x, model->hidden_size,
-						query_key_value, 3 * width, ACTIVATION_NONE, NULL, 0, status))
+	if (!linear_forward(workspace, &params->query_key_value,
+						&(LinearCall){.m = n_tokens,
+									  .x = x,
+									  .ldx = model->hidden_size,
+									  .y = query_key_value,
+									  .ldy = 3 * width,
+									  .activation = ACTIVATION_NONE},
+						status))
 		return false;
-	if (cache != NULL)
-		cache_append(cache, layer, n_tokens, width, query_key_value);
+	if (call->cache != NULL)
+		cache_append(call->cache, call->layer, n_tokens, width, query_key_value);
 	for (size_t b = span->first_sequence; b < span->end_sequence; b++)
 	{
-		size_t first = (size_t) batch->cu_seqlens[b];
-		size_t end = (size_t) batch->cu_seqlens[b + 1];
-		/* (length, 3A) */
-		const float *rows = query_key_value + (first - span->first) * 3 * width;
-		/* (length, A) */
-		float *context = workspace->context + (first - span->first) * width;
-		GeneralAttention call = {
-			.n_queries = end - first,
-			.n_keys = end - first,
-			.n_heads = params->n_heads,
-			.head_size = model->head_size,
-			.q = rows,
-			.q_ld = 3 * width,
-			.k = rows + width,
-			.k_ld = 3 * width,
-			.v = rows + 2 * width,
-			.v_ld = 3 * width,
-			.scale = 1.0f / sqrtf((float) model->head_size),
-			.key_mask = batch->attention_mask == NULL ? NULL : batch->attention_mask + first,
-			.causal = model->config.is_decoder,
-			.positions = model->config.position_embedding_type,
-			.distance = params->distance,
-			.max_positions = (size_t) model->config.max_position_embeddings,
-			.context = context,
-			.context_ld = width,
-			.probs = probs == NULL ? NULL : probs[b],
-		};
+		size_t row = (size_t) batch->cu_seqlens[b] - span->first;
 
-		if (cache != NULL)
-		{
-			call.n_keys += cache->n_tokens;
-			call.past = cache->n_tokens;
-			call.k = cache->keys[layer];
-			call.v = cache->values[layer];
-			call.k_ld = call.v_ld = width;
-		}
-		/*
-		 * a head of thousands of tokens takes the kernels too long: the general way asks in between
-		 */
-		if (plain && all_visible(batch->attention_mask, first, end) &&
-			head_flops(workspace, end - first) < 4 * workspace->step_flops)
-		{
-			if (!attention_plain(workspace, params->n_heads, end - first, false, rows, 3 * width,
-								 context, status))
-				return false;
-		}
-		else if (!attention_general(workspace, &call, status))
+		if (!sequence_attention(call, b, query_key_value + row * 3 * width,
+								workspace->context + row * width, status))
 			return false;
 	}
 	return true;
 }
 
 bool
-cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache,
-						Status *status)
+cross_attention_forward(const LayerCall *layer, Status *status)
 {
+	Workspace *workspace = layer->workspace;
 	const BertModel *model = workspace->model;
-	const LayerParams *params = &model->layers[layer];
+	const Batch *batch = layer->batch;
+	KvCache *cache = layer->cache;
+	const uint8_t *key_mask = batch->encoder_attention_mask;
+	const LayerParams *params = &model->layers[layer->layer];
 	size_t width = model->hidden_size;
 	size_t n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	size_t n_encoder_tokens = (size_t) batch->encoder_cu_seqlens[batch->n_sequences];
 	/* (T_enc, 2H) */
-	float *key_value = cache == NULL ? workspace->cross_key_value : cache->cross_key_value[layer];
+	float *key_value =
+		cache == NULL ? workspace->cross_key_value : cache->cross_key_value[layer->layer];
 
-	if (!linear_forward(workspace, &params->cross_query, n_tokens, workspace->attended, width,
-						workspace->cross_query, width, ACTIVATION_NONE, NULL, 0, status))
+	if (!linear_forward(workspace, &params->cross_query,
+						&(LinearCall){.m = n_tokens,
+									  .x = workspace->attended,
+									  .ldx = width,
+									  .y = workspace->cross_query,
+									  .ldy = width,
+									  .activation = ACTIVATION_NONE},
+						status))
 		return false;
 	if ((cache == NULL || !cache->has_cross) &&
-		!linear_forward(workspace, &params->cross_key_value, n_encoder_tokens,
-						batch->encoder_hidden_states, width, key_value, 2 * width, ACTIVATION_NONE,
-						NULL, 0, status))
+		!linear_forward(workspace, &params->cross_key_value,
+						&(LinearCall){.m = n_encoder_tokens,
+									  .x = batch->encoder_hidden_states,
+									  .ldx = width,
+									  .y = key_value,
+									  .ldy = 2 * width,
+									  .activation = ACTIVATION_NONE},
+						status))
 		return false;
 	for (size_t b = 0; b < batch->n_sequences; b++)
 	{
@@ -218,9 +256,7 @@ cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvC
 			.v = key_value + first_key * 2 * width + width,
 			.v_ld = 2 * width,
 			.scale = 1.0f / sqrtf((float) model->head_size),
-			.key_mask = batch->encoder_attention_mask == NULL
-							? NULL
-							: batch->encoder_attention_mask + first_key,
+			.key_mask = key_mask == NULL ? NULL : key_mask + first_key,
 			.positions = POSITION_ABSOLUTE,
 			.context = workspace->context + first * width,
 			.context_ld = width,

@@ -173,16 +173,22 @@ attention_rows(Workspace *workspace, const GeneralAttention *call, Status *statu
 	return true;
 }
 
-/* c (m, n) = a (m, k) w^T, all fp32 */
-static void
-product(const Workspace *workspace, size_t n, size_t k, const void *panels, size_t m,
-		const float *a, size_t lda, float *c, size_t ldc, void *scratch)
+/* A matrix (rows, ld). */
+typedef struct Matrix
 {
-	Rows rows = workspace->kernels->rows_convert(PRECISION_FP32, m, k, a, lda, NULL);
-	const PackedMatrix w = {PRECISION_FP32, n, k, panels};
+	const float *data;
+	size_t ld;
+} Matrix;
+
+/* c (m, n, ldc) = a (m, k) w^T with the packed w (n, k), all fp32 */
+static void
+product(const Workspace *workspace, const PackedMatrix *w, size_t m, Matrix a, float *c, size_t ldc,
+		void *scratch)
+{
+	Rows rows = workspace->kernels->rows_convert(PRECISION_FP32, m, w->k, a.data, a.ld, NULL);
 	const GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, false};
 
-	workspace->kernels->gemm(&w, m, rows, c, ldc, &nothing, scratch);
+	workspace->kernels->gemm(w, m, rows, c, ldc, &nothing, scratch);
 }
 
 /*
@@ -217,88 +223,120 @@ pack_windows(const Workspace *workspace, const GeneralAttention *call, const Gen
 	}
 }
 
-/* Adds the terms of relative positions to scores (rows, ld) of the queries from `first` on. */
+/* A block of queries of one head, and their scores. */
+typedef struct QueryBlock
+{
+	size_t head;
+	size_t first;
+	size_t rows;
+	float *scores; /* (rows, n_keys) */
+} QueryBlock;
+
+/* Adds the terms of relative positions to the block's scores. */
 static void
 add_positions(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout,
-			  size_t head, size_t first, size_t rows, float *scores, size_t ld)
+			  const QueryBlock *block)
 {
 	uint8_t *scratch = workspace->general_scratch;
 	float *tile = (float *) (scratch + layout->tile); /* (TILE, WINDOW) */
 	size_t n = call->head_size;
-	const float *queries = call->q + first * call->q_ld + head * n; /* (rows, q_ld) */
-	const float *keys = call->k + head * n;                         /* (n_keys, k_ld) */
+	size_t ld = call->n_keys;
+	/* (rows, q_ld) */
+	Matrix queries = {call->q + block->first * call->q_ld + block->head * n, call->q_ld};
+	const float *keys = call->k + block->head * n; /* (n_keys, k_ld) */
 
 	for (size_t key = 0; key < call->n_keys; key += TILE)
 	{
 		size_t count = size_min(call->n_keys - key, TILE);
-		const void *window =
-			scratch + layout->windows +
-			(first / TILE + blocks_of(call->n_keys) - 1 - key / TILE) * layout->window_bytes;
+		size_t w = block->first / TILE + blocks_of(call->n_keys) - 1 - key / TILE;
+		const PackedMatrix window = {PRECISION_FP32, WINDOW, n,
+									 scratch + layout->windows + w * layout->window_bytes};
 
-		product(workspace, WINDOW, n, window, rows, queries, call->q_ld, tile, WINDOW,
-				scratch + layout->gemm);
-		for (size_t i = 0; i < rows; i++)
+		product(workspace, &window, block->rows, queries, tile, WINDOW, scratch + layout->gemm);
+		for (size_t i = 0; i < block->rows; i++)
 			workspace->kernels->axpy(count, 1.0f, tile + i * WINDOW + TILE - 1 - i,
-									 scores + i * ld + key);
+									 block->scores + i * ld + key);
 		if (call->positions != POSITION_RELATIVE_KEY_QUERY)
 			continue;
-		product(workspace, WINDOW, n, window, count, keys + key * call->k_ld, call->k_ld, tile,
+		product(workspace, &window, count, (Matrix){keys + key * call->k_ld, call->k_ld}, tile,
 				WINDOW, scratch + layout->gemm);
-		for (size_t i = 0; i < rows; i++)
+		for (size_t i = 0; i < block->rows; i++)
 			for (size_t j = 0; j < count; j++)
-				scores[i * ld + key + j] += tile[j * WINDOW + TILE - 1 - i + j];
+				block->scores[i * ld + key + j] += tile[j * WINDOW + TILE - 1 - i + j];
 	}
+}
+
+/* Packs a head's keys, and its values turned over, into the scratch. */
+static void
+pack_head(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout,
+		  size_t head)
+{
+	const Kernels *kernels = workspace->kernels;
+	uint8_t *scratch = workspace->general_scratch;
+	size_t n = call->head_size;
+	float *transposed = (float *) (scratch + layout->transposed); /* (head_size, n_keys) */
+	const float *values = call->v + head * n;                     /* (n_keys, v_ld) */
+
+	kernels->gemm_pack(PRECISION_FP32, call->n_keys, n, call->k + head * n, call->k_ld,
+					   scratch + layout->keys);
+	for (size_t key = 0; key < call->n_keys; key++)
+		for (size_t i = 0; i < n; i++)
+			transposed[i * call->n_keys + key] = values[key * call->v_ld + i];
+	kernels->gemm_pack(PRECISION_FP32, n, call->n_keys, transposed, call->n_keys,
+					   scratch + layout->values);
+}
+
+/* The block's context, by its scores. */
+static void
+attend_block(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout,
+			 const QueryBlock *block)
+{
+	uint8_t *scratch = workspace->general_scratch;
+	size_t n = call->head_size;
+	size_t n_keys = call->n_keys;
+	float *scores = block->scores;
+	const PackedMatrix keys = {PRECISION_FP32, n_keys, n, scratch + layout->keys};
+	const PackedMatrix values = {PRECISION_FP32, n, n_keys, scratch + layout->values};
+	Matrix queries = {call->q + block->first * call->q_ld + block->head * n, call->q_ld};
+
+	product(workspace, &keys, block->rows, queries, scores, n_keys, scratch + layout->gemm);
+	if (call->positions != POSITION_ABSOLUTE)
+		add_positions(workspace, call, layout, block);
+	for (size_t i = 0; i < block->rows * n_keys; i++)
+		scores[i] *= call->scale;
+	for (size_t i = 0; i < block->rows; i++)
+		mask_row(call, block->first + i, scores + i * n_keys);
+	workspace->kernels->softmax(block->rows, n_keys, scores, n_keys);
+	product(workspace, &values, block->rows, (Matrix){scores, n_keys},
+			call->context + block->first * call->context_ld + block->head * n, call->context_ld,
+			scratch + layout->gemm);
 }
 
 static bool
 attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *status)
 {
-	const Kernels *kernels = workspace->kernels;
-	size_t n = call->head_size;
 	uint8_t *scratch = workspace->general_scratch;
 	GeneralLayout layout;
-	float *transposed; /* (head_size, n_keys) */
 
 	if (!general_layout(workspace->model, call->n_queries, call->n_keys, &layout))
 		return status_fail(status, STATUS_LIMIT, "the batch is too large");
-	transposed = (float *) (scratch + layout.transposed);
 	if (call->positions != POSITION_ABSOLUTE)
 		pack_windows(workspace, call, &layout, scratch);
 	for (size_t head = 0; head < call->n_heads; head++)
 	{
-		const float *values = call->v + head * n; /* (n_keys, v_ld) */
-
 		if (!may_continue(workspace->question, status))
 			return false;
-		kernels->gemm_pack(PRECISION_FP32, call->n_keys, n, call->k + head * n, call->k_ld,
-						   scratch + layout.keys);
-		for (size_t key = 0; key < call->n_keys; key++)
-			for (size_t i = 0; i < n; i++)
-				transposed[i * call->n_keys + key] = values[key * call->v_ld + i];
-		kernels->gemm_pack(PRECISION_FP32, n, call->n_keys, transposed, call->n_keys,
-						   scratch + layout.values);
+		pack_head(workspace, call, &layout, head);
 		for (size_t first = 0; first < call->n_queries; first += TILE)
 		{
-			size_t rows = size_min(call->n_queries - first, TILE);
-			float *scores = call->probs == NULL ? (float *) (scratch + layout.scores) :
-												/* (rows, n_keys) */
-								call->probs + (head * call->n_queries + first) * call->n_keys;
+			QueryBlock block = {head, first, size_min(call->n_queries - first, TILE),
+								(float *) (scratch + layout.scores)};
 
+			if (call->probs != NULL)
+				block.scores = call->probs + (head * call->n_queries + first) * call->n_keys;
 			if (!may_continue(workspace->question, status))
 				return false;
-			product(workspace, call->n_keys, n, scratch + layout.keys, rows,
-					call->q + first * call->q_ld + head * n, call->q_ld, scores, call->n_keys,
-					scratch + layout.gemm);
-			if (call->positions != POSITION_ABSOLUTE)
-				add_positions(workspace, call, &layout, head, first, rows, scores, call->n_keys);
-			for (size_t i = 0; i < rows * call->n_keys; i++)
-				scores[i] *= call->scale;
-			for (size_t i = 0; i < rows; i++)
-				mask_row(call, first + i, scores + i * call->n_keys);
-			kernels->softmax(rows, call->n_keys, scores, call->n_keys);
-			product(workspace, n, call->n_keys, scratch + layout.values, rows, scores, call->n_keys,
-					call->context + first * call->context_ld + head * n, call->context_ld,
-					scratch + layout.gemm);
+			attend_block(workspace, call, &layout, &block);
 		}
 	}
 	return true;

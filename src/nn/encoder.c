@@ -80,11 +80,22 @@ allocate_output(const BertModel *model, const Batch *batch, const ForwardWants *
 		   allocate_attentions(model, batch, arena, &output->attentions, status);
 }
 
+/* What a forward pass reads. */
+typedef struct EncoderInput
+{
+	const Batch *batch;
+	const ForwardWants *wants; /* NULL: the last hidden state only */
+	KvCache *cache;            /* or NULL */
+} EncoderInput;
+
 static bool
-run(const BertModel *model, const Batch *batch, const ForwardWants *wants, KvCache *cache,
-	Arena *arena, EncoderOutput *output, const MayContinue *question, Status *status)
+run(const BertModel *model, const EncoderInput *input, Arena *arena, EncoderOutput *output,
+	const MayContinue *question, Status *status)
 {
 	static const ForwardWants nothing;
+	const Batch *batch = input->batch;
+	const ForwardWants *wants = input->wants == NULL ? &nothing : input->wants;
+	KvCache *cache = input->cache;
 	size_t past = cache == NULL ? 0 : cache->n_tokens;
 	size_t n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	size_t states = n_tokens * model->hidden_size;
@@ -92,8 +103,6 @@ run(const BertModel *model, const Batch *batch, const ForwardWants *wants, KvCac
 							longest_sequence(batch) + past, 0, 0};
 	Workspace workspace;
 
-	if (wants == NULL)
-		wants = &nothing;
 	if (wants->pooler_output && !model->has_pooler)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no pooler");
 	if (wants->attentions || may_be_general(model, batch, shape.longest))
@@ -114,8 +123,8 @@ run(const BertModel *model, const Batch *batch, const ForwardWants *wants, KvCac
 		float **probs =
 			wants->attentions ? output->attentions + (size_t) layer * batch->n_sequences : NULL;
 
-		if (!layer_forward(&workspace, batch, layer, cache, output->last_hidden_state, probs,
-						   status))
+		if (!layer_forward(&(LayerCall){&workspace, batch, layer, cache, probs},
+						   output->last_hidden_state, status))
 			return false;
 		if (wants->hidden_states)
 			memcpy(output->hidden_states + (size_t) (layer + 1) * states, output->last_hidden_state,
@@ -130,7 +139,7 @@ encoder_forward(const BertModel *model, const Batch *batch, const ForwardWants *
 				EncoderOutput *output, const MayContinue *question, Status *status)
 {
 	return batch_validate(batch, &model->config, status) &&
-		   run(model, batch, wants, NULL, arena, output, question, status);
+		   run(model, &(EncoderInput){batch, wants, NULL}, arena, output, question, status);
 }
 
 bool
@@ -226,7 +235,7 @@ encoder_forward_cached(const BertModel *model, const Batch *batch, KvCache *cach
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
 						   "a sequence of %zu tokens is longer than the model's %d positions",
 						   cache->n_tokens + n_tokens, model->config.max_position_embeddings);
-	if (!run(model, batch, NULL, cache, arena, output, question, status))
+	if (!run(model, &(EncoderInput){batch, NULL, cache}, arena, output, question, status))
 		return false;
 	cache->n_tokens += n_tokens;
 	cache->has_cross = batch->encoder_hidden_states != NULL;

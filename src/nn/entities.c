@@ -13,6 +13,7 @@
 #include "core/bulk.h"
 #include "core/names.h"
 #include "nn/select.h"
+#include "tokenizer/unicode.h"
 
 #define ASK_TOKENS 4096 /* tokens between two questions, a power of two */
 
@@ -126,17 +127,6 @@ score_tokens(const BertModel *model, const EncodeResult *encoded, size_t stride,
 	return true;
 }
 
-/* Characters in UTF-8 bytes. */
-static size_t
-count_characters(const char *text, size_t length)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < length; i++)
-		count += ((unsigned char) text[i] & 0xC0) != 0x80;
-	return count;
-}
-
 /* Moves *byte, the place of character *character, on to the place of `to`. */
 static void
 advance(const char *text, size_t length, size_t *byte, uint32_t *character, uint32_t to)
@@ -240,7 +230,8 @@ make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenize
 		entity->start = tokens->starts[t];
 		entity->end = tokens->ends[t];
 		/* a token that differs in length from its text carries the continuation prefix */
-		entity->is_subword = count_characters(token, token_length) != entity->end - entity->start;
+		entity->is_subword =
+			utf8_count((const unsigned char *) token, token_length) != entity->end - entity->start;
 		if (tokens->ids[t] == tokenizer_unk_id(tokenizer))
 		{
 			size_t end_byte;
@@ -391,18 +382,20 @@ group_neighbours(Grouping *grouping, const PreEntity *words, size_t n)
 }
 
 bool
-group_entities(const ScoredTokens *tokens, const BertConfig *config, const Tokenizer *tokenizer,
-			   const char *text, size_t length, Aggregation aggregation, bool keep_outside,
-			   Arena *arena, Entity **entities, size_t *n_entities, Status *status)
+group_entities(const ScoredTokens *tokens, const EntityRequest *request, Arena *arena,
+			   Entity **entities, size_t *n_entities, Status *status)
 {
-	Grouping grouping = {config, arena, status, NULL, 0, keep_outside};
+	const BertConfig *config = request->config;
+	Aggregation aggregation = request->aggregation;
+	Grouping grouping = {config, arena, status, NULL, 0, request->keep_outside};
 	size_t n = tokens->n_tokens;
 	PreEntity *words = arena_alloc_array(arena, n, sizeof(PreEntity));
 
 	grouping.entities = arena_alloc_array(arena, n, sizeof(Entity));
 	if (words == NULL || grouping.entities == NULL)
 		return arena_fail(arena, status, "entities", n * (sizeof(PreEntity) + sizeof(Entity)));
-	if (!make_pre_entities(&grouping, tokens, tokenizer, text, length, words))
+	if (!make_pre_entities(&grouping, tokens, request->tokenizer, request->text, request->length,
+						   words))
 		return false;
 	if (aggregation == AGGREGATE_NONE)
 		for (size_t i = 0; i < n; i++)

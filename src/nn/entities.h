@@ -45,13 +45,18 @@ typedef struct Entity
 	uint32_t end;
 } Entity;
 
-/*
- * Groups the tokens of text (UTF-8). With keep_outside tokens labelled "O" are kept; the reference
- * leaves them out. Strings are in the arena, labels in the config.
- */
-bool group_entities(const ScoredTokens *tokens, const BertConfig *config,
-					const Tokenizer *tokenizer, const char *text, size_t length,
-					Aggregation aggregation, bool keep_outside, Arena *arena, Entity **entities,
-					size_t *n_entities, Status *status);
+typedef struct EntityRequest
+{
+	const BertConfig *config;
+	const Tokenizer *tokenizer;
+	const char *text; /* UTF-8 */
+	size_t length;    /* bytes */
+	Aggregation aggregation;
+	bool keep_outside; /* tokens labelled "O", which the reference leaves out */
+} EntityRequest;
+
+/* Groups the tokens of a text. Strings are in the arena, labels in the config. */
+bool group_entities(const ScoredTokens *tokens, const EntityRequest *request, Arena *arena,
+					Entity **entities, size_t *n_entities, Status *status);
 
 #endif

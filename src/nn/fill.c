@@ -40,25 +40,44 @@ decode_fill(const Tokenizer *tokenizer, const Encoding *encoded, size_t position
 		if (id != tokenizer_pad_id(tokenizer))
 			ids[n++] = id;
 	}
-	if (!tokenizer_decode(tokenizer, arena, ids, n, only_mask, NULL, &text, status))
+	if (!tokenizer_decode(tokenizer, arena, &(DecodeInput){ids, n, only_mask}, NULL, &text, status))
 		return false;
 	fill->sequence = text.text;
-	if (!tokenizer_decode(tokenizer, arena, &fill->token_id, 1, false, NULL, &text, status))
+	if (!tokenizer_decode(tokenizer, arena, &(DecodeInput){&fill->token_id, 1, false}, NULL, &text,
+						  status))
 		return false;
 	fill->token = text.text;
 	return true;
 }
 
-bool
-fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *encoded,
-		   size_t top_k, Arena *arena, Fill **out, size_t *n_fills, const MayContinue *question,
+/* rows (as many as tokens): where the text's masks are */
+static bool
+find_masks(const Tokenizer *tokenizer, const Encoding *encoded, size_t *rows, size_t *n_masks,
 		   Status *status)
 {
+	*n_masks = 0;
+	for (size_t i = 0; i < encoded->n; i++)
+		if (encoded->ids[i] == tokenizer_mask_id(tokenizer))
+			rows[(*n_masks)++] = i;
+	if (*n_masks > 0)
+		return true;
+	status_fail(status, STATUS_INVALID_ARGUMENT, "the text has no mask to fill");
+	return status_hint(status, "Write the mask token, usually [MASK], where a word is wanted.");
+}
+
+bool
+fill_masks(const FillRequest *request, Arena *arena, Fill **out, size_t *n_fills,
+		   const MayContinue *question, Status *status)
+{
+	const BertModel *model = request->model;
+	const Tokenizer *tokenizer = request->tokenizer;
+	const Encoding *encoded = request->encoded;
+	size_t top_k = request->top_k;
 	EncodeResult whole = {1, (Encoding *) encoded, false};
 	ForwardWants wants = head_wants(bert_model_head(model));
 	size_t *rows = arena_alloc_array(arena, encoded->n, sizeof(size_t));
 	Candidate *best;
-	size_t n_masks = 0;
+	size_t n_masks;
 	Batch batch;
 	EncoderOutput states;
 	HeadOutput output;
@@ -68,17 +87,12 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
 		return arena_fail(arena, status, "masks", encoded->n * sizeof(size_t));
 	if (!check_head(model, tokenizer, status))
 		return false;
-	for (size_t i = 0; i < encoded->n; i++)
-		if (encoded->ids[i] == tokenizer_mask_id(tokenizer))
-			rows[n_masks++] = i;
-	if (n_masks == 0)
-	{
-		status_fail(status, STATUS_INVALID_ARGUMENT, "the text has no mask to fill");
-		return status_hint(status, "Write the mask token, usually [MASK], where a word is wanted.");
-	}
+	if (!find_masks(tokenizer, encoded, rows, &n_masks, status))
+		return false;
 	if (!windows_batch(&whole, 0, 1, arena, &batch, status) ||
 		!encoder_forward(model, &batch, &wants, arena, &states, question, status) ||
-		!head_forward(model, &batch, &states, rows, n_masks, arena, &output, question, status))
+		!head_forward(model, &(HeadInput){&batch, &states, rows, n_masks}, arena, &output, question,
+					  status))
 		return false;
 	if (top_k > output.n_columns)
 		top_k = output.n_columns;
@@ -91,8 +105,7 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
 		const float *logits = output.logits + m * output.n_columns; /* (vocab) */
 		double total = log_sum_exp(logits, output.n_columns);
 
-		/* in the order of logits: small probabilities are rounded, and equal where logits are not
-		 */
+		/* by logits: small probabilities are rounded, and equal where logits are not */
 		select_largest(logits, output.n_columns, top_k, best);
 		for (size_t i = 0; i < top_k; i++)
 		{
@@ -116,10 +129,12 @@ fill_masks(const BertModel *model, const Tokenizer *tokenizer, const Encoding *e
  * masked.
  */
 static bool
-score_masked(const BertModel *model, int32_t mask_id, const EncodeResult *encoded,
-			 const WindowToken *tokens, size_t count, Arena *arena, double *total,
-			 const MayContinue *question, Status *status)
+score_masked(const PerplexityRequest *request, const WindowToken *tokens, size_t count,
+			 Arena *arena, double *total, const MayContinue *question, Status *status)
 {
+	const BertModel *model = request->model;
+	const EncodeResult *encoded = request->encoded;
+	int32_t mask_id = tokenizer_mask_id(request->tokenizer);
 	ForwardWants wants = head_wants(bert_model_head(model));
 	EncodeResult copies = {count, arena_alloc_array(arena, count, sizeof(Encoding)), false};
 	size_t *rows = arena_alloc_array(arena, count, sizeof(size_t));
@@ -139,7 +154,8 @@ score_masked(const BertModel *model, int32_t mask_id, const EncodeResult *encode
 		((int32_t *) batch.input_ids)[rows[i]] = mask_id;
 	}
 	if (!encoder_forward(model, &batch, &wants, arena, &states, question, status) ||
-		!head_forward(model, &batch, &states, rows, count, arena, &output, question, status))
+		!head_forward(model, &(HeadInput){&batch, &states, rows, count}, arena, &output, question,
+					  status))
 		return false;
 	for (size_t i = 0; i < count; i++)
 	{
@@ -157,15 +173,16 @@ score_masked(const BertModel *model, int32_t mask_id, const EncodeResult *encode
 }
 
 bool
-pseudo_perplexity(const BertModel *model, const Tokenizer *tokenizer, const EncodeResult *encoded,
-				  size_t stride, Arena *arena, double *perplexity, const MayContinue *question,
-				  Status *status)
+pseudo_perplexity(const PerplexityRequest *request, Arena *arena, double *perplexity,
+				  const MayContinue *question, Status *status)
 {
+	const EncodeResult *encoded = request->encoded;
 	WindowMap map;
 	double total = 0.0;
 	size_t count;
 
-	if (!check_head(model, tokenizer, status) || !windows_map(encoded, stride, arena, &map, status))
+	if (!check_head(request->model, request->tokenizer, status) ||
+		!windows_map(encoded, request->stride, arena, &map, status))
 		return false;
 	for (size_t first = 0; first < map.n_tokens; first += count)
 	{
@@ -178,8 +195,7 @@ pseudo_perplexity(const BertModel *model, const Tokenizer *tokenizer, const Enco
 			if (count > 0 && n_tokens > TOKENS_PER_BATCH)
 				break;
 		}
-		if (!score_masked(model, tokenizer_mask_id(tokenizer), encoded, map.tokens + first, count,
-						  arena, &total, question, status))
+		if (!score_masked(request, map.tokens + first, count, arena, &total, question, status))
 			return false;
 		arena_rewind(arena, mark);
 	}

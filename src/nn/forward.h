@@ -85,10 +85,21 @@ struct KvCache
 	float **cross_key_value; /* per layer (T_enc, 2H) */
 };
 
-/* y (m, out) = activation(x W^T + b) + residual; residual (m, out) or NULL, may be y. Any m. */
-bool linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const float *x,
-					size_t ldx, float *y, size_t ldy, Activation activation, const float *residual,
-					size_t residual_ld, Status *status);
+/* y (m, out) = activation(x W^T + b) + residual. Any m. */
+typedef struct LinearCall
+{
+	size_t m;
+	const float *x; /* (m, ldx) */
+	size_t ldx;
+	float *y; /* (m, ldy) */
+	size_t ldy;
+	Activation activation; /* ACTIVATION_NONE */
+	const float *residual; /* (m, residual_ld) or NULL; may be y */
+	size_t residual_ld;
+} LinearCall;
+
+bool linear_forward(Workspace *workspace, const LinearParams *linear, const LinearCall *call,
+					Status *status);
 /* The same in one go for m <= linear_step rows, with bf16 results. */
 void linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, const float *x,
 						 size_t ldx, uint16_t *y, size_t ldy);
@@ -138,20 +149,24 @@ bool attention_may_be_general(const BertModel *model, size_t n_tokens);
 bool attention_general_size(const BertModel *model, size_t n_queries, size_t n_keys, size_t *bytes);
 bool attention_general(Workspace *workspace, const GeneralAttention *call, Status *status);
 
-/*
- * BertSelfAttention of a span: x (S, H) to workspace->context (S, A). probs: per sequence of the
- * batch (heads, length, length), or NULL. cache: NULL, or the sequence's keys and values so far, to
- * which the batch's own are added.
- */
-bool self_attention_forward(Workspace *workspace, const Batch *batch, const Span *span, int layer,
-							KvCache *cache, const float *x, float **probs, Status *status);
+/* One layer of a forward pass. */
+typedef struct LayerCall
+{
+	Workspace *workspace;
+	const Batch *batch;
+	int layer;
+	KvCache *cache; /* NULL, or the sequence's keys and values so far: the batch's own are added */
+	float **probs;  /* per sequence of the batch (heads, length, length), or NULL */
+} LayerCall;
+
+/* BertSelfAttention of a span: x (S, H) to workspace->context (S, A) */
+bool self_attention_forward(const LayerCall *call, const Span *span, const float *x,
+							Status *status);
 /* BertCrossAttention: workspace->attended (T, H) to workspace->context (T, H) */
-bool cross_attention_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache,
-							 Status *status);
+bool cross_attention_forward(const LayerCall *call, Status *status);
 
 /* BertLayer: x (T, H) in place */
-bool layer_forward(Workspace *workspace, const Batch *batch, int layer, KvCache *cache, float *x,
-				   float **probs, Status *status);
+bool layer_forward(const LayerCall *call, float *x, Status *status);
 
 /* BertPooler: states of the first token of each sequence, x (T, H), to out (B, H) */
 bool pooler_forward(Workspace *workspace, const Batch *batch, const float *x, float *out,

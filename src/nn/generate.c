@@ -140,29 +140,32 @@ check_options(const BertModel *model, size_t n, const GenerateOptions *options, 
 	return true;
 }
 
-/* The logits (vocab) after the last of n tokens, which are read on from the cache. */
+/* The logits (vocab) after the last token of the batch, which is read on from the cache. */
 static bool
-next_logits(const BertModel *model, const int32_t *ids, size_t n, KvCache *cache, Arena *arena,
+next_logits(const BertModel *model, const Batch *batch, KvCache *cache, Arena *arena,
 			float **logits, const MayContinue *question, Status *status)
 {
-	int32_t bounds[2] = {0, (int32_t) n};
-	Batch batch = {.n_sequences = 1, .cu_seqlens = bounds, .input_ids = ids};
-	size_t last = n - 1;
+	size_t last = (size_t) batch->cu_seqlens[1] - 1;
 	EncoderOutput states;
 	HeadOutput output;
 
-	if (!encoder_forward_cached(model, &batch, cache, arena, &states, question, status) ||
-		!head_forward(model, &batch, &states, &last, 1, arena, &output, question, status))
+	if (!encoder_forward_cached(model, batch, cache, arena, &states, question, status) ||
+		!head_forward(model, &(HeadInput){batch, &states, &last, 1}, arena, &output, question,
+					  status))
 		return false;
 	*logits = output.logits;
 	return true;
 }
 
 bool
-generate_tokens(const BertModel *model, const int32_t *prompt, size_t n,
-				const GenerateOptions *options, Arena *arena, int32_t **out, size_t *n_out,
+generate_tokens(const GenerateRequest *request, Arena *arena, int32_t **out, size_t *n_out,
 				const MayContinue *question, Status *status)
 {
+	const BertModel *model = request->model;
+	const GenerateOptions *options = request->options;
+	size_t n = request->n;
+	int32_t bounds[2] = {0, (int32_t) n};
+	Batch batch = {.n_sequences = 1, .cu_seqlens = bounds, .input_ids = request->prompt};
 	size_t positions = (size_t) bert_model_config(model)->max_position_embeddings;
 	size_t vocab = (size_t) bert_model_config(model)->vocab_size;
 	size_t new_tokens = options->max_new_tokens;
@@ -190,14 +193,15 @@ generate_tokens(const BertModel *model, const int32_t *prompt, size_t n,
 		float *logits;
 		int32_t next;
 
-		if (!next_logits(model, made == 0 ? prompt : &ids[made - 1], made == 0 ? n : 1, cache,
-						 arena, &logits, question, status))
+		if (!next_logits(model, &batch, cache, arena, &logits, question, status))
 			return false;
 		next = sample(logits, vocab, options, &rng, candidates);
 		arena_rewind(arena, mark);
 		if (next == options->stop_id)
 			break;
-		ids[made++] = next;
+		ids[made] = next;
+		bounds[1] = 1;
+		batch.input_ids = &ids[made++];
 	}
 	*out = ids;
 	*n_out = made;

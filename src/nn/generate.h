@@ -20,12 +20,19 @@ typedef struct GenerateOptions
 	int32_t stop_id; /* generation ends after it; -1 for none */
 } GenerateOptions;
 
+typedef struct GenerateRequest
+{
+	const BertModel *model;
+	const int32_t *prompt; /* (n) ids, at least one */
+	size_t n;
+	const GenerateOptions *options;
+} GenerateRequest;
+
 /*
- * Continues prompt (n ids, at least one). *out: the new ids, the stop id not among them. Stops
+ * Continues the prompt. *out: the new ids, the stop id not among them. Stops
  * early when the model's positions are used up.
  */
-bool generate_tokens(const BertModel *model, const int32_t *prompt, size_t n,
-					 const GenerateOptions *options, Arena *arena, int32_t **out, size_t *n_out,
+bool generate_tokens(const GenerateRequest *request, Arena *arena, int32_t **out, size_t *n_out,
 					 const MayContinue *question, Status *status);
 
 #endif

@@ -23,8 +23,14 @@ classify_rows(Workspace *workspace, const LinearParams *linear, size_t m, const 
 	*logits = arena_alloc_array(arena, m * n, sizeof(float));
 	if (*logits == NULL)
 		return arena_fail(arena, status, "logits", m * n * sizeof(float));
-	return linear_forward(workspace, linear, m, x, linear->weight.k, *logits, n, ACTIVATION_NONE,
-						  NULL, 0, status);
+	return linear_forward(workspace, linear,
+						  &(LinearCall){.m = m,
+										.x = x,
+										.ldx = linear->weight.k,
+										.y = *logits,
+										.ldy = n,
+										.activation = ACTIVATION_NONE},
+						  status);
 }
 
 /*
@@ -51,12 +57,24 @@ prediction_forward(Workspace *workspace, const float *states, const size_t *rows
 				memcpy(workspace->context + i * n, states + rows[row + i] * n, n * sizeof(float));
 			in = workspace->context;
 		}
-		if (!linear_forward(workspace, &params->transform, count, in, n, workspace->attended, n,
-							model->hidden_act, NULL, 0, status))
+		if (!linear_forward(workspace, &params->transform,
+							&(LinearCall){.m = count,
+										  .x = in,
+										  .ldx = n,
+										  .y = workspace->attended,
+										  .ldy = n,
+										  .activation = model->hidden_act},
+							status))
 			return false;
 		norm_forward(workspace, &params->transform_norm, count, workspace->attended);
-		if (!linear_forward(workspace, &params->decoder, count, workspace->attended, n,
-							logits + row * vocab, vocab, ACTIVATION_NONE, NULL, 0, status))
+		if (!linear_forward(workspace, &params->decoder,
+							&(LinearCall){.m = count,
+										  .x = workspace->attended,
+										  .ldx = n,
+										  .y = logits + row * vocab,
+										  .ldy = vocab,
+										  .activation = ACTIVATION_NONE},
+							status))
 			return false;
 	}
 	return true;
@@ -101,10 +119,13 @@ head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status
 }
 
 bool
-head_forward(const BertModel *model, const Batch *batch, const EncoderOutput *encoded,
-			 const size_t *rows, size_t n_rows, Arena *arena, HeadOutput *output,
+head_forward(const BertModel *model, const HeadInput *input, Arena *arena, HeadOutput *output,
 			 const MayContinue *question, Status *status)
 {
+	const Batch *batch = input->batch;
+	const EncoderOutput *encoded = input->encoded;
+	const size_t *rows = input->rows;
+	size_t n_rows = input->n_rows;
 	size_t n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	WorkspaceShape shape;
 	Workspace workspace;

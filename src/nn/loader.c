@@ -469,3 +469,54 @@ export_declarations(Arena *arena, const TensorTable *table, CheckpointDeclaratio
 	*count = n;
 	return true;
 }
+
+static const char *
+without_prefix(const char *name)
+{
+	return strncmp(name, "bert.", 5) == 0 ? name + 5 : name;
+}
+
+/* True when own has the tensor, or the tensor that the scales of this name belong to. */
+static bool
+replaced(const Checkpoint *own, const char *name)
+{
+	static const char suffix[] = ".scale";
+	size_t length = strlen(without_prefix(name));
+
+	for (size_t i = 0; i < own->n_tensors; i++)
+	{
+		const char *other = without_prefix(own->tensors[i].name);
+
+		if (strcmp(other, without_prefix(name)) == 0 ||
+			(length > strlen(suffix) &&
+			 strcmp(without_prefix(name) + length - strlen(suffix), suffix) == 0 &&
+			 strlen(other) == length - strlen(suffix) &&
+			 strncmp(other, without_prefix(name), strlen(other)) == 0))
+			return true;
+	}
+	return false;
+}
+
+static int
+compare_tensors(const void *a, const void *b)
+{
+	return strcmp(((const CheckpointTensor *) a)->name, ((const CheckpointTensor *) b)->name);
+}
+
+bool
+checkpoint_merge(Arena *arena, const Checkpoint *own, const Checkpoint *base, Checkpoint *out,
+				 Status *status)
+{
+	size_t n = own->n_tensors;
+
+	out->tensors = arena_alloc_array(arena, n + base->n_tensors, sizeof *out->tensors);
+	if (out->tensors == NULL)
+		return arena_fail(arena, status, "tensors", (n + base->n_tensors) * sizeof *out->tensors);
+	memcpy(out->tensors, own->tensors, n * sizeof *out->tensors);
+	for (size_t i = 0; i < base->n_tensors; i++)
+		if (!replaced(own, base->tensors[i].name))
+			out->tensors[n++] = base->tensors[i];
+	out->n_tensors = n;
+	qsort(out->tensors, n, sizeof *out->tensors, compare_tensors);
+	return true;
+}

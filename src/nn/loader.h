@@ -61,6 +61,13 @@ HeadKind checkpoint_head(const Checkpoint *checkpoint, const BertConfig *config)
 bool checkpoint_has_pooler(const Checkpoint *checkpoint);
 
 /*
+ * out: own's tensors and those of base that own does not have, sorted by name. Names with and
+ * without "bert." are the same tensor; the scales of one go with it.
+ */
+bool checkpoint_merge(Arena *arena, const Checkpoint *own, const Checkpoint *base, Checkpoint *out,
+					  Status *status);
+
+/*
  * Reads block into out (blocks[block].elements floats); missing tensors are initialised from the
  * seed.
  */

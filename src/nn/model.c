@@ -6,10 +6,11 @@
 #include "nn/params.h"
 
 bool
-bert_model_bind(Arena *arena, const BertConfig *config, const TensorTable *table,
-				Precision precision, const Kernels *kernels, const PreparedImage *images,
+bert_model_bind(Arena *arena, const Preparation *preparation, const PreparedImage *images,
 				int n_images, BertModel **out, Status *status)
 {
+	const BertConfig *config = preparation->config;
+	const TensorTable *table = preparation->table;
 	BertModel *model;
 
 	if (n_images != table->n_blocks)
@@ -27,8 +28,8 @@ bert_model_bind(Arena *arena, const BertConfig *config, const TensorTable *table
 		return false;
 	model->config = *config;
 	model->head = table->head;
-	model->precision = precision;
-	model->kernels = kernels;
+	model->precision = preparation->precision;
+	model->kernels = preparation->kernels;
 	model->hidden_size = (size_t) config->hidden_size;
 	model->head_size = (size_t) config->hidden_size / (size_t) config->num_attention_heads;
 	for (int layer = 0; layer < config->num_hidden_layers; layer++)

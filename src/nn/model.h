@@ -20,14 +20,21 @@
  */
 #define PREPARED_VERSION 2
 
+/* What prepared images are made for. */
+typedef struct Preparation
+{
+	const TensorTable *table;
+	const BertConfig *config;
+	Precision precision;
+	const Kernels *kernels;
+} Preparation;
+
 /*
  * Bytes of the prepared image of a block, and how to write it from the block's floats. image:
  * 64-byte aligned.
  */
-bool prepared_size(const TensorTable *table, const BertConfig *config, int block,
-				   Precision precision, const Kernels *kernels, size_t *size, Status *status);
-bool prepared_write(const TensorTable *table, const BertConfig *config, int block,
-					Precision precision, const Kernels *kernels, const float *data, void *image,
+bool prepared_size(const Preparation *preparation, int block, size_t *size, Status *status);
+bool prepared_write(const Preparation *preparation, int block, const float *data, void *image,
 					size_t size, const MayContinue *question, Status *status);
 
 typedef struct PreparedImage
@@ -43,8 +50,7 @@ typedef struct BertModel BertModel;
  * the head's own image from the word embeddings, which prepared_write of the head block needs: see
  * prepared_needs_embeddings.
  */
-bool bert_model_bind(Arena *arena, const BertConfig *config, const TensorTable *table,
-					 Precision precision, const Kernels *kernels, const PreparedImage *images,
+bool bert_model_bind(Arena *arena, const Preparation *preparation, const PreparedImage *images,
 					 int n_images, BertModel **model, Status *status);
 
 /*
@@ -121,20 +127,18 @@ bool encoder_forward_cached(const BertModel *model, const Batch *batch, KvCache 
 							Arena *arena, EncoderOutput *output, const MayContinue *question,
 							Status *status);
 
-/*
- * Pools hidden (T,H) into out (B,H); POOLING_POOLER needs a pooler. Masked tokens do not count.
- * L2-normalised if asked.
- */
+/* Pools hidden (T,H) into out (B,H); POOLING_POOLER needs a pooler. Masked tokens do not count. */
 bool pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling,
-				  bool normalize, Arena *arena, float *out, Status *status);
+				  Arena *arena, float *out, Status *status);
+
+/* x (m,n): each row divided by its L2 norm, in place; a row of zeros stays */
+void normalize_rows(size_t m, size_t n, float *x);
 
 /*
  * The head on top of an EncoderOutput. What there is depends on the head:
  *   logits (T, vocab) for pretraining, masked_lm, causal_lm; (B, labels); (B, 2) next_sentence; (B,
  * 1) multiple choice, one sequence per choice; (T, labels) token classification; (T, 2) start and
- * end for question answering. seq_relationship_logits (B, 2) for pretraining. rows: for the heads
- * with a vocabulary, the token rows wanted (NULL: all T), so that fill_mask pays for its masks
- * only.
+ * end for question answering. seq_relationship_logits (B, 2) for pretraining.
  */
 typedef struct HeadOutput
 {
@@ -144,8 +148,19 @@ typedef struct HeadOutput
 	float *seq_relationship_logits;
 } HeadOutput;
 
-bool head_forward(const BertModel *model, const Batch *batch, const EncoderOutput *encoded,
-				  const size_t *rows, size_t n_rows, Arena *arena, HeadOutput *output,
+typedef struct HeadInput
+{
+	const Batch *batch;
+	const EncoderOutput *encoded;
+	/*
+	 * for the heads with a vocabulary: the token rows wanted (n_rows), so that fill_mask pays for
+	 * its masks only. NULL: all T
+	 */
+	const size_t *rows;
+	size_t n_rows;
+} HeadInput;
+
+bool head_forward(const BertModel *model, const HeadInput *input, Arena *arena, HeadOutput *output,
 				  const MayContinue *question, Status *status);
 
 /* What the head needs of the encoder: the pooler's output for the heads that use it. */

@@ -17,8 +17,14 @@ pooler_forward(Workspace *workspace, const Batch *batch, const float *x, float *
 		for (size_t b = 0; b < count; b++)
 			memcpy(workspace->attended + b * n, x + (size_t) batch->cu_seqlens[first + b] * n,
 				   n * sizeof(float));
-		if (!linear_forward(workspace, &workspace->model->pooler, count, workspace->attended, n,
-							out + first * n, n, ACTIVATION_TANH, NULL, 0, status))
+		if (!linear_forward(workspace, &workspace->model->pooler,
+							&(LinearCall){.m = count,
+										  .x = workspace->attended,
+										  .ldx = n,
+										  .y = out + first * n,
+										  .ldy = n,
+										  .activation = ACTIVATION_TANH},
+							status))
 			return false;
 	}
 	return true;
@@ -53,22 +59,25 @@ pool_max(const float *hidden, const uint8_t *mask, size_t first, size_t end, siz
 				out[i] = hidden[t * n + i] > out[i] ? hidden[t * n + i] : out[i];
 }
 
-static void
-normalize_row(size_t n, float *x)
+void
+normalize_rows(size_t m, size_t n, float *x)
 {
-	double squares = 0.0;
-	float length;
+	for (size_t row = 0; row < m; row++, x += n)
+	{
+		double squares = 0.0;
+		float length;
 
-	for (size_t i = 0; i < n; i++)
-		squares += (double) x[i] * x[i];
-	length = fmaxf((float) sqrt(squares), 1e-12f);
-	for (size_t i = 0; i < n; i++)
-		x[i] /= length;
+		for (size_t i = 0; i < n; i++)
+			squares += (double) x[i] * x[i];
+		length = fmaxf((float) sqrt(squares), 1e-12f);
+		for (size_t i = 0; i < n; i++)
+			x[i] /= length;
+	}
 }
 
 bool
 pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling,
-			 bool normalize, Arena *arena, float *out, Status *status)
+			 Arena *arena, float *out, Status *status)
 {
 	size_t n = model->hidden_size;
 
@@ -94,8 +103,6 @@ pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Po
 			pool_max(hidden, batch->attention_mask, first, end, n, out + b * n);
 		else if (pooling == POOLING_CLS)
 			memcpy(out + b * n, hidden + first * n, n * sizeof(float));
-		if (normalize)
-			normalize_row(n, out + b * n);
 	}
 	return true;
 }

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bf16.h"
 #include "core/checked.h"
 #include "nn/params.h"
 
@@ -237,9 +238,13 @@ add_head(PartList *list, const BertConfig *config, Precision precision)
 }
 
 static bool
-block_parts(PartList *list, const TensorTable *table, const BertConfig *config, int block,
-			Precision precision, const Kernels *kernels, Status *status)
+block_parts(PartList *list, const Preparation *preparation, int block, Status *status)
 {
+	const TensorTable *table = preparation->table;
+	const BertConfig *config = preparation->config;
+	Precision precision = preparation->precision;
+	const Kernels *kernels = preparation->kernels;
+
 	if (block < 0 || block >= table->n_blocks)
 		return status_fail(status, STATUS_INTERNAL, "block %d does not exist", block);
 	memset(list, 0, sizeof *list);
@@ -282,12 +287,11 @@ prepared_needs_embeddings(const TensorTable *table, const BertConfig *config, in
 }
 
 bool
-prepared_size(const TensorTable *table, const BertConfig *config, int block, Precision precision,
-			  const Kernels *kernels, size_t *size, Status *status)
+prepared_size(const Preparation *preparation, int block, size_t *size, Status *status)
 {
 	PartList list;
 
-	if (!block_parts(&list, table, config, block, precision, kernels, status))
+	if (!block_parts(&list, preparation, block, status))
 		return false;
 	*size = list.header.size;
 	return true;
@@ -295,14 +299,11 @@ prepared_size(const TensorTable *table, const BertConfig *config, int block, Pre
 
 /* The nearest bf16, ties to even. Finite values stay finite: the loader lets no other in. */
 static uint16_t
-bf16_from_float(float value)
+finite_bf16(float value)
 {
-	uint32_t bits;
+	uint16_t rounded = float_to_bf16(value);
 
-	memcpy(&bits, &value, sizeof bits);
-	if ((bits & 0x7f7fffff) >= 0x7f7f8000) /* would round to infinity */
-		return (uint16_t) ((bits >> 16 & 0x8000) | 0x7f7f);
-	return (uint16_t) ((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+	return (rounded & 0x7FFF) == 0x7F80 ? rounded - 1 : rounded;
 }
 
 static float
@@ -331,7 +332,7 @@ write_rows(const PartRecord *part, const float *data, void *out)
 				break;
 			case PRECISION_BF16:
 				for (size_t c = 0; c < part->columns; c++)
-					((uint16_t *) out)[start + c] = bf16_from_float(row[c]);
+					((uint16_t *) out)[start + c] = finite_bf16(row[c]);
 				break;
 			case PRECISION_INT8:
 				scale = row_scale(row, part->columns);
@@ -353,15 +354,14 @@ write_row_scales(const PartRecord *part, size_t columns, const float *data, floa
 }
 
 bool
-prepared_write(const TensorTable *table, const BertConfig *config, int block, Precision precision,
-			   const Kernels *kernels, const float *data, void *image, size_t size,
-			   const MayContinue *question, Status *status)
+prepared_write(const Preparation *preparation, int block, const float *data, void *image,
+			   size_t size, const MayContinue *question, Status *status)
 {
 	PartList list;
 	unsigned char *bytes = image;
 	size_t end = size_align(sizeof(PreparedHeader), PART_ALIGNMENT);
 
-	if (!block_parts(&list, table, config, block, precision, kernels, status))
+	if (!block_parts(&list, preparation, block, status))
 		return false;
 	if (size != list.header.size)
 		return status_fail(status, STATUS_INTERNAL, "a prepared block takes %zu bytes, not %zu",
@@ -387,12 +387,12 @@ prepared_write(const TensorTable *table, const BertConfig *config, int block, Pr
 				write_rows(part, source, out);
 				break;
 			case PART_ROW_SCALES:
-				write_row_scales(part, (size_t) config->hidden_size, source, out);
+				write_row_scales(part, (size_t) preparation->config->hidden_size, source, out);
 				break;
 			case PART_PACKED:
 				memset(out, 0, part->bytes);
-				kernels->gemm_pack((Precision) part->precision, part->rows, part->columns, source,
-								   part->columns, out);
+				preparation->kernels->gemm_pack((Precision) part->precision, part->rows,
+												part->columns, source, part->columns, out);
 				break;
 		}
 		end = part->offset + part->bytes;
@@ -469,9 +469,10 @@ prepared_bind(BertModel *model, const TensorTable *table, int block, const Prepa
 			  Status *status)
 {
 	const PreparedHeader *header = image->bytes;
+	const Preparation preparation = {table, &model->config, model->precision, model->kernels};
 	PartList list;
 
-	if (!block_parts(&list, table, &model->config, block, model->precision, model->kernels, status))
+	if (!block_parts(&list, &preparation, block, status))
 		return false;
 	/*
 	 * The header follows from the table alone: compared whole, no offset in it needs to be trusted.

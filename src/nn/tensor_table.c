@@ -415,3 +415,23 @@ tensor_initialize(const TensorSpec *tensor, const BertConfig *config, uint64_t s
 			   tensor->shape[1] * sizeof(float));
 	return true;
 }
+
+int
+served_heads(HeadKind head, HeadKind *served)
+{
+	int n = 0;
+
+	if (head != HEAD_NONE)
+		served[n++] = head;
+	if (head == HEAD_PRETRAINING)
+	{
+		served[n++] = HEAD_MASKED_LM;
+		served[n++] = HEAD_CAUSAL_LM;
+		served[n++] = HEAD_NEXT_SENTENCE;
+	}
+	else if (head == HEAD_MASKED_LM)
+		served[n++] = HEAD_CAUSAL_LM;
+	else if (head == HEAD_CAUSAL_LM)
+		served[n++] = HEAD_MASKED_LM;
+	return n;
+}

@@ -140,6 +140,11 @@ bool tensor_table_has_pooler(const TensorTable *table);
 bool head_uses_pooler(HeadKind head);
 /* True for the heads whose logits are over the vocabulary: pretraining, masked_lm, causal_lm. */
 bool head_has_vocabulary(HeadKind head);
+/*
+ * served (HEAD_KIND_COUNT at most): the heads that a model with this head can be used with,
+ * HEAD_NONE not counted; returns how many
+ */
+int served_heads(HeadKind head, HeadKind *served);
 
 /* Attention heads that the layer has left after pruning. */
 int config_layer_heads(const BertConfig *config, int layer);

@@ -170,7 +170,8 @@ windows_forward(const BertModel *model, const EncodeResult *encoded, WindowTake 
 		count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
 		if (!windows_batch(encoded, first, count, arena, &batch, status) ||
 			!encoder_forward(model, &batch, &wants, arena, &states, question, status) ||
-			!head_forward(model, &batch, &states, NULL, 0, arena, &output, question, status))
+			!head_forward(model, &(HeadInput){&batch, &states, NULL, 0}, arena, &output, question,
+						  status))
 			return false;
 		for (size_t i = 0; i < count; i++)
 			if (!take(context, first + i,

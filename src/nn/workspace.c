@@ -189,27 +189,28 @@ linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_t m, 
 }
 
 bool
-linear_forward(Workspace *workspace, const LinearParams *linear, size_t m, const float *x,
-			   size_t ldx, float *y, size_t ldy, Activation activation, const float *residual,
-			   size_t residual_ld, Status *status)
+linear_forward(Workspace *workspace, const LinearParams *linear, const LinearCall *call,
+			   Status *status)
 {
 	const Kernels *kernels = workspace->kernels;
 	const PackedMatrix *w = &linear->weight;
 	size_t count;
 
-	for (size_t row = 0; row < m; row += count)
+	for (size_t row = 0; row < call->m; row += count)
 	{
-		GemmEpilogue epilogue = {linear->bias, activation,
-								 residual == NULL ? NULL : residual + row * residual_ld,
-								 residual_ld, workspace->allow_strassen};
+		GemmEpilogue epilogue = {linear->bias, call->activation,
+								 call->residual == NULL ? NULL
+														: call->residual + row * call->residual_ld,
+								 call->residual_ld, workspace->allow_strassen};
 		Rows rows;
 
-		count = linear_step(workspace, linear, m - row);
+		count = linear_step(workspace, linear, call->m - row);
 		if (!may_continue(workspace->question, status))
 			return false;
-		rows =
-			kernels->rows_convert(w->precision, count, w->k, x + row * ldx, ldx, workspace->rows);
-		kernels->gemm(w, count, rows, y + row * ldy, ldy, &epilogue, workspace->gemm_scratch);
+		rows = kernels->rows_convert(w->precision, count, w->k, call->x + row * call->ldx,
+									 call->ldx, workspace->rows);
+		kernels->gemm(w, count, rows, call->y + row * call->ldy, call->ldy, &epilogue,
+					  workspace->gemm_scratch);
 	}
 	return true;
 }

@@ -57,11 +57,13 @@ decoded_text(const Tokenizer *tokenizer, int32_t id, size_t *length)
 	return tokenizer_token(tokenizer, id, length);
 }
 
+/* Long: two passes over the ids, one to find the size, one to write the text. */
 bool
-tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n,
-				 bool skip_special_tokens, const MayContinue *question, DecodedText *out,
-				 Status *status)
+tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const DecodeInput *input,
+				 const MayContinue *question, DecodedText *out, Status *status)
 {
+	const int32_t *ids = input->ids;
+	size_t n = input->n;
 	const char *prefix = (const char *) tokenizer->header->prefix;
 	size_t prefix_length = tokenizer->prefix_length;
 	size_t total = 1;
@@ -95,7 +97,7 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, s
 
 		if (bulk_turn(i, ASK_TOKENS) && !may_continue(question, status))
 			return false;
-		if (skip_special_tokens && tokenizer_is_special(tokenizer, ids[i]))
+		if (input->skip_special_tokens && tokenizer_is_special(tokenizer, ids[i]))
 			continue;
 		token = decoded_text(tokenizer, ids[i], &token_length);
 		if (token == NULL)

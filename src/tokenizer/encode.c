@@ -44,36 +44,39 @@ text_check(const char *text, size_t length, const MayContinue *question, Status 
 		   status_fail(status, STATUS_INVALID_TEXT, "text is not valid UTF-8 at byte %zu", valid);
 }
 
+typedef struct Text
+{
+	const char *bytes;
+	size_t length;
+} Text;
+
+/* limit: of tokens; the word that reaches it is finished */
 static bool
-encode_text(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length, size_t limit,
+encode_text(const Tokenizer *tokenizer, Arena *arena, Text text, size_t limit,
 			const MayContinue *question, TokenList *list, Status *status)
 {
 	TextEncoder encoder;
-	size_t expected = length / 4 + 16 < FIRST_TOKENS ? length / 4 + 16 : FIRST_TOKENS;
+	size_t expected = text.length / 4 + 16 < FIRST_TOKENS ? text.length / 4 + 16 : FIRST_TOKENS;
 
-	if (!text_check(text, length, question, status) ||
+	if (!text_check(text.bytes, text.length, question, status) ||
 		!text_encoder_init(&encoder, tokenizer, arena, question, status))
 		return false;
 	encoder.limit = limit;
-	encoder.list.counting = list == NULL;
 	if (limit < expected)
 		expected = limit + 1;
 	if (!token_list_reserve(&encoder, expected))
 		return arena_fail(arena, status, "a text's tokens", expected);
-	if (!text_encode(&encoder, (const unsigned char *) text, length))
+	if (!text_encode(&encoder, (const unsigned char *) text.bytes, text.length))
 		return false;
-	if (list != NULL)
-	{
-		*list = encoder.list;
-		list->total = list->n;
-	}
+	*list = encoder.list;
+	list->total = list->n;
 	return true;
 }
 
 /* Counts the tokens of a text that was checked, but not further than one word past limit. */
 static bool
-count_tokens(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
-			 size_t limit, const MayContinue *question, size_t *count, Status *status)
+count_tokens(const Tokenizer *tokenizer, Arena *arena, Text text, size_t limit,
+			 const MayContinue *question, size_t *count, Status *status)
 {
 	TextEncoder encoder;
 
@@ -81,18 +84,11 @@ count_tokens(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t 
 		return false;
 	encoder.limit = limit;
 	encoder.list.counting = true;
-	if (!text_encode(&encoder, (const unsigned char *) text, length))
+	if (!text_encode(&encoder, (const unsigned char *) text.bytes, text.length))
 		return false;
 	*count = encoder.list.n;
 	return true;
 }
-
-typedef struct Texts
-{
-	const char *text[2];
-	size_t length[2]; /* bytes */
-	TokenList *list[2];
-} Texts;
 
 /*
  * Where both texts were left off at the limit nobody knows which has more tokens, and the longer
@@ -100,19 +96,18 @@ typedef struct Texts
  * one no further than that, and says the result in the lists' totals.
  */
 static bool
-compare_totals(const Tokenizer *tokenizer, Arena *arena, const Texts *texts,
+compare_totals(const Tokenizer *tokenizer, Arena *arena, const Text *texts, TokenList *lists,
 			   const MayContinue *question, Status *status)
 {
-	int brief = texts->length[0] <= texts->length[1] ? 0 : 1;
+	int brief = texts[0].length <= texts[1].length ? 0 : 1;
 	size_t limit = SIZE_MAX;
 
 	for (int i = 0; i < 2; i++)
 	{
 		int which = i == 0 ? brief : 1 - brief;
-		size_t *total = &texts->list[which]->total;
+		size_t *total = &lists[which].total;
 
-		if (!count_tokens(tokenizer, arena, texts->text[which], texts->length[which], limit,
-						  question, total, status))
+		if (!count_tokens(tokenizer, arena, texts[which], limit, question, total, status))
 			return false;
 		limit = *total;
 	}
@@ -120,12 +115,13 @@ compare_totals(const Tokenizer *tokenizer, Arena *arena, const Texts *texts,
 }
 
 bool
-tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
-				 const char *pair, size_t pair_length, const EncodeOptions *options,
-				 const MayContinue *question, EncodeResult *result, Status *status)
+tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const EncodeInput *input,
+				 const EncodeOptions *options, const MayContinue *question, EncodeResult *result,
+				 Status *status)
 {
-	TokenList first;
-	TokenList second;
+	const Text texts[2] = {{input->text, input->length}, {input->pair, input->pair_length}};
+	bool pair = input->pair != NULL;
+	TokenList lists[2];
 	size_t limit = SIZE_MAX;
 
 	if (options->special_tokens &&
@@ -138,20 +134,13 @@ tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, siz
 	 */
 	if (options->truncation != TRUNCATE_NONE && !options->overflow)
 		limit = options->max_length > 0 ? (size_t) options->max_length : 0;
-	if (!encode_text(tokenizer, arena, text, length, limit, question, &first, status))
-		return false;
-	if (pair != NULL &&
-		!encode_text(tokenizer, arena, pair, pair_length, limit, question, &second, status))
-		return false;
-	if (pair != NULL && options->truncation == TRUNCATE_LONGEST_FIRST && first.n > limit &&
-		second.n > limit)
-	{
-		Texts texts = {{text, pair}, {length, pair_length}, {&first, &second}};
-
-		if (!compare_totals(tokenizer, arena, &texts, question, status))
+	for (int i = 0; i < (pair ? 2 : 1); i++)
+		if (!encode_text(tokenizer, arena, texts[i], limit, question, &lists[i], status))
 			return false;
-	}
-	return windows_build(tokenizer, arena, &first, pair != NULL ? &second : NULL, options, question,
+	if (pair && options->truncation == TRUNCATE_LONGEST_FIRST && lists[0].n > limit &&
+		lists[1].n > limit && !compare_totals(tokenizer, arena, texts, lists, question, status))
+		return false;
+	return windows_build(tokenizer, arena, &lists[0], pair ? &lists[1] : NULL, options, question,
 						 result, status);
 }
 
@@ -160,5 +149,5 @@ tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size
 				const MayContinue *question, size_t *count, Status *status)
 {
 	return text_check(text, length, question, status) &&
-		   count_tokens(tokenizer, arena, text, length, SIZE_MAX, question, count, status);
+		   count_tokens(tokenizer, arena, (Text){text, length}, SIZE_MAX, question, count, status);
 }

@@ -89,13 +89,21 @@ typedef struct EncodeResult
 	bool truncated; /* something was cut */
 } EncodeResult;
 
+typedef struct EncodeInput
+{
+	const char *text; /* UTF-8 */
+	size_t length;    /* bytes */
+	const char *pair; /* or NULL */
+	size_t pair_length;
+} EncodeInput;
+
 /*
- * Encodes text, or text and pair (NULL: none). Everything is allocated in the arena. Asks
+ * Encodes text, or text and pair. Everything is allocated in the arena. Asks
  * may_continue at least once in about 64 KB of text.
  */
-bool tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
-					  const char *pair, size_t pair_length, const EncodeOptions *options,
-					  const MayContinue *question, EncodeResult *result, Status *status);
+bool tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const EncodeInput *input,
+					  const EncodeOptions *options, const MayContinue *question,
+					  EncodeResult *result, Status *status);
 
 /* How many tokens text has, special tokens not counted; no arrays are made. */
 bool tokenizer_count(const Tokenizer *tokenizer, Arena *arena, const char *text, size_t length,
@@ -107,12 +115,18 @@ typedef struct DecodedText
 	size_t length;
 } DecodedText;
 
+typedef struct DecodeInput
+{
+	const int32_t *ids;
+	size_t n;
+	bool skip_special_tokens;
+} DecodeInput;
+
 /*
  * Ids to text as the reference's WordPiece decoder with clean-up of spaces before punctuation. Ids
  * that no token has are left out, as in the reference; a negative one is STATUS_INVALID_ARGUMENT.
  */
-bool tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const int32_t *ids, size_t n,
-					  bool skip_special_tokens, const MayContinue *question, DecodedText *out,
-					  Status *status);
+bool tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const DecodeInput *input,
+					  const MayContinue *question, DecodedText *out, Status *status);
 
 #endif

@@ -252,6 +252,7 @@ make_windows(const Maker *maker, const Parts *a, const Parts *b, Encoding *windo
 	return true;
 }
 
+/* Parameters: the end of tokenizer_encode, which hands on all that it was given. */
 bool
 windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
 			  const TokenList *second, const EncodeOptions *options, const MayContinue *question,

@@ -39,8 +39,10 @@ predict_samples(const Predictor *predictor, const TrainSample *samples, size_t n
 												  predictor->mask_probability, false);
 	if (!batch_assemble(&request, samples, n, arena, &assembled, status) ||
 		!encoder_forward(model, &assembled.batch, &wants, arena, &encoded, question, status) ||
-		!head_forward(model, &assembled.batch, &encoded, language ? targets->rows : NULL,
-					  language ? targets->n_rows : 0, arena, &output, question, status) ||
+		!head_forward(model,
+					  &(HeadInput){&assembled.batch, &encoded, language ? targets->rows : NULL,
+								   language ? targets->n_rows : 0},
+					  arena, &output, question, status) ||
 		!batch_row_offsets(&assembled, request.head, arena, &evaluation->row_offsets, status))
 		return false;
 	loss = (LossCall){request.head, request.config, &assembled.batch, targets, output.n_columns};

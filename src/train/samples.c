@@ -6,6 +6,7 @@
 #include "core/names.h"
 #include "nn/answers.h"
 #include "nn/loss.h"
+#include "tokenizer/unicode.h"
 
 static const struct
 {
@@ -111,8 +112,10 @@ encode(const SampleEncoder *encoder, Arena *arena, const SampleText *text, const
 							 .stride = stride,
 							 .overflow = overflow};
 
-	return tokenizer_encode(encoder->tokenizer, arena, text->bytes, text->length,
-							pair == NULL ? NULL : pair->bytes, pair == NULL ? 0 : pair->length,
+	return tokenizer_encode(encoder->tokenizer, arena,
+							&(EncodeInput){text->bytes, text->length,
+										   pair == NULL ? NULL : pair->bytes,
+										   pair == NULL ? 0 : pair->length},
 							&options, question, result, status);
 }
 
@@ -199,8 +202,9 @@ encode_words(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleS
 	{
 		EncodeResult result;
 
-		if (!tokenizer_encode(encoder->tokenizer, arena, row->items[w].bytes, row->items[w].length,
-							  NULL, 0, &options, question, &result, status))
+		if (!tokenizer_encode(encoder->tokenizer, arena,
+							  &(EncodeInput){row->items[w].bytes, row->items[w].length, NULL, 0},
+							  &options, question, &result, status))
 			return false;
 		for (size_t i = 0; i < result.windows[0].n; i++)
 		{
@@ -223,17 +227,6 @@ encode_words(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleS
 	return emit(context, &sample, status);
 }
 
-/* Characters in UTF-8 bytes: those that do not continue one. */
-static size_t
-count_characters(const SampleText *text)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < text->length; i++)
-		count += ((unsigned char) text->bytes[i] & 0xC0) != 0x80;
-	return count;
-}
-
 size_t
 sample_text_byte(const SampleText *text, size_t index)
 {
@@ -247,7 +240,7 @@ sample_text_byte(const SampleText *text, size_t index)
 static bool
 check_answer(const SampleRow *row, size_t answer_length, Status *status)
 {
-	size_t context_length = count_characters(&row->pair);
+	size_t context_length = utf8_count((const unsigned char *) row->pair.bytes, row->pair.length);
 	size_t byte;
 
 	if (row->answer_start > context_length || answer_length > context_length - row->answer_start)
@@ -314,7 +307,8 @@ static bool
 encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
 			  void *context, const MayContinue *question, Status *status)
 {
-	size_t answer_length = count_characters(&row->answer);
+	size_t answer_length =
+		utf8_count((const unsigned char *) row->answer.bytes, row->answer.length);
 	AnswerInput input = {row->input.bytes, row->input.length,   row->pair.bytes,
 						 row->pair.length, encoder->max_length, encoder->stride};
 	EncodeResult result;
@@ -353,7 +347,8 @@ bool
 samples_check(const SampleEncoder *encoder, const SampleRow *row, Arena *arena,
 			  const MayContinue *question, Status *status)
 {
-	size_t answer_length = count_characters(&row->answer);
+	size_t answer_length =
+		utf8_count((const unsigned char *) row->answer.bytes, row->answer.length);
 	size_t count;
 
 	if (encoder->task != TRAIN_QUESTION_ANSWERING)

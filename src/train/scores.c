@@ -145,7 +145,8 @@ decode(const Scores *scores, const int32_t *ids, size_t n)
 	size_t length = TEXT_BYTES;
 
 	if (scores->tokenizer == NULL || n == 0 ||
-		!tokenizer_decode(scores->tokenizer, scores->arena, ids, n, true, NULL, &decoded, NULL))
+		!tokenizer_decode(scores->tokenizer, scores->arena, &(DecodeInput){ids, n, true}, NULL,
+						  &decoded, NULL))
 		return "";
 	if (decoded.length > TEXT_BYTES)
 	{

@@ -101,8 +101,10 @@ use(const Tokenizer *tokenizer, Arena *arena, const uint8_t *data, size_t size, 
 	split = size - 4 == 0 ? 0 : data[3] * (size - 4) / 256;
 	text = own_copy(data + 4, split);
 	pair = own_copy(data + 4 + split, size - 4 - split);
-	if (tokenizer_encode(tokenizer, arena, text, split, (data[0] & 16) != 0 ? pair : NULL,
-						 size - 4 - split, &options, NULL, &result, &status))
+	if (tokenizer_encode(
+			tokenizer, arena,
+			&(EncodeInput){text, split, (data[0] & 16) != 0 ? pair : NULL, size - 4 - split},
+			&options, NULL, &result, &status))
 	{
 		DecodedText decoded;
 
@@ -112,8 +114,10 @@ use(const Tokenizer *tokenizer, Arena *arena, const uint8_t *data, size_t size, 
 			MUST(options.truncation == TRUNCATE_NONE ||
 				 (int) result.windows[i].n <= options.max_length);
 		}
-		if (!tokenizer_decode(tokenizer, arena, result.windows[0].ids, result.windows[0].n,
-							  data[0] & 32, NULL, &decoded, &status))
+		if (!tokenizer_decode(
+				tokenizer, arena,
+				&(DecodeInput){result.windows[0].ids, result.windows[0].n, data[0] & 32}, NULL,
+				&decoded, &status))
 			MUST(damaged);
 		if (options.truncation == TRUNCATE_NONE && (data[0] & 16) == 0)
 		{

@@ -42,8 +42,10 @@ encode(const Driver *driver, Arena *arena, const char *text, const char *pair, i
 	EncodeOptions options = {true, pair == NULL ? TRUNCATE_LONGEST_FIRST : TRUNCATE_ONLY_SECOND,
 							 max_length, stride, overflow};
 
-	return tokenizer_encode(driver->tokenizer, arena, text, strlen(text), pair,
-							pair == NULL ? 0 : strlen(pair), &options, NULL, encoded, status);
+	return tokenizer_encode(
+		driver->tokenizer, arena,
+		&(EncodeInput){text, strlen(text), pair, pair == NULL ? 0 : strlen(pair)}, &options, NULL,
+		encoded, status);
 }
 
 static bool
@@ -60,8 +62,10 @@ entities(const Driver *driver, const json_t *task, Arena *arena, json_t *results
 		!encode(driver, arena, text, NULL, driver->fixture.config.max_position_embeddings, 0, false,
 				&encoded, status) ||
 		!score_tokens(driver->fixture.model, &encoded, 0, arena, &tokens, NULL, status) ||
-		!group_entities(&tokens, &driver->fixture.config, driver->tokenizer, text, strlen(text),
-						aggregation, false, arena, &found, &n, status))
+		!group_entities(&tokens,
+						&(EntityRequest){&driver->fixture.config, driver->tokenizer, text,
+										 strlen(text), aggregation, false},
+						arena, &found, &n, status))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(results,
@@ -83,8 +87,8 @@ answers(const Driver *driver, const json_t *task, Arena *arena, json_t *results,
 
 	if (!encode(driver, arena, text_of(task, "question"), text_of(task, "context"),
 				int_of(task, "max_length"), int_of(task, "stride"), true, &encoded, status) ||
-		!answer_question(driver->fixture.model, &encoded, &options, arena, &found, &n, NULL,
-						 status))
+		!answer_question(&(AnswerRequest){driver->fixture.model, &encoded, &options}, arena, &found,
+						 &n, NULL, status))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(results,
@@ -102,8 +106,9 @@ fill(const Driver *driver, const json_t *task, Arena *arena, json_t *results, St
 
 	if (!encode(driver, arena, text_of(task, "text"), NULL,
 				driver->fixture.config.max_position_embeddings, 0, false, &encoded, status) ||
-		!fill_masks(driver->fixture.model, driver->tokenizer, &encoded.windows[0],
-					(size_t) int_of(task, "top_k"), arena, &found, &n, NULL, status))
+		!fill_masks(&(FillRequest){driver->fixture.model, driver->tokenizer, &encoded.windows[0],
+								   (size_t) int_of(task, "top_k")},
+					arena, &found, &n, NULL, status))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(results,

@@ -83,9 +83,11 @@ encode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 	pair_length = take(cursor);
 	text = *cursor;
 	*cursor += length + (pair_length < 0 ? 0 : pair_length);
-	if (!tokenizer_encode(
-			tokenizer, arena, text, (size_t) length, pair_length < 0 ? NULL : text + length,
-			pair_length < 0 ? 0 : (size_t) pair_length, &options, NULL, &result, &status))
+	if (!tokenizer_encode(tokenizer, arena,
+						  &(EncodeInput){text, (size_t) length,
+										 pair_length < 0 ? NULL : text + length,
+										 pair_length < 0 ? 0 : (size_t) pair_length},
+						  &options, NULL, &result, &status))
 	{
 		put(-1);
 		put((int32_t) status.code);
@@ -108,7 +110,8 @@ decode(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 
 	memcpy(ids, *cursor, (size_t) n * sizeof *ids);
 	*cursor += (size_t) n * sizeof *ids;
-	if (!tokenizer_decode(tokenizer, arena, ids, (size_t) n, skip, NULL, &text, &status))
+	if (!tokenizer_decode(tokenizer, arena, &(DecodeInput){ids, (size_t) n, skip}, NULL, &text,
+						  &status))
 	{
 		put(-1);
 		put((int32_t) status.code);

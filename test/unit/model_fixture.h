@@ -59,16 +59,17 @@ fixture_bind(Arena *arena, Fixture *fixture, Precision precision, const Kernels 
 		void *image;
 		size_t size;
 
-		if (!prepared_size(table, &fixture->config, b, precision, kernels, &size, status) ||
+		if (!prepared_size(&(Preparation){table, &fixture->config, precision, kernels}, b, &size,
+						   status) ||
 			(image = arena_alloc(arena, size)) == NULL ||
-			!prepared_write(table, &fixture->config, b, precision, kernels, fixture->blocks[b],
-							image, size, NULL, status))
+			!prepared_write(&(Preparation){table, &fixture->config, precision, kernels}, b,
+							fixture->blocks[b], image, size, NULL, status))
 			return false;
 		images[b].bytes = image;
 		images[b].size = size;
 	}
-	return bert_model_bind(arena, &fixture->config, table, precision, kernels, images,
-						   table->n_blocks, &fixture->model, status);
+	return bert_model_bind(arena, &(Preparation){table, &fixture->config, precision, kernels},
+						   images, table->n_blocks, &fixture->model, status);
 }
 
 /*

@@ -136,7 +136,7 @@ test_many_sequences(void **state)
 	if (!encoder_forward(fixture.model, &batch, &wants, arena, &together, NULL, &status))
 		fail_msg("%s", status.message);
 	assert_true(pool_forward(fixture.model, &batch, together.last_hidden_state, POOLING_POOLER,
-							 false, arena, pooled, &status));
+							 arena, pooled, &status));
 	assert_memory_equal(pooled, together.pooler_output, SEQUENCES * hidden * sizeof(float));
 	for (int b = 0; b < SEQUENCES; b++)
 	{
@@ -231,17 +231,18 @@ test_chosen_rows(void **state)
 	for (size_t i = 0; i < 300; i++)
 		rows[i] = 464 - (i * 7) % 465;
 	assert_true(encoder_forward(fixture.model, &batch, NULL, arena, &encoded, NULL, &status));
-	assert_true(head_forward(fixture.model, &batch, &encoded, NULL, 0, arena, &all, NULL, &status));
-	assert_true(
-		head_forward(fixture.model, &batch, &encoded, rows, 300, arena, &some, NULL, &status));
+	assert_true(head_forward(fixture.model, &(HeadInput){&batch, &encoded, NULL, 0}, arena, &all,
+							 NULL, &status));
+	assert_true(head_forward(fixture.model, &(HeadInput){&batch, &encoded, rows, 300}, arena, &some,
+							 NULL, &status));
 	assert_int_equal(all.n_rows, 465);
 	assert_int_equal(some.n_rows, 300);
 	for (size_t i = 0; i < 300; i++)
 		for (size_t v = 0; v < vocab; v++)
 			assert_float_equal(some.logits[i * vocab + v], all.logits[rows[i] * vocab + v], 2e-5);
 	rows[3] = 465;
-	assert_false(
-		head_forward(fixture.model, &batch, &encoded, rows, 300, arena, &some, NULL, &status));
+	assert_false(head_forward(fixture.model, &(HeadInput){&batch, &encoded, rows, 300}, arena,
+							  &some, NULL, &status));
 }
 
 /* The heap gives what sorting would. */
@@ -313,9 +314,9 @@ encode(const Tokenizer *tokenizer, const char *text, const char *pair)
 							 5, true};
 	EncodeResult result;
 
-	assert_true(tokenizer_encode(tokenizer, arena, text, strlen(text), pair,
-								 pair == NULL ? 0 : strlen(pair), &options, NULL, &result,
-								 &status));
+	assert_true(tokenizer_encode(
+		tokenizer, arena, &(EncodeInput){text, strlen(text), pair, pair == NULL ? 0 : strlen(pair)},
+		&options, NULL, &result, &status));
 	return result;
 }
 
@@ -369,24 +370,28 @@ call(int which, const Everything *all, Arena *work, const MayContinue *question)
 			return encoder_forward(all->bare.model, &all->batch, &wants, work, &encoded, question,
 								   &status) &&
 				   pool_forward(all->bare.model, &all->batch, encoded.last_hidden_state,
-								POOLING_POOLER, true, work, pooled, &status);
+								POOLING_POOLER, work, pooled, &status);
 		case 2:
 			return score_tokens(all->tagger.model, &all->tagged, 5, work, &tokens, question,
 								&status) &&
-				   group_entities(&tokens, &all->tagger.config, all->tagger_words, "Mary", 4,
-								  AGGREGATE_AVERAGE, true, work, &entities, &n, &status);
+				   group_entities(&tokens,
+								  &(EntityRequest){&all->tagger.config, all->tagger_words, "Mary",
+												   4, AGGREGATE_AVERAGE, true},
+								  work, &entities, &n, &status);
 		case 3:
-			return answer_question(all->answerer.model, &all->answered, &answer, work, &answers, &n,
-								   question, &status);
+			return answer_question(&(AnswerRequest){all->answerer.model, &all->answered, &answer},
+								   work, &answers, &n, question, &status);
 		case 4:
-			return fill_masks(all->masked.model, all->masked_words, &all->filled.windows[0], 5,
-							  work, &fills, &n, question, &status);
+			return fill_masks(
+				&(FillRequest){all->masked.model, all->masked_words, &all->filled.windows[0], 5},
+				work, &fills, &n, question, &status);
 		case 5:
-			return pseudo_perplexity(all->masked.model, all->masked_words, &all->filled, 5, work,
-									 &perplexity, question, &status);
+			return pseudo_perplexity(
+				&(PerplexityRequest){all->masked.model, all->masked_words, &all->filled, 5}, work,
+				&perplexity, question, &status);
 		default:
-			return generate_tokens(all->causal.model, prompt, 3, &generate, work, &ids, &n,
-								   question, &status);
+			return generate_tokens(&(GenerateRequest){all->causal.model, prompt, 3, &generate},
+								   work, &ids, &n, question, &status);
 	}
 }
 
@@ -558,15 +563,17 @@ test_damaged_images(void **state)
 	assert_true(n <= 8);
 	for (int b = 0; b < n; b++)
 	{
-		assert_true(prepared_size(&fixture.table, &fixture.config, b, PRECISION_FP32, kernels,
-								  &images[b].size, &status));
+		assert_true(
+			prepared_size(&(Preparation){&fixture.table, &fixture.config, PRECISION_FP32, kernels},
+						  b, &images[b].size, &status));
 		images[b].bytes = arena_alloc(arena, images[b].size);
-		assert_true(prepared_write(&fixture.table, &fixture.config, b, PRECISION_FP32, kernels,
-								   fixture.blocks[b], (void *) images[b].bytes, images[b].size,
-								   NULL, &status));
+		assert_true(prepared_write(
+			&(Preparation){&fixture.table, &fixture.config, PRECISION_FP32, kernels}, b,
+			fixture.blocks[b], (void *) images[b].bytes, images[b].size, NULL, &status));
 	}
-	assert_true(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels,
-								images, n, &model, &status));
+	assert_true(bert_model_bind(
+		arena, &(Preparation){&fixture.table, &fixture.config, PRECISION_FP32, kernels}, images, n,
+		&model, &status));
 	for (int b = 0; b < n; b++)
 	{
 		unsigned char *bytes = (void *) images[b].bytes;
@@ -574,24 +581,29 @@ test_damaged_images(void **state)
 		for (size_t i = 0; i < 256; i++, refused++)
 		{
 			bytes[i] ^= 0x40;
-			assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32,
-										 kernels, images, n, &model, &status));
+			assert_false(bert_model_bind(
+				arena, &(Preparation){&fixture.table, &fixture.config, PRECISION_FP32, kernels},
+				images, n, &model, &status));
 			assert_int_equal(status.code, STATUS_INVALID_DATA);
 			bytes[i] ^= 0x40;
 		}
 		images[b].size--;
-		assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32,
-									 kernels, images, n, &model, &status));
+		assert_false(bert_model_bind(
+			arena, &(Preparation){&fixture.table, &fixture.config, PRECISION_FP32, kernels}, images,
+			n, &model, &status));
 		images[b].size++;
 		images[b].bytes = bytes + 1;
-		assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32,
-									 kernels, images, n, &model, &status));
+		assert_false(bert_model_bind(
+			arena, &(Preparation){&fixture.table, &fixture.config, PRECISION_FP32, kernels}, images,
+			n, &model, &status));
 		images[b].bytes = bytes;
 	}
-	assert_false(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_BF16, kernels,
-								 images, n, &model, &status));
-	assert_true(bert_model_bind(arena, &fixture.config, &fixture.table, PRECISION_FP32, kernels,
-								images, n, &model, &status));
+	assert_false(bert_model_bind(
+		arena, &(Preparation){&fixture.table, &fixture.config, PRECISION_BF16, kernels}, images, n,
+		&model, &status));
+	assert_true(bert_model_bind(
+		arena, &(Preparation){&fixture.table, &fixture.config, PRECISION_FP32, kernels}, images, n,
+		&model, &status));
 	printf("# %d/%d damaged headers refused\n", refused, refused);
 }
 

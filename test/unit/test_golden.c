@@ -209,7 +209,8 @@ compare_head(Arena *arena, const Fixture *fixture, const Batch *batch, size_t le
 	size_t n_labels = 0;
 	double loss;
 
-	if (!head_forward(fixture->model, batch, encoded, NULL, 0, arena, &output, NULL, &status))
+	if (!head_forward(fixture->model, &(HeadInput){batch, encoded, NULL, 0}, arena, &output, NULL,
+					  &status))
 		fail_msg("%s: %s", what, status.message);
 	assert_non_null(expected);
 	compare(head == HEAD_QUESTION_ANSWERING
@@ -278,8 +279,8 @@ compare_cached(Arena *arena, const Fixture *fixture, const Batch *batch, size_t 
 			}
 			if (!encoder_forward_cached(fixture->model, &piece, cache, arena, &encoded, NULL,
 										&status) ||
-				!head_forward(fixture->model, &piece, &encoded, NULL, 0, arena, &output, NULL,
-							  &status))
+				!head_forward(fixture->model, &(HeadInput){&piece, &encoded, NULL, 0}, arena,
+							  &output, NULL, &status))
 				fail_msg("%s: %s", what, status.message);
 			compare(output.logits, expected + (b * length + t) * vocab, (next - t) * vocab,
 					&worst->logits);

@@ -106,8 +106,9 @@ encode(const Tokenizer *tokenizer, const char *text, const char *pair, int max_l
 							 max_length, stride, overflow};
 	EncodeResult result;
 
-	if (!tokenizer_encode(tokenizer, arena, text, strlen(text), pair,
-						  pair == NULL ? 0 : strlen(pair), &options, NULL, &result, &status))
+	if (!tokenizer_encode(tokenizer, arena,
+						  &(EncodeInput){text, strlen(text), pair, pair == NULL ? 0 : strlen(pair)},
+						  &options, NULL, &result, &status))
 		fail_msg("%s", status.message);
 	return result;
 }
@@ -162,8 +163,10 @@ test_entities(void **state)
 
 		assert_true(aggregation_parse(text_of(entry, "aggregation"), &aggregation, &status));
 		if (!score_tokens(fixture.model, &encoded, 0, arena, &tokens, NULL, &status) ||
-			!group_entities(&tokens, &fixture.config, tokenizer, text, strlen(text), aggregation,
-							false, arena, &entities, &n, &status))
+			!group_entities(&tokens,
+							&(EntityRequest){&fixture.config, tokenizer, text, strlen(text),
+											 aggregation, false},
+							arena, &entities, &n, &status))
 			fail_msg("%s: %s", text, status.message);
 		assert_int_equal(n, json_array_size(expected));
 		for (size_t i = 0; i < n; i++, compared++)
@@ -245,7 +248,8 @@ test_answers(void **state)
 		Answer *answers;
 		size_t n;
 
-		if (!answer_question(fixture.model, &encoded, &options, arena, &answers, &n, NULL, &status))
+		if (!answer_question(&(AnswerRequest){fixture.model, &encoded, &options}, arena, &answers,
+							 &n, NULL, &status))
 			fail_msg("%s: %s", context, status.message);
 		assert_int_equal(n, json_array_size(expected));
 		for (size_t i = 0; i < n; i++, compared++)
@@ -276,8 +280,8 @@ test_fills(void **state)
 		const json_t *expected = json_object_get(entry, "fills");
 
 		encoded = encode(tokenizer, text_of(entry, "text"), NULL, 40, 0, false);
-		if (!fill_masks(fixture.model, tokenizer, &encoded.windows[0], 4, arena, &fills, &n, NULL,
-						&status))
+		if (!fill_masks(&(FillRequest){fixture.model, tokenizer, &encoded.windows[0], 4}, arena,
+						&fills, &n, NULL, &status))
 			fail_msg("%s", status.message);
 		assert_int_equal(n, json_array_size(expected));
 		for (size_t i = 0; i < n; i++)
@@ -293,13 +297,13 @@ test_fills(void **state)
 		}
 	}
 	printf("# masks: scores within %.1e\n", worst);
-	if (!fill_masks(fixture.model, tokenizer, &encoded.windows[0], 100000, arena, &fills, &n, NULL,
-					&status))
+	if (!fill_masks(&(FillRequest){fixture.model, tokenizer, &encoded.windows[0], 100000}, arena,
+					&fills, &n, NULL, &status))
 		fail_msg("%s", status.message);
 	assert_int_equal(n, fixture.config.vocab_size);
 	encoded = encode(tokenizer, "the cat", NULL, 40, 0, false);
-	assert_false(fill_masks(fixture.model, tokenizer, &encoded.windows[0], 4, arena, &fills, &n,
-							NULL, &status));
+	assert_false(fill_masks(&(FillRequest){fixture.model, tokenizer, &encoded.windows[0], 4}, arena,
+							&fills, &n, NULL, &status));
 	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
 }
 
@@ -318,8 +322,8 @@ test_perplexity(void **state)
 		double expected = json_number_value(json_object_get(entry, "perplexity"));
 
 		encoded = encode(tokenizer, text_of(entry, "text"), NULL, 40, 10, true);
-		if (!pseudo_perplexity(fixture.model, tokenizer, &encoded, 10, arena, &perplexity, NULL,
-							   &status))
+		if (!pseudo_perplexity(&(PerplexityRequest){fixture.model, tokenizer, &encoded, 10}, arena,
+							   &perplexity, NULL, &status))
 			fail_msg("%s", status.message);
 		if (!(fabs(perplexity - expected) / expected <= SCORE_LIMIT))
 			fail_msg("%s: %g, not %g", text_of(entry, "text"), perplexity, expected);
@@ -327,8 +331,8 @@ test_perplexity(void **state)
 	}
 	printf("# pseudo-perplexity: within %.1e of itself\n", worst);
 	encoded = encode(tokenizer, "", NULL, 40, 0, false);
-	assert_true(pseudo_perplexity(fixture.model, tokenizer, &encoded, 0, arena, &perplexity, NULL,
-								  &status));
+	assert_true(pseudo_perplexity(&(PerplexityRequest){fixture.model, tokenizer, &encoded, 0},
+								  arena, &perplexity, NULL, &status));
 	assert_true(isnan(perplexity));
 }
 
@@ -357,26 +361,26 @@ test_generation(void **state)
 		size_t n_prompt = read_ids(json_object_get(entry, "prompt"), prompt);
 		size_t n_expected = read_ids(json_object_get(entry, "ids"), expected);
 
-		if (!generate_tokens(fixture.model, prompt, n_prompt, &options, arena, &ids, &n, NULL,
-							 &status))
+		if (!generate_tokens(&(GenerateRequest){fixture.model, prompt, n_prompt, &options}, arena,
+							 &ids, &n, NULL, &status))
 			fail_msg("%s", status.message);
 		assert_int_equal(n, n_expected);
 		assert_memory_equal(ids, expected, n * sizeof(int32_t));
 		options.stop_id = expected[2];
-		assert_true(generate_tokens(fixture.model, prompt, n_prompt, &options, arena, &ids, &n,
-									NULL, &status));
+		assert_true(generate_tokens(&(GenerateRequest){fixture.model, prompt, n_prompt, &options},
+									arena, &ids, &n, NULL, &status));
 		for (size_t i = 0; i < n; i++)
 			assert_int_not_equal(ids[i], options.stop_id);
 		assert_true(n <= 2);
 		options.stop_id = -1;
 	}
-	assert_false(
-		generate_tokens(fixture.model, prompt, 0, &options, arena, &ids, &n, NULL, &status));
-	assert_false(
-		generate_tokens(fixture.model, prompt, 41, &options, arena, &ids, &n, NULL, &status));
+	assert_false(generate_tokens(&(GenerateRequest){fixture.model, prompt, 0, &options}, arena,
+								 &ids, &n, NULL, &status));
+	assert_false(generate_tokens(&(GenerateRequest){fixture.model, prompt, 41, &options}, arena,
+								 &ids, &n, NULL, &status));
 	options.temperature = NAN;
-	assert_false(
-		generate_tokens(fixture.model, prompt, 1, &options, arena, &ids, &n, NULL, &status));
+	assert_false(generate_tokens(&(GenerateRequest){fixture.model, prompt, 1, &options}, arena,
+								 &ids, &n, NULL, &status));
 }
 
 /* What is sampled is what the reference's warpers leave, as often as they say. */
@@ -412,13 +416,14 @@ test_sampling(void **state)
 			size_t n;
 
 			options.seed = (uint64_t) seed;
-			if (!generate_tokens(fixture.model, prompt, n_prompt, &options, arena, &ids, &n, NULL,
-								 &status))
+			if (!generate_tokens(&(GenerateRequest){fixture.model, prompt, n_prompt, &options},
+								 arena, &ids, &n, NULL, &status))
 				fail_msg("%s", status.message);
 			again = ids[0];
 			counts[ids[0]]++;
-			assert_true(generate_tokens(fixture.model, prompt, n_prompt, &options, arena, &ids, &n,
-										NULL, &status));
+			assert_true(
+				generate_tokens(&(GenerateRequest){fixture.model, prompt, n_prompt, &options},
+								arena, &ids, &n, NULL, &status));
 			assert_int_equal(ids[0], again);
 			arena_rewind(arena, mark);
 		}

@@ -79,10 +79,11 @@ check_encoded(const Tokenizer *tokenizer, Arena *arena, json_t *wanted, size_t n
 	EncodeResult result;
 	Status status = {0};
 
-	if (!tokenizer_encode(tokenizer, arena, json_string_value(text), json_string_length(text),
-						  pair == NULL ? NULL : json_string_value(pair),
-						  pair == NULL ? 0 : json_string_length(pair), &options, NULL, &result,
-						  &status))
+	if (!tokenizer_encode(tokenizer, arena,
+						  &(EncodeInput){json_string_value(text), json_string_length(text),
+										 pair == NULL ? NULL : json_string_value(pair),
+										 pair == NULL ? 0 : json_string_length(pair)},
+						  &options, NULL, &result, &status))
 		fail_msg("case %zu: %s", number, status.message);
 	if (json_array_size(windows) != result.n_windows)
 		fail_msg("case %zu: %zu windows, the reference has %zu", number, result.n_windows,
@@ -104,10 +105,11 @@ check_encoded(const Tokenizer *tokenizer, Arena *arena, json_t *wanted, size_t n
 	}
 	/* Without the overflow the first window is the same. */
 	options.overflow = false;
-	assert_true(tokenizer_encode(
-		tokenizer, arena, json_string_value(text), json_string_length(text),
-		pair == NULL ? NULL : json_string_value(pair), pair == NULL ? 0 : json_string_length(pair),
-		&options, NULL, &result, &status));
+	assert_true(tokenizer_encode(tokenizer, arena,
+								 &(EncodeInput){json_string_value(text), json_string_length(text),
+												pair == NULL ? NULL : json_string_value(pair),
+												pair == NULL ? 0 : json_string_length(pair)},
+								 &options, NULL, &result, &status));
 	assert_int_equal(result.n_windows, 1);
 	assert_int_equal(result.truncated, json_array_size(windows) > 1);
 	for (size_t r = 0; r < 6; r++)
@@ -162,9 +164,10 @@ test_golden_decodings(void **state)
 
 		for (size_t k = 0; k < json_array_size(ids); k++)
 			values[k] = (int32_t) json_integer_value(json_array_get(ids, k));
-		assert_true(tokenizer_decode(tokenizer, arena, values, json_array_size(ids),
-									 json_is_true(json_object_get(wanted, "skip")), NULL, &text,
-									 &status));
+		assert_true(tokenizer_decode(tokenizer, arena,
+									 &(DecodeInput){values, json_array_size(ids),
+													json_is_true(json_object_get(wanted, "skip"))},
+									 NULL, &text, &status));
 		assert_int_equal(text.length, json_string_length(json_object_get(wanted, "text")));
 		assert_memory_equal(text.text, json_string_value(json_object_get(wanted, "text")),
 							text.length);
@@ -231,8 +234,8 @@ hash_context(const Tokenizer *tokenizer, Arena *arena, WordHash *words, const ui
 
 	for (int i = 0; i < n; i++)
 		length += (size_t) utf8_encode(text[i], (unsigned char *) bytes + length);
-	assert_true(tokenizer_encode(tokenizer, arena, bytes, length, NULL, 0, &options, NULL, &result,
-								 &status));
+	assert_true(tokenizer_encode(tokenizer, arena, &(EncodeInput){bytes, length, NULL, 0}, &options,
+								 NULL, &result, &status));
 	words->encoding = &result.windows[0];
 	words->next = 0;
 	normalizer_init(&normalizer, tokenizer->normalize, arena, hash_character, words);
@@ -353,8 +356,8 @@ test_line_ends(void **state)
 	assert_false(tokenizer_is_special(tokenizer, 3));
 	assert_false(tokenizer_is_special(tokenizer, -1));
 	assert_false(tokenizer_is_special(tokenizer, 5));
-	assert_true(
-		tokenizer_encode(tokenizer, arena, "Hellos", 6, NULL, 0, &options, NULL, &result, &status));
+	assert_true(tokenizer_encode(tokenizer, arena, &(EncodeInput){"Hellos", 6, NULL, 0}, &options,
+								 NULL, &result, &status));
 	assert_int_equal(result.windows[0].n, 4);
 	assert_int_equal(result.windows[0].ids[1], 3);
 	assert_int_equal(result.windows[0].ids[2], 4);
@@ -416,8 +419,8 @@ test_invalid_text(void **state)
 
 			memset(text, 'a', before);
 			memcpy(text + before, bad[i].text, strlen(bad[i].text));
-			assert_false(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL,
-										  &result, &status));
+			assert_false(tokenizer_encode(tokenizer, arena, &(EncodeInput){text, length, NULL, 0},
+										  &options, NULL, &result, &status));
 			assert_int_equal(status.code, STATUS_INVALID_TEXT);
 			snprintf(position, sizeof position, "byte %zu", before + bad[i].position);
 			assert_non_null(strstr(status.message, position));
@@ -445,15 +448,16 @@ test_refused_options(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
 	{
-		assert_false(tokenizer_encode(tokenizer, arena, text, strlen(text), NULL, 0, &refused[i],
-									  NULL, &result, &status));
+		assert_false(tokenizer_encode(tokenizer, arena, &(EncodeInput){text, strlen(text), NULL, 0},
+									  &refused[i], NULL, &result, &status));
 		assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
 	}
-	assert_false(tokenizer_encode(tokenizer, arena, text, strlen(text), text, strlen(text),
+	assert_false(tokenizer_encode(tokenizer, arena,
+								  &(EncodeInput){text, strlen(text), text, strlen(text)},
 								  &first_only, NULL, &result, &status));
 	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
-	assert_true(tokenizer_encode(tokenizer, arena, text, strlen(text), NULL, 0, &nothing_left, NULL,
-								 &result, &status));
+	assert_true(tokenizer_encode(tokenizer, arena, &(EncodeInput){text, strlen(text), NULL, 0},
+								 &nothing_left, NULL, &result, &status));
 	assert_int_equal(result.windows[0].n, 2);
 	assert_true(result.truncated);
 	arena_destroy(arena);
@@ -501,11 +505,13 @@ test_pairs_without_overflow(void **state)
 			EncodeResult cut;
 			Status status = {0};
 
-			assert_true(tokenizer_encode(tokenizer, arena, a, strlen(a), b, strlen(b), &options,
-										 NULL, &whole, &status));
+			assert_true(tokenizer_encode(tokenizer, arena,
+										 &(EncodeInput){a, strlen(a), b, strlen(b)}, &options, NULL,
+										 &whole, &status));
 			options.overflow = false;
-			assert_true(tokenizer_encode(tokenizer, arena, a, strlen(a), b, strlen(b), &options,
-										 NULL, &cut, &status));
+			assert_true(tokenizer_encode(tokenizer, arena,
+										 &(EncodeInput){a, strlen(a), b, strlen(b)}, &options, NULL,
+										 &cut, &status));
 			assert_int_equal(cut.n_windows, 1);
 			assert_int_equal(cut.truncated, whole.truncated);
 			assert_int_equal(cut.windows[0].n, whole.windows[0].n);
@@ -541,12 +547,14 @@ test_decode_without_tokens(void **state)
 	assert_true(tokenizer_compile(arena, &settings, &image, &length, &status));
 	tokenizer = tokenizer_open(arena, image, length, &status);
 	assert_non_null(tokenizer);
-	assert_true(tokenizer_decode(tokenizer, arena, ids, sizeof ids / sizeof ids[0], false, NULL,
+	assert_true(tokenizer_decode(tokenizer, arena,
+								 &(DecodeInput){ids, sizeof ids / sizeof ids[0], false}, NULL,
 								 &decoded, &status));
 	assert_string_equal(decoded.text, "ab a");
 	assert_null(tokenizer_token(tokenizer, 1, &length));
 	assert_int_equal(tokenizer_id(tokenizer, "", 0), -1);
-	assert_false(tokenizer_decode(tokenizer, arena, &negative, 1, false, NULL, &decoded, &status));
+	assert_false(tokenizer_decode(tokenizer, arena, &(DecodeInput){&negative, 1, false}, NULL,
+								  &decoded, &status));
 	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
 	arena_destroy(arena);
 }

@@ -98,8 +98,10 @@ agrees(Folder *folder, const json_t *outcome, Status *status)
 		EncodeOptions options = {.special_tokens = true, .truncation = TRUNCATE_NONE};
 		EncodeResult result;
 
-		if (!tokenizer_encode(tokenizer, folder->arena, text, strlen(text), pair,
-							  pair == NULL ? 0 : strlen(pair), &options, NULL, &result, status))
+		if (!tokenizer_encode(
+				tokenizer, folder->arena,
+				&(EncodeInput){text, strlen(text), pair, pair == NULL ? 0 : strlen(pair)}, &options,
+				NULL, &result, status))
 			return false;
 		if (!same(json_array_get(outcome, 1 + i * 2), result.windows[0].ids, result.windows[0].n) ||
 			!same(json_array_get(outcome, 2 + i * 2), result.windows[0].type_ids,

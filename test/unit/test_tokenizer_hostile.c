@@ -48,8 +48,8 @@ test_cancellation(void **state)
 		for (; n < length; n += strlen(units[u / 2]))
 			memcpy(text + n, units[u / 2], strlen(units[u / 2]));
 		held = arena_held(arena);
-		assert_true(tokenizer_encode(tokenizer, arena, text, n, NULL, 0, &options, &question,
-									 &result, &status));
+		assert_true(tokenizer_encode(tokenizer, arena, &(EncodeInput){text, n, NULL, 0}, &options,
+									 &question, &result, &status));
 		assert_true(patience.asked + 3 >= 2 * (n / ASK_BYTES));
 		/* Memory: what the tokens take, and runs of marks; normalised pieces are held whole. */
 		assert_true(arena_peak(arena) - held <
@@ -58,8 +58,8 @@ test_cancellation(void **state)
 		{
 			patience.asked = 0;
 			patience.stop_after = k;
-			assert_false(tokenizer_encode(tokenizer, arena, text, n, NULL, 0, &options, &question,
-										  &result, &status));
+			assert_false(tokenizer_encode(tokenizer, arena, &(EncodeInput){text, n, NULL, 0},
+										  &options, &question, &result, &status));
 			assert_int_equal(status.code, STATUS_CANCELLED);
 			assert_int_equal(patience.asked, k);
 		}
@@ -101,8 +101,9 @@ test_questions_inside_runs(void **state)
 			memcpy(text + n, cases[c].unit, strlen(cases[c].unit));
 		memcpy(text + n, cases[c].end, strlen(cases[c].end));
 		n += strlen(cases[c].end);
-		assert_true(tokenizer_encode(make_tokenizer(arena, &settings), arena, text, n, NULL, 0,
-									 &options, &question, &result, &status));
+		assert_true(tokenizer_encode(make_tokenizer(arena, &settings), arena,
+									 &(EncodeInput){text, n, NULL, 0}, &options, &question, &result,
+									 &status));
 		assert_true(patience.asked >= 3 * (n / ASK_BYTES - 1) + cases[c].least);
 		arena_destroy(arena);
 	}
@@ -123,8 +124,8 @@ test_long_word(void **state)
 
 	(void) state;
 	memset(text, 'x', length);
-	assert_true(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL, &result,
-								 &status));
+	assert_true(tokenizer_encode(tokenizer, arena, &(EncodeInput){text, length, NULL, 0}, &options,
+								 NULL, &result, &status));
 	assert_int_equal(result.windows[0].n, 1);
 	assert_int_equal(result.windows[0].ids[0], tokenizer_unk_id(tokenizer));
 	assert_int_equal(result.windows[0].starts[0], 0);
@@ -164,8 +165,8 @@ test_long_runs_of_marks(void **state)
 		memcpy(text + length, "\xcc\x81", 2);
 	memcpy(text + length, "\xe3\x80\xae", 3);
 	length += 3;
-	assert_true(tokenizer_encode(tokenizer, arena, text, length, NULL, 0, &options, NULL, &result,
-								 &status));
+	assert_true(tokenizer_encode(tokenizer, arena, &(EncodeInput){text, length, NULL, 0}, &options,
+								 NULL, &result, &status));
 	assert_int_equal(result.windows[0].n, 1);
 	assert_int_equal(result.windows[0].starts[0], 0);
 	assert_int_equal(result.windows[0].ends[0], 2);
@@ -187,9 +188,10 @@ exercise(const Tokenizer *tokenizer, Arena *arena)
 	DecodedText decoded;
 	size_t length;
 
-	if (tokenizer_encode(tokenizer, arena, text, strlen(text), text, 20, &options, NULL, &result,
-						 &status))
-		tokenizer_decode(tokenizer, arena, result.windows[0].ids, result.windows[0].n, true, NULL,
+	if (tokenizer_encode(tokenizer, arena, &(EncodeInput){text, strlen(text), text, 20}, &options,
+						 NULL, &result, &status))
+		tokenizer_decode(tokenizer, arena,
+						 &(DecodeInput){result.windows[0].ids, result.windows[0].n, true}, NULL,
 						 &decoded, &status);
 	for (int32_t id = -2; id < 600; id++)
 	{
@@ -316,9 +318,10 @@ test_lack_of_memory(void **state)
 			(AddedToken){.content = "newtok", .id = -1, .normalized = n % 2 == 0};
 		done = tokenizer_compile(arena, &settings, &image, &image_length, &status) &&
 			   (tokenizer = tokenizer_open(arena, image, image_length, &status)) != NULL &&
-			   tokenizer_encode(tokenizer, arena, text, length, text, 3000, &options, NULL, &result,
-								&status) &&
-			   tokenizer_decode(tokenizer, arena, result.windows[0].ids, result.windows[0].n, true,
+			   tokenizer_encode(tokenizer, arena, &(EncodeInput){text, length, text, 3000},
+								&options, NULL, &result, &status) &&
+			   tokenizer_decode(tokenizer, arena,
+								&(DecodeInput){result.windows[0].ids, result.windows[0].n, true},
 								NULL, &decoded, &status);
 		if (!done)
 		{

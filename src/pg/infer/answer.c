@@ -46,8 +46,8 @@ find_answers(Call *call, FunctionCallInfo fcinfo, InputText *context, const Answ
 	input_text(PG_GETARG_TEXT_PP(0), &question);
 	input_text(PG_GETARG_TEXT_PP(1), context);
 	encode_context(call, &question, context, stride, &encoded);
-	REPORT_UNLESS(answer_question(model, &encoded, options, call->arena, answers, n_answers,
-								  &backend_may_continue, &status),
+	REPORT_UNLESS(answer_question(&(AnswerRequest){model, &encoded, options}, call->arena, answers,
+								  n_answers, &backend_may_continue, &status),
 				  &status);
 }
 

@@ -35,10 +35,11 @@ encode(Call *call, const InputText *input, const InputText *pair, const EncodeOp
 {
 	Status status;
 
-	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena, input->utf8, input->length,
-								   pair == NULL ? NULL : pair->utf8,
-								   pair == NULL ? 0 : pair->length, options, &backend_may_continue,
-								   encoded, &status),
+	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena,
+								   &(EncodeInput){input->utf8, input->length,
+												  pair == NULL ? NULL : pair->utf8,
+												  pair == NULL ? 0 : pair->length},
+								   options, &backend_may_continue, encoded, &status),
 				  &status);
 }
 
@@ -287,19 +288,6 @@ encode_states(Call *call, const BertModel *model, const EncodeResult *encoded, s
 		&status);
 }
 
-static void
-normalize_row(float *row, size_t n)
-{
-	double sum = 0.0;
-	float scale;
-
-	for (size_t i = 0; i < n; i++)
-		sum += (double) row[i] * row[i];
-	scale = (float) (1.0 / fmax(sqrt(sum), 1e-12));
-	for (size_t i = 0; i < n; i++)
-		row[i] *= scale;
-}
-
 /* rows (windows, n) become (texts, n): the mean over each text's windows, in place. */
 static void
 average_windows(const TextGroup *group, float *rows, size_t n)
@@ -369,7 +357,6 @@ group_embeddings(Call *call, const BertModel *model, const TextGroup *group, Poo
 	/* (windows, H) */
 	float *rows = take(call, encoded->n_windows * hidden, sizeof(float), "embeddings");
 	ForwardWants wants = {0}; /* pool_forward has a pooler of its own */
-	bool windows = has_windows(group);
 	size_t count;
 	Status status;
 
@@ -381,20 +368,17 @@ group_embeddings(Call *call, const BertModel *model, const TextGroup *group, Poo
 
 		count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
 		encode_states(call, model, encoded, first, count, &wants, &batch, &states);
-		REPORT_UNLESS(pool_forward(model, &batch, states.last_hidden_state, pooling,
-								   normalize && !windows, call->arena, rows + first * hidden,
-								   &status),
+		REPORT_UNLESS(pool_forward(model, &batch, states.last_hidden_state, pooling, call->arena,
+								   rows + first * hidden, &status),
 					  &status);
 		arena_rewind(call->arena, mark);
 	}
-	if (windows)
-	{
+	if (has_windows(group))
 		average_windows(group, rows, hidden);
-		if (normalize)
-			for (size_t t = 0; t < group->n_texts; t++)
-				if (group->first_window[t + 1] > group->first_window[t])
-					normalize_row(rows + group->first_window[t] * hidden, hidden);
-	}
+	if (normalize)
+		for (size_t t = 0; t < group->n_texts; t++)
+			if (group->first_window[t + 1] > group->first_window[t])
+				normalize_rows(1, hidden, rows + group->first_window[t] * hidden);
 	return rows_by_text(call, group, rows, hidden);
 }
 
@@ -422,9 +406,10 @@ group_logits(Call *call, const BertModel *model, const TextGroup *group, size_t 
 
 		count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
 		encode_states(call, model, encoded, first, count, &wants, &batch, &states);
-		REPORT_UNLESS(head_forward(model, &batch, &states,
-								   head == HEAD_PRETRAINING ? no_rows : NULL, 0, call->arena,
-								   &output, &backend_may_continue, &status),
+		REPORT_UNLESS(head_forward(model,
+								   &(HeadInput){&batch, &states,
+												head == HEAD_PRETRAINING ? no_rows : NULL, 0},
+								   call->arena, &output, &backend_may_continue, &status),
 					  &status);
 		if (head != HEAD_PRETRAINING && output.n_columns != *columns)
 			elog(ERROR, "%zu logits for %zu labels", output.n_columns, *columns);

@@ -42,9 +42,10 @@ bert_fill_mask(PG_FUNCTION_ARGS)
 	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	encode_input(&call, &input, NULL, OVERFLOW_REFUSE, &encoded);
-	REPORT_UNLESS(fill_masks(model, call.handle->tokenizer, &encoded.windows[0], top_k, call.arena,
-							 &fills, &n_fills, &backend_may_continue, &status),
-				  &status);
+	REPORT_UNLESS(
+		fill_masks(&(FillRequest){model, call.handle->tokenizer, &encoded.windows[0], top_k},
+				   call.arena, &fills, &n_fills, &backend_may_continue, &status),
+		&status);
 	for (size_t i = 0; i < n_fills; i++)
 	{
 		Datum values[4] = {
@@ -78,7 +79,8 @@ bert_pseudo_perplexity(PG_FUNCTION_ARGS)
 	stride = window_stride(call.handle, STRIDE);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	encode_windows(&call, &input, stride, &encoded);
-	REPORT_UNLESS(pseudo_perplexity(model, call.handle->tokenizer, &encoded, (size_t) stride,
+	REPORT_UNLESS(pseudo_perplexity(&(PerplexityRequest){model, call.handle->tokenizer, &encoded,
+														 (size_t) stride},
 									call.arena, &perplexity, &backend_may_continue, &status),
 				  &status);
 	call_end(&call);

@@ -366,7 +366,8 @@ compute(Forward *forward)
 								  &forward->encoded, &backend_may_continue, &status),
 				  &status);
 	if (forward->head != HEAD_NONE)
-		REPORT_UNLESS(head_forward(forward->model, &forward->batch, &forward->encoded, NULL, 0,
+		REPORT_UNLESS(head_forward(forward->model,
+								   &(HeadInput){&forward->batch, &forward->encoded, NULL, 0},
 								   call->arena, &forward->output, &backend_may_continue, &status),
 					  &status);
 	call->texts += (int64) forward->batch.n_sequences;

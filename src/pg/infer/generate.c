@@ -61,15 +61,16 @@ bert_generate(PG_FUNCTION_ARGS)
 	model = model_handle_bind(call.handle, HEAD_CAUSAL_LM);
 	options.stop_id = tokenizer_sep_id(call.handle->tokenizer);
 	input_text(PG_GETARG_TEXT_PP(0), &prompt);
-	REPORT_UNLESS(tokenizer_encode(call.handle->tokenizer, call.arena, prompt.utf8, prompt.length,
-								   NULL, 0, &encode, &backend_may_continue, &encoded, &status),
+	REPORT_UNLESS(tokenizer_encode(call.handle->tokenizer, call.arena,
+								   &(EncodeInput){prompt.utf8, prompt.length, NULL, 0}, &encode,
+								   &backend_may_continue, &encoded, &status),
 				  &status);
 	window = &encoded.windows[0];
 	/* A text is [CLS] ... [SEP]: what is to be continued has no end yet. */
-	REPORT_UNLESS(generate_tokens(model, window->ids, window->n - 1, &options, call.arena, &ids, &n,
-								  &backend_may_continue, &status),
+	REPORT_UNLESS(generate_tokens(&(GenerateRequest){model, window->ids, window->n - 1, &options},
+								  call.arena, &ids, &n, &backend_may_continue, &status),
 				  &status);
-	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, ids, n, true,
+	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, &(DecodeInput){ids, n, true},
 								   &backend_may_continue, &decoded, &status),
 				  &status);
 	call.texts++;

@@ -27,10 +27,12 @@ find_entities(Call *call, const BertModel *model, const InputText *input, Aggreg
 	REPORT_UNLESS(score_tokens(model, &encoded, (size_t) stride, call->arena, &tokens,
 							   &backend_may_continue, &status),
 				  &status);
-	REPORT_UNLESS(group_entities(&tokens, &call->handle->config, call->handle->tokenizer,
-								 input->utf8, input->length, aggregation, keep_outside, call->arena,
-								 entities, n_entities, &status),
-				  &status);
+	REPORT_UNLESS(
+		group_entities(&tokens,
+					   &(EntityRequest){&call->handle->config, call->handle->tokenizer, input->utf8,
+										input->length, aggregation, keep_outside},
+					   call->arena, entities, n_entities, &status),
+		&status);
 }
 
 /* bert.tag(input, model): every token of the text, those outside of entities too */

@@ -24,10 +24,11 @@ encode_with(Call *call, const InputText *input, const InputText *pair, const Enc
 {
 	Status status;
 
-	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena, input->utf8, input->length,
-								   pair == NULL ? NULL : pair->utf8,
-								   pair == NULL ? 0 : pair->length, options, &backend_may_continue,
-								   encoded, &status),
+	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena,
+								   &(EncodeInput){input->utf8, input->length,
+												  pair == NULL ? NULL : pair->utf8,
+												  pair == NULL ? 0 : pair->length},
+								   options, &backend_may_continue, encoded, &status),
 				  &status);
 }
 
@@ -153,12 +154,13 @@ bert_decode(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("ids must not contain NULL")));
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	check_ids(ids, call.handle->config.vocab_size);
-	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena,
-								   (const int32_t *) ARR_DATA_PTR(ids),
-								   (size_t) ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)),
-								   PG_ARGISNULL(2) || PG_GETARG_BOOL(2), &backend_may_continue,
-								   &decoded, &status),
-				  &status);
+	REPORT_UNLESS(
+		tokenizer_decode(call.handle->tokenizer, call.arena,
+						 &(DecodeInput){(const int32_t *) ARR_DATA_PTR(ids),
+										(size_t) ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)),
+										PG_ARGISNULL(2) || PG_GETARG_BOOL(2)},
+						 &backend_may_continue, &decoded, &status),
+		&status);
 	PG_RETURN_TEXT_P(output_text(decoded.text, decoded.length));
 }
 

@@ -301,59 +301,6 @@ bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision
 	}
 }
 
-static const char *
-without_prefix(const char *name)
-{
-	return strncmp(name, "bert.", 5) == 0 ? name + 5 : name;
-}
-
-/* True when own has the tensor, or the tensor that the scales of this name belong to. */
-static bool
-replaced(const Checkpoint *own, const char *name)
-{
-	static const char suffix[] = ".scale";
-	size_t length = strlen(without_prefix(name));
-
-	for (size_t i = 0; i < own->n_tensors; i++)
-	{
-		const char *other = without_prefix(own->tensors[i].name);
-
-		if (strcmp(other, without_prefix(name)) == 0 ||
-			(length > strlen(suffix) &&
-			 strcmp(without_prefix(name) + length - strlen(suffix), suffix) == 0 &&
-			 strlen(other) == length - strlen(suffix) &&
-			 strncmp(other, without_prefix(name), strlen(other)) == 0))
-			return true;
-	}
-	return false;
-}
-
-static int
-compare_tensors(const void *a, const void *b)
-{
-	return strcmp(((const CheckpointTensor *) a)->name, ((const CheckpointTensor *) b)->name);
-}
-
-/* The part's tensors, and the encoder's that it does not replace. */
-static bool
-merge_checkpoints(Arena *arena, const Checkpoint *own, const Checkpoint *encoder, Checkpoint *out,
-				  Status *status)
-{
-	size_t n = own->n_tensors;
-
-	out->tensors = arena_alloc_array(arena, n + encoder->n_tensors, sizeof *out->tensors);
-	if (out->tensors == NULL)
-		return arena_fail(arena, status, "tensors",
-						  (n + encoder->n_tensors) * sizeof *out->tensors);
-	memcpy(out->tensors, own->tensors, n * sizeof *out->tensors);
-	for (size_t i = 0; i < encoder->n_tensors; i++)
-		if (!replaced(own, encoder->tensors[i].name))
-			out->tensors[n++] = encoder->tensors[i];
-	out->n_tensors = n;
-	qsort(out->tensors, n, sizeof *out->tensors, compare_tensors);
-	return true;
-}
-
 static bool
 open_checkpoint(Bundle *bundle, Status *status)
 {
@@ -364,7 +311,7 @@ open_checkpoint(Bundle *bundle, Status *status)
 		return checkpoint_open(bundle->arena, bundle->own, &bundle->checkpoint, status);
 	return checkpoint_open(bundle->arena, bundle->own, &own, status) &&
 		   checkpoint_open(bundle->arena, bundle->encoder, &encoder, status) &&
-		   merge_checkpoints(bundle->arena, &own, &encoder, &bundle->checkpoint, status);
+		   checkpoint_merge(bundle->arena, &own, &encoder, &bundle->checkpoint, status);
 }
 
 static void

@@ -419,7 +419,7 @@ static bool
 serves(const ModelHandle *model, HeadKind head)
 {
 	HeadKind served[HEAD_KIND_COUNT];
-	int n = store_served_heads(model->head, served);
+	int n = served_heads(model->head, served);
 
 	for (int i = 0; i < n; i++)
 		if (served[i] == head)
@@ -595,8 +595,9 @@ fill_block(void *context, void *payload, size_t size)
 		memcpy(floats + elements, embeddings, (all - elements) * sizeof(float));
 		pfree(embeddings);
 	}
-	if (!prepared_write(&bound->table, bound->config, fill->block, fill->handle->public.precision,
-						bound->kernels, floats, payload, size, &backend_may_continue, &status))
+	if (!prepared_write(&(Preparation){&bound->table, bound->config, fill->handle->public.precision,
+									   bound->kernels},
+						fill->block, floats, payload, size, &backend_may_continue, &status))
 		report_status(&status);
 	pfree(floats);
 }
@@ -633,8 +634,9 @@ get_block(Handle *handle, const Bound *bound, int block)
 	key.kernel = bound->kernels->name;
 	key.layout = bound->kernels->layout[handle->public.precision];
 	key.rest = rest;
-	if (!prepared_size(&bound->table, bound->config, block, handle->public.precision,
-					   bound->kernels, &size, &status))
+	if (!prepared_size(
+			&(Preparation){&bound->table, bound->config, handle->public.precision, bound->kernels},
+			block, &size, &status))
 		report_status(&status);
 	return cache_get(&key, size, fill_block, &fill);
 }
@@ -741,8 +743,10 @@ model_handle_bind(ModelHandle *public, HeadKind head)
 		images[i].bytes = cache_payload(bound->files[i], &images[i].size);
 	}
 	definition_rest(handle->definition);
-	if (!bert_model_bind(handle->arena, bound->config, &bound->table, handle->public.precision,
-						 kernels, images, bound->table.n_blocks, &bound->model, &status))
+	if (!bert_model_bind(
+			handle->arena,
+			&(Preparation){&bound->table, bound->config, handle->public.precision, kernels}, images,
+			bound->table.n_blocks, &bound->model, &status))
 		report_status(&status);
 	pfree(images);
 	return bound->model;

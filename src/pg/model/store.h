@@ -115,9 +115,6 @@ extern void store_put_block(const void *bytes, size_t length, BlockHash *hash);
  */
 extern int64 store_put_model(const ModelDraft *draft, bool replace);
 
-/* Heads that a model with this one can be used with, HEAD_NONE not counted; returns how many. */
-extern int store_served_heads(HeadKind head, HeadKind *served);
-
 /* All that decides what a model computes, precision and kernels apart, in one number. */
 extern void store_digest(const char *config, bool use_pooler, HeadKind head,
 						 const SentenceSettings *sentence, const char *tokenizer,

@@ -192,26 +192,6 @@ store_put_block(const void *bytes, size_t length, BlockHash *hash)
 	end(&saved);
 }
 
-int
-store_served_heads(HeadKind head, HeadKind *served)
-{
-	int n = 0;
-
-	if (head != HEAD_NONE)
-		served[n++] = head;
-	if (head == HEAD_PRETRAINING)
-	{
-		served[n++] = HEAD_MASKED_LM;
-		served[n++] = HEAD_CAUSAL_LM;
-		served[n++] = HEAD_NEXT_SENTENCE;
-	}
-	else if (head == HEAD_MASKED_LM)
-		served[n++] = HEAD_CAUSAL_LM;
-	else if (head == HEAD_CAUSAL_LM)
-		served[n++] = HEAD_MASKED_LM;
-	return n;
-}
-
 static void
 digest_text(Sha256 *sha, const char *text)
 {
@@ -274,7 +254,7 @@ static void
 put_heads(int64 version, HeadKind head)
 {
 	HeadKind served[HEAD_KIND_COUNT];
-	int n = store_served_heads(head, served);
+	int n = served_heads(head, served);
 
 	for (int i = 0; i < n; i++)
 	{

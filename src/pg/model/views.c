@@ -97,7 +97,7 @@ put_heads(RowOut *row, HeadKind head)
 {
 	HeadKind served[HEAD_KIND_COUNT];
 	const char *names[HEAD_KIND_COUNT];
-	int n = store_served_heads(head, served);
+	int n = served_heads(head, served);
 
 	for (int i = 0; i < n; i++)
 		names[i] = head_kind_name(served[i]);
