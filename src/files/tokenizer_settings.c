@@ -85,26 +85,61 @@ is_bert(const TokenizerSettings *settings)
 		   settings->max_input_chars_per_word == 100;
 }
 
+/* By id; those without one in the order they have. */
+static int
+compare_added(const void *a, const void *b)
+{
+	const AddedToken *x = *(const AddedToken *const *) a;
+	const AddedToken *y = *(const AddedToken *const *) b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+/* One order, whichever files the tokens come from: equal tokenizers are written equally. */
+static const AddedToken **
+sorted_added(Arena *arena, const TokenizerSettings *settings, Status *status)
+{
+	const AddedToken **added = arena_alloc_array(arena, settings->n_added + 1, sizeof *added);
+
+	if (added == NULL)
+	{
+		arena_fail(arena, status, "added tokens", settings->n_added * sizeof *added);
+		return NULL;
+	}
+	for (size_t i = 0; i < settings->n_added; i++)
+		added[i] = &settings->added[i];
+	qsort(added, settings->n_added, sizeof *added, compare_added);
+	return added;
+}
+
 char *
 tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status *status)
 {
-	json_t *root = json_object();
-	json_t *decoder = json_object();
-	json_t *unnumbered = json_array();
+	json_t *root;
+	json_t *decoder;
+	json_t *unnumbered;
 	bool complete = true;
+	const AddedToken **added = sorted_added(arena, settings, status);
 
+	if (added == NULL)
+		return NULL;
+	root = json_object();
+	decoder = json_object();
+	unnumbered = json_array();
 	for (size_t i = 0; i < settings->n_added; i++)
 	{
 		char id[16];
 
 		/* a token that gets its id from the vocabulary only */
-		if (settings->added[i].id < 0)
+		if (added[i]->id < 0)
 		{
-			complete &= json_array_append_new(unnumbered, token_value(&settings->added[i])) == 0;
+			complete &= json_array_append_new(unnumbered, token_value(added[i])) == 0;
 			continue;
 		}
-		snprintf(id, sizeof id, "%d", (int) settings->added[i].id);
-		json_put(decoder, id, token_value(&settings->added[i]), &complete);
+		snprintf(id, sizeof id, "%d", (int) added[i]->id);
+		json_put(decoder, id, token_value(added[i]), &complete);
 	}
 	json_put(root, "tokenizer_class",
 			 json_string(is_bert(settings) ? "BertTokenizer" : "PreTrainedTokenizerFast"),
