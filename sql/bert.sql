@@ -1065,7 +1065,7 @@ FROM bert.auto_column AS a, LATERAL bert.auto_column_names(a.relation, a.number)
 WHERE c.target IS NOT NULL;
 COMMENT ON VIEW bert.auto_embeds IS
 	'the columns for which you have called bert.auto_embed (all, for a superuser), rows waiting'
-	' and failed, and why a column rests';
+	' and failed, and why a column is paused';
 COMMENT ON COLUMN bert.auto_embeds.relation IS 'the table';
 COMMENT ON COLUMN bert.auto_embeds.source IS 'column of the texts';
 COMMENT ON COLUMN bert.auto_embeds.target IS 'column of the embeddings';
@@ -1081,7 +1081,7 @@ COMMENT ON COLUMN bert.auto_embeds.sqlstate IS
 COMMENT ON COLUMN bert.auto_embeds.error IS 'message of it';
 COMMENT ON COLUMN bert.auto_embeds.failed_at IS 'when that was seen last';
 COMMENT ON COLUMN bert.auto_embeds.next_try IS
-	'until when it rests; infinity: its worker has crashed twice, and it rests until begun anew';
+	'until when it is paused; infinity: its worker has crashed twice, and it is paused until begun anew';
 
 CREATE VIEW bert.auto_errors WITH (security_invoker = true) AS
 SELECT a.relation, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error,

@@ -82,11 +82,11 @@ extern bool auto_column_load(int64 number, AutoColumn *column);
 /* of AutoColumn *: those with rows to embed now, oldest first */
 extern List *auto_columns_due(void);
 extern void auto_column_delete(int64 number); /* with its queue */
-/* it, or the rows of its part, rests for a while; NULL: it is well again */
+/* it, or the rows of its part, is paused for a while; NULL: it is well again */
 extern void auto_column_fail(const AutoColumn *column, const char *sqlstate, const char *error);
 /*
- * Notes that a worker of this role begins with it; false, and it rests until it is begun anew, if
- * workers have crashed there twice. To be committed before anything else is done.
+ * Notes that a worker of this role begins with it; false, and it is paused until it is begun anew,
+ * if workers have crashed there twice. To be committed before anything else is done.
  */
 extern bool auto_attempt_begin(const AutoColumn *column, Oid role);
 extern void auto_attempt_end(int64 number, Oid role); /* number 0: with all */

@@ -10,7 +10,7 @@
  * A batch is one transaction: queue rows locked, embedded, written, deleted. When it fails its rows
  * are tried one by one, so that one bad row does not hold up the rest; the error is kept with the
  * row, and the row is tried again, each time later. What concerns the whole column (a dropped
- * model, a revoked privilege) is kept with the column, which rests for a while.
+ * model, a revoked privilege) is kept with the column, which is paused for a while.
  */
 #include "pg/server/compat.h"
 
@@ -328,7 +328,7 @@ note_failure(const AutoBatch *batch, const ErrorData *error)
 	worker_begin();
 	if (!batch->opened)
 	{
-		ereport(LOG, (errmsg("bert.auto_embed of table %u rests: %s", batch->column->relation,
+		ereport(LOG, (errmsg("bert.auto_embed of table %u is paused: %s", batch->column->relation,
 							 error->message)));
 		auto_column_fail(batch->column, sqlstate, message);
 	}
