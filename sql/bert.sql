@@ -140,6 +140,7 @@ CREATE TABLE bert.model (
 	base text,
 	base_version bigint,
 	lineage jsonb,
+	sentence bytea,
 	created timestamptz NOT NULL
 );
 COMMENT ON TABLE bert.model IS 'one row per stored model';
@@ -150,6 +151,8 @@ COMMENT ON COLUMN bert.model.tokenizer IS 'tokenizer_config.json, UTF-8';
 COMMENT ON COLUMN bert.model.vocab IS 'the block that holds vocab.txt';
 COMMENT ON COLUMN bert.model.pooling IS
 	'NULL: the model came without sentence-transformers settings';
+COMMENT ON COLUMN bert.model.sentence IS
+	'prompts and similarity function of sentence-transformers, JSON in UTF-8; NULL without';
 COMMENT ON COLUMN bert.model.digest IS 'SHA-256 over all that decides what the model computes';
 
 CREATE TABLE bert.tensor (
@@ -330,7 +333,7 @@ CREATE FUNCTION bert.list_models()
 	RETURNS TABLE (name text, version bigint, source text, head text, heads text[],
 		"precision" text, parameters bigint, layers integer, hidden_size integer,
 		attention_heads integer, vocab_size integer, max_length integer, labels text[],
-		pooling text, size_bytes bigint, owner regrole, base text, base_version bigint,
+		pooling text, sentence jsonb, size_bytes bigint, owner regrole, base text, base_version bigint,
 		lineage jsonb, description text, created timestamptz)
 	AS 'MODULE_PATHNAME', 'bert_list_models'
 	LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
@@ -358,6 +361,8 @@ COMMENT ON COLUMN bert.models.max_length IS 'tokens that it reads at once, speci
 COMMENT ON COLUMN bert.models.labels IS 'its classes in their order; NULL for a head without';
 COMMENT ON COLUMN bert.models.pooling IS
 	'how it makes one embedding of all tokens; NULL where its files do not say';
+COMMENT ON COLUMN bert.models.sentence IS
+	'its prompts, the name of the default one, and its similarity function unless it is the cosine';
 COMMENT ON COLUMN bert.models.size_bytes IS
 	'bytes of its weights; shared ones count for each model';
 COMMENT ON COLUMN bert.models.owner IS 'role that owns it; NULL for a bundled model';
@@ -469,40 +474,60 @@ COMMENT ON FUNCTION bert.chunk(text, text, int, int) IS
 -- Inference
 
 CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEFAULT NULL,
-		normalize_embeddings bool DEFAULT NULL, overflow text DEFAULT 'truncate')
+		normalize_embeddings bool DEFAULT NULL, prompt_name text DEFAULT NULL,
+		prompt text DEFAULT NULL, dimensions int DEFAULT NULL, overflow text DEFAULT 'truncate')
 	RETURNS real[]
 	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.embed(text, text, text, bool, text) IS
-	'the embedding of a text; pooling mean, cls, max or pooler, and whether it has length 1 (NULL:'
-	' what the model was made for); overflow truncate, window or error';
+COMMENT ON FUNCTION bert.embed(text, text, text, bool, text, text, int, text) IS
+	'the embedding of a text; pooling mean, cls, max, pooler, mean_sqrt_len_tokens, weightedmean or'
+	' lasttoken, and whether it has length 1 (NULL: what the model was made for); a prompt before'
+	' the text, by name or in words (NULL: the default one); only the first dimensions; overflow'
+	' truncate, window or error';
 
 CREATE FUNCTION bert.embed(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL,
-		normalize_embeddings bool DEFAULT NULL, overflow text DEFAULT 'truncate')
+		normalize_embeddings bool DEFAULT NULL, prompt_name text DEFAULT NULL,
+		prompt text DEFAULT NULL, dimensions int DEFAULT NULL, overflow text DEFAULT 'truncate')
 	RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'bert_embed_many' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
-COMMENT ON FUNCTION bert.embed(text[], text, text, bool, text) IS
+COMMENT ON FUNCTION bert.embed(text[], text, text, bool, text, text, int, text) IS
 	'the embeddings of many texts, in their order, computed in batches';
 
 CREATE FUNCTION bert.embed_pinned(input text, model text DEFAULT NULL, pooling text DEFAULT NULL,
-		normalize_embeddings bool DEFAULT NULL, overflow text DEFAULT 'truncate')
+		normalize_embeddings bool DEFAULT NULL, prompt_name text DEFAULT NULL,
+		prompt text DEFAULT NULL, dimensions int DEFAULT NULL, overflow text DEFAULT 'truncate')
 	RETURNS real[]
 	AS 'MODULE_PATHNAME', 'bert_embed_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
-COMMENT ON FUNCTION bert.embed_pinned(text, text, text, bool, text) IS
+COMMENT ON FUNCTION bert.embed_pinned(text, text, text, bool, text, text, int, text) IS
 	'bert.embed by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
 CREATE FUNCTION bert.embed_pinned(inputs text[], model text DEFAULT NULL,
 		pooling text DEFAULT NULL, normalize_embeddings bool DEFAULT NULL,
+		prompt_name text DEFAULT NULL, prompt text DEFAULT NULL, dimensions int DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS SETOF real[]
 	AS 'MODULE_PATHNAME', 'bert_embed_many_pinned'
 	LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
-COMMENT ON FUNCTION bert.embed_pinned(text[], text, text, bool, text) IS
+COMMENT ON FUNCTION bert.embed_pinned(text[], text, text, bool, text, text, int, text) IS
 	'bert.embed of many texts by a name that bert.pinned gave; immutable';
+
+CREATE FUNCTION bert.embed_query(input text, model text DEFAULT NULL, dimensions int DEFAULT NULL)
+	RETURNS real[]
+	AS 'MODULE_PATHNAME', 'bert_embed_query' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION bert.embed_query(text, text, int) IS
+	'the embedding of a query, with the model''s prompt for queries if it has one';
+
+CREATE FUNCTION bert.embed_document(input text, model text DEFAULT NULL,
+		dimensions int DEFAULT NULL)
+	RETURNS real[]
+	AS 'MODULE_PATHNAME', 'bert_embed_document' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION bert.embed_document(text, text, int) IS
+	'the embedding of a document, with the model''s prompt for documents if it has one';
 
 CREATE FUNCTION bert.similarity(a text, b text, model text DEFAULT NULL) RETURNS real
 	AS 'MODULE_PATHNAME', 'bert_similarity' LANGUAGE C STABLE PARALLEL SAFE COST 20000;
 COMMENT ON FUNCTION bert.similarity(text, text, text) IS
-	'the cosine of the embeddings of two texts';
+	'how alike two texts are, by the model''s own function: the cosine of their embeddings, their dot'
+	' product, or minus their distance';
 
 CREATE FUNCTION bert.similarity(a real[], b real[]) RETURNS real
 	AS 'MODULE_PATHNAME', 'bert_similarity_of_embeddings'

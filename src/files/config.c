@@ -31,7 +31,10 @@ static const struct
 static const char *const position_names[] = {"absolute", "relative_key", "relative_key_query"};
 static const char *const problem_names[] = {NULL, "regression", "single_label_classification",
 											"multi_label_classification"};
-static const char *const pooling_names[] = {"mean", "cls", "max", "pooler"};
+static const char *const pooling_names[POOLING_COUNT] = {
+	"mean", "cls", "max", "pooler", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"};
+static const char *const score_classes[] = {NULL, "torch.nn.modules.linear.Identity",
+											"torch.nn.modules.activation.Sigmoid"};
 
 bool
 config_default(Arena *arena, BertConfig *config, Status *status)
@@ -306,6 +309,20 @@ parse_pruned_heads(const json_t *root, Arena *arena, BertConfig *config, Status 
 	return true;
 }
 
+/* sentence-transformers' setting of a cross-encoder, in its newer and its older place. */
+static bool
+parse_score_activation(const json_t *root, Arena *arena, BertConfig *config, Status *status)
+{
+	const json_t *settings = json_object_get(root, "sentence_transformers");
+	const char *class = NULL;
+
+	if (!json_get_string(root, "sbert_ce_default_activation_function", arena, &class, status) ||
+		(json_is_object(settings) &&
+		 !json_get_string(settings, "activation_fn", arena, &class, status)))
+		return false;
+	return class == NULL || score_activation_parse(class, &config->score_activation, status);
+}
+
 static bool
 parse_fields(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
@@ -336,6 +353,7 @@ parse_fields(const json_t *root, Arena *arena, BertConfig *config, Status *statu
 		   json_get_bool(root, "tie_word_embeddings", &config->tie_word_embeddings, status) &&
 		   parse_enumerations(root, arena, config, status) &&
 		   parse_activation(root, arena, config, status) &&
+		   parse_score_activation(root, arena, config, status) &&
 		   parse_architecture(root, arena, config, status) &&
 		   parse_labels(root, arena, config, status) &&
 		   parse_pruned_heads(root, arena, config, status) && config_validate(config, status);
@@ -528,6 +546,10 @@ config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *stat
 	json_put(root, "tie_word_embeddings", json_boolean(config->tie_word_embeddings), &complete);
 	if (config->problem_type != PROBLEM_UNSET)
 		json_put(root, "problem_type", json_string(problem_names[config->problem_type]), &complete);
+	if (config->score_activation != SCORE_UNSET)
+		json_put(root, "sentence_transformers",
+				 json_pack("{s:s}", "activation_fn", score_classes[config->score_activation]),
+				 &complete);
 	json_put(root, "id2label", labels_value(config, true, &complete), &complete);
 	json_put(root, "label2id", labels_value(config, false, &complete), &complete);
 	if (config->n_pruned > 0)
@@ -570,6 +592,25 @@ head_kind_parse(const char *name, HeadKind *head, Status *status)
 	return true;
 }
 
+bool
+score_activation_parse(const char *class, ScoreActivation *activation, Status *status)
+{
+	const char *name = strrchr(class, '.');
+
+	name = name == NULL ? class : name + 1;
+	if (strcmp(name, "Identity") == 0)
+		*activation = SCORE_IDENTITY;
+	else if (strcmp(name, "Sigmoid") == 0)
+		*activation = SCORE_SIGMOID;
+	else
+	{
+		status_fail(status, STATUS_UNSUPPORTED, "activation_fn \"%.80s\" is not supported", class);
+		return status_hint(status, "A cross-encoder's score is its logit (Identity) or the "
+								   "logit's sigmoid (Sigmoid).");
+	}
+	return true;
+}
+
 const char *
 pooling_name(Pooling pooling)
 {
@@ -579,7 +620,7 @@ pooling_name(Pooling pooling)
 bool
 pooling_parse(const char *name, Pooling *pooling, Status *status)
 {
-	int i = name_parse(name, "pooling", pooling_names, 4, status);
+	int i = name_parse(name, "pooling", pooling_names, POOLING_COUNT, status);
 
 	if (i < 0)
 		return false;

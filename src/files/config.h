@@ -55,8 +55,20 @@ typedef enum Pooling
 	POOLING_MEAN,
 	POOLING_CLS,
 	POOLING_MAX,
-	POOLING_POOLER /* tanh(W h_cls + b) */
+	POOLING_POOLER,           /* tanh(W h_cls + b) */
+	POOLING_MEAN_SQRT_LENGTH, /* the sum over the square root of the number of tokens */
+	POOLING_WEIGHTED_MEAN,    /* token i counts i + 1 times */
+	POOLING_LAST_TOKEN,
+	POOLING_COUNT
 } Pooling;
+
+/* What a cross-encoder's score is made of its logit by: sentence-transformers' activation_fn. */
+typedef enum ScoreActivation
+{
+	SCORE_UNSET, /* sigmoid */
+	SCORE_IDENTITY,
+	SCORE_SIGMOID
+} ScoreActivation;
 
 #define CONFIG_MAX_LAYERS 256
 #define CONFIG_MAX_HEADS 256
@@ -98,6 +110,7 @@ typedef struct BertConfig
 	bool tie_word_embeddings;
 	bool use_pooler; /* not in config.json: the checkpoint has a pooler */
 	ProblemType problem_type;
+	ScoreActivation score_activation;
 	int num_labels;  /* 2 when neither id2label nor num_labels is given */
 	char **id2label; /* num_labels strings, "LABEL_0" ... when absent */
 	int n_pruned;
@@ -137,6 +150,11 @@ const char *head_kind_name(HeadKind head);  /* "sequence_classification" */
 const char *head_kind_class(HeadKind head); /* "BertForSequenceClassification" */
 /* from head_kind_name's names */
 bool head_kind_parse(const char *name, HeadKind *head, Status *status);
+/*
+ * A Python class of torch: "torch.nn.modules.linear.Identity"; STATUS_UNSUPPORTED for others than
+ * Identity and Sigmoid.
+ */
+bool score_activation_parse(const char *class, ScoreActivation *activation, Status *status);
 const char *pooling_name(Pooling pooling);
 bool pooling_parse(const char *name, Pooling *pooling, Status *status);
 

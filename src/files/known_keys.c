@@ -1,13 +1,14 @@
 /* known_keys.c: the table, and the look at a file's members. */
 #include "files/known_keys.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct KnownKey
 {
 	const char *name;
 	KeyUse use;
-	const char *allowed; /* a refused member may have this text, or "true" */
+	const char *allowed; /* the value that says nothing new: a text, a number, or "true" */
 } KnownKey;
 
 #define USED(name)           \
@@ -17,10 +18,6 @@ typedef struct KnownKey
 #define HARMLESS(name)           \
 	{                            \
 		name, KEY_HARMLESS, NULL \
-	}
-#define REPORTED(name)           \
-	{                            \
-		name, KEY_REPORTED, NULL \
 	}
 #define REFUSED(name)           \
 	{                           \
@@ -61,6 +58,8 @@ static const KnownKey config_keys[] = {
 	USED("label2id"),
 	USED("pruned_heads"),
 	USED("tokenizer_class"),
+	USED("sentence_transformers"), /* activation_fn */
+	USED("sbert_ce_default_activation_function"),
 	/* another model than BERT: custom code, quantized weights, other positions, norms, sharing */
 	REFUSED("auto_map"),
 	REFUSED("quantization_config"),
@@ -168,8 +167,6 @@ static const KnownKey config_keys[] = {
 	HARMLESS("forced_eos_token_id"),
 	HARMLESS("remove_invalid_values"),
 	HARMLESS("exponential_decay_length_penalty"),
-	REPORTED("sentence_transformers"),
-	REPORTED("sbert_ce_default_activation_function"),
 };
 
 static const KnownKey tokenizer_config_keys[] = {
@@ -192,9 +189,9 @@ static const KnownKey tokenizer_config_keys[] = {
 	USED("bos_token"),
 	USED("eos_token"),
 	/* the reference's Bert classes have no such arguments; tokenizer.json has the same ones */
-	REPORTED("clean_text"),
-	REPORTED("wordpieces_prefix"),
-	REPORTED("max_input_chars_per_word"),
+	{"clean_text", KEY_REPORTED, "true"},
+	{"wordpieces_prefix", KEY_REPORTED, "##"},
+	{"max_input_chars_per_word", KEY_REPORTED, "100"},
 	REFUSED("never_split"),
 	REFUSED("auto_map"),
 	REFUSED("fast_tokenizer_files"),
@@ -264,22 +261,15 @@ static const KnownKey tokenizer_model_keys[] = {
 };
 
 static const KnownKey sentence_config_keys[] = {
-	USED("max_seq_length"),
-	USED("do_lower_case"),
+	USED("max_seq_length"),       USED("do_lower_case"),
 	HARMLESS("model_args"), /* the weights' type and the attention's implementation */
-	HARMLESS("model_kwargs"),
-	REFUSED("tokenizer_args"),
-	REFUSED("processor_kwargs"),
-	REFUSED("config_args"),
-	REFUSED("config_kwargs"),
-	REFUSED("tokenizer_name_or_path"),
-	ONLY("transformer_task", "feature-extraction"),
-	ONLY("module_output_name", "token_embeddings"),
+	HARMLESS("model_kwargs"),     REFUSED("tokenizer_args"),
+	REFUSED("processor_kwargs"),  REFUSED("config_args"),
+	REFUSED("config_kwargs"),     REFUSED("tokenizer_name_or_path"),
+	USED("transformer_task"),     USED("module_output_name"),
 	HARMLESS("modality_config"), /* text; other kinds of input need another class of model */
-	REFUSED("processing_kwargs"),
-	REFUSED("query_length"),
-	REFUSED("document_length"),
-	REFUSED("query_expansion"),
+	REFUSED("processing_kwargs"), REFUSED("query_length"),
+	REFUSED("document_length"),   REFUSED("query_expansion"),
 	HARMLESS("unpad_inputs"),
 };
 
@@ -316,8 +306,8 @@ static const KnownKey dense_keys[] = {
 };
 
 static const KnownKey sentence_transformers_keys[] = {
-	REPORTED("prompts"),       REPORTED("default_prompt_name"), REPORTED("similarity_fn_name"),
-	REPORTED("activation_fn"), HARMLESS("model_type"),          HARMLESS("__version__"),
+	USED("prompts"),       USED("default_prompt_name"), USED("similarity_fn_name"),
+	USED("activation_fn"), USED("model_type"),          HARMLESS("__version__"),
 };
 
 #define TABLE(keys)                        \
@@ -380,6 +370,8 @@ says_nothing(const json_t *value, const char *allowed)
 	if (json_is_string(value))
 		return json_string_length(value) == 0 ||
 			   (allowed != NULL && strcmp(json_string_value(value), allowed) == 0);
+	if (json_is_integer(value))
+		return allowed != NULL && json_integer_value(value) == strtoll(allowed, NULL, 10);
 	if (json_is_true(value))
 		return allowed != NULL && strcmp(allowed, "true") == 0;
 	if (json_is_false(value))
@@ -401,7 +393,7 @@ known_keys_check(KnownFile file, const char *name, const json_t *object, FileNot
 
 		if (json_is_null(value) || (known == NULL && names_token(file, key)))
 			continue;
-		if (known == NULL || known->use == KEY_REPORTED)
+		if (known == NULL || (known->use == KEY_REPORTED && !says_nothing(value, known->allowed)))
 		{
 			if (!notes_add(notes, known == NULL ? NOTE_UNEXPECTED : NOTE_IGNORED, name, key,
 						   status))

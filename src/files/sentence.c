@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/names.h"
 #include "files/json.h"
 #include "files/known_keys.h"
 
@@ -13,12 +14,15 @@
 static const struct
 {
 	const char *member; /* before version 5 */
-	const char *name;   /* since then; NULL: not supported */
+	const char *name;   /* since then */
 	Pooling pooling;
 } modes[] = {
 	{"pooling_mode_cls_token", "cls", POOLING_CLS},
 	{"pooling_mode_max_tokens", "max", POOLING_MAX},
 	{"pooling_mode_mean_tokens", "mean", POOLING_MEAN},
+	{"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", POOLING_MEAN_SQRT_LENGTH},
+	{"pooling_mode_weightedmean_tokens", "weightedmean", POOLING_WEIGHTED_MEAN},
+	{"pooling_mode_lasttoken", "lasttoken", POOLING_LAST_TOKEN},
 };
 
 #define N_MODES (sizeof modes / sizeof modes[0])
@@ -26,9 +30,9 @@ static const struct
 static bool
 refuse_pooling(const char *name, Status *status)
 {
-	status_fail(status, STATUS_UNSUPPORTED,
-				"%s does not choose exactly one of mean, cls and max pooling", name);
-	return status_hint(status, "Several poolings at once and other modes are not supported.");
+	status_fail(status, STATUS_UNSUPPORTED, "%s does not choose exactly one of the known poolings",
+				name);
+	return status_hint(status, "Several poolings at once are not supported.");
 }
 
 /* The switches of the old form; *on is how many there are. */
@@ -118,6 +122,7 @@ read_pooling(Arena *arena, ModelSource *source, const char *path, const Sentence
 	json_t *root;
 	bool ok;
 
+	settings->present = true;
 	if (!open_module(arena, source, path, KNOWN_POOLING, true, folder, &root, status))
 		return false;
 	ok = parse_pooling(root, path, settings, status);
@@ -179,7 +184,7 @@ read_modules(Arena *arena, ModelSource *source, SentenceFolder *folder, Sentence
 		return false;
 	if (root == NULL)
 		return true;
-	settings->present = true;
+	folder->has_modules = true;
 	if (json_array_size(root) > MAX_MODULES)
 		ok =
 			status_fail(status, STATUS_LIMIT, "modules.json has more than %d modules", MAX_MODULES);
@@ -187,6 +192,32 @@ read_modules(Arena *arena, ModelSource *source, SentenceFolder *folder, Sentence
 		ok = read_module(arena, source, json_array_get(root, i), folder, settings, status);
 	json_close(root);
 	return ok;
+}
+
+/* What the Transformer module gives: states of tokens for pooling, or a cross-encoder's scores. */
+static bool
+check_task(const json_t *root, const SentenceSettings *settings, Status *status)
+{
+	static const struct
+	{
+		const char *key;
+		const char *embeds;
+		const char *scores;
+	} members[] = {{"transformer_task", "feature-extraction", "sequence-classification"},
+				   {"module_output_name", "token_embeddings", "scores"}};
+
+	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+	{
+		const char *value = json_string_value(json_object_get(root, members[i].key));
+		const char *wanted = settings->present ? members[i].embeds : members[i].scores;
+
+		if (value != NULL && strcmp(value, wanted) != 0 &&
+			(settings->present || strcmp(value, members[i].embeds) != 0))
+			return status_fail(status, STATUS_UNSUPPORTED,
+							   "\"%s\" is \"%.60s\", which is not supported", members[i].key,
+							   value);
+	}
+	return true;
 }
 
 /* The Transformer module's own settings; the first of these names that is there counts. */
@@ -209,21 +240,115 @@ read_transformer(Arena *arena, ModelSource *source, SentenceFolder *folder,
 			return false;
 	if (root == NULL)
 		return true;
-	if (!settings->present) /* nobody but sentence-transformers reads it, and not without modules */
+	if (!folder
+			 ->has_modules) /* nobody but sentence-transformers reads it, and not without modules */
 		ok = notes_add(folder->notes, NOTE_IGNORED, name, NULL, status);
 	else
 		ok = known_keys_check(KNOWN_SENTENCE_CONFIG, name, root, folder->notes, status) &&
 			 ((json_get_int(root, "max_seq_length", 1, CONFIG_MAX_POSITIONS,
 							&settings->max_seq_length, status) &&
-			   json_get_bool(root, "do_lower_case", &folder->lowercase_first, status)) ||
+			   json_get_bool(root, "do_lower_case", &folder->lowercase_first, status) &&
+			   check_task(root, settings, status)) ||
 			  status_prefix(status, "%s", name));
 	json_close(root);
 	return ok;
 }
 
-/* Prompts and the similarity function: of all models that sentence-transformers saves. */
+static const char *const similarity_names[] = {"cosine", "dot", "euclidean", "manhattan"};
+
 static bool
-read_model_settings(Arena *arena, ModelSource *source, const SentenceFolder *folder, Status *status)
+parse_similarity(const json_t *root, Arena *arena, SentenceSettings *settings, Status *status)
+{
+	const char *name = NULL;
+
+	if (!json_get_string(root, "similarity_fn_name", arena, &name, status))
+		return false;
+	if (name == NULL)
+		return true;
+	for (int i = 0; i < 4; i++)
+		if (strcmp(name, similarity_names[i]) == 0)
+		{
+			settings->similarity = (Similarity) i;
+			return true;
+		}
+	return status_fail(status, STATUS_UNSUPPORTED, "similarity_fn_name \"%.60s\" is not supported",
+					   name);
+}
+
+/* Prompts are texts; the default is one of them. */
+static bool
+check_prompts(const json_t *root, Status *status)
+{
+	json_t *prompts = json_object_get(root, "prompts");
+	const json_t *name = json_object_get(root, "default_prompt_name");
+	const char *key;
+	json_t *value;
+
+	if (prompts != NULL && !json_is_null(prompts) && !json_is_object(prompts))
+		return status_fail(status, STATUS_INVALID_DATA, "\"prompts\" is not an object");
+	json_object_foreach(prompts, key, value)
+	{
+		if (!json_is_string(value) && !json_is_null(value))
+			return status_fail(status, STATUS_INVALID_DATA, "prompt \"%.60s\" is not a text", key);
+	}
+	if (name == NULL || json_is_null(name))
+		return true;
+	if (!json_is_string(name))
+		return status_fail(status, STATUS_INVALID_DATA, "\"default_prompt_name\" is not a text");
+	return json_object_get(prompts, json_string_value(name)) != NULL ||
+		   strcmp(json_string_value(name), "query") == 0 ||
+		   strcmp(json_string_value(name), "document") == 0 ||
+		   status_fail(status, STATUS_INVALID_DATA,
+					   "\"default_prompt_name\" is \"%.60s\", which is none of the prompts",
+					   json_string_value(name));
+}
+
+/* What is kept of the file, unless it is nothing but defaults. */
+static bool
+keep(const json_t *root, Arena *arena, SentenceSettings *settings, Status *status)
+{
+	json_t *prompts = json_object_get(root, "prompts");
+	json_t *name = json_object_get(root, "default_prompt_name");
+	json_t *kept = json_object();
+	bool complete = true;
+
+	if (json_object_size(prompts) > 0)
+		json_put(kept, "prompts", json_deep_copy(prompts), &complete);
+	if (json_is_string(name))
+		json_put(kept, "default_prompt_name", json_deep_copy(name), &complete);
+	if (settings->similarity != SIMILARITY_COSINE)
+		json_put(kept, "similarity_fn_name", json_string(similarity_names[settings->similarity]),
+				 &complete);
+	if (json_object_size(kept) == 0)
+	{
+		json_decref(kept);
+		return true;
+	}
+	settings->saved =
+		json_write(arena, kept, JSON_SORT_KEYS, complete, "the sentence settings", status);
+	return settings->saved != NULL;
+}
+
+/* config_sentence_transformers.json: of an encoder prompts and similarity, else the activation. */
+static bool
+parse_model_settings(const json_t *root, Arena *arena, SentenceFolder *folder,
+					 SentenceSettings *settings, Status *status)
+{
+	const char *class = NULL;
+
+	if (!json_get_string(root, "activation_fn", arena, &class, status))
+		return false;
+	if (class != NULL && !settings->present &&
+		!score_activation_parse(class, &folder->score_activation, status))
+		return false;
+	return check_prompts(root, status) &&
+		   (!settings->present || (parse_similarity(root, arena, settings, status) &&
+								   keep(root, arena, settings, status)));
+}
+
+static bool
+read_model_settings(Arena *arena, ModelSource *source, SentenceFolder *folder,
+					SentenceSettings *settings, Status *status)
 {
 	static const char name[] = "config_sentence_transformers.json";
 	json_t *root;
@@ -233,7 +358,84 @@ read_model_settings(Arena *arena, ModelSource *source, const SentenceFolder *fol
 		return false;
 	if (root == NULL)
 		return true;
-	ok = known_keys_check(KNOWN_SENTENCE_TRANSFORMERS, name, root, folder->notes, status);
+	ok = known_keys_check(KNOWN_SENTENCE_TRANSFORMERS, name, root, folder->notes, status) &&
+		 (parse_model_settings(root, arena, folder, settings, status) ||
+		  status_prefix(status, "%s", name));
+	json_close(root);
+	return ok;
+}
+
+bool
+sentence_settings_restore(SentenceSettings *settings, Status *status)
+{
+	json_t *root;
+	const char *name;
+
+	if (settings->saved == NULL)
+		return true;
+	root = json_open_object("the sentence settings", settings->saved, strlen(settings->saved),
+							MAX_FILE_BYTES, status);
+	if (root == NULL)
+		return false;
+	name = json_string_value(json_object_get(root, "similarity_fn_name"));
+	for (int i = 0; name != NULL && i < 4; i++)
+		if (strcmp(name, similarity_names[i]) == 0)
+			settings->similarity = (Similarity) i;
+	json_close(root);
+	return true;
+}
+
+static bool
+find_prompt(Arena *arena, const json_t *root, const char *name, PromptUse use, const char **prompt,
+			Status *status)
+{
+	json_t *prompts = json_object_get(root, "prompts");
+	const char **names = arena_alloc_array(arena, json_object_size(prompts) + 1, sizeof *names);
+	const char *wanted = name;
+	const char *key;
+	json_t *value;
+	int n = 0;
+
+	if (names == NULL)
+		return arena_fail(arena, status, "prompts", json_object_size(prompts));
+	if (name == NULL)
+		wanted = use == PROMPT_QUERY ? "query"
+				 : use == PROMPT_DOCUMENT
+					 ? "document"
+					 : json_string_value(json_object_get(root, "default_prompt_name"));
+	json_object_foreach(prompts, key, value)
+	{
+		names[n++] = key;
+		if (wanted == NULL || strcmp(key, wanted) != 0)
+			continue;
+		*prompt = json_is_null(value) ? "" : arena_strdup(arena, json_string_value(value));
+		return *prompt != NULL || arena_fail(arena, status, "a prompt", 0);
+	}
+	/* these two every model has, empty */
+	if (name == NULL || strcmp(name, "query") == 0 || strcmp(name, "document") == 0)
+		return true;
+	if (n > 0)
+		return name_parse(name, "prompt", names, n, status) >= 0;
+	return status_fail(status, STATUS_INVALID_ARGUMENT, "unknown prompt \"%.60s\"", name) ||
+		   status_hint(status, "The model has no prompts.");
+}
+
+bool
+sentence_prompt(Arena *arena, const SentenceSettings *settings, const char *name, PromptUse use,
+				const char **prompt, Status *status)
+{
+	json_t *root;
+	bool ok;
+
+	*prompt = "";
+	if (settings->saved == NULL && name == NULL)
+		return true;
+	root = json_open_object(
+		"the sentence settings", settings->saved == NULL ? "{}" : settings->saved,
+		settings->saved == NULL ? 2 : strlen(settings->saved), MAX_FILE_BYTES, status);
+	if (root == NULL)
+		return false;
+	ok = find_prompt(arena, root, name, use, prompt, status);
 	json_close(root);
 	return ok;
 }
@@ -270,12 +472,14 @@ sentence_settings_read(Arena *arena, ModelSource *source, SentenceFolder *folder
 	settings->pooling = POOLING_MEAN;
 	folder->transformer = "";
 	folder->lowercase_first = false;
+	folder->has_modules = false;
+	folder->score_activation = SCORE_UNSET;
 	if (!look_at_others(source, folder, status) ||
 		!read_modules(arena, source, folder, settings, status))
 		return false;
 	inner = modelsource_subfolder(arena, source, folder->transformer, status);
 	return inner != NULL && read_transformer(arena, inner, folder, settings, status) &&
-		   read_model_settings(arena, source, folder, status);
+		   read_model_settings(arena, source, folder, settings, status);
 }
 
 int

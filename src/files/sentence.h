@@ -9,20 +9,53 @@
 #include "files/config.h"
 #include "files/source.h"
 
+typedef enum Similarity
+{
+	SIMILARITY_COSINE,
+	SIMILARITY_DOT,
+	SIMILARITY_EUCLIDEAN, /* minus the distance */
+	SIMILARITY_MANHATTAN  /* minus the sum of absolute differences */
+} Similarity;
+
 typedef struct SentenceSettings
 {
-	bool present;       /* the folder is a sentence-transformers one */
+	bool present;       /* a sentence-transformers folder whose modules make embeddings */
 	Pooling pooling;    /* mean when not present */
 	bool normalize;     /* a Normalize module is there */
 	int max_seq_length; /* tokens; 0: not stated */
+	Similarity similarity;
+	/*
+	 * What is kept of config_sentence_transformers.json, in a form of its own: {"prompts",
+	 * "default_prompt_name", "similarity_fn_name"}. NULL: nothing but defaults.
+	 */
+	const char *saved;
 } SentenceSettings;
+
+typedef enum PromptUse
+{
+	PROMPT_DEFAULT, /* default_prompt_name's */
+	PROMPT_QUERY,   /* of sentence-transformers' encode_query and encode_document */
+	PROMPT_DOCUMENT
+} PromptUse;
+
+/* Reads "saved" again: sets the similarity. */
+bool sentence_settings_restore(SentenceSettings *settings, Status *status);
+
+/*
+ * The words that go before a text, in the arena; "" for none. name: one of the model's prompts
+ * (22023 when it has none of that name), or NULL for the one of the use.
+ */
+bool sentence_prompt(Arena *arena, const SentenceSettings *settings, const char *name,
+					 PromptUse use, const char **prompt, Status *status);
 
 /* What the folder's other files need to know, and what nobody needs. */
 typedef struct SentenceFolder
 {
 	const char *transformer; /* the folder with config.json, weights and tokenizer: "" for this */
 	bool lowercase_first;    /* sentence_bert_config.json's do_lower_case */
-	FileNotes *notes;        /* set before the call; or NULL */
+	ScoreActivation score_activation; /* of a cross-encoder that sentence-transformers 6 saved */
+	bool has_modules;                 /* there is a modules.json */
+	FileNotes *notes;                 /* set before the call; or NULL */
 } SentenceFolder;
 
 bool sentence_settings_read(Arena *arena, ModelSource *source, SentenceFolder *folder,

@@ -84,6 +84,8 @@ modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelF
 		!check_architecture(&folder->config, head, status) ||
 		!checkpoint_open(arena, inner, &folder->checkpoint, status))
 		return false;
+	if (sentence.score_activation != SCORE_UNSET)
+		folder->config.score_activation = sentence.score_activation;
 	context.rows = folder->config.vocab_size;
 	context.lowercase_first = sentence.lowercase_first;
 	if (!tokenizer_files_read(arena, inner, &context, &folder->tokenizer, status) ||

@@ -48,6 +48,60 @@ pool_mean(const float *hidden, const uint8_t *mask, size_t first, size_t end, si
 		out[i] /= (float) count;
 }
 
+/* The sum of the visible rows, token i weighed by i + 1, over the sum of the weights. */
+static void
+pool_weighted(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n,
+			  float *out)
+{
+	double weights = 0.0;
+
+	memset(out, 0, n * sizeof(float));
+	for (size_t t = first; t < end; t++)
+		if (mask == NULL || mask[t] != 0)
+		{
+			float weight = (float) (t - first + 1);
+
+			for (size_t i = 0; i < n; i++)
+				out[i] += weight * hidden[t * n + i];
+			weights += (double) weight;
+		}
+	for (size_t i = 0; weights > 0.0 && i < n; i++)
+		out[i] /= (float) weights;
+}
+
+/* The last visible row. */
+static void
+pool_last(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n, float *out)
+{
+	size_t last = end - 1;
+
+	while (mask != NULL && last > first && mask[last] == 0)
+		last--;
+	memcpy(out, hidden + last * n, n * sizeof(float));
+}
+
+static size_t
+count_visible(const uint8_t *mask, size_t first, size_t end)
+{
+	size_t count = 0;
+
+	for (size_t t = first; t < end; t++)
+		count += mask == NULL || mask[t] != 0;
+	return count;
+}
+
+/* The mean times the square root of the number of tokens. */
+static void
+pool_mean_sqrt(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n,
+			   float *out)
+{
+	float root = sqrtf((float) count_visible(mask, first, end));
+
+	pool_mean(hidden, mask, first, end, n, out);
+	for (size_t i = 0; i < n; i++)
+		out[i] *= root;
+}
+
 static void
 pool_max(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n, float *out)
 {
@@ -101,6 +155,12 @@ pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Po
 			pool_mean(hidden, batch->attention_mask, first, end, n, out + b * n);
 		else if (pooling == POOLING_MAX)
 			pool_max(hidden, batch->attention_mask, first, end, n, out + b * n);
+		else if (pooling == POOLING_MEAN_SQRT_LENGTH)
+			pool_mean_sqrt(hidden, batch->attention_mask, first, end, n, out + b * n);
+		else if (pooling == POOLING_WEIGHTED_MEAN)
+			pool_weighted(hidden, batch->attention_mask, first, end, n, out + b * n);
+		else if (pooling == POOLING_LAST_TOKEN)
+			pool_last(hidden, batch->attention_mask, first, end, n, out + b * n);
 		else if (pooling == POOLING_CLS)
 			memcpy(out + b * n, hidden + first * n, n * sizeof(float));
 	}

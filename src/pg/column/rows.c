@@ -123,6 +123,7 @@ compute(EmbedRows *rows, ModelHandle *model)
 	/* blocks that the cache has lost are read from the tables */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	call_begin_with(&call, model);
+	use_prompt(&call, NULL, NULL, PROMPT_DOCUMENT);
 	embedding.model = model_handle_bind(model, HEAD_NONE);
 	error_context_stack = &callback;
 	texts_in_groups(&call, &inputs, OVERFLOW_TRUNCATE, take_embeddings, &embedding);

@@ -85,6 +85,35 @@ tokens_of(const EncodeResult *encoded)
 	return tokens;
 }
 
+static void *
+take(Call *call, size_t count, size_t size, const char *what)
+{
+	void *memory = arena_alloc_array(call->arena, count, size);
+	Status status;
+
+	if (memory == NULL)
+	{
+		arena_fail(call->arena, &status, what, count * size);
+		report_status(&status);
+	}
+	return memory;
+}
+
+/* The text with the call's prompt before it. */
+static InputText
+put_prompt(Call *call, const InputText *input)
+{
+	size_t length = strlen(call->prompt);
+	char *bytes = take(call, length + input->length + 1, 1, "a text with its prompt");
+	InputText prompted = *input;
+
+	memcpy(bytes, call->prompt, length);
+	memcpy(bytes + length, input->utf8, input->length);
+	prompted.bytes = prompted.utf8 = bytes;
+	prompted.n_bytes = prompted.length = length + input->length;
+	return prompted;
+}
+
 void
 encode_input(Call *call, const InputText *input, const InputText *pair, Overflow overflow,
 			 EncodeResult *encoded)
@@ -92,7 +121,13 @@ encode_input(Call *call, const InputText *input, const InputText *pair, Overflow
 	EncodeOptions options = {.special_tokens = true,
 							 .truncation = TRUNCATE_LONGEST_FIRST,
 							 .max_length = call->handle->max_length};
+	InputText prompted;
 
+	if (pair == NULL && call->prompt[0] != '\0')
+	{
+		prompted = put_prompt(call, input);
+		input = &prompted;
+	}
 	encode(call, input, pair, &options, encoded);
 	if (encoded->truncated && overflow >= OVERFLOW_ERROR)
 		refuse_overflow(call, input, pair, overflow == OVERFLOW_ERROR);
@@ -130,20 +165,6 @@ encode_windows(Call *call, const InputText *input, int stride, EncodeResult *enc
 	encode(call, input, NULL, &options, encoded);
 	call->texts++;
 	call->tokens += tokens_of(encoded);
-}
-
-static void *
-take(Call *call, size_t count, size_t size, const char *what)
-{
-	void *memory = arena_alloc_array(call->arena, count, size);
-	Status status;
-
-	if (memory == NULL)
-	{
-		arena_fail(call->arena, &status, what, count * size);
-		report_status(&status);
-	}
-	return memory;
 }
 
 static void

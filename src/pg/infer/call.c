@@ -11,6 +11,7 @@
 
 #include "core/bulk.h"
 #include "core/names.h"
+#include "pg/server/encoding.h"
 #include "pg/server/settings.h"
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
@@ -67,6 +68,7 @@ begin(Call *call, FmgrInfo *flinfo, const text *model, ModelTask task)
 	memset(call, 0, sizeof *call);
 	INSTR_TIME_SET_CURRENT(call->started);
 	call->handle = model_handle_get(flinfo, model, task);
+	call->prompt = "";
 	call->arena = call_arena();
 }
 
@@ -104,7 +106,24 @@ call_begin_with(Call *call, ModelHandle *handle)
 	model_handle_keep_sound(handle);
 	call->handle = handle;
 	call->reading = -1;
+	call->prompt = "";
 	call->arena = call_arena();
+}
+
+void
+use_prompt(Call *call, const char *words, const char *name, PromptUse use)
+{
+	size_t length;
+	Status status;
+
+	if (words != NULL)
+		call->prompt = encoding_to_utf8(words, strlen(words), &length);
+	else
+		REPORT_UNLESS(
+			sentence_prompt(call->arena, &call->handle->sentence,
+							name == NULL ? NULL : encoding_to_utf8(name, strlen(name), &length),
+							use, &call->prompt, &status),
+			&status);
 }
 
 void

@@ -23,6 +23,8 @@ typedef struct Call
 	int64 tokens;
 	int64 truncations;
 	instr_time started;
+	/* UTF-8 that goes before each text to embed; "" for none */
+	const char *prompt;
 	/* the value that texts_in_groups is converting to UTF-8, which may fail; else -1 */
 	int reading;
 } Call;
@@ -138,6 +140,18 @@ extern TextGroup single_group(const EncodeResult *encoded, size_t first_window[2
 /* Raises 53200 with a hint when a forward pass would take more than bert.max_memory. */
 extern void check_memory(Call *call, const BertModel *model, const Batch *batch,
 						 const ForwardWants *wants, size_t n_rows);
+
+/*
+ * How alike two embeddings (n) are, as sentence-transformers' similarity functions say it; greater
+ * is more alike. The cosine of embeddings without a direction is 0.
+ */
+extern double embedding_similarity(Similarity similarity, size_t n, const float *a, const float *b);
+
+/*
+ * Sets the call's prompt: the words, or one of the model's prompts by name, or (both NULL) the one
+ * of the use; 22023 for a name that the model has not.
+ */
+extern void use_prompt(Call *call, const char *words, const char *name, PromptUse use);
 
 /* The pooling argument, or what the model was made for. */
 extern Pooling pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle);

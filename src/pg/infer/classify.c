@@ -382,12 +382,12 @@ rank_group(void *context, Call *call, const TextGroup *group)
 	size_t columns = (size_t) call->handle->config.hidden_size;
 	float *rows = ranking->query == NULL ? group_logits(call, ranking->model, group, &columns)
 										 : group_embeddings(call, ranking->model, group,
-															call->handle->sentence.pooling, true);
+															call->handle->sentence.pooling,
+															embeds_normalized(call->handle));
 
 	for (size_t t = 0; t < group->n_texts; t++)
 	{
 		Scored *scored = &ranking->found[ranking->n_found];
-		double cosine = 0.0;
 
 		scored->index = ranking->n_found++;
 		if (group->first_window[t + 1] == group->first_window[t])
@@ -395,14 +395,15 @@ rank_group(void *context, Call *call, const TextGroup *group)
 		else if (ranking->query == NULL)
 		{
 			scored->order = rows[t * columns];
-			scored->score = sigmoid(rows[t * columns]);
+			scored->score = call->handle->config.score_activation == SCORE_IDENTITY
+								? rows[t * columns]
+								: sigmoid(rows[t * columns]);
 		}
 		else
 		{
-			for (size_t i = 0; i < columns; i++)
-				cosine += (double) ranking->query[i] * rows[t * columns + i];
-			scored->order = cosine;
-			scored->score = (float) cosine;
+			scored->order = embedding_similarity(call->handle->sentence.similarity, columns,
+												 ranking->query, rows + t * columns);
+			scored->score = (float) scored->order;
 		}
 	}
 }
@@ -416,9 +417,12 @@ embed_query(Call *call, const BertModel *model, const InputText *query, Overflow
 	TextGroup group;
 	float *copy = palloc((Size) call->handle->config.hidden_size * sizeof(float));
 
+	use_prompt(call, NULL, NULL, PROMPT_QUERY);
 	encode_input(call, query, NULL, overflow, &encoded);
 	group = single_group(&encoded, first_window);
-	memcpy(copy, group_embeddings(call, model, &group, call->handle->sentence.pooling, true),
+	memcpy(copy,
+		   group_embeddings(call, model, &group, call->handle->sentence.pooling,
+							embeds_normalized(call->handle)),
 		   (Size) call->handle->config.hidden_size * sizeof(float));
 	return copy;
 }
@@ -472,6 +476,7 @@ bert_rank(PG_FUNCTION_ARGS)
 	{
 		ranking.model = model_handle_bind(call.handle, HEAD_NONE);
 		ranking.query = embed_query(&call, ranking.model, &query, overflow);
+		use_prompt(&call, NULL, NULL, PROMPT_DOCUMENT);
 		texts_in_groups(&call, &inputs, overflow, rank_group, &ranking);
 	}
 	qsort_interruptible(ranking.found, (size_t) ranking.n_found, sizeof(Scored), compare_scored,

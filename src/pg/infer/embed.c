@@ -5,6 +5,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
@@ -15,34 +16,116 @@ PG_FUNCTION_INFO_V1(bert_embed);
 PG_FUNCTION_INFO_V1(bert_embed_many);
 PG_FUNCTION_INFO_V1(bert_embed_pinned);
 PG_FUNCTION_INFO_V1(bert_embed_many_pinned);
+PG_FUNCTION_INFO_V1(bert_embed_query);
+PG_FUNCTION_INFO_V1(bert_embed_document);
 PG_FUNCTION_INFO_V1(bert_similarity);
 PG_FUNCTION_INFO_V1(bert_similarity_of_embeddings);
 
-/* (input text, model, pooling, normalize_embeddings, overflow) */
-static Datum
-embed_one(FunctionCallInfo fcinfo, bool pinned)
+/* What an embedding is made like. */
+typedef struct EmbedOptions
 {
-	Call call;
+	Pooling pooling;
+	bool normalize;
+	int dimensions; /* the first so many */
+} EmbedOptions;
+
+static char *
+text_or_null(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+static int
+dimensions_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle)
+{
+	return int_argument(fcinfo, argument, "dimensions", 1, handle->config.hidden_size,
+						handle->config.hidden_size);
+}
+
+/* From pooling on: pooling, normalize_embeddings, prompt_name, prompt, dimensions. */
+static EmbedOptions
+embed_options(FunctionCallInfo fcinfo, Call *call)
+{
+	EmbedOptions options = {pooling_argument(fcinfo, 2, call->handle),
+							normalize_argument(fcinfo, 3, call->handle),
+							dimensions_argument(fcinfo, 6, call->handle)};
+
+	use_prompt(call, text_or_null(fcinfo, 5), text_or_null(fcinfo, 4), PROMPT_DEFAULT);
+	return options;
+}
+
+/* The first dimensions of a row, with length 1 again if it is to have that. */
+static Datum
+embedding_datum(float *row, const EmbedOptions *options, const ModelHandle *handle)
+{
+	if (options->normalize && options->dimensions < handle->config.hidden_size)
+		normalize_rows(1, (size_t) options->dimensions, row);
+	return PointerGetDatum(real_array(row, 1, &options->dimensions));
+}
+
+static Datum
+embed_text(FunctionCallInfo fcinfo, Call *call, const EmbedOptions *options, Overflow overflow)
+{
 	InputText input;
 	EncodeResult encoded;
 	size_t first_window[2];
 	TextGroup group;
-	Pooling pooling;
+	Datum result;
+
+	input_text(PG_GETARG_TEXT_PP(0), &input);
+	encode_input(call, &input, NULL, overflow, &encoded);
+	group = single_group(&encoded, first_window);
+	result = embedding_datum(group_embeddings(call, model_handle_bind(call->handle, HEAD_NONE),
+											  &group, options->pooling, options->normalize),
+							 options, call->handle);
+	call_end(call);
+	return result;
+}
+
+/*
+ * (input text, model, pooling, normalize_embeddings, prompt_name, prompt, dimensions, overflow)
+ */
+static Datum
+embed_one(FunctionCallInfo fcinfo, bool pinned)
+{
+	Call call;
+	EmbedOptions options;
 	Overflow overflow;
-	float *embedding; /* (H) */
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	overflow = overflow_argument(fcinfo, 4);
+	overflow = overflow_argument(fcinfo, 7);
 	call_begin_as(&call, fcinfo, 1, TASK_EMBED, pinned);
-	pooling = pooling_argument(fcinfo, 2, call.handle);
-	input_text(PG_GETARG_TEXT_PP(0), &input);
-	encode_input(&call, &input, NULL, overflow, &encoded);
-	group = single_group(&encoded, first_window);
-	embedding = group_embeddings(&call, model_handle_bind(call.handle, HEAD_NONE), &group, pooling,
-								 normalize_argument(fcinfo, 3, call.handle));
-	call_end(&call);
-	PG_RETURN_ARRAYTYPE_P(real_array(embedding, 1, &call.handle->config.hidden_size));
+	options = embed_options(fcinfo, &call);
+	return embed_text(fcinfo, &call, &options, overflow);
+}
+
+/* (input, model, dimensions) */
+static Datum
+embed_for(FunctionCallInfo fcinfo, PromptUse use)
+{
+	Call call;
+	EmbedOptions options;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	options = (EmbedOptions){call.handle->sentence.pooling, embeds_normalized(call.handle),
+							 dimensions_argument(fcinfo, 2, call.handle)};
+	use_prompt(&call, NULL, NULL, use);
+	return embed_text(fcinfo, &call, &options, OVERFLOW_TRUNCATE);
+}
+
+PGDLLEXPORT Datum
+bert_embed_query(PG_FUNCTION_ARGS)
+{
+	return embed_for(fcinfo, PROMPT_QUERY);
+}
+
+PGDLLEXPORT Datum
+bert_embed_document(PG_FUNCTION_ARGS)
+{
+	return embed_for(fcinfo, PROMPT_DOCUMENT);
 }
 
 PGDLLEXPORT Datum
@@ -61,23 +144,23 @@ typedef struct EmbedMany
 {
 	FunctionCallInfo fcinfo;
 	const BertModel *model;
-	Pooling pooling;
-	bool normalize;
+	EmbedOptions options;
 } EmbedMany;
 
 static void
 put_embeddings(void *context, Call *call, const TextGroup *group)
 {
 	const EmbedMany *many = context;
-	int hidden = call->handle->config.hidden_size;
+	size_t hidden = (size_t) call->handle->config.hidden_size;
 	/* (texts, H) */
-	float *rows = group_embeddings(call, many->model, group, many->pooling, many->normalize);
+	float *rows =
+		group_embeddings(call, many->model, group, many->options.pooling, many->options.normalize);
 
 	for (size_t t = 0; t < group->n_texts; t++)
 	{
 		bool is_null = group->first_window[t + 1] == group->first_window[t];
-		Datum value = is_null ? (Datum) 0
-							  : PointerGetDatum(real_array(rows + t * (size_t) hidden, 1, &hidden));
+		Datum value =
+			is_null ? (Datum) 0 : embedding_datum(rows + t * hidden, &many->options, call->handle);
 
 		put_row(many->fcinfo, &value, &is_null);
 		if (!is_null)
@@ -85,7 +168,9 @@ put_embeddings(void *context, Call *call, const TextGroup *group)
 	}
 }
 
-/* (inputs text[], model, pooling, normalize_embeddings, overflow) */
+/*
+ * (inputs text[], model, pooling, normalize_embeddings, prompt_name, prompt, dimensions, overflow)
+ */
 static Datum
 embed_many(FunctionCallInfo fcinfo, bool pinned)
 {
@@ -98,10 +183,9 @@ embed_many(FunctionCallInfo fcinfo, bool pinned)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	inputs_of_array(PG_GETARG_ARRAYTYPE_P(0), &inputs);
-	overflow = overflow_argument(fcinfo, 4);
+	overflow = overflow_argument(fcinfo, 7);
 	call_begin_as(&call, fcinfo, 1, TASK_EMBED, pinned);
-	many.pooling = pooling_argument(fcinfo, 2, call.handle);
-	many.normalize = normalize_argument(fcinfo, 3, call.handle);
+	many.options = embed_options(fcinfo, &call);
 	many.model = model_handle_bind(call.handle, HEAD_NONE);
 	texts_in_groups(&call, &inputs, overflow, put_embeddings, &many);
 	call_end(&call);
@@ -130,11 +214,12 @@ bert_similarity(PG_FUNCTION_ARGS)
 	TextGroup group = {2, first_window, {2, windows, false}};
 	size_t hidden;
 	float *rows; /* (2, H) */
-	double cosine = 0.0;
+	double similarity;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 2, TASK_EMBED);
+	use_prompt(&call, NULL, NULL, PROMPT_DEFAULT);
 	for (int i = 0; i < 2; i++)
 	{
 		InputText input;
@@ -145,12 +230,12 @@ bert_similarity(PG_FUNCTION_ARGS)
 		windows[i] = encoded.windows[0];
 	}
 	rows = group_embeddings(&call, model_handle_bind(call.handle, HEAD_NONE), &group,
-							call.handle->sentence.pooling, true);
+							call.handle->sentence.pooling, embeds_normalized(call.handle));
 	hidden = (size_t) call.handle->config.hidden_size;
-	for (size_t i = 0; i < hidden; i++)
-		cosine += (double) rows[i] * rows[hidden + i];
+	similarity =
+		embedding_similarity(call.handle->sentence.similarity, hidden, rows, rows + hidden);
 	call_end(&call);
-	PG_RETURN_FLOAT4((float4) cosine);
+	PG_RETURN_FLOAT4((float4) similarity);
 }
 
 /* The elements (n) of a stored embedding. */
@@ -226,6 +311,38 @@ cosine(size_t n, const float *a, const float *b)
 		bb = dot_of(NULL, n, b, b);
 	}
 	return aa == 0.0 || bb == 0.0 ? 0.0 : ab / (sqrt(aa) * sqrt(bb));
+}
+
+/* minus the Euclidean or the Manhattan distance */
+static double
+minus_distance(size_t n, const float *a, const float *b, bool euclidean)
+{
+	double sum = 0.0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		double difference = (double) a[i] - (double) b[i];
+
+		sum += euclidean ? difference * difference : fabs(difference);
+	}
+	return euclidean ? -sqrt(sum) : -sum;
+}
+
+double
+embedding_similarity(Similarity similarity, size_t n, const float *a, const float *b)
+{
+	switch (similarity)
+	{
+		case SIMILARITY_DOT:
+			return dot_in_double(n, a, b);
+		case SIMILARITY_EUCLIDEAN:
+			return minus_distance(n, a, b, true);
+		case SIMILARITY_MANHATTAN:
+			return minus_distance(n, a, b, false);
+		case SIMILARITY_COSINE:
+			break;
+	}
+	return cosine(n, a, b);
 }
 
 /* bert.similarity(a real[], b real[]), strict */

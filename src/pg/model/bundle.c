@@ -30,6 +30,7 @@ static const char *const identity_files[] = {
 	"added_tokens.json",
 	"modules.json",
 	"sentence_bert_config.json",
+	"config_sentence_transformers.json",
 	"1_Pooling/config.json",
 };
 

@@ -51,6 +51,31 @@ write_weights(ModelDefinition *definition, OutputFolder *folder)
 	output_close(folder);
 }
 
+/* The newer form of a pooling's settings, and the switches that versions before 5 read. */
+static void
+write_pooling(StringInfo text, int hidden_size, Pooling pooling)
+{
+	static const struct
+	{
+		const char *name;
+		Pooling pooling;
+	} switches[] = {
+		{"cls_token", POOLING_CLS},
+		{"mean_tokens", POOLING_MEAN},
+		{"max_tokens", POOLING_MAX},
+		{"mean_sqrt_len_tokens", POOLING_MEAN_SQRT_LENGTH},
+		{"weightedmean_tokens", POOLING_WEIGHTED_MEAN},
+		{"lasttoken", POOLING_LAST_TOKEN},
+	};
+
+	appendStringInfo(text, "{\n  \"word_embedding_dimension\": %d,\n", hidden_size);
+	for (size_t i = 0; i < lengthof(switches); i++)
+		appendStringInfo(text, "  \"pooling_mode_%s\": %s,\n", switches[i].name,
+						 switches[i].pooling == pooling ? "true" : "false");
+	appendStringInfo(text, "  \"pooling_mode\": \"%s\",\n  \"include_prompt\": true\n}\n",
+					 pooling_name(pooling));
+}
+
 /* What makes it a sentence-transformers folder. */
 static void
 write_sentence_files(const ModelDefinition *definition, OutputFolder *folder)
@@ -77,17 +102,19 @@ write_sentence_files(const ModelDefinition *definition, OutputFolder *folder)
 
 	output_folder_make(folder, "1_Pooling");
 	resetStringInfo(&text);
-	appendStringInfo(
-		&text,
-		"{\n  \"word_embedding_dimension\": %d,\n  \"pooling_mode_cls_token\": %s,\n  "
-		"\"pooling_mode_mean_tokens\": %s,\n"
-		"  \"pooling_mode_max_tokens\": %s,\n  \"pooling_mode_mean_sqrt_len_tokens\": false\n}\n",
-		definition->config.hidden_size, sentence->pooling == POOLING_CLS ? "true" : "false",
-		sentence->pooling == POOLING_MEAN ? "true" : "false",
-		sentence->pooling == POOLING_MAX ? "true" : "false");
+	write_pooling(&text, definition->config.hidden_size, sentence->pooling);
 	output_folder_write(folder, "1_Pooling/config.json", text.data, (size_t) text.len);
 	if (sentence->normalize)
 		output_folder_make(folder, "2_Normalize");
+	if (sentence->saved != NULL) /* an object with a member at least */
+	{
+		resetStringInfo(&text);
+		appendStringInfo(&text,
+						 "{\"model_type\": \"SentenceTransformer\", \"__version__\": {}, %s\n",
+						 sentence->saved + 1);
+		output_folder_write(folder, "config_sentence_transformers.json", text.data,
+							(size_t) text.len);
+	}
 	if (sentence->max_seq_length > 0)
 	{
 		resetStringInfo(&text);

@@ -198,6 +198,12 @@ read_contents(const StoreScan *scan, HeapTuple tuple, ModelRow *row)
 	row->sentence.max_seq_length = get_int32(scan, tuple, "max_seq_length");
 	if (row->sentence.max_seq_length < 0)
 		report_bad_row(row, "max_seq_length");
+	value = get(scan, tuple, "sentence", BYTEAOID, &null);
+	if (!null)
+		row->sentence.saved = pnstrdup(VARDATA_ANY(DatumGetByteaPP(value)),
+									   VARSIZE_ANY_EXHDR(DatumGetByteaPP(value)));
+	if (!sentence_settings_restore(&row->sentence, &status))
+		report_bad_row(row, "sentence");
 	get_hash(scan, tuple, "digest", &row->digest);
 	row->base = get_text(scan, tuple, "base");
 	value = get(scan, tuple, "base_version", INT8OID, &null);

@@ -213,6 +213,8 @@ store_digest(const char *config, bool use_pooler, HeadKind head, const SentenceS
 	digest_text(&sha, sentence->present ? pooling_name(sentence->pooling) : "");
 	digest_text(&sha, sentence->normalize ? "normalize" : "");
 	digest_text(&sha, psprintf("%d", sentence->max_seq_length));
+	if (sentence->saved != NULL)
+		digest_text(&sha, sentence->saved);
 	digest_text(&sha, tokenizer);
 	sha256_update(&sha, vocab->bytes, SHA256_BYTES);
 	for (int i = 0; i < n_blocks; i++)
@@ -337,16 +339,16 @@ store_put_model(const ModelDraft *draft, bool replace)
 	static const char *const insert =
 		"INSERT INTO bert.model (name, version, granted_to_all, source, head, precision, config, "
 		"use_pooler, tokenizer, vocab, pooling,"
-		" normalize, max_seq_length, digest, base, base_version, lineage, created)"
+		" normalize, max_seq_length, digest, base, base_version, lineage, sentence, created)"
 		" VALUES ($1, $2, false, $3, $4, $5, $6, $7, $8, $9, "
-		"$10, $11, $12, $13, $14, $15, $16, pg_catalog.now())"
+		"$10, $11, $12, $13, $14, $15, $16, $17, pg_catalog.now())"
 		" ON CONFLICT (name) DO NOTHING";
 	static const char *const update =
 		"UPDATE bert.model SET (version, source, head, precision, config, use_pooler, tokenizer, "
 		"vocab, pooling,"
-		" normalize, max_seq_length, digest, base, base_version, lineage, created)"
+		" normalize, max_seq_length, digest, base, base_version, lineage, sentence, created)"
 		" = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-		"$13, $14, $15, $16, pg_catalog.now())"
+		"$13, $14, $15, $16, $17, pg_catalog.now())"
 		" WHERE name = $1";
 	Statement statement = {0};
 	Oid user = GetUserId();
@@ -399,6 +401,10 @@ store_put_model(const ModelDraft *draft, bool replace)
 		statement.nulls[statement.n - 1] = 'n';
 	bind(&statement, JSONBOID, PointerGetDatum(draft->lineage));
 	if (draft->lineage == NULL)
+		statement.nulls[statement.n - 1] = 'n';
+	bind_bytes(&statement, draft->sentence.saved,
+			   draft->sentence.saved == NULL ? 0 : strlen(draft->sentence.saved));
+	if (draft->sentence.saved == NULL)
 		statement.nulls[statement.n - 1] = 'n';
 	run(&statement);
 	if (SPI_processed == 0) /* somebody else has just committed the name */

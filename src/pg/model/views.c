@@ -9,6 +9,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -120,6 +121,11 @@ put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Preci
 	put(row, Int32GetDatum(sentence_max_length(sentence, tokenizer_limit, config)));
 	put_labels(row, table->head, config);
 	put_text(row, sentence->present ? pooling_name(sentence->pooling) : NULL);
+	if (sentence->saved == NULL)
+		put_null(row);
+	else
+		put(row, DirectFunctionCall1(jsonb_in,
+									 CStringGetDatum(encoding_to_server_lossy(sentence->saved))));
 }
 
 static void
