@@ -47,7 +47,7 @@ SELECT count(*) AS of_null_array FROM bert.embed(NULL::text[], 'bare');
 SELECT distance(bert.embed(repeat('cat ', 100), 'bare'), bert.embed(repeat('cat ', 38), 'bare'))
 	< 1e-6 AS cut;
 SELECT distance(bert.embed(rtrim(repeat('cat ', 38) || repeat('dog ', 38)), 'bare', NULL, false,
-	'window'),
+	overflow => 'window'),
 	(SELECT array_agg(((x + y) / 2)::real ORDER BY i)
 		FROM unnest(bert.embed(repeat('cat ', 38), 'bare', NULL, false),
 		bert.embed(repeat('dog ', 38), 'bare', NULL, false)) WITH ORDINALITY AS u (x, y, i)))

@@ -206,6 +206,9 @@ test_sentence(void **state)
 		{"{\"embedding_dimension\": 4, \"pooling_mode\": \"mean\", \"include_prompt\": true}",
 		 POOLING_MEAN},
 		{"{\"pooling_mode\": \"cls\"}", POOLING_CLS},
+		{"{\"pooling_mode_weightedmean_tokens\": true}", POOLING_WEIGHTED_MEAN},
+		{"{\"pooling_mode\": [\"lasttoken\"]}", POOLING_LAST_TOKEN},
+		{"{\"pooling_mode\": \"mean_sqrt_len_tokens\"}", POOLING_MEAN_SQRT_LENGTH},
 	};
 	Folder *folder = *state;
 	SentenceSettings settings;
@@ -239,6 +242,90 @@ test_sentence(void **state)
 									   &status));
 	assert_string_equal(sentence.transformer, "0_BERT");
 	assert_true(!sentence.lowercase_first && settings.max_seq_length == 16);
+}
+
+static void
+expect_prompt(Arena *arena, const SentenceSettings *settings, const char *name, PromptUse use,
+			  const char *wanted)
+{
+	const char *prompt;
+	Status status = {0};
+
+	if (!sentence_prompt(arena, settings, name, use, &prompt, &status))
+		fail_msg("%s", status.message);
+	assert_string_equal(prompt, wanted);
+}
+
+/* Prompts by name and by use; "query" and "document" every model has; others are refused. */
+static void
+test_prompts(void **state)
+{
+	Folder *folder = *state;
+	SentenceFolder sentence = {0};
+	SentenceSettings settings;
+	SentenceSettings again = {.present = true};
+	const char *prompt;
+	Status status = {0};
+
+	folder_text(folder, "modules.json",
+				"[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"}, "
+				"{\"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"}]");
+	folder_text(folder, "1_Pooling/config.json", "{}");
+	folder_text(folder, "config_sentence_transformers.json",
+				"{\"prompts\": {\"query\": \"q: \", \"x\": \"y \", \"none\": null}, "
+				"\"default_prompt_name\": \"x\", \"similarity_fn_name\": \"dot\"}");
+	assert_true(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,
+									   &status));
+	assert_int_equal(settings.similarity, SIMILARITY_DOT);
+	expect_prompt(folder->arena, &settings, NULL, PROMPT_DEFAULT, "y ");
+	expect_prompt(folder->arena, &settings, NULL, PROMPT_QUERY, "q: ");
+	expect_prompt(folder->arena, &settings, NULL, PROMPT_DOCUMENT, "");
+	expect_prompt(folder->arena, &settings, "query", PROMPT_DEFAULT, "q: ");
+	expect_prompt(folder->arena, &settings, "document", PROMPT_DEFAULT, "");
+	expect_prompt(folder->arena, &settings, "none", PROMPT_DEFAULT, "");
+	assert_false(
+		sentence_prompt(folder->arena, &settings, "quest", PROMPT_DEFAULT, &prompt, &status));
+	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
+	again.saved = settings.saved;
+	assert_true(sentence_settings_restore(&again, &status));
+	assert_int_equal(again.similarity, SIMILARITY_DOT);
+	folder_text(folder, "config_sentence_transformers.json", "{\"default_prompt_name\": \"x\"}");
+	assert_false(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,
+										&status));
+	folder_text(folder, "config_sentence_transformers.json",
+				"{\"prompts\": {}, \"similarity_fn_name\": \"cosine\"}");
+	assert_true(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,
+									   &status));
+	assert_null(settings.saved);
+	expect_prompt(folder->arena, &settings, NULL, PROMPT_DEFAULT, "");
+}
+
+/* A cross-encoder as sentence-transformers 6 saves it. */
+static void
+test_cross_encoder(void **state)
+{
+	Folder *folder = *state;
+	SentenceFolder sentence = {0};
+	SentenceSettings settings;
+	Status status = {0};
+
+	folder_text(folder, "modules.json",
+				"[{\"path\": \"\", \"type\": \"sentence_transformers.base.modules.transformer."
+				"Transformer\"}]");
+	folder_text(folder, "sentence_bert_config.json",
+				"{\"transformer_task\": \"sequence-classification\", \"module_output_name\": "
+				"\"scores\"}");
+	folder_text(folder, "config_sentence_transformers.json",
+				"{\"model_type\": \"CrossEncoder\", \"prompts\": {}, \"activation_fn\": "
+				"\"torch.nn.modules.linear.Identity\"}");
+	assert_true(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,
+									   &status));
+	assert_false(settings.present);
+	assert_int_equal(sentence.score_activation, SCORE_IDENTITY);
+	folder_replace(folder, "config_sentence_transformers.json", "linear.Identity", "x.Tanh");
+	assert_false(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,
+										&status));
+	assert_int_equal(status.code, STATUS_UNSUPPORTED);
 }
 
 /* Lower-casing before the tokenizer's own normaliser leaves accents as this one says. */
@@ -391,6 +478,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_sentence, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lowercase_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_max_length, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_prompts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_cross_encoder, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_members, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unknown_members, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_exported, set_up, tear_down),
