@@ -3,6 +3,7 @@
  * what is accepted is compiled with a small vocabulary and written.
  */
 #include "files/sentence.h"
+#include "files/tokenizer_files.h"
 #include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
