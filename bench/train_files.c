@@ -439,8 +439,9 @@ evaluate(Program *program, const Data *data, int64_t step)
 	{
 		ClassMetrics metrics;
 
-		CHECK(metrics_classes(program->scratch, data->n, (size_t) program->n_labels, scores.labels,
-							  scores.predictions, NULL, &metrics, &status));
+		CHECK(metrics_classes(&(ClassPredictions){data->n, (size_t) program->n_labels,
+												  scores.labels, scores.predictions},
+							  program->scratch, NULL, &metrics, &status));
 		printf(" accuracy %.4f f1_macro %.4f matthews %.4f", metrics.accuracy, metrics.f1_macro,
 			   metrics.matthews);
 	}
@@ -458,8 +459,9 @@ evaluate(Program *program, const Data *data, int64_t step)
 			double e;
 			double f;
 
-			CHECK(metrics_answer(program->scratch, right, strlen(right), scores.answers[i],
-								 strlen(scores.answers[i]), &e, &f, &status));
+			CHECK(metrics_answer(program->scratch, (AnswerText){right, strlen(right)},
+								 (AnswerText){scores.answers[i], strlen(scores.answers[i])}, &e, &f,
+								 &status));
 			exact += e;
 			f1 += f;
 		}

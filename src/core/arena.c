@@ -224,14 +224,13 @@ arena_rewind(Arena *arena, ArenaMark mark)
 		arena->newest->used = mark.used;
 }
 
-bool
-arena_fail(const Arena *arena, Status *status, const char *what, size_t size)
+void
+arena_report(const Arena *arena, Status *status, const char *what, size_t size)
 {
 	status_fail(status, STATUS_OUT_OF_MEMORY,
 				"out of memory: %s needs %zu bytes more, %zu are held", what, size, arena->held);
 	if (arena->limit != 0)
 		status_hint(status, "The limit is %zu bytes.", arena->limit);
-	return false;
 }
 
 void

@@ -70,7 +70,14 @@ typedef struct ArenaMark
 ArenaMark arena_mark(const Arena *arena);
 void arena_rewind(Arena *arena, ArenaMark mark);
 
+void arena_report(const Arena *arena, Status *status, const char *what, size_t size);
+
 /* Fills *status with STATUS_OUT_OF_MEMORY, naming what the memory was for; returns false. */
-bool arena_fail(const Arena *arena, Status *status, const char *what, size_t size);
+static inline bool
+arena_fail(const Arena *arena, Status *status, const char *what, size_t size)
+{
+	arena_report(arena, status, what, size);
+	return false;
+}
 
 #endif

@@ -45,34 +45,32 @@ clean(char *message)
 	}
 }
 
-bool
-status_fail(Status *status, StatusCode code, const char *format, ...)
+void
+status_set(Status *status, StatusCode code, const char *format, ...)
 {
 	va_list args;
 
 	if (status == NULL)
-		return false;
+		return;
 	status->code = code;
 	status->hint[0] = '\0';
 	va_start(args, format);
 	vsnprintf(status->message, sizeof status->message, format, args);
 	va_end(args);
 	clean(status->message);
-	return false;
 }
 
-bool
-status_hint(Status *status, const char *format, ...)
+void
+status_set_hint(Status *status, const char *format, ...)
 {
 	va_list args;
 
 	if (status == NULL)
-		return false;
+		return;
 	va_start(args, format);
 	vsnprintf(status->hint, sizeof status->hint, format, args);
 	va_end(args);
 	clean(status->hint);
-	return false;
 }
 
 static StatusCode
@@ -98,14 +96,14 @@ code_for_errno(int errnum)
 	}
 }
 
-bool
-status_fail_errno(Status *status, int errnum, const char *format, ...)
+void
+status_set_errno(Status *status, int errnum, const char *format, ...)
 {
 	va_list args;
 	int used;
 
 	if (status == NULL)
-		return false;
+		return;
 	status->code = code_for_errno(errnum);
 	status->hint[0] = '\0';
 	va_start(args, format);
@@ -115,27 +113,25 @@ status_fail_errno(Status *status, int errnum, const char *format, ...)
 		snprintf(status->message + used, sizeof status->message - (size_t) used, ": %s",
 				 strerror(errnum));
 	clean(status->message);
-	return false;
 }
 
-bool
-status_prefix(Status *status, const char *format, ...)
+void
+status_set_prefix(Status *status, const char *format, ...)
 {
 	char message[sizeof((Status *) 0)->message];
 	va_list args;
 	int used;
 
 	if (status == NULL)
-		return false;
+		return;
 	va_start(args, format);
 	used = vsnprintf(message, sizeof message, format, args);
 	va_end(args);
 	if (used >= 0 && (size_t) used < sizeof message &&
 		snprintf(message + used, sizeof message - (size_t) used, ": %s", status->message) < 0)
-		return false;
+		return;
 	memcpy(status->message, message, sizeof message);
 	clean(status->message);
-	return false;
 }
 
 bool

@@ -37,26 +37,35 @@ typedef struct Status
 } Status;
 
 /*
- * Fills *status and returns false, so that a caller can write "return status_fail(...)". status may
- * be NULL.
+ * What follows fills *status, which may be NULL, and returns false, so that a caller can write
+ * "return status_fail(...)". They are macros around functions without a result: compilers and
+ * analyzers see the false at each place of use.
+ *
+ * status_fail(status, code, format, ...): code and message.
+ * status_fail_errno(status, errnum, format, ...): the code that fits the errno value; its text is
+ *   appended to the message.
+ * status_hint(status, format, ...): adds a hint (a sentence) to a failed status.
+ * status_prefix(status, format, ...): puts "prefix: ", for example a file's name, before the
+ *   message of a failed status.
  */
-bool status_fail(Status *status, StatusCode code, const char *format, ...)
+#define status_fail(...) (status_set(__VA_ARGS__), status_false())
+#define status_fail_errno(...) (status_set_errno(__VA_ARGS__), status_false())
+#define status_hint(...) (status_set_hint(__VA_ARGS__), status_false())
+#define status_prefix(...) (status_set_prefix(__VA_ARGS__), status_false())
+
+static inline bool
+status_false(void)
+{
+	return false;
+}
+
+void status_set(Status *status, StatusCode code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* Adds a hint (a sentence) to a status that status_fail has filled; returns false. */
-bool status_hint(Status *status, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/*
- * status_fail for errno: picks the code from the errno value and appends its text. Returns false.
- */
-bool status_fail_errno(Status *status, int errnum, const char *format, ...)
+void status_set_errno(Status *status, int errnum, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/*
- * Puts "prefix: " before the message of a failed status (for example the file's name); returns
- * false.
- */
-bool status_prefix(Status *status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void status_set_hint(Status *status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void status_set_prefix(Status *status, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /*
  * The question "may I go on?", asked between layers and blocks, at most 20 ms of compute apart. The

@@ -81,10 +81,10 @@ parse_dtype(const json_t *entry, CheckpointTensor *tensor, size_t *element_bytes
 					   json_string_value(dtype));
 }
 
-/* data: bytes of the file after the header */
+/* data_start: where the file's header ends; the rest is data. */
 static bool
 parse_tensor(const char *name, const json_t *entry, ByteSource *file, uint64_t data_start,
-			 uint64_t data, Arena *arena, CheckpointTensor *tensor, Status *status)
+			 Arena *arena, CheckpointTensor *tensor, Status *status)
 {
 	const json_t *offsets;
 	json_int_t begin;
@@ -117,7 +117,7 @@ parse_tensor(const char *name, const json_t *entry, ByteSource *file, uint64_t d
 						   name);
 	begin = json_integer_value(json_array_get(offsets, 0));
 	end = json_integer_value(json_array_get(offsets, 1));
-	if (begin < 0 || end < begin || (uint64_t) end > data)
+	if (begin < 0 || end < begin || (uint64_t) end > file->size - data_start)
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "tensor \"%.100s\" lies outside the file's data", name);
 	if (__builtin_mul_overflow(tensor->elements, (uint64_t) element_bytes, &bytes) ||
@@ -196,12 +196,15 @@ parse_header(json_t *root, ByteSource *file, uint64_t data_start, Arena *arena,
 
 			if (!json_is_object(entry))
 				return status_fail(status, STATUS_INVALID_DATA, "__metadata__ is not an object");
-			json_object_foreach(entry, key, value) if (!json_is_string(value)) return status_fail(
-				status, STATUS_INVALID_DATA, "__metadata__ entry \"%.60s\" is not a string", key);
+			json_object_foreach(entry, key, value)
+			{
+				if (!json_is_string(value))
+					return status_fail(status, STATUS_INVALID_DATA,
+									   "__metadata__ entry \"%.60s\" is not a string", key);
+			}
 			continue;
 		}
-		if (!parse_tensor(name, entry, file, data_start, file->size - data_start, arena,
-						  &(*out)[*count], status))
+		if (!parse_tensor(name, entry, file, data_start, arena, &(*out)[*count], status))
 			return false;
 		(*count)++;
 	}

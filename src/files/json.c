@@ -61,7 +61,10 @@ widen_integers(char *text, size_t length)
 			i++;
 		if (i - start >= 18 && (start == 0 || strchr(".eE+", text[start - 1]) == NULL) &&
 			(i + 1 == length || strchr(".eE", text[i + 1]) == NULL))
-			memcpy(text + i - 1, "e0", 2);
+		{
+			text[i - 1] = 'e';
+			text[i] = '0';
+		}
 	}
 }
 

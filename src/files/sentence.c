@@ -93,23 +93,31 @@ parse_pooling(const json_t *root, const char *name, SentenceSettings *settings, 
 					   "%s: \"pooling_mode\" and the pooling_mode_* switches disagree", name);
 }
 
-/* A JSON file of a module; *root is NULL when it may be missing and does. */
+/* The config.json of one module of modules.json. */
+typedef struct ModuleFile
+{
+	const char *path; /* of the module's folder */
+	KnownFile kind;
+	bool required;
+} ModuleFile;
+
+/* Opens the file. *root is NULL when the file is missing and is not required. */
 static bool
-open_module(Arena *arena, ModelSource *source, const char *path, KnownFile kind, bool required,
-			const SentenceFolder *folder, json_t **root, Status *status)
+open_module(Arena *arena, ModelSource *source, const ModuleFile *file, const SentenceFolder *folder,
+			json_t **root, Status *status)
 {
 	char name[512];
 
-	if (snprintf(name, sizeof name, "%s/config.json", path) >= (int) sizeof name)
+	if (snprintf(name, sizeof name, "%s/config.json", file->path) >= (int) sizeof name)
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "modules.json names a path that is too long");
 	if (!json_read_object(arena, source, name, MAX_FILE_BYTES, root, status))
 		return false;
 	if (*root == NULL)
-		return !required ||
+		return !file->required ||
 			   status_fail(status, STATUS_NOT_FOUND,
 						   "file \"%s\", which modules.json names, does not exist", name);
-	if (known_keys_check(kind, name, *root, folder->notes, status))
+	if (known_keys_check(file->kind, name, *root, folder->notes, status))
 		return true;
 	json_close(*root);
 	return false;
@@ -123,7 +131,8 @@ read_pooling(Arena *arena, ModelSource *source, const char *path, const Sentence
 	bool ok;
 
 	settings->present = true;
-	if (!open_module(arena, source, path, KNOWN_POOLING, true, folder, &root, status))
+	if (!open_module(arena, source, &(ModuleFile){path, KNOWN_POOLING, true}, folder, &root,
+					 status))
 		return false;
 	ok = parse_pooling(root, path, settings, status);
 	json_close(root);
@@ -137,7 +146,8 @@ read_normalize(Arena *arena, ModelSource *source, const char *path, const Senten
 	json_t *root;
 
 	settings->normalize = true;
-	if (!open_module(arena, source, path, KNOWN_NORMALIZE, false, folder, &root, status))
+	if (!open_module(arena, source, &(ModuleFile){path, KNOWN_NORMALIZE, false}, folder, &root,
+					 status))
 		return false;
 	if (root != NULL)
 		json_close(root);

@@ -2,6 +2,7 @@
 #include "kernels/blas.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,18 +78,13 @@ describe(void *library)
 {
 	const char *(*config)(void) = (const char *(*) (void) ) dlsym(library, "openblas_get_config");
 	const char *(*core)(void) = (const char *(*) (void) ) dlsym(library, "openblas_get_corename");
-	size_t length;
+	const char *build = config != NULL ? config() : "";
+	const char *running = core != NULL ? core() : "";
 
-	description[0] = '\0';
-	if (config != NULL)
-		strncat(description, config(), sizeof description - 1);
-	length = strlen(description);
-	if (core != NULL && (config == NULL || strstr(description, core()) == NULL) &&
-		length + 2 < sizeof description)
-	{
-		strcat(description, " ");
-		strncat(description, core(), sizeof description - length - 2);
-	}
+	if (strstr(build, running) != NULL)
+		running = "";
+	snprintf(description, sizeof description, "%s%s%s", build, running[0] != '\0' ? " " : "",
+			 running);
 }
 
 bool

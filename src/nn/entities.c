@@ -150,9 +150,10 @@ replace_all(char *text, const char *pattern, const char *replacement)
 
 	while ((found = strstr(text, pattern)) != NULL)
 	{
-		memcpy(found, replacement, replacement_length);
 		memmove(found + replacement_length, found + pattern_length,
 				strlen(found + pattern_length) + 1);
+		for (size_t i = 0; i < replacement_length; i++)
+			found[i] = replacement[i];
 		text = found + replacement_length;
 	}
 }

@@ -105,14 +105,15 @@ static bool
 check_shape(const CheckpointTensor *tensor, const TensorSpec *spec, Status *status)
 {
 	int64_t wanted[2] = {(int64_t) spec->shape[0], (int64_t) spec->shape[1]};
+	int rank = spec->rank == 1 ? 1 : 2;
 	char given_text[192];
 	char wanted_text[64];
 
-	if (tensor->rank == spec->rank && tensor->shape[0] == wanted[0] &&
-		(spec->rank == 1 || tensor->shape[1] == wanted[1]))
+	if (tensor->rank == rank && tensor->shape[0] == wanted[0] &&
+		(rank == 1 || tensor->shape[1] == wanted[1]))
 		return true;
 	print_shape(given_text, sizeof given_text, tensor->rank, tensor->shape);
-	print_shape(wanted_text, sizeof wanted_text, spec->rank, wanted);
+	print_shape(wanted_text, sizeof wanted_text, rank, wanted);
 	return status_fail(status, STATUS_INVALID_DATA,
 					   "%.100s: tensor \"%.100s\" has the shape %s, but config.json says %s",
 					   tensor->source->name, tensor->name, given_text, wanted_text);

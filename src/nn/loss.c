@@ -9,8 +9,9 @@
 typedef struct Loss
 {
 	const LossCall *call;
-	const float *logits; /* NULL when the gradient is wanted */
-	float *d_logits;     /* NULL when it is not */
+	const float *logits;
+	bool gradient;   /* the three below count only then */
+	float *d_logits; /* the logits' own memory */
 	float *scratch;
 	CrossEntropyRow row;
 } Loss;
@@ -145,11 +146,11 @@ row_loss(const Loss *loss, size_t at, size_t n, int64_t label, float scale)
 {
 	if (label == LABEL_IGNORED)
 	{
-		if (loss->d_logits != NULL)
+		if (loss->gradient)
 			memset(loss->d_logits + at, 0, n * sizeof(float));
 		return 0;
 	}
-	if (loss->d_logits != NULL)
+	if (loss->gradient)
 		return loss->row(n, loss->d_logits + at, (size_t) label, scale);
 	return log_sum_exp(loss->logits + at, n) - loss->logits[at + (size_t) label];
 }
@@ -188,7 +189,7 @@ end_loss(const Loss *loss, size_t from, size_t length, int64_t label, float scal
 	float *column;
 	double value = 0;
 
-	if (loss->d_logits == NULL)
+	if (!loss->gradient)
 		return log_sum_exp_strided(loss->logits + from, length, 2) -
 			   loss->logits[from + 2 * (size_t) label];
 	column = loss->d_logits + from;
@@ -223,7 +224,7 @@ spans_loss(const Loss *loss, const LossCounts *counts)
 
 			if (label < (int64_t) length)
 				sum += end_loss(loss, from, length, label < 0 ? 0 : label, 0.5f / (float) count);
-			else if (loss->d_logits != NULL)
+			else if (loss->gradient)
 				for (size_t t = 0; t < length; t++)
 					loss->d_logits[from + 2 * t] = 0;
 		}
@@ -236,7 +237,7 @@ static double
 values_loss(const Loss *loss, size_t count)
 {
 	const LossCall *call = loss->call;
-	const float *logits = loss->logits != NULL ? loss->logits : loss->d_logits;
+	const float *logits = loss->logits;
 	bool squares = loss_problem_type(call->config, false) == PROBLEM_REGRESSION;
 	size_t n = call->batch->n_sequences * call->columns;
 	double mean_of = (double) count * (double) call->columns;
@@ -250,7 +251,7 @@ values_loss(const Loss *loss, size_t count)
 
 		/* squares, or -(y log s(x) + (1 - y) log(1 - s(x))) without overflow */
 		total += squares ? difference * difference : fmax(x, 0) - x * label + log1p(exp(-fabs(x)));
-		if (loss->d_logits != NULL)
+		if (loss->gradient)
 			loss->d_logits[i] = (float) ((squares ? 2 : 1) * difference / mean_of);
 	}
 	return total / mean_of;
@@ -283,7 +284,12 @@ double
 loss_gradient(const LossCall *call, const LossCounts *counts, float *d_logits, float *scratch,
 			  CrossEntropyRow row)
 {
-	Loss loss = {.call = call, .d_logits = d_logits, .scratch = scratch, .row = row};
+	Loss loss = {.call = call,
+				 .logits = d_logits,
+				 .gradient = true,
+				 .d_logits = d_logits,
+				 .scratch = scratch,
+				 .row = row};
 
 	return compute(&loss, counts);
 }
@@ -299,7 +305,8 @@ double
 loss_sentences_gradient(const LossCall *call, const LossCounts *counts, float *d_logits,
 						CrossEntropyRow row)
 {
-	return classes_loss(&(Loss){.call = call, .d_logits = d_logits, .row = row},
-						call->targets->next_sentence, call->batch->n_sequences, 2,
-						counts->sentences);
+	return classes_loss(
+		&(Loss){
+			.call = call, .logits = d_logits, .gradient = true, .d_logits = d_logits, .row = row},
+		call->targets->next_sentence, call->batch->n_sequences, 2, counts->sentences);
 }

@@ -129,7 +129,7 @@ make_room(Merger *m, void *array, size_t n, size_t *capacity, size_t element)
 static uint32_t
 hash_text(const unsigned char *text, size_t length)
 {
-	uint64_t hash = length;
+	uint64_t hash = UINT64_C(0xCBF29CE484222325) ^ length;
 
 	for (size_t i = 0; i < length; i++)
 		hash = (hash ^ text[i]) * UINT64_C(0x100000001B3);
@@ -568,7 +568,7 @@ name_merged(Merger *m, uint32_t first, uint32_t second, uint32_t *merged)
 	size_t skip = b.length >= PREFIX_LENGTH && memcmp(m->texts + b.text, PREFIX, PREFIX_LENGTH) == 0
 					  ? PREFIX_LENGTH
 					  : 0;
-	size_t length = a.length + b.length - skip;
+	size_t length = (size_t) a.length + b.length - skip;
 	unsigned char *text;
 
 	/* It is put together behind the place where intern will copy it to. */

@@ -52,11 +52,7 @@ train_attention_tile_floats(const AttentionParameters *parameters, const Attenti
 typedef struct PairTask
 {
 	Compute *compute;
-	const AttentionParameters *parameters;
-	const AttentionShape *shape;
-	const AttentionDropout *dropout;
-	AttentionSaved saved;
-	AttentionScratch *scratch;
+	const AttentionRun *run;
 } PairTask;
 
 /* One (sequence, head) pair: its sizes and where its matrices begin. */
@@ -87,8 +83,8 @@ typedef struct Pair
 static void
 pair_open(const PairTask *task, size_t part, int worker, size_t sequence, size_t head, Pair *pair)
 {
-	const AttentionParameters *parameters = task->parameters;
-	const AttentionShape *shape = task->shape;
+	const AttentionParameters *parameters = task->run->parameters;
+	const AttentionShape *shape = task->run->shape;
 	size_t width = parameters->heads * parameters->head_size;
 	bool self = parameters->key_value.out == 0;
 	size_t q_at;
@@ -107,24 +103,24 @@ pair_open(const PairTask *task, size_t part, int worker, size_t sequence, size_t
 	q_at = (size_t) shape->q_offsets[sequence] * pair->q_ld + head * parameters->head_size;
 	k_at = (size_t) shape->k_offsets[sequence] * pair->k_ld + head * parameters->head_size +
 		   (self ? width : 0);
-	pair->q = task->saved.q + q_at;
-	pair->k = (self ? task->saved.q : task->saved.kv) + k_at;
+	pair->q = task->run->saved->q + q_at;
+	pair->k = (self ? task->run->saved->q : task->run->saved->kv) + k_at;
 	pair->v = pair->k + width;
-	pair->d_q = task->scratch->d_q + q_at;
-	pair->d_k = (self ? task->scratch->d_q : task->scratch->d_kv) + k_at;
+	pair->d_q = task->run->scratch->d_q + q_at;
+	pair->d_k = (self ? task->run->scratch->d_q : task->run->scratch->d_kv) + k_at;
 	pair->d_v = pair->d_k + width;
-	pair->probs = task->saved.probs + shape->cells[sequence] * parameters->heads +
+	pair->probs = task->run->saved->probs + shape->cells[sequence] * parameters->heads +
 				  head * pair->queries * pair->keys;
 	row_bytes = dropout_row_bytes(pair->keys);
-	if (task->saved.prob_bits != NULL)
-		bits = task->saved.prob_bits + shape->bit_rows[sequence] * parameters->heads +
+	if (task->run->saved->prob_bits != NULL)
+		bits = task->run->saved->prob_bits + shape->bit_rows[sequence] * parameters->heads +
 			   head * pair->queries * row_bytes;
-	pair->dropout = train_dropout_make(bits, task->dropout->probs, task->dropout->seed,
-									   task->dropout->site, pair->number);
-	pair->tile = task->scratch->tiles + part * task->scratch->tile_floats;
+	pair->dropout = train_dropout_make(bits, task->run->dropout.probs, task->run->dropout.seed,
+									   task->run->dropout.site, pair->number);
+	pair->tile = task->run->scratch->tiles + part * task->run->scratch->tile_floats;
 	pair->tile2 = pair->tile + shape->longest_q * shape->longest_k;
 	pair->distances = pair->tile2 + shape->longest_q * shape->longest_k;
-	pair->d_distance = pair->tile + task->scratch->tile_floats -
+	pair->d_distance = pair->tile + task->run->scratch->tile_floats -
 					   (2 * parameters->max_positions - 1) * parameters->head_size;
 }
 
@@ -133,8 +129,8 @@ static void
 visit_pairs(PairTask *task, size_t part, int worker,
 			void (*visit)(const PairTask *task, const Pair *pair))
 {
-	const AttentionShape *shape = task->shape;
-	size_t heads = task->parameters->heads;
+	const AttentionShape *shape = task->run->shape;
+	size_t heads = task->run->parameters->heads;
 	size_t parts = (size_t) task->compute->threads;
 	size_t total = shape->cells[shape->n_sequences] * heads;
 
@@ -160,14 +156,14 @@ visit_pairs(PairTask *task, size_t part, int worker,
 static size_t
 first_distance(const PairTask *task, const Pair *pair)
 {
-	return task->parameters->max_positions - pair->keys;
+	return task->run->parameters->max_positions - pair->keys;
 }
 
 /* scores[l][r] += x[side][l - r + L_k - 1], x = q E^T (by query) or k E^T (by key) */
 static void
 add_distances(const PairTask *task, const Pair *pair, bool by_query)
 {
-	size_t size = task->parameters->head_size;
+	size_t size = task->run->parameters->head_size;
 	size_t n_rows = by_query ? pair->queries : pair->keys;
 	size_t count = pair->queries + pair->keys - 1;
 
@@ -179,7 +175,7 @@ add_distances(const PairTask *task, const Pair *pair, bool by_query)
 					 .k = size,
 					 .a = by_query ? pair->q : pair->k,
 					 .lda = by_query ? pair->q_ld : pair->k_ld,
-					 .b = task->parameters->distance + first_distance(task, pair) * size,
+					 .b = task->run->parameters->distance + first_distance(task, pair) * size,
 					 .ldb = size,
 					 .c = pair->distances,
 					 .ldc = count});
@@ -192,7 +188,7 @@ add_distances(const PairTask *task, const Pair *pair, bool by_query)
 static void
 forward_pair(const PairTask *task, const Pair *pair)
 {
-	const AttentionParameters *parameters = task->parameters;
+	const AttentionParameters *parameters = task->run->parameters;
 	size_t size = parameters->head_size;
 	size_t width = parameters->heads * size;
 	float *dropped = pair->dropout.bits == NULL ? NULL : pair->tile;
@@ -214,9 +210,10 @@ forward_pair(const PairTask *task, const Pair *pair)
 		if (parameters->positions == POSITION_RELATIVE_KEY_QUERY)
 			add_distances(task, pair, false);
 	}
-	if (task->shape->key_mask != NULL)
+	if (task->run->shape->key_mask != NULL)
 		for (size_t r = 0; r < pair->keys; r++)
-			if (task->shape->key_mask[(size_t) task->shape->k_offsets[pair->sequence] + r] == 0)
+			if (task->run->shape
+					->key_mask[(size_t) task->run->shape->k_offsets[pair->sequence] + r] == 0)
 				for (size_t l = 0; l < pair->queries; l++)
 					pair->probs[l * pair->keys + r] = -FLT_MAX;
 	if (dropped != NULL)
@@ -226,7 +223,7 @@ forward_pair(const PairTask *task, const Pair *pair)
 		&(SoftmaxCall){.m = pair->queries,
 					   .n = pair->keys,
 					   .scale = 1.0f / sqrtf((float) size),
-					   .causal_from = task->shape->causal ? 0 : SIZE_MAX,
+					   .causal_from = task->run->shape->causal ? 0 : SIZE_MAX,
 					   .bits = pair->dropout.bits,
 					   .keep_scale = pair->dropout.key.scale},
 		pair->probs, dropped);
@@ -238,7 +235,7 @@ forward_pair(const PairTask *task, const Pair *pair)
 								 .lda = pair->keys,
 								 .b = pair->v,
 								 .ldb = pair->k_ld,
-								 .c = task->saved.context + pair->at,
+								 .c = task->run->saved->context + pair->at,
 								 .ldc = width});
 }
 
@@ -246,7 +243,7 @@ forward_pair(const PairTask *task, const Pair *pair)
 static void
 distances_backward(const PairTask *task, const Pair *pair, bool by_query)
 {
-	size_t size = task->parameters->head_size;
+	size_t size = task->run->parameters->head_size;
 	size_t n_rows = by_query ? pair->queries : pair->keys;
 	size_t ld = by_query ? pair->q_ld : pair->k_ld;
 	size_t count = pair->queries + pair->keys - 1;
@@ -264,7 +261,7 @@ distances_backward(const PairTask *task, const Pair *pair, bool by_query)
 								 .k = count,
 								 .a = pair->distances,
 								 .lda = count,
-								 .b = task->parameters->distance + first * size,
+								 .b = task->run->parameters->distance + first * size,
 								 .ldb = size,
 								 .c = by_query ? pair->d_q : pair->d_k,
 								 .ldc = ld});
@@ -282,21 +279,20 @@ distances_backward(const PairTask *task, const Pair *pair, bool by_query)
 								 .ldc = size});
 }
 
+/* d_v = dropout(probs)^T d_context; tile = d_probs = d_context v^T */
 static void
-backward_pair(const PairTask *task, const Pair *pair)
+context_backward(const PairTask *task, const Pair *pair)
 {
-	const AttentionParameters *parameters = task->parameters;
-	const TrainKernels *kernels = task->compute->kernels;
-	size_t size = parameters->head_size;
-	size_t width = parameters->heads * size;
-	const float *d_context = task->scratch->d_context + pair->at;
+	size_t size = task->run->parameters->head_size;
+	size_t width = task->run->parameters->heads * size;
+	const float *d_context = task->run->scratch->d_context + pair->at;
 	const float *dropped = pair->probs;
 
 	if (pair->dropout.bits != NULL)
 	{
 		memcpy(pair->tile2, pair->probs, pair->queries * pair->keys * sizeof(float));
-		kernels->dropout_apply(pair->queries, pair->keys, pair->dropout.bits,
-							   pair->dropout.key.scale, pair->tile2, pair->keys);
+		task->compute->kernels->dropout_apply(pair->queries, pair->keys, pair->dropout.bits,
+											  pair->dropout.key.scale, pair->tile2, pair->keys);
 		dropped = pair->tile2;
 	}
 	compute_product(task->compute, pair->worker,
@@ -321,12 +317,14 @@ backward_pair(const PairTask *task, const Pair *pair)
 								 .ldb = pair->k_ld,
 								 .c = pair->tile,
 								 .ldc = pair->keys});
-	kernels->softmax_backward(&(SoftmaxCall){.m = pair->queries,
-											 .n = pair->keys,
-											 .scale = 1.0f / sqrtf((float) size),
-											 .bits = pair->dropout.bits,
-											 .keep_scale = pair->dropout.key.scale},
-							  pair->probs, pair->tile);
+}
+
+/* With tile = d_scores: d_q = tile k; d_k = tile^T q */
+static void
+scores_backward(const PairTask *task, const Pair *pair)
+{
+	size_t size = task->run->parameters->head_size;
+
 	compute_product(task->compute, pair->worker,
 					&(SgemmCall){.m = pair->queries,
 								 .n = size,
@@ -348,6 +346,22 @@ backward_pair(const PairTask *task, const Pair *pair)
 								 .ldb = pair->q_ld,
 								 .c = pair->d_k,
 								 .ldc = pair->k_ld});
+}
+
+static void
+backward_pair(const PairTask *task, const Pair *pair)
+{
+	const AttentionParameters *parameters = task->run->parameters;
+
+	context_backward(task, pair);
+	task->compute->kernels->softmax_backward(
+		&(SoftmaxCall){.m = pair->queries,
+					   .n = pair->keys,
+					   .scale = 1.0f / sqrtf((float) parameters->head_size),
+					   .bits = pair->dropout.bits,
+					   .keep_scale = pair->dropout.key.scale},
+		pair->probs, pair->tile);
+	scores_backward(task, pair);
 	if (parameters->distance != NULL)
 	{
 		distances_backward(task, pair, true);
@@ -367,82 +381,92 @@ backward_task(void *context, size_t part, int worker)
 {
 	PairTask *task = context;
 
-	if (task->parameters->distance != NULL)
+	if (task->run->parameters->distance != NULL)
 	{
-		size_t floats = (2 * task->parameters->max_positions - 1) * task->parameters->head_size;
+		size_t floats =
+			(2 * task->run->parameters->max_positions - 1) * task->run->parameters->head_size;
 
-		memset(task->scratch->tiles + (part + 1) * task->scratch->tile_floats - floats, 0,
+		memset(task->run->scratch->tiles + (part + 1) * task->run->scratch->tile_floats - floats, 0,
 			   floats * sizeof(float));
 	}
 	visit_pairs(task, part, worker, backward_pair);
 }
 
-void
-train_attention_forward(Compute *compute, const AttentionParameters *parameters,
-						const AttentionShape *shape, const float *x, const float *states,
-						const AttentionDropout *dropout, AttentionSaved *saved,
-						AttentionScratch *scratch)
+/* The LayerNorm at the block's end. */
+static NormCall
+output_norm(const AttentionRun *run)
 {
-	size_t queries = (size_t) shape->q_offsets[shape->n_sequences];
-	Dropout hidden =
-		train_dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
-	PairTask task = {.compute = compute,
-					 .parameters = parameters,
-					 .shape = shape,
-					 .dropout = dropout,
-					 .saved = *saved,
-					 .scratch = scratch};
+	const AttentionDropout *dropout = &run->dropout;
+	const AttentionSaved *saved = run->saved;
 
-	train_linear_forward(compute, &parameters->query, queries, x, saved->q);
-	if (parameters->key_value.out != 0)
-		train_linear_forward(compute, &parameters->key_value,
-							 (size_t) shape->k_offsets[shape->n_sequences], states, saved->kv);
-	threadpool_run(compute->pool, (size_t) compute->threads, forward_task, &task);
-	train_linear_forward(compute, &parameters->output, queries, saved->context, saved->sum);
-	train_norm_forward(compute, &parameters->norm, &hidden, queries, x, saved->sum, saved->out,
-					   saved->mean, saved->rstd);
+	return (NormCall){.norm = &run->parameters->norm,
+					  .dropout = train_dropout_make(saved->bits, dropout->hidden, dropout->seed,
+													dropout->site + 1, 0),
+					  .m = (size_t) run->shape->q_offsets[run->shape->n_sequences],
+					  .sum = saved->sum,
+					  .mean = saved->mean,
+					  .rstd = saved->rstd};
 }
 
 void
-train_attention_backward(Compute *compute, const AttentionParameters *parameters,
-						 const AttentionShape *shape, const float *x, const float *states,
-						 const AttentionDropout *dropout, const AttentionSaved *saved,
-						 AttentionScratch *scratch, const float *dy, float *dx, bool want_dx)
+train_attention_forward(Compute *compute, const AttentionRun *run)
 {
-	size_t queries = (size_t) shape->q_offsets[shape->n_sequences];
-	Dropout hidden =
-		train_dropout_make(saved->bits, dropout->hidden, dropout->seed, dropout->site + 1, 0);
-	PairTask task = {.compute = compute,
-					 .parameters = parameters,
-					 .shape = shape,
-					 .dropout = dropout,
-					 .saved = *saved,
-					 .scratch = scratch};
+	const AttentionParameters *parameters = run->parameters;
+	const AttentionSaved *saved = run->saved;
+	NormCall norm = output_norm(run);
+	PairTask task = {compute, run};
+
+	train_linear_forward(compute, &parameters->query, norm.m, run->x, saved->q);
+	if (parameters->key_value.out != 0)
+		train_linear_forward(compute, &parameters->key_value,
+							 (size_t) run->shape->k_offsets[run->shape->n_sequences], run->states,
+							 saved->kv);
+	threadpool_run(compute->pool, (size_t) compute->threads, forward_task, &task);
+	train_linear_forward(compute, &parameters->output, norm.m, saved->context, saved->sum);
+	train_norm_forward(compute, &norm, run->x, saved->out);
+}
+
+/* d_distance += the sums of all parts, in order */
+static void
+add_distance_gradients(Compute *compute, const AttentionRun *run)
+{
+	const AttentionParameters *parameters = run->parameters;
+	const AttentionScratch *scratch = run->scratch;
+	size_t floats = (2 * parameters->max_positions - 1) * parameters->head_size;
+
+	for (int part = 0; part < compute->threads; part++)
+		compute->kernels->axpy(floats, 1.0f,
+							   scratch->tiles + (size_t) (part + 1) * scratch->tile_floats - floats,
+							   parameters->d_distance);
+}
+
+void
+train_attention_backward(Compute *compute, const AttentionRun *run, const float *dy, float *dx,
+						 bool want_dx)
+{
+	const AttentionParameters *parameters = run->parameters;
+	const AttentionScratch *scratch = run->scratch;
+	NormCall norm = output_norm(run);
+	size_t queries = norm.m;
+	PairTask task = {compute, run};
 	float *d_output;
 
-	d_output =
-		train_norm_backward(compute, &parameters->norm, &hidden, queries, dy, saved->sum,
-							saved->mean, saved->rstd, dx, scratch->d_x, parameters->output.d_bias);
-	train_linear_backward_weight(compute, &parameters->output, queries, saved->context, d_output);
+	d_output = train_norm_backward(compute, &norm, dy, dx, scratch->d_x, parameters->output.d_bias);
+	train_linear_backward_weight(compute, &parameters->output, queries, run->saved->context,
+								 d_output);
 	train_linear_backward_input(compute, &parameters->output, queries, d_output, false,
 								scratch->d_context);
 	threadpool_run(compute->pool, (size_t) compute->threads, backward_task, &task);
 	if (parameters->d_distance != NULL)
-	{
-		size_t floats = (2 * parameters->max_positions - 1) * parameters->head_size;
-
-		for (int part = 0; part < compute->threads; part++)
-			compute->kernels->axpy(
-				floats, 1.0f, scratch->tiles + (size_t) (part + 1) * scratch->tile_floats - floats,
-				parameters->d_distance);
-	}
-	train_linear_backward_weight(compute, &parameters->query, queries, x, scratch->d_q);
+		add_distance_gradients(compute, run);
+	train_linear_backward_weight(compute, &parameters->query, queries, run->x, scratch->d_q);
 	train_linear_backward_bias(compute, &parameters->query, queries, scratch->d_q);
 	if (parameters->key_value.out != 0)
 	{
-		size_t keys = (size_t) shape->k_offsets[shape->n_sequences];
+		size_t keys = (size_t) run->shape->k_offsets[run->shape->n_sequences];
 
-		train_linear_backward_weight(compute, &parameters->key_value, keys, states, scratch->d_kv);
+		train_linear_backward_weight(compute, &parameters->key_value, keys, run->states,
+									 scratch->d_kv);
 		train_linear_backward_bias(compute, &parameters->key_value, keys, scratch->d_kv);
 	}
 	if (want_dx)

@@ -79,7 +79,7 @@ typedef struct AttentionDropout
 	uint64_t site; /* two are used: site and site + 1 */
 } AttentionDropout;
 
-/* Memory that is used within one call only. */
+/* Memory that is used within one run only. */
 typedef struct AttentionScratch
 {
 	float *tiles; /* (threads, attention_tile_floats) */
@@ -94,22 +94,27 @@ typedef struct AttentionScratch
 size_t train_attention_tile_floats(const AttentionParameters *parameters,
 								   const AttentionShape *shape);
 
-/*
- * x (T_q, H): queries and residual; states (T_k, H_k): keys and values (x itself for
- * self-attention).
- */
-void train_attention_forward(Compute *compute, const AttentionParameters *parameters,
-							 const AttentionShape *shape, const float *x, const float *states,
-							 const AttentionDropout *dropout, AttentionSaved *saved,
-							 AttentionScratch *scratch);
+/* One attention block on one batch; the backward takes the same as the forward. */
+typedef struct AttentionRun
+{
+	const AttentionParameters *parameters;
+	const AttentionShape *shape;
+	const float *x;      /* (T_q, H): queries and residual */
+	const float *states; /* (T_k, H_k): keys and values; x itself for self-attention */
+	AttentionDropout dropout;
+	const AttentionSaved *saved; /* the arrays it points to: the forward writes them */
+	const AttentionScratch *scratch;
+} AttentionRun;
+
+/* The result is saved->out. */
+void train_attention_forward(Compute *compute, const AttentionRun *run);
 
 /*
  * From dy (T_q, H), the gradient of saved->out: parameter gradients, and, when want_dx, dx (T_q,
- * H), the gradient of x. The states of cross-attention are constants.
+ * H), the gradient of x. Without want_dx dx is overwritten as scratch. The states of
+ * cross-attention are constants.
  */
-void train_attention_backward(Compute *compute, const AttentionParameters *parameters,
-							  const AttentionShape *shape, const float *x, const float *states,
-							  const AttentionDropout *dropout, const AttentionSaved *saved,
-							  AttentionScratch *scratch, const float *dy, float *dx, bool want_dx);
+void train_attention_backward(Compute *compute, const AttentionRun *run, const float *dy, float *dx,
+							  bool want_dx);
 
 #endif

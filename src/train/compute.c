@@ -307,18 +307,17 @@ norm_forward_task(void *context, size_t part, int worker)
 }
 
 void
-train_norm_forward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m,
-				   const float *residual, float *sum, float *y, float *mean, float *rstd)
+train_norm_forward(Compute *compute, const NormCall *call, const float *residual, float *y)
 {
 	RowsTask task = {.compute = compute,
-					 .norm = norm,
-					 .dropout = dropout,
-					 .m = m,
+					 .norm = call->norm,
+					 .dropout = &call->dropout,
+					 .m = call->m,
 					 .residual = residual,
-					 .x = sum,
+					 .x = call->sum,
 					 .y = y,
-					 .mean_out = mean,
-					 .rstd_out = rstd};
+					 .mean_out = call->mean,
+					 .rstd_out = call->rstd};
 
 	threadpool_run(compute->pool, (size_t) compute->threads, norm_forward_task, &task);
 }
@@ -351,26 +350,25 @@ norm_backward_task(void *context, size_t part, int worker)
 }
 
 float *
-train_norm_backward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m,
-					const float *dy, const float *sum, const float *mean, const float *rstd,
-					float *d_sum, float *d_x, float *d_bias)
+train_norm_backward(Compute *compute, const NormCall *call, const float *dy, float *d_sum,
+					float *d_x, float *d_bias)
 {
 	RowsTask task = {.compute = compute,
-					 .norm = norm,
-					 .dropout = dropout,
-					 .m = m,
+					 .norm = call->norm,
+					 .dropout = &call->dropout,
+					 .m = call->m,
 					 .in = dy,
-					 .residual = sum,
-					 .mean = mean,
-					 .rstd = rstd,
+					 .residual = call->sum,
+					 .mean = call->mean,
+					 .rstd = call->rstd,
 					 .x = d_sum,
 					 .y = d_x};
 
 	threadpool_run(compute->pool, (size_t) compute->threads, norm_backward_task, &task);
-	add_partials(compute, 0, norm->n, norm->d_gamma);
-	add_partials(compute, 1, norm->n, norm->d_beta);
-	add_partials(compute, 2, norm->n, d_bias);
-	return dropout->bits != NULL ? d_x : d_sum;
+	add_partials(compute, 0, call->norm->n, call->norm->d_gamma);
+	add_partials(compute, 1, call->norm->n, call->norm->d_beta);
+	add_partials(compute, 2, call->norm->n, d_bias);
+	return call->dropout.bits != NULL ? d_x : d_sum;
 }
 
 static void

@@ -100,20 +100,26 @@ void train_dropout_forward(Compute *compute, const Dropout *dropout, size_t m, s
 void train_dropout_backward(Compute *compute, const Dropout *dropout, size_t m, size_t n,
 							float *dx);
 
-/*
- * sum (m,n) = dropout(sum) + residual; y = norm(sum). mean and rstd (m) are kept for the backward.
- * residual may be NULL.
- */
-void train_norm_forward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m,
-						const float *residual, float *sum, float *y, float *mean, float *rstd);
+/* One LayerNorm of m rows, the dropout before it, and what its forward keeps for its backward. */
+typedef struct NormCall
+{
+	const Norm *norm;
+	Dropout dropout;
+	size_t m;
+	float *sum;  /* (m,n): the input, then the input of the norm itself */
+	float *mean; /* (m) */
+	float *rstd; /* (m) */
+} NormCall;
+
+/* sum (m,n) = dropout(sum) + residual; y (m,n) = norm(sum). residual (m,n) may be NULL. */
+void train_norm_forward(Compute *compute, const NormCall *call, const float *residual, float *y);
 /*
  * From dy: d_sum (the residual's gradient; may be dy) and, with dropout, d_x (the gradient before
  * dropout; without dropout it is d_sum itself and d_x is not written). d_bias (n): += column sums
  * of d_x, or NULL. Returns d_x or d_sum.
  */
-float *train_norm_backward(Compute *compute, const Norm *norm, const Dropout *dropout, size_t m,
-						   const float *dy, const float *sum, const float *mean, const float *rstd,
-						   float *d_sum, float *d_x, float *d_bias);
+float *train_norm_backward(Compute *compute, const NormCall *call, const float *dy, float *d_sum,
+						   float *d_x, float *d_bias);
 
 /*
  * y = act(u), u becomes the derivative; and back: dy becomes dy * derivative, d_bias (n) += its

@@ -12,6 +12,17 @@ position_of(const Batch *batch, size_t sequence, size_t token)
 									   : token - (size_t) batch->cu_seqlens[sequence];
 }
 
+/* Its dropout follows the norm and is applied on its own. */
+static NormCall
+embeddings_norm(const EmbeddingParameters *embeddings, size_t tokens, const EmbeddingsSaved *saved)
+{
+	return (NormCall){.norm = &embeddings->norm,
+					  .m = tokens,
+					  .sum = saved->sum,
+					  .mean = saved->mean,
+					  .rstd = saved->rstd};
+}
+
 void
 train_embeddings_forward(Network *network, const Batch *batch, float probability, uint64_t seed,
 						 EmbeddingsSaved *saved)
@@ -22,6 +33,7 @@ train_embeddings_forward(Network *network, const Batch *batch, float probability
 	size_t tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	bool absolute = network->config->position_embedding_type == POSITION_ABSOLUTE;
 	Dropout dropout = train_dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
+	NormCall norm = embeddings_norm(embeddings, tokens, saved);
 
 	for (size_t b = 0; b < batch->n_sequences; b++)
 		for (size_t t = (size_t) batch->cu_seqlens[b]; t < (size_t) batch->cu_seqlens[b + 1]; t++)
@@ -37,12 +49,7 @@ train_embeddings_forward(Network *network, const Batch *batch, float probability
 			if (absolute)
 				kernels->axpy(n, 1.0f, embeddings->position + position_of(batch, b, t) * n, sum);
 		}
-	{
-		Dropout none = {0};
-
-		train_norm_forward(network->compute, &embeddings->norm, &none, tokens, NULL, saved->sum,
-						   saved->out, saved->mean, saved->rstd);
-	}
+	train_norm_forward(network->compute, &norm, NULL, saved->out);
 	train_dropout_forward(network->compute, &dropout, tokens, n, saved->out);
 }
 
@@ -73,11 +80,10 @@ train_embeddings_backward(Network *network, const Batch *batch, float probabilit
 	size_t tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	bool absolute = network->config->position_embedding_type == POSITION_ABSOLUTE;
 	Dropout dropout = train_dropout_make(saved->bits, probability, seed, EMBEDDINGS_SITE, 0);
-	Dropout none = {0};
+	NormCall norm = embeddings_norm(embeddings, tokens, saved);
 
 	train_dropout_backward(network->compute, &dropout, tokens, n, dy);
-	train_norm_backward(network->compute, &embeddings->norm, &none, tokens, dy, saved->sum,
-						saved->mean, saved->rstd, dy, NULL, NULL);
+	train_norm_backward(network->compute, &norm, dy, dy, NULL, NULL);
 	if (embeddings->d_word == NULL)
 		return;
 	for (size_t b = 0; b < batch->n_sequences; b++)

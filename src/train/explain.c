@@ -5,11 +5,33 @@
 
 #include "nn/select.h"
 
-bool
-explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *table, float *weights,
-				   const Batch *batch, float *attributions, size_t *predicted,
-				   const MayContinue *question, Status *status)
+/* Only a head that gives one row of logits for a sequence has a prediction to explain. */
+static bool
+check_request(const ExplainRequest *request, Status *status)
 {
+	HeadKind head = request->table->head;
+
+	if (!head_uses_pooler(head) || head_has_vocabulary(head))
+	{
+		status_fail(status, STATUS_UNSUPPORTED, "predictions of a %s head cannot be explained",
+					head_kind_name(head));
+		return status_hint(
+			status, "Heads for sequence classification, next sentence and multiple choice can.");
+	}
+	if (request->batch->n_sequences != 1 && head != HEAD_MULTIPLE_CHOICE)
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "one sequence is explained at a time, not %zu",
+						   request->batch->n_sequences);
+	return true;
+}
+
+bool
+explain_prediction(const ExplainRequest *request, Arena *arena, float *attributions,
+				   size_t *predicted, const MayContinue *question, Status *status)
+{
+	const BertConfig *config = request->config;
+	const TensorTable *table = request->table;
+	const Batch *batch = request->batch;
 	const TrainKernels *kernels = train_kernels_choose("auto", status);
 	size_t hidden = (size_t) config->hidden_size;
 	size_t tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
@@ -18,24 +40,14 @@ explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *ta
 	NetworkSetup setup = {.config = config,
 						  .table = table,
 						  .compute = &compute,
-						  .weights = weights,
+						  .weights = request->weights,
 						  .part = TRAIN_NOTHING};
 	Network network;
 	HeadResult result;
 	float *d_logits;
 	float *gradient;
 
-	if (!head_uses_pooler(table->head) || head_has_vocabulary(table->head))
-	{
-		status_fail(status, STATUS_UNSUPPORTED, "predictions of a %s head cannot be explained",
-					head_kind_name(table->head));
-		return status_hint(
-			status, "Heads for sequence classification, next sentence and multiple choice can.");
-	}
-	if (batch->n_sequences != 1 && table->head != HEAD_MULTIPLE_CHOICE)
-		return status_fail(status, STATUS_INVALID_ARGUMENT,
-						   "one sequence is explained at a time, not %zu", batch->n_sequences);
-	if (kernels == NULL ||
+	if (!check_request(request, status) || kernels == NULL ||
 		!compute_init(&compute, arena, kernels, NULL, network_widest(table), status))
 		return false;
 	gradient = arena_alloc_array(arena, tokens * hidden, sizeof(float));

@@ -11,14 +11,21 @@
 
 #include "train/network.h"
 
+/* Whose prediction is explained, and of what. */
+typedef struct ExplainRequest
+{
+	const BertConfig *config;
+	const TensorTable *table;
+	float *weights; /* (table->elements): the model's blocks one after the other */
+	/* one sequence, or for multiple choice the choices of one example */
+	const Batch *batch;
+} ExplainRequest;
+
 /*
- * weights: the model's blocks one after the other (table->elements floats). batch: one sequence, or
- * for multiple choice the choices of one example. attributions: (T). *predicted: the class, or the
- * choice. Heads over the vocabulary and over tokens are STATUS_UNSUPPORTED. All memory comes from
- * the arena.
+ * attributions: (T). *predicted: the class, or the choice. Heads over the vocabulary and over
+ * tokens are STATUS_UNSUPPORTED. All memory comes from the arena.
  */
-bool explain_prediction(Arena *arena, const BertConfig *config, const TensorTable *table,
-						float *weights, const Batch *batch, float *attributions, size_t *predicted,
-						const MayContinue *question, Status *status);
+bool explain_prediction(const ExplainRequest *request, Arena *arena, float *attributions,
+						size_t *predicted, const MayContinue *question, Status *status);
 
 #endif

@@ -195,6 +195,17 @@ vocab_loss_task(void *context, size_t row, int worker)
 		n, logits, (size_t) label, 1.0f / (float) task->head->counts.labels);
 }
 
+/* The LayerNorm of the transform, over the predicted rows. */
+static NormCall
+transform_norm(const HeadRun *head)
+{
+	return (NormCall){.norm = &head->network->head.transform_norm,
+					  .m = head->run->targets->n_rows,
+					  .sum = head->buffers->activated,
+					  .mean = head->buffers->mean,
+					  .rstd = head->buffers->rstd};
+}
+
 /* Predicted rows through transform, activation and norm: buffers->normed (R, H). */
 static void
 vocab_transform(const HeadRun *head)
@@ -205,7 +216,7 @@ vocab_transform(const HeadRun *head)
 	HeadBuffers *buffers = head->buffers;
 	size_t rows = targets->n_rows;
 	size_t n = parameters->transform.in;
-	Dropout none = {0};
+	NormCall norm = transform_norm(head);
 
 	for (size_t i = 0; i < rows; i++)
 		memcpy(buffers->gathered + i * n, head->hidden + targets->rows[i] * n, n * sizeof(float));
@@ -213,8 +224,7 @@ vocab_transform(const HeadRun *head)
 						 buffers->derivative);
 	train_activation_forward(compute, head->network->hidden_act, rows, n, buffers->derivative,
 							 buffers->activated);
-	train_norm_forward(compute, &parameters->transform_norm, &none, rows, NULL, buffers->activated,
-					   buffers->normed, buffers->mean, buffers->rstd);
+	train_norm_forward(compute, &norm, NULL, buffers->normed);
 }
 
 /* The decoder over rows from .. from+count-1, its loss, and back to d_normed. */
@@ -256,10 +266,9 @@ vocab_transform_backward(const HeadRun *head)
 	HeadBuffers *buffers = head->buffers;
 	size_t rows = targets->n_rows;
 	size_t n = parameters->transform.in;
-	Dropout none = {0};
-	float *d_activated = train_norm_backward(compute, &parameters->transform_norm, &none, rows,
-											 buffers->d_normed, buffers->activated, buffers->mean,
-											 buffers->rstd, buffers->d_normed, NULL, NULL);
+	NormCall norm = transform_norm(head);
+	float *d_activated =
+		train_norm_backward(compute, &norm, buffers->d_normed, buffers->d_normed, NULL, NULL);
 
 	train_activation_backward(compute, rows, n, buffers->derivative, d_activated,
 							  parameters->transform.d_bias);

@@ -51,14 +51,24 @@ typedef struct LayerContext
 
 #define LAYER_SITES 8
 
-/* x (T, H) to saved->out. */
-void train_layer_forward(Compute *compute, const LayerParameters *parameters,
-						 const LayerContext *context, const float *x, LayerSaved *saved,
-						 LayerScratch *scratch);
+/* One layer on one batch; the backward takes the same as the forward. */
+typedef struct LayerRun
+{
+	const LayerParameters *parameters;
+	const LayerContext *context;
+	const float *x;          /* (T, H) */
+	const LayerSaved *saved; /* the arrays it points to: the forward writes them */
+	const LayerScratch *scratch;
+} LayerRun;
 
-/* From dy (T, H), which is overwritten, to parameter gradients and, when want_dx, dx (T, H). */
-void train_layer_backward(Compute *compute, const LayerParameters *parameters,
-						  const LayerContext *context, const float *x, const LayerSaved *saved,
-						  LayerScratch *scratch, float *dy, float *dx, bool want_dx);
+/* x to saved->out. */
+void train_layer_forward(Compute *compute, const LayerRun *run);
+
+/*
+ * From dy (T, H), which is overwritten, to parameter gradients and, when want_dx, dx (T, H).
+ * Without want_dx dx is overwritten as scratch.
+ */
+void train_layer_backward(Compute *compute, const LayerRun *run, float *dy, float *dx,
+						  bool want_dx);
 
 #endif

@@ -13,50 +13,66 @@ ratio(double a, double b)
 	return b == 0 ? 0 : a / b;
 }
 
-bool
-metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels,
-				const int32_t *predictions, uint64_t *confusion, ClassMetrics *metrics,
-				Status *status)
+/* How often a class is the label, the prediction, and both. */
+typedef struct ClassCount
 {
-	size_t right = 0;
+	uint64_t labelled;
+	uint64_t predicted;
+	uint64_t right;
+} ClassCount;
+
+static bool
+count_classes(const ClassPredictions *pairs, ClassCount *counts, uint64_t *confusion,
+			  Status *status)
+{
+	for (size_t i = 0; i < pairs->n; i++)
+	{
+		int32_t label = pairs->labels[i];
+		int32_t prediction = pairs->predictions[i];
+
+		if (label < 0 || (size_t) label >= pairs->classes || prediction < 0 ||
+			(size_t) prediction >= pairs->classes)
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "label %d or prediction %d is not in 0 .. %zu", label, prediction,
+							   pairs->classes - 1);
+		counts[label].labelled++;
+		counts[prediction].predicted++;
+		counts[label].right += label == prediction;
+		if (confusion != NULL)
+			confusion[(size_t) label * pairs->classes + (size_t) prediction]++;
+	}
+	return true;
+}
+
+bool
+metrics_classes(const ClassPredictions *pairs, Arena *arena, uint64_t *confusion,
+				ClassMetrics *metrics, Status *status)
+{
+	size_t classes = pairs->classes;
+	double right = 0;
 	size_t occurring = 0;
 	double f1_sum = 0;
 	double f1_weighted = 0;
 	double labels_times_predictions = 0;
 	double labels_squared = 0;
 	double predictions_squared = 0;
-	double total = (double) n;
-	/* labelled, predicted, right */
-	uint64_t *counts = arena_alloc_array_zero(arena, classes, 3 * sizeof(uint64_t));
+	double total = (double) pairs->n;
+	ClassCount *counts = arena_alloc_array_zero(arena, classes, sizeof *counts);
 
 	memset(metrics, 0, sizeof *metrics);
 	if (counts == NULL)
-		return arena_fail(arena, status, "metrics", classes * 3 * sizeof(uint64_t));
+		return arena_fail(arena, status, "metrics", classes * sizeof *counts);
 	if (confusion != NULL)
 		memset(confusion, 0, classes * classes * sizeof *confusion);
-	for (size_t i = 0; i < n; i++)
-	{
-		if (labels[i] < 0 || (size_t) labels[i] >= classes || predictions[i] < 0 ||
-			(size_t) predictions[i] >= classes)
-			return status_fail(status, STATUS_INVALID_ARGUMENT,
-							   "label %d or prediction %d is not in 0 .. %zu", labels[i],
-							   predictions[i], classes - 1);
-		counts[3 * (size_t) labels[i]]++;
-		counts[3 * (size_t) predictions[i] + 1]++;
-		if (labels[i] == predictions[i])
-		{
-			counts[3 * (size_t) labels[i] + 2]++;
-			right++;
-		}
-		if (confusion != NULL)
-			confusion[(size_t) labels[i] * classes + (size_t) predictions[i]]++;
-	}
+	if (!count_classes(pairs, counts, confusion, status))
+		return false;
 	for (size_t c = 0; c < classes; c++)
 	{
-		double labelled = (double) counts[3 * c];
-		double predicted = (double) counts[3 * c + 1];
-		double f1 = ratio(2 * (double) counts[3 * c + 2], labelled + predicted);
+		double labelled = (double) counts[c].labelled;
+		double predicted = (double) counts[c].predicted;
+		double f1 = ratio(2 * (double) counts[c].right, labelled + predicted);
 
+		right += (double) counts[c].right;
 		occurring += labelled + predicted > 0;
 		f1_sum += f1;
 		f1_weighted += f1 * labelled;
@@ -64,11 +80,11 @@ metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels,
 		labels_squared += labelled * labelled;
 		predictions_squared += predicted * predicted;
 	}
-	metrics->accuracy = ratio((double) right, total);
+	metrics->accuracy = ratio(right, total);
 	metrics->f1_macro = ratio(f1_sum, (double) occurring);
 	metrics->f1_weighted = ratio(f1_weighted, total);
 	metrics->matthews =
-		ratio((double) right * total - labels_times_predictions,
+		ratio(right * total - labels_times_predictions,
 			  sqrt((total * total - labels_squared) * (total * total - predictions_squared)));
 	return true;
 }

@@ -22,13 +22,17 @@ typedef struct ClassMetrics
 	double matthews;
 } ClassMetrics;
 
-/*
- * labels and predictions (n) in 0 .. classes-1; confusion (classes, classes), rows are labels, or
- * NULL.
- */
-bool metrics_classes(Arena *arena, size_t n, size_t classes, const int32_t *labels,
-					 const int32_t *predictions, uint64_t *confusion, ClassMetrics *metrics,
-					 Status *status);
+typedef struct ClassPredictions
+{
+	size_t n;
+	size_t classes;
+	const int32_t *labels;      /* (n), each in 0 .. classes-1 */
+	const int32_t *predictions; /* (n), each in 0 .. classes-1 */
+} ClassPredictions;
+
+/* confusion (classes, classes), rows are labels, or NULL. */
+bool metrics_classes(const ClassPredictions *pairs, Arena *arena, uint64_t *confusion,
+					 ClassMetrics *metrics, Status *status);
 
 typedef struct ValueMetrics
 {
@@ -59,12 +63,15 @@ void metrics_spans_add(SpanMetrics *metrics, size_t n, const char *const *labels
 					   const char *const *predictions);
 void metrics_spans_finish(SpanMetrics *metrics);
 
-/*
- * One answer against one of its right answers: *exact 0 or 1, *f1 0 .. 1. Texts are UTF-8 of so
- * many bytes.
- */
-bool metrics_answer(Arena *arena, const char *label, size_t label_length, const char *prediction,
-					size_t prediction_length, double *exact, double *f1, Status *status);
+typedef struct AnswerText
+{
+	const char *bytes; /* UTF-8 */
+	size_t length;
+} AnswerText;
+
+/* One answer against one of its right answers: *exact 0 or 1, *f1 0 .. 1. */
+bool metrics_answer(Arena *arena, AnswerText label, AnswerText prediction, double *exact,
+					double *f1, Status *status);
 
 /* exp of a mean cross-entropy */
 double metrics_perplexity(double loss);

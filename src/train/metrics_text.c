@@ -224,8 +224,8 @@ same_word(const Words *a, size_t i, const Words *b, size_t j)
 }
 
 bool
-metrics_answer(Arena *arena, const char *label, size_t label_length, const char *prediction,
-			   size_t prediction_length, double *exact, double *f1, Status *status)
+metrics_answer(Arena *arena, AnswerText label, AnswerText prediction, double *exact, double *f1,
+			   Status *status)
 {
 	Words right;
 	Words given;
@@ -233,8 +233,8 @@ metrics_answer(Arena *arena, const char *label, size_t label_length, const char 
 	size_t common = 0;
 	bool equal;
 
-	if (!split_words(arena, label, label_length, &right, status) ||
-		!split_words(arena, prediction, prediction_length, &given, status))
+	if (!split_words(arena, label.bytes, label.length, &right, status) ||
+		!split_words(arena, prediction.bytes, prediction.length, &given, status))
 		return false;
 	used = arena_alloc_array_zero(arena, right.n, sizeof *used);
 	if (used == NULL)

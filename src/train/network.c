@@ -601,8 +601,9 @@ forward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, int
 
 		if (!may_continue(run->question, status))
 			return NULL;
-		train_layer_forward(network->compute, &network->layers[layer], &context, x,
-							&buffers->saved[layer], &buffers->scratch);
+		train_layer_forward(network->compute,
+							&(LayerRun){&network->layers[layer], &context, x,
+										&buffers->saved[layer], &buffers->scratch});
 		x = buffers->saved[layer].out;
 	}
 	return x;
@@ -629,17 +630,16 @@ backward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, St
 	for (int layer = layers - 1; layer >= lowest; layer--)
 	{
 		LayerContext context = layer_context(network, run, buffers, layer);
-		const float *x = layer_input(network, run, buffers, layer);
+		LayerRun call = {&network->layers[layer], &context,
+						 layer_input(network, run, buffers, layer), &buffers->saved[layer],
+						 &buffers->scratch};
 		float *swap = dy;
 
 		if (!may_continue(run->question, status))
 			return false;
 		if (run->recompute && layer != layers - 1)
-			train_layer_forward(network->compute, &network->layers[layer], &context, x,
-								&buffers->saved[layer], &buffers->scratch);
-		train_layer_backward(network->compute, &network->layers[layer], &context, x,
-							 &buffers->saved[layer], &buffers->scratch, dy, dx,
-							 layer > lowest || to_embeddings);
+			train_layer_forward(network->compute, &call);
+		train_layer_backward(network->compute, &call, dy, dx, layer > lowest || to_embeddings);
 		dy = dx;
 		dx = swap;
 	}

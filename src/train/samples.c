@@ -101,22 +101,28 @@ keep_places(Sample *sample, const Encoding *encoding, int sequence)
 			sample->words[i] = -1;
 }
 
-static bool
-encode(const SampleEncoder *encoder, Arena *arena, const SampleText *text, const SampleText *pair,
-	   Truncation truncation, bool overflow, int stride, const MayContinue *question,
-	   EncodeResult *result, Status *status)
+/* What of the row is encoded, and how. */
+typedef struct EncodeCall
 {
-	EncodeOptions options = {.special_tokens = true,
-							 .truncation = truncation,
-							 .max_length = encoder->max_length,
-							 .stride = stride,
-							 .overflow = overflow};
+	const SampleText *text;
+	const SampleText *pair; /* or NULL */
+	Truncation truncation;
+	bool overflow; /* windows without overlap; otherwise the text is truncated */
+} EncodeCall;
 
-	return tokenizer_encode(encoder->tokenizer, arena,
-							&(EncodeInput){text->bytes, text->length,
-										   pair == NULL ? NULL : pair->bytes,
-										   pair == NULL ? 0 : pair->length},
-							&options, question, result, status);
+static bool
+encode(const SampleEncoder *encoder, const EncodeCall *call, Arena *arena,
+	   const MayContinue *question, EncodeResult *result, Status *status)
+{
+	static const SampleText none;
+	const SampleText *pair = call->pair == NULL ? &none : call->pair;
+	EncodeInput input = {call->text->bytes, call->text->length, pair->bytes, pair->length};
+	EncodeOptions options = {.special_tokens = true,
+							 .truncation = call->truncation,
+							 .max_length = encoder->max_length,
+							 .overflow = call->overflow};
+
+	return tokenizer_encode(encoder->tokenizer, arena, &input, &options, question, result, status);
 }
 
 /*
@@ -127,12 +133,13 @@ static bool
 encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
 				void *context, const MayContinue *question, Status *status)
 {
+	EncodeCall call = {&row->input, row->has_pair ? &row->pair : NULL, TRUNCATE_LONGEST_FIRST,
+					   false};
 	bool regression = encoder->task == TRAIN_REGRESSION;
 	EncodeResult result;
 	Sample sample;
 
-	if (!encode(encoder, arena, &row->input, row->has_pair ? &row->pair : NULL,
-				TRUNCATE_LONGEST_FIRST, false, 0, question, &result, status) ||
+	if (!encode(encoder, &call, arena, question, &result, status) ||
 		!sample_allocate(arena, &sample, 1, result.windows[0].n, regression ? 0 : 1,
 						 regression ? 1 : 0, status))
 		return false;
@@ -162,8 +169,9 @@ encode_choices(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sampl
 		return arena_fail(arena, status, "the choices of a sample", row->n_items * sizeof *results);
 	for (size_t i = 0; i < row->n_items; i++)
 	{
-		if (!encode(encoder, arena, &row->input, &row->items[i], TRUNCATE_LONGEST_FIRST, false, 0,
-					question, &results[i], status))
+		EncodeCall call = {&row->input, &row->items[i], TRUNCATE_LONGEST_FIRST, false};
+
+		if (!encode(encoder, &call, arena, question, &results[i], status))
 			return false;
 		n_tokens += results[i].windows[0].n;
 		truncated |= results[i].truncated;
@@ -369,10 +377,10 @@ static bool
 encode_text(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
 			void *context, const MayContinue *question, Status *status)
 {
+	EncodeCall call = {&row->input, NULL, TRUNCATE_ONLY_FIRST, true};
 	EncodeResult result;
 
-	if (!encode(encoder, arena, &row->input, NULL, TRUNCATE_ONLY_FIRST, true, 0, question, &result,
-				status))
+	if (!encode(encoder, &call, arena, question, &result, status))
 		return false;
 	for (size_t w = 0; w < result.n_windows; w++)
 	{

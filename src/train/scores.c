@@ -258,8 +258,7 @@ compare_answer(Scores *scores, const PendingAnswer *pending, bool null_answer, A
 {
 	const Answer *best = pending->search.n_found > 0 ? &pending->search.found[0] : NULL;
 	const SampleText *context = &pending->context;
-	const char *prediction = "";
-	size_t length = 0;
+	AnswerText prediction = {"", 0};
 	double exact;
 	double f1;
 
@@ -267,11 +266,11 @@ compare_answer(Scores *scores, const PendingAnswer *pending, bool null_answer, A
 	{
 		size_t start = sample_text_byte(context, best->start);
 
-		prediction = context->bytes + start;
-		length = sample_text_byte(context, best->end) - start;
+		prediction.bytes = context->bytes + start;
+		prediction.length = sample_text_byte(context, best->end) - start;
 	}
-	if (!metrics_answer(scores->arena, pending->label.bytes, pending->label.length, prediction,
-						length, &exact, &f1, status))
+	if (!metrics_answer(scores->arena, (AnswerText){pending->label.bytes, pending->label.length},
+						prediction, &exact, &f1, status))
 		return false;
 	sums->exact += exact;
 	sums->f1 += f1;
@@ -349,58 +348,66 @@ finish_answers(Scores *scores, Status *status)
 	return true;
 }
 
+/* A sample of a task whose evaluation has logits, from its own ones on. */
+static bool
+add_logits(Scores *scores, const Sample *sample, const float *logits, size_t columns,
+		   Status *status)
+{
+	switch (scores->task)
+	{
+		case TRAIN_SEQUENCE_CLASSIFICATION:
+		case TRAIN_NEXT_SENTENCE:
+			return add_class(scores, sample, logits, columns, status);
+		case TRAIN_MULTIPLE_CHOICE:
+			return add_class(scores, sample, logits, sample->n_sequences, status);
+		case TRAIN_REGRESSION:
+			return add_value(scores, sample, logits[0], status);
+		case TRAIN_TOKEN_CLASSIFICATION:
+			return add_tokens(scores, sample, logits, columns, status);
+		case TRAIN_QUESTION_ANSWERING:
+			return add_window(scores, sample, logits, status);
+		case TRAIN_PRETRAINING:
+		case TRAIN_MASKED_LM:
+		case TRAIN_CAUSAL_LM:
+		case TRAIN_TASK_COUNT:
+			break;
+	}
+	return true;
+}
+
+/* pair (2): the logits of "the second text follows" and "it does not". */
+static void
+add_next_sentence(Scores *scores, const Sample *sample, const float *pair)
+{
+	scores->followed += select_best(pair, 2) == (size_t) sample->labels[0];
+	scores->follow_pairs++;
+}
+
 bool
 scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluation *evaluation,
 		   Status *status)
 {
 	size_t columns = evaluation->n_columns;
+	const float *logits = evaluation->logits;
+	const float *next_sentence = evaluation->next_sentence_logits;
 
 	if (isfinite(evaluation->loss))
 		scores->loss += evaluation->loss * (double) evaluation->labels;
 	scores->labels += (double) evaluation->labels;
 	scores->correct += (double) evaluation->correct;
+	if (logits == NULL && !head_has_vocabulary(train_task_head(scores->task)))
+		return status_fail(status, STATUS_INTERNAL, "an evaluation of %s has no logits",
+						   train_task_name(scores->task));
 	for (size_t i = 0; i < n; i++)
 	{
 		const Sample *sample = samples[i].sample;
-		const float *logits = evaluation->logits == NULL
-								  ? NULL
-								  : evaluation->logits + evaluation->row_offsets[i] * columns;
-		bool ok = true;
 
-		switch (scores->task)
-		{
-			case TRAIN_SEQUENCE_CLASSIFICATION:
-			case TRAIN_NEXT_SENTENCE:
-				ok = add_class(scores, sample, logits, columns, status);
-				break;
-			case TRAIN_MULTIPLE_CHOICE:
-				ok = add_class(scores, sample, logits, sample->n_sequences, status);
-				break;
-			case TRAIN_REGRESSION:
-				ok = add_value(scores, sample, logits[0], status);
-				break;
-			case TRAIN_TOKEN_CLASSIFICATION:
-				ok = add_tokens(scores, sample, logits, columns, status);
-				break;
-			case TRAIN_QUESTION_ANSWERING:
-				ok = add_window(scores, sample, logits, status);
-				break;
-			case TRAIN_PRETRAINING:
-				if (evaluation->next_sentence_logits != NULL)
-				{
-					const float *pair = evaluation->next_sentence_logits + 2 * i;
-
-					scores->followed += select_best(pair, 2) == (size_t) sample->labels[0];
-					scores->follow_pairs++;
-				}
-				break;
-			case TRAIN_MASKED_LM:
-			case TRAIN_CAUSAL_LM:
-			case TRAIN_TASK_COUNT:
-				break;
-		}
-		if (!ok)
+		if (logits != NULL &&
+			!add_logits(scores, sample, logits + evaluation->row_offsets[i] * columns, columns,
+						status))
 			return false;
+		if (scores->task == TRAIN_PRETRAINING && next_sentence != NULL)
+			add_next_sentence(scores, sample, next_sentence + 2 * i);
 	}
 	return true;
 }
@@ -426,8 +433,8 @@ finish_classes(Scores *scores, Status *status)
 	if (scores->confusion == NULL)
 		return arena_fail(scores->arena, status, "the confusion matrix",
 						  classes * classes * sizeof *scores->confusion);
-	if (!metrics_classes(scores->arena, pairs->n, classes, pairs->labels, pairs->predictions,
-						 scores->confusion, &metrics, status))
+	if (!metrics_classes(&(ClassPredictions){pairs->n, classes, pairs->labels, pairs->predictions},
+						 scores->arena, scores->confusion, &metrics, status))
 		return false;
 	put(scores, "accuracy", metrics.accuracy);
 	put(scores, "f1_macro", metrics.f1_macro);

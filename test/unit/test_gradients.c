@@ -533,9 +533,10 @@ test_attributions(void **state)
 				test.batch.token_type_ids == NULL ? NULL : test.batch.token_type_ids + from;
 			one.attention_mask =
 				test.batch.attention_mask == NULL ? NULL : test.batch.attention_mask + from;
-			check_status(explain_prediction(test.arena, &test.config, &test.table, test.weights,
-											&one, attributions, &class, NULL, &status),
-						 &status);
+			check_status(
+				explain_prediction(&(ExplainRequest){&test.config, &test.table, test.weights, &one},
+								   test.arena, attributions, &class, NULL, &status),
+				&status);
 			assert_int_equal(class, (size_t) predicted[b]);
 			for (int t = 0; t < offsets[1]; t++, tokens++)
 				if (fabs(attributions[t] - values[from + (size_t) t]) > 1e-4)

@@ -53,6 +53,7 @@ check_classes(Arena *arena, int line, char **fields)
 	uint64_t confusion[64];
 	uint64_t sum = 0;
 	size_t n = read_numbers(fields[1], labels);
+	ClassPredictions pairs = {n, 8, a, b};
 	ClassMetrics metrics;
 	Status status;
 
@@ -62,7 +63,7 @@ check_classes(Arena *arena, int line, char **fields)
 		a[i] = (int32_t) labels[i];
 		b[i] = (int32_t) predictions[i];
 	}
-	assert_true(metrics_classes(arena, n, 8, a, b, confusion, &metrics, &status));
+	assert_true(metrics_classes(&pairs, arena, confusion, &metrics, &status));
 	for (size_t i = 0; i < 64; i++)
 		sum += confusion[i];
 	assert_int_equal(sum, n);
@@ -71,7 +72,7 @@ check_classes(Arena *arena, int line, char **fields)
 	check("f1_weighted", line, metrics.f1_weighted, fields[5]);
 	check("matthews", line, metrics.matthews, fields[6]);
 	a[0] = 8;
-	assert_false(metrics_classes(arena, n, 8, a, b, NULL, &metrics, &status));
+	assert_false(metrics_classes(&pairs, arena, NULL, &metrics, &status));
 }
 
 static void
@@ -121,8 +122,8 @@ check_answer(Arena *arena, int line, char **fields)
 	double f1;
 	Status status;
 
-	assert_true(metrics_answer(arena, fields[1], strlen(fields[1]), fields[2], strlen(fields[2]),
-							   &exact, &f1, &status));
+	assert_true(metrics_answer(arena, (AnswerText){fields[1], strlen(fields[1])},
+							   (AnswerText){fields[2], strlen(fields[2])}, &exact, &f1, &status));
 	check("exact", line, exact, fields[3]);
 	check("answer f1", line, f1, fields[4]);
 }

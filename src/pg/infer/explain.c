@@ -148,9 +148,10 @@ bert_explain(PG_FUNCTION_ARGS)
 	check_head(definition);
 	attributions = arena_alloc_array(call.arena, encoded.windows[0].n, sizeof *attributions);
 	if (attributions == NULL || !windows_batch(&encoded, 0, 1, call.arena, &batch, &status) ||
-		!explain_prediction(call.arena, &definition->config, &definition->table,
-							read_weights(definition, fcinfo->flinfo->fn_mcxt), &batch, attributions,
-							&predicted, &backend_may_continue, &status))
+		!explain_prediction(&(ExplainRequest){&definition->config, &definition->table,
+											  read_weights(definition, fcinfo->flinfo->fn_mcxt),
+											  &batch},
+							call.arena, attributions, &predicted, &backend_may_continue, &status))
 	{
 		if (attributions == NULL)
 			arena_fail(call.arena, &status, "attributions",
