@@ -1,7 +1,7 @@
 /* bert.c: the module's entry point; calls one Init per subsystem and does nothing else. */
 #include "pg/server/compat.h"
 
-#include "pg/column/auto_embed.h"
+#include "pg/column/auto_launch.h"
 #include "pg/server/settings.h"
 #include "pg/job/job.h"
 #include "pg/launcher.h"

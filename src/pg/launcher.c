@@ -21,7 +21,8 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "pg/column/auto_embed.h"
+#include "pg/column/auto_column.h"
+#include "pg/column/auto_launch.h"
 #include "pg/job/data.h"
 #include "pg/job/job.h"
 #include "pg/launcher.h"

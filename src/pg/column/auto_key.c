@@ -22,7 +22,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "pg/column/auto_embed.h"
+#include "pg/column/auto_key.h"
 
 /* "OPERATOR(schema.=)" */
 static char *

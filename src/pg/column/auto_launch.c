@@ -10,7 +10,8 @@
 #include "storage/proc.h"
 #include "storage/procarray.h"
 
-#include "pg/column/auto_embed.h"
+#include "pg/column/auto_column.h"
+#include "pg/column/auto_launch.h"
 #include "pg/server/shared.h"
 #include "pg/server/worker.h"
 

@@ -1,4 +1,4 @@
-/* auto_queue.c: all SQL on bert.auto_column and bert.auto_queue. */
+/* auto_queue.c: all SQL on bert.auto_queue. */
 #include "pg/server/compat.h"
 
 #include "catalog/pg_type.h"
@@ -7,247 +7,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "pg/column/auto_embed.h"
+#include "pg/column/auto_key.h"
+#include "pg/column/auto_queue.h"
 #include "pg/server/own_statement.h"
-#include "pg/server/owner.h"
-
-static void
-add_ids(OwnStatement *statement, const int64 *ids, int n)
-{
-	Datum *elements = palloc((Size) Max(n, 1) * sizeof *elements);
-
-	for (int i = 0; i < n; i++)
-		elements[i] = Int64GetDatum(ids[i]);
-	own_add(statement, INT8ARRAYOID,
-			PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-											TYPALIGN_DOUBLE)),
-			false);
-}
-
-#define COLUMN_COLUMNS                                                                 \
-	" a.number, a.relation::pg_catalog.oid, bert.auto_embed_role(a.number), a.model, " \
-	"a.search_path, a.by_owner"
-
-/* In the caller's context. */
-static AutoColumn *
-read_column(OwnStatement *statement, uint64 row)
-{
-	MemoryContext spi = MemoryContextSwitchTo(statement->caller);
-	AutoColumn *column = palloc(sizeof *column);
-	bool is_null;
-
-	column->number = DatumGetInt64(own_result(row, 1, &is_null));
-	column->relation = DatumGetObjectId(own_result(row, 2, &is_null));
-	column->role = DatumGetObjectId(own_result(row, 3, &is_null));
-	column->model = TextDatumGetCString(own_result(row, 4, &is_null));
-	column->search_path = TextDatumGetCString(own_result(row, 5, &is_null));
-	column->by_owner = DatumGetBool(own_result(row, 6, &is_null));
-	column->part = InvalidOid;
-	if (SPI_tuptable->tupdesc->natts > 6)
-		column->part = DatumGetObjectId(own_result(row, 7, &is_null));
-	MemoryContextSwitchTo(spi);
-	return column;
-}
-
-static List *
-read_columns(OwnStatement *statement, uint64 n)
-{
-	List *columns = NIL;
-
-	for (uint64 i = 0; i < n; i++)
-	{
-		AutoColumn *column = read_column(statement, i);
-		MemoryContext spi = MemoryContextSwitchTo(statement->caller);
-
-		columns = lappend(columns, column);
-		MemoryContextSwitchTo(spi);
-	}
-	return columns;
-}
-
-int64
-auto_column_insert(const AutoColumn *column)
-{
-	OwnStatement statement;
-	int64 number;
-	bool is_null;
-
-	own_begin(&statement);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(column->relation), false);
-	own_add_text(&statement, column->model);
-	own_add_text(&statement, column->search_path);
-	own_add(&statement, BOOLOID, BoolGetDatum(column->by_owner), false);
-	own_run(&statement, "INSERT INTO bert.auto_column (relation, model, search_path, by_owner)"
-						" VALUES ($1::pg_catalog.regclass, $2, $3, $4) RETURNING number");
-	number = DatumGetInt64(own_result(0, 1, &is_null));
-	own_end(&statement);
-	owner_create(OWNED_COLUMN, owned_name(OWNED_COLUMN, number), column->role);
-	return number;
-}
-
-bool
-auto_column_load(int64 number, AutoColumn *column)
-{
-	OwnStatement statement;
-	bool found;
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	found = own_run(&statement,
-					"SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a WHERE a.number = $1") == 1;
-	if (found)
-		*column = *read_column(&statement, 0);
-	own_end(&statement);
-	return found;
-}
-
-List *
-auto_columns_due(void)
-{
-	OwnStatement statement;
-	List *columns;
-
-	own_begin(&statement);
-	columns = read_columns(&statement,
-						   own_run(&statement, "SELECT" COLUMN_COLUMNS ", q.relation"
-											   " FROM bert.auto_column AS a"
-											   " JOIN (SELECT DISTINCT number, "
-											   "relation::pg_catalog.oid FROM bert.auto_queue"
-											   " WHERE next_try <= pg_catalog.clock_timestamp())"
-											   " AS q USING (number)"
-											   " WHERE a.next_try <= pg_catalog.clock_timestamp()"
-											   " ORDER BY a.number"));
-	own_end(&statement);
-	return columns;
-}
-
-List *
-auto_columns_of(Oid relation)
-{
-	OwnStatement statement;
-	List *columns;
-
-	own_begin(&statement);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(relation), false);
-	columns = read_columns(
-		&statement,
-		own_run(&statement, "SELECT" COLUMN_COLUMNS
-							" FROM bert.auto_column AS a WHERE a.relation = $1 ORDER BY a.number"));
-	own_end(&statement);
-	return columns;
-}
-
-void
-auto_column_delete(int64 number)
-{
-	OwnStatement statement;
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	own_run(&statement, "DELETE FROM bert.auto_column WHERE number = $1");
-	own_run(&statement, "DELETE FROM bert.auto_attempt WHERE number = $1");
-	own_run_alone(&statement, "DELETE FROM bert.auto_queue WHERE number = $1");
-}
-
-void
-auto_queue_forget(const AutoColumn *column)
-{
-	OwnStatement statement;
-
-	own_begin(&statement);
-	own_add_int64(&statement, column->number);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(column->part), false);
-	own_run_alone(&statement, "DELETE FROM bert.auto_queue WHERE number = $1 AND relation = $2");
-}
-
-void
-auto_columns_sweep(void)
-{
-	OwnStatement statement;
-
-	own_begin(&statement);
-	/* what an open transaction holds is left to it, or to the next who sweeps */
-	own_run(&statement, "DELETE FROM bert.auto_column WHERE number = ANY (ARRAY(SELECT a.number"
-						" FROM bert.auto_column AS a WHERE NOT EXISTS (SELECT FROM "
-						"pg_catalog.pg_class AS c WHERE c.oid = a.relation)"
-						" FOR UPDATE SKIP LOCKED))");
-	own_run(&statement, "DELETE FROM bert.auto_attempt WHERE number = ANY (ARRAY(SELECT t.number"
-						" FROM bert.auto_attempt AS t WHERE NOT EXISTS (SELECT FROM "
-						"bert.auto_column AS a WHERE a.number = t.number)"
-						" FOR UPDATE SKIP LOCKED))");
-	own_run_alone(&statement, "DELETE FROM bert.auto_queue WHERE id = ANY (ARRAY(SELECT q.id"
-							  " FROM bert.auto_queue AS q WHERE NOT EXISTS (SELECT FROM "
-							  "bert.auto_column AS a WHERE a.number = q.number)"
-							  " OR NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c "
-							  "WHERE c.oid = q.relation) FOR UPDATE SKIP LOCKED))");
-}
-
-void
-auto_column_fail(const AutoColumn *column, const char *sqlstate, const char *error)
-{
-	OwnStatement statement;
-
-	own_begin(&statement);
-	own_add_int64(&statement, column->number);
-	own_add_text(&statement, sqlstate);
-	own_add_text(&statement, error);
-	if (error != NULL && OidIsValid(column->part) && column->part != column->relation)
-	{
-		/* the other parts have other owners, who may fare better */
-		own_add(&statement, OIDOID, ObjectIdGetDatum(column->part), false);
-		own_run_alone(&statement,
-					  "UPDATE bert.auto_queue SET sqlstate = $2, error = $3, next_try = "
-					  "greatest(next_try, pg_catalog.clock_timestamp() + '20 s')"
-					  " WHERE number = $1 AND relation = $4");
-		return;
-	}
-	own_run_alone(&statement, "UPDATE bert.auto_column SET sqlstate = $2, error = $3, failed = "
-							  "CASE WHEN $3 IS NOT NULL THEN pg_catalog.clock_timestamp() END,"
-							  " next_try = CASE WHEN $3 IS NULL THEN '-infinity' ELSE "
-							  "pg_catalog.clock_timestamp() + '20 s' END"
-							  " WHERE number = $1 AND (error IS NOT NULL OR $3 IS NOT NULL)");
-}
-
-#define MAX_CRASHES 2
-
-bool
-auto_attempt_begin(const AutoColumn *column, Oid role)
-{
-	OwnStatement statement;
-	bool is_null;
-	bool goes_on;
-
-	own_begin(&statement);
-	own_add_int64(&statement, column->number);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(role), false);
-	own_run(&statement,
-			"INSERT INTO bert.auto_attempt AS t (number, role, begun) VALUES ($1, $2, 1)"
-			" ON CONFLICT (number, role) DO UPDATE SET begun = t.begun + 1 RETURNING t.begun");
-	goes_on = DatumGetInt32(own_result(0, 1, &is_null)) <= MAX_CRASHES;
-	if (!goes_on)
-	{
-		statement.n = 1;
-		own_run(&statement,
-				"UPDATE bert.auto_column SET sqlstate = '58000', error = 'paused: the process that "
-				"embeds it has crashed twice. See the server''s log, mend the cause, call "
-				"bert.stop_auto_embed and bert.auto_embed, then bert.embed_column.',"
-				" failed = pg_catalog.clock_timestamp(), next_try = 'infinity' WHERE number = $1");
-	}
-	own_end(&statement);
-	return goes_on;
-}
-
-void
-auto_attempt_end(int64 number, Oid role)
-{
-	OwnStatement statement;
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(role), false);
-	own_run_alone(&statement, "DELETE FROM bert.auto_attempt WHERE ($1 = 0 OR number = $1) AND "
-							  "role = $2 AND begun <= 2");
-}
 
 void
 auto_queue_insert(int64 number, Oid part, bool stale, int n, Datum *names, Datum *key)
@@ -359,6 +121,30 @@ auto_queue_take(const AutoColumn *column, int limit)
 	foreach (cell, refused)
 		refuse_row(((QueuedRow *) lfirst(cell))->id);
 	return rows;
+}
+
+void
+auto_queue_forget(const AutoColumn *column)
+{
+	OwnStatement statement;
+
+	own_begin(&statement);
+	own_add_int64(&statement, column->number);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(column->part), false);
+	own_run_alone(&statement, "DELETE FROM bert.auto_queue WHERE number = $1 AND relation = $2");
+}
+
+static void
+add_ids(OwnStatement *statement, const int64 *ids, int n)
+{
+	Datum *elements = palloc((Size) Max(n, 1) * sizeof *elements);
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int64GetDatum(ids[i]);
+	own_add(statement, INT8ARRAYOID,
+			PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+											TYPALIGN_DOUBLE)),
+			false);
 }
 
 static void

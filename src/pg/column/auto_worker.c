@@ -32,7 +32,9 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-#include "pg/column/auto_embed.h"
+#include "pg/column/auto_key.h"
+#include "pg/column/auto_queue.h"
+#include "pg/column/auto_trigger.h"
 #include "pg/column/rows.h"
 #include "pg/server/shared.h"
 #include "pg/column/statement.h"
@@ -494,6 +496,8 @@ leave_at_exit(int code, Datum database)
 {
 	auto_worker_gone(DatumGetObjectId(database), my_role);
 }
+
+extern PGDLLEXPORT void bert_auto_worker_main(Datum unused);
 
 void
 bert_auto_worker_main(Datum unused)

@@ -28,7 +28,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "pg/column/auto_embed.h"
+#include "pg/column/auto_launch.h"
 #include "pg/column/call.h"
 #include "pg/server/own_lock.h"
 #include "pg/server/settings.h"

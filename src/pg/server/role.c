@@ -15,15 +15,26 @@
 #include "pg/server/role.h"
 
 Oid
+role_owner_of(Oid relation)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+Oid
 role_extension_owner(void)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(own_relation("model")));
-	Oid owner;
+	Oid owner = role_owner_of(own_relation("model"));
 
-	if (!HeapTupleIsValid(tuple))
+	if (!OidIsValid(owner))
 		elog(ERROR, "the tables of the extension \"bert\" are gone");
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
 	return owner;
 }
 

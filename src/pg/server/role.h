@@ -52,6 +52,9 @@ extern const char *role_why_no_worker(const WorkerRole *who);
 /* Exists, may log in and connect to this database. */
 extern bool role_may_connect(Oid role);
 
+/* The owner of a table; InvalidOid when it is gone. */
+extern Oid role_owner_of(Oid relation);
+
 /* The owner of the extension's tables. */
 extern Oid role_extension_owner(void);
 

@@ -1,0 +1,417 @@
+/*
+ * auto_trigger.c: the triggers of an automatic column: made, found again, dropped, and what they
+ * do.
+ */
+#include "pg/server/compat.h"
+
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/prs2lock.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "pg/column/auto_key.h"
+#include "pg/column/auto_launch.h"
+#include "pg/column/auto_queue.h"
+#include "pg/column/auto_trigger.h"
+#include "pg/server/role.h"
+
+PG_FUNCTION_INFO_V1(bert_auto_embed_clear);
+PG_FUNCTION_INFO_V1(bert_auto_embed_queue);
+PG_FUNCTION_INFO_V1(bert_auto_column_names);
+
+/* --- The triggers' conditions --- */
+
+/*
+ * The column of a row, NEW or OLD, that the condition tests for (not) being NULL; 0: none. The
+ * names that a user sees there may change.
+ */
+static AttrNumber
+tested_column(Node *node, int row, NullTestType test)
+{
+	ListCell *cell;
+
+	if (node == NULL)
+		return InvalidAttrNumber;
+	if (IsA(node, NullTest) && ((NullTest *) node)->nulltesttype == test &&
+		IsA(((NullTest *) node)->arg, Var) && ((Var *) ((NullTest *) node)->arg)->varno == row)
+		return ((Var *) ((NullTest *) node)->arg)->varattno;
+	if (IsA(node, BoolExpr))
+		foreach (cell, ((BoolExpr *) node)->args)
+		{
+			AttrNumber found = tested_column(lfirst(cell), row, test);
+
+			if (found != InvalidAttrNumber)
+				return found;
+		}
+	return InvalidAttrNumber;
+}
+
+static AttrNumber
+trigger_column(const Trigger *trigger, NullTestType test)
+{
+	return trigger->tgqual == NULL
+			   ? InvalidAttrNumber
+			   : tested_column(stringToNode(trigger->tgqual), PRS2_NEW_VARNO, test);
+}
+
+static bool
+is_ours(const Trigger *trigger, const char *function)
+{
+	const char *name = get_func_name(trigger->tgfoid);
+
+	return trigger->tgnargs == 1 && name != NULL && strcmp(name, function) == 0 &&
+		   get_func_namespace(trigger->tgfoid) == get_namespace_oid("bert", true);
+}
+
+static int64
+trigger_number(const Trigger *trigger)
+{
+	return trigger->tgnargs == 1 ? strtoll(trigger->tgargs[0], NULL, 10) : 0;
+}
+
+bool
+auto_trigger_columns(Relation relation, int64 number, AttrNumber *source, AttrNumber *target)
+{
+	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &relation->trigdesc->triggers[i];
+
+		if (!is_ours(trigger, "auto_embed_queue") || trigger_number(trigger) != number)
+			continue;
+		*target = trigger_column(trigger, IS_NULL);
+		*source = trigger_column(trigger, IS_NOT_NULL);
+		if (*source > 0 && *target > 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+auto_trigger_fills(Relation relation, AttrNumber target)
+{
+	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
+		if (is_ours(&relation->trigdesc->triggers[i], "auto_embed_queue") &&
+			trigger_column(&relation->trigdesc->triggers[i], IS_NULL) == target)
+			return true;
+	return false;
+}
+
+/* --- Making and dropping them --- */
+
+static void
+run_sql(const char *sql)
+{
+	int result = SPI_execute(sql, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+}
+
+void
+auto_triggers_create(const TableColumn *column, int64 number, bool generated)
+{
+	const char *source = column->source_sql;
+	const char *target = column->target_sql;
+	const char *changed =
+		psprintf("OLD.%s::pg_catalog.text COLLATE pg_catalog.\"C\" IS DISTINCT FROM "
+				 "NEW.%s::pg_catalog.text COLLATE pg_catalog.\"C\"",
+				 source, source);
+	int level = NewGUCNestLevel();
+
+	/* IS DISTINCT FROM takes its operator from the path */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	/*
+	 * The first one's name makes it fire last, after what other triggers do to the text; the third
+	 * sees what one with a later name has done. A generated text is not there yet when the first
+	 * one fires: it looks at what the text is made of, and the condition only names the column.
+	 */
+	run_sql(psprintf("CREATE TRIGGER \"~bert_auto_embed_%lld\" BEFORE UPDATE ON %s FOR EACH ROW"
+					 " WHEN (%s AND NEW.%s IS NOT NULL)"
+					 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
+					 (long long) number, column->table_sql,
+					 generated ? psprintf("(OLD.%s IS NOT NULL OR OLD.%s IS NULL)", source, source)
+							   : changed,
+					 target, (long long) number));
+	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld AFTER INSERT OR UPDATE ON %s FOR EACH "
+					 "ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
+					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
+					 (long long) number, column->table_sql, target, source, (long long) number));
+	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld_stale AFTER UPDATE ON %s FOR EACH ROW"
+					 " WHEN (%s AND NEW.%s IS NOT NULL)"
+					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
+					 (long long) number, column->table_sql, changed, target, (long long) number));
+	SPI_finish();
+	AtEOXact_GUC(false, level);
+}
+
+void
+auto_triggers_drop(Relation relation, int64 number)
+{
+	ObjectAddress triggers[3];
+	int n = 0;
+
+	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers && n < 3; i++)
+	{
+		const Trigger *trigger = &relation->trigdesc->triggers[i];
+
+		if (trigger_number(trigger) == number &&
+			(is_ours(trigger, "auto_embed_queue") || is_ours(trigger, "auto_embed_clear")))
+		{
+			ObjectAddressSet(triggers[n], TriggerRelationId, trigger->tgoid);
+			n++;
+		}
+	}
+	for (int i = 0; i < n; i++)
+		performDeletion(&triggers[i], DROP_RESTRICT, 0);
+}
+
+/* --- What they do --- */
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo, const char *function)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("%s is for row triggers that bert.auto_embed makes", function)));
+	return data;
+}
+
+/* What clearing needs to know of a table. */
+typedef struct ClearSite
+{
+	AttrNumber target; /* 0: nothing to clear */
+	Bitmapset *bases;  /* of a generated text: the columns that it is made of */
+} ClearSite;
+
+static ClearSite *
+clear_site(FunctionCallInfo fcinfo, const TriggerData *data)
+{
+	ClearSite *site = fcinfo->flinfo->fn_extra;
+	MemoryContext previous;
+	TupleDesc desc = RelationGetDescr(data->tg_relation);
+	Node *condition;
+	AttrNumber source;
+
+	if (site != NULL)
+		return site;
+	previous = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	site = palloc0(sizeof *site);
+	condition = data->tg_trigger->tgqual == NULL ? NULL : stringToNode(data->tg_trigger->tgqual);
+	site->target = tested_column(condition, PRS2_NEW_VARNO, IS_NOT_NULL);
+	source = tested_column(condition, PRS2_OLD_VARNO, IS_NOT_NULL);
+	if (source > 0 && TupleDescAttr(desc, source - 1)->attgenerated != '\0')
+		for (int i = 0; i < desc->constr->num_defval; i++)
+			if (desc->constr->defval[i].adnum == source)
+				pull_varattnos(stringToNode(desc->constr->defval[i].adbin), 1, &site->bases);
+	MemoryContextSwitchTo(previous);
+	fcinfo->flinfo->fn_extra = site;
+	return site;
+}
+
+static bool
+same_value(const TriggerData *data, AttrNumber number)
+{
+	TupleDesc desc = RelationGetDescr(data->tg_relation);
+	Form_pg_attribute form = TupleDescAttr(desc, number - 1);
+	bool old_null;
+	bool new_null;
+	Datum old = heap_getattr(data->tg_trigtuple, number, desc, &old_null);
+	Datum new = heap_getattr(data->tg_newtuple, number, desc, &new_null);
+
+	if (old_null || new_null)
+		return old_null && new_null;
+	return datum_image_eq(old, new, form->attbyval, form->attlen);
+}
+
+/* Whether all columns that a generated text is made of are as they were. */
+static bool
+same_bases(const TriggerData *data, const Bitmapset *bases)
+{
+	int i = -1;
+
+	if (bases == NULL)
+		return false;
+	while ((i = bms_next_member(bases, i)) >= 0)
+	{
+		AttrNumber number = (AttrNumber) (i + FirstLowInvalidHeapAttributeNumber);
+
+		if (number > 0 && !same_value(data, number))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Before an update that changes the text and leaves the embedding: an embedding of another text is
+ * none.
+ */
+PGDLLEXPORT Datum
+bert_auto_embed_clear(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, "bert.auto_embed_clear");
+	const ClearSite *site;
+	bool new_null = true;
+	Datum new = (Datum) 0;
+
+	if (!TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		return PointerGetDatum(data->tg_trigtuple);
+	site = clear_site(fcinfo, data);
+	/* a new embedding that comes with the text stays */
+	if (site->target <= 0 || same_bases(data, site->bases) || !same_value(data, site->target))
+		return PointerGetDatum(data->tg_newtuple);
+	return PointerGetDatum(heap_modify_tuple_by_cols(data->tg_newtuple,
+													 RelationGetDescr(data->tg_relation), 1,
+													 (int[]){site->target}, &new, &new_null));
+}
+
+/* What a statement's queueing needs to know of a table. */
+typedef struct QueueSite
+{
+	bool works; /* false: nothing to queue for */
+	int64 number;
+	Oid acting;
+	bool may_connect; /* the acting role */
+	AttrNumber stale; /* the target, for the trigger that looks for embeddings of other texts */
+	bool plain;       /* the key's text does not depend on settings */
+	int n;
+	AttrNumber attributes[AUTO_MAX_KEY];
+	FmgrInfo output[AUTO_MAX_KEY];
+	Datum names[AUTO_MAX_KEY]; /* text */
+} QueueSite;
+
+static void
+find_key(QueueSite *site, const AutoColumn *automatic, Relation relation)
+{
+	Relation table = table_open(automatic->relation, AccessShareLock);
+	AutoKey key;
+
+	site->works = auto_key(table, &key) == NULL;
+	site->n = site->works ? key.n : 0;
+	site->plain = true;
+	for (int i = 0; i < site->n; i++)
+	{
+		Oid output;
+		bool varlena;
+
+		site->attributes[i] = get_attnum(RelationGetRelid(relation), key.columns[i].name);
+		getTypeOutputInfo(key.columns[i].type, &output, &varlena);
+		fmgr_info(output, &site->output[i]);
+		site->names[i] = CStringGetTextDatum(key.columns[i].name);
+		site->plain = site->plain && key.columns[i].plain;
+	}
+	if (!site->works)
+		ereport(
+			WARNING,
+			(errmsg("table \"%s\" has no key any more: its new rows are not embedded automatically",
+					RelationGetRelationName(table)),
+			 errhint("Give it a primary key, and call bert.embed_column for these rows.")));
+	table_close(table, NoLock);
+}
+
+/*
+ * The trigger's argument must name a row made for this table, or for one that it is a partition of:
+ * anybody can write a trigger.
+ */
+static QueueSite *
+queue_site(FunctionCallInfo fcinfo, const TriggerData *data)
+{
+	MemoryContext previous;
+	QueueSite *site = fcinfo->flinfo->fn_extra;
+	AutoColumn automatic;
+
+	if (site != NULL)
+		return site;
+	previous = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	site = palloc0(sizeof *site);
+	site->number = trigger_number(data->tg_trigger);
+	if (auto_column_load(site->number, &automatic) && auto_belongs(&automatic, data->tg_relation))
+	{
+		site->acting = auto_acting_role(&automatic, RelationGetRelid(data->tg_relation));
+		site->may_connect = role_may_connect(site->acting);
+		find_key(site, &automatic, data->tg_relation);
+		if (trigger_column(data->tg_trigger, IS_NULL) == InvalidAttrNumber)
+			site->stale = trigger_column(data->tg_trigger, IS_NOT_NULL);
+	}
+	MemoryContextSwitchTo(previous);
+	fcinfo->flinfo->fn_extra = site;
+	return site;
+}
+
+/* After an insert or update that leaves a text without embedding, or with that of another text. */
+PGDLLEXPORT Datum
+bert_auto_embed_queue(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, "bert.auto_embed_queue");
+	HeapTuple tuple =
+		TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
+	QueueSite *site = queue_site(fcinfo, data);
+	Datum key[AUTO_MAX_KEY];
+	int level = 0;
+
+	if (!site->works || !TRIGGER_FIRED_AFTER(data->tg_event))
+		return PointerGetDatum(tuple);
+	/* a new embedding came with the text */
+	if (site->stale > 0 &&
+		(!TRIGGER_FIRED_BY_UPDATE(data->tg_event) || !same_value(data, site->stale)))
+		return PointerGetDatum(tuple);
+	if (!site->plain)
+		level = auto_key_begin_text();
+	for (int i = 0; i < site->n; i++)
+	{
+		bool is_null;
+		Datum value =
+			heap_getattr(tuple, site->attributes[i], RelationGetDescr(data->tg_relation), &is_null);
+
+		key[i] = CStringGetTextDatum(is_null ? "" : OutputFunctionCall(&site->output[i], value));
+	}
+	if (!site->plain)
+		auto_key_end_text(level);
+	auto_queue_insert(site->number, RelationGetRelid(data->tg_relation), site->stale > 0, site->n,
+					  site->names, key);
+	auto_start_at_commit(site->acting, site->may_connect);
+	return PointerGetDatum(tuple);
+}
+
+/*
+ * bert.auto_column_names(relation, number) → (source, target), for the views; NULL when the table
+ * or its trigger is gone
+ */
+PGDLLEXPORT Datum
+bert_auto_column_names(PG_FUNCTION_ARGS)
+{
+	Relation relation = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
+	AttrNumber source;
+	AttrNumber target;
+	Datum values[2] = {0};
+	bool nulls[2] = {true, true};
+	TupleDesc desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (relation != NULL && auto_trigger_columns(relation, PG_GETARG_INT64(1), &source, &target))
+	{
+		values[0] = CStringGetTextDatum(get_attname(RelationGetRelid(relation), source, false));
+		values[1] = CStringGetTextDatum(get_attname(RelationGetRelid(relation), target, false));
+		nulls[0] = nulls[1] = false;
+	}
+	if (relation != NULL)
+		relation_close(relation, AccessShareLock);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
