@@ -18,22 +18,12 @@
 #include "pg/column/auto_trigger.h"
 #include "pg/column/statement.h"
 #include "pg/server/role.h"
+#include "pg/server/values.h"
 
 PG_FUNCTION_INFO_V1(bert_auto_embed);
 PG_FUNCTION_INFO_V1(bert_stop_auto_embed);
 
 /* --- bert.auto_embed --- */
-
-static char *
-name_argument(FunctionCallInfo fcinfo, int argument)
-{
-	static const char *const names[] = {"relation", "source", "target"};
-
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"%s\" of bert.auto_embed is NULL", names[argument])));
-	return argument == 0 ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(argument)));
-}
 
 /*
  * What the table must have, besides what embed_column asks for. Returns whether the source is
@@ -167,13 +157,13 @@ mention_older_rows(const TableColumn *column, const AutoColumn *automatic)
 PGDLLEXPORT Datum
 bert_auto_embed(PG_FUNCTION_ARGS)
 {
-	char *source = name_argument(fcinfo, 1);
-	char *target = name_argument(fcinfo, 2);
+	char *source = name_argument(fcinfo, 1, "source");
+	char *target = name_argument(fcinfo, 2, "target");
 	AutoColumn automatic = {0};
 	TableColumn column;
 	bool generated;
 
-	(void) name_argument(fcinfo, 0);
+	require_argument(fcinfo, 0, "relation");
 	PreventCommandIfReadOnly("bert.auto_embed()");
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
 	automatic.relation = column.relation;
@@ -277,9 +267,7 @@ bert_stop_auto_embed(PG_FUNCTION_ARGS)
 	ListCell *cell;
 	int stopped = 0;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"relation\" of bert.stop_auto_embed is NULL")));
+	require_argument(fcinfo, 0, "relation");
 	PreventCommandIfReadOnly("bert.stop_auto_embed()");
 	columns = auto_columns_of(PG_GETARG_OID(0));
 	check_stop(PG_GETARG_OID(0), columns);

@@ -10,6 +10,7 @@
 #include "pg/column/auto_key.h"
 #include "pg/column/auto_queue.h"
 #include "pg/server/own_statement.h"
+#include "pg/server/values.h"
 
 void
 auto_queue_insert(int64 number, Oid part, bool stale, int n, Datum *names, Datum *key)
@@ -20,8 +21,8 @@ auto_queue_insert(int64 number, Oid part, bool stale, int n, Datum *names, Datum
 	OwnStatement statement;
 
 	values[0] = Int64GetDatum(number);
-	values[1] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-	values[2] = PointerGetDatum(construct_array(key, n, TEXTOID, -1, false, TYPALIGN_INT));
+	values[1] = PointerGetDatum(text_array(names, (size_t) n));
+	values[2] = PointerGetDatum(text_array(key, (size_t) n));
 	values[3] = ObjectIdGetDatum(part);
 	values[4] = BoolGetDatum(stale);
 	own_begin(&statement);
@@ -46,16 +47,10 @@ static char **
 read_texts(Datum datum, int *n)
 {
 	ArrayType *array = DatumGetArrayTypeP(datum);
-	Datum *elements;
-	char **texts;
 
-	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] > AUTO_MAX_KEY || array_contains_nulls(array))
+	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] > AUTO_MAX_KEY)
 		return NULL;
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, n);
-	texts = palloc((Size) *n * sizeof *texts);
-	for (int i = 0; i < *n; i++)
-		texts[i] = TextDatumGetCString(elements[i]);
-	return texts;
+	return array_strings(array, n);
 }
 
 /* Nobody but a superuser or a dump can have written such a row; it is never tried again. */

@@ -324,15 +324,6 @@ check_context(FunctionCallInfo fcinfo)
 	PreventCommandIfReadOnly("CALL bert.embed_column()");
 }
 
-static char *
-name_argument(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"%s\" of bert.embed_column is NULL", name)));
-	return pstrdup(NameStr(*PG_GETARG_NAME(argument)));
-}
-
 /* The condition's columns, types and privileges are looked at before anything is done. */
 static void
 check_condition(const TableColumn *column, const char *condition)
@@ -377,9 +368,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	int64 left;
 
 	check_context(fcinfo);
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"relation\" of bert.embed_column is NULL")));
+	require_argument(fcinfo, 0, "relation");
 	fixed = describe_call(fcinfo);
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
 	fixed.source = column.source;

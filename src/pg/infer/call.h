@@ -14,6 +14,7 @@
 #include "utils/array.h"
 
 #include "pg/model/handle.h"
+#include "pg/server/values.h"
 
 typedef struct Call
 {
@@ -158,18 +159,5 @@ extern Pooling pooling_argument(FunctionCallInfo fcinfo, int argument, const Mod
 /* Whether embeddings get length 1 when nothing else is asked for: as the model's own files say. */
 extern bool embeds_normalized(const ModelHandle *handle);
 extern bool normalize_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle);
-
-/* An int argument with its bounds; NULL: the default. Errors name the argument. */
-extern int int_argument(FunctionCallInfo fcinfo, int argument, const char *name, int least,
-						int most, int value_if_null);
-
-extern ArrayType *real_array(const float *values, int n_dims, const int *dims);
-extern ArrayType *int_array(const int32_t *values, size_t n);
-extern ArrayType *text_array(Datum *values, size_t n);
-/* The elements of a text[], as deconstruct_array, but interruptible. */
-extern void text_elements(ArrayType *array, Datum **values, bool **nulls, int *n);
-
-extern Datum composite_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
-extern void put_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
 
 #endif

@@ -86,9 +86,21 @@ typedef struct JobWaiting
 
 extern List *job_waiting(void); /* of JobWaiting * */
 extern void job_set_phase(int64 number, const char *phase);
-extern void job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps,
-						 uint64 truncated, const void *digest, Size digest_length, int n_labels,
-						 const char *const *labels);
+
+/* What is noted of a job's data once its files are made. */
+typedef struct JobDataRecord
+{
+	int64 samples;
+	int64 eval_samples;
+	int64 total_steps;
+	uint64 truncated;   /* rows that lost tokens */
+	const void *digest; /* of the files */
+	Size digest_length;
+	int n_labels;
+	const char *const *labels; /* (n_labels) UTF-8, in the order of ids */
+} JobDataRecord;
+
+extern void job_set_data(int64 number, const JobDataRecord *data);
 extern void job_set_base(int64 number, int64 base_version, const void *digest, Size digest_length);
 extern void job_set_progress(int64 number, const JobProgress *progress, bool add_metric);
 extern void job_add_evaluation(int64 number, int64 step, double epoch, Jsonb *eval);
@@ -108,19 +120,6 @@ extern void job_expire(void);
 /* whether its spill files may be of use still */
 extern bool job_needs_files(int64 number);
 extern void job_restart(int64 number); /* forgets checkpoints, metrics and progress */
-
-/*
- * A checkpoint is a byte stream in chunks; saving replaces the one before in the same transaction.
- */
-extern void job_checkpoint_begin(int64 number, const char *kind);
-extern void job_checkpoint_append(int64 number, const char *kind, int chunk, int64 step,
-								  const void *bytes, Size length);
-extern int64 job_checkpoint_step(int64 number, const char *kind); /* -1 if there is none */
-/* NULL after the last */
-extern bytea *job_checkpoint_chunk(int64 number, const char *kind, int chunk);
-extern void job_checkpoint_drop(int64 number);
-
-#define JOB_CHECKPOINT_CHUNK ((Size) 1024 * 1024)
 
 /*
  * job/lock.c. A slot is one of bert.max_jobs of the server, and one of the role's. The worker holds

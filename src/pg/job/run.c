@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "pg/job/checkpoint.h"
 #include "pg/job/run.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -139,9 +140,18 @@ open_data(JobRun *run)
 		job_restart(run->job->job);
 	}
 	if (rebuilt)
-		job_set_data(run->job->job, (int64) run->n_train, (int64) run->n_eval, run->total_steps,
-					 run->data.truncated, run->data.digest, sizeof run->data.digest,
-					 run->data.n_labels, run->data.labels);
+	{
+		JobDataRecord record = {.samples = (int64) run->n_train,
+								.eval_samples = (int64) run->n_eval,
+								.total_steps = run->total_steps,
+								.truncated = run->data.truncated,
+								.digest = run->data.digest,
+								.digest_length = sizeof run->data.digest,
+								.n_labels = run->data.n_labels,
+								.labels = run->data.labels};
+
+		job_set_data(run->job->job, &record);
+	}
 	end_transaction(run);
 }
 
@@ -154,66 +164,14 @@ typedef struct CheckpointHead
 	int64 evaluations_since_best;
 } CheckpointHead;
 
-/* Writes ranges in chunks of JOB_CHECKPOINT_CHUNK. */
 static void
-save_ranges(const JobRun *run, const char *kind, int64 step, const StateRange *ranges, int n_ranges)
+save_ranges(const JobRun *run, const char *kind, const StateRange *ranges, int n_ranges)
 {
-	char *buffer = palloc(JOB_CHECKPOINT_CHUNK);
-	Size filled = 0;
-	int chunk = 0;
+	JobCheckpoint checkpoint = {run->job->job, kind, trainer_steps(run->trainer)};
 
 	worker_begin();
-	job_checkpoint_begin(run->job->job, kind);
-	for (int i = 0; i < n_ranges; i++)
-		for (Size at = 0; at < ranges[i].size;)
-		{
-			Size n = Min(ranges[i].size - at, JOB_CHECKPOINT_CHUNK - filled);
-
-			memcpy(buffer + filled, (const char *) ranges[i].bytes + at, n);
-			filled += n;
-			at += n;
-			if (filled == JOB_CHECKPOINT_CHUNK)
-			{
-				job_checkpoint_append(run->job->job, kind, chunk++, step, buffer, filled);
-				filled = 0;
-				CHECK_FOR_INTERRUPTS();
-			}
-		}
-	if (filled > 0)
-		job_checkpoint_append(run->job->job, kind, chunk, step, buffer, filled);
+	job_checkpoint_save(&checkpoint, ranges, n_ranges);
 	end_transaction(run);
-	pfree(buffer);
-}
-
-/* Fills ranges from a checkpoint; false if it has another length. Needs a transaction. */
-static bool
-load_ranges(const JobRun *run, const char *kind, const StateRange *ranges, int n_ranges)
-{
-	bytea *data = NULL;
-	Size taken = 0;
-	int chunk = 0;
-
-	for (int i = 0; i < n_ranges; i++)
-		for (Size at = 0; at < ranges[i].size;)
-		{
-			Size n;
-
-			if (data == NULL || taken == VARSIZE_ANY_EXHDR(data))
-			{
-				if (data != NULL)
-					pfree(data);
-				data = job_checkpoint_chunk(run->job->job, kind, chunk++);
-				taken = 0;
-				if (data == NULL)
-					return false;
-			}
-			n = Min(ranges[i].size - at, VARSIZE_ANY_EXHDR(data) - taken);
-			memcpy((char *) ranges[i].bytes + at, VARDATA_ANY(data) + taken, n);
-			taken += n;
-			at += n;
-		}
-	return taken == VARSIZE_ANY_EXHDR(data) &&
-		   job_checkpoint_chunk(run->job->job, kind, chunk) == NULL;
 }
 
 static void
@@ -224,7 +182,7 @@ save_checkpoint(JobRun *run)
 	StateRange ranges[TRAINER_MAX_RANGES + 1] = {{"head", &head, sizeof head}};
 	int n = trainer_state(run->trainer, ranges + 1);
 
-	save_ranges(run, "last", trainer_steps(run->trainer), ranges, n + 1);
+	save_ranges(run, "last", ranges, n + 1);
 	show_step(run);
 }
 
@@ -256,7 +214,7 @@ restore_checkpoint(JobRun *run)
 	{
 		int n = trainer_state(run->trainer, ranges + 1);
 
-		if (!load_ranges(run, "last", ranges, n + 1) ||
+		if (!job_checkpoint_load(run->job->job, "last", ranges, n + 1) ||
 			!trainer_state_restored(run->trainer, &status))
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("the checkpoint of job %lld does not fit the job",
@@ -401,7 +359,7 @@ evaluate_and_keep(JobRun *run)
 		run->best_loss = loss;
 		run->best_step = step;
 		run->evaluations_since_best = 0;
-		save_ranges(run, "best", step, ranges, n);
+		save_ranges(run, "best", ranges, n);
 	}
 	else
 		run->evaluations_since_best++;
@@ -518,7 +476,7 @@ take_best(JobRun *run)
 	if (run->n_eval == 0 || run->best_step == trainer_steps(run->trainer))
 		return;
 	worker_begin();
-	if (!load_ranges(run, "best", ranges, n))
+	if (!job_checkpoint_load(run->job->job, "best", ranges, n))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("the best weights of job %lld are gone", (long long) run->job->job)));

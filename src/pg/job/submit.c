@@ -11,19 +11,11 @@
 #include "pg/model/handle.h"
 #include "pg/job/data.h"
 #include "pg/server/errors.h"
+#include "pg/server/values.h"
 #include "pg/model/store.h"
 #include "train/trainer.h"
 
 PG_FUNCTION_INFO_V1(bert_finetune);
-
-static char *
-required_text(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"%s\" of bert.finetune is NULL", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
-}
 
 /* The new model's name is free, or its owner's to replace. */
 static void
@@ -131,19 +123,17 @@ check_worker(const WorkerRole *who)
 Datum
 bert_finetune(PG_FUNCTION_ARGS)
 {
-	char *name = required_text(fcinfo, 0, "name");
-	char *base = required_text(fcinfo, 1, "base");
-	char *task_name = required_text(fcinfo, 2, "task");
-	char *query = required_text(fcinfo, 3, "query");
+	char *name = text_argument(fcinfo, 0, "name");
+	char *base = text_argument(fcinfo, 1, "base");
+	char *task_name = text_argument(fcinfo, 2, "task");
+	char *query = text_argument(fcinfo, 3, "query");
 	JobOptions options;
 	TrainTask task;
 	ModelHandle *handle;
 	Job job = {0};
 	Status status;
 
-	if (PG_ARGISNULL(4))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"options\" of bert.finetune is NULL")));
+	require_argument(fcinfo, 4, "options");
 	PreventCommandIfReadOnly("bert.finetune()");
 	REPORT_UNLESS(train_task_parse(task_name, &task, &status), &status);
 	job_options_parse(PG_GETARG_JSONB_P(4), &options);

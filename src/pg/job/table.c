@@ -17,6 +17,7 @@
 #include "pg/server/own_statement.h"
 #include "pg/server/settings.h"
 #include "pg/server/owner.h"
+#include "pg/server/values.h"
 
 static char *
 result_text(int column)
@@ -136,21 +137,14 @@ bert_job_restored(PG_FUNCTION_ARGS)
 static void
 read_labels(ArrayType *array, Job *job)
 {
-	Datum *elements;
-
-	if (ARR_NDIM(array) > 1 || array_contains_nulls(array))
+	job->labels = array_strings(array, &job->n_labels);
+	if (job->labels == NULL)
 	{
 		job->damage = "its labels are no list of texts";
 		return;
 	}
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &job->n_labels);
-	job->labels = palloc(Max(job->n_labels, 1) * sizeof *job->labels);
 	for (int i = 0; i < job->n_labels; i++)
-	{
-		char *label = TextDatumGetCString(elements[i]);
-
-		job->labels[i] = pg_server_to_any(label, (int) strlen(label), PG_UTF8);
-	}
+		job->labels[i] = pg_server_to_any(job->labels[i], (int) strlen(job->labels[i]), PG_UTF8);
 }
 
 /* Copies the first result row into job, in the caller's context. */
@@ -307,27 +301,6 @@ job_set_phase(int64 number, const char *phase)
 	own_run_alone(&statement, "UPDATE bert.job SET phase = $2 WHERE job = $1");
 }
 
-static Datum
-text_array(int n, const char *const *texts)
-{
-	Datum *elements = palloc(Max(n, 1) * sizeof *elements);
-
-	for (int i = 0; i < n; i++)
-		elements[i] =
-			CStringGetTextDatum(pg_any_to_server(texts[i], (int) strlen(texts[i]), PG_UTF8));
-	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-static bytea *
-make_bytea(const void *bytes, Size length)
-{
-	bytea *data = palloc(VARHDRSZ + length);
-
-	SET_VARSIZE(data, VARHDRSZ + length);
-	memcpy(VARDATA(data), bytes, length);
-	return data;
-}
-
 void
 job_set_base(int64 number, int64 base_version, const void *digest, Size digest_length)
 {
@@ -336,25 +309,24 @@ job_set_base(int64 number, int64 base_version, const void *digest, Size digest_l
 	own_begin(&statement);
 	own_add_int64(&statement, number);
 	own_add_int64(&statement, base_version);
-	own_add(&statement, BYTEAOID, PointerGetDatum(make_bytea(digest, digest_length)), false);
+	own_add_bytes(&statement, digest, digest_length);
 	own_run_alone(&statement,
 				  "UPDATE bert.job SET base_version = $2, base_digest = $3 WHERE job = $1");
 }
 
 void
-job_set_data(int64 number, int64 samples, int64 eval_samples, int64 total_steps, uint64 truncated,
-			 const void *digest, Size digest_length, int n_labels, const char *const *labels)
+job_set_data(int64 number, const JobDataRecord *data)
 {
 	OwnStatement statement;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
-	own_add_int64(&statement, samples);
-	own_add_int64(&statement, eval_samples);
-	own_add_int64(&statement, total_steps);
-	own_add(&statement, BYTEAOID, PointerGetDatum(make_bytea(digest, digest_length)), false);
-	own_add(&statement, TEXTARRAYOID, text_array(n_labels, labels), false);
-	own_add_int64(&statement, (int64) truncated);
+	own_add_int64(&statement, data->samples);
+	own_add_int64(&statement, data->eval_samples);
+	own_add_int64(&statement, data->total_steps);
+	own_add_bytes(&statement, data->digest, data->digest_length);
+	own_add_texts(&statement, data->n_labels, data->labels);
+	own_add_int64(&statement, (int64) data->truncated);
 	own_run_alone(&statement, "UPDATE bert.job SET samples = $2, eval_samples = $3, total_steps = "
 							  "$4, data_digest = $5, labels = $6,"
 							  " details = pg_catalog.jsonb_set(coalesce(details, '{}'), "
@@ -571,85 +543,4 @@ job_restart(int64 number)
 	own_run(&statement, "DELETE FROM bert.job_metric WHERE job = $1");
 	own_run_alone(&statement,
 				  "UPDATE bert.job SET step = 0, epoch = 0, loss = NULL WHERE job = $1");
-}
-
-void
-job_checkpoint_begin(int64 number, const char *kind)
-{
-	OwnStatement statement;
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	own_add_text(&statement, kind);
-	own_run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1 AND kind = $2");
-}
-
-void
-job_checkpoint_append(int64 number, const char *kind, int chunk, int64 step, const void *bytes,
-					  Size length)
-{
-	OwnStatement statement;
-	bytea *data = make_bytea(bytes, length);
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	own_add_text(&statement, kind);
-	own_add_int64(&statement, chunk);
-	own_add_int64(&statement, step);
-	own_add(&statement, BYTEAOID, PointerGetDatum(data), false);
-	own_run_alone(&statement, "INSERT INTO bert.job_checkpoint (job, kind, chunk, step, data) "
-							  "VALUES ($1, $2, $3::pg_catalog.int4, $4, $5)");
-	pfree(data);
-}
-
-int64
-job_checkpoint_step(int64 number, const char *kind)
-{
-	OwnStatement statement;
-	int64 step = -1;
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	own_add_text(&statement, kind);
-	if (own_run(
-			&statement,
-			"SELECT step FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = 0") == 1)
-		step = result_int64(1, -1);
-	own_end(&statement);
-	return step;
-}
-
-bytea *
-job_checkpoint_chunk(int64 number, const char *kind, int chunk)
-{
-	OwnStatement statement;
-	bytea *data = NULL;
-	bool is_null;
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	own_add_text(&statement, kind);
-	own_add_int64(&statement, chunk);
-	if (own_run(
-			&statement,
-			"SELECT data FROM bert.job_checkpoint WHERE job = $1 AND kind = $2 AND chunk = $3") ==
-		1)
-	{
-		MemoryContext spi = MemoryContextSwitchTo(statement.caller);
-
-		data = DatumGetByteaPCopy(own_result(0, 1, &is_null));
-		MemoryContextSwitchTo(spi);
-	}
-	own_end(&statement);
-	return data;
-}
-
-void
-job_checkpoint_drop(int64 number)
-{
-	OwnStatement statement;
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	own_run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1");
 }

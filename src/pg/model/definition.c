@@ -141,8 +141,15 @@ fill_record(void *context, void *payload, size_t size)
 	sha256_update(&sha, vocab.bytes, SHA256_BYTES);
 	sha256_update(&sha, tokenizer, strlen(tokenizer));
 	sha256_final(&sha, record->tokenizer.bytes);
-	store_digest(config, bundle->config.use_pooler, bundle->table.head, &bundle->sentence,
-				 tokenizer, &vocab, record->blocks, record->n_blocks, &record->digest);
+	store_digest(&(ModelContents){.config = config,
+								  .use_pooler = bundle->config.use_pooler,
+								  .head = bundle->table.head,
+								  .sentence = &bundle->sentence,
+								  .tokenizer = tokenizer,
+								  .vocab = &vocab,
+								  .blocks = record->blocks,
+								  .n_blocks = record->n_blocks},
+				 &record->digest);
 	bundle_close(bundle);
 }
 

@@ -12,7 +12,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "storage/lmgr.h"
-#include "utils/snapmgr.h"
 
 #include "pg/model/cache.h"
 #include "pg/model/store.h"
@@ -30,25 +29,15 @@ store_collect_garbage(void)
 		" AND NOT EXISTS (SELECT FROM bert.model m WHERE m.vocab = b.hash)"
 		" AND NOT EXISTS (SELECT FROM pg_catalog.pg_subscription_rel s WHERE s.srrelid = $1)"
 		" RETURNING b.hash, b.chunk) SELECT hash FROM gone WHERE chunk = 0";
-	Oid types[] = {OIDOID};
-	Datum values[] = {ObjectIdGetDatum(own_relation("block"))};
 	OwnStatement statement;
-	SPIPlanPtr plan;
-	int result;
+	uint64 n;
 
 	if (!ConditionalLockRelationOid(own_relation("block"), ShareRowExclusiveLock))
 		return;
 	own_begin(&statement);
-	CommandCounterIncrement();
-	plan = SPI_prepare(sql, lengthof(types), types);
-	/* younger than the lock, whatever the transaction's isolation */
-	PushActiveSnapshot(GetLatestSnapshot());
-	result = SPI_execute_snapshot(plan, values, NULL, GetActiveSnapshot(), InvalidSnapshot, false,
-								  true, 0);
-	PopActiveSnapshot();
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not remove unused blocks: %s", SPI_result_code_string(result));
-	for (uint64 i = 0; i < SPI_processed; i++)
+	own_add(&statement, OIDOID, ObjectIdGetDatum(own_relation("block")), false);
+	n = own_run_latest(&statement, sql);
+	for (uint64 i = 0; i < n; i++)
 	{
 		bool null;
 		bytea *hash = DatumGetByteaPP(own_result(i, 1, &null));

@@ -16,6 +16,7 @@
 #include "pg/server/encoding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
+#include "pg/server/values.h"
 #include "pg/model/store.h"
 
 /* Reads a block of the new model; may raise errors. */
@@ -171,15 +172,6 @@ import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSour
 	save_model(name, arena, &model, "imported", read_from_plan, &model.plan, replace);
 	return_report(fcinfo, name, &model.plan.report);
 	warn_of_random_weights(name, &model);
-}
-
-static char *
-text_argument(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"%s\" must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
 /* The head argument; NULL if it is to be found out. */
@@ -418,9 +410,7 @@ bert_create_model(PG_FUNCTION_ARGS)
 	Status status;
 
 	store_check_name(name);
-	if (PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"config\" must not be null")));
+	require_argument(fcinfo, 1, "config");
 	source_from_jsonb(&config, "config.json", PG_GETARG_JSONB_P(1));
 	source_from_text(&vocab, "vocab.txt", text_argument(fcinfo, 2, "vocab"));
 	if (!head_kind_parse(text_argument(fcinfo, 3, "head"), &model.head, &status) ||

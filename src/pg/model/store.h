@@ -115,11 +115,21 @@ extern void store_put_block(const void *bytes, size_t length, BlockHash *hash);
  */
 extern int64 store_put_model(const ModelDraft *draft, bool replace);
 
-/* All that decides what a model computes, precision and kernels apart, in one number. */
-extern void store_digest(const char *config, bool use_pooler, HeadKind head,
-						 const SentenceSettings *sentence, const char *tokenizer,
-						 const BlockHash *vocab, const BlockHash *blocks, int n_blocks,
-						 BlockHash *digest);
+/* All that decides what a model computes, precision and kernels apart. */
+typedef struct ModelContents
+{
+	const char *config; /* JSON */
+	bool use_pooler;
+	HeadKind head;
+	const SentenceSettings *sentence;
+	const char *tokenizer; /* JSON */
+	const BlockHash *vocab;
+	const BlockHash *blocks; /* (n_blocks) */
+	int n_blocks;
+} ModelContents;
+
+/* In one number. */
+extern void store_digest(const ModelContents *contents, BlockHash *digest);
 
 /* Changes; the caller has checked the rights. */
 extern void store_drop(const ModelRow *row);

@@ -19,6 +19,7 @@
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "pg/server/shared.h"
+#include "pg/server/values.h"
 
 #define MAX_COLUMNS 24
 
@@ -60,16 +61,6 @@ end_row(RowOut *row)
 	row->n = 0;
 }
 
-static Datum
-text_array(int n, const char *const *texts)
-{
-	Datum *values = palloc(sizeof(Datum) * (size_t) (n + 1));
-
-	for (int i = 0; i < n; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 /* Heads that have labels worth naming. */
 static bool
 has_labels(HeadKind head)
@@ -90,7 +81,7 @@ put_labels(RowOut *row, HeadKind head, const BertConfig *config)
 	labels = palloc(sizeof(char *) * (size_t) config->num_labels);
 	for (int i = 0; i < config->num_labels; i++)
 		labels[i] = encoding_to_server_lossy(config->id2label[i]);
-	put(row, text_array(config->num_labels, labels));
+	put(row, PointerGetDatum(string_array(labels, config->num_labels)));
 }
 
 static void
@@ -102,7 +93,7 @@ put_heads(RowOut *row, HeadKind head)
 
 	for (int i = 0; i < n; i++)
 		names[i] = head_kind_name(served[i]);
-	put(row, text_array(n, names));
+	put(row, PointerGetDatum(string_array(names, n)));
 }
 
 /* The columns that follow from config and table, from "head" on. */

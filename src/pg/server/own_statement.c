@@ -4,9 +4,12 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 
 #include "pg/server/own_statement.h"
+#include "pg/server/values.h"
 
 void
 own_begin(OwnStatement *statement)
@@ -22,6 +25,12 @@ own_end(OwnStatement *statement)
 {
 	SPI_finish();
 	role_restore(&statement->role);
+}
+
+void
+own_clear(OwnStatement *statement)
+{
+	statement->n = 0;
 }
 
 void
@@ -53,6 +62,29 @@ own_add_text(OwnStatement *statement, const char *value)
 }
 
 void
+own_add_bool(OwnStatement *statement, bool value)
+{
+	own_add(statement, BOOLOID, BoolGetDatum(value), false);
+}
+
+void
+own_add_bytes(OwnStatement *statement, const void *bytes, size_t length)
+{
+	own_add(statement, BYTEAOID,
+			bytes == NULL ? (Datum) 0 : PointerGetDatum(bytes_value(bytes, length)), bytes == NULL);
+}
+
+void
+own_add_texts(OwnStatement *statement, int n, const char *const *values)
+{
+	const char **strings = palloc((Size) Max(n, 1) * sizeof *strings);
+
+	for (int i = 0; i < n; i++)
+		strings[i] = pg_any_to_server(values[i], (int) strlen(values[i]), PG_UTF8);
+	own_add(statement, TEXTARRAYOID, PointerGetDatum(string_array(strings, n)), false);
+}
+
+void
 own_add_jsonb(OwnStatement *statement, Jsonb *value)
 {
 	own_add(statement, JSONBOID, PointerGetDatum(value), value == NULL);
@@ -64,6 +96,26 @@ own_run(OwnStatement *statement, const char *sql)
 	int result = SPI_execute_with_args(sql, statement->n, statement->types, statement->values,
 									   statement->nulls, false, 0);
 
+	if (result < 0)
+		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+uint64
+own_run_latest(OwnStatement *statement, const char *sql)
+{
+	SPIPlanPtr plan = SPI_prepare(sql, statement->n, statement->types);
+	int result;
+
+	if (plan == NULL)
+		elog(ERROR, "statement failed: %s", SPI_result_code_string(SPI_result));
+	/* the rows of our own command are visible too */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	result = SPI_execute_snapshot(plan, statement->values, statement->nulls, GetActiveSnapshot(),
+								  InvalidSnapshot, false, true, 0);
+	PopActiveSnapshot();
+	SPI_freeplan(plan);
 	if (result < 0)
 		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
 	return SPI_processed;
