@@ -126,7 +126,8 @@ job_checkpoint_load(int64 number, const char *kind, const StateRange *ranges, in
 			taken += n;
 			at += n;
 		}
-	return taken == VARSIZE_ANY_EXHDR(data) && read_chunk(number, kind, chunk) == NULL;
+	return (data == NULL || taken == VARSIZE_ANY_EXHDR(data)) &&
+		   read_chunk(number, kind, chunk) == NULL;
 }
 
 void

@@ -295,8 +295,8 @@ write_confusion(StringInfo out, int64 number)
 		appendStringInfoString(out, "</th>");
 		for (int j = 0; j < n; j++)
 		{
-			double count = cell((uint64) (i * n + j), 1);
-			double total = cell((uint64) (i * n + j), 2);
+			double count = cell((uint64) i * n + j, 1);
+			double total = cell((uint64) i * n + j, 2);
 
 			appendStringInfo(out, "<td class=\"n\" style=\"background:rgba(%s,%.2f)\">%.0f</td>",
 							 i == j ? "5,150,105" : "234,88,12",

@@ -309,9 +309,9 @@ bert_list_cache(PG_FUNCTION_ARGS)
 	{
 		const CacheEntry *entry = lfirst(cell);
 
-		put_text(&out, entry->file);
-		put_text(&out, entry->content);
-		put_text(&out, entry->kind);
+		put(&out, CStringGetTextDatum(entry->file));
+		put(&out, CStringGetTextDatum(entry->content));
+		put(&out, CStringGetTextDatum(entry->kind));
 		put_text(&out, strcmp(entry->precision, "none") == 0 ? NULL : entry->precision);
 		put_text(&out, strcmp(entry->kernel, "none") == 0 ? NULL : entry->kernel);
 		put(&out, Int64GetDatum(entry->size));

@@ -397,7 +397,7 @@ auto_worker_arrive(Oid role)
 	SpinLockAcquire(&area->lock);
 	slot = find_worker(area, MyDatabaseId, role);
 	if (slot == NULL)
-		slot = add_worker(area, role, MyProcPid, now);
+		(void) add_worker(area, role, MyProcPid, now);
 	else if (slot->pid == 0)
 		slot->pid = MyProcPid;
 	SpinLockRelease(&area->lock);
