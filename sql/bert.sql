@@ -731,6 +731,8 @@ CREATE TABLE bert.job (
 		CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
 	phase text,
 	attempts int NOT NULL DEFAULT 0,
+	attempt_started timestamptz,
+	crashes int NOT NULL DEFAULT 0,
 	worker_pid int,
 	submitted timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	started timestamptz,
@@ -756,6 +758,8 @@ CREATE TABLE bert.job (
 );
 CREATE INDEX ON bert.job (state) WHERE state IN ('queued', 'running');
 COMMENT ON TABLE bert.job IS 'fine-tuning jobs; see the view bert.jobs';
+COMMENT ON COLUMN bert.job.crashes IS
+	'how often in a row its worker ended without a word before a checkpoint';
 COMMENT ON COLUMN bert.job.set_role IS
 	'the session that submitted it was another role''s; see bert.job_session_role';
 

@@ -40,6 +40,9 @@ job_checkpoint_save(const JobCheckpoint *checkpoint, const StateRange *ranges, i
 
 	begin_statement(&statement, checkpoint->job, checkpoint->kind);
 	own_run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1 AND kind = $2");
+	begin_statement(&statement, checkpoint->job, checkpoint->kind);
+	own_run_alone(&statement, "UPDATE bert.job SET crashes = 0 WHERE job = $1 AND crashes > 0 AND "
+							  "$2 = 'last'");
 	for (int i = 0; i < n_ranges; i++)
 		for (Size at = 0; at < ranges[i].size;)
 		{

@@ -194,7 +194,10 @@ bert_cancel_job(PG_FUNCTION_ARGS)
 			PG_RETURN_TEXT_P(cstring_to_text(job.state));
 		/* fails, and we look again, when a worker has taken the job meanwhile */
 		if (!job_lock_held(number) && job_finish(number, job.state, "cancelled", NULL, NULL))
+		{
+			job_start_worker_at_abort(&job);
 			PG_RETURN_TEXT_P(cstring_to_text("cancelled"));
+		}
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -244,6 +247,8 @@ bert_drop_job(PG_FUNCTION_ARGS)
 		if (strcmp(job.state, "running") == 0 && job_lock_held(number))
 			refuse_running(number);
 	} while (!job_delete(number, job.state));
+	if (strcmp(job.state, "queued") == 0)
+		job_start_worker_at_abort(&job);
 	job_data_remove_at_commit(number);
 	PG_RETURN_VOID();
 }

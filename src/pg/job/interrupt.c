@@ -25,9 +25,11 @@ static volatile sig_atomic_t early;       /* a cancel came between its lock and 
 static volatile sig_atomic_t cancelled;   /* somebody wants its end */
 static volatile sig_atomic_t limited;     /* its queries run */
 static volatile sig_atomic_t overtime;    /* and have run for too long */
+static volatile sig_atomic_t too_long;    /* the whole job has run for too long */
 static volatile sig_atomic_t forced;      /* the process ends for one of these reasons */
 static volatile TimestampTz cancelled_at; /* written and read in the handler alone */
-static TimeoutId limit;
+static TimeoutId limit;                   /* of its queries */
+static TimeoutId job_limit;               /* of the whole job */
 
 static void
 end_process(void)
@@ -56,19 +58,40 @@ handle_cancel(SIGNAL_ARGS)
 
 /* Once when the time is up, then again and again. */
 static void
-handle_limit(void)
+time_is_up(volatile sig_atomic_t *reason)
 {
-	if (!running || !limited)
-		return;
-	if (overtime)
+	if (*reason)
 	{
 		end_process();
 		return;
 	}
-	overtime = true;
+	*reason = true;
 	InterruptPending = true;
 	QueryCancelPending = true;
 	SetLatch(MyLatch);
+}
+
+static void
+handle_limit(void)
+{
+	if (running && limited)
+		time_is_up(&overtime);
+}
+
+static void
+handle_job_limit(void)
+{
+	if (running)
+		time_is_up(&too_long);
+}
+
+static void
+start_limit(TimeoutId id, int seconds)
+{
+	if (seconds > 0)
+		enable_timeout_every(
+			id, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * INT64CONST(1000)),
+			INSIST_MS);
 }
 
 const char *
@@ -80,6 +103,13 @@ job_outcome(int sqlstate, const char **message)
 		*message = psprintf("the queries of the job ran for more than %d s, which "
 							"bert.job_query_timeout allows",
 							guc_job_query_timeout);
+		return "failed";
+	}
+	if (too_long && !cancelled)
+	{
+		*message = psprintf("the job ran for more than %d s, which bert.job_timeout allows "
+							"(bert.resume_job goes on from its last checkpoint)",
+							guc_job_timeout);
 		return "failed";
 	}
 	return cancelled || sqlstate == ERRCODE_QUERY_CANCELED ? "cancelled" : "failed";
@@ -112,6 +142,7 @@ job_interrupts_init(void)
 {
 	pqsignal(SIGINT, handle_cancel);
 	limit = RegisterTimeout(USER_TIMEOUT, handle_limit);
+	job_limit = RegisterTimeout(USER_TIMEOUT, handle_job_limit);
 	own_lock_init();
 	before_shmem_exit(conclude_at_exit, (Datum) 0);
 }
@@ -126,8 +157,9 @@ void
 job_interrupts_begin(int64 job)
 {
 	number = job;
-	cancelled = limited = overtime = false;
+	cancelled = limited = overtime = too_long = false;
 	running = true;
+	start_limit(job_limit, guc_job_timeout);
 	if (early)
 		handle_cancel(SIGINT);
 }
@@ -137,6 +169,7 @@ job_interrupts_end(void)
 {
 	running = limited = false;
 	disable_timeout(limit, false);
+	disable_timeout(job_limit, false);
 	HOLD_INTERRUPTS();
 	QueryCancelPending = false;
 	RESUME_INTERRUPTS();
@@ -146,11 +179,7 @@ void
 job_query_limit_begin(void)
 {
 	limited = true;
-	if (guc_job_query_timeout > 0)
-		enable_timeout_every(limit,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														 guc_job_query_timeout * INT64CONST(1000)),
-							 INSIST_MS);
+	start_limit(limit, guc_job_query_timeout);
 }
 
 void
@@ -160,7 +189,7 @@ job_query_limit_end(void)
 	disable_timeout(limit, false);
 	CHECK_FOR_INTERRUPTS();
 	/* code of the job may have caught it */
-	if (cancelled || overtime)
+	if (cancelled || overtime || too_long)
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
 						errmsg("canceling statement due to user request")));
 }

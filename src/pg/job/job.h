@@ -10,7 +10,8 @@
  * "running" is committed before the work begins and the outcome after it, so a crash is deduced: a
  * running job whose lock nobody holds has lost its worker. bert.resume_job, or the launcher where
  * the library is preloaded, puts it back into the queue, and the next worker goes on from the last
- * checkpoint.
+ * checkpoint. The launcher does so once: a job that loses its worker twice, in a server that was
+ * not stopped meanwhile, without a checkpoint in between, fails.
  *
  * Every write to the table is a short transaction of its own in the worker, so progress is visible
  * while the job runs and no snapshot is held during training. The functions below need a
@@ -111,7 +112,10 @@ extern bool job_conclude(int64 number, const char *state, const char *sqlstate, 
 extern bool job_finish(int64 number, const char *from, const char *state, const char *sqlstate,
 					   const char *error);
 extern bool job_requeue(int64 number, const char *from);
-/* all running jobs that have lost their worker */
+/*
+ * All running jobs that have lost their worker; one that loses it again and again, and never comes
+ * to a checkpoint, fails.
+ */
 extern void job_requeue_interrupted(void);
 /* with all that is kept for it; false if not in this state */
 extern bool job_delete(int64 number, const char *state);
@@ -159,6 +163,8 @@ extern void job_load_own(int64 number, Job *job);
 /* job/launch.c */
 extern void job_init(void);
 extern void job_start_worker_at_commit(const Job *job);
+/* a queued job that this transaction ends: for the case that it, or a part of it, is rolled back */
+extern void job_start_worker_at_abort(const Job *job);
 extern bool job_submitted_here(int64 number); /* in this, still open, transaction */
 /* false when no background worker is free */
 extern bool job_start_worker(const WorkerRole *who);

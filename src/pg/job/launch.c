@@ -3,12 +3,12 @@
  *
  * A worker is started when the transaction that submitted or resumed a job has committed, by the
  * submitting backend itself; no preload is needed. It serves one role. A worker that finds no free
- * place (lock.c) leaves again, and one that has ended a job looks who waits: it starts workers for
- * those whose turn comes before its own, goes on itself if there is a place left, and else leaves.
- * So roles take turns, and the queue empties as long as any worker lives; other databases that wait
- * for a place are visited. With the library preloaded a launcher visits
- * every database after a start, a crash or a promotion, and then once a minute, to resume
- * interrupted jobs and to start a worker where a queue has none.
+ * place (lock.c) leaves again, of each role only one looks at a time (server/shared.h), and one
+ * that has ended a job looks who waits: it starts workers for those whose turn comes before its
+ * own, goes on itself if there is a place left, and else leaves. So roles take turns, and the queue
+ * empties as long as any worker lives; other databases that wait for a place are visited. With the
+ * library preloaded a launcher visits every database after a start, a crash or a promotion, and
+ * then once a minute, to resume interrupted jobs and to start a worker where a queue has none.
  */
 #include "pg/server/compat.h"
 
@@ -24,21 +24,37 @@
 
 #define MAX_ROLES 16
 
+/* To start a worker for at the transaction's end. */
+typedef struct AtEnd
+{
+	WorkerFor purpose;
+	bool at_commit;
+	bool at_abort; /* or when a part of the transaction was rolled back: jobs may be queued again */
+} AtEnd;
+
 static int n_roles;
-static WorkerFor roles[MAX_ROLES]; /* to start a worker for at commit */
+static AtEnd roles[MAX_ROLES];
+static bool part_aborted;
 static int n_submitted;
 static int64 submitted_here[MAX_REMEMBERED]; /* the last ones of this transaction */
 
+/* false when no background worker is free */
 static bool
 start(const WorkerFor *purpose)
 {
+	const WorkerRole *who = &purpose->who;
 	BackgroundWorker worker;
 
+	if (!job_worker_wanted(who->session, who->role))
+		return true;
 	worker_describe(&worker, "bert_job_worker_main", JOB_WORKER_TYPE);
 	snprintf(worker.bgw_name, sizeof worker.bgw_name, JOB_WORKER_TYPE " of database %u",
 			 MyDatabaseId);
 	worker_set_for(&worker, purpose);
-	return RegisterDynamicBackgroundWorker(&worker, NULL);
+	if (RegisterDynamicBackgroundWorker(&worker, NULL))
+		return true;
+	job_worker_gone(MyDatabaseId, who->session, who->role);
+	return false;
 }
 
 bool
@@ -130,17 +146,34 @@ job_start_next(const WorkerRole *mine)
 	return next;
 }
 
+/* More than MAX_ROLES are for the worker that ends its own. */
+static void
+remember(const WorkerRole *who, bool at_commit)
+{
+	int i = 0;
+
+	shared_attach();
+	while (i < n_roles && !same_role(&roles[i].purpose.who, who))
+		i++;
+	if (i == MAX_ROLES)
+		return;
+	if (i == n_roles)
+		roles[n_roles++] = (AtEnd){.purpose = {MyDatabaseId, *who, true}};
+	roles[i].at_commit = roles[i].at_commit || at_commit;
+	roles[i].at_abort = roles[i].at_abort || !at_commit;
+}
+
 void
 job_start_worker_at_commit(const Job *job)
 {
-	bool known = false;
-
-	for (int i = 0; i < n_roles && !known; i++)
-		known = same_role(&roles[i].who, &job->who);
-	/* more than so many are for the worker that ends its own */
-	if (!known && n_roles < MAX_ROLES)
-		roles[n_roles++] = (WorkerFor){MyDatabaseId, job->who, true};
+	remember(&job->who, true);
 	submitted_here[n_submitted++ % MAX_REMEMBERED] = job->job;
+}
+
+void
+job_start_worker_at_abort(const Job *job)
+{
+	remember(&job->who, false);
 }
 
 bool
@@ -158,9 +191,13 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
 			/* nothing here may raise an error: the commit is done */
+			part_aborted = part_aborted || event == XACT_EVENT_ABORT;
 			for (int i = 0; i < n_roles; i++)
-				if (!start(&roles[i]))
+				if (((roles[i].at_commit && event == XACT_EVENT_COMMIT) ||
+					 (roles[i].at_abort && part_aborted)) &&
+					!start(&roles[i].purpose))
 					ereport(WARNING,
 							(errmsg("no background worker is free; the job stays queued"),
 							 errhint("A worker that ends a job sees to the next one. To start one "
@@ -168,20 +205,28 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			if (n_roles > 0)
-				ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-								errmsg("cannot PREPARE a transaction that submitted a job")));
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that submitted or ended a job")));
 			return;
-		case XACT_EVENT_ABORT:
-			break;
 		default:
 			return;
 	}
 	n_roles = 0;
 	n_submitted = 0;
+	part_aborted = false;
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		part_aborted = true;
 }
 
 void
 job_init(void)
 {
 	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }

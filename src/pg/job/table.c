@@ -239,6 +239,7 @@ job_claim(const WorkerRole *who, Job *job)
 	found = own_run(&statement,
 					"UPDATE bert.job SET state = 'running', phase = 'starting', "
 					"worker_pid = $1::pg_catalog.int4, attempts = attempts + 1,"
+					" attempt_started = pg_catalog.clock_timestamp(),"
 					" started = coalesce(started, pg_catalog.clock_timestamp()), "
 					"finished = NULL, error = NULL, sqlstate = NULL"
 					" WHERE job = (SELECT j.job FROM bert.job AS j WHERE j.state = "
@@ -448,10 +449,35 @@ job_requeue(int64 number, const char *from)
 	own_add_int64(&statement, number);
 	own_add_text(&statement, from);
 	done = own_run(&statement, "UPDATE bert.job SET state = 'queued', phase = NULL, worker_pid = "
-							   "NULL, finished = NULL, error = NULL, sqlstate = NULL"
+							   "NULL, finished = NULL, error = NULL, sqlstate = NULL, crashes = 0"
 							   " WHERE job = $1 AND state = $2") == 1;
 	own_end(&statement);
 	return done;
+}
+
+#define MAX_CRASHES "2"
+/* an attempt that was under way when the server was stopped has done no harm */
+#define JOB_CRASHES \
+	"crashes + (attempt_started > pg_catalog.pg_postmaster_start_time())::pg_catalog.int4"
+#define JOB_CRASHED "coalesce(" JOB_CRASHES ", 0) >= " MAX_CRASHES
+
+static void
+requeue_or_fail(int64 number)
+{
+	OwnStatement statement;
+
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_run_alone(
+		&statement,
+		"UPDATE bert.job SET phase = NULL, worker_pid = NULL, crashes = coalesce(" JOB_CRASHES
+		", 0),"
+		" state = CASE WHEN " JOB_CRASHED " THEN 'failed' ELSE 'queued' END,"
+		" finished = CASE WHEN " JOB_CRASHED " THEN pg_catalog.clock_timestamp() END,"
+		" sqlstate = CASE WHEN " JOB_CRASHED " THEN '58000' END,"
+		" error = CASE WHEN " JOB_CRASHED " THEN 'the process that ran it has ended twice in a row "
+		"before a checkpoint (See the server''s log, mend the cause, then call bert.resume_job.)' "
+		"END WHERE job = $1 AND state = 'running'");
 }
 
 void
@@ -473,7 +499,7 @@ job_requeue_interrupted(void)
 	own_end(&statement);
 	for (uint64 i = 0; i < n; i++)
 		if (!job_lock_held(numbers[i]))
-			(void) job_requeue(numbers[i], "running");
+			requeue_or_fail(numbers[i]);
 }
 
 bool

@@ -23,6 +23,7 @@
 #include "pg/server/settings.h"
 #include "pg/job/data.h"
 #include "pg/job/run.h"
+#include "pg/server/shared.h"
 #include "pg/server/worker.h"
 
 #define START_TRIES 30 /* one a second */
@@ -123,36 +124,51 @@ next_is_mine(const WorkerRole *who)
 	return false;
 }
 
+/* It looks at the queue no longer; who wanted it to look again gets another one, or it does so. */
+static bool
+stop_looking(const WorkerRole *who, bool start_other)
+{
+	if (job_worker_leave(who->session, who->role))
+		return true;
+	if (start_other)
+	{
+		job_worker_gone(MyDatabaseId, who->session, who->role);
+		(void) job_start_worker(who);
+	}
+	return false;
+}
+
+static void
+stop_looking_at_exit(int code, Datum unused)
+{
+	WorkerFor purpose = worker_get_for();
+
+	job_worker_gone(purpose.database, purpose.who.session, purpose.who.role);
+}
+
 static void
 destroy_trainer_at_exit(int code, Datum unused)
 {
 	job_trainer_destroy();
 }
 
-void
-bert_job_worker_main(Datum unused)
+/* One job of the role after another, as long as it is the role's turn. */
+static void
+work_for(const WorkerRole *who)
 {
-	WorkerFor purpose = worker_get_for();
 	int misses = 0;
-	Job *job;
 
-	worker_take_signals();
-	worker_connect(&purpose);
-	worker_yields_in_deadlocks();
-	SetConfigOption("lock_timeout", LOCK_TIMEOUT_OF_OURS, PGC_USERSET, PGC_S_SESSION);
-	job_interrupts_init();
-	before_shmem_exit(destroy_trainer_at_exit, (Datum) 0);
-	MemoryContextSwitchTo(TopMemoryContext);
-
-	while (misses < MAX_MISSES && next_is_mine(&purpose.who))
+	while (misses < MAX_MISSES && next_is_mine(who))
 	{
+		Job *job;
 		/* somebody may have been quicker, or holds the row */
-		bool found = claim(&purpose.who, &job);
+		bool found = claim(who, &job);
 
 		if (found)
 		{
 			MemoryContext context = GetMemoryChunkContext(job);
 
+			(void) stop_looking(who, true);
 			run_claimed(job, context);
 			MemoryContextSwitchTo(TopMemoryContext);
 			MemoryContextDelete(context);
@@ -161,11 +177,32 @@ bert_job_worker_main(Datum unused)
 		job_slot_release();
 		worker_reload_settings();
 	}
-	if (worker_extension_present())
+}
+
+void
+bert_job_worker_main(Datum unused)
+{
+	WorkerFor purpose = worker_get_for();
+
+	worker_take_signals();
+	before_shmem_exit(stop_looking_at_exit, (Datum) 0);
+	worker_connect(&purpose);
+	job_worker_arrive(purpose.who.session, purpose.who.role);
+	worker_yields_in_deadlocks();
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT_OF_OURS, PGC_USERSET, PGC_S_SESSION);
+	job_interrupts_init();
+	before_shmem_exit(destroy_trainer_at_exit, (Datum) 0);
+	MemoryContextSwitchTo(TopMemoryContext);
+
+	do
 	{
-		worker_begin();
-		job_expire();
-		job_data_sweep();
-		worker_commit();
-	}
+		work_for(&purpose.who);
+		if (worker_extension_present())
+		{
+			worker_begin();
+			job_expire();
+			job_data_sweep();
+			worker_commit();
+		}
+	} while (!stop_looking(&purpose.who, false));
 }

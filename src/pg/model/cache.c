@@ -773,7 +773,7 @@ cache_list(void)
 			!take_part(&name, out->kind, sizeof out->kind) ||
 			!take_part(&name, out->precision, sizeof out->precision) ||
 			!take_part(&name, out->kernel, sizeof out->kernel) ||
-			stat(path_of(entry->d_name), &state) != 0)
+			lstat(path_of(entry->d_name), &state) != 0 || !S_ISREG(state.st_mode))
 			continue;
 		out->size = state.st_size;
 		out->mapped = hash_search(files(), out->file, HASH_FIND, NULL) != NULL;

@@ -16,6 +16,7 @@ int guc_memory_ceiling;
 int guc_max_jobs;
 int guc_max_jobs_per_role;
 int guc_job_query_timeout;
+int guc_job_timeout;
 int guc_job_retention;
 int guc_max_cache_size;
 int guc_max_table_workers;
@@ -82,6 +83,10 @@ guc_init(void)
 							"How long a fine-tuning job may read its data; then it fails.",
 							"0: no limit.", &guc_job_query_timeout, 3600, 0, INT_MAX / 1000,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("bert.job_timeout",
+							"How long a fine-tuning job may run at a time; then it fails.",
+							"0: no limit.", &guc_job_timeout, 0, 0, INT_MAX / 1000, PGC_SIGHUP,
+							GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable(
 		"bert.max_table_workers",
 		"The most processes that one call of bert.embed_column may use, the caller's own included.",

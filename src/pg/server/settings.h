@@ -16,6 +16,8 @@ extern int guc_max_cache_size; /* bert.max_cache_size: MB in the cache's directo
 extern int guc_job_retention;
 /* bert.job_query_timeout: seconds a job may read its data; 0: no limit */
 extern int guc_job_query_timeout;
+/* bert.job_timeout: seconds a job may run at a time, from its start or resumption; 0: no limit */
+extern int guc_job_timeout;
 /* bert.max_table_workers: processes of one embed_column, the caller's included */
 extern int guc_max_table_workers;
 /* bert.table_workers_limit: background workers of all calls in the server; -1: see below */

@@ -25,6 +25,7 @@
 typedef struct WorkerSlot
 {
 	Oid database; /* InvalidOid: free */
+	Oid session;  /* of a worker for jobs; InvalidOid: for queued rows */
 	Oid role;
 	int pid;    /* 0: on its way */
 	bool again; /* there is something new to look at */
@@ -340,28 +341,29 @@ running_call_list(void)
 
 /* Under the lock. */
 static WorkerSlot *
-find_worker(Shared *area, Oid database, Oid role)
+find_worker(Shared *area, Oid database, Oid session, Oid role)
 {
 	for (int i = 0; i < WORKER_SLOTS; i++)
-		if (area->workers[i].database == database && area->workers[i].role == role)
+		if (area->workers[i].database == database && area->workers[i].session == session &&
+			area->workers[i].role == role)
 			return &area->workers[i];
 	return NULL;
 }
 
 static WorkerSlot *
-add_worker(Shared *area, Oid role, int pid, TimestampTz now)
+add_worker(Shared *area, Oid session, Oid role, int pid, TimestampTz now)
 {
 	for (int i = 0; i < WORKER_SLOTS; i++)
 		if (!OidIsValid(area->workers[i].database))
 		{
-			area->workers[i] = (WorkerSlot){MyDatabaseId, role, pid, false, now};
+			area->workers[i] = (WorkerSlot){MyDatabaseId, session, role, pid, false, now};
 			return &area->workers[i];
 		}
 	return NULL; /* it works without */
 }
 
-bool
-auto_worker_wanted(Oid role, int *pid)
+static bool
+worker_wanted(Oid session, Oid role, int *pid)
 {
 	Shared *area = get_shared();
 	TimestampTz now = GetCurrentTimestamp();
@@ -372,9 +374,9 @@ auto_worker_wanted(Oid role, int *pid)
 	if (is_private)
 		return true;
 	SpinLockAcquire(&area->lock);
-	slot = find_worker(area, MyDatabaseId, role);
+	slot = find_worker(area, MyDatabaseId, session, role);
 	if (slot == NULL)
-		(void) add_worker(area, role, 0, now);
+		(void) add_worker(area, session, role, 0, now);
 	else if (slot->pid == 0 && now - slot->started > WORKER_START_MS * INT64CONST(1000))
 		slot->started = now;
 	else
@@ -387,31 +389,31 @@ auto_worker_wanted(Oid role, int *pid)
 	return wanted;
 }
 
-void
-auto_worker_arrive(Oid role)
+static void
+worker_arrive(Oid session, Oid role)
 {
 	Shared *area = get_shared();
 	TimestampTz now = GetCurrentTimestamp();
 	WorkerSlot *slot;
 
 	SpinLockAcquire(&area->lock);
-	slot = find_worker(area, MyDatabaseId, role);
+	slot = find_worker(area, MyDatabaseId, session, role);
 	if (slot == NULL)
-		(void) add_worker(area, role, MyProcPid, now);
+		(void) add_worker(area, session, role, MyProcPid, now);
 	else if (slot->pid == 0)
 		slot->pid = MyProcPid;
 	SpinLockRelease(&area->lock);
 }
 
-bool
-auto_worker_leave(Oid role)
+static bool
+worker_leave(Oid session, Oid role)
 {
 	Shared *area = get_shared();
 	WorkerSlot *slot;
 	bool again = false;
 
 	SpinLockAcquire(&area->lock);
-	slot = find_worker(area, MyDatabaseId, role);
+	slot = find_worker(area, MyDatabaseId, session, role);
 	if (slot != NULL && slot->pid == MyProcPid)
 	{
 		again = slot->again;
@@ -423,17 +425,67 @@ auto_worker_leave(Oid role)
 	return !again;
 }
 
-void
-auto_worker_gone(Oid database, Oid role)
+static void
+worker_gone(Oid database, Oid session, Oid role)
 {
 	Shared *area = get_shared();
 	WorkerSlot *slot;
 
 	SpinLockAcquire(&area->lock);
-	slot = find_worker(area, database, role);
+	slot = find_worker(area, database, session, role);
 	if (slot != NULL && (slot->pid == 0 || slot->pid == MyProcPid))
 		slot->database = InvalidOid;
 	SpinLockRelease(&area->lock);
+}
+
+bool
+auto_worker_wanted(Oid role, int *pid)
+{
+	return worker_wanted(InvalidOid, role, pid);
+}
+
+void
+auto_worker_arrive(Oid role)
+{
+	worker_arrive(InvalidOid, role);
+}
+
+bool
+auto_worker_leave(Oid role)
+{
+	return worker_leave(InvalidOid, role);
+}
+
+void
+auto_worker_gone(Oid database, Oid role)
+{
+	worker_gone(database, InvalidOid, role);
+}
+
+bool
+job_worker_wanted(Oid session, Oid role)
+{
+	int pid;
+
+	return worker_wanted(session, role, &pid);
+}
+
+void
+job_worker_arrive(Oid session, Oid role)
+{
+	worker_arrive(session, role);
+}
+
+bool
+job_worker_leave(Oid session, Oid role)
+{
+	return worker_leave(session, role);
+}
+
+void
+job_worker_gone(Oid database, Oid session, Oid role)
+{
+	worker_gone(database, session, role);
 }
 
 void
@@ -466,6 +518,12 @@ job_waits_take(Oid *databases)
 		}
 	SpinLockRelease(&area->lock);
 	return n;
+}
+
+void
+shared_attach(void)
+{
+	(void) get_shared();
 }
 
 static void

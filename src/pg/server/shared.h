@@ -79,12 +79,26 @@ extern bool auto_worker_leave(Oid role);  /* false: somebody has queued rows mea
 extern void auto_worker_gone(Oid database, Oid role);
 
 /*
+ * The worker of each database, session and role that looks at the queue of jobs: while one does, or
+ * is on its way, no other is started for the same. wanted: true when the caller must start one;
+ * else that one will look again. A worker that has a job to run has left.
+ */
+extern bool job_worker_wanted(Oid session, Oid role);
+extern void job_worker_arrive(Oid session, Oid role); /* in the worker */
+extern bool job_worker_leave(Oid session, Oid role);  /* false: it has to look again */
+/* it could not start, or ends by force */
+extern void job_worker_gone(Oid database, Oid session, Oid role);
+
+/*
  * Databases where a job waits for one of the server's places. Whoever gives one back takes the
  * notes, and has those databases looked at. What finds no room here waits for the launcher.
  */
 #define JOB_MAX_WAITING 64
 extern void job_waits_note(Oid database);
 extern int job_waits_take(Oid *databases); /* (JOB_MAX_WAITING); returns how many */
+
+/* Attaches now, for uses where an error may not be raised. */
+extern void shared_attach(void);
 
 extern void shared_init(void);
 
