@@ -6,7 +6,7 @@
 #   test/functions.sh [FOLDER...]   default: the folders that are clean
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-clean=(src/core src/files src/tokenizer src/kernels src/nn src/train)
+clean=(src)
 [ $# -gt 0 ] && clean=("$@")
 
 find "${clean[@]}" -name '*.[ch]' | sort | xargs awk '

@@ -10,7 +10,8 @@
 #include "utils/snapmgr.h"
 
 #include "pg/column/rows.h"
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
+#include "pg/infer/embedding.h"
 #include "pg/column/statement.h"
 
 /* Texts and embeddings held at once; a batch ends early with what is larger. */

@@ -4,7 +4,7 @@
 #include <limits.h>
 
 #include "nn/answers.h"
-#include "pg/infer/call.h"
+#include "pg/infer/input.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 

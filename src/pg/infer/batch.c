@@ -5,17 +5,35 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 
 #include "core/bulk.h"
+#include "core/names.h"
 #include "nn/windows.h"
 #include "pg/server/settings.h"
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
 /* Tokens computed at once: enough to keep the GEMMs busy, little enough for the caches. */
 #define TOKENS_PER_BATCH 1024
 #define TEXTS_PER_GROUP 1024
+
+Overflow
+overflow_argument(FunctionCallInfo fcinfo, int argument)
+{
+	static const char *const names[] = {"truncate", "window", "error"};
+	Status status;
+	int overflow = OVERFLOW_TRUNCATE;
+
+	if (!PG_ARGISNULL(argument))
+	{
+		overflow = name_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), "overflow", names,
+							  lengthof(names), &status);
+		REPORT_UNLESS(overflow >= 0, &status);
+	}
+	return (Overflow) overflow;
+}
 
 static size_t
 count_tokens(Call *call, const InputText *input)
@@ -295,18 +313,28 @@ check_memory(Call *call, const BertModel *model, const Batch *batch, const Forwa
 								memory_limit_name())));
 }
 
-/* Windows first .. first+count-1 through the encoder. */
+/* Windows that went through the encoder together. */
+typedef struct EncodedBatch
+{
+	size_t count;
+	Batch batch;
+	EncoderOutput states;
+} EncodedBatch;
+
+/* As many windows from the first on as are worth computing together, through the encoder. */
 static void
 encode_states(Call *call, const BertModel *model, const EncodeResult *encoded, size_t first,
-			  size_t count, const ForwardWants *wants, Batch *batch, EncoderOutput *states)
+			  const ForwardWants *wants, EncodedBatch *out)
 {
 	Status status;
 
-	REPORT_UNLESS(windows_batch(encoded, first, count, call->arena, batch, &status), &status);
-	check_memory(call, model, batch, wants, 0);
-	REPORT_UNLESS(
-		encoder_forward(model, batch, wants, call->arena, states, &backend_may_continue, &status),
-		&status);
+	out->count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
+	REPORT_UNLESS(windows_batch(encoded, first, out->count, call->arena, &out->batch, &status),
+				  &status);
+	check_memory(call, model, &out->batch, wants, 0);
+	REPORT_UNLESS(encoder_forward(model, &out->batch, wants, call->arena, &out->states,
+								  &backend_may_continue, &status),
+				  &status);
 }
 
 /* rows (windows, n) become (texts, n): the mean over each text's windows, in place. */
@@ -378,19 +406,16 @@ group_embeddings(Call *call, const BertModel *model, const TextGroup *group, Poo
 	/* (windows, H) */
 	float *rows = take(call, encoded->n_windows * hidden, sizeof(float), "embeddings");
 	ForwardWants wants = {0}; /* pool_forward has a pooler of its own */
-	size_t count;
+	EncodedBatch part;
 	Status status;
 
-	for (size_t first = 0; first < encoded->n_windows; first += count)
+	for (size_t first = 0; first < encoded->n_windows; first += part.count)
 	{
 		ArenaMark mark = arena_mark(call->arena);
-		Batch batch;
-		EncoderOutput states;
 
-		count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
-		encode_states(call, model, encoded, first, count, &wants, &batch, &states);
-		REPORT_UNLESS(pool_forward(model, &batch, states.last_hidden_state, pooling, call->arena,
-								   rows + first * hidden, &status),
+		encode_states(call, model, encoded, first, &wants, &part);
+		REPORT_UNLESS(pool_forward(model, &part.batch, part.states.last_hidden_state, pooling,
+								   call->arena, rows + first * hidden, &status),
 					  &status);
 		arena_rewind(call->arena, mark);
 	}
@@ -410,7 +435,7 @@ group_logits(Call *call, const BertModel *model, const TextGroup *group, size_t 
 	HeadKind head = bert_model_head(model);
 	ForwardWants wants = head_wants(head);
 	float *rows; /* (windows, columns) */
-	size_t count;
+	EncodedBatch part;
 	size_t no_rows[1];
 	Status status;
 
@@ -418,17 +443,14 @@ group_logits(Call *call, const BertModel *model, const TextGroup *group, size_t 
 			   : head == HEAD_MULTIPLE_CHOICE       ? 1
 													: 2;
 	rows = take(call, encoded->n_windows * *columns, sizeof(float), "logits");
-	for (size_t first = 0; first < encoded->n_windows; first += count)
+	for (size_t first = 0; first < encoded->n_windows; first += part.count)
 	{
 		ArenaMark mark = arena_mark(call->arena);
-		Batch batch;
-		EncoderOutput states;
 		HeadOutput output;
 
-		count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
-		encode_states(call, model, encoded, first, count, &wants, &batch, &states);
+		encode_states(call, model, encoded, first, &wants, &part);
 		REPORT_UNLESS(head_forward(model,
-								   &(HeadInput){&batch, &states,
+								   &(HeadInput){&part.batch, &part.states,
 												head == HEAD_PRETRAINING ? no_rows : NULL, 0},
 								   call->arena, &output, &backend_may_continue, &status),
 					  &status);
@@ -436,7 +458,7 @@ group_logits(Call *call, const BertModel *model, const TextGroup *group, size_t 
 			elog(ERROR, "%zu logits for %zu labels", output.n_columns, *columns);
 		memcpy(rows + first * *columns,
 			   head == HEAD_PRETRAINING ? output.seq_relationship_logits : output.logits,
-			   count * *columns * sizeof(float));
+			   part.count * *columns * sizeof(float));
 		arena_rewind(call->arena, mark);
 	}
 	if (has_windows(group))

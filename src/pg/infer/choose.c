@@ -3,7 +3,7 @@
 
 #include "nn/select.h"
 #include "nn/windows.h"
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
 
 PG_FUNCTION_INFO_V1(bert_choose);
 PG_FUNCTION_INFO_V1(bert_choose_all);

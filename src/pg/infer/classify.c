@@ -8,7 +8,8 @@
 
 #include "nn/select.h"
 #include "nn/windows.h"
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
+#include "pg/infer/embedding.h"
 
 PG_FUNCTION_INFO_V1(bert_classify);
 PG_FUNCTION_INFO_V1(bert_classify_pinned);

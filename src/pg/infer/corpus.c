@@ -10,7 +10,7 @@
 #include "utils/memutils.h"
 
 #include "core/bulk.h"
-#include "pg/infer/call.h"
+#include "pg/infer/input.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "tokenizer/vocab_builder.h"

@@ -7,7 +7,8 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
+#include "pg/infer/embedding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "pg/server/settings.h"
@@ -258,93 +259,6 @@ embedding_argument(FunctionCallInfo fcinfo, int argument, int *n)
 	return (const float *) ARR_DATA_PTR(array);
 }
 
-static double
-dot_in_double(size_t n, const float *x, const float *y)
-{
-	double sum = 0.0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += (double) x[i] * y[i];
-	return sum;
-}
-
-/* A long array in pieces: none takes more than some milliseconds. */
-#define DOT_PIECE ((size_t) 4 * 1024 * 1024)
-
-static double
-dot_of(const Kernels *kernels, size_t n, const float *x, const float *y)
-{
-	double sum = 0.0;
-
-	for (size_t done = 0; done < n; done += DOT_PIECE)
-	{
-		size_t piece = Min(n - done, DOT_PIECE);
-
-		CHECK_FOR_INTERRUPTS();
-		sum += kernels != NULL ? (double) kernels->dot(piece, x + done, y + done)
-							   : dot_in_double(piece, x + done, y + done);
-	}
-	return sum;
-}
-
-/*
- * 0 where an embedding has no direction, as in sentence-transformers. The kernels add in fp32; sums
- * that leave its middle range are added again in double.
- */
-static double
-cosine(size_t n, const float *a, const float *b)
-{
-	Status status;
-	const Kernels *kernels = kernels_choose(guc_kernel, &status);
-	double ab;
-	double aa;
-	double bb;
-
-	REPORT_UNLESS(kernels != NULL, &status);
-	ab = dot_of(kernels, n, a, b);
-	aa = dot_of(kernels, n, a, a);
-	bb = dot_of(kernels, n, b, b);
-	if (!(aa > 1e-20 && aa < 1e20 && bb > 1e-20 && bb < 1e20))
-	{
-		ab = dot_of(NULL, n, a, b);
-		aa = dot_of(NULL, n, a, a);
-		bb = dot_of(NULL, n, b, b);
-	}
-	return aa == 0.0 || bb == 0.0 ? 0.0 : ab / (sqrt(aa) * sqrt(bb));
-}
-
-/* minus the Euclidean or the Manhattan distance */
-static double
-minus_distance(size_t n, const float *a, const float *b, bool euclidean)
-{
-	double sum = 0.0;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		double difference = (double) a[i] - (double) b[i];
-
-		sum += euclidean ? difference * difference : fabs(difference);
-	}
-	return euclidean ? -sqrt(sum) : -sum;
-}
-
-double
-embedding_similarity(Similarity similarity, size_t n, const float *a, const float *b)
-{
-	switch (similarity)
-	{
-		case SIMILARITY_DOT:
-			return dot_in_double(n, a, b);
-		case SIMILARITY_EUCLIDEAN:
-			return minus_distance(n, a, b, true);
-		case SIMILARITY_MANHATTAN:
-			return minus_distance(n, a, b, false);
-		case SIMILARITY_COSINE:
-			break;
-	}
-	return cosine(n, a, b);
-}
-
 /* bert.similarity(a real[], b real[]), strict */
 PGDLLEXPORT Datum
 bert_similarity_of_embeddings(PG_FUNCTION_ARGS)
@@ -358,5 +272,5 @@ bert_similarity_of_embeddings(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 						errmsg("embeddings of %d and %d dimensions cannot be compared", n_a, n_b),
 						errhint("Only embeddings of the same model can.")));
-	PG_RETURN_FLOAT4((float4) cosine((size_t) n_a, a, b));
+	PG_RETURN_FLOAT4((float4) embedding_similarity(SIMILARITY_COSINE, (size_t) n_a, a, b));
 }

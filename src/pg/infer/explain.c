@@ -9,7 +9,7 @@
 
 #include "nn/windows.h"
 #include "pg/model/definition.h"
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "train/explain.h"

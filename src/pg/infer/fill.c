@@ -4,7 +4,7 @@
 #include <limits.h>
 
 #include "nn/fill.h"
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 

@@ -10,7 +10,7 @@
 #include "utils/builtins.h"
 
 #include "core/names.h"
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 

@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "nn/generate.h"
-#include "pg/infer/call.h"
+#include "pg/infer/input.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 

@@ -4,7 +4,7 @@
 #include "utils/builtins.h"
 
 #include "nn/entities.h"
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 

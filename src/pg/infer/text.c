@@ -8,7 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "pg/infer/call.h"
+#include "pg/infer/batch.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
