@@ -2,10 +2,10 @@
  * adamw.h: AdamW as transformers 4.46.3 has it (Loshchilov & Hutter, "Decoupled weight decay
  * regularization").
  *
- *   m = beta1 m + (1 - beta1) g      v = beta2 v + (1 - beta2) g^2
- *   w = w - step_size m / (sqrt(v) + epsilon), step_size = lr sqrt(1 - beta2^t) / (1 - beta1^t)
- * with correct_bias, else lr w = w - lr weight_decay w        for weights; not for biases and
- * LayerNorm
+ * - m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2
+ * - w = w - step_size m / (sqrt(v) + epsilon), where step_size is lr, and with correct_bias
+ *   lr sqrt(1 - beta2^t) / (1 - beta1^t)
+ * - w = w - lr weight_decay w, for weights; not for biases and LayerNorm
  *
  * The gradient is first scaled so that the norm over all trained parameters is at most
  * max_grad_norm, as torch.nn.utils.clip_grad_norm_ does. Word rows that had no gradient in this

@@ -3,12 +3,13 @@
  * (transformers 4.46.3, optimization.py), with its options.
  *
  * Step 0 is the first. With warm-up the rate rises linearly from 0 at step 0 to the base rate at
- * step warmup_steps; then constant, constant_with_warmup   stays linear falls to 0 at total_steps
- *   cosine                           0.5 (1 + cos(2 pi num_cycles progress)), num_cycles 0.5
- *   cosine_with_restarts             0.5 (1 + cos(pi (num_cycles progress mod 1))), num_cycles 1
- *   polynomial                       (base - lr_end)(1 - progress)^power + lr_end, power 1, lr_end
- * 1e-7 where progress is (step - warmup_steps) / (total_steps - warmup_steps). "constant" has no
- * warm-up.
+ * step warmup_steps. Then, with progress = (step - warmup_steps) / (total_steps - warmup_steps):
+ *
+ * - constant (which has no warm-up), constant_with_warmup: the base rate
+ * - linear: falls to 0 at total_steps
+ * - cosine: 0.5 (1 + cos(2 pi num_cycles progress)) of it, num_cycles 0.5
+ * - cosine_with_restarts: 0.5 (1 + cos(pi (num_cycles progress mod 1))) of it, num_cycles 1
+ * - polynomial: (base - lr_end) (1 - progress)^power + lr_end, power 1, lr_end 1e-7
  */
 #ifndef BERT_TRAIN_SCHEDULES_H
 #define BERT_TRAIN_SCHEDULES_H

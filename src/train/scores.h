@@ -2,13 +2,16 @@
  * scores.h: from predictions on a labelled data set to its metrics, its confusion matrix and its
  * worst examples.
  *
- * Predictions come in batches as trainer_evaluate gives them (or as anything else that fills an
- * Evaluation does). The metrics of a task, in order, the first being the one by which a best
- * checkpoint is chosen: sequence_classification, multiple_choice, next_sentence   accuracy,
- * f1_macro, f1_weighted, matthews, loss regression pearson, spearman, mse, mae, loss
- *   token_classification    f1, precision, recall (of spans), accuracy, f1_macro, f1_weighted (of
- * tokens), loss question_answering      f1, exact_match, loss masked_lm, causal_lm, pretraining
- * perplexity, accuracy, loss [, next_sentence_accuracy]
+ * Predictions come in batches as trainer_evaluate gives them, or as anything else that fills an
+ * Evaluation does. The metrics of a task, in order; the first one chooses the best checkpoint:
+ *
+ * - sequence_classification, multiple_choice, next_sentence: accuracy, f1_macro, f1_weighted,
+ *   matthews, loss
+ * - regression: pearson, spearman, mse, mae, loss
+ * - token_classification: f1, precision, recall (of spans), accuracy, f1_macro, f1_weighted (of
+ *   tokens), loss
+ * - question_answering: f1, exact_match, loss
+ * - masked_lm, causal_lm, pretraining: perplexity, accuracy, loss [, next_sentence_accuracy]
  */
 #ifndef BERT_TRAIN_SCORES_H
 #define BERT_TRAIN_SCORES_H
