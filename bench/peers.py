@@ -1,4 +1,5 @@
 """The other implementations, each with one thread: ids of a fixed shape, or texts end to end."""
+
 import importlib, json, logging, os, pathlib, shutil, warnings
 
 import numpy as np
@@ -20,10 +21,13 @@ def pooled(hidden, mask):
 
 
 class Peer:
-    """One contender. shape(ids): hidden states of a batch without padding. texts(list): unit embeddings in order."""
+    """One contender. shape(ids): hidden states of a batch without padding. texts(list): unit
+    embeddings in order.
+    """
 
     def __init__(self, model, name, precision, forward):
         from tokenizers import Tokenizer
+
         self.name, self.precision, self.forward = name, precision, forward
         self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self.tokenizer.enable_truncation(256)
@@ -36,12 +40,14 @@ class Peer:
         """Length-sorted batches of 32: the fastest simple way to use such a library."""
         order, rows = np.argsort([len(t) for t in texts], kind="stable"), [None] * len(texts)
         for start in range(0, len(texts), 32):
-            part = order[start:start + 32]
+            part = order[start : start + 32]
             encoded = [self.tokenizer.encode(texts[i]).ids for i in part]
             longest = max(map(len, encoded))
-            ids, mask = np.zeros((len(part), longest), np.int64), np.zeros((len(part), longest), np.int64)
+            ids, mask = np.zeros((len(part), longest), np.int64), np.zeros(
+                (len(part), longest), np.int64
+            )
             for k, row in enumerate(encoded):
-                ids[k, :len(row)], mask[k, :len(row)] = row, 1
+                ids[k, : len(row)], mask[k, : len(row)] = row, 1
             for i, row in zip(part, pooled(self.forward(ids, mask), mask)):
                 rows[i] = row
         return np.stack(rows)
@@ -50,19 +56,27 @@ class Peer:
 class SentenceTransformers:
     def __init__(self, model, precision):
         from sentence_transformers import SentenceTransformer
+
         self.name, self.precision = f"sentence-transformers {precision}", precision
         kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
         self.model = SentenceTransformer(str(model), device="cpu", model_kwargs={"dtype": kind})
         self.model.max_seq_length = 256
 
     def texts(self, texts):
-        rows = self.model.encode(texts, batch_size=32, convert_to_numpy=False, convert_to_tensor=True, show_progress_bar=False)
+        rows = self.model.encode(
+            texts,
+            batch_size=32,
+            convert_to_numpy=False,
+            convert_to_tensor=True,
+            show_progress_bar=False,
+        )
         return rows.float().numpy()
 
 
 def onnx_files(model, work):
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from transformers import BertModel
+
     plain, quantized = str(work / "model.onnx"), str(work / "model.int8.onnx")
     if not os.path.exists(quantized):
         bert = BertModel.from_pretrained(str(model)).eval()
@@ -75,29 +89,57 @@ def onnx_files(model, work):
             def forward(self, ids, mask):
                 return self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
 
-        torch.onnx.export(Hidden(), (torch.ones(2, 8, dtype=torch.long),) * 2, plain, input_names=["ids", "mask"], output_names=["hidden"],
-                          dynamic_axes={name: {0: "batch", 1: "length"} for name in ("ids", "mask", "hidden")}, dynamo=False)
+        torch.onnx.export(
+            Hidden(),
+            (torch.ones(2, 8, dtype=torch.long),) * 2,
+            plain,
+            input_names=["ids", "mask"],
+            output_names=["hidden"],
+            dynamic_axes={name: {0: "batch", 1: "length"} for name in ("ids", "mask", "hidden")},
+            dynamo=False,
+        )
         quantize_dynamic(plain, quantized, weight_type=QuantType.QInt8)
     return plain, quantized
 
 
 def random_model(pattern, folder, **changes):
-    """A sentence-transformers folder like the pattern, of another shape, with the reference library's random first weights."""
+    """A sentence-transformers folder like the pattern, of another shape, with the reference
+    library's random first weights.
+    """
     from transformers import BertConfig, BertModel
+
     torch.manual_seed(1)
-    shutil.copytree(pattern, folder, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("*.safetensors", ".git*"))
+    shutil.copytree(
+        pattern,
+        folder,
+        copy_function=shutil.copyfile,
+        ignore=shutil.ignore_patterns("*.safetensors", ".git*"),
+    )
     BertModel(BertConfig.from_pretrained(str(pattern), **changes)).save_pretrained(str(folder))
     pooling = folder / "1_Pooling" / "config.json"
-    pooling.write_text(json.dumps({**json.loads(pooling.read_text()), "word_embedding_dimension": changes["hidden_size"]}))
+    pooling.write_text(
+        json.dumps(
+            {**json.loads(pooling.read_text()), "word_embedding_dimension": changes["hidden_size"]}
+        )
+    )
 
 
-NAMES = [f"{name} {precision}" for name, precisions in (("torch", ("fp32", "bf16")), ("onnxruntime", ("fp32", "int8")), ("openvino", ("fp32", "bf16")),
-                                                        ("sentence-transformers", ("fp32", "bf16"))) for precision in precisions]
+NAMES = [
+    f"{name} {precision}"
+    for name, precisions in (
+        ("torch", ("fp32", "bf16")),
+        ("onnxruntime", ("fp32", "int8")),
+        ("openvino", ("fp32", "bf16")),
+        ("sentence-transformers", ("fp32", "bf16")),
+    )
+    for precision in precisions
+]
 
 
 def load(model, work, wanted):
     """The contenders whose name begins with one of `wanted` (None: all)."""
     from transformers.utils.logging import disable_progress_bar
+
     disable_progress_bar()
     model, work = pathlib.Path(model), pathlib.Path(work)
     chosen = lambda name: wanted is None or any(name.startswith(w) for w in wanted)
@@ -106,27 +148,62 @@ def load(model, work, wanted):
         name = f"torch {precision}"
         if chosen(name):
             from transformers import BertModel
-            bert = BertModel.from_pretrained(str(model), dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[precision]).eval()
+
+            bert = BertModel.from_pretrained(
+                str(model), dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+            ).eval()
 
             def forward(ids, mask, bert=bert):
                 with torch.inference_mode():
-                    return bert(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state.float().numpy()
+                    return (
+                        bert(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
+                        .last_hidden_state.float()
+                        .numpy()
+                    )
+
             peers.append(Peer(model, name, precision, forward))
     for precision, file in zip(("fp32", "int8"), (0, 1)):
         name = f"onnxruntime {precision}"
         if chosen(name):
             import onnxruntime
+
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
             session = onnxruntime.InferenceSession(onnx_files(model, work)[file], options)
-            peers.append(Peer(model, name, precision, lambda ids, mask, s=session: s.run(None, {"ids": ids, "mask": mask})[0]))
+            peers.append(
+                Peer(
+                    model,
+                    name,
+                    precision,
+                    lambda ids, mask, s=session: s.run(None, {"ids": ids, "mask": mask})[0],
+                )
+            )
     for precision, hint in (("fp32", "f32"), ("bf16", "bf16")):
         name = f"openvino {precision}"
         if chosen(name):
             import openvino
-            request = openvino.Core().compile_model(onnx_files(model, work)[0], "CPU", {
-                "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 1}).create_infer_request()
-            peers.append(Peer(model, name, precision, lambda ids, mask, r=request: r.infer({"ids": ids, "mask": mask})[0].copy()))
+
+            request = (
+                openvino.Core()
+                .compile_model(
+                    onnx_files(model, work)[0],
+                    "CPU",
+                    {
+                        "INFERENCE_NUM_THREADS": 1,
+                        "INFERENCE_PRECISION_HINT": hint,
+                        "NUM_STREAMS": 1,
+                    },
+                )
+                .create_infer_request()
+            )
+            peers.append(
+                Peer(
+                    model,
+                    name,
+                    precision,
+                    lambda ids, mask, r=request: r.infer({"ids": ids, "mask": mask})[0].copy(),
+                )
+            )
     for precision in ("fp32", "bf16"):
         if chosen(f"sentence-transformers {precision}"):
             peers.append(SentenceTransformers(model, precision))
@@ -135,7 +212,14 @@ def load(model, work, wanted):
 
 def versions():
     out = []
-    for name in ("torch", "transformers", "sentence_transformers", "onnxruntime", "openvino", "tokenizers"):
+    for name in (
+        "torch",
+        "transformers",
+        "sentence_transformers",
+        "onnxruntime",
+        "openvino",
+        "tokenizers",
+    ):
         try:
             out.append(f"{name} {importlib.import_module(name).__version__}")
         except ImportError:

@@ -3,10 +3,12 @@
 
     train_data.py sst2|ner|squad|mlm DATA OUT
 
-Writes OUT/TASK.train.tsv and OUT/TASK.dev.tsv; for mlm also OUT/mlm/vocab.txt (8,000 words, by the reference's trainer) and
-OUT/mlm/config.json (4 layers of 256). Lines are tab-separated: classify: text, label; tag: words, labels (space-separated);
-answer: question, context, answer, start (characters); mlm: text.
+Writes OUT/TASK.train.tsv and OUT/TASK.dev.tsv; for mlm also OUT/mlm/vocab.txt (8,000 words, by
+the reference's trainer) and OUT/mlm/config.json (4 layers of 256). Lines are tab-separated:
+classify: text, label; tag: words, labels (space-separated); answer: question, context, answer,
+start (characters); mlm: text.
 """
+
 import glob
 import json
 import os
@@ -27,8 +29,16 @@ def write(out, name, rows):
 
 def sst2(data, out):
     for part, limit in (("train", 20000), ("dev", None)):
-        lines = open(os.path.join(data, "sst2", "glue_%s.tsv" % part), encoding="utf-8").read().split("\n")[1:]
-        write(out, "sst2.%s.tsv" % part, [line.rstrip("\r").rsplit("\t", 1) for line in lines if line][:limit])
+        lines = (
+            open(os.path.join(data, "sst2", "glue_%s.tsv" % part), encoding="utf-8")
+            .read()
+            .split("\n")[1:]
+        )
+        write(
+            out,
+            "sst2.%s.tsv" % part,
+            [line.rstrip("\r").rsplit("\t", 1) for line in lines if line][:limit],
+        )
 
 
 def ner(data, out):
@@ -44,14 +54,34 @@ def ner(data, out):
 
 
 def squad(data, out):
-    articles = json.load(open(os.path.join(data, "squad", "squad11.json"), encoding="utf-8"))["data"]
+    articles = json.load(open(os.path.join(data, "squad", "squad11.json"), encoding="utf-8"))[
+        "data"
+    ]
     rows = []
     for article in articles:
-        rows.append([(qa["question"], paragraph["context"], qa["answers"][0]["text"], qa["answers"][0]["answer_start"])
-                     for paragraph in article["paragraphs"] for qa in paragraph["qas"]])
+        rows.append(
+            [
+                (
+                    qa["question"],
+                    paragraph["context"],
+                    qa["answers"][0]["text"],
+                    qa["answers"][0]["answer_start"],
+                )
+                for paragraph in article["paragraphs"]
+                for qa in paragraph["qas"]
+            ]
+        )
     # every sixth article is kept back
-    write(out, "squad.train.tsv", [row for i, article in enumerate(rows) if i % 6 != 5 for row in article])
-    write(out, "squad.dev.tsv", [row for i, article in enumerate(rows) if i % 6 == 5 for row in article])
+    write(
+        out,
+        "squad.train.tsv",
+        [row for i, article in enumerate(rows) if i % 6 != 5 for row in article],
+    )
+    write(
+        out,
+        "squad.dev.tsv",
+        [row for i, article in enumerate(rows) if i % 6 == 5 for row in article],
+    )
 
 
 def documents(data):
@@ -64,7 +94,7 @@ def documents(data):
         text = open(path, encoding="utf-8").read()
         paragraphs = [p for p in re.split(r"\n\s*\n", text) if p.strip()]
         for at in range(0, len(paragraphs), 40):
-            yield "\n".join(paragraphs[at:at + 40])
+            yield "\n".join(paragraphs[at : at + 40])
 
 
 def mlm(data, out):
@@ -79,8 +109,16 @@ def mlm(data, out):
     tokenizer = BertWordPieceTokenizer(lowercase=True)
     tokenizer.train_from_iterator(train, vocab_size=8000, min_frequency=2)
     tokenizer.save_model(os.path.join(out, "mlm"))
-    config = dict(architectures=["BertForMaskedLM"], model_type="bert", vocab_size=8000, hidden_size=256, num_hidden_layers=4,
-                  num_attention_heads=4, intermediate_size=1024, max_position_embeddings=128)
+    config = dict(
+        architectures=["BertForMaskedLM"],
+        model_type="bert",
+        vocab_size=8000,
+        hidden_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=1024,
+        max_position_embeddings=128,
+    )
     json.dump(config, open(os.path.join(out, "mlm", "config.json"), "w"))
 
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Training steps of bench_train and of PyTorch in alternation, fp32 and bf16, and the step's matrix products alone, ours and OpenBLAS's.
+"""Training steps of bench_train and of PyTorch in alternation, fp32 and bf16, and the step's
+matrix products alone, ours and OpenBLAS's.
 
     train_speed.py MODEL BENCH_TRAIN [--threads N] [--rounds N] [--shapes 32x32,16x128]
 
-MODEL: the folder of all-MiniLM-L6-v2. Needs torch and transformers. Prints milliseconds a step (the best round, wall clock and
-processor time) and GFLOP/s, three times the encoder's forward. Processor time says more than wall clock on a busy machine.
+MODEL: the folder of all-MiniLM-L6-v2. Needs torch and transformers. Prints milliseconds a step
+(the best round, wall clock and processor time) and GFLOP/s, three times the encoder's forward.
+Processor time says more than wall clock on a busy machine.
 """
+
 import argparse
 import os
 import statistics
@@ -30,8 +33,17 @@ torch.set_num_threads(options.threads)
 class Program:
     def __init__(self, batch, length, precision):
         self.name = "bert " + precision
-        arguments = [options.program, options.model, str(batch), str(length), str(options.threads), precision]
-        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        arguments = [
+            options.program,
+            options.model,
+            str(batch),
+            str(length),
+            str(options.threads),
+            precision,
+        ]
+        self.process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def ask(self, command):
         self.process.stdin.write(command + "\n")
@@ -50,7 +62,9 @@ class Program:
 class Torch:
     def __init__(self, batch, length, bf16):
         self.name, self.bf16 = "torch bf16" if bf16 else "torch fp32", bf16
-        self.model = BertForSequenceClassification.from_pretrained(options.model, num_labels=2).train()
+        self.model = BertForSequenceClassification.from_pretrained(
+            options.model, num_labels=2
+        ).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=2e-5)
         self.ids = torch.randint(1000, 30000, (batch, length))
         self.mask = torch.ones_like(self.ids)
@@ -67,7 +81,11 @@ class Torch:
 
 
 def flops(batch, length):
-    return 3 * batch * (length * 6 * 2 * (4 * 384 * 384 + 2 * 384 * 1536) + 6 * 4 * length * length * 384)
+    return (
+        3
+        * batch
+        * (length * 6 * 2 * (4 * 384 * 384 + 2 * 384 * 1536) + 6 * 4 * length * length * 384)
+    )
 
 
 for shape in options.shapes.split(","):
@@ -81,7 +99,11 @@ for shape in options.shapes.split(","):
             measured = contender.step()
             if turn > 0:
                 times[contender.name].append(measured)
-        for name, program, command in (("OpenBLAS", programs[0], "blas"), ("bert fp32", programs[0], "gemm"), ("bert bf16", programs[1], "gemm")):
+        for name, program, command in (
+            ("OpenBLAS", programs[0], "blas"),
+            ("bert fp32", programs[0], "gemm"),
+            ("bert bf16", programs[1], "gemm"),
+        ):
             wall, processor, rate = program.ask(command)
             if turn > 0:
                 products[name].append((rate, rate * wall / processor))
@@ -89,8 +111,18 @@ for shape in options.shapes.split(","):
         program.close()
     for name, rows in times.items():
         wall, processor = min(r[0] for r in rows), min(r[1] for r in rows)
-        ratios = ", ".join(f"{statistics.median(b[0] / r[0] for b, r in zip(times[other], rows)):.2f} x {other}" for other in ("torch fp32", "torch bf16") if other != name)
-        print(f"{shape} {options.threads} thread(s) {name}: {wall:.0f} ms ({processor:.0f} of processor), {flops(batch, length) / wall / 1e6:.0f} GFLOP/s, "
-              f"median ratio of wall clock {ratios}", flush=True)
+        ratios = ", ".join(
+            f"{statistics.median(b[0] / r[0] for b, r in zip(times[other], rows)):.2f} x {other}"
+            for other in ("torch fp32", "torch bf16")
+            if other != name
+        )
+        print(
+            f"{shape} {options.threads} thread(s) {name}: {wall:.0f} ms ({processor:.0f} of processor), {flops(batch, length) / wall / 1e6:.0f} GFLOP/s, "
+            f"median ratio of wall clock {ratios}",
+            flush=True,
+        )
     for name, rates in products.items():
-        print(f"{shape} products alone, {name}: {max(r[0] for r in rates):.0f} GFLOP/s (wall), {max(r[1] for r in rates):.0f} (processor)", flush=True)
+        print(
+            f"{shape} products alone, {name}: {max(r[0] for r in rates):.0f} GFLOP/s (wall), {max(r[1] for r in rates):.0f} (processor)",
+            flush=True,
+        )

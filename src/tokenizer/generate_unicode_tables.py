@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Writes unicode_tables.c: what the reference does with each of the 1,112,064 code points.
 
-The reference (HuggingFace `tokenizers`) is built on several Unicode libraries of different ages, so its classes
-agree with no single Unicode version. This program asks the reference itself, one code point at a time, and
-writes
-  - a two-stage table of class bits and combining classes for all code points, and
-  - the decompositions and lower-case mappings in which the reference differs from utf8proc. So that the answer
-    does not depend on utf8proc's version, every mapping of a code point that Unicode 12 had not assigned is
+The reference (HuggingFace `tokenizers`) is built on several Unicode libraries of different
+ages, so its classes agree with no single Unicode version. This program asks the reference
+itself, one code point at a time, and writes - a two-stage table of class bits and combining
+classes for all code points, and - the decompositions and lower-case mappings in which the
+reference differs from utf8proc. So that the answer
+    does not depend on utf8proc's version, every mapping of a code point that Unicode 12 had not
+    assigned is
     counted as a difference too.
 
     python3 src/tokenizer/generate_unicode_tables.py > src/tokenizer/unicode_tables.c
 """
+
 import ctypes
 import ctypes.util
 import sys
@@ -76,7 +78,12 @@ def representatives():
             found[value] = char
     for c in POINTS:
         value = unicodedata.combining(chr(c))
-        if value and value not in found and nfd(chr(c)) == chr(c) and nfd("\u0345" + chr(c)) == chr(c) + "\u0345":
+        if (
+            value
+            and value not in found
+            and nfd(chr(c)) == chr(c)
+            and nfd("\u0345" + chr(c)) == chr(c) + "\u0345"
+        ):
             found[value] = chr(c)
     # each must sort strictly between its neighbours
     marks = sorted(found.items())
@@ -121,7 +128,10 @@ def classify():
         if lowered != char:
             bits |= LOWERS
             lowers[c] = [ord(d) for d in lowered]
-        if len(single.encode(char + "Q").ids) and single.token_to_id("Q") not in single.encode(char + "Q").ids:
+        if (
+            len(single.encode(char + "Q").ids)
+            and single.token_to_id("Q") not in single.encode(char + "Q").ids
+        ):
             bits |= WORD
         record = (bits, ccc)
         if record not in index:
@@ -138,9 +148,18 @@ def differences(mappings, ours):
 
 
 def assigned_in_12(c):
-    # Python 3.11 knows Unicode 14 and 3.2; the blocks with casing or decompositions that came in 13 and 14 are few.
-    newer = ((0xA7C0, 0xA7C1), (0xA7C7, 0xA7CA), (0xA7D0, 0xA7D9), (0xA7F2, 0xA7F6), (0x2C2F, 0x2C2F), (0x2C5F, 0x2C5F),
-             (0x10570, 0x105BC), (0x11938, 0x11938))
+    # Python 3.11 knows Unicode 14 and 3.2; the blocks with casing or decompositions that came in 13
+    # and 14 are few.
+    newer = (
+        (0xA7C0, 0xA7C1),
+        (0xA7C7, 0xA7CA),
+        (0xA7D0, 0xA7D9),
+        (0xA7F2, 0xA7F6),
+        (0x2C2F, 0x2C2F),
+        (0x2C5F, 0x2C5F),
+        (0x10570, 0x105BC),
+        (0x11938, 0x11938),
+    )
     return not any(low <= c <= high for low, high in newer)
 
 
@@ -152,7 +171,7 @@ def emit_array(name, kind, values, width):
     print("const %s %s[%d] = {" % (kind, name, len(values)))
     text = [str(v) for v in values]
     for i in range(0, len(text), width):
-        print("\t" + ", ".join(text[i:i + width]) + ",")
+        print("\t" + ", ".join(text[i : i + width]) + ",")
     print("};\n")
 
 
@@ -173,14 +192,16 @@ def main():
     other_lowers = differences(lowers, lambda c: [library.utf8proc_tolower(c)])
     blocks, block_index, stage1 = [], {}, []
     for start in range(0, 0x110000, BLOCK):
-        block = tuple(rows[start:start + BLOCK])
+        block = tuple(rows[start : start + BLOCK])
         if block not in block_index:
             block_index[block] = len(blocks)
             blocks.append(block)
         stage1.append(block_index[block])
     assert len(blocks) <= 256
-    print("/*\n * unicode_tables.c: written by generate_unicode_tables.py from tokenizers %s, differences against utf8proc %s.\n"
-          " * Do not edit.\n */" % (tokenizers.__version__, utf8proc_version()))
+    print(
+        "/*\n * unicode_tables.c: written by generate_unicode_tables.py from tokenizers %s, differences against utf8proc %s.\n"
+        " * Do not edit.\n */" % (tokenizers.__version__, utf8proc_version())
+    )
     print("/* clang-format off */")
     print('#include "tokenizer/unicode.h"\n')
     print("/* class bits, combining class */")
@@ -192,8 +213,11 @@ def main():
     emit_array("unicode_stage2", "uint8_t", [v for block in blocks for v in block], 32)
     emit_mappings("unicode_decompositions", other_decompositions)
     emit_mappings("unicode_lowers", other_lowers)
-    print("%d records, %d blocks, %d decompositions, %d lower-case mappings differ" %
-          (len(records), len(blocks), len(other_decompositions), len(other_lowers)), file=sys.stderr)
+    print(
+        "%d records, %d blocks, %d decompositions, %d lower-case mappings differ"
+        % (len(records), len(blocks), len(other_decompositions), len(other_lowers)),
+        file=sys.stderr,
+    )
 
 
 def utf8proc_version():

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Makes gradients/ and steps/ of this folder from the models and cases that generate.py has made.
 
-    python3 generate_gradients.py    run once with transformers 5, once with transformers 4.46 (relative positions, pruned heads, steps)
+    python3 generate_gradients.py    run once with transformers 5, once with transformers 4.46
+    (relative positions, pruned heads, steps)
 
-attributions/CASE.safetensors: gradient times word embedding of the predicted class's logit, per token, for every sequence alone.
-gradients/CASE.safetensors: for every case with a finite loss, for every parameter with a gradient, its norm ("NAME" of shape (1 + n):
-the norm, then n elements at equal strides, at most 96). steps/CASE.safetensors: losses of ten AdamW steps (transformers 4.46.3's AdamW
-with a linear schedule and clipping) without dropout, and the same digest of every weight after them. Nothing is downloaded.
+attributions/CASE.safetensors: gradient times word embedding of the predicted class's logit, per
+token, for every sequence alone. gradients/CASE.safetensors: for every case with a finite loss,
+for every parameter with a gradient, its norm ("NAME" of shape (1 + n): the norm, then n
+elements at equal strides, at most 96). steps/CASE.safetensors: losses of ten AdamW steps
+(transformers 4.46.3's AdamW with a linear schedule and clipping) without dropout, and the same
+digest of every weight after them. Nothing is downloaded.
 """
+
 import os
 import sys
 
@@ -37,19 +41,39 @@ def load(folder, config_file, head):
     path = os.path.join(HERE, "models", folder)
     config = BertConfig.from_json_file(os.path.join(path, config_file))
     config._attn_implementation = "eager"
-    config.pruned_heads = {int(layer): heads for layer, heads in (getattr(config, "pruned_heads", None) or {}).items()}
-    model = HEADS[head].from_pretrained(path, config=config, attn_implementation="eager").float().eval()
+    config.pruned_heads = {
+        int(layer): heads for layer, heads in (getattr(config, "pruned_heads", None) or {}).items()
+    }
+    model = (
+        HEADS[head].from_pretrained(path, config=config, attn_implementation="eager").float().eval()
+    )
     return model
 
 
 def inputs_of(name, head, model):
     tensors = safetensors.numpy.load_file(os.path.join(HERE, "cases", name + ".safetensors"))
     inputs = {}
-    for key in ("input_ids", "token_type_ids", "attention_mask", "labels", "next_sentence_label", "start_positions", "end_positions", "encoder_hidden_states", "encoder_attention_mask"):
+    for key in (
+        "input_ids",
+        "token_type_ids",
+        "attention_mask",
+        "labels",
+        "next_sentence_label",
+        "start_positions",
+        "end_positions",
+        "encoder_hidden_states",
+        "encoder_attention_mask",
+    ):
         if key in tensors:
             value = torch.from_numpy(tensors[key])
-            floats = key == "encoder_hidden_states" or (key == "labels" and head == "sequence_classification" and value.dim() == 2)
-            floats |= key == "labels" and head == "sequence_classification" and model.config.num_labels == 1
+            floats = key == "encoder_hidden_states" or (
+                key == "labels" and head == "sequence_classification" and value.dim() == 2
+            )
+            floats |= (
+                key == "labels"
+                and head == "sequence_classification"
+                and model.config.num_labels == 1
+            )
             inputs[key] = value if floats else value.long()
     if head == "causal_lm":
         inputs["use_cache"] = False
@@ -71,14 +95,21 @@ def attributions(name, head, model):
     inputs, _ = inputs_of(name, head, model)
     ids, rows, predicted = inputs["input_ids"], [], []
     for row in range(ids.shape[0]):
-        embeds = model.bert.embeddings.word_embeddings(ids[row:row + 1]).detach().requires_grad_()
-        others = {key: inputs[key][row:row + 1] for key in ("token_type_ids", "attention_mask") if key in inputs}
+        embeds = model.bert.embeddings.word_embeddings(ids[row : row + 1]).detach().requires_grad_()
+        others = {
+            key: inputs[key][row : row + 1]
+            for key in ("token_type_ids", "attention_mask")
+            if key in inputs
+        }
         logits = model(inputs_embeds=embeds, **others).logits[0]
         logits[logits.argmax()].backward()
         predicted.append(float(logits.argmax()))
         rows.append((embeds.grad * embeds).sum(-1)[0].detach().numpy())
     os.makedirs(os.path.join(HERE, "attributions"), exist_ok=True)
-    tensors = {"attributions": numpy.ascontiguousarray(numpy.stack(rows)), "predicted": numpy.array(predicted, numpy.float32)}
+    tensors = {
+        "attributions": numpy.ascontiguousarray(numpy.stack(rows)),
+        "predicted": numpy.array(predicted, numpy.float32),
+    }
     safetensors.numpy.save_file(tensors, os.path.join(HERE, "attributions", name + ".safetensors"))
 
 
@@ -90,8 +121,10 @@ def steps(name, head, model):
     from transformers import AdamW, get_scheduler
 
     inputs, _ = inputs_of(name, head, model)
-    groups = [{"params": [p for n, p in model.named_parameters() if not no_decay(n)]},
-              {"params": [p for n, p in model.named_parameters() if no_decay(n)], "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if not no_decay(n)]},
+        {"params": [p for n, p in model.named_parameters() if no_decay(n)], "weight_decay": 0.0},
+    ]
     optimizer = AdamW(groups, correct_bias=True, no_deprecation_warning=True, **RECIPE)
     scheduler = get_scheduler("linear", optimizer, num_warmup_steps=3, num_training_steps=STEPS)
     losses, norms, rates = [], [], []

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes metrics.txt of this folder with scikit-learn, SciPy, seqeval 1.2.2 and the SQuAD 1.1 script's functions.
+"""Makes metrics.txt of this folder with scikit-learn, SciPy, seqeval 1.2.2 and the SQuAD 1.1
+script's functions.
 
 Lines, fields separated by tabs:
     classes LABELS PREDICTIONS accuracy f1_macro f1_weighted matthews
@@ -7,6 +8,7 @@ Lines, fields separated by tabs:
     spans LABELS PREDICTIONS precision recall f1       (sentences separated by |)
     answer LABEL PREDICTION exact f1
 """
+
 import collections
 import os
 import random
@@ -22,9 +24,18 @@ random.seed(3)
 
 
 def classes():
-    for n, k, right in ((1, 2, 1.0), (20, 2, 0.7), (50, 3, 0.5), (40, 7, 0.3), (30, 2, 0.0), (25, 4, 0.8)):
+    for n, k, right in (
+        (1, 2, 1.0),
+        (20, 2, 0.7),
+        (50, 3, 0.5),
+        (40, 7, 0.3),
+        (30, 2, 0.0),
+        (25, 4, 0.8),
+    ):
         labels = [random.randrange(k) for _ in range(n)]
-        predictions = [label if random.random() < right else random.randrange(k) for label in labels]
+        predictions = [
+            label if random.random() < right else random.randrange(k) for label in labels
+        ]
         if n == 25:
             predictions = [0] * n  # a class only
         yield labels, predictions, [
@@ -53,7 +64,10 @@ TAGS = ["O", "O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC", "E-PER", "S-LOC", "I-
 def spans():
     for n, right in ((1, 0.5), (4, 0.9), (30, 0.6), (60, 0.2), (2, 0.0)):
         labels = [[random.choice(TAGS) for _ in range(random.randrange(1, 12))] for _ in range(n)]
-        predictions = [[tag if random.random() < right else random.choice(TAGS) for tag in sentence] for sentence in labels]
+        predictions = [
+            [tag if random.random() < right else random.choice(TAGS) for tag in sentence]
+            for sentence in labels
+        ]
         yield labels, predictions, [
             seqeval.metrics.precision_score(labels, predictions),
             seqeval.metrics.recall_score(labels, predictions),
@@ -99,15 +113,41 @@ ANSWERS = [
 
 def main():
     text = lambda items: " ".join(str(item) for item in items)
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "metrics.txt"), "w", encoding="utf-8") as out:
+    with open(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "metrics.txt"),
+        "w",
+        encoding="utf-8",
+    ) as out:
         for kind, cases in (("classes", classes()), ("values", values())):
             for labels, predictions, results in cases:
-                out.write("\t".join([kind, text(labels), text(predictions)] + [repr(float(r)) for r in results]) + "\n")
+                out.write(
+                    "\t".join(
+                        [kind, text(labels), text(predictions)] + [repr(float(r)) for r in results]
+                    )
+                    + "\n"
+                )
         for labels, predictions, results in spans():
-            out.write("\t".join(["spans", "|".join(map(text, labels)), "|".join(map(text, predictions))] + [repr(float(r)) for r in results]) + "\n")
+            out.write(
+                "\t".join(
+                    ["spans", "|".join(map(text, labels)), "|".join(map(text, predictions))]
+                    + [repr(float(r)) for r in results]
+                )
+                + "\n"
+            )
         for label, prediction in ANSWERS:
             exact = normalize_answer(label) == normalize_answer(prediction)
-            out.write("\t".join(["answer", label, prediction, repr(float(exact)), repr(float(answer_f1(prediction, label)))]) + "\n")
+            out.write(
+                "\t".join(
+                    [
+                        "answer",
+                        label,
+                        prediction,
+                        repr(float(exact)),
+                        repr(float(answer_f1(prediction, label))),
+                    ]
+                )
+                + "\n"
+            )
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@
     make build/parity/encoder_driver
     python3 test/parity/encoder.py MODEL_FOLDER TEXT_FILE [KERNEL]
 
-Takes the folder of a BERT encoder, cuts the text into inputs of 1 to 512 tokens, and prints for every precision and length
-the largest absolute difference from the reference library in hidden states and in the mean-pooled unit embedding. Exits
-with 1 when fp32 is further off than 1e-4 (hidden states) or 1e-5 (embeddings).
+Takes the folder of a BERT encoder, cuts the text into inputs of 1 to 512 tokens, and prints for
+every precision and length the largest absolute difference from the reference library in hidden
+states and in the mean-pooled unit embedding. Exits with 1 when fp32 is further off than 1e-4
+(hidden states) or 1e-5 (embeddings).
 """
+
 import os
 import subprocess
 import sys
@@ -19,21 +21,29 @@ import torch
 from transformers import AutoTokenizer, BertModel
 
 LENGTHS = (1, 2, 3, 7, 16, 31, 64, 100, 128, 255, 256, 384, 511, 512)
-DRIVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "parity", "encoder_driver")
+DRIVER = os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "parity", "encoder_driver"
+)
 
 
 def main():
     folder, text = sys.argv[1:3]
     kernel = sys.argv[3] if len(sys.argv) > 3 else "auto"
     torch.set_num_threads(1)
-    model = BertModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    model = BertModel.from_pretrained(
+        folder, attn_implementation="eager", dtype=torch.float32
+    ).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokens = tokenizer(open(text, encoding="utf-8").read(20000), add_special_tokens=False)["input_ids"]
+    tokens = tokenizer(open(text, encoding="utf-8").read(20000), add_special_tokens=False)[
+        "input_ids"
+    ]
     failed = False
     with tempfile.TemporaryDirectory() as work:
         paths = []
         for length in LENGTHS:
-            ids = ([tokenizer.cls_token_id] + tokens[: length - 2] + [tokenizer.sep_token_id])[:length]
+            ids = ([tokenizer.cls_token_id] + tokens[: length - 2] + [tokenizer.sep_token_id])[
+                :length
+            ]
             with torch.no_grad():
                 out = model(torch.tensor([ids]), output_hidden_states=True)
             mean = out.last_hidden_state.mean(1)
@@ -48,8 +58,16 @@ def main():
             )
             paths.append(path)
         for precision in ("fp32", "bf16", "int8"):
-            result = subprocess.run([DRIVER, folder, kernel, precision] + paths, check=True, capture_output=True, text=True).stdout
-            print("%s, kernel %s: tokens, hidden states, last hidden state, unit embedding" % (precision, kernel))
+            result = subprocess.run(
+                [DRIVER, folder, kernel, precision] + paths,
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            print(
+                "%s, kernel %s: tokens, hidden states, last hidden state, unit embedding"
+                % (precision, kernel)
+            )
             print(result, end="")
             for line in result.splitlines():
                 _, states, _, embedding = line.split()

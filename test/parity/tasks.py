@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Entities, answers and filled masks on real text against the reference library's pipelines (transformers 4.46).
+"""Entities, answers and filled masks on real text against the reference library's pipelines
+(transformers 4.46).
 
     make build/parity/tasks_driver
     python3 test/parity/tasks.py ENCODER_FOLDER TEXT_FILE SQUAD_JSON [HOW_MANY]
 
-Puts seeded random heads on a real encoder, runs the reference's pipelines and ours on lines of the text file and on
-questions of the SQuAD file, and compares every entity, span and proposal. Differences in order or choice count only where
-scores differ by more than rounding. Exits with 1 when anything differs.
+Puts seeded random heads on a real encoder, runs the reference's pipelines and ours on lines of
+the text file and on questions of the SQuAD file, and compares every entity, span and proposal.
+Differences in order or choice count only where scores differ by more than rounding. Exits with
+1 when anything differs.
 """
+
 import json
 import os
 import subprocess
@@ -16,9 +19,16 @@ import tempfile
 
 import torch
 import transformers
-from transformers import BertForMaskedLM, BertForQuestionAnswering, BertForTokenClassification, BertTokenizerFast
+from transformers import (
+    BertForMaskedLM,
+    BertForQuestionAnswering,
+    BertForTokenClassification,
+    BertTokenizerFast,
+)
 
-DRIVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "parity", "tasks_driver")
+DRIVER = os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "parity", "tasks_driver"
+)
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 ROUNDING = 2e-5
 
@@ -38,7 +48,9 @@ def with_head(model_class, encoder, folder, scale, **config):
 
 
 def ours(folder, head, tasks):
-    done = subprocess.run([DRIVER, folder, head, "auto"], input=json.dumps(tasks), capture_output=True, text=True)
+    done = subprocess.run(
+        [DRIVER, folder, head, "auto"], input=json.dumps(tasks), capture_output=True, text=True
+    )
     if done.returncode != 0:
         sys.exit(done.stderr)
     return json.loads(done.stdout)
@@ -57,24 +69,54 @@ def compare(name, tasks, got, expected, keys):
             worst = max(worst, difference)
             if difference <= ROUNDING and all(a[k] == b[k] for k in keys):
                 equal += 1
-            elif difference > ROUNDING or not any(abs(a["score"] - c["score"]) <= ROUNDING and all(a[k] == c[k] for k in keys) for c in theirs):
+            elif difference > ROUNDING or not any(
+                abs(a["score"] - c["score"]) <= ROUNDING and all(a[k] == c[k] for k in keys)
+                for c in theirs
+            ):
                 wrong += 1
                 print("%s: %r, not %r, in %r" % (name, a, b, task))
-    print("%s: %d texts, %d of %d results equal, scores within %.1e" % (name, len(tasks), equal, total, worst))
+    print(
+        "%s: %d texts, %d of %d results equal, scores within %.1e"
+        % (name, len(tasks), equal, total, worst)
+    )
     return wrong
 
 
 def entity_tasks(encoder, folder, lines):
-    model, tokenizer = with_head(BertForTokenClassification, encoder, folder, 0.15, id2label=dict(enumerate(LABELS)), label2id={n: i for i, n in enumerate(LABELS)})
+    model, tokenizer = with_head(
+        BertForTokenClassification,
+        encoder,
+        folder,
+        0.15,
+        id2label=dict(enumerate(LABELS)),
+        label2id={n: i for i, n in enumerate(LABELS)},
+    )
     wrong = 0
     for strategy in ("none", "simple", "first", "average", "max"):
-        pipe = transformers.pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy=strategy)
+        pipe = transformers.pipeline(
+            "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy=strategy
+        )
         tasks = [{"task": "entities", "text": line, "aggregation": strategy} for line in lines]
         expected = [
-            [{"label": e.get("entity", e.get("entity_group")), "word": e["word"], "score": float(e["score"]), "start": int(e["start"]), "end": int(e["end"])} for e in pipe(line)]
+            [
+                {
+                    "label": e.get("entity", e.get("entity_group")),
+                    "word": e["word"],
+                    "score": float(e["score"]),
+                    "start": int(e["start"]),
+                    "end": int(e["end"]),
+                }
+                for e in pipe(line)
+            ]
             for line in lines
         ]
-        wrong += compare("entities, " + strategy, tasks, ours(folder, "token_classification", tasks), expected, ("label", "word", "start", "end"))
+        wrong += compare(
+            "entities, " + strategy,
+            tasks,
+            ours(folder, "token_classification", tasks),
+            expected,
+            ("label", "word", "start", "end"),
+        )
     return wrong
 
 
@@ -85,16 +127,47 @@ def answer_tasks(encoder, folder, questions):
     for max_length, stride, null_answer in ((384, 128, False), (100, 30, False), (100, 30, True)):
         tasks, expected = [], []
         for question, context in questions:
-            tasks.append({"task": "answers", "question": question, "context": context, "top_k": 5, "max_answer_tokens": 15, "stride": stride, "max_length": max_length, "null_answer": null_answer})
+            tasks.append(
+                {
+                    "task": "answers",
+                    "question": question,
+                    "context": context,
+                    "top_k": 5,
+                    "max_answer_tokens": 15,
+                    "stride": stride,
+                    "max_length": max_length,
+                    "null_answer": null_answer,
+                }
+            )
             # the reference repeats spans that widen to the same words: ask for more, keep each once
-            found = pipe(question=question, context=context, top_k=200, max_answer_len=15, max_seq_len=max_length, doc_stride=stride, handle_impossible_answer=null_answer)
+            found = pipe(
+                question=question,
+                context=context,
+                top_k=200,
+                max_answer_len=15,
+                max_seq_len=max_length,
+                doc_stride=stride,
+                handle_impossible_answer=null_answer,
+            )
             spans, seen = [], set()
             for answer in found:
                 if (answer["start"], answer["end"]) not in seen:
                     seen.add((answer["start"], answer["end"]))
-                    spans.append({"start": int(answer["start"]), "end": int(answer["end"]), "score": float(answer["score"])})
+                    spans.append(
+                        {
+                            "start": int(answer["start"]),
+                            "end": int(answer["end"]),
+                            "score": float(answer["score"]),
+                        }
+                    )
             expected.append(spans[:5])
-        wrong += compare("answers, %d tokens%s" % (max_length, ", null answer" if null_answer else ""), tasks, ours(folder, "question_answering", tasks), expected, ("start", "end"))
+        wrong += compare(
+            "answers, %d tokens%s" % (max_length, ", null answer" if null_answer else ""),
+            tasks,
+            ours(folder, "question_answering", tasks),
+            expected,
+            ("start", "end"),
+        )
     return wrong
 
 
@@ -109,8 +182,16 @@ def fill_tasks(encoder, folder, lines):
             words[0] = "[MASK]"
         tasks.append({"task": "fill", "text": " ".join(words), "top_k": 5})
         found = pipe(tasks[-1]["text"], top_k=5)
-        expected.append([f for row in (found if isinstance(found[0], list) else [found]) for f in row])
-    return compare("fill_mask", tasks, ours(folder, "masked_lm", tasks), expected, ("token", "token_str", "sequence"))
+        expected.append(
+            [f for row in (found if isinstance(found[0], list) else [found]) for f in row]
+        )
+    return compare(
+        "fill_mask",
+        tasks,
+        ours(folder, "masked_lm", tasks),
+        expected,
+        ("token", "token_str", "sequence"),
+    )
 
 
 def main():
@@ -118,7 +199,11 @@ def main():
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 60
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    lines = [line.strip() for line in open(text, encoding="utf-8") if len(line.split()) > 8 and not line.startswith("<")][:count]
+    lines = [
+        line.strip()
+        for line in open(text, encoding="utf-8")
+        if len(line.split()) > 8 and not line.startswith("<")
+    ][:count]
     questions = []
     for article in json.load(open(squad, encoding="utf-8"))["data"]:
         paragraph = article["paragraphs"][0]

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Compares the tokenizer with HuggingFace `tokenizers`: ids, tokens, offsets, words, types, windows, decoding, counts.
+"""Compares the tokenizer with HuggingFace `tokenizers`: ids, tokens, offsets, words, types,
+windows, decoding, counts.
 
     make build/parity/tokenizer_driver
-    python3 test/parity/tokenizer.py --vocab cased.txt --vocab uncased.txt --data DIR --random 1000000
+    python3 test/parity/tokenizer.py --vocab cased.txt --vocab uncased.txt --data DIR --random
+    1000000
 
-Every regular file below the data directories is read as UTF-8, cut into lines (very long ones into pieces) and
-compared line by line, with each vocabulary, cased and uncased. Exit status 1 if anything differs.
+Every regular file below the data directories is read as UTF-8, cut into lines (very long ones
+into pieces) and compared line by line, with each vocabulary, cased and uncased. Exit status 1
+if anything differs.
 """
+
 import argparse
 import array
 import os
@@ -16,7 +20,15 @@ import subprocess
 import sys
 import time
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 
 SPECIAL = ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]
 TRUNCATIONS = ["none", "longest_first", "only_first", "only_second"]
@@ -35,26 +47,51 @@ class Pair:
     driver = os.path.join(os.path.dirname(__file__), "../../build/parity/tokenizer_driver")
 
     def __init__(self, vocab_path, flags, added=()):
-        self.name = "%s %s%s" % (os.path.basename(vocab_path), flags, " +%d" % len(added) if added else "")
+        self.name = "%s %s%s" % (
+            os.path.basename(vocab_path),
+            flags,
+            " +%d" % len(added) if added else "",
+        )
         vocab = read_vocab(vocab_path)
         self.reference = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
         self.reference.normalizer = normalizers.BertNormalizer(
-            clean_text="c" in flags, handle_chinese_chars="z" in flags, strip_accents="a" in flags, lowercase="l" in flags)
+            clean_text="c" in flags,
+            handle_chinese_chars="z" in flags,
+            strip_accents="a" in flags,
+            lowercase="l" in flags,
+        )
         self.reference.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         self.reference.decoder = decoders.WordPiece(prefix="##")
         special = [AddedToken(s, special=True, normalized=False) for s in SPECIAL]
         self.reference.add_special_tokens(special)
-        others = [AddedToken(content, special="s" in f, single_word="w" in f, lstrip="l" in f, rstrip="r" in f, normalized="n" in f)
-                  for f, content in added]
+        others = [
+            AddedToken(
+                content,
+                special="s" in f,
+                single_word="w" in f,
+                lstrip="l" in f,
+                rstrip="r" in f,
+                normalized="n" in f,
+            )
+            for f, content in added
+        ]
         for token in others:
             self.reference.add_tokens([token])
         self.reference.post_processor = processors.TemplateProcessing(
-            single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
-            special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])])
-        self.command = [Pair.driver, vocab_path, flags or "-"] + ["s:" + s for s in SPECIAL] + [f + ":" + c for f, c in added]
+            single="[CLS]:0 $A:0 [SEP]:0",
+            pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
+        )
+        self.command = (
+            [Pair.driver, vocab_path, flags or "-"]
+            + ["s:" + s for s in SPECIAL]
+            + [f + ":" + c for f, c in added]
+        )
 
     def drive(self, requests):
-        done = subprocess.run(self.command, input=b"".join(requests), stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            self.command, input=b"".join(requests), stdout=subprocess.PIPE, check=True
+        )
         return Answers(done.stdout)
 
 
@@ -69,7 +106,7 @@ class Answers:
 
     def bytes(self, n):
         self.at += n
-        return bytes(self.data[self.at - n:self.at])
+        return bytes(self.data[self.at - n : self.at])
 
     def encoding(self):
         windows = self.take()
@@ -89,15 +126,34 @@ def packed(values):
 
 def expected(encoding):
     starts, ends = zip(*encoding.offsets) if encoding.offsets else ((), ())
-    return (packed(encoding.ids), packed(encoding.type_ids), packed(starts), packed(ends),
-            packed([-1 if w is None else w for w in encoding.word_ids]),
-            packed([-1 if s is None else s for s in encoding.sequence_ids]))
+    return (
+        packed(encoding.ids),
+        packed(encoding.type_ids),
+        packed(starts),
+        packed(ends),
+        packed([-1 if w is None else w for w in encoding.word_ids]),
+        packed([-1 if s is None else s for s in encoding.sequence_ids]),
+    )
 
 
 def request(text, pair=None, special=True, truncation=0, max_length=0, stride=0, overflow=False):
     text = text.encode()
     other = b"" if pair is None else pair.encode()
-    return struct.pack("<8i", 0, special, truncation, max_length, stride, overflow, len(text), -1 if pair is None else len(other)) + text + other
+    return (
+        struct.pack(
+            "<8i",
+            0,
+            special,
+            truncation,
+            max_length,
+            stride,
+            overflow,
+            len(text),
+            -1 if pair is None else len(other),
+        )
+        + text
+        + other
+    )
 
 
 class Report:
@@ -123,8 +179,13 @@ def describe(theirs, ours):
         for name, x, y in zip(names, a, b):
             if x != y:
                 x, y = array.array("i", x).tolist(), array.array("i", y).tolist()
-                first = next((i for i, (p, q) in enumerate(zip(x, y)) if p != q), min(len(x), len(y)))
-                print("  %s from %d: reference %s ours %s" % (name, first, x[first:first + 8], y[first:first + 8]))
+                first = next(
+                    (i for i, (p, q) in enumerate(zip(x, y)) if p != q), min(len(x), len(y))
+                )
+                print(
+                    "  %s from %d: reference %s ours %s"
+                    % (name, first, x[first : first + 8], y[first : first + 8])
+                )
 
 
 def shards(texts):
@@ -155,8 +216,12 @@ def compare_pairs(pair, texts, rng, report, count):
     for _ in range(count // 500):
         cases, requests = [], []
         for _ in range(500):
-            a = rng.choice(texts)[:rng.choice((20, 100, 400, 4000))]
-            b = rng.choice(texts)[:rng.choice((20, 100, 400, 4000))] if rng.random() < 0.7 else None
+            a = rng.choice(texts)[: rng.choice((20, 100, 400, 4000))]
+            b = (
+                rng.choice(texts)[: rng.choice((20, 100, 400, 4000))]
+                if rng.random() < 0.7
+                else None
+            )
             special, strategy = rng.random() < 0.8, rng.randrange(4)
             least = 0 if not special else 2 if b is None else 3
             length = least + rng.choice((1, 2, 3, 5, 8, 13, 30, 100, 600))
@@ -172,7 +237,9 @@ def compare_pairs(pair, texts, rng, report, count):
             first, _ = answers.encoding()
             if strategy:
                 try:
-                    pair.reference.enable_truncation(length, stride=stride, strategy=TRUNCATIONS[strategy])
+                    pair.reference.enable_truncation(
+                        length, stride=stride, strategy=TRUNCATIONS[strategy]
+                    )
                 except ValueError:
                     continue
             else:
@@ -180,14 +247,24 @@ def compare_pairs(pair, texts, rng, report, count):
             try:
                 encoding = pair.reference.encode(a, b, add_special_tokens=special)
                 theirs = [expected(e) for e in [encoding] + encoding.overflowing]
-                report.check("%s %s %d, no overflow" % (pair.name, TRUNCATIONS[strategy], length), theirs[:1], first, repr((a, b)))
+                report.check(
+                    "%s %s %d, no overflow" % (pair.name, TRUNCATIONS[strategy], length),
+                    theirs[:1],
+                    first,
+                    repr((a, b)),
+                )
                 if strategy and any(len(e.ids) > length for e in encoding.overflowing):
                     theirs = None  # keeping nothing of a text, the reference makes one window of all of it; we refuse
             except BaseException as error:  # the reference panics when the stride is too long
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 theirs = None
-            report.check("%s %s %d/%d" % (pair.name, TRUNCATIONS[strategy], length, stride), theirs, ours, repr((a, b)))
+            report.check(
+                "%s %s %d/%d" % (pair.name, TRUNCATIONS[strategy], length, stride),
+                theirs,
+                ours,
+                repr((a, b)),
+            )
         pair.reference.no_truncation()
 
 
@@ -196,14 +273,24 @@ def compare_decoding(pair, texts, rng, report, count):
     for _ in range(count // 1000):
         cases = []
         for _ in range(1000):
-            ids = [rng.randrange(size) for _ in range(rng.randrange(40))] if rng.random() < 0.3 else \
-                pair.reference.encode(rng.choice(texts)[:300]).ids
+            ids = (
+                [rng.randrange(size) for _ in range(rng.randrange(40))]
+                if rng.random() < 0.3
+                else pair.reference.encode(rng.choice(texts)[:300]).ids
+            )
             cases.append((ids, rng.random() < 0.5))
-        answers = pair.drive([struct.pack("<3i", 1, skip, len(ids)) + packed(ids) for ids, skip in cases])
+        answers = pair.drive(
+            [struct.pack("<3i", 1, skip, len(ids)) + packed(ids) for ids, skip in cases]
+        )
         for ids, skip in cases:
             n = answers.take()
             ours = answers.bytes(n).decode()
-            report.check(pair.name + " decode", pair.reference.decode(ids, skip_special_tokens=skip), ours, repr(ids))
+            report.check(
+                pair.name + " decode",
+                pair.reference.decode(ids, skip_special_tokens=skip),
+                ours,
+                repr(ids),
+            )
 
 
 def compare_counts(pair, texts, report):
@@ -214,8 +301,33 @@ def compare_counts(pair, texts, report):
 
 def random_strings(rng, count):
     marks = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF and is_interesting(c)]
-    words = ["hello", "Embeddings", "INTERNATIONALIZATION", "naïve", "Straße", "ΣΑΣ", "İstanbul", "東京", "한국어", "ไทย", "हिन्दी", "\u1100\u1161\u11a8",
-             "unaffable", "don't", "U.S.A.", "e\u0301\u0323", "a\u0301", "[unused1]", "##ing", "ﬁ", "Ǆ"] + SPECIAL + ["[mask]", "[MASK", "MASK]", "newtok", "NewTok", "<x>"]
+    words = (
+        [
+            "hello",
+            "Embeddings",
+            "INTERNATIONALIZATION",
+            "naïve",
+            "Straße",
+            "ΣΑΣ",
+            "İstanbul",
+            "東京",
+            "한국어",
+            "ไทย",
+            "हिन्दी",
+            "\u1100\u1161\u11a8",
+            "unaffable",
+            "don't",
+            "U.S.A.",
+            "e\u0301\u0323",
+            "a\u0301",
+            "[unused1]",
+            "##ing",
+            "ﬁ",
+            "Ǆ",
+        ]
+        + SPECIAL
+        + ["[mask]", "[MASK", "MASK]", "newtok", "NewTok", "<x>"]
+    )
 
     def plane():
         return rng.choice((0x0, 0x0, 0x0, 0x1, 0x2, 0x3, 0xE, 0xF, 0x10, rng.randrange(17)))
@@ -233,7 +345,13 @@ def random_strings(rng, count):
         if kind < 0.67:
             return rng.randrange(0x80, 0x600)
         if kind < 0.72:
-            return rng.choice((rng.randrange(0xAC00, 0xD7A4), rng.randrange(0x1100, 0x1200), rng.randrange(0x4E00, 0xA000)))
+            return rng.choice(
+                (
+                    rng.randrange(0xAC00, 0xD7A4),
+                    rng.randrange(0x1100, 0x1200),
+                    rng.randrange(0x4E00, 0xA000),
+                )
+            )
         while True:
             c = plane() * 0x10000 + rng.randrange(0x10000)
             if not 0xD800 <= c <= 0xDFFF:
@@ -246,44 +364,73 @@ def random_strings(rng, count):
         elif kind < 0.9:
             parts = []
             for _ in range(rng.randrange(1, 12)):
-                parts.append(rng.choice(words) if rng.random() < 0.5 else "".join(chr(point()) for _ in range(rng.randrange(1, 5))))
+                parts.append(
+                    rng.choice(words)
+                    if rng.random() < 0.5
+                    else "".join(chr(point()) for _ in range(rng.randrange(1, 5)))
+                )
                 parts.append(rng.choice(("", " ", "  ", "\u0301", "\n", "")))
             yield "".join(parts)
         elif kind < 0.95:
             base = rng.choice(("a", "é", "\u0301", "ß", "x\u0316", "1", "İ", "ab\x01"))
             yield base * rng.randrange(90, 110)
         else:
-            yield rng.choice("aeo") + "".join(chr(rng.choice(marks)) for _ in range(rng.randrange(1, 80)))
+            yield rng.choice("aeo") + "".join(
+                chr(rng.choice(marks)) for _ in range(rng.randrange(1, 80))
+            )
 
 
 def is_interesting(c):
     import unicodedata
-    return unicodedata.combining(chr(c)) != 0 or unicodedata.decomposition(chr(c)) != "" and c < 0xF900 or \
-        unicodedata.category(chr(c)) in ("Mn", "Mc", "Me", "Cf", "Lu", "Lt", "Pc", "Pd", "Zs")
+
+    return (
+        unicodedata.combining(chr(c)) != 0
+        or unicodedata.decomposition(chr(c)) != ""
+        and c < 0xF900
+        or unicodedata.category(chr(c)) in ("Mn", "Mc", "Me", "Cf", "Lu", "Lt", "Pc", "Pd", "Zs")
+    )
 
 
 def file_lines(paths):
     for root in paths:
-        files = [root] if os.path.isfile(root) else \
-            sorted(os.path.join(d, f) for d, _, names in os.walk(root) for f in names)
+        files = (
+            [root]
+            if os.path.isfile(root)
+            else sorted(os.path.join(d, f) for d, _, names in os.walk(root) for f in names)
+        )
         for path in files:
             with open(path, "rb") as file:
                 for line in file.read().decode("utf-8", "replace").split("\n"):
-                    if "NormalizationTest" in os.path.basename(path) and ";" in line and line[0] not in "#@":
+                    if (
+                        "NormalizationTest" in os.path.basename(path)
+                        and ";" in line
+                        and line[0] not in "#@"
+                    ):
                         yield from hexadecimal(line)
                     for i in range(0, max(len(line), 1), LINE):
-                        yield line[i:i + LINE]
+                        yield line[i : i + LINE]
 
 
 def hexadecimal(line):
-    """The strings that a line of NormalizationTest.txt writes as code points: alone, and in a word."""
+    """The strings that a line of NormalizationTest.txt writes as code points: alone, and in a
+    word.
+    """
     for field in line.split(";")[:5]:
         text = "".join(chr(int(c, 16)) for c in field.split())
         yield text
         yield "a" + text + "b" + text
 
 
-ADDED = [("w", "newtok"), ("lr", "<x>"), ("nw", "Straße"), ("n", "NewTok"), ("nl", "hello"), ("s", "naïve"), ("r", "[unused1]"), ("nlr", "é")]
+ADDED = [
+    ("w", "newtok"),
+    ("lr", "<x>"),
+    ("nw", "Straße"),
+    ("n", "NewTok"),
+    ("nl", "hello"),
+    ("s", "naïve"),
+    ("r", "[unused1]"),
+    ("nlr", "é"),
+]
 
 
 def main():
@@ -291,8 +438,15 @@ def main():
     parser.add_argument("--vocab", action="append", required=True)
     parser.add_argument("--data", action="append", default=[])
     parser.add_argument("--random", type=int, default=0, help="generated strings, in all")
-    parser.add_argument("--pairs", type=int, default=20000, help="cases of pairs, truncation and windows, per vocabulary")
-    parser.add_argument("--points", action="store_true", help="every code point, alone and inside a word")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=20000,
+        help="cases of pairs, truncation and windows, per vocabulary",
+    )
+    parser.add_argument(
+        "--points", action="store_true", help="every code point, alone and inside a word"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--driver", default=Pair.driver)
     options = parser.parse_args()
@@ -302,8 +456,18 @@ def main():
     began = time.time()
 
     def say(what):
-        print("%-60s %10d compared, %12d tokens, %12d bytes, %d different, %.0f s" %
-              (what, report.compared, report.tokens, report.bytes, report.different, time.time() - began), flush=True)
+        print(
+            "%-60s %10d compared, %12d tokens, %12d bytes, %d different, %.0f s"
+            % (
+                what,
+                report.compared,
+                report.tokens,
+                report.bytes,
+                report.different,
+                time.time() - began,
+            ),
+            flush=True,
+        )
 
     for vocab in options.vocab:
         for flags in ("czal", "cz"):
@@ -311,11 +475,17 @@ def main():
             if options.data:
                 compare_texts(pair, file_lines(options.data), report)
             say(pair.name + " data")
-    settings = [(f, a) for f in ("czal", "cz", "czl", "cza", "", "l", "a", "zal", "ca") for a in ((), ADDED)]
+    settings = [
+        (f, a) for f in ("czal", "cz", "czl", "cza", "", "l", "a", "zal", "ca") for a in ((), ADDED)
+    ]
     for k, (flags, added) in enumerate(settings):
         for vocab in options.vocab:
             pair = Pair(vocab, flags, added)
-            weight = 0.2 if k < 4 and vocab == options.vocab[0] else 0.2 / (len(settings) * len(options.vocab) - 4)
+            weight = (
+                0.2
+                if k < 4 and vocab == options.vocab[0]
+                else 0.2 / (len(settings) * len(options.vocab) - 4)
+            )
             texts = list(random_strings(rng, int(options.random * weight) + 1000))
             compare_texts(pair, texts, report)
             compare_counts(pair, texts[:2000], report)

@@ -4,9 +4,11 @@
     make build/parity/vocabulary_driver
     python3 test/parity/vocabulary.py --size 8000 FILE...
 
-The reference gives the ids by which it breaks ties in the order of a hash table, so its own result varies from run
-to run: it is trained twice, and the difference between its two results is printed beside ours.
+The reference gives the ids by which it breaks ties in the order of a hash table, so its own
+result varies from run to run: it is trained twice, and the difference between its two results
+is printed beside ours.
 """
+
 import argparse
 import os
 import subprocess
@@ -38,14 +40,22 @@ def main():
         corpus.flush()
         began = time.time()
         with open(corpus.name, "rb") as text:
-            done = subprocess.run([DRIVER, str(options.size), "cased" if options.cased else "uncased"], stdin=text, stdout=subprocess.PIPE, check=True)
+            done = subprocess.run(
+                [DRIVER, str(options.size), "cased" if options.cased else "uncased"],
+                stdin=text,
+                stdout=subprocess.PIPE,
+                check=True,
+            )
         seconds = time.time() - began
         lines = done.stdout.decode().splitlines()
         ours = set(lines)
         assert len(ours) == len(lines)
         first, reference_seconds = train([corpus.name], options.size, not options.cased)
         second, _ = train([corpus.name], options.size, not options.cased)
-    print("ours %d tokens in %.1f s, reference %d in %.1f s" % (len(ours), seconds, len(first), reference_seconds))
+    print(
+        "ours %d tokens in %.1f s, reference %d in %.1f s"
+        % (len(ours), seconds, len(first), reference_seconds)
+    )
     print("not in the reference's: %d %s" % (len(ours - first), sorted(ours - first)[:10]))
     print("only in the reference's: %d %s" % (len(first - ours), sorted(first - ours)[:10]))
     print("the reference's second run differs from its first in %d" % len(first - second))
