@@ -1,7 +1,8 @@
 #!/bin/bash
-# A function has at most 60 lines, braces included, and 7 parameters. One that has more says why, in the comment in front of it, with
-# the words "Long:" or "Parameters:" and the reason. Counts what clang-format leaves: the name in the first column, `{` and `}`
-# too. Types of functions and fields that point to functions count by their parameters.
+# A function has at most 60 lines, braces included, and 7 parameters. One that has more says why, in
+# the comment in front of it, with the words "Long:" or "Parameters:" and the reason. Counts what
+# clang-format leaves: the name in the first column, `{` and `}` too. Types of functions and fields
+# that point to functions count by their parameters.
 #
 #   test/functions.sh [FOLDER...]   default: the folders that are clean
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1

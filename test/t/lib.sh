@@ -45,7 +45,8 @@ as() {
 	PGUSER=$1 psql -X -q -At -v ON_ERROR_STOP=1 -c "$2"
 }
 
-# fails NAME SQLSTATE FRAGMENT TEXT: the statement fails with this state and a message that holds the fragment.
+# fails NAME SQLSTATE FRAGMENT TEXT: the statement fails with this state and a message that holds
+# the fragment.
 fails() {
 	local said
 	said=$(psql -X -q -At -v VERBOSITY=verbose -v ON_ERROR_STOP=1 -c "$4" 2>&1)
@@ -73,8 +74,8 @@ wait_until() {
 	return 1
 }
 
-# hold NAME SQL: a session that begins a transaction, runs the statements and keeps the transaction open
-# until `release NAME`. Returns when the statements have run.
+# hold NAME SQL: a session that begins a transaction, runs the statements and keeps the transaction
+# open until `release NAME`. Returns when the statements have run.
 declare -A HOLD_INPUT HOLD_PID
 hold() {
 	local fifo=$TEST_SCRATCH/hold.$1 input turn
@@ -100,8 +101,8 @@ release() {
 	eval "exec ${HOLD_INPUT[$1]}>&-"
 }
 
-# tiny_model NAME [WORDS [HEAD [SEED [LAYERS]]]]: a model of random weights for tests, 32 wide, at most 40
-# tokens, that knows these words besides the special tokens.
+# tiny_model NAME [WORDS [HEAD [SEED [LAYERS]]]]: a model of random weights for tests, 32 wide, at
+# most 40 tokens, that knows these words besides the special tokens.
 tiny_model() {
 	local words=${2:-a b c d e f 1} vocabulary count
 	vocabulary=$(printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' $words)
@@ -111,8 +112,9 @@ tiny_model() {
 		\"max_position_embeddings\": 40}', '$vocabulary', '${3:-none}', ${4:-7})" >/dev/null
 }
 
-# kill_process PID: kill -9 of one of the server's processes, unless it has ended by itself. Afterwards the server has recovered: with
-# another checkpointer, for it takes connections until it notices.
+# kill_process PID: kill -9 of one of the server's processes, unless it has ended by itself.
+# Afterwards the server has recovered: with another checkpointer, for it takes connections until it
+# notices.
 kill_process() {
 	local turn before now query="SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
 	before=$(sql "$query")
@@ -125,7 +127,8 @@ kill_process() {
 	return 1
 }
 
-# left_of PID...: those that still run after ten seconds. One that has ended and waits for an init that reaps it late does not.
+# left_of PID...: those that still run after ten seconds. One that has ended and waits for an init
+# that reaps it late does not.
 left_of() {
 	local turn pid left=
 	for turn in $(seq 100); do
@@ -139,8 +142,9 @@ left_of() {
 	printf '%s' "$left"
 }
 
-# kill_postmaster NAME DIRECTORY BACKEND_TYPE: kill -9; all its processes end by themselves, one of this type among them. The next start
-# would take the killed one, unreaped, for a running server: the files that name it go.
+# kill_postmaster NAME DIRECTORY BACKEND_TYPE: kill -9; all its processes end by themselves, one of
+# this type among them. The next start would take the killed one, unreaped, for a running server:
+# the files that name it go.
 kill_postmaster() {
 	local pids n
 	pids=$(sql "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
