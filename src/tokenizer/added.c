@@ -4,7 +4,9 @@
  * A search finds the leftmost, then longest, pattern from where the last one ended, as the
  * reference's does; a token that must be a single word and is not is passed over, text and all.
  */
-#include "tokenizer/internal.h"
+#include "tokenizer/encoder.h"
+#include "tokenizer/unicode.h"
+#include "tokenizer/vocabulary.h"
 
 static bool
 is_word(const unsigned char *text)

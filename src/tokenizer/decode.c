@@ -1,7 +1,8 @@
 /* decode.c: ids to text, as the reference's WordPiece decoder: each token is cleaned up by itself.
  */
+#include "core/bulk.h"
 #include "core/checked.h"
-#include "tokenizer/internal.h"
+#include "tokenizer/vocabulary.h"
 
 #define ASK_TOKENS 8192 /* tokens between two questions */
 

@@ -1,5 +1,6 @@
 /* encode.c: the entry points that turn text into tokens. */
-#include "tokenizer/internal.h"
+#include "tokenizer/encoder.h"
+#include "tokenizer/unicode.h"
 
 #define MAX_TEXT ((size_t) UINT32_MAX - 1) /* offsets are 32 bits wide */
 

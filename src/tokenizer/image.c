@@ -6,7 +6,9 @@
  */
 #include "core/checked.h"
 #include "files/config.h"
-#include "tokenizer/internal.h"
+#include "tokenizer/encoder.h"
+#include "tokenizer/unicode.h"
+#include "tokenizer/vocabulary.h"
 
 #define SECTION_ALIGNMENT 64
 #define MAX_PROBE 64 /* a table with longer chains is built again with another seed */

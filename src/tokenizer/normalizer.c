@@ -6,7 +6,10 @@
  * moves marks, the reference gives original characters to normalised ones in the new order; the run
  * buffer below does the same.
  */
-#include "tokenizer/internal.h"
+#include <string.h>
+
+#include "tokenizer/encoder.h"
+#include "tokenizer/unicode.h"
 
 #define INSERTION_SORT_MAX 32
 #define ASK_CHARACTERS 16384 /* of a run between two questions: a millisecond or less */

@@ -1,5 +1,7 @@
 /* pretokenizer.c: words: split at white space, punctuation stands alone. */
-#include "tokenizer/internal.h"
+#include "tokenizer/encoder.h"
+#include "tokenizer/unicode.h"
+#include "tokenizer/vocabulary.h"
 
 /* Where byte i of a key goes, so that the key is what short_key makes of memory. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

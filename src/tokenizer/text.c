@@ -5,7 +5,10 @@
  * normalised by itself. Where tokens are matched after normalisation, a piece is normalised as a
  * whole first, else it streams.
  */
-#include "tokenizer/internal.h"
+#include <string.h>
+
+#include "tokenizer/encoder.h"
+#include "tokenizer/unicode.h"
 
 #define WORD_CAPACITY 512
 

@@ -2,7 +2,8 @@
 #include "tokenizer/vocab_builder.h"
 
 #include "files/config.h"
-#include "tokenizer/internal.h"
+#include "tokenizer/encoder.h"
+#include "tokenizer/unicode.h"
 #include "tokenizer/vocab_merges.h"
 #include "tokenizer/word_counts.h"
 

@@ -1,5 +1,5 @@
 /* vocabulary.c: tokens by id and ids by token. */
-#include "tokenizer/internal.h"
+#include "tokenizer/vocabulary.h"
 
 const unsigned char *
 vocabulary_text(const Tokenizer *tokenizer, uint32_t offset, uint32_t length)

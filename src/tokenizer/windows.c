@@ -3,9 +3,8 @@
  * [SEP], as the reference's truncate_encodings, Encoding::truncate and Encoding::merge_with make
  * them.
  */
-#include "tokenizer/internal.h"
-
 #include "core/checked.h"
+#include "tokenizer/encoder.h"
 
 /* The parts of one text's tokens: part i begins at i * step and has at most size tokens. */
 typedef struct Parts

@@ -1,5 +1,6 @@
 /* wordpiece.c: the greedy longest-match-first split of one word, and the list of tokens. */
-#include "tokenizer/internal.h"
+#include "tokenizer/encoder.h"
+#include "tokenizer/vocabulary.h"
 
 bool
 token_list_grow(TextEncoder *encoder, size_t more)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tokenizer/internal.h"
+#include "tokenizer/image.h"
 
 #define MUST(condition)                                                     \
 	do                                                                      \

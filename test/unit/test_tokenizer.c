@@ -6,6 +6,7 @@
 
 #include "core/checked.h"
 #include "core/hash.h"
+#include "tokenizer/unicode.h"
 
 static int
 golden_int(json_t *object, const char *key)

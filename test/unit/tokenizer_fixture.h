@@ -14,7 +14,7 @@
 #include <jansson.h>
 
 #include "core/arena.h"
-#include "tokenizer/internal.h"
+#include "tokenizer/encoder.h"
 
 #define GOLDEN "test/golden/tokenizer.json"
 #define GOLDEN_VOCAB "test/golden/tokenizer_vocab.txt"
