@@ -4,62 +4,76 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a member's value may be besides null; bits. */
+enum
+{
+	ANY = 0, /* what it is makes no difference */
+	TEXT = 1,
+	INTEGER = 2,
+	NUMBER = 4, /* integers too */
+	BOOLEAN = 8,
+	LIST = 16,
+	TEXTS = 32, /* a list of strings */
+	OBJECT = 64
+};
+
 typedef struct KnownKey
 {
 	const char *name;
 	KeyUse use;
+	unsigned int types;
 	const char *allowed; /* the value that says nothing new: a text, a number, or "true" */
 } KnownKey;
 
-#define USED(name)           \
-	{                        \
-		name, KEY_USED, NULL \
+#define USED(name, types)           \
+	{                               \
+		name, KEY_USED, types, NULL \
 	}
-#define HARMLESS(name)           \
-	{                            \
-		name, KEY_HARMLESS, NULL \
+#define HARMLESS(name)                \
+	{                                 \
+		name, KEY_HARMLESS, ANY, NULL \
 	}
-#define REFUSED(name)           \
-	{                           \
-		name, KEY_REFUSED, NULL \
+#define REFUSED(name)                \
+	{                                \
+		name, KEY_REFUSED, ANY, NULL \
 	}
-#define ONLY(name, text)        \
-	{                           \
-		name, KEY_REFUSED, text \
+#define ONLY(name, type, text)        \
+	{                                 \
+		name, KEY_REFUSED, type, text \
 	}
 
 /* The model: what the reference's BertConfig reads. */
 static const KnownKey config_keys[] = {
-	USED("model_type"),
-	USED("architectures"),
-	USED("vocab_size"),
-	USED("hidden_size"),
-	USED("num_hidden_layers"),
-	USED("num_attention_heads"),
-	USED("intermediate_size"),
-	USED("hidden_act"),
-	USED("hidden_dropout_prob"),
-	USED("attention_probs_dropout_prob"),
-	USED("classifier_dropout"),
-	USED("max_position_embeddings"),
-	USED("type_vocab_size"),
-	USED("initializer_range"),
-	USED("layer_norm_eps"),
-	USED("pad_token_id"),
-	USED("position_embedding_type"),
-	USED("is_decoder"),
-	USED("add_cross_attention"),
-	USED("use_cache"),
-	USED("tie_word_embeddings"),
-	USED("problem_type"),
-	USED("num_labels"),
-	USED("_num_labels"),
-	USED("id2label"),
-	USED("label2id"),
-	USED("pruned_heads"),
-	USED("tokenizer_class"),
-	USED("sentence_transformers"), /* activation_fn */
-	USED("sbert_ce_default_activation_function"),
+	USED("model_type", TEXT),
+	USED("architectures", TEXTS),
+	USED("vocab_size", INTEGER),
+	USED("hidden_size", INTEGER),
+	USED("num_hidden_layers", INTEGER),
+	USED("num_attention_heads", INTEGER),
+	USED("intermediate_size", INTEGER),
+	USED("hidden_act", TEXT),
+	USED("hidden_dropout_prob", NUMBER),
+	USED("attention_probs_dropout_prob", NUMBER),
+	USED("classifier_dropout", NUMBER),
+	USED("max_position_embeddings", INTEGER),
+	USED("type_vocab_size", INTEGER),
+	USED("initializer_range", NUMBER),
+	USED("layer_norm_eps", NUMBER),
+	USED("pad_token_id", INTEGER),
+	USED("position_embedding_type", TEXT),
+	USED("is_decoder", BOOLEAN),
+	USED("add_cross_attention", BOOLEAN),
+	USED("use_cache", BOOLEAN),
+	USED("tie_word_embeddings", BOOLEAN),
+	USED("problem_type", TEXT),
+	USED("num_labels", INTEGER),
+	HARMLESS("_num_labels"),
+	USED("id2label", OBJECT),
+	USED("label2id", OBJECT),
+	USED("pruned_heads", OBJECT),
+	USED("tokenizer_class", TEXT),
+	USED("sentence_transformers", OBJECT), /* activation_fn */
+	USED("sbert_ce_default_activation_function", TEXT),
 	/* another model than BERT: custom code, quantized weights, other positions, norms, sharing */
 	REFUSED("auto_map"),
 	REFUSED("quantization_config"),
@@ -92,8 +106,8 @@ static const KnownKey config_keys[] = {
 	REFUSED("num_experts"),
 	REFUSED("is_encoder_decoder"),
 	/* a tokenizer of its own */
-	ONLY("word_tokenizer_type", "basic"),
-	ONLY("subword_tokenizer_type", "wordpiece"),
+	ONLY("word_tokenizer_type", TEXT, "basic"),
+	ONLY("subword_tokenizer_type", TEXT, "wordpiece"),
 	/* kept by every published configuration, read by no BERT */
 	HARMLESS("_name_or_path"),
 	HARMLESS("name_or_path"),
@@ -170,35 +184,35 @@ static const KnownKey config_keys[] = {
 };
 
 static const KnownKey tokenizer_config_keys[] = {
-	USED("tokenizer_class"),
-	USED("do_lower_case"),
-	USED("strip_accents"),
-	USED("tokenize_chinese_chars"),
-	USED("do_basic_tokenize"),
-	USED("model_max_length"),
-	USED("max_len"),
-	USED("model_input_names"),
-	USED("added_tokens_decoder"),
-	USED("additional_special_tokens"),
-	USED("extra_special_tokens"),
-	USED("unk_token"),
-	USED("sep_token"),
-	USED("pad_token"),
-	USED("cls_token"),
-	USED("mask_token"),
-	USED("bos_token"),
-	USED("eos_token"),
+	USED("tokenizer_class", TEXT),
+	USED("do_lower_case", BOOLEAN),
+	USED("strip_accents", BOOLEAN),
+	USED("tokenize_chinese_chars", BOOLEAN),
+	USED("do_basic_tokenize", BOOLEAN),
+	USED("model_max_length", NUMBER),
+	USED("max_len", NUMBER),
+	USED("model_input_names", TEXTS),
+	USED("added_tokens_decoder", OBJECT),
+	USED("additional_special_tokens", LIST),
+	USED("extra_special_tokens", LIST | OBJECT),
+	USED("unk_token", TEXT | OBJECT),
+	USED("sep_token", TEXT | OBJECT),
+	USED("pad_token", TEXT | OBJECT),
+	USED("cls_token", TEXT | OBJECT),
+	USED("mask_token", TEXT | OBJECT),
+	USED("bos_token", TEXT | OBJECT),
+	USED("eos_token", TEXT | OBJECT),
 	/* the reference's Bert classes have no such arguments; tokenizer.json has the same ones */
-	{"clean_text", KEY_REPORTED, "true"},
-	{"wordpieces_prefix", KEY_REPORTED, "##"},
-	{"max_input_chars_per_word", KEY_REPORTED, "100"},
+	{"clean_text", KEY_REPORTED, BOOLEAN, "true"},
+	{"wordpieces_prefix", KEY_REPORTED, TEXT, "##"},
+	{"max_input_chars_per_word", KEY_REPORTED, INTEGER, "100"},
 	REFUSED("never_split"),
 	REFUSED("auto_map"),
 	REFUSED("fast_tokenizer_files"),
 	REFUSED("split_special_tokens"),
-	ONLY("truncation_side", "right"),
-	ONLY("word_tokenizer_type", "basic"),
-	ONLY("subword_tokenizer_type", "wordpiece"),
+	ONLY("truncation_side", TEXT, "right"),
+	ONLY("word_tokenizer_type", TEXT, "basic"),
+	ONLY("subword_tokenizer_type", TEXT, "wordpiece"),
 	REFUSED("mecab_kwargs"),
 	REFUSED("sudachi_kwargs"),
 	REFUSED("jumanpp_kwargs"),
@@ -235,79 +249,86 @@ static const KnownKey tokenizer_config_keys[] = {
 };
 
 static const KnownKey special_map_keys[] = {
-	USED("unk_token"),
-	USED("sep_token"),
-	USED("pad_token"),
-	USED("cls_token"),
-	USED("mask_token"),
-	USED("bos_token"),
-	USED("eos_token"),
-	USED("additional_special_tokens"),
-	USED("extra_special_tokens"),
+	USED("unk_token", TEXT | OBJECT),
+	USED("sep_token", TEXT | OBJECT),
+	USED("pad_token", TEXT | OBJECT),
+	USED("cls_token", TEXT | OBJECT),
+	USED("mask_token", TEXT | OBJECT),
+	USED("bos_token", TEXT | OBJECT),
+	USED("eos_token", TEXT | OBJECT),
+	USED("additional_special_tokens", LIST),
+	USED("extra_special_tokens", LIST | OBJECT),
 };
 
 static const KnownKey tokenizer_json_keys[] = {
-	USED("model"),         USED("added_tokens"),   USED("normalizer"),
-	USED("pre_tokenizer"), USED("post_processor"), USED("truncation"),
-	HARMLESS("padding"),   HARMLESS("decoder"),    HARMLESS("version"),
+	USED("model", OBJECT),
+	USED("added_tokens", LIST),
+	USED("normalizer", OBJECT),
+	USED("pre_tokenizer", OBJECT),
+	USED("post_processor", OBJECT),
+	USED("truncation", OBJECT),
+	HARMLESS("padding"),
+	HARMLESS("decoder"),
+	HARMLESS("version"),
 };
 
 static const KnownKey tokenizer_model_keys[] = {
-	USED("type"),
-	USED("vocab"),
-	USED("unk_token"),
-	USED("continuing_subword_prefix"),
-	USED("max_input_chars_per_word"),
+	USED("type", TEXT),
+	USED("vocab", OBJECT),
+	USED("unk_token", TEXT),
+	USED("continuing_subword_prefix", TEXT),
+	USED("max_input_chars_per_word", INTEGER),
 };
 
 static const KnownKey sentence_config_keys[] = {
-	USED("max_seq_length"),       USED("do_lower_case"),
+	USED("max_seq_length", INTEGER), USED("do_lower_case", BOOLEAN),
 	HARMLESS("model_args"), /* the weights' type and the attention's implementation */
-	HARMLESS("model_kwargs"),     REFUSED("tokenizer_args"),
-	REFUSED("processor_kwargs"),  REFUSED("config_args"),
-	REFUSED("config_kwargs"),     REFUSED("tokenizer_name_or_path"),
-	USED("transformer_task"),     USED("module_output_name"),
+	HARMLESS("model_kwargs"),        REFUSED("tokenizer_args"),
+	REFUSED("processor_kwargs"),     REFUSED("config_args"),
+	REFUSED("config_kwargs"),        REFUSED("tokenizer_name_or_path"),
+	USED("transformer_task", TEXT),  USED("module_output_name", TEXT),
 	HARMLESS("modality_config"), /* text; other kinds of input need another class of model */
-	REFUSED("processing_kwargs"), REFUSED("query_length"),
-	REFUSED("document_length"),   REFUSED("query_expansion"),
+	REFUSED("processing_kwargs"),    REFUSED("query_length"),
+	REFUSED("document_length"),      REFUSED("query_expansion"),
 	HARMLESS("unpad_inputs"),
 };
 
 static const KnownKey module_keys[] = {
-	USED("path"), USED("type"), HARMLESS("idx"), HARMLESS("name"), REFUSED("kwargs"),
+	USED("path", TEXT), USED("type", TEXT), HARMLESS("idx"), HARMLESS("name"), REFUSED("kwargs"),
 };
 
 static const KnownKey pooling_keys[] = {
-	USED("pooling_mode"),
-	USED("pooling_mode_mean_tokens"),
-	USED("pooling_mode_cls_token"),
-	USED("pooling_mode_max_tokens"),
-	USED("pooling_mode_mean_sqrt_len_tokens"),
-	USED("pooling_mode_weightedmean_tokens"),
-	USED("pooling_mode_lasttoken"),
-	USED("word_embedding_dimension"),
-	USED("embedding_dimension"),
-	ONLY("include_prompt", "true"),
+	USED("pooling_mode", TEXT | TEXTS),
+	USED("pooling_mode_mean_tokens", BOOLEAN),
+	USED("pooling_mode_cls_token", BOOLEAN),
+	USED("pooling_mode_max_tokens", BOOLEAN),
+	USED("pooling_mode_mean_sqrt_len_tokens", BOOLEAN),
+	USED("pooling_mode_weightedmean_tokens", BOOLEAN),
+	USED("pooling_mode_lasttoken", BOOLEAN),
+	USED("word_embedding_dimension", INTEGER),
+	USED("embedding_dimension", INTEGER),
+	ONLY("include_prompt", BOOLEAN, "true"),
 };
 
 static const KnownKey normalize_keys[] = {
-	ONLY("module_input_name", "sentence_embedding"),
-	ONLY("module_output_name", "sentence_embedding"),
+	ONLY("module_input_name", TEXT, "sentence_embedding"),
+	ONLY("module_output_name", TEXT, "sentence_embedding"),
 };
 
 static const KnownKey dense_keys[] = {
-	USED("in_features"),
-	USED("out_features"),
-	USED("bias"),
-	USED("activation_function"),
-	ONLY("module_input_name", "sentence_embedding"),
-	ONLY("module_output_name", "sentence_embedding"),
+	USED("in_features", INTEGER),
+	USED("out_features", INTEGER),
+	USED("bias", BOOLEAN),
+	USED("activation_function", TEXT),
+	ONLY("module_input_name", TEXT, "sentence_embedding"),
+	ONLY("module_output_name", TEXT, "sentence_embedding"),
 	REFUSED("use_residual"),
 };
 
 static const KnownKey sentence_transformers_keys[] = {
-	USED("prompts"),       USED("default_prompt_name"), USED("similarity_fn_name"),
-	USED("activation_fn"), USED("model_type"),          HARMLESS("__version__"),
+	USED("prompts", OBJECT),          USED("default_prompt_name", TEXT),
+	USED("similarity_fn_name", TEXT), USED("activation_fn", TEXT),
+	USED("model_type", TEXT),         HARMLESS("__version__"),
 };
 
 #define TABLE(keys)                        \
@@ -363,6 +384,96 @@ known_key_use(KnownFile file, const char *key, KeyUse *use)
 	return true;
 }
 
+size_t
+known_key_count(KnownFile file)
+{
+	return tables[file].n;
+}
+
+const char *
+known_key_name(KnownFile file, size_t i)
+{
+	return tables[file].keys[i].name;
+}
+
+/* --- Types --- */
+
+static const struct
+{
+	unsigned int type;
+	const char *name;
+} type_names[] = {
+	{TEXT, "a string"},         {INTEGER, "an integer"},      {NUMBER, "a number"},
+	{BOOLEAN, "true or false"}, {TEXTS, "a list of strings"}, {LIST, "a list"},
+	{OBJECT, "an object"},
+};
+
+#define N_TYPES (sizeof type_names / sizeof type_names[0])
+
+static bool
+has_type(const json_t *value, unsigned int types)
+{
+	if ((types & TEXTS) != 0 && json_is_array(value))
+	{
+		for (size_t i = 0; i < json_array_size(value); i++)
+			if (!json_is_string(json_array_get(value, i)))
+				return false;
+		return true;
+	}
+	return ((types & TEXT) != 0 && json_is_string(value)) ||
+		   ((types & INTEGER) != 0 && json_is_integer(value)) ||
+		   ((types & NUMBER) != 0 && json_is_number(value)) ||
+		   ((types & BOOLEAN) != 0 && json_is_boolean(value)) ||
+		   ((types & LIST) != 0 && json_is_array(value)) ||
+		   ((types & OBJECT) != 0 && json_is_object(value));
+}
+
+/* What a value is, in words. */
+static const char *
+found_type(const json_t *value, unsigned int wanted)
+{
+	switch (json_typeof(value))
+	{
+		case JSON_STRING:
+			return "a string";
+		case JSON_INTEGER:
+			return "an integer";
+		case JSON_REAL:
+			return "a number with a fraction or an exponent";
+		case JSON_TRUE:
+			return "true";
+		case JSON_FALSE:
+			return "false";
+		case JSON_ARRAY:
+			return (wanted & TEXTS) != 0 ? "a list with something else than strings" : "a list";
+		case JSON_OBJECT:
+			return "an object";
+		case JSON_NULL:
+			break;
+	}
+	return "null";
+}
+
+static bool
+check_type(const KnownKey *known, const char *file, const json_t *value, Status *status)
+{
+	char wanted[64] = "";
+
+	if (known->types == ANY || has_type(value, known->types))
+		return true;
+	for (size_t i = 0; i < N_TYPES; i++)
+		if ((known->types & type_names[i].type) != 0)
+		{
+			if (wanted[0] != '\0')
+				strcat(wanted, " or ");
+			strcat(wanted, type_names[i].name);
+		}
+	return status_fail(status, STATUS_INVALID_DATA, "%s: \"%s\" is %s, not %s", file, known->name,
+					   found_type(value, known->types), wanted);
+}
+
+/* --- Members --- */
+
 /* Nothing is said: false, empty, or what is done in any case. */
 static bool
 says_nothing(const json_t *value, const char *allowed)
@@ -380,6 +491,25 @@ says_nothing(const json_t *value, const char *allowed)
 		   (json_is_object(value) && json_object_size(value) == 0);
 }
 
+static bool
+check_member(const KnownKey *known, const char *file, const json_t *value, FileNotes *notes,
+			 Status *status)
+{
+	if (!check_type(known, file, value, status))
+		return false;
+	if (known->use == KEY_USED || known->use == KEY_HARMLESS || says_nothing(value, known->allowed))
+		return true;
+	if (known->use == KEY_REPORTED)
+		return notes_add(notes, NOTE_IGNORED, file, known->name, status);
+	if (json_is_string(value))
+		return status_fail(status, STATUS_UNSUPPORTED,
+						   "%s: \"%s\" is \"%.60s\", which is not supported", file, known->name,
+						   json_string_value(value));
+	return status_fail(status, STATUS_UNSUPPORTED,
+					   "%s: \"%s\" changes what the model computes and is not supported", file,
+					   known->name);
+}
+
 bool
 known_keys_check(KnownFile file, const char *name, const json_t *object, FileNotes *notes,
 				 Status *status)
@@ -391,24 +521,16 @@ known_keys_check(KnownFile file, const char *name, const json_t *object, FileNot
 	{
 		const KnownKey *known = find_key(file, key);
 
-		if (json_is_null(value) || (known == NULL && names_token(file, key)))
+		if (json_is_null(value))
 			continue;
-		if (known == NULL || (known->use == KEY_REPORTED && !says_nothing(value, known->allowed)))
+		if (known != NULL)
 		{
-			if (!notes_add(notes, known == NULL ? NOTE_UNEXPECTED : NOTE_IGNORED, name, key,
-						   status))
+			if (!check_member(known, name, value, notes, status))
 				return false;
 		}
-		else if (known->use == KEY_REFUSED && !says_nothing(value, known->allowed))
-		{
-			if (json_is_string(value))
-				return status_fail(status, STATUS_UNSUPPORTED,
-								   "%s: \"%s\" is \"%.60s\", which is not supported", name, key,
-								   json_string_value(value));
-			return status_fail(status, STATUS_UNSUPPORTED,
-							   "%s: \"%s\" changes what the model computes and is not supported",
-							   name, key);
-		}
+		else if (!(names_token(file, key) && (json_is_string(value) || json_is_object(value))) &&
+				 !notes_add(notes, NOTE_UNEXPECTED, name, key, status))
+			return false;
 	}
 	return true;
 }

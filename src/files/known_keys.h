@@ -3,7 +3,8 @@
  * becomes of it. One table; docs/models.md shows it.
  *
  * A member that is not in the table is told as a note. Members whose value is null are as good as
- * absent.
+ * absent. One that decides something must have the type that the table gives: a string "true" is
+ * no true.
  */
 #ifndef BERT_FILES_KNOWN_KEYS_H
 #define BERT_FILES_KNOWN_KEYS_H
@@ -30,7 +31,9 @@ typedef enum KnownFile
 
 /*
  * Looks at every member of the object. One that changes the result and is not supported is
- * STATUS_UNSUPPORTED unless it says what is done anyway. name: the file's, for messages.
+ * STATUS_UNSUPPORTED unless it says what is done anyway; one of the wrong type is
+ * STATUS_INVALID_DATA, naming the type that it has and the one that it must have. name: the
+ * file's, for messages.
  */
 bool known_keys_check(KnownFile file, const char *name, const json_t *object, FileNotes *notes,
 					  Status *status);
@@ -45,5 +48,9 @@ typedef enum KeyUse
 
 /* The use of a member, for tests and documents; false when it is not known. */
 bool known_key_use(KnownFile file, const char *key, KeyUse *use);
+
+/* The members of the table, for tests. */
+size_t known_key_count(KnownFile file);
+const char *known_key_name(KnownFile file, size_t i);
 
 #endif

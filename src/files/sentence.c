@@ -163,11 +163,11 @@ read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceFol
 	const char *path = json_string_value(json_object_get(module, "path"));
 	const char *class;
 
+	if (!known_keys_check(KNOWN_MODULE, "modules.json", module, folder->notes, status))
+		return false;
 	if (type == NULL || path == NULL)
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "modules.json has an entry without type or path");
-	if (!known_keys_check(KNOWN_MODULE, "modules.json", module, folder->notes, status))
-		return false;
 	class = strrchr(type, '.');
 	class = class == NULL ? type : class + 1;
 	if (strcmp(class, "Transformer") == 0)

@@ -93,7 +93,9 @@ piece_name(const json_t *piece, bool is_text, int type)
 {
 	const json_t *part = json_object_get(piece, is_text ? "Sequence" : "SpecialToken");
 
-	if (json_integer_value(json_object_get(part, "type_id")) != type)
+	const json_t *type_id = json_object_get(part, "type_id");
+
+	if (!json_is_integer(type_id) || json_integer_value(type_id) != type)
 		return NULL;
 	return json_string_value(json_object_get(part, "id"));
 }
