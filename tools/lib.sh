@@ -30,6 +30,8 @@ install_packages() {
 		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
+	# The headers' inline functions call what an older server of the same version may lack.
+	case " ${missing[*]} " in *" postgresql-server-dev-15 "*) missing+=(postgresql-15) ;; esac
 
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null ||
