@@ -188,12 +188,39 @@ parse_index(const char *key, int limit)
 	return key[0] < '0' || key[0] > '9' || *end != '\0' || value >= limit ? -1 : (int) value;
 }
 
+/* A label is a text; a number stands for its digits, as it would in Python. NULL: neither. */
+static const char *
+label_text(const json_t *value, char digits[24])
+{
+	if (json_is_integer(value))
+	{
+		snprintf(digits, 24, "%lld", (long long) json_integer_value(value));
+		return digits;
+	}
+	return json_is_string(value) && json_string_length(value) <= MAX_LABEL_BYTES
+			   ? json_string_value(value)
+			   : NULL;
+}
+
+/* The id of a label: a number, or its digits. -1: neither, or outside. */
+static int
+label_id(const json_t *value, int limit)
+{
+	if (json_is_string(value))
+		return parse_index(json_string_value(value), limit);
+	return json_is_integer(value) && json_integer_value(value) >= 0 &&
+				   json_integer_value(value) < limit
+			   ? (int) json_integer_value(value)
+			   : -1;
+}
+
 static bool
 parse_labels(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
 	json_t *id2label = json_object_get(root, "id2label");
 	const json_t *label2id = json_object_get(root, "label2id");
 	int num_labels = 0;
+	char digits[24];
 	const char *key;
 	json_t *value;
 
@@ -217,15 +244,14 @@ parse_labels(const json_t *root, Arena *arena, BertConfig *config, Status *statu
 	json_object_foreach(id2label, key, value)
 	{
 		int i = parse_index(key, config->num_labels);
+		const char *text = label_text(value, digits);
 
-		if (i < 0 || !json_is_string(value) || json_string_length(value) > MAX_LABEL_BYTES ||
-			config->id2label[i] != NULL)
+		if (i < 0 || text == NULL || config->id2label[i] != NULL)
 			return status_fail(status, STATUS_INVALID_DATA,
 							   "\"id2label\" entry \"%.20s\" is not a label for an id from 0 to %d",
 							   key, config->num_labels - 1);
-		if ((config->id2label[i] =
-				 arena_strndup(arena, json_string_value(value), json_string_length(value))) == NULL)
-			return arena_fail(arena, status, "labels", json_string_length(value));
+		if ((config->id2label[i] = arena_strdup(arena, text)) == NULL)
+			return arena_fail(arena, status, "labels", strlen(text));
 	}
 	if (label2id == NULL || json_is_null(label2id))
 		return true;
@@ -234,12 +260,10 @@ parse_labels(const json_t *root, Arena *arena, BertConfig *config, Status *statu
 	for (int i = 0; i < config->num_labels; i++)
 	{
 		const json_t *id = json_object_get(label2id, config->id2label[i]);
+		int named = label_id(id, config->num_labels);
 
 		/* repeated labels share one entry */
-		if (id != NULL &&
-			(!json_is_integer(id) || json_integer_value(id) < 0 ||
-			 json_integer_value(id) >= config->num_labels ||
-			 strcmp(config->id2label[json_integer_value(id)], config->id2label[i]) != 0))
+		if (id != NULL && (named < 0 || strcmp(config->id2label[named], config->id2label[i]) != 0))
 			return status_fail(status, STATUS_INVALID_DATA,
 							   "\"label2id\" and \"id2label\" disagree about \"%.60s\"",
 							   config->id2label[i]);

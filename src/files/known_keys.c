@@ -33,6 +33,10 @@ typedef struct KnownKey
 	{                                 \
 		name, KEY_HARMLESS, ANY, NULL \
 	}
+#define REPORTED(name, types)           \
+	{                                   \
+		name, KEY_REPORTED, types, NULL \
+	}
 #define REFUSED(name)                \
 	{                                \
 		name, KEY_REFUSED, ANY, NULL \
@@ -202,10 +206,10 @@ static const KnownKey tokenizer_config_keys[] = {
 	USED("mask_token", TEXT | OBJECT),
 	USED("bos_token", TEXT | OBJECT),
 	USED("eos_token", TEXT | OBJECT),
-	/* the reference's Bert classes have no such arguments; tokenizer.json has the same ones */
-	{"clean_text", KEY_REPORTED, BOOLEAN, "true"},
-	{"wordpieces_prefix", KEY_REPORTED, TEXT, "##"},
-	{"max_input_chars_per_word", KEY_REPORTED, INTEGER, "100"},
+	/* the reference's classes have no such arguments; tokenizer_files.c says where they differ */
+	REPORTED("clean_text", BOOLEAN),
+	REPORTED("wordpieces_prefix", TEXT),
+	REPORTED("max_input_chars_per_word", INTEGER),
 	REFUSED("never_split"),
 	REFUSED("auto_map"),
 	REFUSED("fast_tokenizer_files"),
@@ -492,15 +496,12 @@ says_nothing(const json_t *value, const char *allowed)
 }
 
 static bool
-check_member(const KnownKey *known, const char *file, const json_t *value, FileNotes *notes,
-			 Status *status)
+check_member(const KnownKey *known, const char *file, const json_t *value, Status *status)
 {
 	if (!check_type(known, file, value, status))
 		return false;
-	if (known->use == KEY_USED || known->use == KEY_HARMLESS || says_nothing(value, known->allowed))
+	if (known->use != KEY_REFUSED || says_nothing(value, known->allowed))
 		return true;
-	if (known->use == KEY_REPORTED)
-		return notes_add(notes, NOTE_IGNORED, file, known->name, status);
 	if (json_is_string(value))
 		return status_fail(status, STATUS_UNSUPPORTED,
 						   "%s: \"%s\" is \"%.60s\", which is not supported", file, known->name,
@@ -525,7 +526,7 @@ known_keys_check(KnownFile file, const char *name, const json_t *object, FileNot
 			continue;
 		if (known != NULL)
 		{
-			if (!check_member(known, name, value, notes, status))
+			if (!check_member(known, name, value, status))
 				return false;
 		}
 		else if (!(names_token(file, key) && (json_is_string(value) || json_is_object(value))) &&

@@ -42,7 +42,7 @@ typedef enum KeyUse
 {
 	KEY_USED,     /* decides something */
 	KEY_HARMLESS, /* changes nothing that a model of ours gives */
-	KEY_REPORTED, /* for other programs, or overruled: a note */
+	KEY_REPORTED, /* for other programs: a note by the reader where it says otherwise */
 	KEY_REFUSED   /* changes the result and is not supported */
 } KeyUse;
 

@@ -149,6 +149,34 @@ note_differences(Reader *reader)
 					 reader->status);
 }
 
+/* What tokenizer_config.json says and no class of the reference reads, where it is not so. */
+static bool
+note_unread(Reader *reader)
+{
+	const TokenizerSettings *settings = reader->settings;
+	const char *prefix = json_string_value(json_object_get(reader->config, "wordpieces_prefix"));
+	const json_t *clean = json_object_get(reader->config, "clean_text");
+	const json_t *limit = json_object_get(reader->config, "max_input_chars_per_word");
+	const struct
+	{
+		const char *name;
+		bool differs;
+	} members[] = {
+		{"clean_text", json_is_boolean(clean) && json_is_true(clean) != settings->clean_text},
+		{"wordpieces_prefix",
+		 prefix != NULL && strcmp(prefix, settings->continuing_subword_prefix) != 0},
+		{"max_input_chars_per_word",
+		 json_is_integer(limit) && json_integer_value(limit) != settings->max_input_chars_per_word},
+	};
+
+	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+		if (members[i].differs &&
+			!notes_add(reader->context->notes, NOTE_IGNORED, "tokenizer_config.json",
+					   members[i].name, reader->status))
+			return false;
+	return true;
+}
+
 /* Everything from tokenizer.json. */
 static bool
 take_tokenizer_json(Reader *reader)
@@ -413,7 +441,7 @@ take_everything(Reader *reader, ModelSource *source)
 			: !take_arguments(reader) || (reader->tokenizer != NULL && !note_differences(reader)))
 		return false;
 	reader->settings->lowercase |= reader->context->lowercase_first;
-	return add_special_tokens(reader) &&
+	return note_unread(reader) && add_special_tokens(reader) &&
 		   (reader->class != CLASS_ANY ||
 			(check_template(reader, reader->json.cls_token, reader->json.cls_id) &&
 			 check_template(reader, reader->json.sep_token, reader->json.sep_id)));

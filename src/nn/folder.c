@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "files/tokenizer_files.h"
+#include "nn/tied.h"
 #include "tokenizer/tokenizer.h"
 
 /*
@@ -69,7 +70,7 @@ report_notes(Arena *arena, const FileNotes *notes, KeyReport *report, Status *st
 
 bool
 modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder,
-				 Status *status)
+				 const MayContinue *question, Status *status)
 {
 	FileNotes notes = {.arena = arena};
 	SentenceFolder sentence = {.notes = &notes};
@@ -93,6 +94,9 @@ modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelF
 		return false;
 	folder->config.use_pooler = checkpoint_has_pooler(&folder->checkpoint);
 	folder->head = head != NULL ? *head : checkpoint_head(&folder->checkpoint, &folder->config);
+	if (head_has_vocabulary(folder->head) &&
+		!tied_resolve(arena, &folder->checkpoint, &folder->config, &notes, question, status))
+		return false;
 	return tensor_table_build(arena, &folder->config, folder->head, &folder->table, status) &&
 		   load_plan(arena, &folder->checkpoint, &folder->table, &folder->plan, status) &&
 		   report_notes(arena, &notes, &folder->plan.report, status);

@@ -13,7 +13,7 @@
 
 typedef struct ModelFolder
 {
-	BertConfig config; /* use_pooler set by what the checkpoint has */
+	BertConfig config; /* use_pooler and tie_word_embeddings set by what the checkpoint has */
 	TokenizerSettings tokenizer;
 	unsigned char *tokenizer_image; /* compiled from the settings */
 	size_t tokenizer_image_length;
@@ -26,7 +26,7 @@ typedef struct ModelFolder
 
 /* head: NULL for the one that the checkpoint and the config say. */
 bool modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder,
-					  Status *status);
+					  const MayContinue *question, Status *status);
 
 /*
  * Only the tokenizer's part, for a folder whose config and tokenizer settings come from elsewhere.

@@ -265,6 +265,26 @@ published_name(const TensorTable *table, const TensorSpec *spec)
 																	   : spec->name;
 }
 
+/* Where a tensor of the encoder is missing: what else the checkpoint may call it. */
+static bool
+hint_at_name(const Matcher *matcher, const TensorSpec *spec)
+{
+	const char *bare = spec->name + strlen("bert.");
+
+	for (size_t i = 0; i < matcher->checkpoint->n_tensors; i++)
+	{
+		const char *name = matcher->checkpoint->tensors[i].name;
+
+		if (ends_with(name, bare) && strlen(name) > strlen(spec->name))
+			return status_hint(matcher->status,
+							   "The checkpoint has \"%.100s\". Rename its tensors: without the "
+							   "\"%.*s\" before them they would be found.",
+							   name, (int) (strlen(name) - strlen(bare)), name);
+	}
+	return status_hint(matcher->status, "Only a head, the pooler and cross-attention may be "
+										"missing; they are initialised anew.");
+}
+
 static bool
 report_missing(Matcher *matcher)
 {
@@ -282,8 +302,7 @@ report_missing(Matcher *matcher)
 		{
 			status_fail(matcher->status, STATUS_INVALID_DATA,
 						"the checkpoint has no tensor \"%.100s\", which config.json asks for", key);
-			return status_hint(matcher->status, "Only a head, the pooler and cross-attention may "
-												"be missing; they are initialised anew.");
+			return hint_at_name(matcher, spec);
 		}
 		report->lines[report->n_lines++] = (KeyReportLine){key, KEY_MISSING, false};
 		if (spec->role == ROLE_DECODER_BIAS) /* the reference names both */

@@ -426,7 +426,10 @@ test_unknown_members(void **state)
 	}
 }
 
-/* What is written for the export says the same as the settings it was made from. */
+/*
+ * What is written for the export says the same as the settings it was made from, and nothing that
+ * an import had to tell.
+ */
 static void
 test_exported(void **state)
 {
@@ -436,7 +439,8 @@ test_exported(void **state)
 
 	for (size_t i = 0; i < 12; i++)
 	{
-		TokenizerContext context = {0};
+		FileNotes notes = {.arena = folder->arena};
+		TokenizerContext context = {.notes = &notes};
 		TokenizerSettings first;
 		TokenizerSettings second;
 		Status status = {0};
@@ -449,19 +453,26 @@ test_exported(void **state)
 		folder_text(folder, "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n\nb\n##b\n");
 		assert_true(
 			tokenizer_files_read(folder->arena, folder_source(folder), &context, &first, &status));
+		assert_int_equal(notes.n, 0);
 		first.clean_text = i < 6;
+		first.continuing_subword_prefix = i == 7 ? "@@" : "##";
+		first.max_input_chars_per_word = i == 8 ? 20 : 100;
 		folder_text(folder, "tokenizer_config.json",
 					tokenizer_settings_write(folder->arena, &first, &status));
 		folder_text(folder, "tokenizer.json", tokenizer_json_write(folder->arena, &first, &status));
 		folder_text(folder, "vocab.txt", "[UNK]\n");
 		if (!tokenizer_files_read(folder->arena, folder_source(folder), &context, &second, &status))
 			fail_msg("%s", status.message);
+		if (notes.n > 0)
+			fail_msg("%s", notes.notes[0].text);
 		folder_remove(folder, "tokenizer.json");
 		assert_int_equal(first.n_added, second.n_added);
 		assert_int_equal(added(&first, "<x>")->id, added(&second, "<x>")->id);
 		assert_true(first.lowercase == second.lowercase &&
 					first.strip_accents == second.strip_accents &&
-					first.clean_text == second.clean_text && first.one_type == second.one_type);
+					first.clean_text == second.clean_text && first.one_type == second.one_type &&
+					first.max_input_chars_per_word == second.max_input_chars_per_word);
+		assert_string_equal(first.continuing_subword_prefix, second.continuing_subword_prefix);
 		assert_int_equal(first.vocab_length, second.vocab_length);
 		assert_memory_equal(first.vocab, second.vocab, first.vocab_length);
 	}

@@ -167,7 +167,7 @@ import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSour
 	callback->func = close_source;
 	callback->arg = source;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	if (!modelfolder_open(arena, source, head, &model, &status))
+	if (!modelfolder_open(arena, source, head, &model, &backend_may_continue, &status))
 		fail(&status);
 	save_model(name, arena, &model, "imported", read_from_plan, &model.plan, replace);
 	return_report(fcinfo, name, &model.plan.report);
