@@ -416,25 +416,55 @@ COMMENT ON COLUMN bert.cache.size_bytes IS 'size of the file in bytes';
 COMMENT ON COLUMN bert.cache.mapped IS 'whether this session has it in use';
 
 CREATE FUNCTION bert.list_stats()
-	RETURNS TABLE (model text, calls bigint, texts bigint, tokens bigint, truncations bigint,
-		ms double precision)
+	RETURNS TABLE (model text, function text, calls bigint, texts bigint, cached bigint,
+		deduplicated bigint, tokens bigint, truncations bigint, ms double precision)
 	AS 'MODULE_PATHNAME', 'bert_list_stats'
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 10;
 COMMENT ON FUNCTION bert.list_stats() IS 'what the view bert.stats shows';
 
 CREATE VIEW bert.stats AS SELECT * FROM bert.list_stats();
 COMMENT ON VIEW bert.stats IS
-	'what the models of this database have done since the server started: calls, texts, tokens,'
-	' texts cut, milliseconds';
+	'what the models of this database have done, by function, since the server started or'
+	' bert.reset_stats was called; a running transaction counts within about a second';
 COMMENT ON COLUMN bert.stats.model IS 'name of the model';
-COMMENT ON COLUMN bert.stats.calls IS 'calls of functions';
-COMMENT ON COLUMN bert.stats.texts IS 'texts that they read';
+COMMENT ON COLUMN bert.stats.function IS 'the function of the schema bert that used it';
+COMMENT ON COLUMN bert.stats.calls IS 'calls of the function';
+COMMENT ON COLUMN bert.stats.texts IS
+	'texts that they read, alone or in pairs; those not cached or deduplicated were computed';
+COMMENT ON COLUMN bert.stats.cached IS
+	'texts whose result the session remembered; see bert.result_cache_size';
+COMMENT ON COLUMN bert.stats.deduplicated IS 'texts that were equal to another one of their batch';
 COMMENT ON COLUMN bert.stats.tokens IS 'tokens that were computed';
 COMMENT ON COLUMN bert.stats.truncations IS
 	'texts that were cut because they were longer than the model reads';
 COMMENT ON COLUMN bert.stats.ms IS 'time in calls, in milliseconds';
 
-GRANT SELECT ON bert.models, bert.tensors, bert.cache, bert.stats TO PUBLIC;
+CREATE FUNCTION bert.list_histograms()
+	RETURNS TABLE (model text, function text, measure text, le double precision, count bigint)
+	AS 'MODULE_PATHNAME', 'bert_list_histograms'
+	LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 100;
+COMMENT ON FUNCTION bert.list_histograms() IS 'what the view bert.histograms shows';
+
+CREATE VIEW bert.histograms AS SELECT * FROM bert.list_histograms();
+COMMENT ON VIEW bert.histograms IS
+	'lengths of computed texts and times of calls, by model and function, as Prometheus has'
+	' histograms';
+COMMENT ON COLUMN bert.histograms.model IS 'name of the model';
+COMMENT ON COLUMN bert.histograms.function IS 'the function of the schema bert that used it';
+COMMENT ON COLUMN bert.histograms.measure IS
+	'tokens: of texts that were computed; ms: milliseconds of calls';
+COMMENT ON COLUMN bert.histograms.le IS 'upper limit, included; infinity for all';
+COMMENT ON COLUMN bert.histograms.count IS 'how many there were up to the limit';
+
+CREATE FUNCTION bert.reset_stats() RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_reset_stats' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bert.reset_stats() IS
+	'sets the counters of this database in bert.stats and bert.histograms to zero; for superusers,'
+	' and who is granted EXECUTE';
+REVOKE ALL ON FUNCTION bert.reset_stats() FROM PUBLIC;
+
+GRANT SELECT ON bert.models, bert.tensors, bert.cache, bert.stats,
+	bert.histograms TO PUBLIC;
 
 -- Text
 

@@ -236,6 +236,7 @@ embed_chosen(Chosen *chosen, const TableColumn *column, const char *condition, I
 		column->source_sql, column->table_sql, column->target_sql, column->source_sql, condition);
 
 	embed_rows_begin(&found, chosen->n, model);
+	found.function = "auto_embed";
 	embed_rows_read(&found, column, sql, input);
 	input_rows_end(input);
 	(void) embed_rows_write(&found, column, model);

@@ -10,8 +10,8 @@
 #include "utils/snapmgr.h"
 
 #include "pg/column/rows.h"
-#include "pg/infer/batch.h"
 #include "pg/infer/embedding.h"
+#include "pg/infer/rows.h"
 #include "pg/column/statement.h"
 
 /* Texts and embeddings held at once; a batch ends early with what is larger. */
@@ -22,6 +22,7 @@ embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model)
 {
 	memset(rows, 0, sizeof *rows);
 	rows->capacity = capacity;
+	rows->function = "embed_column";
 	rows->row_bytes = sizeof *rows->rows + (Size) model->config.hidden_size * sizeof(float);
 	rows->rows = palloc0((Size) capacity * sizeof *rows->rows);
 }
@@ -70,23 +71,19 @@ typedef struct Embedding
 	const EmbedRow *rows;
 	EmbedRow *next;
 	const Call *call;
-	const BertModel *model;
 	MemoryContext context;
 } Embedding;
 
 static void
-take_embeddings(void *context, Call *call, const TextGroup *group)
+take_embeddings(void *context, Call *call, const TextRows *rows)
 {
 	Embedding *embedding = context;
-	int hidden = call->handle->config.hidden_size;
-	/* (texts, H) */
-	float *values = group_embeddings(call, embedding->model, group, call->handle->sentence.pooling,
-									 embeds_normalized(call->handle));
+	int hidden = (int) rows->columns;
 	MemoryContext previous = MemoryContextSwitchTo(embedding->context);
 
-	for (size_t t = 0; t < group->n_texts; t++)
+	for (size_t t = 0; t < rows->n_texts; t++)
 		(embedding->next++)->embedding =
-			PointerGetDatum(real_array(values + t * (size_t) hidden, 1, &hidden));
+			PointerGetDatum(real_array(rows->rows + t * rows->columns, 1, &hidden));
 	MemoryContextSwitchTo(previous);
 }
 
@@ -115,6 +112,7 @@ compute(EmbedRows *rows, ModelHandle *model)
 	Embedding embedding = {
 		.rows = rows->rows, .next = rows->rows, .call = &call, .context = CurrentMemoryContext};
 	ErrorContextCallback callback = {error_context_stack, show_row, &embedding};
+	RowsWanted wanted;
 	Datum *texts = palloc((Size) rows->n * sizeof *texts);
 	TextInputs inputs = {
 		.n = rows->n, .values = texts, .nulls = palloc0((Size) rows->n * sizeof *inputs.nulls)};
@@ -123,11 +121,11 @@ compute(EmbedRows *rows, ModelHandle *model)
 		texts[i] = rows->rows[i].text;
 	/* blocks that the cache has lost are read from the tables */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	call_begin_with(&call, model);
+	call_begin_with(&call, model, rows->function);
 	use_prompt(&call, NULL, NULL, PROMPT_DOCUMENT);
-	embedding.model = model_handle_bind(model, HEAD_NONE);
+	wanted = want_embeddings(model, OVERFLOW_TRUNCATE);
 	error_context_stack = &callback;
-	texts_in_groups(&call, &inputs, OVERFLOW_TRUNCATE, take_embeddings, &embedding);
+	texts_to_rows(&call, &inputs, &wanted, take_embeddings, &embedding);
 	error_context_stack = callback.previous;
 	call_end(&call);
 	PopActiveSnapshot();

@@ -27,9 +27,10 @@ typedef struct EmbedRows
 	EmbedRow *rows;
 	int n;
 	int capacity;
-	Size row_bytes; /* that an embedding takes */
-	Size bytes;     /* of texts and embeddings */
-	bool cut;       /* reading stopped before the statement's end: these were too many */
+	Size row_bytes;       /* that an embedding takes */
+	Size bytes;           /* of texts and embeddings */
+	const char *function; /* for bert.stats; embed_column unless somebody says otherwise */
+	bool cut;             /* reading stopped before the statement's end: these were too many */
 } EmbedRows;
 
 extern void embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model);

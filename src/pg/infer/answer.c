@@ -24,14 +24,15 @@ encode_context(Call *call, const InputText *question, const InputText *context, 
 						 context->length,
 						 Min(call->handle->max_length, ANSWER_WINDOW),
 						 stride};
+	int64 tokens = 0;
 	Status status;
 
 	REPORT_UNLESS(answer_encode(call->handle->tokenizer, &input, call->arena, encoded,
 								&backend_may_continue, &status),
 				  &status);
-	call->texts++;
 	for (size_t w = 0; w < encoded->n_windows; w++)
-		call->tokens += (int64) encoded->windows[w].n;
+		tokens += (int64) encoded->windows[w].n;
+	call_count_text(call, tokens);
 }
 
 static void
@@ -104,6 +105,7 @@ bert_answers(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 2, TASK_ANSWER);
+	call_name(&call, "answers");
 	find_answers(&call, fcinfo, &context, &options, stride, &answers, &n_answers);
 	for (size_t i = 0; i < n_answers; i++)
 	{

@@ -66,6 +66,7 @@ begin(Call *call, FmgrInfo *flinfo, const text *model, ModelTask task)
 	memset(call, 0, sizeof *call);
 	INSTR_TIME_SET_CURRENT(call->started);
 	call->handle = model_handle_get(flinfo, model, task);
+	call_name(call, model_task_name(task));
 	call->prompt = "";
 	call->arena = call_arena();
 }
@@ -97,15 +98,44 @@ call_begin_as(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask
 }
 
 void
-call_begin_with(Call *call, ModelHandle *handle)
+call_begin_with(Call *call, ModelHandle *handle, const char *function)
 {
 	memset(call, 0, sizeof *call);
 	INSTR_TIME_SET_CURRENT(call->started);
 	model_handle_keep_sound(handle);
 	call->handle = handle;
+	call_name(call, function);
 	call->reading = -1;
 	call->prompt = "";
 	call->arena = call_arena();
+}
+
+void *
+call_take(Call *call, size_t count, size_t size, const char *what)
+{
+	void *memory = arena_alloc_array(call->arena, count, size);
+	Status status;
+
+	if (memory == NULL)
+	{
+		arena_fail(call->arena, &status, what, count * size);
+		report_status(&status);
+	}
+	return memory;
+}
+
+void
+call_name(Call *call, const char *function)
+{
+	strlcpy(call->counted.function, function, sizeof call->counted.function);
+}
+
+void
+call_count_text(Call *call, int64 tokens)
+{
+	call->counted.texts++;
+	call->counted.tokens += tokens;
+	call->counted.lengths[stats_length_place(tokens)]++;
 }
 
 void
@@ -115,6 +145,8 @@ call_end(Call *call)
 
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, call->started);
-	stats_count(call->handle->name, call->texts, call->tokens, call->truncations,
-				INSTR_TIME_GET_MILLISEC(elapsed));
+	strlcpy(call->counted.model, call->handle->name, sizeof call->counted.model);
+	call->counted.calls = 1;
+	call->counted.ms = INSTR_TIME_GET_MILLISEC(elapsed);
+	stats_count(&call->counted);
 }

@@ -12,19 +12,18 @@
 #include "portability/instr_time.h"
 
 #include "pg/model/handle.h"
+#include "pg/server/stats.h"
 #include "pg/server/values.h"
 
 typedef struct Call
 {
 	ModelHandle *handle;
 	Arena *arena;
-	int64 texts; /* for bert.stats: inputs, tokens computed, inputs cut */
-	int64 tokens;
-	int64 truncations;
+	Stats counted; /* model and time are filled in at the end */
 	instr_time started;
 	/* UTF-8 that goes before each text to embed; "" for none */
 	const char *prompt;
-	/* the value that texts_in_groups is converting to UTF-8, which may fail; else -1 */
+	/* the value that texts_to_rows is converting to UTF-8, which may fail; else -1 */
 	int reading;
 } Call;
 
@@ -33,9 +32,16 @@ extern void call_begin(Call *call, FunctionCallInfo fcinfo, int model_argument, 
 /* The same; for a *_pinned function the model must be given, by a pinned name. */
 extern void call_begin_as(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task,
 						  bool pinned);
-/* The same with a model that the caller keeps pinned. */
-extern void call_begin_with(Call *call, ModelHandle *handle);
+/* The same with a model that the caller keeps pinned; function: its name in bert.stats. */
+extern void call_begin_with(Call *call, ModelHandle *handle, const char *function);
+/* The name under which it counts, where it is not the task's. */
+extern void call_name(Call *call, const char *function);
+/* Counts a text that is computed. */
+extern void call_count_text(Call *call, int64 tokens);
 /* Counts the call in bert.stats. */
 extern void call_end(Call *call);
+
+/* Memory of the call's arena; 53200 naming what it was for. */
+extern void *call_take(Call *call, size_t count, size_t size, const char *what);
 
 #endif

@@ -3,35 +3,33 @@
 
 #include "nn/select.h"
 #include "nn/windows.h"
-#include "pg/infer/batch.h"
+#include "pg/infer/rows.h"
 
 PG_FUNCTION_INFO_V1(bert_choose);
 PG_FUNCTION_INFO_V1(bert_choose_all);
 
 typedef struct Choices
 {
-	const BertModel *model;
 	float *logits; /* (choices) */
 	float *scores; /* (choices) probabilities */
 	size_t n_scored;
 } Choices;
 
 static void
-score_group(void *context, Call *call, const TextGroup *group)
+take_logits(void *context, Call *call, const TextRows *rows)
 {
 	Choices *choices = context;
-	size_t columns;
-	/* (choices of the group, 1) */
-	float *rows = group_logits(call, choices->model, group, &columns);
 
-	memcpy(choices->logits + choices->n_scored, rows, group->n_texts * sizeof(float));
-	choices->n_scored += group->n_texts;
+	/* (choices of the group, 1) */
+	memcpy(choices->logits + choices->n_scored, rows->rows, rows->n_texts * sizeof(float));
+	choices->n_scored += rows->n_texts;
 }
 
 /* Scores of (prompt, choices, model); false when prompt or choices is NULL. */
 static bool
-score_choices(FunctionCallInfo fcinfo, Choices *choices, TextInputs *inputs)
+score_choices(FunctionCallInfo fcinfo, Choices *choices, TextInputs *inputs, const char *function)
 {
+	RowsWanted wanted = {.overflow = OVERFLOW_TRUNCATE};
 	Call call;
 	InputText prompt;
 
@@ -45,12 +43,13 @@ score_choices(FunctionCallInfo fcinfo, Choices *choices, TextInputs *inputs)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("choices must not contain NULL")));
 	call_begin(&call, fcinfo, 2, TASK_CHOOSE);
-	choices->model = model_handle_bind(call.handle, HEAD_MULTIPLE_CHOICE);
+	call_name(&call, function);
+	wanted.model = model_handle_bind(call.handle, HEAD_MULTIPLE_CHOICE);
 	choices->logits = palloc((Size) inputs->n * sizeof(float));
 	choices->scores = palloc((Size) inputs->n * sizeof(float));
 	input_text(PG_GETARG_TEXT_PP(0), &prompt);
 	inputs->prefix = &prompt;
-	texts_in_groups(&call, inputs, OVERFLOW_TRUNCATE, score_group, choices);
+	texts_to_rows(&call, inputs, &wanted, take_logits, choices);
 	memcpy(choices->scores, choices->logits, choices->n_scored * sizeof(float));
 	softmax_rows(1, choices->n_scored, choices->scores);
 	call_end(&call);
@@ -74,7 +73,7 @@ bert_choose(PG_FUNCTION_ARGS)
 	Datum values[3];
 	bool nulls[3] = {false};
 
-	if (!score_choices(fcinfo, &choices, &inputs))
+	if (!score_choices(fcinfo, &choices, &inputs, "choose"))
 		PG_RETURN_NULL();
 	choice_values(&choices, &inputs, select_best(choices.logits, choices.n_scored), values);
 	return composite_result(fcinfo, values, nulls);
@@ -89,7 +88,7 @@ bert_choose_all(PG_FUNCTION_ARGS)
 	Candidate *order;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (!score_choices(fcinfo, &choices, &inputs))
+	if (!score_choices(fcinfo, &choices, &inputs, "choose_all"))
 		return (Datum) 0;
 	order = palloc(choices.n_scored * sizeof *order);
 	select_largest(choices.logits, choices.n_scored, choices.n_scored, order);

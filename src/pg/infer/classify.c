@@ -8,8 +8,8 @@
 
 #include "nn/select.h"
 #include "nn/windows.h"
-#include "pg/infer/batch.h"
 #include "pg/infer/embedding.h"
+#include "pg/infer/rows.h"
 
 PG_FUNCTION_INFO_V1(bert_classify);
 PG_FUNCTION_INFO_V1(bert_classify_pinned);
@@ -90,20 +90,15 @@ classes_of_logits(const BertConfig *config, const float *logits, Classes *classe
 static float *
 logits_of_pair(Call *call, FunctionCallInfo fcinfo, const BertModel *model, size_t *columns)
 {
-	Overflow overflow = overflow_argument(fcinfo, PG_NARGS() - 1);
-
+	RowsWanted wanted = {.model = model, .overflow = overflow_argument(fcinfo, PG_NARGS() - 1)};
 	InputText input;
 	InputText pair;
-	EncodeResult encoded;
-	size_t first_window[2];
-	TextGroup group;
 
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	if (!PG_ARGISNULL(2))
 		input_text(PG_GETARG_TEXT_PP(2), &pair);
-	encode_input(call, &input, PG_ARGISNULL(2) ? NULL : &pair, overflow, &encoded);
-	group = single_group(&encoded, first_window);
-	return group_logits(call, model, &group, columns);
+	*columns = row_columns(call, &wanted);
+	return text_row(call, &wanted, &input, PG_ARGISNULL(2) ? NULL : &pair);
 }
 
 static text *
@@ -165,6 +160,7 @@ label_one(FunctionCallInfo fcinfo, bool pinned)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin_as(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
+	call_name(&call, "label");
 	logits = logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns);
 	call_end(&call);
 	PG_RETURN_TEXT_P(label_text(&call.handle->config, select_best(logits, columns)));
@@ -183,22 +179,14 @@ bert_label_pinned(PG_FUNCTION_ARGS)
 	return label_one(fcinfo, true);
 }
 
-typedef struct ClassifyMany
-{
-	FunctionCallInfo fcinfo;
-	const BertModel *model;
-} ClassifyMany;
-
 static void
-put_classes(void *context, Call *call, const TextGroup *group)
+put_classes(void *context, Call *call, const TextRows *rows)
 {
-	const ClassifyMany *many = context;
-	size_t columns;
-	float *rows = group_logits(call, many->model, group, &columns); /* (texts, columns) */
+	FunctionCallInfo fcinfo = context;
 
-	for (size_t t = 0; t < group->n_texts; t++)
+	for (size_t t = 0; t < rows->n_texts; t++)
 	{
-		bool is_null = group->first_window[t + 1] == group->first_window[t];
+		bool is_null = rows->nulls[t];
 		bool nulls[2] = {is_null, is_null};
 		Datum values[2] = {0};
 
@@ -206,12 +194,12 @@ put_classes(void *context, Call *call, const TextGroup *group)
 		{
 			Classes classes;
 
-			classes_of_logits(&call->handle->config, rows + t * columns, &classes);
+			classes_of_logits(&call->handle->config, rows->rows + t * rows->columns, &classes);
 			class_values(&call->handle->config, &classes, 0, values);
 			pfree(classes.scores);
 			pfree(classes.order);
 		}
-		put_row(many->fcinfo, values, nulls);
+		put_row(fcinfo, values, nulls);
 		if (!is_null)
 			pfree(DatumGetPointer(values[0]));
 	}
@@ -221,9 +209,8 @@ put_classes(void *context, Call *call, const TextGroup *group)
 static Datum
 classify_many(FunctionCallInfo fcinfo, bool pinned)
 {
-	ClassifyMany many = {.fcinfo = fcinfo};
+	RowsWanted wanted = {0};
 	TextInputs inputs;
-	Overflow overflow;
 	Call call;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -232,10 +219,10 @@ classify_many(FunctionCallInfo fcinfo, bool pinned)
 	inputs_of_array(PG_GETARG_ARRAYTYPE_P(0), &inputs);
 	if (!PG_ARGISNULL(2))
 		pairs_of_array(PG_GETARG_ARRAYTYPE_P(2), &inputs);
-	overflow = overflow_argument(fcinfo, 3);
+	wanted.overflow = overflow_argument(fcinfo, 3);
 	call_begin_as(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
-	many.model = bind_classifier(call.handle);
-	texts_in_groups(&call, &inputs, overflow, put_classes, &many);
+	wanted.model = bind_classifier(call.handle);
+	texts_to_rows(&call, &inputs, &wanted, put_classes, fcinfo);
 	call_end(&call);
 	return (Datum) 0;
 }
@@ -278,6 +265,7 @@ bert_labels(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
+	call_name(&call, "labels");
 	model = bind_classifier(call.handle);
 	if (call.handle->config.problem_type != PROBLEM_MULTI_LABEL)
 		ereport(ERROR,
@@ -305,6 +293,7 @@ bert_classify_all(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
+	call_name(&call, "classify_all");
 	classes_of_logits(&call.handle->config,
 					  logits_of_pair(&call, fcinfo, bind_classifier(call.handle), &columns),
 					  &classes);
@@ -370,62 +359,37 @@ compare_scored(const void *a, const void *b, void *context)
 
 typedef struct Ranking
 {
-	const BertModel *model;
 	const float *query; /* (H) with a bi-encoder; NULL with a cross-encoder */
 	Scored *found;      /* (documents) */
 	int n_found;
 } Ranking;
 
 static void
-rank_group(void *context, Call *call, const TextGroup *group)
+rank_rows(void *context, Call *call, const TextRows *rows)
 {
 	Ranking *ranking = context;
-	size_t columns = (size_t) call->handle->config.hidden_size;
-	float *rows = ranking->query == NULL ? group_logits(call, ranking->model, group, &columns)
-										 : group_embeddings(call, ranking->model, group,
-															call->handle->sentence.pooling,
-															embeds_normalized(call->handle));
 
-	for (size_t t = 0; t < group->n_texts; t++)
+	for (size_t t = 0; t < rows->n_texts; t++)
 	{
 		Scored *scored = &ranking->found[ranking->n_found];
+		const float *row = rows->rows + t * rows->columns;
 
 		scored->index = ranking->n_found++;
-		if (group->first_window[t + 1] == group->first_window[t])
+		if (rows->nulls[t])
 			scored->order = scored->score = NAN;
 		else if (ranking->query == NULL)
 		{
-			scored->order = rows[t * columns];
-			scored->score = call->handle->config.score_activation == SCORE_IDENTITY
-								? rows[t * columns]
-								: sigmoid(rows[t * columns]);
+			scored->order = row[0];
+			scored->score =
+				call->handle->config.score_activation == SCORE_IDENTITY ? row[0] : sigmoid(row[0]);
 		}
 		else
 		{
-			scored->order = embedding_similarity(call->handle->sentence.similarity, columns,
-												 ranking->query, rows + t * columns);
+			scored->order = embedding_similarity(call->handle->sentence.similarity, rows->columns,
+												 ranking->query, row);
 			scored->score = (float) scored->order;
 		}
 	}
-}
-
-/* Embeds the query for a model that has no head to read query and document together. */
-static const float *
-embed_query(Call *call, const BertModel *model, const InputText *query, Overflow overflow)
-{
-	EncodeResult encoded;
-	size_t first_window[2];
-	TextGroup group;
-	float *copy = palloc((Size) call->handle->config.hidden_size * sizeof(float));
-
-	use_prompt(call, NULL, NULL, PROMPT_QUERY);
-	encode_input(call, query, NULL, overflow, &encoded);
-	group = single_group(&encoded, first_window);
-	memcpy(copy,
-		   group_embeddings(call, model, &group, call->handle->sentence.pooling,
-							embeds_normalized(call->handle)),
-		   (Size) call->handle->config.hidden_size * sizeof(float));
-	return copy;
 }
 
 static void
@@ -450,6 +414,7 @@ bert_rank(PG_FUNCTION_ARGS)
 	Ranking ranking = {0};
 	Call call;
 	InputText query;
+	RowsWanted wanted = {0};
 	Overflow overflow;
 	TextInputs inputs;
 
@@ -469,17 +434,18 @@ bert_rank(PG_FUNCTION_ARGS)
 								   call.handle->name, call.handle->config.num_labels),
 							errhint("Use a cross-encoder with one label, or a model without a "
 									"head, which ranks by the similarity of embeddings.")));
-		ranking.model = model_handle_bind(call.handle, HEAD_SEQUENCE_CLASSIFICATION);
+		wanted = (RowsWanted){.model = model_handle_bind(call.handle, HEAD_SEQUENCE_CLASSIFICATION),
+							  .overflow = overflow};
 		inputs.prefix = &query;
-		texts_in_groups(&call, &inputs, overflow, rank_group, &ranking);
 	}
 	else
 	{
-		ranking.model = model_handle_bind(call.handle, HEAD_NONE);
-		ranking.query = embed_query(&call, ranking.model, &query, overflow);
+		wanted = want_embeddings(call.handle, overflow);
+		use_prompt(&call, NULL, NULL, PROMPT_QUERY);
+		ranking.query = text_row(&call, &wanted, &query, NULL);
 		use_prompt(&call, NULL, NULL, PROMPT_DOCUMENT);
-		texts_in_groups(&call, &inputs, overflow, rank_group, &ranking);
 	}
+	texts_to_rows(&call, &inputs, &wanted, rank_rows, &ranking);
 	qsort_interruptible(ranking.found, (size_t) ranking.n_found, sizeof(Scored), compare_scored,
 						NULL);
 	put_ranking(fcinfo, &ranking, &inputs);

@@ -7,8 +7,8 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "pg/infer/batch.h"
 #include "pg/infer/embedding.h"
+#include "pg/infer/rows.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "pg/server/settings.h"
@@ -25,8 +25,7 @@ PG_FUNCTION_INFO_V1(bert_similarity_of_embeddings);
 /* What an embedding is made like. */
 typedef struct EmbedOptions
 {
-	Pooling pooling;
-	bool normalize;
+	RowsWanted wanted;
 	int dimensions; /* the first so many */
 } EmbedOptions;
 
@@ -43,12 +42,13 @@ dimensions_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *ha
 						handle->config.hidden_size);
 }
 
-/* From pooling on: pooling, normalize_embeddings, prompt_name, prompt, dimensions. */
+/* From pooling on: pooling, normalize_embeddings, prompt_name, prompt, dimensions, overflow. */
 static EmbedOptions
-embed_options(FunctionCallInfo fcinfo, Call *call)
+embed_options(FunctionCallInfo fcinfo, Call *call, Overflow overflow)
 {
-	EmbedOptions options = {pooling_argument(fcinfo, 2, call->handle),
-							normalize_argument(fcinfo, 3, call->handle),
+	EmbedOptions options = {{model_handle_bind(call->handle, HEAD_NONE),
+							 pooling_argument(fcinfo, 2, call->handle),
+							 normalize_argument(fcinfo, 3, call->handle), overflow},
 							dimensions_argument(fcinfo, 6, call->handle)};
 
 	use_prompt(call, text_or_null(fcinfo, 5), text_or_null(fcinfo, 4), PROMPT_DEFAULT);
@@ -59,26 +59,19 @@ embed_options(FunctionCallInfo fcinfo, Call *call)
 static Datum
 embedding_datum(float *row, const EmbedOptions *options, const ModelHandle *handle)
 {
-	if (options->normalize && options->dimensions < handle->config.hidden_size)
+	if (options->wanted.normalize && options->dimensions < handle->config.hidden_size)
 		normalize_rows(1, (size_t) options->dimensions, row);
 	return PointerGetDatum(real_array(row, 1, &options->dimensions));
 }
 
 static Datum
-embed_text(FunctionCallInfo fcinfo, Call *call, const EmbedOptions *options, Overflow overflow)
+embed_text(FunctionCallInfo fcinfo, Call *call, const EmbedOptions *options)
 {
 	InputText input;
-	EncodeResult encoded;
-	size_t first_window[2];
-	TextGroup group;
 	Datum result;
 
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	encode_input(call, &input, NULL, overflow, &encoded);
-	group = single_group(&encoded, first_window);
-	result = embedding_datum(group_embeddings(call, model_handle_bind(call->handle, HEAD_NONE),
-											  &group, options->pooling, options->normalize),
-							 options, call->handle);
+	result = embedding_datum(text_row(call, &options->wanted, &input, NULL), options, call->handle);
 	call_end(call);
 	return result;
 }
@@ -97,13 +90,13 @@ embed_one(FunctionCallInfo fcinfo, bool pinned)
 		PG_RETURN_NULL();
 	overflow = overflow_argument(fcinfo, 7);
 	call_begin_as(&call, fcinfo, 1, TASK_EMBED, pinned);
-	options = embed_options(fcinfo, &call);
-	return embed_text(fcinfo, &call, &options, overflow);
+	options = embed_options(fcinfo, &call, overflow);
+	return embed_text(fcinfo, &call, &options);
 }
 
 /* (input, model, dimensions) */
 static Datum
-embed_for(FunctionCallInfo fcinfo, PromptUse use)
+embed_for(FunctionCallInfo fcinfo, PromptUse use, const char *function)
 {
 	Call call;
 	EmbedOptions options;
@@ -111,22 +104,23 @@ embed_for(FunctionCallInfo fcinfo, PromptUse use)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
-	options = (EmbedOptions){call.handle->sentence.pooling, embeds_normalized(call.handle),
+	call_name(&call, function);
+	options = (EmbedOptions){want_embeddings(call.handle, OVERFLOW_TRUNCATE),
 							 dimensions_argument(fcinfo, 2, call.handle)};
 	use_prompt(&call, NULL, NULL, use);
-	return embed_text(fcinfo, &call, &options, OVERFLOW_TRUNCATE);
+	return embed_text(fcinfo, &call, &options);
 }
 
 PGDLLEXPORT Datum
 bert_embed_query(PG_FUNCTION_ARGS)
 {
-	return embed_for(fcinfo, PROMPT_QUERY);
+	return embed_for(fcinfo, PROMPT_QUERY, "embed_query");
 }
 
 PGDLLEXPORT Datum
 bert_embed_document(PG_FUNCTION_ARGS)
 {
-	return embed_for(fcinfo, PROMPT_DOCUMENT);
+	return embed_for(fcinfo, PROMPT_DOCUMENT, "embed_document");
 }
 
 PGDLLEXPORT Datum
@@ -144,24 +138,20 @@ bert_embed_pinned(PG_FUNCTION_ARGS)
 typedef struct EmbedMany
 {
 	FunctionCallInfo fcinfo;
-	const BertModel *model;
 	EmbedOptions options;
 } EmbedMany;
 
 static void
-put_embeddings(void *context, Call *call, const TextGroup *group)
+put_embeddings(void *context, Call *call, const TextRows *rows)
 {
 	const EmbedMany *many = context;
-	size_t hidden = (size_t) call->handle->config.hidden_size;
-	/* (texts, H) */
-	float *rows =
-		group_embeddings(call, many->model, group, many->options.pooling, many->options.normalize);
 
-	for (size_t t = 0; t < group->n_texts; t++)
+	for (size_t t = 0; t < rows->n_texts; t++)
 	{
-		bool is_null = group->first_window[t + 1] == group->first_window[t];
+		bool is_null = rows->nulls[t];
 		Datum value =
-			is_null ? (Datum) 0 : embedding_datum(rows + t * hidden, &many->options, call->handle);
+			is_null ? (Datum) 0
+					: embedding_datum(rows->rows + t * rows->columns, &many->options, call->handle);
 
 		put_row(many->fcinfo, &value, &is_null);
 		if (!is_null)
@@ -186,9 +176,8 @@ embed_many(FunctionCallInfo fcinfo, bool pinned)
 	inputs_of_array(PG_GETARG_ARRAYTYPE_P(0), &inputs);
 	overflow = overflow_argument(fcinfo, 7);
 	call_begin_as(&call, fcinfo, 1, TASK_EMBED, pinned);
-	many.options = embed_options(fcinfo, &call);
-	many.model = model_handle_bind(call.handle, HEAD_NONE);
-	texts_in_groups(&call, &inputs, overflow, put_embeddings, &many);
+	many.options = embed_options(fcinfo, &call, overflow);
+	texts_to_rows(&call, &inputs, &many.options.wanted, put_embeddings, &many);
 	call_end(&call);
 	return (Datum) 0;
 }
@@ -205,36 +194,49 @@ bert_embed_many_pinned(PG_FUNCTION_ARGS)
 	return embed_many(fcinfo, true);
 }
 
+/* The embeddings of two texts. */
+typedef struct Sides
+{
+	float *rows; /* (2, H) */
+	size_t n;    /* of them that are there */
+} Sides;
+
+static void
+take_sides(void *context, Call *call, const TextRows *rows)
+{
+	Sides *sides = context;
+
+	memcpy(sides->rows + sides->n * rows->columns, rows->rows,
+		   rows->n_texts * rows->columns * sizeof(float));
+	sides->n += rows->n_texts;
+}
+
 /* bert.similarity(a, b, model) */
 PGDLLEXPORT Datum
 bert_similarity(PG_FUNCTION_ARGS)
 {
+	Datum texts[2];
+	bool nulls[2] = {false, false};
+	TextInputs inputs = {.n = 2, .values = texts, .nulls = nulls};
 	Call call;
-	Encoding windows[2];
-	size_t first_window[3] = {0, 1, 2};
-	TextGroup group = {2, first_window, {2, windows, false}};
+	RowsWanted wanted;
 	size_t hidden;
-	float *rows; /* (2, H) */
+	Sides sides = {0};
 	double similarity;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
+	texts[0] = PG_GETARG_DATUM(0);
+	texts[1] = PG_GETARG_DATUM(1);
 	call_begin(&call, fcinfo, 2, TASK_EMBED);
+	call_name(&call, "similarity");
 	use_prompt(&call, NULL, NULL, PROMPT_DEFAULT);
-	for (int i = 0; i < 2; i++)
-	{
-		InputText input;
-		EncodeResult encoded;
-
-		input_text(PG_GETARG_TEXT_PP(i), &input);
-		encode_input(&call, &input, NULL, OVERFLOW_TRUNCATE, &encoded);
-		windows[i] = encoded.windows[0];
-	}
-	rows = group_embeddings(&call, model_handle_bind(call.handle, HEAD_NONE), &group,
-							call.handle->sentence.pooling, embeds_normalized(call.handle));
-	hidden = (size_t) call.handle->config.hidden_size;
-	similarity =
-		embedding_similarity(call.handle->sentence.similarity, hidden, rows, rows + hidden);
+	wanted = want_embeddings(call.handle, OVERFLOW_TRUNCATE);
+	hidden = row_columns(&call, &wanted);
+	sides.rows = call_take(&call, 2 * hidden, sizeof(float), "results");
+	texts_to_rows(&call, &inputs, &wanted, take_sides, &sides);
+	similarity = embedding_similarity(call.handle->sentence.similarity, hidden, sides.rows,
+									  sides.rows + hidden);
 	call_end(&call);
 	PG_RETURN_FLOAT4((float4) similarity);
 }

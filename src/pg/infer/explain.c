@@ -140,6 +140,7 @@ bert_explain(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
+	call_name(&call, "explain");
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	if (has_pair)
 		input_text(PG_GETARG_TEXT_PP(2), &pair);

@@ -4,7 +4,7 @@
 #include <limits.h>
 
 #include "nn/fill.h"
-#include "pg/infer/batch.h"
+#include "pg/infer/rows.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -75,6 +75,7 @@ bert_pseudo_perplexity(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_FILL_MASK);
+	call_name(&call, "pseudo_perplexity");
 	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
 	stride = window_stride(call.handle, STRIDE);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
@@ -93,23 +94,17 @@ bert_next_sentence(PG_FUNCTION_ARGS)
 {
 	Call call;
 	InputText texts[2];
-	EncodeResult encoded;
-	size_t first_window[2];
-	TextGroup group;
-	const BertModel *model;
-	size_t columns;
+	RowsWanted wanted = {.overflow = OVERFLOW_TRUNCATE};
 	float *scores; /* (2): follows, does not */
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 2, TASK_NEXT_SENTENCE);
-	model = bind_or_pretraining(call.handle, HEAD_NEXT_SENTENCE);
+	wanted.model = bind_or_pretraining(call.handle, HEAD_NEXT_SENTENCE);
 	input_text(PG_GETARG_TEXT_PP(0), &texts[0]);
 	input_text(PG_GETARG_TEXT_PP(1), &texts[1]);
-	encode_input(&call, &texts[0], &texts[1], OVERFLOW_TRUNCATE, &encoded);
-	group = single_group(&encoded, first_window);
-	scores = group_logits(&call, model, &group, &columns);
-	softmax_rows(1, columns, scores);
+	scores = text_row(&call, &wanted, &texts[0], &texts[1]);
+	softmax_rows(1, row_columns(&call, &wanted), scores);
 	call_end(&call);
 	PG_RETURN_FLOAT4(scores[0]);
 }

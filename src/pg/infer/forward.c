@@ -370,8 +370,10 @@ compute(Forward *forward)
 								   &(HeadInput){&forward->batch, &forward->encoded, NULL, 0},
 								   call->arena, &forward->output, &backend_may_continue, &status),
 					  &status);
-	call->texts += (int64) forward->batch.n_sequences;
-	call->tokens += (int64) n_tokens;
+	call->counted.texts += (int64) forward->batch.n_sequences;
+	call->counted.tokens += (int64) n_tokens;
+	for (size_t i = 0; i < forward->batch.n_sequences; i++)
+		call->counted.lengths[stats_length_place((int64) forward->length)]++;
 }
 
 /*
@@ -540,6 +542,7 @@ bert_forward(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	read_wanted(&forward);
 	call_begin(&forward.call, fcinfo, ARG_MODEL, TASK_EMBED);
+	call_name(&forward.call, "forward");
 	read_head(&forward);
 	read_input(&forward);
 	read_encoder_states(&forward);

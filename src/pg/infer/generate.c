@@ -73,8 +73,7 @@ bert_generate(PG_FUNCTION_ARGS)
 	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, &(DecodeInput){ids, n, true},
 								   &backend_may_continue, &decoded, &status),
 				  &status);
-	call.texts++;
-	call.tokens += (int64) (window->n - 1 + n);
+	call_count_text(&call, (int64) (window->n - 1 + n));
 	call_end(&call);
 	PG_RETURN_TEXT_P(output_text(decoded.text, decoded.length));
 }

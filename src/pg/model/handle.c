@@ -55,6 +55,7 @@ typedef struct Handle
 } Handle;
 
 static dlist_head handles = DLIST_STATIC_INIT(handles);
+static uint64 last_serial;
 
 /* What makes two snapshots see the same: a statement's snapshot, by its contents. */
 typedef struct SnapshotKey
@@ -269,6 +270,7 @@ make_handle(const FoundModel *found)
 	handle->definition = definition;
 	handle->other_precision = found->has_precision;
 	handle->checked = GetCurrentTimestamp();
+	handle->public.serial = ++last_serial;
 	handle->public.name = definition->name;
 	handle->public.version = definition->version;
 	handle->public.config = definition->config;

@@ -20,6 +20,8 @@ typedef struct ModelHandle
 {
 	const char *name; /* as resolved, for messages */
 	int64 version;    /* bert.model.version; 0 for a bundled model */
+	/* of these contents in this backend: a changed model has another one, never used before */
+	uint64 serial;
 	BertConfig config;
 	HeadKind head; /* the model's own head */
 	Precision precision;

@@ -9,6 +9,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -18,7 +19,7 @@
 #include "pg/server/encoding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
-#include "pg/server/shared.h"
+#include "pg/server/stats.h"
 #include "pg/server/values.h"
 
 #define MAX_COLUMNS 24
@@ -344,17 +345,71 @@ bert_list_stats(PG_FUNCTION_ARGS)
 	begin_rows(fcinfo, &out);
 	foreach (cell, all)
 	{
-		const ModelStats *stats = lfirst(cell);
+		const Stats *stats = lfirst(cell);
 
-		if (!may_see(stats->name))
+		if (!may_see(stats->model))
 			continue;
-		put_text(&out, stats->name);
+		put_text(&out, stats->model);
+		put_text(&out, stats->function);
 		put(&out, Int64GetDatum(stats->calls));
 		put(&out, Int64GetDatum(stats->texts));
+		put(&out, Int64GetDatum(stats->cached));
+		put(&out, Int64GetDatum(stats->deduplicated));
 		put(&out, Int64GetDatum(stats->tokens));
 		put(&out, Int64GetDatum(stats->truncations));
 		put(&out, Float8GetDatum(stats->ms));
 		end_row(&out);
 	}
 	return (Datum) 0;
+}
+
+/* A histogram as Prometheus has it: how many were at most `le`, the last for all. */
+static void
+put_histogram(RowOut *out, const Stats *stats, const char *measure, const int64 *counts,
+			  const double *limits, int n_limits)
+{
+	int64 sum = 0;
+
+	for (int i = 0; i <= n_limits; i++)
+	{
+		sum += counts[i];
+		put_text(out, stats->model);
+		put_text(out, stats->function);
+		put_text(out, measure);
+		put(out, Float8GetDatum(i < n_limits ? limits[i] : get_float8_infinity()));
+		put(out, Int64GetDatum(sum));
+		end_row(out);
+	}
+}
+
+PG_FUNCTION_INFO_V1(bert_list_histograms);
+PGDLLEXPORT Datum
+bert_list_histograms(PG_FUNCTION_ARGS)
+{
+	RowOut out;
+	List *all = stats_list();
+	ListCell *cell;
+
+	begin_rows(fcinfo, &out);
+	foreach (cell, all)
+	{
+		const Stats *stats = lfirst(cell);
+
+		if (!may_see(stats->model))
+			continue;
+		put_histogram(&out, stats, "tokens", stats->lengths, stats_length_limits,
+					  lengthof(stats_length_limits));
+		put_histogram(&out, stats, "ms", stats->times, stats_time_limits,
+					  lengthof(stats_time_limits));
+	}
+	return (Datum) 0;
+}
+
+/* bert.reset_stats() */
+PG_FUNCTION_INFO_V1(bert_reset_stats);
+PGDLLEXPORT Datum
+bert_reset_stats(PG_FUNCTION_ARGS)
+{
+	stats_reset();
+	PG_RETURN_VOID();
 }

@@ -20,6 +20,8 @@ extern int guc_job_query_timeout;
 extern int guc_job_timeout;
 /* bert.max_table_workers: processes of one embed_column, the caller's included */
 extern int guc_max_table_workers;
+/* bert.result_cache_size: kilobytes of results that a backend remembers; 0: none */
+extern int guc_result_cache_size;
 /* bert.table_workers_limit: background workers of all calls in the server; -1: see below */
 extern int guc_table_workers_limit;
 

@@ -12,12 +12,12 @@
 #include "utils/timestamp.h"
 
 #include "pg/server/shared.h"
+#include "pg/server/stats.h"
 
 /* Verified files: a set of fingerprints in buckets of four. */
 #define VERIFIED_BUCKETS 256
 #define VERIFIED_WAYS 4
 
-#define STATS_SLOTS 96
 #define CALL_SLOTS 64
 #define WORKER_SLOTS 64
 #define WORKER_START_MS 10000 /* one that has not arrived by then never will */
@@ -32,19 +32,9 @@ typedef struct WorkerSlot
 	TimestampTz started;
 } WorkerSlot;
 
-typedef struct StatsSlot
-{
-	Oid database;    /* InvalidOid: free */
-	Oid role;        /* who uses the model; InvalidOid: several */
-	uint64 last_use; /* value of the clock */
-	ModelStats stats;
-} StatsSlot;
-
 typedef struct Shared
 {
 	slock_t lock; /* protects all up to verified */
-	uint64 clock;
-	StatsSlot slots[STATS_SLOTS];
 	RunningCall calls[CALL_SLOTS];
 	WorkerSlot workers[WORKER_SLOTS];
 	Oid waiting[JOB_MAX_WAITING]; /* databases; InvalidOid: free */
@@ -56,29 +46,33 @@ static bool is_private; /* there was no room for one that is shared */
 static shmem_request_hook_type previous_request_hook;
 
 static void
-initialize(Shared *area)
+initialize(void *memory)
 {
-	memset(area, 0, sizeof *area);
+	Shared *area = memory;
+
 	SpinLockInit(&area->lock);
 	for (int i = 0; i < VERIFIED_BUCKETS; i++)
 		for (int j = 0; j < VERIFIED_WAYS; j++)
 			pg_atomic_init_u64(&area->verified[i][j], 0);
 }
 
-static Shared *
-get_shared(void)
+void *
+shared_area(const char *name, Size size, void (*init)(void *area), bool *own)
 {
 	MemoryContext context = CurrentMemoryContext;
+	void *volatile area = NULL;
 	bool found;
 
-	if (shared != NULL)
-		return shared;
+	*own = false;
 	PG_TRY();
 	{
 		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-		shared = ShmemInitStruct("bert", sizeof(Shared), &found);
+		area = ShmemInitStruct(name, size, &found);
 		if (!found)
-			initialize(shared);
+		{
+			memset(area, 0, size);
+			init(area);
+		}
 		LWLockRelease(AddinShmemInitLock);
 	}
 	PG_CATCH();
@@ -88,11 +82,19 @@ get_shared(void)
 			LWLockRelease(AddinShmemInitLock);
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
-		shared = MemoryContextAlloc(TopMemoryContext, sizeof(Shared));
-		is_private = true;
-		initialize(shared);
+		area = MemoryContextAllocZero(TopMemoryContext, size);
+		*own = true;
+		init(area);
 	}
 	PG_END_TRY();
+	return area;
+}
+
+static Shared *
+get_shared(void)
+{
+	if (shared == NULL)
+		shared = shared_area("bert", sizeof(Shared), initialize, &is_private);
 	return shared;
 }
 
@@ -119,65 +121,6 @@ shared_set_verified(uint64 fingerprint)
 	pg_atomic_write_u64(&bucket[0], fingerprint);
 }
 
-/*
- * A free slot, or the oldest one of the role that has most: who uses many models pushes out his own
- * rows. Models that several use count as one more role's. Under the lock.
- */
-static StatsSlot *
-stats_victim(Shared *area)
-{
-	StatsSlot *victim = NULL;
-	int victim_count = 0;
-
-	for (int i = 0; i < STATS_SLOTS; i++)
-	{
-		StatsSlot *slot = &area->slots[i];
-		int count = 0;
-
-		if (!OidIsValid(slot->database))
-			return slot;
-		for (int j = 0; j < STATS_SLOTS; j++)
-			count += area->slots[j].role == slot->role;
-		if (count > victim_count || (count == victim_count && slot->last_use < victim->last_use))
-		{
-			victim = slot;
-			victim_count = count;
-		}
-	}
-	return victim;
-}
-
-void
-stats_count(const char *model, int64 texts, int64 tokens, int64 truncations, double ms)
-{
-	Shared *area = get_shared();
-	Oid role = GetUserId();
-	StatsSlot *slot = NULL;
-
-	SpinLockAcquire(&area->lock);
-	for (int i = 0; i < STATS_SLOTS && slot == NULL; i++)
-		if (area->slots[i].database == MyDatabaseId &&
-			strcmp(area->slots[i].stats.name, model) == 0)
-			slot = &area->slots[i];
-	if (slot == NULL)
-	{
-		slot = stats_victim(area);
-		memset(slot, 0, sizeof *slot);
-		slot->database = MyDatabaseId;
-		slot->role = role;
-		strlcpy(slot->stats.name, model, NAMEDATALEN);
-	}
-	if (slot->role != role)
-		slot->role = InvalidOid;
-	slot->last_use = ++area->clock;
-	slot->stats.calls++;
-	slot->stats.texts += texts;
-	slot->stats.tokens += tokens;
-	slot->stats.truncations += truncations;
-	slot->stats.ms += ms;
-	SpinLockRelease(&area->lock);
-}
-
 /* Slots as they are at one moment: nothing may be allocated under the lock. */
 static void *
 copy_slots(Shared *area, const void *slots, Size size)
@@ -188,19 +131,6 @@ copy_slots(Shared *area, const void *slots, Size size)
 	memcpy(copy, slots, size);
 	SpinLockRelease(&area->lock);
 	return copy;
-}
-
-List *
-stats_list(void)
-{
-	Shared *area = get_shared();
-	StatsSlot *copy = copy_slots(area, area->slots, sizeof area->slots);
-	List *result = NIL;
-
-	for (int i = 0; i < STATS_SLOTS; i++)
-		if (copy[i].database == MyDatabaseId)
-			result = lappend(result, &copy[i].stats);
-	return result;
 }
 
 int
@@ -531,7 +461,7 @@ request(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(sizeof(Shared));
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(Shared)), stats_size()));
 }
 
 void

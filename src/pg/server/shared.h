@@ -1,6 +1,6 @@
 /*
- * shared.h: what backends share: which cache files have been verified, and the counters of
- * bert.stats.
+ * shared.h: what backends share: which cache files have been verified, which calls and workers
+ * run; the counters of bert.stats are in stats.h.
  *
  * A few kilobytes of PostgreSQL's shared memory, asked for when the library is preloaded and
  * otherwise taken on first use from what the server keeps in reserve. Lost when the server stops or
@@ -13,30 +13,17 @@
 #include "nodes/pg_list.h"
 
 /*
+ * An area of shared memory by its name, zeroed and then initialized by whoever comes first; *own:
+ * there was no room, and it is this backend's own.
+ */
+extern void *shared_area(const char *name, Size size, void (*init)(void *area), bool *own);
+
+/*
  * Files whose contents have been found right, by a fingerprint of identity, size and times of
  * change: whoever writes to a file changes it.
  */
 extern bool shared_is_verified(uint64 fingerprint);
 extern void shared_set_verified(uint64 fingerprint);
-
-/*
- * Adds to the model's counters in bert.stats: one call with its texts, tokens computed, inputs cut,
- * milliseconds.
- */
-extern void stats_count(const char *model, int64 texts, int64 tokens, int64 truncations, double ms);
-
-/* Copies of this database's counters. */
-typedef struct ModelStats
-{
-	char name[NAMEDATALEN];
-	int64 calls;
-	int64 texts;
-	int64 tokens;
-	int64 truncations;
-	double ms;
-} ModelStats;
-
-extern List *stats_list(void); /* of ModelStats * */
 
 /*
  * The running calls of bert.embed_column: where each keeps its counters (dsm_handle). -1: not

@@ -1,0 +1,126 @@
+/* memo.c: rows that this backend has computed, least recently used out. */
+#include "pg/server/compat.h"
+
+#include "lib/ilist.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "pg/infer/memo.h"
+#include "pg/server/memory.h"
+#include "pg/server/settings.h"
+
+typedef struct Entry
+{
+	MemoKey key; /* first */
+	dlist_node node;
+	MemoRow row;
+} Entry;
+
+static MemoryContext context;
+static HTAB *entries;
+static dlist_head by_use = DLIST_STATIC_INIT(by_use); /* most recently used first */
+static Size used;                                     /* bytes of all entries */
+
+static Size
+limit(void)
+{
+	return Min((Size) guc_result_cache_size * 1024, memory_ceiling());
+}
+
+static void make_room(Size wanted);
+
+bool
+memo_enabled(void)
+{
+	if (guc_result_cache_size == 0 && used > 0)
+		make_room(1);
+	return guc_result_cache_size > 0;
+}
+
+/* The key is a hash. */
+static uint32
+first_bytes(const void *key, Size size)
+{
+	uint32 hash;
+
+	memcpy(&hash, key, sizeof hash);
+	return hash;
+}
+
+static bool
+make_table(void)
+{
+	HASHCTL control = {.keysize = sizeof(MemoKey), .entrysize = sizeof(Entry), .hash = first_bytes};
+
+	if (entries != NULL)
+		return true;
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "bert results", ALLOCSET_DEFAULT_SIZES);
+	control.hcxt = context;
+	entries = hash_create("bert results", 256, &control, HASH_ELEM | HASH_FUNCTION | HASH_CONTEXT);
+	return entries != NULL;
+}
+
+static Size
+entry_size(size_t n)
+{
+	return sizeof(Entry) + n * sizeof(float) + 64; /* what the allocators add */
+}
+
+static void
+make_room(Size wanted)
+{
+	while (used > 0 && used + wanted > limit())
+	{
+		Entry *entry = dlist_container(Entry, node, dlist_tail_node(&by_use));
+
+		used -= entry_size(entry->row.n);
+		dlist_delete(&entry->node);
+		pfree(unconstify(float *, entry->row.values));
+		(void) hash_search(entries, &entry->key, HASH_REMOVE, NULL);
+	}
+	/* the table itself only grows: give it back with the last of what it held */
+	if (entries != NULL && used == 0)
+	{
+		MemoryContextReset(context);
+		entries = NULL;
+	}
+}
+
+bool
+memo_find(const MemoKey *key, MemoRow *row)
+{
+	Entry *entry = entries == NULL ? NULL : hash_search(entries, key, HASH_FIND, NULL);
+
+	if (entry == NULL)
+		return false;
+	dlist_move_head(&by_use, &entry->node);
+	*row = entry->row;
+	return true;
+}
+
+void
+memo_store(const MemoKey *key, const MemoRow *row)
+{
+	Size size = entry_size(row->n);
+	float *values;
+	Entry *entry;
+	bool found;
+
+	make_room(size);
+	if (size > limit() || !make_table())
+		return;
+	values = MemoryContextAllocExtended(context, Max(row->n, 1) * sizeof(float), MCXT_ALLOC_NO_OOM);
+	if (values == NULL)
+		return;
+	entry = hash_search(entries, key, HASH_ENTER_NULL, &found);
+	if (entry == NULL || found)
+	{
+		pfree(values);
+		return;
+	}
+	memcpy(values, row->values, row->n * sizeof(float));
+	entry->row = (MemoRow){values, row->n, row->truncated};
+	dlist_push_head(&by_use, &entry->node);
+	used += size;
+}

@@ -1,0 +1,38 @@
+/*
+ * memo.h: rows of numbers that this backend has computed, by what they are of: a text is computed
+ * once, however often a plan calls the functions.
+ *
+ * A row (an embedding, or a head's logits) is found again by the SHA-256 of all that decides it:
+ * the model's contents and precision (ModelHandle.serial), kernels, head, pooling, prompt,
+ * overflow, text and pair. So nothing in here can become wrong, and nothing has to be invalidated:
+ * a model that was changed is another one. The least recently used rows make room;
+ * bert.result_cache_size bounds them all.
+ */
+#ifndef BERT_PG_INFER_MEMO_H
+#define BERT_PG_INFER_MEMO_H
+
+#include "core/hash.h"
+
+typedef struct MemoKey
+{
+	unsigned char bytes[SHA256_BYTES];
+} MemoKey;
+
+/* A remembered row; it stays where it is until the next memo_store. */
+typedef struct MemoRow
+{
+	const float *values; /* (n) */
+	size_t n;
+	bool truncated; /* its text was cut */
+} MemoRow;
+
+/* Whether anything is to be remembered: bert.result_cache_size is not 0. */
+extern bool memo_enabled(void);
+
+/* False when it is not there. */
+extern bool memo_find(const MemoKey *key, MemoRow *row);
+
+/* Copies the row; does nothing where it is too large, or memory is short. */
+extern void memo_store(const MemoKey *key, const MemoRow *row);
+
+#endif
