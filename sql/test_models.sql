@@ -50,6 +50,13 @@ SELECT bert.create_model('t_new',
 	"intermediate_size": 8}',
 	E'[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n', 'masked_lm', 1) > 0 AS made;
 SELECT bert.copy_model('t_new', 't_new1') > 0 AS copied;
+-- a slip in the configuration is told
+SELECT bert.create_model('t_slip',
+	'{"vocab_size": 6, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+	"intermediate_size": 8, "layer_norm_epsilon": 1e-5, "torch_dtype": "float32"}',
+	E'[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n', 'none') > 0 AS made;
+SELECT bert.prune_heads('t_slip', '{"first": [0]}');
+SELECT bert.drop_model('t_slip');
 SELECT bert.drop_model('t_new');
 SELECT bert.create_model('t_new',
 	'{"vocab_size": 6, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,

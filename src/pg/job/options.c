@@ -308,6 +308,57 @@ job_options_parse(Jsonb *json, JobOptions *out)
 	check_together(out, warmup_ratio_given);
 }
 
+/* What the schedules read, one bit for each; the others read all of it. */
+static const struct
+{
+	const char *option;
+	unsigned int schedules;
+} schedule_options[] = {
+	{"num_cycles", 1u << SCHEDULE_COSINE | 1u << SCHEDULE_COSINE_WITH_RESTARTS},
+	{"power", 1u << SCHEDULE_POLYNOMIAL},
+	{"warmup_steps", ~(1u << SCHEDULE_CONSTANT)},
+	{"warmup_ratio", ~(1u << SCHEDULE_CONSTANT)},
+};
+
+static const char *const mask_options[] = {"mask_probability", "whole_word_mask"};
+
+/* Given, and neither null, 0 nor false, which ask for nothing. */
+static bool
+asks_for(Jsonb *given, const char *option)
+{
+	JsonbValue value;
+
+	if (getKeyJsonValueFromContainer(&given->root, option, (int) strlen(option), &value) == NULL)
+		return false;
+	if (value.type == jbvNumeric)
+		return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+												  NumericGetDatum(value.val.numeric))) != 0;
+	return value.type == jbvBool && value.val.boolean;
+}
+
+void
+job_options_check_use(Jsonb *given, const JobOptions *options, TrainTask task)
+{
+	bool masks = task == TRAIN_MASKED_LM || task == TRAIN_PRETRAINING;
+	ScheduleKind kind;
+	Status status;
+
+	REPORT_UNLESS(schedule_parse(options->schedule, &kind, &status), &status);
+	for (size_t i = 0; i < lengthof(schedule_options); i++)
+		if ((schedule_options[i].schedules & 1u << kind) == 0 &&
+			asks_for(given, schedule_options[i].option))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" has no effect with the schedule %s",
+								   schedule_options[i].option, options->schedule),
+							errhint("Leave it out, or choose another schedule.")));
+	for (size_t i = 0; i < lengthof(mask_options); i++)
+		if (!masks && asks_for(given, mask_options[i]))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" has no effect on the task %s", mask_options[i],
+								   train_task_name(task)),
+							errhint("It is for the tasks masked_lm and pretraining.")));
+}
+
 static void
 push_key(JsonbParseState **state, const char *name)
 {

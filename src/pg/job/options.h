@@ -48,6 +48,9 @@ typedef struct JobOptions
 /* All values set; strings are palloc'd. */
 extern void job_options_parse(Jsonb *options, JobOptions *out);
 
+/* An error for an option that is given and that the schedule or the task has no use for. */
+extern void job_options_check_use(Jsonb *given, const JobOptions *options, TrainTask task);
+
 /* Every option with its value, defaults included: what a job row keeps. */
 extern Jsonb *job_options_write(const JobOptions *options);
 

@@ -137,6 +137,7 @@ bert_finetune(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("bert.finetune()");
 	REPORT_UNLESS(train_task_parse(task_name, &task, &status), &status);
 	job_options_parse(PG_GETARG_JSONB_P(4), &options);
+	job_options_check_use(PG_GETARG_JSONB_P(4), &options, task);
 	check_target(name);
 	handle = model_handle_get(fcinfo->flinfo, PG_GETARG_TEXT_PP(1), TASK_EMBED);
 	check_options(&options, task, handle);

@@ -393,6 +393,24 @@ read_random(void *seed, const ModelFolder *model, int block, float *out)
 	}
 }
 
+/* The configuration of a new model; a member that is not known, often a slip, is told. */
+static void
+read_config(Arena *arena, const char *name, Jsonb *value, BertConfig *config)
+{
+	FileNotes notes = {.arena = arena};
+	ByteSource file;
+	ModelSource *source;
+	Status status;
+
+	source_from_jsonb(&file, "config.json", value);
+	source = modelsource_from_sources(arena, "arguments", &file, 1, &status);
+	if (source == NULL || !config_read(arena, source, &notes, config, &status))
+		report_status(&status);
+	for (size_t i = 0; i < notes.n; i++)
+		ereport(WARNING, (errmsg("model \"%s\": %s is not known and has no effect", name,
+								 encoding_to_server_lossy(notes.notes[i].text))));
+}
+
 PG_FUNCTION_INFO_V1(bert_create_model);
 PGDLLEXPORT Datum
 bert_create_model(PG_FUNCTION_ARGS)
@@ -404,18 +422,16 @@ bert_create_model(PG_FUNCTION_ARGS)
 	ModelFolder model = {0};
 	TokenizerContext context_of_tokenizer = {0};
 	ByteSource vocab;
-	ByteSource config;
 	uint64 seed = PG_ARGISNULL(4) ? 0 : (uint64) PG_GETARG_INT64(4);
 	int64 version;
 	Status status;
 
 	store_check_name(name);
 	require_argument(fcinfo, 1, "config");
-	source_from_jsonb(&config, "config.json", PG_GETARG_JSONB_P(1));
 	source_from_text(&vocab, "vocab.txt", text_argument(fcinfo, 2, "vocab"));
-	if (!head_kind_parse(text_argument(fcinfo, 3, "head"), &model.head, &status) ||
-		!config_parse(arena, config.memory, (size_t) config.size, &model.config, &status))
+	if (!head_kind_parse(text_argument(fcinfo, 3, "head"), &model.head, &status))
 		report_status(&status);
+	read_config(arena, name, PG_GETARG_JSONB_P(1), &model.config);
 	context_of_tokenizer.rows = model.config.vocab_size;
 	if (!tokenizer_files_from_vocab(arena, vocab.memory, (size_t) vocab.size, &context_of_tokenizer,
 									&model.tokenizer, &status))

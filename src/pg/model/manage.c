@@ -255,6 +255,21 @@ compare_layers(const void *a, const void *b)
 	return ((const PrunedHeads *) a)->layer - ((const PrunedHeads *) b)->layer;
 }
 
+static int
+layer_of(const JsonbValue *key)
+{
+	char *text = pnstrdup(key->val.string.val, key->val.string.len);
+	char *end;
+	long layer = strtol(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || layer > CONFIG_MAX_LAYERS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("heads to prune: \"%s\" is not the number of a layer", text),
+				 errhint("For example {\"0\": [1, 2], \"3\": [0]}: layer, then its heads.")));
+	return (int) layer;
+}
+
 static PrunedHeads *
 parse_prune(Jsonb *json, int *n)
 {
@@ -273,7 +288,7 @@ parse_prune(Jsonb *json, int *n)
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
-			layers[*n].layer = pg_strtoint32(pnstrdup(value.val.string.val, value.val.string.len));
+			layers[*n].layer = layer_of(&value);
 		else if (token == WJB_VALUE)
 			parse_heads(&value, &layers[(*n)++]);
 	}
