@@ -152,7 +152,7 @@ COMMENT ON COLUMN bert.model.vocab IS 'the block that holds vocab.txt';
 COMMENT ON COLUMN bert.model.pooling IS
 	'NULL: the model came without sentence-transformers settings';
 COMMENT ON COLUMN bert.model.sentence IS
-	'prompts and similarity function of sentence-transformers, JSON in UTF-8; NULL without';
+	'prompts, similarity and Dense modules of sentence-transformers, JSON in UTF-8; NULL without';
 COMMENT ON COLUMN bert.model.digest IS 'SHA-256 over all that decides what the model computes';
 
 CREATE TABLE bert.tensor (
@@ -333,7 +333,8 @@ CREATE FUNCTION bert.list_models()
 	RETURNS TABLE (name text, version bigint, source text, head text, heads text[],
 		"precision" text, parameters bigint, layers integer, hidden_size integer,
 		attention_heads integer, vocab_size integer, max_length integer, labels text[],
-		pooling text, sentence jsonb, size_bytes bigint, owner regrole, base text, base_version bigint,
+		pooling text, dimensions integer, sentence jsonb, size_bytes bigint, owner regrole,
+		base text, base_version bigint,
 		lineage jsonb, description text, created timestamptz)
 	AS 'MODULE_PATHNAME', 'bert_list_models'
 	LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
@@ -353,7 +354,7 @@ COMMENT ON COLUMN bert.models.precision IS
 COMMENT ON COLUMN bert.models.parameters IS 'how many numbers it consists of';
 COMMENT ON COLUMN bert.models.layers IS 'layers of the encoder';
 COMMENT ON COLUMN bert.models.hidden_size IS
-	'numbers for each token between layers; dimensions of its embeddings';
+	'numbers for each token between layers';
 COMMENT ON COLUMN bert.models.attention_heads IS
 	'attention heads in each layer, before any were removed';
 COMMENT ON COLUMN bert.models.vocab_size IS 'rows of the word embeddings';
@@ -361,8 +362,9 @@ COMMENT ON COLUMN bert.models.max_length IS 'tokens that it reads at once, speci
 COMMENT ON COLUMN bert.models.labels IS 'its classes in their order; NULL for a head without';
 COMMENT ON COLUMN bert.models.pooling IS
 	'how it makes one embedding of all tokens; NULL where its files do not say';
+COMMENT ON COLUMN bert.models.dimensions IS 'values of its embeddings';
 COMMENT ON COLUMN bert.models.sentence IS
-	'its prompts, the name of the default one, and its similarity function unless it is the cosine';
+	'prompts, the default one''s name, similarity unless it is the cosine, Dense modules';
 COMMENT ON COLUMN bert.models.size_bytes IS
 	'bytes of its weights; shared ones count for each model';
 COMMENT ON COLUMN bert.models.owner IS 'role that owns it; NULL for a bundled model';
@@ -510,7 +512,7 @@ CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEF
 	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.embed(text, text, text, bool, text, text, int, text) IS
 	'the embedding of a text; pooling mean, cls, max, pooler, mean_sqrt_len_tokens, weightedmean or'
-	' lasttoken, and whether it has length 1 (NULL: what the model was made for); a prompt before'
+	' lasttoken or several (mean+max), and whether it has length 1 (NULL: what the model was made for); a prompt before'
 	' the text, by name or in words (NULL: the default one); only the first dimensions; overflow'
 	' truncate, window or error';
 

@@ -31,8 +31,6 @@ static const struct
 static const char *const position_names[] = {"absolute", "relative_key", "relative_key_query"};
 static const char *const problem_names[] = {NULL, "regression", "single_label_classification",
 											"multi_label_classification"};
-static const char *const pooling_names[POOLING_COUNT] = {
-	"mean", "cls", "max", "pooler", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"};
 static const char *const score_classes[] = {NULL, "torch.nn.modules.linear.Identity",
 											"torch.nn.modules.activation.Sigmoid"};
 
@@ -632,22 +630,5 @@ score_activation_parse(const char *class, ScoreActivation *activation, Status *s
 		return status_hint(status, "A cross-encoder's score is its logit (Identity) or the "
 								   "logit's sigmoid (Sigmoid).");
 	}
-	return true;
-}
-
-const char *
-pooling_name(Pooling pooling)
-{
-	return pooling_names[pooling];
-}
-
-bool
-pooling_parse(const char *name, Pooling *pooling, Status *status)
-{
-	int i = name_parse(name, "pooling", pooling_names, POOLING_COUNT, status);
-
-	if (i < 0)
-		return false;
-	*pooling = (Pooling) i;
 	return true;
 }

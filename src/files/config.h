@@ -15,6 +15,7 @@
 #include "core/arena.h"
 #include "core/status.h"
 #include "files/notes.h"
+#include "files/pooling.h"
 #include "files/source.h"
 
 typedef enum PositionKind
@@ -49,18 +50,6 @@ typedef enum ProblemType
 	PROBLEM_SINGLE_LABEL,
 	PROBLEM_MULTI_LABEL
 } ProblemType;
-
-typedef enum Pooling
-{
-	POOLING_MEAN,
-	POOLING_CLS,
-	POOLING_MAX,
-	POOLING_POOLER,           /* tanh(W h_cls + b) */
-	POOLING_MEAN_SQRT_LENGTH, /* the sum over the square root of the number of tokens */
-	POOLING_WEIGHTED_MEAN,    /* token i counts i + 1 times */
-	POOLING_LAST_TOKEN,
-	POOLING_COUNT
-} Pooling;
 
 /* What a cross-encoder's score is made of its logit by: sentence-transformers' activation_fn. */
 typedef enum ScoreActivation
@@ -109,6 +98,8 @@ typedef struct BertConfig
 	bool use_cache;
 	bool tie_word_embeddings;
 	bool use_pooler; /* not in config.json: the checkpoint has a pooler */
+	int n_dense;     /* not in config.json either: the modules that follow the pooling */
+	DenseModule dense[DENSE_MAX];
 	ProblemType problem_type;
 	ScoreActivation score_activation;
 	int num_labels;  /* 2 when neither id2label nor num_labels is given */
@@ -155,8 +146,6 @@ bool head_kind_parse(const char *name, HeadKind *head, Status *status);
  * Identity and Sigmoid.
  */
 bool score_activation_parse(const char *class, ScoreActivation *activation, Status *status);
-const char *pooling_name(Pooling pooling);
-bool pooling_parse(const char *name, Pooling *pooling, Status *status);
 
 /* Whether a sequence classification head gives values, not classes. */
 bool config_is_regression(const BertConfig *config);

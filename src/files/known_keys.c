@@ -311,7 +311,7 @@ static const KnownKey pooling_keys[] = {
 	USED("pooling_mode_lasttoken", BOOLEAN),
 	USED("word_embedding_dimension", INTEGER),
 	USED("embedding_dimension", INTEGER),
-	ONLY("include_prompt", BOOLEAN, "true"),
+	USED("include_prompt", BOOLEAN),
 };
 
 static const KnownKey normalize_keys[] = {
@@ -326,7 +326,7 @@ static const KnownKey dense_keys[] = {
 	USED("activation_function", TEXT),
 	ONLY("module_input_name", TEXT, "sentence_embedding"),
 	ONLY("module_output_name", TEXT, "sentence_embedding"),
-	REFUSED("use_residual"),
+	ONLY("use_residual", BOOLEAN, "false"),
 };
 
 static const KnownKey sentence_transformers_keys[] = {

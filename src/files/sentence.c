@@ -1,14 +1,12 @@
 /* sentence.c: modules.json and the settings of the modules it names. */
-#include "files/sentence.h"
+#include "files/sentence_settings.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "core/names.h"
-#include "files/json.h"
 #include "files/known_keys.h"
 
-#define MAX_FILE_BYTES ((size_t) 1024 * 1024)
 #define MAX_MODULES 16
 
 static const struct
@@ -16,7 +14,7 @@ static const struct
 	const char *member; /* before version 5 */
 	const char *name;   /* since then */
 	Pooling pooling;
-} modes[] = {
+} modes_known[] = {
 	{"pooling_mode_cls_token", "cls", POOLING_CLS},
 	{"pooling_mode_max_tokens", "max", POOLING_MAX},
 	{"pooling_mode_mean_tokens", "mean", POOLING_MEAN},
@@ -25,70 +23,86 @@ static const struct
 	{"pooling_mode_lasttoken", "lasttoken", POOLING_LAST_TOKEN},
 };
 
-#define N_MODES (sizeof modes / sizeof modes[0])
+#define N_MODES (sizeof modes_known / sizeof modes_known[0])
 
+/* The switches of the old form, in the order in which the reference puts them together. */
 static bool
-refuse_pooling(const char *name, Status *status)
-{
-	status_fail(status, STATUS_UNSUPPORTED, "%s does not choose exactly one of the known poolings",
-				name);
-	return status_hint(status, "Several poolings at once are not supported.");
-}
-
-/* The switches of the old form; *on is how many there are. */
-static bool
-read_switches(const json_t *root, const char *name, int *on, Pooling *pooling, Status *status)
+read_switches(const json_t *root, const char *name, PoolingModes *modes, Status *status)
 {
 	const char *key;
 	json_t *value;
 
-	*on = 0;
+	modes->n = 0;
+	for (size_t i = 0; i < N_MODES; i++)
+		if (json_is_true(json_object_get(root, modes_known[i].member)) &&
+			!pooling_modes_add(modes, modes_known[i].pooling, status))
+			return false;
 	json_object_foreach((json_t *) root, key, value)
 	{
-		bool known = false;
+		bool known = strncmp(key, "pooling_mode_", 13) != 0 || !json_is_true(value);
 
-		if (strncmp(key, "pooling_mode_", 13) != 0 || !json_is_true(value))
-			continue;
 		for (size_t i = 0; i < N_MODES; i++)
-			if (strcmp(key, modes[i].member) == 0)
-			{
-				*pooling = modes[i].pooling;
-				known = true;
-			}
-		if (!known || ++*on > 1)
-			return refuse_pooling(name, status);
+			known = known || strcmp(key, modes_known[i].member) == 0;
+		if (!known)
+			return status_fail(status, STATUS_UNSUPPORTED,
+							   "%s: the pooling \"%.60s\" is not supported", name, key);
 	}
 	return true;
 }
 
+static bool
+add_named(const json_t *mode, const char *name, PoolingModes *modes, Status *status)
+{
+	for (size_t i = 0; json_is_string(mode) && i < N_MODES; i++)
+		if (strcmp(json_string_value(mode), modes_known[i].name) == 0)
+			return pooling_modes_add(modes, modes_known[i].pooling, status) ||
+				   status_prefix(status, "%s", name);
+	return json_is_string(mode)
+			   ? status_fail(status, STATUS_UNSUPPORTED,
+							 "%s: the pooling \"%.60s\" is not supported", name,
+							 json_string_value(mode))
+			   : status_fail(status, STATUS_INVALID_DATA,
+							 "%s: \"pooling_mode\" is no name and no list of names", name);
+}
+
+static bool
+same_set(const PoolingModes *a, const PoolingModes *b)
+{
+	for (int i = 0; i < a->n; i++)
+		if (!pooling_modes_have(b, a->modes[i]))
+			return false;
+	return a->n == b->n;
+}
+
 /*
- * One pooling: a name, or the only one of a list, in "pooling_mode"; or a switch. Both forms must
- * agree. Neither means mean.
+ * A name, or a list of them, in "pooling_mode"; or switches. Both forms must agree. Neither means
+ * mean.
  */
 static bool
 parse_pooling(const json_t *root, const char *name, SentenceSettings *settings, Status *status)
 {
 	const json_t *mode = json_object_get(root, "pooling_mode");
-	Pooling switched = POOLING_MEAN;
-	bool found = false;
-	int on;
+	PoolingModes switched;
+	PoolingModes *modes = &settings->pooling;
+	bool include = true;
 
-	if (!read_switches(root, name, &on, &switched, status))
+	if (!json_get_bool(root, "include_prompt", &include, status) ||
+		!read_switches(root, name, &switched, status))
 		return false;
-	settings->pooling = switched;
+	settings->exclude_prompt = !include;
+	*modes = switched.n > 0 ? switched : pooling_single(POOLING_MEAN);
 	if (mode == NULL || json_is_null(mode))
 		return true;
-	if (json_array_size(mode) == 1)
-		mode = json_array_get(mode, 0);
-	for (size_t i = 0; json_is_string(mode) && i < N_MODES; i++)
-		if (strcmp(json_string_value(mode), modes[i].name) == 0)
-		{
-			settings->pooling = modes[i].pooling;
-			found = true;
-		}
-	if (!found)
-		return refuse_pooling(name, status);
-	return on == 0 || settings->pooling == switched ||
+	modes->n = 0;
+	if (json_is_array(mode) && json_array_size(mode) > 0)
+	{
+		for (size_t i = 0; i < json_array_size(mode); i++)
+			if (!add_named(json_array_get(mode, i), name, modes, status))
+				return false;
+	}
+	else if (!add_named(mode, name, modes, status))
+		return false;
+	return switched.n == 0 || same_set(modes, &switched) ||
 		   status_fail(status, STATUS_INVALID_DATA,
 					   "%s: \"pooling_mode\" and the pooling_mode_* switches disagree", name);
 }
@@ -111,7 +125,7 @@ open_module(Arena *arena, ModelSource *source, const ModuleFile *file, const Sen
 	if (snprintf(name, sizeof name, "%s/config.json", file->path) >= (int) sizeof name)
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "modules.json names a path that is too long");
-	if (!json_read_object(arena, source, name, MAX_FILE_BYTES, root, status))
+	if (!json_read_object(arena, source, name, SENTENCE_FILE_BYTES, root, status))
 		return false;
 	if (*root == NULL)
 		return !file->required ||
@@ -130,12 +144,33 @@ read_pooling(Arena *arena, ModelSource *source, const char *path, const Sentence
 	json_t *root;
 	bool ok;
 
-	settings->present = true;
 	if (!open_module(arena, source, &(ModuleFile){path, KNOWN_POOLING, true}, folder, &root,
 					 status))
 		return false;
 	ok = parse_pooling(root, path, settings, status);
 	json_close(root);
+	return ok;
+}
+
+static bool
+read_dense(Arena *arena, ModelSource *source, const char *path, SentenceFolder *folder,
+		   SentenceSettings *settings, Status *status)
+{
+	json_t *root;
+	bool ok;
+
+	if (settings->n_dense == DENSE_MAX)
+		return status_fail(status, STATUS_LIMIT, "modules.json has more than %d Dense modules",
+						   DENSE_MAX);
+	if (!open_module(arena, source, &(ModuleFile){path, KNOWN_DENSE, true}, folder, &root, status))
+		return false;
+	ok = dense_parse(root, &settings->dense[settings->n_dense], arena, status) ||
+		 status_prefix(status, "%s/config.json", path);
+	json_close(root);
+	folder->dense[settings->n_dense] = arena_strdup(arena, path);
+	if (ok && folder->dense[settings->n_dense] == NULL)
+		return arena_fail(arena, status, "a path", strlen(path));
+	settings->n_dense++;
 	return ok;
 }
 
@@ -154,14 +189,46 @@ read_normalize(Arena *arena, ModelSource *source, const char *path, const Senten
 	return true;
 }
 
+/* The modules that we know, in the order in which they may follow each other. */
+typedef enum ModuleKind
+{
+	MODULE_TRANSFORMER,
+	MODULE_POOLING,
+	MODULE_DENSE,
+	MODULE_NORMALIZE,
+	MODULE_COUNT
+} ModuleKind;
+
+static const char *const module_names[MODULE_COUNT] = {"Transformer", "Pooling", "Dense",
+													   "Normalize"};
+
+/*
+ * Transformer, Pooling, any number of Dense, Normalize; the first two once, and none without the
+ * first, nor the others without the second. before: the last one's kind, -1 at the beginning.
+ */
+static bool
+check_order(int before, ModuleKind kind, Status *status)
+{
+	bool again = kind == MODULE_DENSE || kind == MODULE_NORMALIZE;
+
+	if (before >= (int) kind - (kind == MODULE_NORMALIZE ? 2 : 1) &&
+		before <= (int) kind - (again ? 0 : 1))
+		return true;
+	status_fail(status, STATUS_UNSUPPORTED, "modules.json has a %s module %s%s", module_names[kind],
+				before < 0 ? "first" : "after ", before < 0 ? "" : module_names[before]);
+	return status_hint(
+		status, "Supported are Transformer, Pooling, any Dense and Normalize, in this order.");
+}
+
 /* One entry of modules.json, by the last part of its Python class. */
 static bool
 read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceFolder *folder,
-			SentenceSettings *settings, Status *status)
+			int *before, SentenceSettings *settings, Status *status)
 {
 	const char *type = json_string_value(json_object_get(module, "type"));
 	const char *path = json_string_value(json_object_get(module, "path"));
 	const char *class;
+	int kind;
 
 	if (!known_keys_check(KNOWN_MODULE, "modules.json", module, folder->notes, status))
 		return false;
@@ -169,18 +236,24 @@ read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceFol
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "modules.json has an entry without type or path");
 	class = strrchr(type, '.');
-	class = class == NULL ? type : class + 1;
-	if (strcmp(class, "Transformer") == 0)
+	kind = name_find(class == NULL ? type : class + 1, module_names, MODULE_COUNT);
+	if (kind < 0)
 	{
-		folder->transformer = arena_strdup(arena, path);
-		return folder->transformer != NULL || arena_fail(arena, status, "a path", strlen(path));
+		status_fail(status, STATUS_UNSUPPORTED, "modules.json has a module of type \"%.80s\"",
+					type);
+		return status_hint(status, "Supported are Transformer, Pooling, Dense and Normalize.");
 	}
-	if (strcmp(class, "Pooling") == 0)
+	if (!check_order(*before, (ModuleKind) kind, status))
+		return false;
+	*before = kind;
+	if (kind == MODULE_POOLING)
 		return read_pooling(arena, source, path, folder, settings, status);
-	if (strcmp(class, "Normalize") == 0)
+	if (kind == MODULE_DENSE)
+		return read_dense(arena, source, path, folder, settings, status);
+	if (kind == MODULE_NORMALIZE)
 		return read_normalize(arena, source, path, folder, settings, status);
-	status_fail(status, STATUS_UNSUPPORTED, "modules.json has a module of type \"%.80s\"", type);
-	return status_hint(status, "Only Transformer, Pooling and Normalize are supported.");
+	folder->transformer = arena_strdup(arena, path);
+	return folder->transformer != NULL || arena_fail(arena, status, "a path", strlen(path));
 }
 
 static bool
@@ -188,9 +261,10 @@ read_modules(Arena *arena, ModelSource *source, SentenceFolder *folder, Sentence
 			 Status *status)
 {
 	json_t *root;
+	int before = -1;
 	bool ok = true;
 
-	if (!json_read_array(arena, source, "modules.json", MAX_FILE_BYTES, &root, status))
+	if (!json_read_array(arena, source, "modules.json", SENTENCE_FILE_BYTES, &root, status))
 		return false;
 	if (root == NULL)
 		return true;
@@ -199,8 +273,9 @@ read_modules(Arena *arena, ModelSource *source, SentenceFolder *folder, Sentence
 		ok =
 			status_fail(status, STATUS_LIMIT, "modules.json has more than %d modules", MAX_MODULES);
 	for (size_t i = 0; ok && i < json_array_size(root); i++)
-		ok = read_module(arena, source, json_array_get(root, i), folder, settings, status);
+		ok = read_module(arena, source, json_array_get(root, i), folder, &before, settings, status);
 	json_close(root);
+	settings->present = before >= MODULE_POOLING;
 	return ok;
 }
 
@@ -246,7 +321,7 @@ read_transformer(Arena *arena, ModelSource *source, SentenceFolder *folder,
 	bool ok;
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0] && root == NULL; i++)
-		if (!json_read_object(arena, source, name = names[i], MAX_FILE_BYTES, &root, status))
+		if (!json_read_object(arena, source, name = names[i], SENTENCE_FILE_BYTES, &root, status))
 			return false;
 	if (root == NULL)
 		return true;
@@ -264,81 +339,6 @@ read_transformer(Arena *arena, ModelSource *source, SentenceFolder *folder,
 	return ok;
 }
 
-static const char *const similarity_names[] = {"cosine", "dot", "euclidean", "manhattan"};
-
-static bool
-parse_similarity(const json_t *root, Arena *arena, SentenceSettings *settings, Status *status)
-{
-	const char *name = NULL;
-
-	if (!json_get_string(root, "similarity_fn_name", arena, &name, status))
-		return false;
-	if (name == NULL)
-		return true;
-	for (int i = 0; i < 4; i++)
-		if (strcmp(name, similarity_names[i]) == 0)
-		{
-			settings->similarity = (Similarity) i;
-			return true;
-		}
-	return status_fail(status, STATUS_UNSUPPORTED, "similarity_fn_name \"%.60s\" is not supported",
-					   name);
-}
-
-/* Prompts are texts; the default is one of them. */
-static bool
-check_prompts(const json_t *root, Status *status)
-{
-	json_t *prompts = json_object_get(root, "prompts");
-	const json_t *name = json_object_get(root, "default_prompt_name");
-	const char *key;
-	json_t *value;
-
-	if (prompts != NULL && !json_is_null(prompts) && !json_is_object(prompts))
-		return status_fail(status, STATUS_INVALID_DATA, "\"prompts\" is not an object");
-	json_object_foreach(prompts, key, value)
-	{
-		if (!json_is_string(value) && !json_is_null(value))
-			return status_fail(status, STATUS_INVALID_DATA, "prompt \"%.60s\" is not a text", key);
-	}
-	if (name == NULL || json_is_null(name))
-		return true;
-	if (!json_is_string(name))
-		return status_fail(status, STATUS_INVALID_DATA, "\"default_prompt_name\" is not a text");
-	return json_object_get(prompts, json_string_value(name)) != NULL ||
-		   strcmp(json_string_value(name), "query") == 0 ||
-		   strcmp(json_string_value(name), "document") == 0 ||
-		   status_fail(status, STATUS_INVALID_DATA,
-					   "\"default_prompt_name\" is \"%.60s\", which is none of the prompts",
-					   json_string_value(name));
-}
-
-/* What is kept of the file, unless it is nothing but defaults. */
-static bool
-keep(const json_t *root, Arena *arena, SentenceSettings *settings, Status *status)
-{
-	json_t *prompts = json_object_get(root, "prompts");
-	json_t *name = json_object_get(root, "default_prompt_name");
-	json_t *kept = json_object();
-	bool complete = true;
-
-	if (json_object_size(prompts) > 0)
-		json_put(kept, "prompts", json_deep_copy(prompts), &complete);
-	if (json_is_string(name))
-		json_put(kept, "default_prompt_name", json_deep_copy(name), &complete);
-	if (settings->similarity != SIMILARITY_COSINE)
-		json_put(kept, "similarity_fn_name", json_string(similarity_names[settings->similarity]),
-				 &complete);
-	if (json_object_size(kept) == 0)
-	{
-		json_decref(kept);
-		return true;
-	}
-	settings->saved =
-		json_write(arena, kept, JSON_SORT_KEYS, complete, "the sentence settings", status);
-	return settings->saved != NULL;
-}
-
 /* config_sentence_transformers.json: of an encoder prompts and similarity, else the activation. */
 static bool
 parse_model_settings(const json_t *root, Arena *arena, SentenceFolder *folder,
@@ -351,9 +351,11 @@ parse_model_settings(const json_t *root, Arena *arena, SentenceFolder *folder,
 	if (class != NULL && !settings->present &&
 		!score_activation_parse(class, &folder->score_activation, status))
 		return false;
-	return check_prompts(root, status) &&
-		   (!settings->present || (parse_similarity(root, arena, settings, status) &&
-								   keep(root, arena, settings, status)));
+	return sentence_prompts_check(root, status) &&
+		   (!settings->present ||
+			(similarity_get(root, "similarity_fn_name", &settings->similarity, status) &&
+			 sentence_settings_save(arena, settings, json_object_get(root, "prompts"),
+									json_object_get(root, "default_prompt_name"), status)));
 }
 
 static bool
@@ -364,88 +366,13 @@ read_model_settings(Arena *arena, ModelSource *source, SentenceFolder *folder,
 	json_t *root;
 	bool ok;
 
-	if (!json_read_object(arena, source, name, MAX_FILE_BYTES, &root, status))
+	if (!json_read_object(arena, source, name, SENTENCE_FILE_BYTES, &root, status))
 		return false;
 	if (root == NULL)
-		return true;
+		return !settings->present || sentence_settings_save(arena, settings, NULL, NULL, status);
 	ok = known_keys_check(KNOWN_SENTENCE_TRANSFORMERS, name, root, folder->notes, status) &&
 		 (parse_model_settings(root, arena, folder, settings, status) ||
 		  status_prefix(status, "%s", name));
-	json_close(root);
-	return ok;
-}
-
-bool
-sentence_settings_restore(SentenceSettings *settings, Status *status)
-{
-	json_t *root;
-	const char *name;
-
-	if (settings->saved == NULL)
-		return true;
-	root = json_open_object("the sentence settings", settings->saved, strlen(settings->saved),
-							MAX_FILE_BYTES, status);
-	if (root == NULL)
-		return false;
-	name = json_string_value(json_object_get(root, "similarity_fn_name"));
-	for (int i = 0; name != NULL && i < 4; i++)
-		if (strcmp(name, similarity_names[i]) == 0)
-			settings->similarity = (Similarity) i;
-	json_close(root);
-	return true;
-}
-
-static bool
-find_prompt(Arena *arena, const json_t *root, const char *name, PromptUse use, const char **prompt,
-			Status *status)
-{
-	json_t *prompts = json_object_get(root, "prompts");
-	const char **names = arena_alloc_array(arena, json_object_size(prompts) + 1, sizeof *names);
-	const char *wanted = name;
-	const char *key;
-	json_t *value;
-	int n = 0;
-
-	if (names == NULL)
-		return arena_fail(arena, status, "prompts", json_object_size(prompts));
-	if (name == NULL)
-		wanted = use == PROMPT_QUERY ? "query"
-				 : use == PROMPT_DOCUMENT
-					 ? "document"
-					 : json_string_value(json_object_get(root, "default_prompt_name"));
-	json_object_foreach(prompts, key, value)
-	{
-		names[n++] = key;
-		if (wanted == NULL || strcmp(key, wanted) != 0)
-			continue;
-		*prompt = json_is_null(value) ? "" : arena_strdup(arena, json_string_value(value));
-		return *prompt != NULL || arena_fail(arena, status, "a prompt", 0);
-	}
-	/* these two every model has, empty */
-	if (name == NULL || strcmp(name, "query") == 0 || strcmp(name, "document") == 0)
-		return true;
-	if (n > 0)
-		return name_parse(name, "prompt", names, n, status) >= 0;
-	return status_fail(status, STATUS_INVALID_ARGUMENT, "unknown prompt \"%.60s\"", name) ||
-		   status_hint(status, "The model has no prompts.");
-}
-
-bool
-sentence_prompt(Arena *arena, const SentenceSettings *settings, const char *name, PromptUse use,
-				const char **prompt, Status *status)
-{
-	json_t *root;
-	bool ok;
-
-	*prompt = "";
-	if (settings->saved == NULL && name == NULL)
-		return true;
-	root = json_open_object(
-		"the sentence settings", settings->saved == NULL ? "{}" : settings->saved,
-		settings->saved == NULL ? 2 : strlen(settings->saved), MAX_FILE_BYTES, status);
-	if (root == NULL)
-		return false;
-	ok = find_prompt(arena, root, name, use, prompt, status);
 	json_close(root);
 	return ok;
 }
@@ -479,7 +406,8 @@ sentence_settings_read(Arena *arena, ModelSource *source, SentenceFolder *folder
 	ModelSource *inner;
 
 	memset(settings, 0, sizeof *settings);
-	settings->pooling = POOLING_MEAN;
+	settings->pooling = pooling_single(POOLING_MEAN);
+	memset(folder->dense, 0, sizeof folder->dense);
 	folder->transformer = "";
 	folder->lowercase_first = false;
 	folder->has_modules = false;
@@ -490,14 +418,4 @@ sentence_settings_read(Arena *arena, ModelSource *source, SentenceFolder *folder
 	inner = modelsource_subfolder(arena, source, folder->transformer, status);
 	return inner != NULL && read_transformer(arena, inner, folder, settings, status) &&
 		   read_model_settings(arena, source, folder, settings, status);
-}
-
-int
-sentence_max_length(const SentenceSettings *settings, int model_max_length,
-					const BertConfig *config)
-{
-	int length = settings->max_seq_length > 0 ? settings->max_seq_length : model_max_length;
-
-	return length > 0 && length < config->max_position_embeddings ? length
-																  : config->max_position_embeddings;
 }

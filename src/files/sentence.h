@@ -1,7 +1,8 @@
 /*
  * sentence.h: the extra files of a sentence-transformers folder (modules.json and the files of the
- * modules that it names: 1_Pooling/config.json, 2_Normalize, sentence_bert_config.json). A module
- * that we do not know (Dense, LSTM ...) changes the result and is refused.
+ * modules that it names: 1_Pooling/config.json, 2_Dense/config.json, 3_Normalize,
+ * sentence_bert_config.json), and what a model keeps of them. A module that we do not know (LSTM,
+ * WordWeights ...) changes the result and is refused.
  */
 #ifndef BERT_FILES_SENTENCE_H
 #define BERT_FILES_SENTENCE_H
@@ -19,14 +20,18 @@ typedef enum Similarity
 
 typedef struct SentenceSettings
 {
-	bool present;       /* a sentence-transformers folder whose modules make embeddings */
-	Pooling pooling;    /* mean when not present */
-	bool normalize;     /* a Normalize module is there */
-	int max_seq_length; /* tokens; 0: not stated */
+	bool present;         /* a sentence-transformers folder whose modules make embeddings */
+	PoolingModes pooling; /* mean when not present */
+	bool exclude_prompt;  /* the prompt's tokens are computed, but not pooled */
+	bool normalize;       /* a Normalize module is there */
+	int max_seq_length;   /* tokens; 0: not stated */
 	Similarity similarity;
+	int n_dense; /* after the pooling, before normalising */
+	DenseModule dense[DENSE_MAX];
 	/*
-	 * What is kept of config_sentence_transformers.json, in a form of its own: {"prompts",
-	 * "default_prompt_name", "similarity_fn_name"}. NULL: nothing but defaults.
+	 * What a column of the store keeps, JSON: {"prompts", "default_prompt_name",
+	 * "similarity_fn_name", "include_prompt", "dense"}, those that are not defaults. NULL: nothing
+	 * but defaults.
 	 */
 	const char *saved;
 } SentenceSettings;
@@ -38,8 +43,21 @@ typedef enum PromptUse
 	PROMPT_DOCUMENT
 } PromptUse;
 
-/* Reads "saved" again: sets the similarity. */
-bool sentence_settings_restore(SentenceSettings *settings, Status *status);
+/* Reads "saved" again: sets similarity, exclude_prompt and dense. */
+bool sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *status);
+
+/*
+ * The model's Dense modules into its config, for the tensor table. STATUS_INVALID_DATA when they do
+ * not take what the pooling, or the module before, gives.
+ */
+bool sentence_settings_put_dense(const SentenceSettings *settings, BertConfig *config,
+								 Status *status);
+
+/*
+ * Values of an embedding, for a config that has its Dense modules; 0 when the first of them does
+ * not take what these poolings give.
+ */
+int sentence_dimensions(const BertConfig *config, const PoolingModes *pooling);
 
 /*
  * The words that go before a text, in the arena; "" for none. name: one of the model's prompts
@@ -52,7 +70,8 @@ bool sentence_prompt(Arena *arena, const SentenceSettings *settings, const char 
 typedef struct SentenceFolder
 {
 	const char *transformer; /* the folder with config.json, weights and tokenizer: "" for this */
-	bool lowercase_first;    /* sentence_bert_config.json's do_lower_case */
+	const char *dense[DENSE_MAX]; /* the folders of the Dense modules; NULL: none of their own */
+	bool lowercase_first;         /* sentence_bert_config.json's do_lower_case */
 	ScoreActivation score_activation; /* of a cross-encoder that sentence-transformers 6 saved */
 	bool has_modules;                 /* there is a modules.json */
 	FileNotes *notes;                 /* set before the call; or NULL */

@@ -69,6 +69,30 @@ report_notes(Arena *arena, const FileNotes *notes, KeyReport *report, Status *st
 }
 
 bool
+dense_modules_open(Arena *arena, ModelSource *source, const SentenceFolder *sentence,
+				   Checkpoint *checkpoint, Status *status)
+{
+	for (int i = 0; i < DENSE_MAX; i++)
+	{
+		ModelSource *module;
+		Checkpoint own;
+		char name[DENSE_PATH_BYTES];
+
+		if (sentence->dense[i] == NULL)
+			continue;
+		dense_path(i, name);
+		module = modelsource_subfolder(arena, source, sentence->dense[i], status);
+		if (module == NULL)
+			return false;
+		if (!checkpoint_open(arena, module, &own, status))
+			return status_prefix(status, "%s", sentence->dense[i]);
+		if (!checkpoint_add_module(arena, checkpoint, &own, name, status))
+			return false;
+	}
+	return true;
+}
+
+bool
 modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder,
 				 const MayContinue *question, Status *status)
 {
@@ -83,7 +107,9 @@ modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelF
 	inner = modelsource_subfolder(arena, source, sentence.transformer, status);
 	if (inner == NULL || !config_read(arena, inner, &notes, &folder->config, status) ||
 		!check_architecture(&folder->config, head, status) ||
-		!checkpoint_open(arena, inner, &folder->checkpoint, status))
+		!checkpoint_open(arena, inner, &folder->checkpoint, status) ||
+		!sentence_settings_put_dense(&folder->sentence, &folder->config, status) ||
+		!dense_modules_open(arena, source, &sentence, &folder->checkpoint, status))
 		return false;
 	if (sentence.score_activation != SCORE_UNSET)
 		folder->config.score_activation = sentence.score_activation;

@@ -29,6 +29,13 @@ bool modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, M
 					  const MayContinue *question, Status *status);
 
 /*
+ * Adds the tensors of the folder's Dense modules to the model's, under the names of the table. A
+ * module without a folder of its own has its tensors there already.
+ */
+bool dense_modules_open(Arena *arena, ModelSource *source, const SentenceFolder *sentence,
+						Checkpoint *checkpoint, Status *status);
+
+/*
  * Only the tokenizer's part, for a folder whose config and tokenizer settings come from elsewhere.
  */
 bool modelfolder_compile_tokenizer(Arena *arena, ModelFolder *folder, Status *status);

@@ -251,7 +251,7 @@ may_be_missing(const TensorTable *table, const TensorSpec *spec)
 {
 	BlockKind kind = table->blocks[spec->block].kind;
 
-	return (kind != BLOCK_EMBEDDINGS && kind != BLOCK_LAYER) ||
+	return (kind != BLOCK_EMBEDDINGS && kind != BLOCK_LAYER && kind != BLOCK_DENSE) ||
 		   (spec->role >= ROLE_CROSS_QUERY_WEIGHT && spec->role <= ROLE_CROSS_NORM_BIAS);
 }
 
@@ -457,8 +457,9 @@ load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t s
 }
 
 bool
-export_declarations(Arena *arena, const TensorTable *table, CheckpointDeclaration **declarations,
-					int **tensors, size_t *count, Status *status)
+export_declarations(Arena *arena, const TensorTable *table, int dense,
+					CheckpointDeclaration **declarations, int **tensors, size_t *count,
+					Status *status)
 {
 	size_t capacity = (size_t) table->n_tensors + 1;
 	bool untied = tensor_table_role(table, ROLE_DECODER_WEIGHT, -1) != NULL;
@@ -471,9 +472,12 @@ export_declarations(Arena *arena, const TensorTable *table, CheckpointDeclaratio
 	for (int i = 0; i < table->n_tensors; i++)
 	{
 		const TensorSpec *spec = &table->tensors[i];
+		const BlockSpec *block = &table->blocks[spec->block];
 		CheckpointDeclaration *declaration = &(*declarations)[n];
 
-		declaration->name = published_name(table, spec);
+		if ((block->kind == BLOCK_DENSE ? block->layer : -1) != dense)
+			continue;
+		declaration->name = dense >= 0 ? strchr(spec->name, '.') + 1 : published_name(table, spec);
 		declaration->dtype = DTYPE_F32;
 		declaration->rank = spec->rank;
 		declaration->shape[0] = (int64_t) spec->shape[0];
@@ -539,4 +543,32 @@ checkpoint_merge(Arena *arena, const Checkpoint *own, const Checkpoint *base, Ch
 	out->n_tensors = n;
 	qsort(out->tensors, n, sizeof *out->tensors, compare_tensors);
 	return true;
+}
+
+bool
+checkpoint_add_module(Arena *arena, Checkpoint *checkpoint, const Checkpoint *module,
+					  const char *folder, Status *status)
+{
+	Checkpoint named = {module->n_tensors, NULL};
+	Checkpoint own = *checkpoint;
+
+	named.tensors = arena_alloc_array(arena, named.n_tensors, sizeof *named.tensors);
+	if (named.tensors == NULL)
+		return arena_fail(arena, status, "tensors", named.n_tensors * sizeof *named.tensors);
+	for (size_t i = 0; i < named.n_tensors; i++)
+	{
+		size_t length = strlen(folder) + 1 + strlen(module->tensors[i].name) + 1;
+		char *name = arena_alloc(arena, length);
+
+		if (name == NULL)
+			return arena_fail(arena, status, "a name", length);
+		snprintf(name, length, "%s.%s", folder, module->tensors[i].name);
+		named.tensors[i] = module->tensors[i];
+		named.tensors[i].name = name;
+		if (checkpoint_find(checkpoint, name) != NULL)
+			return status_fail(status, STATUS_INVALID_DATA,
+							   "tensor \"%.100s\" is in the model's file and in the module's own",
+							   name);
+	}
+	return checkpoint_merge(arena, &own, &named, checkpoint, status);
 }

@@ -78,9 +78,16 @@ bool load_block(const LoadPlan *plan, const BertConfig *config, int block, uint6
  * The tensors of an exported file in table order, as the reference's class of the table's head
  * names them (no "bert." for the bare model; the decoder's bias a second time where it is not
  * tied). All F32. tensors[i] is the table's tensor whose floats follow for declarations[i].
+ * dense: of that Dense module's own file ("linear.weight"); -1: of the model's.
  */
-bool export_declarations(Arena *arena, const TensorTable *table,
+bool export_declarations(Arena *arena, const TensorTable *table, int dense,
 						 CheckpointDeclaration **declarations, int **tensors, size_t *count,
 						 Status *status);
+
+/*
+ * Adds the tensors of a module's own file to a checkpoint, as "FOLDER.name".
+ */
+bool checkpoint_add_module(Arena *arena, Checkpoint *checkpoint, const Checkpoint *module,
+						   const char *folder, Status *status);
 
 #endif

@@ -127,9 +127,27 @@ bool encoder_forward_cached(const BertModel *model, const Batch *batch, KvCache 
 							Arena *arena, EncoderOutput *output, const MayContinue *question,
 							Status *status);
 
-/* Pools hidden (T,H) into out (B,H); POOLING_POOLER needs a pooler. Masked tokens do not count. */
-bool pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling,
-				  Arena *arena, float *out, Status *status);
+/* What of the token states makes an embedding. */
+typedef struct PoolCall
+{
+	const PoolingModes *modes; /* n: one after the other */
+	/* (B) or NULL: tokens at the beginning of each sequence, fewer than it has, that do not count
+	 */
+	const size_t *skip;
+} PoolCall;
+
+/*
+ * Pools hidden (T, H) into out (B, n H); POOLING_POOLER needs a pooler. Masked tokens do not count.
+ */
+bool pool_forward(const BertModel *model, const Batch *batch, const float *hidden,
+				  const PoolCall *call, Arena *arena, float *out, Status *status);
+
+/*
+ * The Dense modules on what the pooling gave: x (m, in of the first) to out (m, out of the last);
+ * there must be one. Scratch memory comes from the arena.
+ */
+bool dense_forward(const BertModel *model, size_t m, const float *x, float *out, Arena *arena,
+				   const MayContinue *question, Status *status);
 
 /* x (m,n): each row divided by its L2 norm, in place; a row of zeros stays */
 void normalize_rows(size_t m, size_t n, float *x);

@@ -76,6 +76,7 @@ struct BertModel
 	LayerParams *layers; /* (num_hidden_layers) */
 	LinearParams pooler; /* (H, H) */
 	HeadParams task;
+	LinearParams dense[DENSE_MAX]; /* (out, in) of each module of config.dense */
 };
 
 /* Fills the parameters of one block from its image, after checking the image against the table. */

@@ -48,10 +48,13 @@ pool_mean(const float *hidden, const uint8_t *mask, size_t first, size_t end, si
 		out[i] /= (float) count;
 }
 
-/* The sum of the visible rows, token i weighed by i + 1, over the sum of the weights. */
+/*
+ * The sum of the visible rows from first on, token i after start weighed by i + 1, over the sum of
+ * the weights.
+ */
 static void
-pool_weighted(const float *hidden, const uint8_t *mask, size_t first, size_t end, size_t n,
-			  float *out)
+pool_weighted(const float *hidden, const uint8_t *mask, size_t start, size_t first, size_t end,
+			  size_t n, float *out)
 {
 	double weights = 0.0;
 
@@ -59,7 +62,7 @@ pool_weighted(const float *hidden, const uint8_t *mask, size_t first, size_t end
 	for (size_t t = first; t < end; t++)
 		if (mask == NULL || mask[t] != 0)
 		{
-			float weight = (float) (t - first + 1);
+			float weight = (float) (t - start + 1);
 
 			for (size_t i = 0; i < n; i++)
 				out[i] += weight * hidden[t * n + i];
@@ -129,40 +132,76 @@ normalize_rows(size_t m, size_t n, float *x)
 	}
 }
 
-bool
-pool_forward(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling,
-			 Arena *arena, float *out, Status *status)
+/* One pooling of hidden (T, n) to out (B, stride), n values of each row. */
+static bool
+pool_one(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling,
+		 const size_t *skip, size_t stride, float *out)
 {
 	size_t n = model->hidden_size;
+	const uint8_t *mask = batch->attention_mask;
 
-	if (pooling == POOLING_POOLER)
+	for (size_t b = 0; b < batch->n_sequences; b++, out += stride)
 	{
-		WorkspaceShape shape = {batch->n_sequences, 1, 0, 0};
-		Workspace workspace;
-
-		if (!model->has_pooler)
-			return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no pooler");
-		if (!workspace_create(model, &shape, arena, NULL, &workspace, status) ||
-			!pooler_forward(&workspace, batch, hidden, out, status))
-			return false;
-	}
-	for (size_t b = 0; b < batch->n_sequences; b++)
-	{
-		size_t first = (size_t) batch->cu_seqlens[b];
+		size_t start = (size_t) batch->cu_seqlens[b];
 		size_t end = (size_t) batch->cu_seqlens[b + 1];
+		size_t first = start + (skip == NULL ? 0 : skip[b]);
 
 		if (pooling == POOLING_MEAN)
-			pool_mean(hidden, batch->attention_mask, first, end, n, out + b * n);
+			pool_mean(hidden, mask, first, end, n, out);
 		else if (pooling == POOLING_MAX)
-			pool_max(hidden, batch->attention_mask, first, end, n, out + b * n);
+			pool_max(hidden, mask, first, end, n, out);
 		else if (pooling == POOLING_MEAN_SQRT_LENGTH)
-			pool_mean_sqrt(hidden, batch->attention_mask, first, end, n, out + b * n);
+			pool_mean_sqrt(hidden, mask, first, end, n, out);
 		else if (pooling == POOLING_WEIGHTED_MEAN)
-			pool_weighted(hidden, batch->attention_mask, first, end, n, out + b * n);
+			pool_weighted(hidden, mask, start, first, end, n, out);
 		else if (pooling == POOLING_LAST_TOKEN)
-			pool_last(hidden, batch->attention_mask, first, end, n, out + b * n);
+			pool_last(hidden, mask, first, end, n, out);
 		else if (pooling == POOLING_CLS)
-			memcpy(out + b * n, hidden + first * n, n * sizeof(float));
+			memcpy(out, hidden + first * n, n * sizeof(float));
+		else
+			return false;
+	}
+	return true;
+}
+
+/* The pooler's output to out (B, stride). */
+static bool
+pool_by_pooler(const BertModel *model, const Batch *batch, const float *hidden, size_t stride,
+			   Arena *arena, float *out, Status *status)
+{
+	size_t n = model->hidden_size;
+	WorkspaceShape shape = {batch->n_sequences, 1, 0, 0};
+	Workspace workspace;
+	float *rows;
+
+	if (!model->has_pooler)
+		return status_fail(status, STATUS_INVALID_ARGUMENT, "the model has no pooler");
+	rows = arena_alloc_array(arena, batch->n_sequences, n * sizeof *rows);
+	if (rows == NULL)
+		return arena_fail(arena, status, "a pooling", batch->n_sequences * n * sizeof *rows);
+	if (!workspace_create(model, &shape, arena, NULL, &workspace, status) ||
+		!pooler_forward(&workspace, batch, hidden, rows, status))
+		return false;
+	for (size_t b = 0; b < batch->n_sequences; b++)
+		memcpy(out + b * stride, rows + b * n, n * sizeof *rows);
+	return true;
+}
+
+bool
+pool_forward(const BertModel *model, const Batch *batch, const float *hidden, const PoolCall *call,
+			 Arena *arena, float *out, Status *status)
+{
+	size_t stride = (size_t) call->modes->n * model->hidden_size;
+
+	for (int i = 0; i < call->modes->n; i++, out += model->hidden_size)
+	{
+		Pooling pooling = call->modes->modes[i];
+
+		if (pooling == POOLING_POOLER
+				? !pool_by_pooler(model, batch, hidden, stride, arena, out, status)
+				: !pool_one(model, batch, hidden, pooling, call->skip, stride, out) &&
+					  !status_fail(status, STATUS_INTERNAL, "no such pooling"))
+			return false;
 	}
 	return true;
 }

@@ -237,6 +237,18 @@ add_head(PartList *list, const BertConfig *config, Precision precision)
 				   ROLE_CLASSIFIER_BIAS, 1, PRECISION_FP32);
 }
 
+/* A Dense module; its weight stays fp32, as all that comes after the encoder. */
+static void
+add_dense(PartList *list)
+{
+	const TensorSpec *weight = tensor_of(list, ROLE_DENSE_WEIGHT);
+
+	add_part(list, PART_DENSE, PART_PACKED, PRECISION_FP32, weight->shape[0], weight->shape[1],
+			 weight->offset);
+	if (tensor_of(list, ROLE_DENSE_BIAS) != NULL)
+		add_floats(list, PART_DENSE_BIAS, ROLE_DENSE_BIAS);
+}
+
 static bool
 block_parts(PartList *list, const Preparation *preparation, int block, Status *status)
 {
@@ -273,6 +285,9 @@ block_parts(PartList *list, const Preparation *preparation, int block, Status *s
 			break;
 		case BLOCK_HEAD:
 			add_head(list, config, precision);
+			break;
+		case BLOCK_DENSE:
+			add_dense(list);
 			break;
 	}
 	return !list->failed ||
@@ -500,6 +515,9 @@ prepared_bind(BertModel *model, const TensorTable *table, int block, const Prepa
 			bind_linear(header, PART_SEQ_RELATIONSHIP, PART_SEQ_RELATIONSHIP_BIAS,
 						&model->task.seq_relationship);
 			bind_linear(header, PART_CLASSIFIER, PART_CLASSIFIER_BIAS, &model->task.classifier);
+			break;
+		case BLOCK_DENSE:
+			bind_linear(header, PART_DENSE, PART_DENSE_BIAS, &model->dense[list.block->layer]);
 			break;
 	}
 	return true;

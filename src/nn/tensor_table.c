@@ -25,6 +25,8 @@ typedef enum Dim
 	DIM_HEAD_SIZE,
 	DIM_INTERMEDIATE,
 	DIM_LABELS,
+	DIM_DENSE_IN, /* of a Dense module */
+	DIM_DENSE_OUT,
 	DIM_ONE,
 	DIM_TWO
 } Dim;
@@ -131,6 +133,10 @@ static const Pattern answer_patterns[] = {
 	LINEAR("qa_outputs", ROLE_CLASSIFIER, DIM_LABELS, DIM_HIDDEN),
 };
 
+static const Pattern dense_patterns[] = {
+	LINEAR("linear", ROLE_DENSE, DIM_DENSE_OUT, DIM_DENSE_IN),
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MAX_TENSORS_PER_LAYER                                             \
 	(COUNT(self_attention_patterns) + COUNT(distance_patterns) +          \
@@ -187,6 +193,10 @@ dim_size(const BertConfig *config, int layer, Dim dim)
 			return (size_t) config->intermediate_size;
 		case DIM_LABELS:
 			return (size_t) config->num_labels;
+		case DIM_DENSE_IN:
+			return (size_t) config->dense[layer].in_features;
+		case DIM_DENSE_OUT:
+			return (size_t) config->dense[layer].out_features;
 		case DIM_TWO:
 			return 2;
 		case DIM_ONE:
@@ -296,13 +306,30 @@ append_head(TensorTable *table, const BertConfig *config, Status *status)
 	return status_fail(status, STATUS_INTERNAL, "no such head");
 }
 
+static bool
+append_dense(TensorTable *table, const BertConfig *config, Status *status)
+{
+	for (int i = 0; i < config->n_dense; i++)
+	{
+		char prefix[DENSE_PATH_BYTES + 1];
+
+		dense_path(i, prefix);
+		strcat(prefix, ".");
+		begin_block(table, BLOCK_DENSE, i);
+		if (!append(table, config, prefix, dense_patterns,
+					COUNT(dense_patterns) - (config->dense[i].bias ? 0 : 1), status))
+			return false;
+	}
+	return true;
+}
+
 bool
 tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, TensorTable *table,
 				   Status *status)
 {
 	size_t layers = (size_t) config->num_hidden_layers;
 	size_t max_tensors;
-	size_t max_blocks = layers + 3;
+	size_t max_blocks = layers + 3 + (size_t) config->n_dense;
 	Activation hidden_act;
 
 	memset(table, 0, sizeof *table);
@@ -315,7 +342,8 @@ tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, Tensor
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
 						   "a question answering head has 2 labels, not %d", config->num_labels);
 	table->head = head;
-	max_tensors = layers * MAX_TENSORS_PER_LAYER + MAX_TENSORS_ELSEWHERE;
+	max_tensors = layers * MAX_TENSORS_PER_LAYER + MAX_TENSORS_ELSEWHERE +
+				  (size_t) config->n_dense * COUNT(dense_patterns);
 	table->tensors = arena_alloc_array_zero(arena, max_tensors, sizeof(TensorSpec));
 	table->blocks = arena_alloc_array_zero(arena, max_blocks, sizeof(BlockSpec));
 	if (table->tensors == NULL || table->blocks == NULL)
@@ -334,7 +362,8 @@ tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, Tensor
 		if (!append(table, config, "bert.pooler.", pooler_patterns, COUNT(pooler_patterns), status))
 			return false;
 	}
-	return head == HEAD_NONE || append_head(table, config, status);
+	return (head == HEAD_NONE || append_head(table, config, status)) &&
+		   append_dense(table, config, status);
 }
 
 const TensorSpec *

@@ -12,6 +12,8 @@
  * ("bert.encoder.layer.0.attention.self.query.weight", "classifier.weight"). HEAD_NONE uses the
  * same names: the "bert." prefix is added or taken away when files are read and written. Tied
  * tensors (the MLM decoder's weight and bias) are not parameters of their own and not listed.
+ * Dense modules of sentence-transformers, which have files of their own, are named by the folders
+ * that these have by rule ("2_Dense.linear.weight").
  */
 #ifndef BERT_NN_TENSOR_TABLE_H
 #define BERT_NN_TENSOR_TABLE_H
@@ -26,7 +28,8 @@ typedef enum BlockKind
 	BLOCK_EMBEDDINGS,
 	BLOCK_LAYER,  /* one per layer */
 	BLOCK_POOLER, /* for heads that use it, and for HEAD_NONE when config->use_pooler */
-	BLOCK_HEAD    /* one kind of head; absent for HEAD_NONE */
+	BLOCK_HEAD,   /* one kind of head; absent for HEAD_NONE */
+	BLOCK_DENSE   /* one per Dense module, whatever the head */
 } BlockKind;
 
 typedef enum TensorInit
@@ -84,6 +87,8 @@ typedef enum TensorRole
 	ROLE_SEQ_RELATIONSHIP_BIAS,
 	ROLE_CLASSIFIER_WEIGHT, /* sequence, token, multiple choice; qa_outputs */
 	ROLE_CLASSIFIER_BIAS,
+	ROLE_DENSE_WEIGHT,
+	ROLE_DENSE_BIAS, /* not every module has one */
 	ROLE_COUNT
 } TensorRole;
 
@@ -103,7 +108,7 @@ typedef struct TensorSpec
 typedef struct BlockSpec
 {
 	BlockKind kind;
-	int layer;       /* for BLOCK_LAYER, else -1 */
+	int layer;       /* for BLOCK_LAYER; for BLOCK_DENSE the module; else -1 */
 	size_t elements; /* floats */
 	int first_tensor;
 	int n_tensors;
@@ -115,7 +120,7 @@ typedef struct TensorTable
 	int n_tensors;
 	TensorSpec *tensors;
 	int n_blocks;
-	BlockSpec *blocks; /* embeddings, layers, pooler, head: in this order */
+	BlockSpec *blocks; /* embeddings, layers, pooler, head, Dense modules: in this order */
 	size_t elements;   /* floats of the whole model */
 } TensorTable;
 

@@ -7,8 +7,8 @@ them.
                  # loads FOLDER/LAYOUT, as bert.export_model wrote them, and compares with values.tsv
 
 All models share a few encoders of random weights, which lie in sentence/bases once. A folder of
-sentence/layouts has a file "base" with its encoder's name, and besides it only the files in which
-it differs from that one. values.tsv has a line for each number that the reference gives: layout,
+sentence/layouts has a file "base" with its encoder's name and, in a second line, the folder that
+the encoder lies in, if it has one of its own; besides it only the files in which it differs. values.tsv has a line for each number that the reference gives: layout,
 function, first text, second text, values. test/t/sentence makes the folders and compares.
 """
 
@@ -25,7 +25,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "critical"
 import torch  # noqa: E402
 from sentence_transformers import CrossEncoder, SentenceTransformer  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 from sentence_transformers.sentence_transformer.modules import (  # noqa: E402
+    Dense,
     Normalize,
     Pooling,
     Transformer,
@@ -44,6 +46,11 @@ what who , . far""".split()
 TEXTS = ["the cat sat on the mat .", "what is a dogs ?", "", "a " * 30 + "far"]
 PAIRS = [("the cat", "a dog ran"), ("who sat on what", "")]
 WIDTH = 16
+ACTIVATIONS = [
+    getattr(torch.nn, name)
+    for name in """ReLU GELU Sigmoid SiLU LeakyReLU ELU CELU SELU ReLU6 Mish Softplus Softsign
+        Hardtanh Hardsigmoid Hardswish LogSigmoid Tanhshrink""".split()
+]
 OLD = "sentence_transformers.models."
 SWITCHES = {
     "cls": "cls_token",
@@ -122,10 +129,18 @@ def older(modes, *others, normalize=False, config=None, sentence=None, inner="",
                 **pooling,
             },
         )
+        for _, path, settings, tensors in others:
+            write(folder, path + "/config.json", settings)
+            save_file(tensors, os.path.join(folder, path, "model.safetensors"))
         if config is not None:
             write(folder, "config_sentence_transformers.json", config)
         if sentence is not None:
             write(folder, os.path.join(inner, "sentence_bert_config.json"), sentence)
+        if inner:
+            for name in os.listdir(folder):
+                path = os.path.join(folder, name)
+                if os.path.isfile(path) and name != "modules.json":
+                    shutil.move(path, os.path.join(folder, inner, name))
 
     return make
 
@@ -150,6 +165,28 @@ def with_config(base, **members):
 
 def pooling(mode, **settings):
     return lambda: Pooling(WIDTH, pooling_mode=mode, **settings)
+
+
+def dense(inputs, outputs, activation, **settings):
+    """A Dense module whose weights depend on its shape and activation alone."""
+
+    def make():
+        torch.manual_seed(inputs * 100 + outputs + len(str(activation)))
+        return Dense(inputs, outputs, activation_function=activation, **settings)
+
+    return make
+
+
+def older_dense(inputs, outputs, activation, path):
+    module = dense(inputs, outputs, activation)()
+    tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    settings = {
+        "in_features": inputs,
+        "out_features": outputs,
+        "bias": True,
+        "activation_function": fullname(activation),
+    }
+    return ("Dense", path, settings, tensors)
 
 
 def layouts(bases):
@@ -195,6 +232,69 @@ def layouts(bases):
             },
         ),
     )
+    several = {
+        "two": ("mean", "max"),
+        "three": ("lasttoken", "cls", "weightedmean"),
+        "all": tuple(SWITCHES),
+    }
+    for name, modes in several.items():
+        out["pooling-" + name] = ("bert", encoder(bert, pooling(modes), Normalize))
+    out["older-two"] = ("bert", older({"cls", "max"}))
+    for name in [*SWITCHES, "two"]:
+        out["without-prompt-" + name] = (
+            "bert",
+            encoder(
+                bert,
+                pooling(several.get(name, name), include_prompt=False),
+                prompts=prompts,
+                max_length=12 if name == "two" else None,
+                default_prompt_name="search",
+            ),
+        )
+    tanh = torch.nn.Tanh()
+    out["dense"] = ("bert", encoder(bert, pooling("cls"), dense(WIDTH, WIDTH, tanh), Normalize))
+    out["dense-smaller"] = ("bert", encoder(bert, pooling("mean"), dense(WIDTH, 5, tanh)))
+    out["dense-wide"] = (
+        "bert",
+        encoder(
+            bert,
+            pooling(several["two"]),
+            dense(2 * WIDTH, 7, torch.nn.Identity(), bias=False),
+            Normalize,
+            prompts=prompts,
+            similarity_fn_name="dot",
+        ),
+    )
+    out["dense-three"] = (
+        "bert",
+        encoder(
+            bert,
+            pooling("mean"),
+            dense(WIDTH, 20, torch.nn.ReLU()),
+            dense(20, 9, None),
+            dense(9, 4, torch.nn.Sigmoid(), bias=False),
+        ),
+    )
+    for activation in ACTIVATIONS:
+        name = activation.__name__
+        out["dense-" + name] = (
+            "bert",
+            encoder(bert, pooling("cls"), dense(WIDTH, 3, activation())),
+        )
+    out["older-dense"] = (
+        "bert",
+        older(
+            {"cls"},
+            older_dense(WIDTH, WIDTH, tanh, "2_Dense"),
+            normalize=True,
+            inner="0_Transformer",
+            sentence={"max_seq_length": 16, "do_lower_case": False},
+        ),
+    )
+    out["older-dense-elsewhere"] = (
+        "bert",
+        older({"mean"}, older_dense(WIDTH, 6, torch.nn.GELU(), "my/projection")),
+    )
     out["score"] = ("scorer", None)
     out["score-identity"] = (
         "scorer",
@@ -226,13 +326,13 @@ def score_values(model):
         yield "rank", a, b, [float(model.predict([(a, b)])[0])]
 
 
-def encoder_values(model, plain):
-    for text in TEXTS:
+def encoder_values(model, plain, few):
+    for text in TEXTS[:1] if few else TEXTS:
         yield "embed", text, "", model.encode(text, normalize_embeddings=plain)
         if any(model.prompts.values()):
             yield "embed_query", text, "", model.encode_query(text)
             yield "embed_document", text, "", model.encode_document(text)
-    for a, b in PAIRS:
+    for a, b in [] if few else PAIRS:
         yield "similarity", a, b, [float(model.similarity(*model.encode([a, b])))]
         yield "rank", a, b, [
             float(model.similarity(model.encode_query(a), model.encode_document(b)))
@@ -244,7 +344,8 @@ def reference_values(folder, base, layout):
     modules, and the library does not."""
     if base == "scorer":
         return score_values(CrossEncoder(folder))
-    return encoder_values(SentenceTransformer(folder), layout == "plain")
+    few = layout.removeprefix("dense-") in [kind.__name__ for kind in ACTIVATIONS]
+    return encoder_values(SentenceTransformer(folder), layout == "plain", few)
 
 
 def check(folder):
@@ -258,7 +359,7 @@ def check(folder):
     bad = 0
     for layout in sorted(os.listdir(folder)):
         with open(os.path.join(OUT, "layouts", layout, "base")) as file:
-            base = file.read().strip()
+            base = file.readline().strip()
         heard.clear()
         got = list(reference_values(os.path.join(folder, layout), base, layout))
         expected = [line[1:] for line in lines if line[0] == layout]
@@ -292,15 +393,16 @@ def keep(folder, base, base_name, layout):
         for name in names:
             path = os.path.join(root, name)
             relative = os.path.relpath(path, folder)
-            original = os.path.join(base, relative)
+            original = os.path.join(base, relative.removeprefix("0_Transformer/"))
             if name in ("README.md", ".gitattributes") or (
                 os.path.exists(original) and filecmp.cmp(path, original, shallow=False)
             ):
                 continue
             os.makedirs(os.path.dirname(os.path.join(target, relative)), exist_ok=True)
             shutil.copyfile(path, os.path.join(target, relative))
+    inner = "0_Transformer" if os.path.exists(os.path.join(folder, "0_Transformer")) else ""
     with open(os.path.join(target, "base"), "w") as file:
-        file.write(base_name + "\n")
+        file.write(base_name + "\n" + inner + "\n" * bool(inner))
 
 
 def main():

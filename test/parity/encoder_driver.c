@@ -43,8 +43,9 @@ run_case(const Fixture *fixture, const char *path, Status *status)
 	bounds[1] = (int32_t) n;
 	batch.input_ids = case_ints(arena, &file, "input_ids");
 	if (!encoder_forward(fixture->model, &batch, &wants, arena, &encoded, NULL, status) ||
-		!pool_forward(fixture->model, &batch, encoded.last_hidden_state, POOLING_MEAN, arena,
-					  embedding, status))
+		!pool_forward(fixture->model, &batch, encoded.last_hidden_state,
+					  &(PoolCall){&(PoolingModes){1, {POOLING_MEAN}}, NULL}, arena, embedding,
+					  status))
 		return false;
 	normalize_rows(batch.n_sequences, hidden, embedding);
 	expected = case_floats(arena, &file, "hidden_states", NULL, NULL);

@@ -16,7 +16,8 @@ typedef enum Base
 	TINY,      /* folder_tiny */
 	WITH_JSON, /* tokenizer.json instead of vocab.txt */
 	SHARDED,   /* the weights in two files and an index */
-	SENTENCE   /* with modules.json and what it names */
+	SENTENCE,  /* with modules.json and what it names */
+	DENSE      /* the same, with a Dense module of 4 and 3 features for the normalising */
 } Base;
 
 typedef enum Change

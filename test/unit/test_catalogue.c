@@ -88,6 +88,36 @@ set_member(Folder *folder, const char *file, const char *member, const char *val
 }
 
 static void
+make_sentence(Folder *folder)
+{
+	folder_text(folder, "modules.json",
+				"[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": "
+				"\"sentence_transformers.models.Transformer\"}, "
+				"{\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
+				"\"sentence_transformers.models.Pooling\"}, "
+				"{\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": "
+				"\"sentence_transformers.models.Normalize\"}]");
+	folder_text(folder, "1_Pooling/config.json",
+				"{\"word_embedding_dimension\": 4, \"pooling_mode_mean_tokens\": true, "
+				"\"pooling_mode_cls_token\": false}");
+}
+
+static void
+make_dense(Folder *folder)
+{
+	static const CheckpointDeclaration tensors[] = {
+		{"linear.weight", DTYPE_F32, 2, {3, 4}},
+		{"linear.bias", DTYPE_F32, 1, {3}},
+	};
+
+	make_sentence(folder);
+	folder_replace(folder, "modules.json", "2_Normalize", "2_Dense");
+	folder_replace(folder, "modules.json", "models.Normalize", "models.Dense");
+	folder_text(folder, "2_Dense/config.json", "{\"in_features\": 4, \"out_features\": 3}");
+	weights_make(folder, "2_Dense/model.safetensors", tensors, 2);
+}
+
+static void
 make_folder(const Case *c, Arena *arena, Folder *folder)
 {
 	folder_tiny(arena, folder);
@@ -99,18 +129,9 @@ make_folder(const Case *c, Arena *arena, Folder *folder)
 	else if (c->base == SHARDED)
 		make_shards(folder);
 	else if (c->base == SENTENCE)
-	{
-		folder_text(folder, "modules.json",
-					"[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": "
-					"\"sentence_transformers.models.Transformer\"}, "
-					"{\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
-					"\"sentence_transformers.models.Pooling\"}, "
-					"{\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": "
-					"\"sentence_transformers.models.Normalize\"}]");
-		folder_text(folder, "1_Pooling/config.json",
-					"{\"word_embedding_dimension\": 4, \"pooling_mode_mean_tokens\": true, "
-					"\"pooling_mode_cls_token\": false}");
-	}
+		make_sentence(folder);
+	else if (c->base == DENSE)
+		make_dense(folder);
 	switch (c->change)
 	{
 		case SET:

@@ -128,6 +128,7 @@ test_many_sequences(void **state)
 	Batch batch = {.n_sequences = SEQUENCES, .cu_seqlens = bounds, .input_ids = ids};
 	EncoderOutput together;
 	float *pooled = arena_alloc_array(arena, SEQUENCES * hidden, sizeof(float));
+	PoolingModes pooler = pooling_single(POOLING_POOLER);
 
 	for (int b = 0; b < SEQUENCES; b++)
 		bounds[b + 1] = bounds[b] + 1 + b % 3;
@@ -135,8 +136,8 @@ test_many_sequences(void **state)
 		ids[t] = (t * 7919) % fixture.config.vocab_size;
 	if (!encoder_forward(fixture.model, &batch, &wants, arena, &together, NULL, &status))
 		fail_msg("%s", status.message);
-	assert_true(pool_forward(fixture.model, &batch, together.last_hidden_state, POOLING_POOLER,
-							 arena, pooled, &status));
+	assert_true(pool_forward(fixture.model, &batch, together.last_hidden_state,
+							 &(PoolCall){&pooler, NULL}, arena, pooled, &status));
 	assert_memory_equal(pooled, together.pooler_output, SEQUENCES * hidden * sizeof(float));
 	for (int b = 0; b < SEQUENCES; b++)
 	{
@@ -358,6 +359,7 @@ call(int which, const Everything *all, Arena *work, const MayContinue *question)
 	Fill *fills;
 	int32_t *ids;
 	float pooled[20 * 24];
+	PoolingModes pooler = pooling_single(POOLING_POOLER);
 	double perplexity;
 	size_t n;
 
@@ -370,7 +372,7 @@ call(int which, const Everything *all, Arena *work, const MayContinue *question)
 			return encoder_forward(all->bare.model, &all->batch, &wants, work, &encoded, question,
 								   &status) &&
 				   pool_forward(all->bare.model, &all->batch, encoded.last_hidden_state,
-								POOLING_POOLER, work, pooled, &status);
+								&(PoolCall){&pooler, NULL}, work, pooled, &status);
 		case 2:
 			return score_tokens(all->tagger.model, &all->tagged, 5, work, &tokens, question,
 								&status) &&

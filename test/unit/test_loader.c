@@ -332,13 +332,13 @@ test_export(void **state)
 	folder_tiny(*state, &folder);
 	open_folder(&folder, HEAD_NONE, &model);
 	assert_true(
-		export_declarations(*state, &model.table, &declarations, &tensors, &count, &status));
+		export_declarations(*state, &model.table, -1, &declarations, &tensors, &count, &status));
 	assert_int_equal(count, model.table.n_tensors);
 	assert_string_equal(declarations[0].name, "embeddings.word_embeddings.weight");
 	folder_replace(&folder, "config.json", "{\n", "{\n\"tie_word_embeddings\": false,\n");
 	open_folder(&folder, HEAD_MASKED_LM, &model);
 	assert_true(
-		export_declarations(*state, &model.table, &declarations, &tensors, &count, &status));
+		export_declarations(*state, &model.table, -1, &declarations, &tensors, &count, &status));
 	assert_int_equal(count, model.table.n_tensors + 1);
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(declarations[i].name, "cls.predictions.decoder.bias") == 0)

@@ -198,18 +198,21 @@ test_sentence(void **state)
 	static const struct
 	{
 		const char *modes;
-		Pooling pooling;
+		const char *pooling;
 	} cases[] = {
-		{"{\"pooling_mode_mean_tokens\": true}", POOLING_MEAN},
-		{"{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": false}", POOLING_CLS},
-		{"{\"pooling_mode_max_tokens\": true, \"include_prompt\": true}", POOLING_MAX},
+		{"{\"pooling_mode_mean_tokens\": true}", "mean"},
+		{"{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": false}", "cls"},
+		{"{\"pooling_mode_max_tokens\": true, \"include_prompt\": true}", "max"},
 		{"{\"embedding_dimension\": 4, \"pooling_mode\": \"mean\", \"include_prompt\": true}",
-		 POOLING_MEAN},
-		{"{\"pooling_mode\": \"cls\"}", POOLING_CLS},
-		{"{\"pooling_mode_weightedmean_tokens\": true}", POOLING_WEIGHTED_MEAN},
-		{"{\"pooling_mode\": [\"lasttoken\"]}", POOLING_LAST_TOKEN},
-		{"{\"pooling_mode\": \"mean_sqrt_len_tokens\"}", POOLING_MEAN_SQRT_LENGTH},
+		 "mean"},
+		{"{\"pooling_mode\": \"cls\"}", "cls"},
+		{"{\"pooling_mode_weightedmean_tokens\": true}", "weightedmean"},
+		{"{\"pooling_mode\": [\"lasttoken\"]}", "lasttoken"},
+		{"{\"pooling_mode\": \"mean_sqrt_len_tokens\"}", "mean_sqrt_len_tokens"},
+		{"{\"pooling_mode\": [\"mean\", \"cls\"]}", "mean+cls"},
+		{"{\"pooling_mode_mean_tokens\": true, \"pooling_mode_cls_token\": true}", "cls+mean"},
 	};
+	char printed[POOLING_TEXT_BYTES];
 	Folder *folder = *state;
 	SentenceSettings settings;
 	SentenceFolder sentence = {0};
@@ -217,8 +220,8 @@ test_sentence(void **state)
 
 	assert_true(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,
 									   &status));
-	assert_true(!settings.present && !settings.normalize && settings.pooling == POOLING_MEAN &&
-				settings.max_seq_length == 0);
+	assert_true(!settings.present && !settings.normalize && settings.pooling.n == 1 &&
+				settings.pooling.modes[0] == POOLING_MEAN && settings.max_seq_length == 0);
 	folder_text(
 		folder, "modules.json",
 		"[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"}, {\"path\": "
@@ -233,7 +236,8 @@ test_sentence(void **state)
 										   &settings, &status));
 		assert_true(sentence.lowercase_first && sentence.transformer[0] == '\0');
 		assert_true(settings.present && settings.normalize);
-		assert_int_equal(settings.pooling, cases[i].pooling);
+		pooling_modes_print(&settings.pooling, printed);
+		assert_string_equal(printed, cases[i].pooling);
 		assert_int_equal(settings.max_seq_length, 256);
 	}
 	folder_replace(folder, "modules.json", "\"path\": \"\"", "\"path\": \"0_BERT\"");
@@ -287,7 +291,7 @@ test_prompts(void **state)
 		sentence_prompt(folder->arena, &settings, "quest", PROMPT_DEFAULT, &prompt, &status));
 	assert_int_equal(status.code, STATUS_INVALID_ARGUMENT);
 	again.saved = settings.saved;
-	assert_true(sentence_settings_restore(&again, &status));
+	assert_true(sentence_settings_restore(folder->arena, &again, &status));
 	assert_int_equal(again.similarity, SIMILARITY_DOT);
 	folder_text(folder, "config_sentence_transformers.json", "{\"default_prompt_name\": \"x\"}");
 	assert_false(sentence_settings_read(folder->arena, folder_source(folder), &sentence, &settings,

@@ -231,13 +231,14 @@ table_column_check_rights(const TableColumn *column, Oid role)
 void
 table_column_check_size(const TableColumn *column, const ModelHandle *model)
 {
-	if (column->dimensions != 0 && column->dimensions != model->config.hidden_size)
+	int given = sentence_dimensions(&model->config, &model->sentence.pooling);
+
+	if (column->dimensions != 0 && column->dimensions != given)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("column \"%s\" of table \"%s\" has %d dimensions, but model \"%s\" gives %d",
-					column->target_name, column->name, column->dimensions, model->name,
-					model->config.hidden_size),
+					column->target_name, column->name, column->dimensions, model->name, given),
 			 errhint("Change the column's type, or name another model.")));
 }
 

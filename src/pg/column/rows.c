@@ -23,7 +23,9 @@ embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model)
 	memset(rows, 0, sizeof *rows);
 	rows->capacity = capacity;
 	rows->function = "embed_column";
-	rows->row_bytes = sizeof *rows->rows + (Size) model->config.hidden_size * sizeof(float);
+	rows->row_bytes =
+		sizeof *rows->rows +
+		(Size) sentence_dimensions(&model->config, &model->sentence.pooling) * sizeof(float);
 	rows->rows = palloc0((Size) capacity * sizeof *rows->rows);
 }
 

@@ -137,6 +137,22 @@ encode_input(Call *call, const InputText *input, const InputText *pair, Overflow
 	call_count_text(call, tokens_of(encoded));
 }
 
+size_t
+count_prompt_tokens(Call *call)
+{
+	EncodeOptions options = {.special_tokens = true,
+							 .truncation = TRUNCATE_LONGEST_FIRST,
+							 .max_length = call->handle->max_length};
+	InputText prompt = {.utf8 = call->prompt, .length = strlen(call->prompt)};
+	EncodeResult encoded;
+	const Encoding *encoding;
+
+	encode(call, &prompt, NULL, &options, &encoded);
+	encoding = &encoded.windows[0];
+	/* the special token at the end comes after the text, not after the prompt */
+	return encoding->n - (encoding->n > 0 && encoding->sequences[encoding->n - 1] < 0 ? 1 : 0);
+}
+
 int
 window_stride(const ModelHandle *handle, int wanted)
 {

@@ -21,6 +21,9 @@ extern Overflow overflow_argument(FunctionCallInfo fcinfo, int argument);
 extern void encode_input(Call *call, const InputText *input, const InputText *pair,
 						 Overflow overflow, EncodeResult *encoded);
 
+/* Tokens of the call's prompt at the beginning of a text, special ones included. */
+extern size_t count_prompt_tokens(Call *call);
+
 /* The overlap of windows or chunks of a single text: `wanted`, or less where the model is small. */
 extern int window_stride(const ModelHandle *handle, int wanted);
 /* Encodes a single text in overlapping windows. */

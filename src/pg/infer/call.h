@@ -23,6 +23,7 @@ typedef struct Call
 	instr_time started;
 	/* UTF-8 that goes before each text to embed; "" for none */
 	const char *prompt;
+	size_t unpooled_tokens; /* the prompt's, where the model leaves it out of the pooling; else 0 */
 	/* the value that texts_to_rows is converting to UTF-8, which may fail; else -1 */
 	int reading;
 } Call;

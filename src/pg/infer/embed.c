@@ -35,31 +35,31 @@ text_or_null(FunctionCallInfo fcinfo, int argument)
 	return PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
 }
 
-static int
-dimensions_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle)
+static EmbedOptions
+with_dimensions(FunctionCallInfo fcinfo, int argument, const Call *call, RowsWanted wanted)
 {
-	return int_argument(fcinfo, argument, "dimensions", 1, handle->config.hidden_size,
-						handle->config.hidden_size);
+	int all = (int) row_columns(call, &wanted);
+
+	return (EmbedOptions){wanted, int_argument(fcinfo, argument, "dimensions", 1, all, all)};
 }
 
 /* From pooling on: pooling, normalize_embeddings, prompt_name, prompt, dimensions, overflow. */
 static EmbedOptions
 embed_options(FunctionCallInfo fcinfo, Call *call, Overflow overflow)
 {
-	EmbedOptions options = {{model_handle_bind(call->handle, HEAD_NONE),
-							 pooling_argument(fcinfo, 2, call->handle),
-							 normalize_argument(fcinfo, 3, call->handle), overflow},
-							dimensions_argument(fcinfo, 6, call->handle)};
+	RowsWanted wanted = {model_handle_bind(call->handle, HEAD_NONE),
+						 pooling_argument(fcinfo, 2, call->handle),
+						 normalize_argument(fcinfo, 3, call->handle), overflow};
 
 	use_prompt(call, text_or_null(fcinfo, 5), text_or_null(fcinfo, 4), PROMPT_DEFAULT);
-	return options;
+	return with_dimensions(fcinfo, 6, call, wanted);
 }
 
-/* The first dimensions of a row, with length 1 again if it is to have that. */
+/* The first dimensions of a row of all, with length 1 again if it is to have that. */
 static Datum
-embedding_datum(float *row, const EmbedOptions *options, const ModelHandle *handle)
+embedding_datum(float *row, size_t all, const EmbedOptions *options)
 {
-	if (options->wanted.normalize && options->dimensions < handle->config.hidden_size)
+	if (options->wanted.normalize && (size_t) options->dimensions < all)
 		normalize_rows(1, (size_t) options->dimensions, row);
 	return PointerGetDatum(real_array(row, 1, &options->dimensions));
 }
@@ -71,7 +71,8 @@ embed_text(FunctionCallInfo fcinfo, Call *call, const EmbedOptions *options)
 	Datum result;
 
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	result = embedding_datum(text_row(call, &options->wanted, &input, NULL), options, call->handle);
+	result = embedding_datum(text_row(call, &options->wanted, &input, NULL),
+							 row_columns(call, &options->wanted), options);
 	call_end(call);
 	return result;
 }
@@ -105,8 +106,7 @@ embed_for(FunctionCallInfo fcinfo, PromptUse use, const char *function)
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	call_name(&call, function);
-	options = (EmbedOptions){want_embeddings(call.handle, OVERFLOW_TRUNCATE),
-							 dimensions_argument(fcinfo, 2, call.handle)};
+	options = with_dimensions(fcinfo, 2, &call, want_embeddings(call.handle, OVERFLOW_TRUNCATE));
 	use_prompt(&call, NULL, NULL, use);
 	return embed_text(fcinfo, &call, &options);
 }
@@ -149,9 +149,9 @@ put_embeddings(void *context, Call *call, const TextRows *rows)
 	for (size_t t = 0; t < rows->n_texts; t++)
 	{
 		bool is_null = rows->nulls[t];
-		Datum value =
-			is_null ? (Datum) 0
-					: embedding_datum(rows->rows + t * rows->columns, &many->options, call->handle);
+		Datum value = is_null ? (Datum) 0
+							  : embedding_datum(rows->rows + t * rows->columns, rows->columns,
+												&many->options);
 
 		put_row(many->fcinfo, &value, &is_null);
 		if (!is_null)

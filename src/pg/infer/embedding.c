@@ -6,6 +6,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "pg/infer/batch.h"
 #include "pg/infer/embedding.h"
 #include "pg/server/encoding.h"
 #include "pg/server/errors.h"
@@ -26,22 +27,40 @@ use_prompt(Call *call, const char *words, const char *name, PromptUse use)
 							name == NULL ? NULL : encoding_to_utf8(name, strlen(name), &length),
 							use, &call->prompt, &status),
 			&status);
+	call->unpooled_tokens = call->handle->sentence.exclude_prompt && call->prompt[0] != '\0'
+								? count_prompt_tokens(call)
+								: 0;
 }
 
-Pooling
+static void
+check_pooling(const ModelHandle *handle, const PoolingModes *modes)
+{
+	char pooling[POOLING_TEXT_BYTES];
+
+	if (pooling_modes_have(modes, POOLING_POOLER) && !handle->config.use_pooler)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("model \"%s\" has no pooling layer", handle->name),
+						errhint("Use pooling mean, cls or max.")));
+	pooling_modes_print(modes, pooling);
+	if (sentence_dimensions(&handle->config, modes) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("pooling %s does not fit model \"%s\"", pooling, handle->name),
+						errdetail("It gives %d values, and the model's Dense module takes %d.",
+								  modes->n * handle->config.hidden_size,
+								  handle->config.dense[0].in_features)));
+}
+
+PoolingModes
 pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle)
 {
-	Pooling pooling = handle->sentence.pooling;
+	PoolingModes pooling = handle->sentence.pooling;
 	Status status;
 
 	if (!PG_ARGISNULL(argument))
 		REPORT_UNLESS(
-			pooling_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), &pooling, &status),
+			pooling_modes_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), &pooling, &status),
 			&status);
-	if (pooling == POOLING_POOLER && !handle->config.use_pooler)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("model \"%s\" has no pooling layer", handle->name),
-						errhint("Use pooling mean, cls or max.")));
+	check_pooling(handle, &pooling);
 	return pooling;
 }
 

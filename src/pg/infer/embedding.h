@@ -20,7 +20,8 @@ extern double embedding_similarity(Similarity similarity, size_t n, const float 
 extern void use_prompt(Call *call, const char *words, const char *name, PromptUse use);
 
 /* The pooling argument, or what the model was made for. */
-extern Pooling pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle);
+extern PoolingModes pooling_argument(FunctionCallInfo fcinfo, int argument,
+									 const ModelHandle *handle);
 /* Whether embeddings get length 1 when nothing else is asked for: as the model's own files say. */
 extern bool embeds_normalized(const ModelHandle *handle);
 extern bool normalize_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handle);

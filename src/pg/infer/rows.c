@@ -140,11 +140,35 @@ has_windows(const WindowedTexts *texts)
 	return false;
 }
 
+/* (windows) how many tokens of each are not pooled; NULL: none */
+static const size_t *
+unpooled_tokens(Call *call, const WindowedTexts *texts)
+{
+	const EncodeResult *encoded = &texts->encoded;
+	size_t *skip;
+
+	if (call->unpooled_tokens == 0)
+		return NULL;
+	skip = call_take(call, encoded->n_windows, sizeof *skip, "tokens to pool");
+	memset(skip, 0, encoded->n_windows * sizeof *skip);
+	for (size_t t = 0; t < texts->n_texts; t++)
+	{
+		size_t first = texts->first_window[t];
+
+		/* the last token is pooled in any case; later windows begin without the prompt */
+		skip[first] = Min(call->unpooled_tokens, encoded->windows[first].n - 1);
+	}
+	return skip;
+}
+
 static void
 compute_embeddings(Call *call, const RowsWanted *wanted, const WindowedTexts *texts, float *rows,
 				   size_t columns)
 {
 	const EncodeResult *encoded = &texts->encoded;
+	const size_t *skip = unpooled_tokens(call, texts);
+	size_t pooled_columns = (size_t) (wanted->pooling.n * call->handle->config.hidden_size);
+	bool dense = call->handle->config.n_dense > 0;
 	ForwardWants wants = {0}; /* pool_forward has a pooler of its own */
 	EncodedBatch part;
 	Status status;
@@ -152,10 +176,17 @@ compute_embeddings(Call *call, const RowsWanted *wanted, const WindowedTexts *te
 	for (size_t first = 0; first < encoded->n_windows; first += part.count)
 	{
 		ArenaMark mark = arena_mark(call->arena);
+		PoolCall pool = {&wanted->pooling, skip == NULL ? NULL : skip + first};
+		float *out = rows + first * columns;
+		float *pooled;
 
 		encode_states(call, wanted->model, encoded, first, &wants, &part);
-		REPORT_UNLESS(pool_forward(wanted->model, &part.batch, part.states.last_hidden_state,
-								   wanted->pooling, call->arena, rows + first * columns, &status),
+		pooled =
+			dense ? call_take(call, part.count * pooled_columns, sizeof(float), "poolings") : out;
+		REPORT_UNLESS(pool_forward(wanted->model, &part.batch, part.states.last_hidden_state, &pool,
+								   call->arena, pooled, &status) &&
+						  (!dense || dense_forward(wanted->model, part.count, pooled, out,
+												   call->arena, &backend_may_continue, &status)),
 					  &status);
 		arena_rewind(call->arena, mark);
 	}
@@ -205,7 +236,7 @@ row_columns(const Call *call, const RowsWanted *wanted)
 	switch (bert_model_head(wanted->model))
 	{
 		case HEAD_NONE:
-			return (size_t) call->handle->config.hidden_size;
+			return (size_t) sentence_dimensions(&call->handle->config, &wanted->pooling);
 		case HEAD_SEQUENCE_CLASSIFICATION:
 			return (size_t) call->handle->config.num_labels;
 		case HEAD_MULTIPLE_CHOICE:
@@ -248,7 +279,8 @@ make_key(const Call *call, const RowsWanted *wanted, const InputText *input, con
 	{
 		uint64 serial, prompt, input, pair;
 		const BertModel *model;
-		int pooling, normalize, overflow, has_pair;
+		int normalize, overflow, has_pair;
+		char pooling[POOLING_TEXT_BYTES];
 	} fixed;
 	Sha256 hash;
 
@@ -261,7 +293,7 @@ make_key(const Call *call, const RowsWanted *wanted, const InputText *input, con
 	fixed.input = input->length;
 	fixed.pair = pair == NULL ? 0 : pair->length;
 	fixed.model = wanted->model;
-	fixed.pooling = (int) wanted->pooling;
+	pooling_modes_print(&wanted->pooling, fixed.pooling);
 	fixed.normalize = wanted->normalize;
 	fixed.overflow = (int) wanted->overflow;
 	fixed.has_pair = pair != NULL;

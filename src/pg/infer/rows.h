@@ -9,11 +9,11 @@
 
 #include "pg/infer/batch.h"
 
-/* What texts are to become: an embedding (H), or the logits (columns) of the model's head. */
+/* What texts are to become: an embedding, or the logits (columns) of the model's head. */
 typedef struct RowsWanted
 {
 	const BertModel *model; /* bound; with HEAD_NONE for embeddings */
-	Pooling pooling;        /* of embeddings */
+	PoolingModes pooling;   /* of embeddings */
 	bool normalize;
 	Overflow overflow; /* OVERFLOW_WINDOW: the mean over windows, before normalizing */
 } RowsWanted;
@@ -22,8 +22,8 @@ typedef struct RowsWanted
 extern RowsWanted want_embeddings(ModelHandle *handle, Overflow overflow);
 
 /*
- * Numbers in a row: H, or the head's logits for a text. Pretraining: those of its next-sentence
- * head.
+ * Numbers in a row: an embedding's, or the head's logits for a text. Pretraining: those of its
+ * next-sentence head.
  */
 extern size_t row_columns(const Call *call, const RowsWanted *wanted);
 

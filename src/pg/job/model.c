@@ -53,6 +53,7 @@ job_model_open(JobRun *run)
 	run->tokenizer = tokenizer_open(run->arena, image, length, &status);
 	REPORT_UNLESS(run->tokenizer != NULL, &status);
 	run->config = run->base->config;
+	run->config.n_dense = 0; /* nothing trains them: job_model_store adds them again */
 	run->model_length =
 		sentence_max_length(&run->base->sentence, run->settings.model_max_length, &run->config);
 	run->max_length = job_training_length(&run->options, run->task, run->model_length);
@@ -180,11 +181,38 @@ job_model_train(JobRun *run)
 	fill_weights(run);
 }
 
+/* The base's Dense modules, as they are, after the blocks that were trained. */
+static void
+add_dense(const JobRun *run, ModelDraft *draft, BlockHash *hashes)
+{
+	BertConfig *config = palloc(sizeof *config);
+	TensorTable *table = palloc(sizeof *table);
+	Status status;
+
+	*config = run->config;
+	REPORT_UNLESS(sentence_settings_put_dense(&run->base->sentence, config, &status) &&
+					  tensor_table_build(run->arena, config, run->table.head, table, &status),
+				  &status);
+	for (int b = run->table.n_blocks; b < table->n_blocks; b++)
+	{
+		size_t elements = table->blocks[b].elements;
+		float *floats = memory_for_weights(elements, true);
+
+		definition_read_block(run->base,
+							  definition_find_block(run->base, BLOCK_DENSE, table->blocks[b].layer),
+							  floats);
+		store_put_block(floats, elements * sizeof *floats, &hashes[b]);
+		pfree(floats);
+	}
+	draft->config = config;
+	draft->table = table;
+}
+
 int64
 job_model_store(JobRun *run, Jsonb *lineage)
 {
 	const TensorTable *table = &run->table;
-	BlockHash *hashes = palloc((Size) table->n_blocks * sizeof *hashes);
+	BlockHash *hashes = palloc((Size) (table->n_blocks + DENSE_MAX) * sizeof *hashes);
 	ModelDraft draft = {
 		.name = run->job->name,
 		.source = "trained",
@@ -199,13 +227,12 @@ job_model_store(JobRun *run, Jsonb *lineage)
 	};
 	Status status;
 
-	/* Pooling through a layer that the new head has no use for, and that is not there any more. */
-	if (draft.sentence.pooling == POOLING_POOLER && !tensor_table_has_pooler(table))
-		draft.sentence.pooling = POOLING_MEAN;
 	store_begin_write();
 	for (int b = 0; b < table->n_blocks; b++)
 		store_put_block(trainer_block(run->trainer, b), table->blocks[b].elements * sizeof(float),
 						&hashes[b]);
+	if (run->base->config.n_dense > 0)
+		add_dense(run, &draft, hashes);
 	store_put_block(run->settings.vocab, run->settings.vocab_length, &draft.vocab);
 	draft.tokenizer = tokenizer_settings_write(run->arena, &run->settings, &status);
 	REPORT_UNLESS(draft.tokenizer != NULL, &status);

@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 
 #include "files/tokenizer_files.h"
+#include "nn/folder.h"
 #include "pg/model/bundle.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -292,7 +293,8 @@ bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision
 	own = open_folder(arena, name);
 	rest = info.encoder != NULL ? open_folder(arena, info.encoder) : NULL;
 	ok = config_read(arena, own, NULL, config, &status) &&
-		 sentence_settings_read(arena, rest != NULL ? rest : own, &folder, sentence, &status);
+		 sentence_settings_read(arena, rest != NULL ? rest : own, &folder, sentence, &status) &&
+		 sentence_settings_put_dense(sentence, config, &status);
 	modelsource_close(own);
 	modelsource_close(rest);
 	if (!ok)
@@ -303,7 +305,7 @@ bundle_small_files(Arena *arena, const char *name, BertConfig *config, Precision
 }
 
 static bool
-open_checkpoint(Bundle *bundle, Status *status)
+open_weights(Bundle *bundle, Status *status)
 {
 	Checkpoint own;
 	Checkpoint encoder;
@@ -313,6 +315,16 @@ open_checkpoint(Bundle *bundle, Status *status)
 	return checkpoint_open(bundle->arena, bundle->own, &own, status) &&
 		   checkpoint_open(bundle->arena, bundle->encoder, &encoder, status) &&
 		   checkpoint_merge(bundle->arena, &own, &encoder, &bundle->checkpoint, status);
+}
+
+static bool
+open_checkpoint(Bundle *bundle, const SentenceFolder *folder, Status *status)
+{
+	ModelSource *rest = bundle->encoder != NULL ? bundle->encoder : bundle->own;
+
+	return open_weights(bundle, status) &&
+		   sentence_settings_put_dense(&bundle->sentence, &bundle->config, status) &&
+		   dense_modules_open(bundle->arena, rest, folder, &bundle->checkpoint, status);
 }
 
 static void
@@ -338,7 +350,7 @@ read_bundle(Bundle *bundle, Status *status)
 	context.rows = bundle->config.vocab_size;
 	context.lowercase_first = folder.lowercase_first;
 	if (!tokenizer_files_read(bundle->arena, rest, &context, &bundle->settings, status) ||
-		!open_checkpoint(bundle, status))
+		!open_checkpoint(bundle, &folder, status))
 		return false;
 	head = checkpoint_head(&bundle->checkpoint, &bundle->config);
 	bundle->config.use_pooler =

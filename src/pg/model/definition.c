@@ -10,7 +10,7 @@
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 
 /* What is remembered of a bundled model: the payload of its cache file. */
 typedef struct BundleRecord
@@ -20,7 +20,7 @@ typedef struct BundleRecord
 	int32 head;
 	int32 use_pooler;
 	int32 n_blocks;
-	BlockHash blocks[CONFIG_MAX_LAYERS + 3];
+	BlockHash blocks[CONFIG_MAX_LAYERS + 3 + DENSE_MAX];
 } BundleRecord;
 
 /* --- Opening --- */
@@ -82,7 +82,8 @@ definition_of_row(const ModelRow *given)
 					  &status))
 		report_status(&status);
 	definition->config.use_pooler = row->use_pooler;
-	if (!tensor_table_build(definition->arena, &definition->config, row->head, &definition->table,
+	if (!sentence_settings_put_dense(&row->sentence, &definition->config, &status) ||
+		!tensor_table_build(definition->arena, &definition->config, row->head, &definition->table,
 							&status))
 		report_status(&status);
 	/* The table decides: a bare encoder of this model must not ask for a pooler it has not. */
@@ -224,7 +225,7 @@ definition_open(const char *name)
 int
 definition_find_block(const ModelDefinition *definition, BlockKind kind, int layer)
 {
-	static const char *const names[] = {"embeddings", "layer", "pooler", "head"};
+	static const char *const names[] = {"embeddings", "layer", "pooler", "head", "Dense module"};
 	int block = tensor_table_block(&definition->table, kind, layer);
 
 	if (block < 0)

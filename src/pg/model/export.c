@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "files/sentence_write.h"
 #include "files/tokenizer_json.h"
 #include "nn/loader.h"
 #include "pg/model/definition.h"
@@ -15,8 +16,9 @@
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
+/* dense: of that Dense module; -1: of the rest */
 static void
-write_weights(ModelDefinition *definition, OutputFolder *folder)
+write_weights(ModelDefinition *definition, OutputFolder *folder, int dense, const char *path)
 {
 	CheckpointWriter writer = {output_write, folder};
 	CheckpointDeclaration *declarations;
@@ -26,10 +28,10 @@ write_weights(ModelDefinition *definition, OutputFolder *folder)
 	float *floats = NULL;
 	int block = -1;
 
-	if (!export_declarations(definition->arena, &definition->table, &declarations, &tensors, &count,
-							 &status))
+	if (!export_declarations(definition->arena, &definition->table, dense, &declarations, &tensors,
+							 &count, &status))
 		report_status(&status);
-	output_open(folder, "model.safetensors");
+	output_open(folder, path);
 	if (!checkpoint_write_header(definition->arena, declarations, count, &writer, &status))
 		report_status(&status);
 	for (size_t i = 0; i < count; i++)
@@ -51,76 +53,28 @@ write_weights(ModelDefinition *definition, OutputFolder *folder)
 	output_close(folder);
 }
 
-/* The newer form of a pooling's settings, and the switches that versions before 5 read. */
-static void
-write_pooling(StringInfo text, int hidden_size, Pooling pooling)
-{
-	static const struct
-	{
-		const char *name;
-		Pooling pooling;
-	} switches[] = {
-		{"cls_token", POOLING_CLS},
-		{"mean_tokens", POOLING_MEAN},
-		{"max_tokens", POOLING_MAX},
-		{"mean_sqrt_len_tokens", POOLING_MEAN_SQRT_LENGTH},
-		{"weightedmean_tokens", POOLING_WEIGHTED_MEAN},
-		{"lasttoken", POOLING_LAST_TOKEN},
-	};
-
-	appendStringInfo(text, "{\n  \"word_embedding_dimension\": %d,\n", hidden_size);
-	for (size_t i = 0; i < lengthof(switches); i++)
-		appendStringInfo(text, "  \"pooling_mode_%s\": %s,\n", switches[i].name,
-						 switches[i].pooling == pooling ? "true" : "false");
-	appendStringInfo(text, "  \"pooling_mode\": \"%s\",\n  \"include_prompt\": true\n}\n",
-					 pooling_name(pooling));
-}
-
 /* What makes it a sentence-transformers folder. */
 static void
-write_sentence_files(const ModelDefinition *definition, OutputFolder *folder)
+write_sentence_files(ModelDefinition *definition, OutputFolder *folder)
 {
-	static const char *const module = "{\"idx\": %d, \"name\": \"%d\", \"path\": \"%s\", \"type\": "
-									  "\"sentence_transformers.models.%s\"}";
-	const SentenceSettings *sentence = &definition->sentence;
-	StringInfoData text;
+	SentenceFiles files;
+	Status status;
 
-	if (!sentence->present)
-		return;
-	initStringInfo(&text);
-	appendStringInfoString(&text, "[\n  ");
-	appendStringInfo(&text, module, 0, 0, "", "Transformer");
-	appendStringInfoString(&text, ",\n  ");
-	appendStringInfo(&text, module, 1, 1, "1_Pooling", "Pooling");
-	if (sentence->normalize)
+	REPORT_UNLESS(sentence_files_write(definition->arena, &definition->sentence,
+									   definition->config.hidden_size, &files, &status),
+				  &status);
+	for (int i = 0; i < files.n; i++)
+		if (files.files[i].text == NULL)
+			output_folder_make(folder, files.files[i].path);
+		else
+			output_folder_write(folder, files.files[i].path, files.files[i].text,
+								strlen(files.files[i].text));
+	for (int i = 0; i < definition->config.n_dense; i++)
 	{
-		appendStringInfoString(&text, ",\n  ");
-		appendStringInfo(&text, module, 2, 2, "2_Normalize", "Normalize");
-	}
-	appendStringInfoString(&text, "\n]\n");
-	output_folder_write(folder, "modules.json", text.data, (size_t) text.len);
+		char path[DENSE_PATH_BYTES];
 
-	output_folder_make(folder, "1_Pooling");
-	resetStringInfo(&text);
-	write_pooling(&text, definition->config.hidden_size, sentence->pooling);
-	output_folder_write(folder, "1_Pooling/config.json", text.data, (size_t) text.len);
-	if (sentence->normalize)
-		output_folder_make(folder, "2_Normalize");
-	if (sentence->saved != NULL) /* an object with a member at least */
-	{
-		resetStringInfo(&text);
-		appendStringInfo(&text,
-						 "{\"model_type\": \"SentenceTransformer\", \"__version__\": {}, %s\n",
-						 sentence->saved + 1);
-		output_folder_write(folder, "config_sentence_transformers.json", text.data,
-							(size_t) text.len);
-	}
-	if (sentence->max_seq_length > 0)
-	{
-		resetStringInfo(&text);
-		appendStringInfo(&text, "{\n  \"max_seq_length\": %d,\n  \"do_lower_case\": false\n}\n",
-						 sentence->max_seq_length);
-		output_folder_write(folder, "sentence_bert_config.json", text.data, (size_t) text.len);
+		dense_path(i, path);
+		write_weights(definition, folder, i, psprintf("%s/model.safetensors", path));
 	}
 }
 
@@ -147,7 +101,7 @@ write_folder(ModelDefinition *definition, OutputFolder *folder)
 	REPORT_UNLESS(text != NULL, &status);
 	output_folder_write(folder, "tokenizer.json", text, strlen(text));
 	write_sentence_files(definition, folder);
-	write_weights(definition, folder);
+	write_weights(definition, folder, -1, "model.safetensors");
 }
 
 static void

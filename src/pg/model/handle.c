@@ -607,7 +607,7 @@ fill_block(void *context, void *payload, size_t size)
 static CacheFile *
 get_block(Handle *handle, const Bound *bound, int block)
 {
-	static const char *const kinds[] = {"embeddings", "layer", "pooler", "head"};
+	static const char *const kinds[] = {"embeddings", "layer", "pooler", "head", "dense"};
 	const BlockSpec *spec = &bound->table.blocks[block];
 	ModelDefinition *definition = handle->definition;
 	CacheKey key = {.kind = kinds[spec->kind],

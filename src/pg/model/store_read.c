@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/server/errors.h"
+#include "pg/server/memory.h"
 #include "pg/server/own.h"
 #include "pg/server/owner.h"
 #include "pg/model/store.h"
@@ -171,6 +172,17 @@ report_bad_row(const ModelRow *row, const char *column)
 }
 
 static void
+restore_sentence(ModelRow *row)
+{
+	Arena *arena = arena_in_context(CurrentMemoryContext, 0);
+	Status status;
+
+	if (!sentence_settings_restore(arena, &row->sentence, &status))
+		report_bad_row(row, "sentence");
+	arena_destroy(arena);
+}
+
+static void
 read_contents(const StoreScan *scan, HeapTuple tuple, ModelRow *row)
 {
 	Status status;
@@ -192,7 +204,8 @@ read_contents(const StoreScan *scan, HeapTuple tuple, ModelRow *row)
 	row->tokenizer = get_bytes(scan, tuple, "tokenizer");
 	get_hash(scan, tuple, "vocab", &row->vocab);
 	row->sentence.present = pooling != NULL;
-	if (pooling != NULL && !pooling_parse(pooling, &row->sentence.pooling, &status))
+	row->sentence.pooling = pooling_single(POOLING_MEAN);
+	if (pooling != NULL && !pooling_modes_parse(pooling, &row->sentence.pooling, &status))
 		report_bad_row(row, "pooling");
 	row->sentence.normalize = get_bool(scan, tuple, "normalize");
 	row->sentence.max_seq_length = get_int32(scan, tuple, "max_seq_length");
@@ -202,8 +215,7 @@ read_contents(const StoreScan *scan, HeapTuple tuple, ModelRow *row)
 	if (!null)
 		row->sentence.saved = pnstrdup(VARDATA_ANY(DatumGetByteaPP(value)),
 									   VARSIZE_ANY_EXHDR(DatumGetByteaPP(value)));
-	if (!sentence_settings_restore(&row->sentence, &status))
-		report_bad_row(row, "sentence");
+	restore_sentence(row);
 	get_hash(scan, tuple, "digest", &row->digest);
 	row->base = get_text(scan, tuple, "base");
 	value = get(scan, tuple, "base_version", INT8OID, &null);

@@ -129,13 +129,15 @@ void
 store_digest(const ModelContents *contents, BlockHash *digest)
 {
 	const SentenceSettings *sentence = contents->sentence;
+	char pooling[POOLING_TEXT_BYTES];
 	Sha256 sha;
 
+	pooling_modes_print(&sentence->pooling, pooling);
 	sha256_init(&sha);
 	digest_text(&sha, contents->config);
 	digest_text(&sha, contents->use_pooler ? "pooler" : "");
 	digest_text(&sha, head_kind_name(contents->head));
-	digest_text(&sha, sentence->present ? pooling_name(sentence->pooling) : "");
+	digest_text(&sha, sentence->present ? pooling : "");
 	digest_text(&sha, sentence->normalize ? "normalize" : "");
 	digest_text(&sha, psprintf("%d", sentence->max_seq_length));
 	if (sentence->saved != NULL)
@@ -308,6 +310,7 @@ put_model_row(OwnStatement *statement, const ModelDraft *draft, int64 version, b
 							  .vocab = &draft->vocab,
 							  .blocks = draft->blocks,
 							  .n_blocks = draft->table->n_blocks};
+	char pooling[POOLING_TEXT_BYTES];
 	BlockHash digest;
 
 	store_digest(&contents, &digest);
@@ -321,7 +324,8 @@ put_model_row(OwnStatement *statement, const ModelDraft *draft, int64 version, b
 	own_add_bool(statement, use_pooler);
 	own_add_bytes(statement, draft->tokenizer, strlen(draft->tokenizer));
 	own_add_bytes(statement, draft->vocab.bytes, SHA256_BYTES);
-	own_add_text(statement, sentence->present ? pooling_name(sentence->pooling) : NULL);
+	pooling_modes_print(&sentence->pooling, pooling);
+	own_add_text(statement, sentence->present ? pooling : NULL);
 	own_add_bool(statement, sentence->normalize);
 	own_add(statement, INT4OID, Int32GetDatum(sentence->max_seq_length), false);
 	own_add_bytes(statement, digest.bytes, SHA256_BYTES);

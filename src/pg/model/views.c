@@ -102,6 +102,8 @@ static void
 put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Precision precision,
 		  int tokenizer_limit, const SentenceSettings *sentence)
 {
+	char pooling[POOLING_TEXT_BYTES];
+
 	put_text(row, head_kind_name(table->head));
 	put_heads(row, table->head);
 	put_text(row, precision_name(precision));
@@ -112,7 +114,9 @@ put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Preci
 	put(row, Int32GetDatum(config->vocab_size));
 	put(row, Int32GetDatum(sentence_max_length(sentence, tokenizer_limit, config)));
 	put_labels(row, table->head, config);
-	put_text(row, sentence->present ? pooling_name(sentence->pooling) : NULL);
+	pooling_modes_print(&sentence->pooling, pooling);
+	put_text(row, sentence->present ? pooling : NULL);
+	put(row, Int32GetDatum(sentence_dimensions(config, &sentence->pooling)));
 	if (sentence->saved == NULL)
 		put_null(row);
 	else
@@ -132,7 +136,8 @@ list_stored(RowOut *out, const ModelRow *row)
 	if (!config_parse(arena, row->config, strlen(row->config), &config, &status))
 		report_status(&status);
 	config.use_pooler = row->use_pooler;
-	if (!tensor_table_build(arena, &config, row->head, &table, &status) ||
+	if (!sentence_settings_put_dense(&row->sentence, &config, &status) ||
+		!tensor_table_build(arena, &config, row->head, &table, &status) ||
 		!tokenizer_settings_parse(arena, row->tokenizer, strlen(row->tokenizer), &settings,
 								  &status))
 		report_status(&status);
@@ -243,7 +248,7 @@ static void
 put_tensors(RowOut *out, const char *model, int64 version, const TensorTable *table,
 			const BlockHash *hashes)
 {
-	static const char *const kinds[] = {"embeddings", "layer", "pooler", "head"};
+	static const char *const kinds[] = {"embeddings", "layer", "pooler", "head", "dense"};
 
 	for (int i = 0; i < table->n_tensors; i++)
 	{
@@ -261,8 +266,8 @@ put_tensors(RowOut *out, const char *model, int64 version, const TensorTable *ta
 		put(out, PointerGetDatum(construct_array(shape, tensor->rank, INT4OID, sizeof(int32), true,
 												 TYPALIGN_INT)));
 		put(out, Int64GetDatum((int64) tensor->elements));
-		put_text(out, block->kind == BLOCK_LAYER ? psprintf("layer %d", block->layer)
-												 : kinds[block->kind]);
+		put_text(out, block->layer >= 0 ? psprintf("%s %d", kinds[block->kind], block->layer)
+										: kinds[block->kind]);
 		put_text(out, hashes == NULL ? NULL : store_hex(&hashes[tensor->block]));
 		put(out, Int64GetDatum((int64) (tensor->offset * sizeof(float))));
 		end_row(out);

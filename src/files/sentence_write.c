@@ -1,0 +1,218 @@
+/* sentence_write.c: the files that make an exported folder one of sentence-transformers. */
+#include "files/sentence_write.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "files/sentence_settings.h"
+
+/* The switches that versions before 5 read, in the order in which they put poolings together. */
+static const struct
+{
+	const char *name;
+	Pooling pooling;
+} switches[] = {
+	{"pooling_mode_cls_token", POOLING_CLS},
+	{"pooling_mode_max_tokens", POOLING_MAX},
+	{"pooling_mode_mean_tokens", POOLING_MEAN},
+	{"pooling_mode_mean_sqrt_len_tokens", POOLING_MEAN_SQRT_LENGTH},
+	{"pooling_mode_weightedmean_tokens", POOLING_WEIGHTED_MEAN},
+	{"pooling_mode_lasttoken", POOLING_LAST_TOKEN},
+};
+
+#define N_SWITCHES (sizeof switches / sizeof switches[0])
+
+typedef struct Writer
+{
+	Arena *arena;
+	SentenceFiles *files;
+	Status *status;
+} Writer;
+
+/* A file of this document, which is given back. */
+static bool
+add_file(Writer *writer, const char *path, json_t *document, bool complete)
+{
+	SentenceFile *file = &writer->files->files[writer->files->n++];
+
+	snprintf(file->path, sizeof file->path, "%s", path);
+	file->text =
+		json_write(writer->arena, document, JSON_INDENT(2), complete, path, writer->status);
+	return file->text != NULL;
+}
+
+static void
+add_folder(Writer *writer, const char *path)
+{
+	SentenceFile *file = &writer->files->files[writer->files->n++];
+
+	snprintf(file->path, sizeof file->path, "%s", path);
+	file->text = NULL;
+}
+
+static void
+add_module(json_t *modules, const char *path, const char *type, bool *complete)
+{
+	json_t *module = json_object();
+	int index = (int) json_array_size(modules);
+	char text[80];
+
+	json_put(module, "idx", json_integer(index), complete);
+	snprintf(text, sizeof text, "%d", index);
+	json_put(module, "name", json_string(text), complete);
+	json_put(module, "path", json_string(path), complete);
+	snprintf(text, sizeof text, "sentence_transformers.models.%s", type);
+	json_put(module, "type", json_string(text), complete);
+	if (json_array_append_new(modules, module) != 0)
+		*complete = false;
+}
+
+static bool
+write_modules(Writer *writer, const SentenceSettings *settings, const char *normalize)
+{
+	json_t *modules = json_array();
+	bool complete = true;
+
+	add_module(modules, "", "Transformer", &complete);
+	add_module(modules, "1_Pooling", "Pooling", &complete);
+	for (int i = 0; i < settings->n_dense; i++)
+	{
+		char path[DENSE_PATH_BYTES];
+
+		dense_path(i, path);
+		add_module(modules, path, "Dense", &complete);
+	}
+	if (settings->normalize)
+		add_module(modules, normalize, "Normalize", &complete);
+	return add_file(writer, "modules.json", modules, complete);
+}
+
+/* Whether switches alone say it. */
+static bool
+in_order_of_switches(const PoolingModes *modes)
+{
+	int next = 0;
+
+	for (size_t i = 0; i < N_SWITCHES; i++)
+		if (next < modes->n && modes->modes[next] == switches[i].pooling)
+			next++;
+	return next == modes->n;
+}
+
+/*
+ * One pooling in the newer form and as switches. Several as switches, which all versions read, if
+ * their order is the one that switches have.
+ */
+static bool
+write_pooling(Writer *writer, const SentenceSettings *settings, int hidden_size)
+{
+	const PoolingModes *modes = &settings->pooling;
+	json_t *root = json_object();
+	bool switched = in_order_of_switches(modes);
+	bool complete = true;
+
+	json_put(root, "word_embedding_dimension", json_integer(hidden_size), &complete);
+	for (size_t i = 0; switched && i < N_SWITCHES; i++)
+		json_put(root, switches[i].name,
+				 json_boolean(pooling_modes_have(modes, switches[i].pooling)), &complete);
+	if (modes->n == 1)
+		json_put(root, "pooling_mode", json_string(pooling_name(modes->modes[0])), &complete);
+	else if (!switched)
+	{
+		json_t *list = json_array();
+
+		for (int i = 0; i < modes->n; i++)
+			if (json_array_append_new(list, json_string(pooling_name(modes->modes[i]))) != 0)
+				complete = false;
+		json_put(root, "pooling_mode", list, &complete);
+	}
+	json_put(root, "include_prompt", json_boolean(!settings->exclude_prompt), &complete);
+	add_folder(writer, "1_Pooling");
+	return add_file(writer, "1_Pooling/config.json", root, complete);
+}
+
+static bool
+write_dense(Writer *writer, const SentenceSettings *settings)
+{
+	for (int i = 0; i < settings->n_dense; i++)
+	{
+		char path[DENSE_PATH_BYTES];
+		char file[DENSE_PATH_BYTES + sizeof "/config.json"];
+		bool complete = true;
+		json_t *root = dense_to_json(&settings->dense[i], &complete);
+
+		dense_path(i, path);
+		snprintf(file, sizeof file, "%s/config.json", path);
+		add_folder(writer, path);
+		if (!add_file(writer, file, root, complete))
+			return false;
+	}
+	return true;
+}
+
+/* Prompts and similarity, unless there are none but the defaults. */
+static bool
+write_model_settings(Writer *writer, const SentenceSettings *settings)
+{
+	static const char *const members[] = {"prompts", "default_prompt_name", "similarity_fn_name"};
+	json_t *saved = sentence_settings_open(settings, writer->status);
+	json_t *root = json_object();
+	bool complete = true;
+	bool any = false;
+
+	if (saved == NULL)
+	{
+		json_decref(root);
+		return false;
+	}
+	json_put(root, "model_type", json_string("SentenceTransformer"), &complete);
+	json_put(root, "__version__", json_object(), &complete);
+	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+	{
+		json_t *value = json_object_get(saved, members[i]);
+
+		if (value == NULL)
+			continue;
+		any = true;
+		json_put(root, members[i], json_deep_copy(value), &complete);
+	}
+	json_close(saved);
+	if (any)
+		return add_file(writer, "config_sentence_transformers.json", root, complete);
+	json_decref(root);
+	return true;
+}
+
+static bool
+write_transformer(Writer *writer, const SentenceSettings *settings)
+{
+	json_t *root;
+	bool complete = true;
+
+	if (settings->max_seq_length == 0)
+		return true;
+	root = json_object();
+	json_put(root, "max_seq_length", json_integer(settings->max_seq_length), &complete);
+	json_put(root, "do_lower_case", json_false(), &complete);
+	return add_file(writer, "sentence_bert_config.json", root, complete);
+}
+
+bool
+sentence_files_write(Arena *arena, const SentenceSettings *settings, int hidden_size,
+					 SentenceFiles *files, Status *status)
+{
+	Writer writer = {arena, files, status};
+	char normalize[32];
+
+	files->n = 0;
+	if (!settings->present)
+		return true;
+	snprintf(normalize, sizeof normalize, "%d_Normalize", settings->n_dense + 2);
+	if (!write_modules(&writer, settings, normalize) ||
+		!write_pooling(&writer, settings, hidden_size) || !write_dense(&writer, settings) ||
+		!write_model_settings(&writer, settings) || !write_transformer(&writer, settings))
+		return false;
+	if (settings->normalize)
+		add_folder(&writer, normalize);
+	return true;
+}
