@@ -1,4 +1,4 @@
-"""A bar chart as SVG: one panel a case, one bar a contender, its median in GFLOP/s and its spread."""
+"""A bar chart as SVG: one panel a case, one bar a contender: median in GFLOP/s and spread."""
 
 COLOURS = {"bert": "#1f5fbf", "other": "#b9bec8"}
 
@@ -9,7 +9,8 @@ def draw(rows, title):
     height = 50 + sum(panel + 14 + bar * sum(r["case"] == c for r in rows) for c in cases)
     most = max(r["gflop_per_s"] * r["median_ms"] / r["least_ms"] for r in rows) or 1
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + scale_width + 130}" height="{height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + scale_width + 130}" '
+        f'height="{height}" font-family="sans-serif" font-size="12">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="10" y="22" font-size="14" font-weight="bold">{escape(title)}</text>',
     ]
@@ -33,16 +34,20 @@ def draw(rows, title):
             )
             colour = COLOURS["bert" if row["contender"].startswith("bert") else "other"]
             out.append(
-                f'<text x="{left - 6}" y="{y + 12}" text-anchor="end">{escape(row["contender"])}</text>'
+                f'<text x="{left - 6}" y="{y + 12}" text-anchor="end">'
+                f'{escape(row["contender"])}</text>'
             )
             out.append(
-                f'<rect x="{left}" y="{y + 2}" width="{width:.1f}" height="{bar - 5}" fill="{colour}"/>'
+                f'<rect x="{left}" y="{y + 2}" width="{width:.1f}" height="{bar - 5}" '
+                f'fill="{colour}"/>'
             )
             out.append(
-                f'<line x1="{left + low:.1f}" x2="{left + high:.1f}" y1="{y + 8}" y2="{y + 8}" stroke="#333"/>'
+                f'<line x1="{left + low:.1f}" x2="{left + high:.1f}" y1="{y + 8}" y2="{y + 8}" '
+                f'stroke="#333"/>'
             )
             out.append(
-                f'<text x="{left + max(width, high) + 5:.1f}" y="{y + 12}">{row["gflop_per_s"]:.0f}  ({row["texts_per_s"]:.0f} texts/s)</text>'
+                f'<text x="{left + max(width, high) + 5:.1f}" y="{y + 12}">'
+                f'{row["gflop_per_s"]:.0f}  ({row["texts_per_s"]:.0f} texts/s)</text>'
             )
             y += bar
         y += 14

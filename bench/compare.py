@@ -1,6 +1,7 @@
 """Runs the contenders of bench/run in alternation and writes the figures. Started by bench/run."""
 
-import argparse, csv, datetime, functools, json, os, pathlib, platform, shutil, statistics, sys, threading, time
+import argparse, csv, datetime, functools, json, os, pathlib, platform
+import shutil, statistics, sys, threading, time
 
 os.environ.update(
     OMP_NUM_THREADS="1",
@@ -154,7 +155,10 @@ class Bench:
         within = cosine >= least and (limit is None or largest <= limit)
         self.agreement[case, contender.name] = largest, cosine, within
         if not within:
-            text = f"{case}: {contender.name} disagrees with the reference library: largest difference {largest:.2e}, mean cosine {cosine:.6f}"
+            text = (
+                f"{case}: {contender.name} disagrees with the reference library: "
+                f"largest difference {largest:.2e}, mean cosine {cosine:.6f}"
+            )
             if isinstance(contender, Extension):
                 sys.exit(text)
             print(f"{text}; outside the limit, timed all the same")
@@ -172,14 +176,16 @@ class Bench:
                 times[contender.name].append(run())
         print(f"\n{case}: {texts} texts, {flops / 1e9:.1f} GFLOP, {self.options.rounds} rounds")
         print(
-            f"    {'':26}{'median ms':>11}{'spread':>17}{'texts/s':>10}{'GFLOP/s':>9}{'cosine':>10}{'largest':>10}"
+            f"    {'':26}{'median ms':>11}{'spread':>17}{'texts/s':>10}{'GFLOP/s':>9}"
+            f"{'cosine':>10}{'largest':>10}"
         )
         for contender, _ in contenders:
             t = sorted(times[contender.name])
             median = statistics.median(t)
             largest, cosine, within = self.agreement.get((case, contender.name), (None, None, None))
             print(
-                f"    {contender.name:26}{median * 1e3:11.2f}{t[0] * 1e3:9.1f}-{t[-1] * 1e3:<7.1f}{texts / median:10.1f}{flops / median / 1e9:9.1f}"
+                f"    {contender.name:26}{median * 1e3:11.2f}{t[0] * 1e3:9.1f}-{t[-1] * 1e3:<7.1f}"
+                f"{texts / median:10.1f}{flops / median / 1e9:9.1f}"
                 + (
                     ""
                     if cosine is None
@@ -286,7 +292,8 @@ class Bench:
         if self.extensions:
             if self.connection.rows(f"SELECT to_regclass('shape_{shape}')")[0][0] is None:
                 self.connection.do(
-                    f"CREATE TABLE shape_{shape} (id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)"
+                    f"CREATE TABLE shape_{shape} "
+                    "(id int GENERATED ALWAYS AS IDENTITY, body text NOT NULL)"
                 )
                 for row in picks:
                     self.connection.do(
@@ -294,7 +301,8 @@ class Bench:
                         " ".join(words[j][1] for j in row),
                     )
             counted = self.connection.rows(
-                f"SELECT (bert.encode(body, model => '{name}_fp32')).input_ids FROM shape_{shape} ORDER BY id"
+                f"SELECT (bert.encode(body, model => '{name}_fp32')).input_ids "
+                f"FROM shape_{shape} ORDER BY id"
             )
             if [[int(i) for i in r[0][1:-1].split(",")] for r in counted] != ids.tolist():
                 sys.exit(f"{case}: the extension's token ids are not the reference's")
@@ -341,7 +349,8 @@ class Bench:
                 gains.append(2 * alone / (time.perf_counter() - start))
             other.connection.close()
             print(
-                f"    {e.name:26} throughput {statistics.median(gains):.2f} x one ({min(gains):.2f}-{max(gains):.2f})",
+                f"    {e.name:26} throughput {statistics.median(gains):.2f} x one "
+                f"({min(gains):.2f}-{max(gains):.2f})",
                 flush=True,
             )
 
@@ -364,7 +373,8 @@ class Bench:
                     )
                 session.close()
             print(
-                f"    {e.name:26} median {statistics.median(first) * 1e3:.1f} ms, most {max(first) * 1e3:.1f} ms; "
+                f"    {e.name:26} median {statistics.median(first) * 1e3:.1f} ms, "
+                f"most {max(first) * 1e3:.1f} ms; "
                 f"the second query {statistics.median(later) * 1e3:.2f} ms",
                 flush=True,
             )
@@ -399,7 +409,8 @@ class Bench:
                     session.close()
             limit = copy + SESSIONS * SESSION_MB
             print(
-                f"\n{SESSIONS} sessions, {e.name}: {total:.0f} MB in all (one copy {copy:.0f} MB, {(total - copy) / SESSIONS:.1f} MB a session beside it), "
+                f"\n{SESSIONS} sessions, {e.name}: {total:.0f} MB in all (one copy {copy:.0f} MB, "
+                f"{(total - copy) / SESSIONS:.1f} MB a session beside it), "
                 f"limit {limit:.0f} MB{'' if total <= limit else ': OVER THE LIMIT'}",
                 flush=True,
             )
@@ -422,7 +433,8 @@ class Bench:
                 for (c, n), (d, s, w) in self.agreement.items()
             )
         (directory / "machine.txt").write_text(
-            f"{datetime.date.today()}\n{cpu()}, one thread\n{peers.versions()}\nPython {platform.python_version()}\n"
+            f"{datetime.date.today()}\n{cpu()}, one thread\n{peers.versions()}\n"
+            f"Python {platform.python_version()}\n"
             f"{self.connection.rows('SELECT version()')[0][0]}\n"
         )
         (directory / "results.svg").write_text(

@@ -67,40 +67,47 @@ def main():
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - loss) / (high - low)
 
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
+        f'font-family="sans-serif" font-size="12">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="{LEFT}" y="22" font-size="14" font-weight="bold">{escape(options.title)}</text>',
     ]
     for tick in ticks(low, high):
         out.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#e3e5e8"/>'
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" '
+            f'stroke="#e3e5e8"/>'
         )
         out.append(f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in ticks(0, last):
         out.append(
-            f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 5}" stroke="#333"/>'
+            f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{HEIGHT - BOTTOM}" '
+            f'y2="{HEIGHT - BOTTOM + 5}" stroke="#333"/>'
         )
         out.append(
-            f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 19}" text-anchor="middle">{tick:,.0f}</text>'
+            f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 19}" text-anchor="middle">'
+            f"{tick:,.0f}</text>"
         )
     out.append(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">step</text>'
     )
     if options.line:
         out.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(options.line):.1f}" y2="{y(options.line):.1f}" stroke="#b33" stroke-dasharray="5 4"/>'
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(options.line):.1f}" '
+            f'y2="{y(options.line):.1f}" stroke="#b33" stroke-dasharray="5 4"/>'
         )
     for run in runs:
         if run.first > 0:
             out.append(
-                f'<line x1="{x(run.first):.1f}" x2="{x(run.first):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#999"/>'
+                f'<line x1="{x(run.first):.1f}" x2="{x(run.first):.1f}" y1="{TOP}" '
+                f'y2="{HEIGHT - BOTTOM}" stroke="#999"/>'
             )
         lines = [(run.label, "#555")] + (
             [(f"held back: {run.held_back[-1][1]:.2f}", "#1f5fbf")] if run.held_back else []
         )
         for row, (text, color) in enumerate(line for line in lines if line[0]):
             out.append(
-                f'<text x="{x(run.first) + 6:.1f}" y="{TOP + 14 + 15 * row}" fill="{color}">{escape(text)}</text>'
+                f'<text x="{x(run.first) + 6:.1f}" y="{TOP + 14 + 15 * row}" fill="{color}">'
+                f"{escape(text)}</text>"
             )
         out += [
             f'<circle cx="{x(s):.1f}" cy="{y(l):.1f}" r="1.2" fill="#b9bec8"/>'

@@ -117,12 +117,14 @@ for shape in options.shapes.split(","):
             if other != name
         )
         print(
-            f"{shape} {options.threads} thread(s) {name}: {wall:.0f} ms ({processor:.0f} of processor), {flops(batch, length) / wall / 1e6:.0f} GFLOP/s, "
+            f"{shape} {options.threads} thread(s) {name}: {wall:.0f} ms "
+            f"({processor:.0f} of processor), {flops(batch, length) / wall / 1e6:.0f} GFLOP/s, "
             f"median ratio of wall clock {ratios}",
             flush=True,
         )
     for name, rates in products.items():
         print(
-            f"{shape} products alone, {name}: {max(r[0] for r in rates):.0f} GFLOP/s (wall), {max(r[1] for r in rates):.0f} (processor)",
+            f"{shape} products alone, {name}: {max(r[0] for r in rates):.0f} GFLOP/s (wall), "
+            f"{max(r[1] for r in rates):.0f} (processor)",
             flush=True,
         )

@@ -88,7 +88,7 @@ def dequantized(directory):
 
 
 class Encoder:
-    """The reference library's BertModel with the given weights; one thread, length-sorted batches."""
+    """The reference's BertModel with the given weights; one thread, length-sorted batches."""
 
     def __init__(self, directory, tensors):
         import torch
@@ -200,7 +200,7 @@ def make_sentiment(out, train_path, dev_path):
     held, train = pick(order[:HELD_OUT]), pick(order[HELD_OUT:])
     dev = Sentences(encoder, *read_sst2(dev_path), count - TRAINED_LAYERS)
     print(
-        f"{len(train.ids)} training, {len(held.ids)} held-out and {len(dev.ids)} dev sentences read",
+        f"{len(train.ids)} training, {len(held.ids)} held-out and {len(dev.ids)} dev sentences",
         flush=True,
     )
 
@@ -256,7 +256,8 @@ def make_sentiment(out, train_path, dev_path):
             total += loss.item()
         reached = accuracy(held)
         print(
-            f"epoch {epoch + 1}: loss {total / len(train.batches):.4f}, held-out accuracy {reached:.4f}, dev {accuracy(dev):.4f}",
+            f"epoch {epoch + 1}: loss {total / len(train.batches):.4f}, "
+            f"held-out accuracy {reached:.4f}, dev {accuracy(dev):.4f}",
             flush=True,
         )
         if reached > best:
@@ -341,7 +342,8 @@ def measure(source, stsb):
         print(f"{name}: STS-B dev Spearman {spearman((a * b).sum(1), gold):.5f}", flush=True)
     cosine = np.concatenate([(results[0][i] * results[1][i]).sum(1) for i in (0, 1)])
     print(
-        f"cosine of the two embeddings of a sentence: mean {cosine.mean():.6f}, least {cosine.min():.6f}, n {len(cosine)}"
+        f"cosine of the two embeddings of a sentence: mean {cosine.mean():.6f}, "
+        f"least {cosine.min():.6f}, n {len(cosine)}"
     )
 
 

@@ -199,7 +199,8 @@ def main():
         stage1.append(block_index[block])
     assert len(blocks) <= 256
     print(
-        "/*\n * unicode_tables.c: written by generate_unicode_tables.py from tokenizers %s, differences against utf8proc %s.\n"
+        "/*\n * unicode_tables.c: written by generate_unicode_tables.py from tokenizers %s,\n"
+        " * differences against utf8proc %s.\n"
         " * Do not edit.\n */" % (tokenizers.__version__, utf8proc_version())
     )
     print("/* clang-format off */")

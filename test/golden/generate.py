@@ -50,7 +50,8 @@ HEADS = {
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]
 CAPITALS = [c.upper() for c in LETTERS]
-WORDS = "the an cat dog paris john lives in is of to and new york capital berlin mary works at for ##es ##ing ##ed ##er".split()
+WORDS = """the an cat dog paris john lives in is of to and new york capital berlin mary works at
+    for ##es ##ing ##ed ##er""".split()
 UNCASED = (
     SPECIAL + list(".,'?!-") + list("0123456789") + LETTERS + ["##" + c for c in LETTERS] + WORDS
 )
@@ -610,7 +611,8 @@ QA_PAIRS = [
     ("what is it", "a dog, a cat and Paris.", {"handle_impossible_answer": True}),
     (
         "where",
-        "Mary works at the big house in New York and John lives in Berlin, the capital. The cat lives in Paris and the dog is in New York.",
+        "Mary works at the big house in New York and John lives in Berlin, the capital. "
+        "The cat lives in Paris and the dog is in New York.",
         {},
     ),
     (

@@ -4,7 +4,8 @@ them.
 
     python3 test/golden/generate_sentence.py      # writes test/golden/sentence
     python3 test/golden/generate_sentence.py --check FOLDER
-                 # loads FOLDER/LAYOUT, as bert.export_model wrote them, and compares with values.tsv
+                    # loads FOLDER/LAYOUT, as bert.export_model wrote them, and compares with
+                    # values.tsv
 
 All models share a few encoders of random weights, which lie in sentence/bases once. A folder of
 sentence/layouts has a file "base" with its encoder's name and, in a second line, the folder that

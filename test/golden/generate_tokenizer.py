@@ -33,16 +33,21 @@ PLANE_TEXTS = ["a%sb", "%s\u0323\u0301"]
 
 
 def vocabulary():
-    words = """the a an of and to in is it that was for on are as with his they at be this have from or one had by word but not what all
-    were we when your can said there use each which she do how their if will up other about out many then them these so some her would
-    make like him into time has look two more write go see number no way could people my than first water been call who oil its now find
-    long down day did get come made may part hello world embed transformer data base query index table straße strasse naive café cafe
-    Hello World The Paris İstanbul istanbul don doesn n't 's do not Привет привет мир Σίσυφος σισυφος 東京 東 京 日本 한국 한 국 ไทย
-    ﬁ ffi office ½ Ⅳ Å A\u030a é e\u0301 🙂 👩 ## # [ ] CLS SEP MASK mask cls unused [unused0] [unused1] x1 2024 3 14 . , ! ? ' " - _ ( ) : ; / @ $ % & *""".split()
-    pieces = "s ed ing er est ly ness ization al able un ment tion less ful ise ize y a e i o u th st nd rd base former ding beddings ß tok".split()
+    words = """the a an of and to in is it that was for on are as with his they at be this have
+    from or one had by word but not what all were we when your can said there use each which she do
+    how their if will up other about out many then them these so some her would make like him into
+    time has look two more write go see number no way could people my than first water been call
+    who oil its now find long down day did get come made may part hello world embed transformer
+    data base query index table straße strasse naive café cafe Hello World The Paris İstanbul
+    istanbul don doesn n't 's do not Привет привет мир Σίσυφος σισυφος 東京 東 京 日本 한국 한 국 ไทย ﬁ ffi
+    office ½ Ⅳ Å A\u030a é e\u0301 🙂 👩 ## # [ ] CLS SEP MASK mask cls unused [unused0] [unused1] x1
+    2024 3 14 . , ! ? ' " - _ ( ) : ; / @ $ % & *""".split()
+    pieces = """s ed ing er est ly ness ization al able un ment tion less ful ise ize y a e i o u th
+    st nd rd base former ding beddings ß tok""".split()
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     scripts = (
-        "àâäåæçèéêëìíîïñòóôöøùúûüýÿßœάέήίόύώαβγδεζηθικλμνξοπρστυφχψωςабвгдежзийклмнопрстуфхцчшщъыьэюяіїєґ"
+        "àâäåæçèéêëìíîïñòóôöøùúûüýÿßœάέήίόύώαβγδεζηθικ"
+        "λμνξοπρστυφχψωςабвгдежзийклмнопрстуфхцчшщъыьэюяіїєґ"
         "あいうえおかきくけこさしすせそアイウエオカキクケコ人大中国文字漢語ᄀᄂᄃᄅ마ᅥᅩᅮᅵᆨᆫᆯกขคงนมยรลวสअआइकखगतनमयरलवसहािीु"
         "ابتثجحخدذرزسشصضطظعغفقكلمنهويאבגדהוזחטיכלמנסעפצקרשת।、。「」…–—“”‘’«»¿¡€£¥©®°±²³µ·"
     )
@@ -319,7 +324,8 @@ def main():
         dump = lambda value: json.dumps(value, ensure_ascii=True, separators=(",", ":"))
         lines = lambda values: ",\n".join(dump(v) for v in values)
         file.write(
-            '{"versions":%s,\n"settings":[\n%s],\n"encode":[\n%s],\n"decode":[\n%s],\n"planes":%s}\n'
+            '{"versions":%s,\n"settings":[\n%s],\n"encode":[\n%s],\n"decode":[\n%s],\n'
+            '"planes":%s}\n'
             % (
                 dump({"tokenizers": tokenizers.__version__}),
                 lines(settings),

@@ -331,7 +331,7 @@ def folder_of(options):
 
 
 def outcome(directory):
-    """What the tokenizer of a folder makes of the probes, or None where the reference refuses it."""
+    """What a folder's tokenizer makes of the probes, or None where the reference refuses it."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory)
         result = [int(tokenizer.model_max_length) if tokenizer.model_max_length <= 65536 else 0]

@@ -254,7 +254,8 @@ def compare_pairs(pair, texts, rng, report, count):
                     repr((a, b)),
                 )
                 if strategy and any(len(e.ids) > length for e in encoding.overflowing):
-                    theirs = None  # keeping nothing of a text, the reference makes one window of all of it; we refuse
+                    # keeping nothing of a text, the reference makes one window of all; we refuse
+                    theirs = None
             except BaseException as error:  # the reference panics when the stride is too long
                 if isinstance(error, KeyboardInterrupt):
                     raise
