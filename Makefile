@@ -179,7 +179,7 @@ bench:
 	$(SRCDIR)/bench/run
 
 help:
-	@echo "make | install [STRIP=no] | installcheck | unit | fuzz | format | check-format | analyze |" \
-		"bench | clean"
+	@echo "make | install [STRIP=no] | installcheck | unit | fuzz | format | check-format |" \
+		"analyze | bench | clean"
 
 .PHONY: unit unit-programs fuzz format check-format analyze bench help install-models

@@ -1142,7 +1142,7 @@ COMMENT ON COLUMN bert.auto_embeds.sqlstate IS
 COMMENT ON COLUMN bert.auto_embeds.error IS 'message of it';
 COMMENT ON COLUMN bert.auto_embeds.failed_at IS 'when that was seen last';
 COMMENT ON COLUMN bert.auto_embeds.next_try IS
-	'until when it is paused; infinity: its worker has crashed twice, and it is paused until begun anew';
+	'until when it is paused; infinity: its worker has crashed twice, and auto_embed must begin anew';
 
 CREATE VIEW bert.auto_errors WITH (security_invoker = true) AS
 SELECT a.relation, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error,

@@ -36,7 +36,10 @@ FNR == 1 { comment = ""; state = "top"; pointer = "" }
 state == "top" && /^[\t ]*\/\*/ { comment = ""; in_comment = 1 }
 in_comment { comment = comment $0; if (/\*\//) in_comment = 0; next }
 # a pointer to a function: in a struct or a typedef, maybe over several lines
-pointer == "" && /\(\*[A-Za-z_]+(\[[^]]*\])?\)\(/ && !/[=;{}].*\(\*/ { pointer = $0; pointer_line = FNR }
+pointer == "" && /\(\*[A-Za-z_]+(\[[^]]*\])?\)\(/ && !/[=;{}].*\(\*/ {
+	pointer = $0
+	pointer_line = FNR
+}
 pointer != "" {
 	if (FNR != pointer_line) pointer = pointer $0
 	if ($0 ~ /[;{]/) {
@@ -50,9 +53,21 @@ pointer != "" {
 		if (state == "top") comment = ""
 	}
 }
-/^[A-Za-z_][A-Za-z_0-9]*\(/ && state == "top" { state = "list"; start = FNR; list = ""; name = $0; sub(/\(.*/, "", name) }
+/^[A-Za-z_][A-Za-z_0-9]*\(/ && state == "top" {
+	state = "list"
+	start = FNR
+	list = ""
+	name = $0
+	sub(/\(.*/, "", name)
+}
 state == "list" {
-	if ($0 == "{") { state = "body"; check_parameters(start, name, list); sub(/^[^(]*/, "", list); lines = 0; first = FNR }
+	if ($0 == "{") {
+		state = "body"
+		check_parameters(start, name, list)
+		sub(/^[^(]*/, "", list)
+		lines = 0
+		first = FNR
+	}
 	else if (/;$/) { state = "top"; comment = "" }
 	else list = list substr($0, index($0, "(") && list == "" ? index($0, "(") : 1)
 }

@@ -7,8 +7,10 @@ cd "$(dirname "$0")/.."
 seed=${1:-$RANDOM}
 out=build/qemu
 mkdir -p $out
-flags='-std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Isrc -Itest/unit -O2 -static'
-sources="test/qemu/kernel_check.c $(ls src/kernels/*.c) src/core/names.c src/core/rng.c src/core/status.c"
+flags='-std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare'
+flags="$flags -Isrc -Itest/unit -O2 -static"
+sources="test/qemu/kernel_check.c $(ls src/kernels/*.c)"
+sources="$sources src/core/names.c src/core/rng.c src/core/status.c"
 failed=0
 
 build() # compiler, program

@@ -35,7 +35,8 @@ SELECT bert.tokenize(body) AS tokens FROM review WHERE id = 5;
 
 \echo 'Embedding the table: UPDATE review SET embedding = bert.embed(body)'
 UPDATE review SET embedding = bert.embed(body);
-SELECT count(*) AS sentences, min(cardinality(embedding)) AS dimensions, sum(bert.count_tokens(body)) AS tokens FROM review;
+SELECT count(*) AS sentences, min(cardinality(embedding)) AS dimensions,
+    sum(bert.count_tokens(body)) AS tokens FROM review;
 
 -- Embeddings have length 1, so their inner product is the cosine.
 CREATE FUNCTION cosine(a real[], b real[]) RETURNS float8

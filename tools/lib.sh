@@ -27,7 +27,8 @@ install_packages() {
 
 	command -v dpkg-query >/dev/null || { note "no dpkg here: taking $* as installed"; return 0; }
 	for package in "$@"; do
-		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+			missing+=("$package")
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
 	# The headers' inline functions call what an older server of the same version may lack.
@@ -39,9 +40,11 @@ install_packages() {
 		if [ -t 0 ]; then as_root=(sudo); else as_root=(sudo -n); fi
 	fi
 	note "installing ${missing[*]}"
-	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 update </dev/null >/dev/null ||
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
+		update </dev/null >/dev/null ||
 		note "apt-get update failed; trying with the package lists that are there"
-	if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
+	if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+		-o DPkg::Lock::Timeout=300 \
 		install "${missing[@]}" </dev/null >"${TMPDIR:-/tmp}/bert-apt.$$" 2>&1; then
 		cat "${TMPDIR:-/tmp}/bert-apt.$$" >&2
 		rm -f "${TMPDIR:-/tmp}/bert-apt.$$"
@@ -77,8 +80,10 @@ make_work() {
 		fi
 		WORK=$(mktemp -d "$parent/bert-$name.XXXXXX" 2>/dev/null) || continue
 		chown "$RUN_UID:$RUN_GID" "$WORK"
-		if (cd / && "${AS_USER[@]}" sh -c 'cd "$1" && cp /bin/true ./probe && ./probe && rm probe' sh "$WORK") 2>/dev/null; then
-			[ "$parent" != /tmp ] || note "$root is no place to build for user $RUN_UID: working in $WORK instead"
+		if (cd / && "${AS_USER[@]}" sh -c 'cd "$1" && cp /bin/true ./probe && ./probe && rm probe' \
+			sh "$WORK") 2>/dev/null; then
+			[ "$parent" != /tmp ] ||
+				note "$root is no place to build for user $RUN_UID: working in $WORK instead"
 			return 0
 		fi
 		rm -rf "$WORK"
@@ -90,9 +95,11 @@ make_work() {
 copy_sources() {
 	local version
 	version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" "$1/bert.control")
-	tar -C "$1" -cf - --exclude=./.git --exclude=./build --exclude=./results --exclude='*.o' --exclude='*.so' \
+	tar -C "$1" -cf - --exclude=./.git --exclude=./build --exclude=./results --exclude='*.o' \
+		--exclude='*.so' \
 		--exclude=__pycache__ --exclude="./sql/bert--$version.sql" . |
-		"${AS_USER[@]}" sh -c 'umask 022; mkdir -p "$1" && cd "$1" && tar -xf - --no-same-owner --no-same-permissions' sh "$2"
+		"${AS_USER[@]}" sh -c 'umask 022; mkdir -p "$1" && cd "$1" &&
+			tar -xf - --no-same-owner --no-same-permissions' sh "$2"
 }
 
 remove_work() {
@@ -107,8 +114,10 @@ run_inner() {
 	local tool=$1 status=0 child
 	shift
 	set -m
-	(cd "$WORK/tree" && exec "${AS_USER[@]}" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-		HOME="$WORK" TMPDIR="$WORK/tmp" LC_ALL=C TERM="${TERM:-dumb}" PGCLIENTENCODING=UTF8 BERT_WORK="$WORK" BERT_ROOT="$ROOT" \
+	(cd "$WORK/tree" && exec "${AS_USER[@]}" env -i \
+		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		HOME="$WORK" TMPDIR="$WORK/tmp" LC_ALL=C TERM="${TERM:-dumb}" PGCLIENTENCODING=UTF8 \
+		BERT_WORK="$WORK" BERT_ROOT="$ROOT" \
 		bash "$WORK/tree/tools/$tool" --inner "$@") </dev/null &
 	child=$!
 	set +m
@@ -145,7 +154,8 @@ copy_postgres() {
 	prefix=$(common_directory "$bin" "$lib" "$share" "$include")
 	for path in "$bin" "$lib" "$share"; do
 		mkdir -p "$to${path#"$prefix"}"
-		tar -C "$path" -chf - --exclude=./bitcode --exclude=./man . | tar -C "$to${path#"$prefix"}" -xf -
+		tar -C "$path" -chf - --exclude=./bitcode --exclude=./man . |
+			tar -C "$to${path#"$prefix"}" -xf -
 	done
 	# A libpq of its own comes along; the system's stays where it is.
 	path=$("$original" --libdir)
@@ -157,7 +167,8 @@ copy_postgres() {
 	esac
 	# Libraries that the programs find relative to their place (a Python wheel's) are found from the
 	# copy as well.
-	path=$(ldd "$bin/postgres" "$bin/psql" "$bin/initdb" 2>/dev/null | awk '$3 ~ /^\// {sub("/[^/]*$", "", $3); print $3}' |
+	path=$(ldd "$bin/postgres" "$bin/psql" "$bin/initdb" 2>/dev/null |
+		awk '$3 ~ /^\// {sub("/[^/]*$", "", $3); print $3}' |
 		sort -u | grep -vE '^(/usr)?/lib(64)?(/[^/]*-linux-gnu)?$' | paste -sd: -) || true
 	[ -z "$path" ] || export LD_LIBRARY_PATH="$path"
 	mkdir -p "$(dirname "$to${include#"$prefix"}")"
@@ -180,13 +191,15 @@ cluster_create() {
 		printf '%s\n' "$PGHOST" >"$directory/socket_elsewhere"
 	fi
 	export PGHOST PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
-	if ! "$PG_BIN/initdb" -D "$directory/data" -U postgres -A trust -E UTF8 --no-locale -N >"$directory/initdb.log" 2>&1; then
+	if ! "$PG_BIN/initdb" -D "$directory/data" -U postgres -A trust -E UTF8 --no-locale -N \
+		>"$directory/initdb.log" 2>&1; then
 		cat "$directory/initdb.log" >&2
 		return 1
 	fi
 	{
 		printf "%s\n" "listen_addresses = ''" "unix_socket_directories = '$PGHOST'" "port = 5432" \
-			"max_connections = 60" "max_worker_processes = 16" "fsync = off" "logging_collector = off" \
+			"max_connections = 60" "max_worker_processes = 16" "fsync = off" \
+			"logging_collector = off" \
 			"log_line_prefix = '%m [%p] %b '" "timezone = 'UTC'"
 		[ $# -eq 0 ] || printf '%s\n' "$@"
 	} >>"$directory/data/postgresql.conf"
@@ -203,7 +216,8 @@ cluster_start() {
 
 # cluster_stop DIRECTORY [MODE]
 cluster_stop() {
-	[ ! -f "$1/data/postmaster.pid" ] || "$PG_BIN/pg_ctl" -D "$1/data" -m "${2:-fast}" -w -t 60 -s stop </dev/null
+	[ ! -f "$1/data/postmaster.pid" ] || "$PG_BIN/pg_ctl" -D "$1/data" -m "${2:-fast}" -w -t 60 \
+		-s stop </dev/null
 }
 
 # cluster_remove DIRECTORY: at once, whatever state it is in.

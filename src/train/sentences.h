@@ -16,10 +16,14 @@ typedef struct SentenceBytes
 
 /*
  * The first sentence of text (UTF-8) at or after byte sentence->to; *found is false when there is
- * none. False with STATUS_CANCELLED when told to stop. A sentence
- * ends with its line; after . ! ? and the quotes and brackets that close it, when white space
- * follows and no small ASCII letter after that; and after the full-width 。！？. Abbreviations are
- * not known: "Mr. Smith" are two.
+ * none. False with STATUS_CANCELLED when told to stop. A sentence ends
+ *
+ * - with its line;
+ * - after . ! ? and the quotes and brackets that close it, if white space follows and then no small
+ *   ASCII letter;
+ * - after the full-width 。！？.
+ *
+ * Abbreviations are not known: "Mr. Smith" is two sentences.
  */
 bool sentence_next(const char *text, size_t length, SentenceBytes *sentence, bool *found,
 				   const MayContinue *question, Status *status);
