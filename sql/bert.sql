@@ -277,7 +277,7 @@ CREATE FUNCTION bert.create_model(name text, config jsonb, vocab text, head text
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'bert_create_model' LANGUAGE C PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.create_model(text, jsonb, text, text, bigint) IS
-	'makes a model with random weights, as the reference initialises them, and returns its version';
+	'makes a model with random weights, as the reference initializes them, and returns its version';
 
 CREATE FUNCTION bert.export_model(name text, directory text) RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_export_model' LANGUAGE C STRICT PARALLEL UNSAFE;

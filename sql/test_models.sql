@@ -14,7 +14,7 @@ SELECT name, source, head, heads, precision, parameters, layers, hidden_size, at
 SELECT ordinal, name, shape, part FROM bert.tensors
 WHERE model = 't_classes' AND part IN ('embeddings', 'head') ORDER BY ordinal;
 
--- another head: what the file lacks is initialised, what it has more is reported
+-- another head: what the file lacks is initialized, what it has more is reported
 SELECT * FROM bert.import_model('t_spans', :'bare', 'question_answering') ORDER BY key;
 SELECT * FROM bert.import_model('t_pairs', :'golden' || 'bare_no_pooler', 'next_sentence')
 ORDER BY key;

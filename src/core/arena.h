@@ -31,7 +31,7 @@ Arena *arena_create(const Allocator *allocator, size_t limit);
 void arena_destroy(Arena *arena); /* NULL is allowed */
 
 /*
- * Memory for size bytes (0 is allowed), uninitialised or zeroed; NULL past the limit or out of
+ * Memory for size bytes (0 is allowed), uninitialized or zeroed; NULL past the limit or out of
  * memory.
  */
 void *arena_alloc(Arena *arena, size_t size);

@@ -4,7 +4,7 @@
  *
  * The value is a pure function of (seed, stream, position): any thread may draw any value in any
  * order, and a resumed run draws what the undisturbed one would have drawn. Used for weight
- * initialisation, dropout, masking, shuffling and sampling.
+ * initialization, dropout, masking, shuffling and sampling.
  */
 #ifndef BERT_CORE_RNG_H
 #define BERT_CORE_RNG_H

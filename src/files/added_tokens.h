@@ -24,7 +24,7 @@ typedef struct AddedToken
 	bool single_word;
 	bool lstrip;
 	bool rstrip;
-	bool normalized; /* matched after normalisation */
+	bool normalized; /* matched after normalization */
 } AddedToken;
 
 /*

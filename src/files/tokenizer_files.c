@@ -107,7 +107,7 @@ refuse_switches(const Reader *reader)
 	return true;
 }
 
-/* --- The normaliser and the model --- */
+/* --- The normalizer and the model --- */
 
 /* strip_accents follows lowercase unless it is given as true or false. */
 static bool

@@ -27,7 +27,7 @@ refuse_stage(const json_t *object, const char *stage, Status *status)
 					   type == NULL ? "?" : type);
 }
 
-/* --- The normaliser --- */
+/* --- The normalizer --- */
 
 static bool
 read_bert_normalizer(const json_t *object, TokenizerJson *out, Status *status)

@@ -8,7 +8,7 @@
  * and group_sub.
  *
  * What a micro-kernel computes: see MicroCall (vector_tile.h). Accumulators have names instead of
- * indices: compilers keep them in registers at any optimisation level.
+ * indices: compilers keep them in registers at any optimization level.
  */
 #define MICRO_PASTE(a, b) a##_##b
 #define MICRO_NAME(a, b) MICRO_PASTE(a, b)

@@ -282,7 +282,7 @@ hint_at_name(const Matcher *matcher, const TensorSpec *spec)
 							   name, (int) (strlen(name) - strlen(bare)), name);
 	}
 	return status_hint(matcher->status, "Only a head, the pooler and cross-attention may be "
-										"missing; they are initialised anew.");
+										"missing; they are initialized anew.");
 }
 
 static bool

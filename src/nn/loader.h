@@ -14,7 +14,7 @@
 typedef enum KeyStatus
 {
 	KEY_LOADED,
-	KEY_MISSING, /* not in the file: initialised as the reference does */
+	KEY_MISSING, /* not in the file: initialized as the reference does */
 	/* in the file, not in the model; other heads' tensors too, as the reference reports them */
 	KEY_UNEXPECTED,
 	/* in the file, known, and not used: buffers, tied copies, the pooler for a head without */
@@ -68,7 +68,7 @@ bool checkpoint_merge(Arena *arena, const Checkpoint *own, const Checkpoint *bas
 					  Status *status);
 
 /*
- * Reads block into out (blocks[block].elements floats); missing tensors are initialised from the
+ * Reads block into out (blocks[block].elements floats); missing tensors are initialized from the
  * seed.
  */
 bool load_block(const LoadPlan *plan, const BertConfig *config, int block, uint64_t seed,

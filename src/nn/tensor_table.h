@@ -2,7 +2,7 @@
  * tensor_table.h: the one list of parameters.
  *
  * Derived from a config and a head, it names every parameter once, with shape, place,
- * initialisation and weight decay. Import, export, random initialisation, gradients, optimizer
+ * initialization and weight decay. Import, export, random initialization, gradients, optimizer
  * state, key reports and the sharding into blocks walk this table; there is no second list. Within
  * a block tensors lie in table order as fp32, without gaps; a layer has the query, key and value
  * weights next to each other, (3A, H), and then their biases, (3A), A = heads left * head size;
@@ -155,7 +155,7 @@ int served_heads(HeadKind head, HeadKind *served);
 int config_layer_heads(const BertConfig *config, int layer);
 
 /*
- * Fills one tensor as the reference initialises it. The values depend on (seed, tensor's name)
+ * Fills one tensor as the reference initializes it. The values depend on (seed, tensor's name)
  * alone. The padding row of the word embeddings is zero, as in the reference. False with
  * STATUS_CANCELLED when told to stop.
  */

@@ -2,7 +2,7 @@
  * encoder.h: what the stages of encoding share. Nobody outside src/tokenizer includes it.
  *
  * The way of a text: added tokens are cut out of it (added.c); what is between them goes through
- * the normaliser (normalizer.c) character by character into the pre-tokenizer (pretokenizer.c),
+ * the normalizer (normalizer.c) character by character into the pre-tokenizer (pretokenizer.c),
  * which collects words and hands each to WordPiece (wordpiece.c), which looks pieces up
  * (vocabulary.h) and appends tokens to a TokenList. Words of plain ASCII take a shortcut through
  * the first two. Lists become windows in windows.c.
@@ -39,7 +39,7 @@ typedef struct RunChar
 	uint8_t bits;
 } RunChar;
 
-/* Takes a character of normalised text and the original character that it stands for. */
+/* Takes a character of normalized text and the original character that it stands for. */
 typedef void (*EmitCharacter)(void *context, uint32_t c, uint8_t bits, uint32_t origin);
 
 typedef struct Normalizer

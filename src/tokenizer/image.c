@@ -274,7 +274,7 @@ find_text(const Builder *b, const char *text, size_t length)
 	return id;
 }
 
-/* Collects normalised text. */
+/* Collects normalized text. */
 typedef struct Pattern
 {
 	Arena *arena;
@@ -294,7 +294,7 @@ collect_pattern(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 		pattern->length += (size_t) utf8_encode(c, pattern->bytes + pattern->length);
 }
 
-/* What a normalised token is searched as. */
+/* What a normalized token is searched as. */
 static bool
 normalize_pattern(Builder *b, Added *added)
 {
@@ -709,7 +709,7 @@ header_valid(const ImageHeader *h, size_t length)
 		   section_inside(h->texts_at, h->texts_length + IMAGE_PADDING, 1, length);
 }
 
-/* What the normaliser and the pre-tokenizer make of each byte, for the shortcut. */
+/* What the normalizer and the pre-tokenizer make of each byte, for the shortcut. */
 static void
 prepare_ascii(Tokenizer *t)
 {

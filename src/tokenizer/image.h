@@ -58,7 +58,7 @@ typedef struct AddedEntry
 	uint32_t flags;
 	uint32_t content; /* offset and length in texts */
 	uint32_t content_length;
-	uint32_t pattern; /* what is searched for: the content, normalised if so flagged */
+	uint32_t pattern; /* what is searched for: the content, normalized if so flagged */
 	uint32_t pattern_length;
 } AddedEntry;
 
@@ -101,7 +101,7 @@ typedef struct ImageHeader
 } ImageHeader;
 
 /*
- * One of the two sets of added tokens: those matched before, and those matched after normalisation.
+ * One of the two sets of added tokens: those matched before, and those matched after normalization.
  */
 typedef struct AddedSet
 {
@@ -141,9 +141,9 @@ struct Tokenizer
 	int32_t unk_id;
 	uint64_t seed;
 	uint64_t texts_length;
-	AddedSet sets[2]; /* [1]: normalised */
+	AddedSet sets[2]; /* [1]: normalized */
 	uint8_t ascii_kind[256];
-	/* of word bytes as they leave the normaliser, 0 for all others */
+	/* of word bytes as they leave the normalizer, 0 for all others */
 	uint8_t ascii_lower[256];
 };
 

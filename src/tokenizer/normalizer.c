@@ -1,9 +1,9 @@
 /*
- * normalizer.c: the reference's Bert normaliser as a stream: cleaning, Chinese characters set
+ * normalizer.c: the reference's Bert normalizer as a stream: cleaning, Chinese characters set
  * apart, canonical decomposition with marks dropped, lower-casing.
  *
- * Every normalised character stands for exactly one original character. Where canonical ordering
- * moves marks, the reference gives original characters to normalised ones in the new order; the run
+ * Every normalized character stands for exactly one original character. Where canonical ordering
+ * moves marks, the reference gives original characters to normalized ones in the new order; the run
  * buffer below does the same.
  */
 #include <string.h>

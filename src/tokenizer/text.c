@@ -2,7 +2,7 @@
  * text.c: one text to tokens.
  *
  * The text is cut at the added tokens that are matched as written; each piece between them is
- * normalised by itself. Where tokens are matched after normalisation, a piece is normalised as a
+ * normalized by itself. Where tokens are matched after normalization, a piece is normalized as a
  * whole first, else it streams.
  */
 #include <string.h>
@@ -21,7 +21,7 @@ typedef struct Piece
 	size_t character;
 } Piece;
 
-/* A piece after normalisation, for the search in it. */
+/* A piece after normalization, for the search in it. */
 typedef struct NormalText
 {
 	Arena *arena;
@@ -81,7 +81,7 @@ is_full(const TextEncoder *encoder)
 }
 
 /*
- * Most characters pass the normaliser unchanged, when nothing waits in it; Chinese ones only become
+ * Most characters pass the normalizer unchanged, when nothing waits in it; Chinese ones only become
  * words. False: this one has to go through it.
  */
 static inline bool
@@ -260,7 +260,7 @@ encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size
 	return has_failed(encoder) ? fail(encoder) : true;
 }
 
-/* A piece in which tokens are matched after normalisation. */
+/* A piece in which tokens are matched after normalization. */
 static bool
 encode_searching(TextEncoder *encoder, const Piece *piece)
 {

@@ -1,5 +1,5 @@
 /*
- * tokenizer.h: the Bert tokenizer: normaliser, pre-tokenizer, WordPiece, pairs, windows, decoding.
+ * tokenizer.h: the Bert tokenizer: normalizer, pre-tokenizer, WordPiece, pairs, windows, decoding.
  *
  * Ids, tokens and character offsets equal those of the HuggingFace `tokenizers` library's Bert
  * tokenizer (normalizers/bert.rs, pre_tokenizers/bert.rs, models/wordpiece), which is the
@@ -77,7 +77,7 @@ typedef struct Encoding
 	/* (n) characters; 0,0 for the template's special tokens, as in the reference */
 	uint32_t *starts;
 	uint32_t *ends;
-	/* (n) index of the pre-tokenised word in its text, -1 for special tokens */
+	/* (n) index of the pre-tokenized word in its text, -1 for special tokens */
 	int32_t *words;
 	int8_t *sequences; /* (n) 0 or 1: which text; -1 for the template's special tokens */
 } Encoding;

@@ -191,7 +191,7 @@ encode_choices(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sampl
 	return emit(context, &sample, status);
 }
 
-/* Words that come already split: each is tokenised on its own. */
+/* Words that come already split: each is tokenized on its own. */
 static bool
 encode_words(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
 			 void *context, const MayContinue *question, Status *status)

@@ -1,5 +1,5 @@
 /*
- * samples.h: from a row of text and labels to tokenised training samples, one function for every
+ * samples.h: from a row of text and labels to tokenized training samples, one function for every
  * task.
  *
  * The recipes are the reference library's fine-tuning examples (run_glue, run_swag, run_ner,

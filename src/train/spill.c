@@ -1,4 +1,4 @@
-/* spill.c: writing, verifying and reading the file of tokenised samples. */
+/* spill.c: writing, verifying and reading the file of tokenized samples. */
 #include "train/spill.h"
 
 #include <errno.h>

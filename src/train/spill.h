@@ -1,5 +1,5 @@
 /*
- * spill.h: a training set, tokenised, in one file.
+ * spill.h: a training set, tokenized, in one file.
  *
  * A job reads its query once and writes every sample here, so that memory stays bounded however
  * many rows there are, and a resumed job trains on exactly the same data. Samples are

@@ -341,7 +341,7 @@ def encoder_values(model, plain, few):
 
 
 def reference_values(folder, base, layout):
-    """(function, first text, second text, values); bert.embed normalises what comes without
+    """(function, first text, second text, values); bert.embed normalizes what comes without
     modules, and the library does not."""
     if base == "scorer":
         return score_values(CrossEncoder(folder))

@@ -173,7 +173,7 @@ CLASSES = [
 ]
 PRODUCTS = [
     {
-        "name": "normaliser",
+        "name": "normalizer",
         "dimensions": [
             CLASSES,
             [

@@ -1,4 +1,4 @@
-/* test_loader.c: keys, report, values and initialisation of what is missing; names of an export. */
+/* test_loader.c: keys, report, values and initialization of what is missing; names of an export. */
 #define _GNU_SOURCE
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* test_tensor_table.c: names, shapes and initialisation of every head's parameters. */
+/* test_tensor_table.c: names, shapes and initialization of every head's parameters. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -201,7 +201,7 @@ test_pruned(void **state)
 }
 
 static void
-test_initialisation(void **state)
+test_initialization(void **state)
 {
 	BertConfig config = small_config();
 	TensorTable table = build(&config, HEAD_NONE);
@@ -281,7 +281,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bare),           cmocka_unit_test(test_heads),
 		cmocka_unit_test(test_decoder),        cmocka_unit_test(test_pruned),
-		cmocka_unit_test(test_initialisation), cmocka_unit_test(test_activations),
+		cmocka_unit_test(test_initialization), cmocka_unit_test(test_activations),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

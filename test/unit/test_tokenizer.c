@@ -176,7 +176,7 @@ test_golden_decodings(void **state)
 	arena_destroy(arena);
 }
 
-/* Words of normalised text, hashed with the offsets that the tokenizer gives for them. */
+/* Words of normalized text, hashed with the offsets that the tokenizer gives for them. */
 typedef struct WordHash
 {
 	Sha256 hash;

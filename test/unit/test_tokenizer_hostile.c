@@ -51,7 +51,7 @@ test_cancellation(void **state)
 		assert_true(tokenizer_encode(tokenizer, arena, &(EncodeInput){text, n, NULL, 0}, &options,
 									 &question, &result, &status));
 		assert_true(patience.asked + 3 >= 2 * (n / ASK_BYTES));
-		/* Memory: what the tokens take, and runs of marks; normalised pieces are held whole. */
+		/* Memory: what the tokens take, and runs of marks; normalized pieces are held whole. */
 		assert_true(arena_peak(arena) - held <
 					(u % 2 == 0 ? 30 : 90) * n + 120 * result.windows[0].n + (1 << 20));
 		for (size_t k = 1; k <= 3; k++)

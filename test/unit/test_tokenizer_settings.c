@@ -74,7 +74,7 @@ test_vocabulary_alone(void **state)
 }
 
 /*
- * tokenizer.json's normaliser counts for a class for any tokenizer; a Bert class, which is meant
+ * tokenizer.json's normalizer counts for a class for any tokenizer; a Bert class, which is meant
  * when none is named, has arguments with defaults of their own.
  */
 static void
@@ -332,7 +332,7 @@ test_cross_encoder(void **state)
 	assert_int_equal(status.code, STATUS_UNSUPPORTED);
 }
 
-/* Lower-casing before the tokenizer's own normaliser leaves accents as this one says. */
+/* Lower-casing before the tokenizer's own normalizer leaves accents as this one says. */
 static void
 test_lowercase_first(void **state)
 {

@@ -36,9 +36,9 @@ count_tokens(Call *call, const InputText *input)
 	return count;
 }
 
-static void
-encode(Call *call, const InputText *input, const InputText *pair, const EncodeOptions *options,
-	   EncodeResult *encoded)
+void
+encode_with(Call *call, const InputText *input, const InputText *pair, const EncodeOptions *options,
+			EncodeResult *encoded)
 {
 	Status status;
 
@@ -121,7 +121,7 @@ encode_input(Call *call, const InputText *input, const InputText *pair, Overflow
 		prompted = put_prompt(call, input);
 		input = &prompted;
 	}
-	encode(call, input, pair, &options, encoded);
+	encode_with(call, input, pair, &options, encoded);
 	if (encoded->truncated && overflow >= OVERFLOW_ERROR)
 		refuse_overflow(call, input, pair, overflow == OVERFLOW_ERROR);
 	if (encoded->truncated && overflow == OVERFLOW_WINDOW)
@@ -130,7 +130,7 @@ encode_input(Call *call, const InputText *input, const InputText *pair, Overflow
 		options.overflow = true;
 		if (pair != NULL)
 			pair_windows(call, input, pair, &options);
-		encode(call, input, pair, &options, encoded);
+		encode_with(call, input, pair, &options, encoded);
 	}
 	else if (encoded->truncated)
 		call->counted.truncations++;
@@ -147,7 +147,7 @@ count_prompt_tokens(Call *call)
 	EncodeResult encoded;
 	const Encoding *encoding;
 
-	encode(call, &prompt, NULL, &options, &encoded);
+	encode_with(call, &prompt, NULL, &options, &encoded);
 	encoding = &encoded.windows[0];
 	/* the special token at the end comes after the text, not after the prompt */
 	return encoding->n - (encoding->n > 0 && encoding->sequences[encoding->n - 1] < 0 ? 1 : 0);
@@ -170,7 +170,7 @@ encode_windows(Call *call, const InputText *input, int stride, EncodeResult *enc
 							 .stride = stride,
 							 .overflow = true};
 
-	encode(call, input, NULL, &options, encoded);
+	encode_with(call, input, NULL, &options, encoded);
 	call_count_text(call, tokens_of(encoded));
 }
 

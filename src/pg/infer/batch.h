@@ -14,10 +14,10 @@ typedef enum Overflow
 
 extern Overflow overflow_argument(FunctionCallInfo fcinfo, int argument);
 
-/*
- * Encodes an input (pair: NULL for none) with its special tokens, as the overflow argument says;
- * counts it.
- */
+/* Encodes an input (pair: NULL for none) with these options; counts nothing. */
+extern void encode_with(Call *call, const InputText *input, const InputText *pair,
+						const EncodeOptions *options, EncodeResult *encoded);
+/* The same with special tokens, as the overflow argument says; counts the input. */
 extern void encode_input(Call *call, const InputText *input, const InputText *pair,
 						 Overflow overflow, EncodeResult *encoded);
 

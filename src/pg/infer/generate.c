@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "nn/generate.h"
-#include "pg/infer/input.h"
+#include "pg/infer/batch.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -61,10 +61,7 @@ bert_generate(PG_FUNCTION_ARGS)
 	model = model_handle_bind(call.handle, HEAD_CAUSAL_LM);
 	options.stop_id = tokenizer_sep_id(call.handle->tokenizer);
 	input_text(PG_GETARG_TEXT_PP(0), &prompt);
-	REPORT_UNLESS(tokenizer_encode(call.handle->tokenizer, call.arena,
-								   &(EncodeInput){prompt.utf8, prompt.length, NULL, 0}, &encode,
-								   &backend_may_continue, &encoded, &status),
-				  &status);
+	encode_with(&call, &prompt, NULL, &encode, &encoded);
 	window = &encoded.windows[0];
 	/* A text is [CLS] ... [SEP]: what is to be continued has no end yet. */
 	REPORT_UNLESS(generate_tokens(&(GenerateRequest){model, window->ids, window->n - 1, &options},

@@ -18,20 +18,6 @@ PG_FUNCTION_INFO_V1(bert_decode);
 PG_FUNCTION_INFO_V1(bert_count_tokens);
 PG_FUNCTION_INFO_V1(bert_chunk);
 
-static void
-encode_with(Call *call, const InputText *input, const InputText *pair, const EncodeOptions *options,
-			EncodeResult *encoded)
-{
-	Status status;
-
-	REPORT_UNLESS(tokenizer_encode(call->handle->tokenizer, call->arena,
-								   &(EncodeInput){input->utf8, input->length,
-												  pair == NULL ? NULL : pair->utf8,
-												  pair == NULL ? 0 : pair->length},
-								   options, &backend_may_continue, encoded, &status),
-				  &status);
-}
-
 static ArrayType *
 token_array(const Tokenizer *tokenizer, const Encoding *encoding)
 {

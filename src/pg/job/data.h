@@ -1,7 +1,7 @@
 /*
  * data.h: a job's training and evaluation sets as spill files.
  *
- * The query is read through a cursor as the submitter; rows are tokenised in the order they come
+ * The query is read through a cursor as the submitter; rows are tokenized in the order they come
  * and appended to a file beside the model cache, so memory is bounded by one row and the index.
  * Tasks with classes read it once more before, through the same snapshot, to find the labels. With
  * eval_fraction the rows drawn for evaluation (by seed and row number) go to the second file.

@@ -116,7 +116,7 @@ is_classifier(TensorRole role)
 }
 
 /*
- * Copies what the base has of a tensor's name and shape; the rest is initialised as the reference
+ * Copies what the base has of a tensor's name and shape; the rest is initialized as the reference
  * does.
  */
 static void

@@ -10,7 +10,7 @@
 
 typedef enum ModelTask
 {
-	TASK_EMBED, /* also tokenising and everything that needs an encoder only */
+	TASK_EMBED, /* also tokenizing and everything that needs an encoder only */
 	TASK_CLASSIFY,
 	TASK_REGRESS,
 	TASK_TAG,

@@ -6,7 +6,7 @@
  * for that version: config and tokenizer opened, prepared blocks mapped on first need. Handles are
  * kept least-recently-used in CacheMemoryContext; one in use by fn_extra is pinned and stays,
  * whatever is replaced or dropped meanwhile. fn_extra of a function that calls model_handle_get
- * belongs to it: set-returning functions materialise their result.
+ * belongs to it: set-returning functions materialize their result.
  */
 #ifndef BERT_PG_MODEL_HANDLE_H
 #define BERT_PG_MODEL_HANDLE_H
@@ -25,7 +25,7 @@ typedef struct ModelHandle
 	BertConfig config;
 	HeadKind head; /* the model's own head */
 	Precision precision;
-	SentenceSettings sentence; /* pooling, normalisation, max length as imported */
+	SentenceSettings sentence; /* pooling, normalization, max length as imported */
 	/* tokens an input may have: the least of positions, tokenizer's and sentence's limit */
 	int max_length;
 	Tokenizer *tokenizer;
