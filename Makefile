@@ -61,8 +61,14 @@ endif
 
 bert.so: build/libjansson.a
 
-build/libjansson.a: $(shell $(CC) -print-file-name=libjansson.a)
-	objcopy --redefine-sym stdin=bert_json_stdin $< $@
+# jansson as an archive: Debian's libjansson-dev has one; elsewhere make JANSSON=/where/libjansson.a,
+# built with ./configure --disable-shared CFLAGS='-O2 -fPIC'.
+JANSSON ?= $(shell $(CC) -print-file-name=libjansson.a)
+
+build/libjansson.a:
+	@test -f "$(JANSSON)" || { echo "there is no libjansson.a: install libjansson-dev, or build" \
+	  "jansson with -fPIC and name its archive with make JANSSON=/where/libjansson.a" >&2; exit 1; }
+	objcopy --redefine-sym stdin=bert_json_stdin $(JANSSON) $@
 
 $(SCRIPT): sql/bert.sql bert.control
 	cp $< $@
@@ -70,13 +76,32 @@ $(SCRIPT): sql/bert.sql bert.control
 # Every object depends on every header of ours: the project is small and this is never wrong.
 $(OBJS): $(ALL_HEADERS)
 
-# Bundled models go below the extension's share directory.
-BUNDLED := $(patsubst $(SRCDIR)/%,%,$(sort $(shell find $(SRCDIR)/models -type f)))
+# Bundled models go below the extension's share directory: all, or those that MODELS names
+# (make install MODELS=minilm; MODELS=none). One that shares the blocks of another needs that too.
+ALL_MODELS := $(patsubst models/%/config.json,%,$(call sources,models/*/config.json))
+MODELS ?= $(ALL_MODELS)
+CHOSEN_MODELS := $(filter-out none,$(MODELS))
+encoder_of = $(shell sed -n 's/.*"encoder": *"\([^"]*\)".*/\1/p' \
+	$(wildcard $(SRCDIR)/models/$(1)/bundle.json) /dev/null)
+ifneq ($(filter-out $(ALL_MODELS),$(CHOSEN_MODELS)),)
+$(error MODELS: there is no model $(filter-out $(ALL_MODELS),$(CHOSEN_MODELS)); \
+	there are $(ALL_MODELS), or none)
+endif
+$(foreach model,$(CHOSEN_MODELS),$(if $(filter-out $(CHOSEN_MODELS),$(call encoder_of,$(model))),\
+	$(error MODELS: $(model) needs $(call encoder_of,$(model)))))
+BUNDLED := $(patsubst $(SRCDIR)/%,%,$(sort $(if $(CHOSEN_MODELS),$(shell \
+	find $(addprefix $(SRCDIR)/models/,$(CHOSEN_MODELS)) -type f) $(SRCDIR)/models/README.md)))
 install: install-models
 install-models:
 	@for f in $(BUNDLED); do \
 	  to="$(DESTDIR)$(datadir)/extension/bert/$$f"; \
 	  $(MKDIR_P) "$$(dirname "$$to")" && $(INSTALL_DATA) "$(SRCDIR)/$$f" "$$to" || exit 1; done
+
+# What install-models has put there goes with `make uninstall`, and no other file.
+uninstall: uninstall-models
+uninstall-models:
+	@cd "$(DESTDIR)$(datadir)/extension/bert" 2>/dev/null || exit 0; \
+	  for f in $(BUNDLED); do rm -f "$$f"; done; cd .. && find bert -depth -type d -empty -delete
 
 # Unit programs: plain C, no PostgreSQL.
 UNIT_CFLAGS ?= -O2 -g
@@ -178,8 +203,20 @@ analyze: $(ANALYZED)
 bench:
 	$(SRCDIR)/bench/run
 
-help:
-	@echo "make | install [STRIP=no] | installcheck | unit | fuzz | format | check-format |" \
-		"analyze | bench | clean"
+# The sources of the last commit as others get them, the same bytes each time, with what is in them.
+DIST = build/dist/bert-$(EXTVERSION)
 
-.PHONY: unit unit-programs fuzz format check-format analyze bench help install-models
+dist:
+	@git -C $(SRCDIR) rev-parse --verify -q HEAD >/dev/null || \
+	  { echo "make dist needs a clone of the repository" >&2; exit 1; }
+	@rm -rf build/dist && mkdir -p build/dist
+	git -C $(SRCDIR) archive --prefix=$(notdir $(DIST))/ HEAD | gzip -n -9 >$(DIST).tar.gz
+	$(SRCDIR)/tools/packaging/sbom $(SRCDIR) $(DIST).tar.gz >$(DIST).spdx.json
+	cd build/dist && sha256sum $(notdir $(DIST)).* >SHA256SUMS
+
+help:
+	@echo "make | install [STRIP=no] [MODELS='NAME ...' or none] | uninstall | installcheck | unit |" \
+		"fuzz | format | check-format | analyze | bench | dist | clean"
+
+.PHONY: unit unit-programs fuzz format check-format analyze bench dist help install-models \
+	uninstall-models
