@@ -6,26 +6,24 @@
 #include <string.h>
 
 #include "core/names.h"
+#include "files/family.h"
 #include "files/json.h"
 #include "files/known_keys.h"
 
 #define MAX_CONFIG_BYTES ((size_t) 16 * 1024 * 1024)
 #define MAX_LABEL_BYTES 1024
 
-static const struct
-{
-	const char *name;
-	const char *class;
-} heads[HEAD_KIND_COUNT] = {
-	[HEAD_NONE] = {"none", "BertModel"},
-	[HEAD_PRETRAINING] = {"pretraining", "BertForPreTraining"},
-	[HEAD_MASKED_LM] = {"masked_lm", "BertForMaskedLM"},
-	[HEAD_CAUSAL_LM] = {"causal_lm", "BertLMHeadModel"},
-	[HEAD_NEXT_SENTENCE] = {"next_sentence", "BertForNextSentencePrediction"},
-	[HEAD_SEQUENCE_CLASSIFICATION] = {"sequence_classification", "BertForSequenceClassification"},
-	[HEAD_MULTIPLE_CHOICE] = {"multiple_choice", "BertForMultipleChoice"},
-	[HEAD_TOKEN_CLASSIFICATION] = {"token_classification", "BertForTokenClassification"},
-	[HEAD_QUESTION_ANSWERING] = {"question_answering", "BertForQuestionAnswering"},
+static const char *const head_names[HEAD_KIND_COUNT] = {
+	[HEAD_NONE] = "none",
+	[HEAD_PRETRAINING] = "pretraining",
+	[HEAD_MASKED_LM] = "masked_lm",
+	[HEAD_CAUSAL_LM] = "causal_lm",
+	[HEAD_NEXT_SENTENCE] = "next_sentence",
+	[HEAD_SEQUENCE_CLASSIFICATION] = "sequence_classification",
+	[HEAD_MULTIPLE_CHOICE] = "multiple_choice",
+	[HEAD_TOKEN_CLASSIFICATION] = "token_classification",
+	[HEAD_QUESTION_ANSWERING] = "question_answering",
+	[HEAD_REPLACED_TOKEN] = "replaced_token",
 };
 
 static const char *const position_names[] = {"absolute", "relative_key", "relative_key_query"};
@@ -34,33 +32,59 @@ static const char *const problem_names[] = {NULL, "regression", "single_label_cl
 static const char *const score_classes[] = {NULL, "torch.nn.modules.linear.Identity",
 											"torch.nn.modules.activation.Sigmoid"};
 
+/* Where a field's value is. */
+static void *
+field_of(BertConfig *config, const ConfigField *field)
+{
+	return (char *) config + field->offset;
+}
+
+static void
+set_fallback(const ConfigField *field, void *out)
+{
+	switch (field->kind)
+	{
+		case FIELD_INT:
+			*(int *) out = (int) field->fallback;
+			break;
+		case FIELD_FLOAT:
+			*(float *) out = (float) field->fallback;
+			break;
+		case FIELD_BOOL:
+			*(bool *) out = field->fallback != 0;
+			break;
+		case FIELD_ACTIVATION:
+			strcpy(out, field->text);
+			break;
+		case FIELD_POSITIONS:
+			*(PositionKind *) out = POSITION_ABSOLUTE;
+			break;
+	}
+}
+
 bool
-config_default(Arena *arena, BertConfig *config, Status *status)
+config_default_of(Arena *arena, const Family *family, BertConfig *config, Status *status)
 {
 	static const char *const two_labels[] = {"LABEL_0", "LABEL_1"};
 
 	memset(config, 0, sizeof *config);
-	config->vocab_size = 30522;
-	config->hidden_size = 768;
-	config->num_hidden_layers = 12;
-	config->num_attention_heads = 12;
-	config->intermediate_size = 3072;
-	strcpy(config->hidden_act, "gelu");
-	config->hidden_dropout_prob = 0.1f;
-	config->attention_probs_dropout_prob = 0.1f;
+	config->family = family;
+	/* what a family's config.json may say nothing about */
 	config->classifier_dropout = -1;
-	config->max_position_embeddings = 512;
-	config->type_vocab_size = 2;
-	config->initializer_range = 0.02f;
 	config->layer_norm_eps = 1e-12f;
-	config->pad_token_id = 0;
-	config->position_embedding_type = POSITION_ABSOLUTE;
-	config->use_cache = true;
-	config->tie_word_embeddings = true;
-	config->use_pooler = true;
+	config->num_hidden_groups = 1;
+	for (size_t i = 0; i < family->n_fields; i++)
+		set_fallback(&family->fields[i], field_of(config, &family->fields[i]));
+	config->use_pooler = family->has_pooler;
 	config->problem_type = PROBLEM_UNSET;
 	config->architecture = HEAD_NONE;
 	return config_set_labels(arena, config, 2, two_labels, status);
+}
+
+bool
+config_default(Arena *arena, BertConfig *config, Status *status)
+{
+	return config_default_of(arena, family_bert(), config, status);
 }
 
 bool
@@ -103,75 +127,119 @@ set_numbered_labels(Arena *arena, BertConfig *config, int num_labels, Status *st
 }
 
 static bool
-parse_activation(const json_t *root, Arena *arena, BertConfig *config, Status *status)
+parse_activation(const json_t *root, const char *key, Arena *arena, char *out, Status *status)
 {
 	const char *name = NULL;
 
-	if (!json_get_string(root, "hidden_act", arena, &name, status))
+	if (!json_get_string(root, key, arena, &name, status))
 		return false;
 	if (name == NULL)
 		return true;
-	if (strlen(name) >= sizeof config->hidden_act)
-		return status_fail(status, STATUS_UNSUPPORTED, "hidden_act \"%.40s...\" is not supported",
+	if (strlen(name) >= CONFIG_ACTIVATION_NAME_LENGTH)
+		return status_fail(status, STATUS_UNSUPPORTED, "%s \"%.40s...\" is not supported", key,
 						   name);
-	strcpy(config->hidden_act, name);
+	strcpy(out, name);
 	return true;
 }
 
 static bool
-parse_enumerations(const json_t *root, Arena *arena, BertConfig *config, Status *status)
+parse_positions(const json_t *root, const char *key, Arena *arena, PositionKind *out,
+				Status *status)
 {
-	const char *position = NULL;
-	const char *problem = NULL;
-	const char *model_type = NULL;
+	const char *name = NULL;
 	int i;
 
-	if (!json_get_string(root, "position_embedding_type", arena, &position, status) ||
-		!json_get_string(root, "problem_type", arena, &problem, status) ||
-		!json_get_string(root, "model_type", arena, &model_type, status))
+	if (!json_get_string(root, key, arena, &name, status))
 		return false;
-	if (model_type != NULL && strcmp(model_type, "bert") != 0)
+	if (name == NULL)
+		return true;
+	if ((i = name_find(name, position_names, 3)) < 0)
+		return status_fail(status, STATUS_UNSUPPORTED, "%s \"%.40s\" is not supported", key, name);
+	*out = (PositionKind) i;
+	return true;
+}
+
+static bool
+parse_field(const json_t *root, const ConfigField *field, Arena *arena, void *out, Status *status)
+{
+	switch (field->kind)
 	{
-		status_fail(status, STATUS_UNSUPPORTED, "the model's type is \"%.60s\", not \"bert\"",
-					model_type);
-		return status_hint(status, "Only models of the BERT architecture can be imported.");
+		case FIELD_INT:
+			return json_get_int(root, field->key, (long long) field->minimum,
+								(long long) field->maximum, out, status);
+		case FIELD_FLOAT:
+			return json_get_float(root, field->key, field->minimum, field->maximum, out, status);
+		case FIELD_BOOL:
+			return json_get_bool(root, field->key, out, status);
+		case FIELD_ACTIVATION:
+			return parse_activation(root, field->key, arena, out, status);
+		case FIELD_POSITIONS:
+			return parse_positions(root, field->key, arena, out, status);
 	}
-	if (position != NULL)
-	{
-		if ((i = name_find(position, position_names, 3)) < 0)
-			return status_fail(status, STATUS_UNSUPPORTED,
-							   "position_embedding_type \"%.40s\" is not supported", position);
-		config->position_embedding_type = (PositionKind) i;
-	}
-	if (problem != NULL)
-	{
-		if ((i = name_find(problem, problem_names, 4)) < 0)
-			return status_fail(status, STATUS_UNSUPPORTED,
-							   "problem_type \"%.40s\" is not supported", problem);
-		config->problem_type = (ProblemType) i;
-	}
+	return false;
+}
+
+static bool
+parse_problem_type(const json_t *root, Arena *arena, BertConfig *config, Status *status)
+{
+	const char *problem = NULL;
+	int i;
+
+	if (!json_get_string(root, "problem_type", arena, &problem, status))
+		return false;
+	if (problem == NULL)
+		return true;
+	if ((i = name_find(problem, problem_names, 4)) < 0)
+		return status_fail(status, STATUS_UNSUPPORTED, "problem_type \"%.40s\" is not supported",
+						   problem);
+	config->problem_type = (ProblemType) i;
+	return true;
+}
+
+/* The first of the architectures; NULL when there is none. */
+static const char *
+first_architecture(const json_t *root)
+{
+	const json_t *list = json_object_get(root, "architectures");
+
+	return json_is_array(list) ? json_string_value(json_array_get(list, 0)) : NULL;
+}
+
+/*
+ * By the type; a config without one is of the family that has its class, or of BERT. Members of the
+ * wrong type are known_keys_check_config's to refuse.
+ */
+static bool
+parse_family(const json_t *root, const Family **family, Status *status)
+{
+	const char *model_type = json_string_value(json_object_get(root, "model_type"));
+	const char *class = first_architecture(root);
+	HeadKind head;
+
+	*family = model_type != NULL ? family_find(model_type)
+			  : class != NULL    ? family_of_class(class, &head)
+								 : NULL;
+	if (*family == NULL && model_type != NULL)
+		return family_refuse(model_type, status);
+	if (*family == NULL)
+		*family = family_bert();
 	return true;
 }
 
 static bool
 parse_architecture(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
-	const json_t *list = json_object_get(root, "architectures");
-	const char *class;
+	const char *class = first_architecture(root);
+	HeadKind head;
 
-	if (list == NULL || json_is_null(list) || (json_is_array(list) && json_array_size(list) == 0))
+	if (class == NULL)
 		return true;
-	if (!json_is_array(list) || !json_is_string(json_array_get(list, 0)))
-		return status_fail(status, STATUS_INVALID_DATA, "\"architectures\" is not a list of names");
-	class = json_string_value(json_array_get(list, 0));
-	for (int i = 0; i < HEAD_KIND_COUNT; i++)
-		if (strcmp(class, heads[i].class) == 0)
-		{
-			config->architecture = (HeadKind) i;
-			return true;
-		}
-	config->unknown_architecture =
-		arena_strndup(arena, class, json_string_length(json_array_get(list, 0)));
+	if (family_of_class(class, &head) == config->family)
+	{
+		config->architecture = head;
+		return true;
+	}
+	config->unknown_architecture = arena_strdup(arena, class);
 	return config->unknown_architecture != NULL ||
 		   arena_fail(arena, status, "a name", strlen(class));
 }
@@ -348,33 +416,11 @@ parse_score_activation(const json_t *root, Arena *arena, BertConfig *config, Sta
 static bool
 parse_fields(const json_t *root, Arena *arena, BertConfig *config, Status *status)
 {
-	return json_get_int(root, "vocab_size", 1, CONFIG_MAX_VOCAB, &config->vocab_size, status) &&
-		   json_get_int(root, "hidden_size", 1, CONFIG_MAX_HIDDEN, &config->hidden_size, status) &&
-		   json_get_int(root, "num_hidden_layers", 0, CONFIG_MAX_LAYERS, &config->num_hidden_layers,
-						status) &&
-		   json_get_int(root, "num_attention_heads", 1, CONFIG_MAX_HEADS,
-						&config->num_attention_heads, status) &&
-		   json_get_int(root, "intermediate_size", 1, CONFIG_MAX_INTERMEDIATE,
-						&config->intermediate_size, status) &&
-		   json_get_float(root, "hidden_dropout_prob", 0, 1, &config->hidden_dropout_prob,
-						  status) &&
-		   json_get_float(root, "attention_probs_dropout_prob", 0, 1,
-						  &config->attention_probs_dropout_prob, status) &&
-		   json_get_float(root, "classifier_dropout", 0, 1, &config->classifier_dropout, status) &&
-		   json_get_int(root, "max_position_embeddings", 1, CONFIG_MAX_POSITIONS,
-						&config->max_position_embeddings, status) &&
-		   json_get_int(root, "type_vocab_size", 1, CONFIG_MAX_TYPES, &config->type_vocab_size,
-						status) &&
-		   json_get_float(root, "initializer_range", 0, 100, &config->initializer_range, status) &&
-		   json_get_float(root, "layer_norm_eps", 0, 1, &config->layer_norm_eps, status) &&
-		   json_get_int(root, "pad_token_id", -1, CONFIG_MAX_VOCAB - 1, &config->pad_token_id,
-						status) &&
-		   json_get_bool(root, "is_decoder", &config->is_decoder, status) &&
-		   json_get_bool(root, "add_cross_attention", &config->add_cross_attention, status) &&
-		   json_get_bool(root, "use_cache", &config->use_cache, status) &&
-		   json_get_bool(root, "tie_word_embeddings", &config->tie_word_embeddings, status) &&
-		   parse_enumerations(root, arena, config, status) &&
-		   parse_activation(root, arena, config, status) &&
+	for (size_t i = 0; i < config->family->n_fields; i++)
+		if (!parse_field(root, &config->family->fields[i], arena,
+						 field_of(config, &config->family->fields[i]), status))
+			return false;
+	return parse_problem_type(root, arena, config, status) &&
 		   parse_score_activation(root, arena, config, status) &&
 		   parse_architecture(root, arena, config, status) &&
 		   parse_labels(root, arena, config, status) &&
@@ -384,8 +430,11 @@ parse_fields(const json_t *root, Arena *arena, BertConfig *config, Status *statu
 static bool
 parse_root(const json_t *root, Arena *arena, FileNotes *notes, BertConfig *config, Status *status)
 {
-	return config_default(arena, config, status) &&
-		   known_keys_check(KNOWN_CONFIG, "config.json", root, notes, status) &&
+	const Family *family;
+
+	return (parse_family(root, &family, status) || status_prefix(status, "config.json")) &&
+		   config_default_of(arena, family, config, status) &&
+		   known_keys_check_config(family, root, notes, status) &&
 		   (parse_fields(root, arena, config, status) || status_prefix(status, "config.json"));
 }
 
@@ -417,45 +466,23 @@ config_parse(Arena *arena, const char *json, size_t length, BertConfig *config, 
 	return ok;
 }
 
-bool
-config_validate(const BertConfig *config, Status *status)
+static bool
+check_bounds(const char *name, int value, int minimum, int maximum, Status *status)
 {
-	static const struct
-	{
-		const char *name;
-		size_t offset;
-		int minimum;
-		int maximum;
-	} bounds[] = {
-		{"vocab_size", offsetof(BertConfig, vocab_size), 1, CONFIG_MAX_VOCAB},
-		{"hidden_size", offsetof(BertConfig, hidden_size), 1, CONFIG_MAX_HIDDEN},
-		{"num_hidden_layers", offsetof(BertConfig, num_hidden_layers), 0, CONFIG_MAX_LAYERS},
-		{"num_attention_heads", offsetof(BertConfig, num_attention_heads), 1, CONFIG_MAX_HEADS},
-		{"intermediate_size", offsetof(BertConfig, intermediate_size), 1, CONFIG_MAX_INTERMEDIATE},
-		{"max_position_embeddings", offsetof(BertConfig, max_position_embeddings), 1,
-		 CONFIG_MAX_POSITIONS},
-		{"type_vocab_size", offsetof(BertConfig, type_vocab_size), 1, CONFIG_MAX_TYPES},
-		{"num_labels", offsetof(BertConfig, num_labels), 1, CONFIG_MAX_LABELS},
-	};
+	return (value >= minimum && value <= maximum) ||
+		   status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %d, not between %d and %d", name,
+					   value, minimum, maximum);
+}
 
-	for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++)
-	{
-		int value = *(const int *) ((const char *) config + bounds[i].offset);
-
-		if (value < bounds[i].minimum || value > bounds[i].maximum)
-			return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is %d, not between %d and %d",
-							   bounds[i].name, value, bounds[i].minimum, bounds[i].maximum);
-	}
-	if (config->hidden_size % config->num_attention_heads != 0)
-		return status_fail(status, STATUS_INVALID_DATA,
-						   "hidden_size %d is not a multiple of num_attention_heads %d",
-						   config->hidden_size, config->num_attention_heads);
-	if (config->pad_token_id >= config->vocab_size)
-		return status_fail(status, STATUS_INVALID_DATA,
-						   "pad_token_id %d is outside the vocabulary of %d", config->pad_token_id,
-						   config->vocab_size);
-	if (config->add_cross_attention && !config->is_decoder)
-		return status_fail(status, STATUS_INVALID_DATA, "add_cross_attention needs is_decoder");
+static bool
+validate_pruned(const BertConfig *config, Status *status)
+{
+	if (config->n_pruned > 0 && (config->family->shared_layers || config->family->attention_biased))
+		return status_fail(
+			status, STATUS_UNSUPPORTED,
+			"the attention heads of %s cannot be pruned: %s are shared by its layers",
+			config->family->title,
+			config->family->shared_layers ? "weights" : "biases of the heads");
 	for (int i = 0; i < config->n_pruned; i++)
 	{
 		const PrunedHeads *pruned = &config->pruned_heads[i];
@@ -477,6 +504,54 @@ config_validate(const BertConfig *config, Status *status)
 					pruned->layer);
 	}
 	return true;
+}
+
+/* Positions begin after the padding token's, which must exist. */
+static bool
+validate_positions(const BertConfig *config, Status *status)
+{
+	int padding = config_padding_token(config);
+
+	if (padding >= config->vocab_size)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "pad_token_id %d is outside the vocabulary of %d", padding,
+						   config->vocab_size);
+	if (config->family->positions_follow_padding && padding < 0)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "%s needs a pad_token_id: its positions begin after it",
+						   config->family->title);
+	if (config_max_tokens(config) < 1)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "max_position_embeddings %d leaves no position after the first %d",
+						   config->max_position_embeddings, config_first_position(config));
+	return true;
+}
+
+bool
+config_validate(const BertConfig *config, Status *status)
+{
+	for (size_t i = 0; i < config->family->n_fields; i++)
+	{
+		const ConfigField *field = &config->family->fields[i];
+
+		if (field->kind == FIELD_INT &&
+			!check_bounds(field->key, *(const int *) ((const char *) config + field->offset),
+						  (int) field->minimum, (int) field->maximum, status))
+			return false;
+	}
+	if (!check_bounds("num_labels", config->num_labels, 1, CONFIG_MAX_LABELS, status))
+		return false;
+	if (config->hidden_size % config->num_attention_heads != 0)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "hidden_size %d is not a multiple of num_attention_heads %d",
+						   config->hidden_size, config->num_attention_heads);
+	if (config->add_cross_attention && !config->is_decoder)
+		return status_fail(status, STATUS_INVALID_DATA, "add_cross_attention needs is_decoder");
+	if (config->family->shared_layers && config->num_hidden_groups > config->num_hidden_layers)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "num_hidden_groups %d is more than num_hidden_layers %d",
+						   config->num_hidden_groups, config->num_hidden_layers);
+	return validate_positions(config, status) && validate_pruned(config, status);
 }
 
 /* The shortest decimal that reads back as the same float: "0.02", not "0.0199999996". */
@@ -531,41 +606,40 @@ pruned_value(const BertConfig *config, bool *complete)
 	return object;
 }
 
+static json_t *
+field_value(const BertConfig *config, const ConfigField *field)
+{
+	const void *value = (const char *) config + field->offset;
+
+	switch (field->kind)
+	{
+		case FIELD_INT:
+			return *(const int *) value < 0 ? json_null() : json_integer(*(const int *) value);
+		case FIELD_FLOAT:
+			return *(const float *) value < 0 ? json_null() : float_value(*(const float *) value);
+		case FIELD_BOOL:
+			return json_boolean(*(const bool *) value);
+		case FIELD_ACTIVATION:
+			return json_string(value);
+		case FIELD_POSITIONS:
+			return json_string(position_names[*(const PositionKind *) value]);
+	}
+	return NULL;
+}
+
 char *
 config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *status)
 {
 	json_t *root = json_object();
 	json_t *architectures = json_array();
-	bool complete = json_array_append_new(architectures, json_string(heads[head].class)) == 0;
+	const Family *family = config->family;
+	bool complete =
+		json_array_append_new(architectures, json_string(family->heads[head].class)) == 0;
 
 	json_put(root, "architectures", architectures, &complete);
-	json_put(root, "model_type", json_string("bert"), &complete);
-	json_put(root, "vocab_size", json_integer(config->vocab_size), &complete);
-	json_put(root, "hidden_size", json_integer(config->hidden_size), &complete);
-	json_put(root, "num_hidden_layers", json_integer(config->num_hidden_layers), &complete);
-	json_put(root, "num_attention_heads", json_integer(config->num_attention_heads), &complete);
-	json_put(root, "intermediate_size", json_integer(config->intermediate_size), &complete);
-	json_put(root, "hidden_act", json_string(config->hidden_act), &complete);
-	json_put(root, "hidden_dropout_prob", float_value(config->hidden_dropout_prob), &complete);
-	json_put(root, "attention_probs_dropout_prob",
-			 float_value(config->attention_probs_dropout_prob), &complete);
-	json_put(root, "classifier_dropout",
-			 config->classifier_dropout < 0 ? json_null() : float_value(config->classifier_dropout),
-			 &complete);
-	json_put(root, "max_position_embeddings", json_integer(config->max_position_embeddings),
-			 &complete);
-	json_put(root, "type_vocab_size", json_integer(config->type_vocab_size), &complete);
-	json_put(root, "initializer_range", float_value(config->initializer_range), &complete);
-	json_put(root, "layer_norm_eps", float_value(config->layer_norm_eps), &complete);
-	json_put(root, "pad_token_id",
-			 config->pad_token_id < 0 ? json_null() : json_integer(config->pad_token_id),
-			 &complete);
-	json_put(root, "position_embedding_type",
-			 json_string(position_names[config->position_embedding_type]), &complete);
-	json_put(root, "is_decoder", json_boolean(config->is_decoder), &complete);
-	json_put(root, "add_cross_attention", json_boolean(config->add_cross_attention), &complete);
-	json_put(root, "use_cache", json_boolean(config->use_cache), &complete);
-	json_put(root, "tie_word_embeddings", json_boolean(config->tie_word_embeddings), &complete);
+	json_put(root, "model_type", json_string(family->model_type), &complete);
+	for (size_t i = 0; i < family->n_fields; i++)
+		json_put(root, family->fields[i].key, field_value(config, &family->fields[i]), &complete);
 	if (config->problem_type != PROBLEM_UNSET)
 		json_put(root, "problem_type", json_string(problem_names[config->problem_type]), &complete);
 	if (config->score_activation != SCORE_UNSET)
@@ -583,31 +657,14 @@ config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *stat
 const char *
 head_kind_name(HeadKind head)
 {
-	return heads[head].name;
-}
-
-const char *
-head_kind_class(HeadKind head)
-{
-	return heads[head].class;
-}
-
-bool
-config_is_regression(const BertConfig *config)
-{
-	return config->problem_type == PROBLEM_REGRESSION ||
-		   (config->problem_type == PROBLEM_UNSET && config->num_labels == 1);
+	return head_names[head];
 }
 
 bool
 head_kind_parse(const char *name, HeadKind *head, Status *status)
 {
-	const char *names[HEAD_KIND_COUNT];
-	int i;
+	int i = name_parse(name, "head", head_names, HEAD_KIND_COUNT, status);
 
-	for (i = 0; i < HEAD_KIND_COUNT; i++)
-		names[i] = heads[i].name;
-	i = name_parse(name, "head", names, HEAD_KIND_COUNT, status);
 	if (i < 0)
 		return false;
 	*head = (HeadKind) i;

@@ -26,8 +26,8 @@ typedef enum PositionKind
 } PositionKind;
 
 /*
- * The heads of the reference library's BERT; the order is the order of bert.forward's
- * documentation.
+ * The heads of the reference library's BERT and of its family; the order is the order of
+ * bert.forward's documentation.
  */
 typedef enum HeadKind
 {
@@ -40,6 +40,8 @@ typedef enum HeadKind
 	HEAD_MULTIPLE_CHOICE,
 	HEAD_TOKEN_CLASSIFICATION,
 	HEAD_QUESTION_ANSWERING,
+	/* heads that BERT itself has not */
+	HEAD_REPLACED_TOKEN, /* ElectraForPreTraining: was the token replaced? */
 	HEAD_KIND_COUNT
 } HeadKind;
 
@@ -76,10 +78,14 @@ typedef struct PrunedHeads
 	int *heads; /* ascending indices of the unpruned layer's heads */
 } PrunedHeads;
 
+typedef struct Family Family; /* files/family.h */
+
 typedef struct BertConfig
 {
+	const Family *family;
 	int vocab_size;
-	int hidden_size; /* H */
+	int embedding_size; /* E; 0: hidden_size */
+	int hidden_size;    /* H */
 	int num_hidden_layers;
 	int num_attention_heads;
 	int intermediate_size;                          /* I */
@@ -87,8 +93,15 @@ typedef struct BertConfig
 	float hidden_dropout_prob;
 	float attention_probs_dropout_prob;
 	float classifier_dropout; /* negative: unset, hidden_dropout_prob is used */
+	float answer_dropout;     /* of DistilBERT's question answering */
+	float summary_dropout;    /* of ELECTRA's multiple choice, */
+	/* and the activation before it */
+	char summary_activation[CONFIG_ACTIVATION_NAME_LENGTH];
 	int max_position_embeddings;
-	int type_vocab_size;
+	int type_vocab_size;       /* 0: the family has no token types */
+	int num_hidden_groups;     /* of layers with the same weights */
+	int relative_buckets;      /* of distances that share a bias */
+	bool sinusoidal_positions; /* how position embeddings begin */
 	float initializer_range;
 	float layer_norm_eps;
 	int pad_token_id;
@@ -112,6 +125,8 @@ typedef struct BertConfig
 
 /* The reference's BertConfig() defaults (bert-base); strings are allocated in the arena. */
 bool config_default(Arena *arena, BertConfig *config, Status *status);
+/* The same of another family. */
+bool config_default_of(Arena *arena, const Family *family, BertConfig *config, Status *status);
 
 /* A model's config.json. notes: what it says beside; or NULL. */
 bool config_read(Arena *arena, ModelSource *source, FileNotes *notes, BertConfig *config,
@@ -137,8 +152,7 @@ char *config_write(Arena *arena, const BertConfig *config, HeadKind head, Status
 bool config_set_labels(Arena *arena, BertConfig *config, int num_labels, const char *const *labels,
 					   Status *status);
 
-const char *head_kind_name(HeadKind head);  /* "sequence_classification" */
-const char *head_kind_class(HeadKind head); /* "BertForSequenceClassification" */
+const char *head_kind_name(HeadKind head); /* "sequence_classification" */
 /* from head_kind_name's names */
 bool head_kind_parse(const char *name, HeadKind *head, Status *status);
 /*
@@ -146,6 +160,29 @@ bool head_kind_parse(const char *name, HeadKind *head, Status *status);
  * Identity and Sigmoid.
  */
 bool score_activation_parse(const char *class, ScoreActivation *activation, Status *status);
+
+/* The width of the embeddings, E. */
+int config_embedding_size(const BertConfig *config);
+/* True when a dense layer (H, E) follows the embeddings. */
+bool config_projects_embeddings(const BertConfig *config);
+/* The padding token's id, whose rows of embeddings are zero and stay so; -1: none. */
+int config_padding_token(const BertConfig *config);
+/* The position of a sequence's first token. */
+int config_first_position(const BertConfig *config);
+/* The most tokens of a sequence. */
+int config_max_tokens(const BertConfig *config);
+/*
+ * The position of a sequence's next token; *count: the tokens before it that have one of their own,
+ * 0 at the beginning.
+ */
+int config_next_position(const BertConfig *config, int32_t token, size_t *count);
+/* Layers with weights of their own, and whose weights a layer has. */
+int config_layer_blocks(const BertConfig *config);
+int config_layer_block(const BertConfig *config, int layer);
+/* True when the head reads the pooler's output; false also for the bare model. */
+bool config_head_uses_pooler(const BertConfig *config, HeadKind head);
+/* The probability of the dropout in the head; 0: it has none. */
+float config_head_dropout(const BertConfig *config, HeadKind head);
 
 /* Whether a sequence classification head gives values, not classes. */
 bool config_is_regression(const BertConfig *config);

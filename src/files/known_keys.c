@@ -46,29 +46,10 @@ typedef struct KnownKey
 		name, KEY_REFUSED, type, text \
 	}
 
-/* The model: what the reference's BertConfig reads. */
+/* The model: what the reference's configs read, but for the families' own fields (family.c). */
 static const KnownKey config_keys[] = {
 	USED("model_type", TEXT),
 	USED("architectures", TEXTS),
-	USED("vocab_size", INTEGER),
-	USED("hidden_size", INTEGER),
-	USED("num_hidden_layers", INTEGER),
-	USED("num_attention_heads", INTEGER),
-	USED("intermediate_size", INTEGER),
-	USED("hidden_act", TEXT),
-	USED("hidden_dropout_prob", NUMBER),
-	USED("attention_probs_dropout_prob", NUMBER),
-	USED("classifier_dropout", NUMBER),
-	USED("max_position_embeddings", INTEGER),
-	USED("type_vocab_size", INTEGER),
-	USED("initializer_range", NUMBER),
-	USED("layer_norm_eps", NUMBER),
-	USED("pad_token_id", INTEGER),
-	USED("position_embedding_type", TEXT),
-	USED("is_decoder", BOOLEAN),
-	USED("add_cross_attention", BOOLEAN),
-	USED("use_cache", BOOLEAN),
-	USED("tie_word_embeddings", BOOLEAN),
 	USED("problem_type", TEXT),
 	USED("num_labels", INTEGER),
 	HARMLESS("_num_labels"),
@@ -367,6 +348,16 @@ find_key(KnownFile file, const char *name)
 	return NULL;
 }
 
+/* A member that the family's config reads; NULL if it reads none of this name. */
+static const ConfigField *
+find_field(const Family *family, const char *key)
+{
+	for (size_t i = 0; i < family->n_fields; i++)
+		if (strcmp(family->fields[i].key, key) == 0)
+			return &family->fields[i];
+	return NULL;
+}
+
 /* The names of further special tokens are the author's own: "image_token". */
 static bool
 names_token(KnownFile file, const char *key)
@@ -381,23 +372,25 @@ bool
 known_key_use(KnownFile file, const char *key, KeyUse *use)
 {
 	const KnownKey *known = find_key(file, key);
+	bool field = file == KNOWN_CONFIG && find_field(family_bert(), key) != NULL;
 
-	if (known == NULL && !names_token(file, key))
+	if (known == NULL && !field && !names_token(file, key))
 		return false;
-	*use = known == NULL ? KEY_USED : known->use;
+	*use = known == NULL || field ? KEY_USED : known->use;
 	return true;
 }
 
 size_t
 known_key_count(KnownFile file)
 {
-	return tables[file].n;
+	return tables[file].n + (file == KNOWN_CONFIG ? family_bert()->n_fields : 0);
 }
 
 const char *
 known_key_name(KnownFile file, size_t i)
 {
-	return tables[file].keys[i].name;
+	return i < tables[file].n ? tables[file].keys[i].name
+							  : family_bert()->fields[i - tables[file].n].key;
 }
 
 /* --- Types --- */
@@ -511,22 +504,38 @@ check_member(const KnownKey *known, const char *file, const json_t *value, Statu
 					   known->name);
 }
 
-bool
-known_keys_check(KnownFile file, const char *name, const json_t *object, FileNotes *notes,
-				 Status *status)
+static bool
+check_field(const ConfigField *field, const char *file, const json_t *value, Status *status)
+{
+	static const unsigned int types[] = {[FIELD_INT] = INTEGER,
+										 [FIELD_FLOAT] = NUMBER,
+										 [FIELD_BOOL] = BOOLEAN,
+										 [FIELD_ACTIVATION] = TEXT,
+										 [FIELD_POSITIONS] = TEXT};
+	const KnownKey known = {field->key, KEY_USED, types[field->kind], NULL};
+
+	return check_type(&known, file, value, status);
+}
+
+/* family: of config.json; NULL for other files */
+static bool
+check_object(KnownFile file, const char *name, const Family *family, const json_t *object,
+			 FileNotes *notes, Status *status)
 {
 	const char *key;
 	json_t *value;
 
 	json_object_foreach((json_t *) object, key, value)
 	{
-		const KnownKey *known = find_key(file, key);
+		const ConfigField *field = family == NULL ? NULL : find_field(family, key);
+		const KnownKey *known = field != NULL ? NULL : find_key(file, key);
 
 		if (json_is_null(value))
 			continue;
-		if (known != NULL)
+		if (field != NULL || known != NULL)
 		{
-			if (!check_member(known, name, value, status))
+			if (field != NULL ? !check_field(field, name, value, status)
+							  : !check_member(known, name, value, status))
 				return false;
 		}
 		else if (!(names_token(file, key) && (json_is_string(value) || json_is_object(value))) &&
@@ -534,4 +543,19 @@ known_keys_check(KnownFile file, const char *name, const json_t *object, FileNot
 			return false;
 	}
 	return true;
+}
+
+bool
+known_keys_check(KnownFile file, const char *name, const json_t *object, FileNotes *notes,
+				 Status *status)
+{
+	return check_object(file, name, file == KNOWN_CONFIG ? family_bert() : NULL, object, notes,
+						status);
+}
+
+bool
+known_keys_check_config(const Family *family, const json_t *object, FileNotes *notes,
+						Status *status)
+{
+	return check_object(KNOWN_CONFIG, "config.json", family, object, notes, status);
 }

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "files/family.h"
 #include "files/notes.h"
 
 typedef enum KnownFile
@@ -38,6 +39,10 @@ typedef enum KnownFile
 bool known_keys_check(KnownFile file, const char *name, const json_t *object, FileNotes *notes,
 					  Status *status);
 
+/* The same of a config.json of any family; above it is one of BERT. */
+bool known_keys_check_config(const Family *family, const json_t *object, FileNotes *notes,
+							 Status *status);
+
 typedef enum KeyUse
 {
 	KEY_USED,     /* decides something */
@@ -49,7 +54,7 @@ typedef enum KeyUse
 /* The use of a member, for tests and documents; false when it is not known. */
 bool known_key_use(KnownFile file, const char *key, KeyUse *use);
 
-/* The members of the table, for tests. */
+/* The members that are known, for tests. */
 size_t known_key_count(KnownFile file);
 const char *known_key_name(KnownFile file, size_t i);
 

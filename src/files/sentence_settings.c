@@ -261,6 +261,5 @@ sentence_max_length(const SentenceSettings *settings, int model_max_length,
 {
 	int length = settings->max_seq_length > 0 ? settings->max_seq_length : model_max_length;
 
-	return length > 0 && length < config->max_position_embeddings ? length
-																  : config->max_position_embeddings;
+	return length > 0 && length < config_max_tokens(config) ? length : config_max_tokens(config);
 }

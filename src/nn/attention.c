@@ -17,11 +17,18 @@ head_flops(const Workspace *workspace, size_t n_tokens)
 	return 4 * n_tokens * n_tokens * workspace->model->head_size;
 }
 
+/* True when scores are more than products of queries and keys, or not all of them count. */
+static bool
+is_special(const BertModel *model)
+{
+	return model->config.position_embedding_type != POSITION_ABSOLUTE || model->config.is_decoder ||
+		   model->embeddings.attention_bias != NULL;
+}
+
 bool
 attention_may_be_general(const BertModel *model, size_t n_tokens)
 {
-	return model->config.position_embedding_type != POSITION_ABSOLUTE || model->config.is_decoder ||
-		   n_tokens * n_tokens * model->head_size >= STEP_FLOPS_PORTABLE;
+	return is_special(model) || n_tokens * n_tokens * model->head_size >= STEP_FLOPS_PORTABLE;
 }
 
 /*
@@ -146,12 +153,13 @@ sequence_attention(const LayerCall *layer, size_t b, const float *rows, float *c
 		.positions = model->config.position_embedding_type,
 		.distance = params->distance,
 		.max_positions = (size_t) model->config.max_position_embeddings,
+		.bias = model->embeddings.attention_bias,
 		.context = context,
 		.context_ld = width,
 		.probs = layer->probs == NULL ? NULL : layer->probs[b],
 	};
 
-	if (call.positions == POSITION_ABSOLUTE && !call.causal && call.probs == NULL &&
+	if (!is_special(model) && call.probs == NULL &&
 		all_visible(batch->attention_mask, first, first + length) &&
 		is_short(layer->workspace, length))
 		return attention_plain(layer->workspace, params->n_heads, length, false, rows, context,
@@ -177,8 +185,7 @@ self_attention_forward(const LayerCall *call, const Span *span, const float *x, 
 	size_t n_tokens = span->end - span->first;
 	size_t width = params->n_heads * model->head_size;   /* A */
 	float *query_key_value = workspace->query_key_value; /* (S, 3A) */
-	bool plain = model->config.position_embedding_type == POSITION_ABSOLUTE &&
-				 !model->config.is_decoder && call->probs == NULL;
+	bool plain = !is_special(model) && call->probs == NULL;
 
 	if (plain && model->precision != PRECISION_FP32 &&
 		all_visible(batch->attention_mask, span->first, span->end) && is_short(workspace, n_tokens))

@@ -32,6 +32,7 @@ typedef struct GeneralLayout
 	size_t scores;     /* (TILE, keys) */
 	size_t tile;       /* (TILE, WINDOW) */
 	size_t gemm;       /* the GEMM's own */
+	size_t bias;       /* of a head, by distance: (queries + keys) */
 	size_t windows;    /* packed, one after the other */
 	size_t window_bytes;
 	size_t n_windows;
@@ -54,6 +55,7 @@ general_layout(const BertModel *model, size_t n_queries, size_t n_keys, GeneralL
 	size_t key_floats;
 	size_t score_floats;
 	size_t window_bytes;
+	size_t bias_bytes;
 
 	widest = widest > WINDOW ? widest : WINDOW;
 	layout->n_windows = positions ? blocks_of(n_queries) + blocks_of(n_keys) - 1 : 0;
@@ -61,7 +63,9 @@ general_layout(const BertModel *model, size_t n_queries, size_t n_keys, GeneralL
 		size_align(kernels->gemm_packed_size(PRECISION_FP32, WINDOW, head_size), ALIGNMENT);
 	if (n_keys > SIZE_MAX / 4096 || !size_mul(widest, head_size * sizeof(float), &key_floats) ||
 		!size_mul(n_keys, TILE * sizeof(float), &score_floats) ||
-		!size_mul(layout->n_windows, layout->window_bytes, &window_bytes))
+		!size_mul(layout->n_windows, layout->window_bytes, &window_bytes) ||
+		!size_mul(model->embeddings.attention_bias == NULL ? 0 : n_queries + n_keys, sizeof(float),
+				  &bias_bytes))
 		return false;
 	{
 		const struct
@@ -75,6 +79,7 @@ general_layout(const BertModel *model, size_t n_queries, size_t n_keys, GeneralL
 			{&layout->scores, score_floats},
 			{&layout->tile, TILE * WINDOW * sizeof(float)},
 			{&layout->gemm, kernels->gemm_scratch_size(PRECISION_FP32, widest, widest)},
+			{&layout->bias, bias_bytes},
 			{&layout->windows, window_bytes},
 		};
 
@@ -124,6 +129,11 @@ score_row(const Kernels *kernels, const GeneralAttention *call, size_t head, siz
 				score += kernels->dot(n, k, distance);
 		}
 		scores[key] = score * call->scale;
+		if (call->bias != NULL)
+			scores[key] +=
+				call->bias[relative_bucket((int64_t) key - (int64_t) (call->past + query)) *
+							   call->n_heads +
+						   head];
 	}
 }
 
@@ -286,6 +296,19 @@ pack_head(const Workspace *workspace, const GeneralAttention *call, const Genera
 					   scratch + layout->values);
 }
 
+/* The head's biases by distance, from that of the last query and the first key on. */
+static void
+list_biases(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout,
+			size_t head)
+{
+	float *list = (float *) ((uint8_t *) workspace->general_scratch +
+							 layout->bias); /* (queries + keys - 1) */
+	int64_t lowest = 1 - (int64_t) (call->past + call->n_queries);
+
+	for (size_t i = 0; i + 1 < call->n_queries + call->n_keys; i++)
+		list[i] = call->bias[relative_bucket(lowest + (int64_t) i) * call->n_heads + head];
+}
+
 /* The block's context, by its scores. */
 static void
 attend_block(const Workspace *workspace, const GeneralAttention *call, const GeneralLayout *layout,
@@ -304,6 +327,12 @@ attend_block(const Workspace *workspace, const GeneralAttention *call, const Gen
 		add_positions(workspace, call, layout, block);
 	for (size_t i = 0; i < block->rows * n_keys; i++)
 		scores[i] *= call->scale;
+	/* the distance of key 0 and query i is -past - i; the head's list begins with the lowest */
+	for (size_t i = 0; call->bias != NULL && i < block->rows; i++)
+		workspace->kernels->axpy(n_keys, 1.0f,
+								 (const float *) (scratch + layout->bias) + call->n_queries - 1 -
+									 block->first - i,
+								 scores + i * n_keys);
 	for (size_t i = 0; i < block->rows; i++)
 		mask_row(call, block->first + i, scores + i * n_keys);
 	workspace->kernels->softmax(block->rows, n_keys, scores, n_keys);
@@ -327,6 +356,8 @@ attention_tiles(Workspace *workspace, const GeneralAttention *call, Status *stat
 		if (!may_continue(workspace->question, status))
 			return false;
 		pack_head(workspace, call, &layout, head);
+		if (call->bias != NULL)
+			list_biases(workspace, call, &layout, head);
 		for (size_t first = 0; first < call->n_queries; first += TILE)
 		{
 			QueryBlock block = {head, first, size_min(call->n_queries - first, TILE),

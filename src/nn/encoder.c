@@ -231,10 +231,10 @@ encoder_forward_cached(const BertModel *model, const Batch *batch, KvCache *cach
 						   cache->n_encoder_tokens);
 	if (n_tokens > cache->capacity - cache->n_tokens)
 		return status_fail(status, STATUS_INTERNAL, "the cache of keys and values is full");
-	if (cache->n_tokens + n_tokens > (size_t) model->config.max_position_embeddings)
+	if (cache->n_tokens + n_tokens > (size_t) config_max_tokens(&model->config))
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
 						   "a sequence of %zu tokens is longer than the model's %d positions",
-						   cache->n_tokens + n_tokens, model->config.max_position_embeddings);
+						   cache->n_tokens + n_tokens, config_max_tokens(&model->config));
 	if (!run(model, &(EncoderInput){batch, NULL, cache}, arena, output, question, status))
 		return false;
 	cache->n_tokens += n_tokens;

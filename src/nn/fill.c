@@ -74,7 +74,7 @@ fill_masks(const FillRequest *request, Arena *arena, Fill **out, size_t *n_fills
 	const Encoding *encoded = request->encoded;
 	size_t top_k = request->top_k;
 	EncodeResult whole = {1, (Encoding *) encoded, false};
-	ForwardWants wants = head_wants(bert_model_head(model));
+	ForwardWants wants = head_wants(model);
 	size_t *rows = arena_alloc_array(arena, encoded->n, sizeof(size_t));
 	Candidate *best;
 	size_t n_masks;
@@ -135,7 +135,7 @@ score_masked(const PerplexityRequest *request, const WindowToken *tokens, size_t
 	const BertModel *model = request->model;
 	const EncodeResult *encoded = request->encoded;
 	int32_t mask_id = tokenizer_mask_id(request->tokenizer);
-	ForwardWants wants = head_wants(bert_model_head(model));
+	ForwardWants wants = head_wants(model);
 	EncodeResult copies = {count, arena_alloc_array(arena, count, sizeof(Encoding)), false};
 	size_t *rows = arena_alloc_array(arena, count, sizeof(size_t));
 	Batch batch;

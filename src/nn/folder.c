@@ -29,6 +29,8 @@ modelfolder_compile_tokenizer(Arena *arena, ModelFolder *folder, Status *status)
 {
 	Tokenizer *tokenizer;
 
+	if (folder->config.type_vocab_size < 2)
+		folder->tokenizer.one_type = true; /* the model knows no other */
 	if (!tokenizer_compile(arena, &folder->tokenizer, &folder->tokenizer_image,
 						   &folder->tokenizer_image_length, status))
 		return false;
@@ -118,7 +120,7 @@ modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelF
 	if (!tokenizer_files_read(arena, inner, &context, &folder->tokenizer, status) ||
 		!modelfolder_compile_tokenizer(arena, folder, status))
 		return false;
-	folder->config.use_pooler = checkpoint_has_pooler(&folder->checkpoint);
+	folder->config.use_pooler = checkpoint_has_pooler(&folder->checkpoint, folder->config.family);
 	folder->head = head != NULL ? *head : checkpoint_head(&folder->checkpoint, &folder->config);
 	if (head_has_vocabulary(folder->head) &&
 		!tied_resolve(arena, &folder->checkpoint, &folder->config, &notes, question, status))

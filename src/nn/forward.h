@@ -30,7 +30,7 @@ typedef struct Workspace
 	/* (S, 3H), S: tokens of the longest span; floats, or bf16 for attention in bf16 */
 	void *query_key_value;
 	float *context;         /* (S, H) */
-	float *attended;        /* (R, H), with encoder states (S, H) */
+	float *attended;        /* (R, H or E), with encoder states (S, H) */
 	void *intermediate;     /* R rows of I in the precision's form */
 	float *scores;          /* (keys of the longest sequence) */
 	float *cross_query;     /* (S, H), with encoder states only */
@@ -108,7 +108,7 @@ void linear_forward_bf16(Workspace *workspace, const LinearParams *linear, size_
  * two questions, and about as many each time.
  */
 size_t linear_step(const Workspace *workspace, const LinearParams *linear, size_t left);
-/* x (m, H) in place */
+/* x (m, norm->n) in place */
 void norm_forward(const Workspace *workspace, const NormParams *norm, size_t m, float *x);
 
 /* out (T, H): BertEmbeddings */
@@ -117,7 +117,7 @@ bool embeddings_forward(Workspace *workspace, const Batch *batch, size_t past, f
 
 /*
  * Attention in full generality, one sequence, all heads:
- * context = softmax((q k^T + relative position terms) * scale + mask) v
+ * context = softmax((q k^T + relative position terms) * scale + bias + mask) v
  */
 typedef struct GeneralAttention
 {
@@ -138,6 +138,7 @@ typedef struct GeneralAttention
 	PositionKind positions;
 	const float *distance; /* (2P - 1, head_size) */
 	size_t max_positions;  /* P */
+	const float *bias;     /* (buckets, n_heads) added to the scaled scores by distance, or NULL */
 	float *context;        /* (n_queries, context_ld) */
 	size_t context_ld;
 	float *probs; /* (n_heads, n_queries, n_keys) or NULL */

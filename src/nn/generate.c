@@ -122,7 +122,7 @@ sample(float *scores, size_t vocab, const GenerateOptions *options, Rng *rng, Ca
 static bool
 check_options(const BertModel *model, size_t n, const GenerateOptions *options, Status *status)
 {
-	size_t positions = (size_t) bert_model_config(model)->max_position_embeddings;
+	size_t positions = (size_t) config_max_tokens(bert_model_config(model));
 
 	if (bert_model_head(model) != HEAD_CAUSAL_LM)
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
@@ -166,7 +166,7 @@ generate_tokens(const GenerateRequest *request, Arena *arena, int32_t **out, siz
 	size_t n = request->n;
 	int32_t bounds[2] = {0, (int32_t) n};
 	Batch batch = {.n_sequences = 1, .cu_seqlens = bounds, .input_ids = request->prompt};
-	size_t positions = (size_t) bert_model_config(model)->max_position_embeddings;
+	size_t positions = (size_t) config_max_tokens(bert_model_config(model));
 	size_t vocab = (size_t) bert_model_config(model)->vocab_size;
 	size_t new_tokens = options->max_new_tokens;
 	KvCache *cache;

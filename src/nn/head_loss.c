@@ -187,6 +187,8 @@ read_targets(const Labels *labels, HeadTargets *targets)
 		case HEAD_TOKEN_CLASSIFICATION:
 		case HEAD_NEXT_SENTENCE:
 			return read_tokens(labels, targets);
+		case HEAD_REPLACED_TOKEN:
+			return read_values(labels, targets);
 		case HEAD_SEQUENCE_CLASSIFICATION:
 			return read_sequence_labels(labels, targets);
 		case HEAD_MULTIPLE_CHOICE:

@@ -6,9 +6,9 @@
 #include "nn/forward.h"
 
 ForwardWants
-head_wants(HeadKind head)
+head_wants(const BertModel *model)
 {
-	ForwardWants wants = {.pooler_output = head_uses_pooler(head)};
+	ForwardWants wants = {.pooler_output = config_head_uses_pooler(&model->config, model->head)};
 
 	return wants;
 }
@@ -44,6 +44,7 @@ prediction_forward(Workspace *workspace, const float *states, const size_t *rows
 	const BertModel *model = workspace->model;
 	const HeadParams *params = &model->task;
 	size_t n = model->hidden_size;
+	size_t width = params->transform.weight.n; /* E */
 	size_t vocab = params->decoder.weight.n;
 
 	for (size_t row = 0; row < n_rows; row += workspace->block_rows)
@@ -62,15 +63,15 @@ prediction_forward(Workspace *workspace, const float *states, const size_t *rows
 										  .x = in,
 										  .ldx = n,
 										  .y = workspace->attended,
-										  .ldy = n,
-										  .activation = model->hidden_act},
+										  .ldy = width,
+										  .activation = params->transform_act},
 							status))
 			return false;
 		norm_forward(workspace, &params->transform_norm, count, workspace->attended);
 		if (!linear_forward(workspace, &params->decoder,
 							&(LinearCall){.m = count,
 										  .x = workspace->attended,
-										  .ldx = n,
+										  .ldx = width,
 										  .y = logits + row * vocab,
 										  .ldy = vocab,
 										  .activation = ACTIVATION_NONE},
@@ -108,13 +109,87 @@ head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status
 	WorkspaceShape shape = head_shape(n_rows);
 	size_t columns = head_has_vocabulary(model->head) ? (size_t) model->config.vocab_size
 													  : (size_t) model->config.num_labels;
+	/* a head's own dense layer: what it reads and what it gives */
+	size_t projected = model->task.projection.weight.panels == NULL ? 0 : 2 * model->hidden_size;
 	size_t total;
 
-	if (!size_mul(n_rows, columns * sizeof(float), &total) || !size_add(total, 1024 * 1024, &total))
+	if (!size_mul(n_rows, (columns + projected) * sizeof(float), &total) ||
+		!size_add(total, 1024 * 1024, &total))
 		return status_fail(status, STATUS_LIMIT, "the logits are too large");
 	if (!workspace_size(model, &shape, &total, status))
 		return false;
 	*bytes = total;
+	return true;
+}
+
+/*
+ * What the head's last layer reads: m rows of states (H), or, for heads with a dense layer of their
+ * own, that layer's results, in the arena. rows: which of them; NULL: the first m.
+ */
+static bool
+classifier_input(Workspace *workspace, const float *states, const int32_t *rows, size_t m,
+				 Arena *arena, const float **out, Status *status)
+{
+	const HeadParams *params = &workspace->model->task;
+	size_t n = workspace->model->hidden_size;
+	const float *in = states;
+	float *gathered = NULL;
+	float *projected;
+
+	if (rows != NULL)
+	{
+		in = gathered = arena_alloc_array(arena, m * n, sizeof(float));
+		if (gathered == NULL)
+			return arena_fail(arena, status, "a head's rows", m * n * sizeof(float));
+		for (size_t i = 0; i < m; i++)
+			memcpy(gathered + i * n, states + (size_t) rows[i] * n, n * sizeof(float));
+	}
+	*out = in;
+	if (params->projection.weight.panels == NULL)
+		return true;
+	*out = projected = arena_alloc_array(arena, m * n, sizeof(float));
+	if (projected == NULL)
+		return arena_fail(arena, status, "a head's rows", m * n * sizeof(float));
+	return linear_forward(workspace, &params->projection,
+						  &(LinearCall){.m = m,
+										.x = in,
+										.ldx = n,
+										.y = projected,
+										.ldy = n,
+										.activation = params->projection_act},
+						  status);
+}
+
+/* One row of logits for each sequence or token, as the head's shape says. */
+static bool
+classifier_forward(Workspace *workspace, const HeadInput *input, Arena *arena, HeadOutput *output,
+				   Status *status)
+{
+	const BertModel *model = workspace->model;
+	const Batch *batch = input->batch;
+	HeadReads reads = model->config.family->heads[model->head].reads;
+	const float *x =
+		reads == READS_POOLER ? input->encoded->pooler_output : input->encoded->last_hidden_state;
+
+	output->n_rows =
+		reads == READS_TOKENS ? (size_t) batch->cu_seqlens[batch->n_sequences] : batch->n_sequences;
+	output->n_columns = model->task.classifier.weight.n;
+	return classifier_input(workspace, x, reads == READS_FIRST ? batch->cu_seqlens : NULL,
+							output->n_rows, arena, &x, status) &&
+		   classify_rows(workspace, &model->task.classifier, output->n_rows, x, arena,
+						 &output->logits, status);
+}
+
+static bool
+check_input(const BertModel *model, const HeadInput *input, size_t n_tokens, Status *status)
+{
+	for (size_t i = 0; input->rows != NULL && i < input->n_rows; i++)
+		if (input->rows[i] >= n_tokens)
+			return status_fail(status, STATUS_INTERNAL, "row %zu of %zu tokens", input->rows[i],
+							   n_tokens);
+	if (config_head_uses_pooler(&model->config, model->head) &&
+		input->encoded->pooler_output == NULL)
+		return status_fail(status, STATUS_INTERNAL, "the head needs the pooler's output");
 	return true;
 }
 
@@ -124,33 +199,27 @@ head_forward(const BertModel *model, const HeadInput *input, Arena *arena, HeadO
 {
 	const Batch *batch = input->batch;
 	const EncoderOutput *encoded = input->encoded;
-	const size_t *rows = input->rows;
-	size_t n_rows = input->n_rows;
 	size_t n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
-	WorkspaceShape shape;
+	size_t n_rows = input->rows == NULL ? n_tokens : input->n_rows;
+	WorkspaceShape shape = head_shape(n_rows > batch->n_sequences ? n_rows : batch->n_sequences);
 	Workspace workspace;
 
 	memset(output, 0, sizeof *output);
-	if (rows == NULL)
-		n_rows = n_tokens;
-	for (size_t i = 0; rows != NULL && i < n_rows; i++)
-		if (rows[i] >= n_tokens)
-			return status_fail(status, STATUS_INTERNAL, "row %zu of %zu tokens", rows[i], n_tokens);
-	if (head_uses_pooler(model->head) && encoded->pooler_output == NULL)
-		return status_fail(status, STATUS_INTERNAL, "the head needs the pooler's output");
-	shape = head_shape(n_rows > batch->n_sequences ? n_rows : batch->n_sequences);
-	if (!workspace_create(model, &shape, arena, question, &workspace, status))
+	if (!check_input(model, input, n_tokens, status) ||
+		!workspace_create(model, &shape, arena, question, &workspace, status))
 		return false;
 	switch (model->head)
 	{
 		case HEAD_PRETRAINING: /* BertPreTrainingHeads */
-			return vocabulary_forward(&workspace, encoded, rows, n_rows, arena, output, status) &&
+			return vocabulary_forward(&workspace, encoded, input->rows, n_rows, arena, output,
+									  status) &&
 				   classify_rows(&workspace, &model->task.seq_relationship, batch->n_sequences,
 								 encoded->pooler_output, arena, &output->seq_relationship_logits,
 								 status);
 		case HEAD_MASKED_LM: /* BertOnlyMLMHead */
 		case HEAD_CAUSAL_LM:
-			return vocabulary_forward(&workspace, encoded, rows, n_rows, arena, output, status);
+			return vocabulary_forward(&workspace, encoded, input->rows, n_rows, arena, output,
+									  status);
 		case HEAD_NEXT_SENTENCE: /* BertOnlyNSPHead */
 			output->n_rows = batch->n_sequences;
 			output->n_columns = 2;
@@ -158,16 +227,10 @@ head_forward(const BertModel *model, const HeadInput *input, Arena *arena, HeadO
 								 encoded->pooler_output, arena, &output->logits, status);
 		case HEAD_SEQUENCE_CLASSIFICATION:
 		case HEAD_MULTIPLE_CHOICE:
-			output->n_rows = batch->n_sequences;
-			output->n_columns = model->task.classifier.weight.n;
-			return classify_rows(&workspace, &model->task.classifier, batch->n_sequences,
-								 encoded->pooler_output, arena, &output->logits, status);
 		case HEAD_TOKEN_CLASSIFICATION:
 		case HEAD_QUESTION_ANSWERING:
-			output->n_rows = n_tokens;
-			output->n_columns = model->task.classifier.weight.n;
-			return classify_rows(&workspace, &model->task.classifier, n_tokens,
-								 encoded->last_hidden_state, arena, &output->logits, status);
+		case HEAD_REPLACED_TOKEN:
+			return classifier_forward(&workspace, input, arena, output, status);
 		case HEAD_NONE:
 		case HEAD_KIND_COUNT:
 			break;

@@ -49,18 +49,21 @@ ends_with(const char *text, const char *end)
 	return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
 
-/* The table's form of a checkpoint's key. out: NAME_BYTES, more than any key has. */
+/*
+ * The table's form of a checkpoint's key: an encoder's part has the family's prefix, which the bare
+ * model's files leave out. out: NAME_BYTES, more than any key has.
+ */
 static void
-canonical_name(const char *key, char *out)
+canonical_name(const Family *family, const char *key, char *out)
 {
-	static const char *const parts[] = {"embeddings.", "encoder.", "pooler."};
-	const char *prefix = "";
+	static const char *const parts[] = {"embeddings", "encoder.", "pooler"};
+	size_t layers = (size_t) (strchr(family->layer, '.') - family->layer + 1);
+	bool bare = strncmp(key, family->layer, layers) == 0;
 	size_t length;
 
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-		if (starts_with(key, parts[i]))
-			prefix = "bert.";
-	length = (size_t) snprintf(out, NAME_BYTES, "%s%s", prefix, key);
+		bare = bare || starts_with(key, parts[i]);
+	length = (size_t) snprintf(out, NAME_BYTES, "%s%s", bare ? family->base : "", key);
 	if (ends_with(out, "LayerNorm.gamma"))
 		strcpy(out + length - strlen("gamma"), "weight");
 	else if (ends_with(out, "LayerNorm.beta"))
@@ -179,7 +182,7 @@ is_scale_of_model(const Matcher *matcher, const CheckpointTensor *tensor)
 	snprintf(base, sizeof base, "%.*s", (int) (strlen(tensor->name) - strlen(scale_suffix)),
 			 tensor->name);
 	scaled = checkpoint_find(matcher->checkpoint, base);
-	canonical_name(base, name);
+	canonical_name(matcher->table->family, base, name);
 	return scaled != NULL && scaled->dtype == DTYPE_I8 && find_tensor(matcher, name) >= 0;
 }
 
@@ -190,33 +193,38 @@ is_scale_of_model(const Matcher *matcher, const CheckpointTensor *tensor)
 static bool
 is_known_unused(const Matcher *matcher, const char *name)
 {
-	static const char *const always[] = {"bert.embeddings.position_ids",
-										 "bert.embeddings.token_type_ids"};
-	static const char *const tied[] = {"cls.predictions.decoder.weight",
-									   "cls.predictions.decoder.bias", "cls.predictions.bias"};
+	static const char *const always[] = {"embeddings.position_ids", "embeddings.token_type_ids"};
+	const Family *family = matcher->table->family;
+	const PredictionShape *shape = &family->predictions;
+	size_t base = strlen(family->base);
+	const char *part = starts_with(name, family->base) ? name + base : "";
+	size_t decoder = strlen(shape->decoder);
 
 	for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
-		if (strcmp(name, always[i]) == 0)
+		if (strcmp(part, always[i]) == 0)
 			return true;
-	if (head_has_vocabulary(matcher->table->head))
-		for (size_t i = 0; i < sizeof tied / sizeof tied[0]; i++)
-			if (strcmp(name, tied[i]) == 0)
-				return true;
-	return starts_with(name, "bert.pooler.") &&
-		   tensor_table_block(matcher->table, BLOCK_POOLER, -1) < 0;
+	if (head_has_vocabulary(matcher->table->head) &&
+		(strcmp(name, shape->bias) == 0 ||
+		 (starts_with(name, shape->decoder) &&
+		  (strcmp(name + decoder, ".weight") == 0 || strcmp(name + decoder, ".bias") == 0))))
+		return true;
+	return starts_with(part, "pooler.") && tensor_table_block(matcher->table, BLOCK_POOLER, -1) < 0;
 }
 
 /*
- * The decoder's bias goes by two names. The reference uses cls.predictions.decoder.bias; it is tied
- * to cls.predictions.bias unless the weights are untied, and then only the former counts.
+ * The decoder's bias may go by two names. The reference uses the decoder's own; it is tied to the
+ * head's unless the weights are untied, and then only the former counts.
  */
 static const char *
 decoder_bias_key(const Matcher *matcher)
 {
-	static const char *const keys[] = {"cls.predictions.bias", "cls.predictions.decoder.bias"};
+	const PredictionShape *shape = &matcher->table->family->predictions;
 	bool untied = tensor_table_role(matcher->table, ROLE_DECODER_WEIGHT, -1) != NULL;
+	const char *keys[] = {shape->bias, shape->bias_alias};
 	const char *preferred = keys[untied];
 
+	if (shape->bias_alias == NULL)
+		return shape->bias;
 	return checkpoint_find(matcher->checkpoint, preferred) != NULL ? preferred : keys[!untied];
 }
 
@@ -228,7 +236,7 @@ classify_tensor(Matcher *matcher, const CheckpointTensor *tensor, KeyStatus *res
 	bool is_bias;
 	int index;
 
-	canonical_name(tensor->name, name);
+	canonical_name(matcher->table->family, tensor->name, name);
 	is_bias = bias != NULL && strcmp(name, decoder_bias_key(matcher)) == 0;
 	index = is_bias ? (int) (bias - matcher->table->tensors) : find_tensor(matcher, name);
 	if (index >= 0 && (is_bias || matcher->table->tensors[index].role != ROLE_DECODER_BIAS))
@@ -259,17 +267,17 @@ may_be_missing(const TensorTable *table, const TensorSpec *spec)
 static const char *
 published_name(const TensorTable *table, const TensorSpec *spec)
 {
-	static const char prefix[] = "bert.";
+	const char *base = table->family->base;
 
-	return table->head == HEAD_NONE && starts_with(spec->name, prefix) ? spec->name + strlen(prefix)
-																	   : spec->name;
+	return table->head == HEAD_NONE && starts_with(spec->name, base) ? spec->name + strlen(base)
+																	 : spec->name;
 }
 
 /* Where a tensor of the encoder is missing: what else the checkpoint may call it. */
 static bool
 hint_at_name(const Matcher *matcher, const TensorSpec *spec)
 {
-	const char *bare = spec->name + strlen("bert.");
+	const char *bare = spec->name + strlen(matcher->table->family->base);
 
 	for (size_t i = 0; i < matcher->checkpoint->n_tensors; i++)
 	{
@@ -295,6 +303,7 @@ report_missing(Matcher *matcher)
 	{
 		const TensorSpec *spec = &table->tensors[i];
 		const char *key = published_name(table, spec);
+		const char *alias = matcher->table->family->predictions.bias_alias;
 
 		if (matcher->plan->plan[i] != NULL)
 			continue;
@@ -305,9 +314,8 @@ report_missing(Matcher *matcher)
 			return hint_at_name(matcher, spec);
 		}
 		report->lines[report->n_lines++] = (KeyReportLine){key, KEY_MISSING, false};
-		if (spec->role == ROLE_DECODER_BIAS) /* the reference names both */
-			report->lines[report->n_lines++] =
-				(KeyReportLine){"cls.predictions.decoder.bias", KEY_MISSING, false};
+		if (spec->role == ROLE_DECODER_BIAS && alias != NULL) /* the reference names both */
+			report->lines[report->n_lines++] = (KeyReportLine){alias, KEY_MISSING, false};
 	}
 	return true;
 }
@@ -355,42 +363,61 @@ load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *table, 
 }
 
 static bool
-has_key(const Checkpoint *checkpoint, const char *key)
+has_weight(const Checkpoint *checkpoint, const char *module)
 {
-	return checkpoint_find(checkpoint, key) != NULL;
+	char name[TENSOR_NAME_LENGTH + 8];
+
+	if (module == NULL)
+		return false;
+	snprintf(name, sizeof name, "%s.weight", module);
+	return checkpoint_find(checkpoint, name) != NULL;
+}
+
+/*
+ * Only the config can tell a tagger from a classifier; a classifier without a dense layer before it
+ * (the pooler, or its own) is a tagger.
+ */
+static HeadKind
+classifier_kind(const Checkpoint *checkpoint, const BertConfig *config)
+{
+	const HeadShape *shape = &config->family->heads[HEAD_SEQUENCE_CLASSIFICATION];
+	bool dense = shape->reads == READS_POOLER ? checkpoint_has_pooler(checkpoint, config->family)
+											  : has_weight(checkpoint, shape->projection);
+
+	return dense ? HEAD_SEQUENCE_CLASSIFICATION : HEAD_TOKEN_CLASSIFICATION;
 }
 
 HeadKind
 checkpoint_head(const Checkpoint *checkpoint, const BertConfig *config)
 {
-	bool predictions = has_key(checkpoint, "cls.predictions.transform.dense.weight");
-	bool relationship = has_key(checkpoint, "cls.seq_relationship.weight");
+	const Family *family = config->family;
+	bool predictions = has_weight(checkpoint, family->predictions.dense);
+	bool pair = has_weight(checkpoint, family->heads[HEAD_PRETRAINING].classifier);
 
 	if (config->architecture != HEAD_NONE)
 		return config->architecture;
 	if (predictions)
-		return relationship         ? HEAD_PRETRAINING
-			   : config->is_decoder ? HEAD_CAUSAL_LM
-									: HEAD_MASKED_LM;
-	if (relationship)
+		return pair ? HEAD_PRETRAINING : config->is_decoder ? HEAD_CAUSAL_LM : HEAD_MASKED_LM;
+	if (has_weight(checkpoint, family->heads[HEAD_NEXT_SENTENCE].classifier))
 		return HEAD_NEXT_SENTENCE;
-	if (has_key(checkpoint, "qa_outputs.weight"))
+	if (has_weight(checkpoint, "qa_outputs"))
 		return HEAD_QUESTION_ANSWERING;
-	/*
-	 * only the config can tell a tagger from a classifier; a classifier without a pooler is a
-	 * tagger
-	 */
-	if (has_key(checkpoint, "classifier.weight"))
-		return checkpoint_has_pooler(checkpoint) ? HEAD_SEQUENCE_CLASSIFICATION
-												 : HEAD_TOKEN_CLASSIFICATION;
+	if (has_weight(checkpoint, family->heads[HEAD_REPLACED_TOKEN].classifier))
+		return HEAD_REPLACED_TOKEN;
+	if (has_weight(checkpoint, family->heads[HEAD_TOKEN_CLASSIFICATION].classifier) ||
+		has_weight(checkpoint, family->heads[HEAD_SEQUENCE_CLASSIFICATION].classifier))
+		return classifier_kind(checkpoint, config);
 	return HEAD_NONE;
 }
 
 bool
-checkpoint_has_pooler(const Checkpoint *checkpoint)
+checkpoint_has_pooler(const Checkpoint *checkpoint, const Family *family)
 {
-	return has_key(checkpoint, "pooler.dense.weight") ||
-		   has_key(checkpoint, "bert.pooler.dense.weight");
+	char name[TENSOR_NAME_LENGTH];
+	const char *module = family_module(family, "pooler.dense");
+
+	snprintf(name, sizeof name, "%s%s", family->base, module);
+	return family->has_pooler && (has_weight(checkpoint, module) || has_weight(checkpoint, name));
 }
 
 /* Multiplies elements first .. first+count-1 of a matrix by their rows' scales. */
@@ -461,6 +488,7 @@ export_declarations(Arena *arena, const TensorTable *table, int dense,
 					CheckpointDeclaration **declarations, int **tensors, size_t *count,
 					Status *status)
 {
+	const char *alias = table->family->predictions.bias_alias;
 	size_t capacity = (size_t) table->n_tensors + 1;
 	bool untied = tensor_table_role(table, ROLE_DECODER_WEIGHT, -1) != NULL;
 	size_t n = 0;
@@ -483,10 +511,10 @@ export_declarations(Arena *arena, const TensorTable *table, int dense,
 		declaration->shape[0] = (int64_t) spec->shape[0];
 		declaration->shape[1] = (int64_t) spec->shape[1];
 		(*tensors)[n++] = i;
-		if (spec->role == ROLE_DECODER_BIAS && untied)
+		if (spec->role == ROLE_DECODER_BIAS && untied && alias != NULL)
 		{
 			(*declarations)[n] = *declaration;
-			(*declarations)[n].name = "cls.predictions.decoder.bias";
+			(*declarations)[n].name = alias;
 			(*tensors)[n++] = i;
 		}
 	}

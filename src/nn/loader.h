@@ -1,7 +1,8 @@
 /*
  * loader.h: from a checkpoint's tensors to blocks, and back.
  *
- * Accepts names with and without "bert.", the old gamma/beta names, I8 tensors with a companion
+ * Accepts names with and without the family's prefix ("bert."), the old gamma/beta names, I8
+ * tensors with a companion
  * "<name>.scale" (F32, one per row), and drops position_ids buffers and tied copies. Every key gets
  * a line in the report.
  */
@@ -58,7 +59,7 @@ bool load_plan(Arena *arena, const Checkpoint *checkpoint, const TensorTable *ta
  * says one.
  */
 HeadKind checkpoint_head(const Checkpoint *checkpoint, const BertConfig *config);
-bool checkpoint_has_pooler(const Checkpoint *checkpoint);
+bool checkpoint_has_pooler(const Checkpoint *checkpoint, const Family *family);
 
 /*
  * out: own's tensors and those of base that own does not have, sorted by name. Names with and

@@ -48,6 +48,8 @@ loss_problem_type(const BertConfig *config, bool classes)
 static bool
 is_values(const LossCall *call)
 {
+	if (call->head == HEAD_REPLACED_TOKEN)
+		return true;
 	return call->head == HEAD_SEQUENCE_CLASSIFICATION &&
 		   loss_problem_type(call->config, call->targets->labels != NULL) != PROBLEM_SINGLE_LABEL;
 }
@@ -102,6 +104,24 @@ sequence_length(const LossCall *call, size_t b)
 	return (size_t) (call->batch->cu_seqlens[b + 1] - call->batch->cu_seqlens[b]);
 }
 
+/* Rows of values: the sequences, or every token. */
+static size_t
+value_rows(const LossCall *call)
+{
+	return call->head == HEAD_REPLACED_TOKEN
+			   ? (size_t) call->batch->cu_seqlens[call->batch->n_sequences]
+			   : call->batch->n_sequences;
+}
+
+/* Hidden tokens do not count, nor those whose label says so. */
+static bool
+value_row_counts(const LossCall *call, size_t row)
+{
+	return call->head != HEAD_REPLACED_TOKEN ||
+		   ((call->batch->attention_mask == NULL || call->batch->attention_mask[row] != 0) &&
+			call->targets->values[row] != (float) LABEL_IGNORED);
+}
+
 bool
 loss_count(const LossCall *call, LossCounts *counts, Status *status)
 {
@@ -110,7 +130,8 @@ loss_count(const LossCall *call, LossCounts *counts, Status *status)
 
 	if (is_values(call))
 	{
-		counts->labels += call->batch->n_sequences;
+		for (size_t row = 0; row < value_rows(call); row++)
+			counts->labels += value_row_counts(call, row);
 		return true;
 	}
 	if (call->head == HEAD_MULTIPLE_CHOICE)
@@ -238,8 +259,9 @@ values_loss(const Loss *loss, size_t count)
 {
 	const LossCall *call = loss->call;
 	const float *logits = loss->logits;
-	bool squares = loss_problem_type(call->config, false) == PROBLEM_REGRESSION;
-	size_t n = call->batch->n_sequences * call->columns;
+	bool squares = call->head != HEAD_REPLACED_TOKEN &&
+				   loss_problem_type(call->config, false) == PROBLEM_REGRESSION;
+	size_t n = value_rows(call) * call->columns;
 	double mean_of = (double) count * (double) call->columns;
 	double total = 0;
 
@@ -247,12 +269,15 @@ values_loss(const Loss *loss, size_t count)
 	{
 		double x = logits[i];
 		double label = call->targets->values[i];
+		bool counted = value_row_counts(call, i / call->columns);
 		double difference = squares ? x - label : 1 / (1 + exp(-x)) - label;
 
 		/* squares, or -(y log s(x) + (1 - y) log(1 - s(x))) without overflow */
-		total += squares ? difference * difference : fmax(x, 0) - x * label + log1p(exp(-fabs(x)));
+		if (counted)
+			total +=
+				squares ? difference * difference : fmax(x, 0) - x * label + log1p(exp(-fabs(x)));
 		if (loss->gradient)
-			loss->d_logits[i] = (float) ((squares ? 2 : 1) * difference / mean_of);
+			loss->d_logits[i] = counted ? (float) ((squares ? 2 : 1) * difference / mean_of) : 0.0f;
 	}
 	return total / mean_of;
 }

@@ -22,7 +22,10 @@ typedef struct HeadTargets
 {
 	/* (B) classes; (examples) choices; (T) of tokens; (B, 2) start, end; -100: ignored */
 	const int64_t *labels;
-	/* (B, labels) for regression and multi-label; labels is NULL then */
+	/*
+	 * (B, labels) for regression and multi-label; labels is NULL then. (T) for replaced tokens: 1
+	 * where one was, 0 where not, -100: ignored
+	 */
 	const float *values;
 	const int64_t *next_sentence; /* (B) for pretraining: 0 b follows a, 1 it does not */
 	/* language models: the token rows that are predicted, and what they should be */

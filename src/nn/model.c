@@ -24,13 +24,16 @@ bert_model_bind(Arena *arena, const Preparation *preparation, const PreparedImag
 	if (model->layers == NULL)
 		return arena_fail(arena, status, "a model",
 						  (size_t) config->num_hidden_layers * sizeof(LayerParams));
-	if (!activation_parse(config->hidden_act, &model->hidden_act, status))
+	if (!activation_parse(config->hidden_act, &model->hidden_act, status) ||
+		!head_activation(config, table->head, &model->task.projection_act, status) ||
+		!predictions_activation(config, &model->task.transform_act, status))
 		return false;
 	model->config = *config;
 	model->head = table->head;
 	model->precision = preparation->precision;
 	model->kernels = preparation->kernels;
 	model->hidden_size = (size_t) config->hidden_size;
+	model->embedding_size = (size_t) config_embedding_size(config);
 	model->head_size = (size_t) config->hidden_size / (size_t) config->num_attention_heads;
 	for (int layer = 0; layer < config->num_hidden_layers; layer++)
 		model->layers[layer].n_heads = (size_t) config_layer_heads(config, layer);
@@ -53,6 +56,24 @@ bert_model_head(const BertModel *model)
 	return model->head;
 }
 
+size_t
+relative_bucket(int64_t distance)
+{
+	const int64_t half = RELATIVE_BUCKETS / 2;
+	const int64_t exact = half / 2;
+	size_t bucket = distance > 0 ? (size_t) half : 0;
+	int64_t away = distance < 0 ? -distance : distance;
+	int64_t step = 0;
+
+	if (away < exact)
+		return bucket + (size_t) away;
+	/* exact + floor(log(away / exact) / log(128 / exact) * exact): powers of sqrt 2, squared */
+	while (step < half - exact - 1 && away < INT32_MAX &&
+		   away * away >= exact * exact * ((int64_t) 2 << step))
+		step++;
+	return bucket + (size_t) (away < INT32_MAX ? exact + step : half - 1);
+}
+
 static bool
 check_range(const int32_t *values, size_t n, int limit, const char *what, Status *status)
 {
@@ -63,6 +84,15 @@ check_range(const int32_t *values, size_t n, int limit, const char *what, Status
 								   "%s %d is outside the model's range 0 to %d", what, values[i],
 								   limit - 1);
 	return true;
+}
+
+/* A family without token types takes those of a single text. */
+static bool
+check_types(const Batch *batch, size_t n_tokens, const BertConfig *config, Status *status)
+{
+	return check_range(batch->token_type_ids, n_tokens,
+					   config->type_vocab_size > 0 ? config->type_vocab_size : 1, "token type",
+					   status);
 }
 
 static bool
@@ -107,13 +137,11 @@ batch_validate(const Batch *batch, const BertConfig *config, Status *status)
 
 	if (batch->n_sequences == 0)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "a batch needs at least one sequence");
-	if (!check_bounds(batch->cu_seqlens, batch->n_sequences, config->max_position_embeddings,
-					  status))
+	if (!check_bounds(batch->cu_seqlens, batch->n_sequences, config_max_tokens(config), status))
 		return false;
 	n_tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	if (!check_range(batch->input_ids, n_tokens, config->vocab_size, "token id", status) ||
-		!check_range(batch->token_type_ids, n_tokens, config->type_vocab_size, "token type",
-					 status) ||
+		!check_types(batch, n_tokens, config, status) ||
 		!check_range(batch->position_ids, n_tokens, config->max_position_embeddings, "position",
 					 status) ||
 		!check_mask(batch->attention_mask, n_tokens, status))

@@ -71,7 +71,8 @@ typedef struct Batch
 	const int32_t *cu_seqlens;     /* (B + 1), cu_seqlens[0] = 0 */
 	const int32_t *input_ids;      /* (T) */
 	const int32_t *token_type_ids; /* (T) or NULL: 0 */
-	const int32_t *position_ids;   /* (T) or NULL: 0 .. length-1 in each sequence */
+	/* (T) or NULL: 0 .. length-1 in each sequence, or as config_next_position counts */
+	const int32_t *position_ids;
 	/* (T) or NULL: 1. Keys with 0 are seen by nobody; their rows are computed all the same. */
 	const uint8_t *attention_mask;
 	/* decoder with cross-attention: encoder states, packed the same way; NULL otherwise */
@@ -82,6 +83,14 @@ typedef struct Batch
 
 /* STATUS_INVALID_ARGUMENT for an id, type, length or position outside the model's range. */
 bool batch_validate(const Batch *batch, const BertConfig *config, Status *status);
+
+/*
+ * The bucket of a key's position less the query's, of RELATIVE_BUCKETS: as T5 and MPNet have them,
+ * half of them for each direction, one for each distance up to 7, then wider and wider ones up to
+ * 128.
+ */
+#define RELATIVE_BUCKETS 32
+size_t relative_bucket(int64_t distance);
 
 typedef struct ForwardWants
 {
@@ -156,7 +165,8 @@ void normalize_rows(size_t m, size_t n, float *x);
  * The head on top of an EncoderOutput. What there is depends on the head:
  *   logits (T, vocab) for pretraining, masked_lm, causal_lm; (B, labels); (B, 2) next_sentence; (B,
  * 1) multiple choice, one sequence per choice; (T, labels) token classification; (T, 2) start and
- * end for question answering. seq_relationship_logits (B, 2) for pretraining.
+ * end for question answering; (T, 1) replaced token. seq_relationship_logits (B, 2) for
+ * pretraining.
  */
 typedef struct HeadOutput
 {
@@ -181,8 +191,8 @@ typedef struct HeadInput
 bool head_forward(const BertModel *model, const HeadInput *input, Arena *arena, HeadOutput *output,
 				  const MayContinue *question, Status *status);
 
-/* What the head needs of the encoder: the pooler's output for the heads that use it. */
-ForwardWants head_wants(HeadKind head);
+/* What the model's head needs of the encoder: the pooler's output if it uses that. */
+ForwardWants head_wants(const BertModel *model);
 
 /* Bytes that head_forward will take from the arena for n_rows rows of logits. */
 bool head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status *status);
@@ -192,7 +202,8 @@ bool head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, S
  * labels, as many as the head says (STATUS_INVALID_ARGUMENT otherwise, also for a class that is no
  * whole number or out of range): masked_lm, causal_lm, token_classification (T); pretraining (T +
  * B): each sequence's tokens, then its next-sentence label; next_sentence (B); multiple_choice (B /
- * n_choices); question_answering (B, 2); sequence_classification by problem type: (B) classes, (B,
+ * n_choices); question_answering (B, 2); replaced_token (T), zeros and ones, of the tokens that
+ * the mask shows; sequence_classification by problem type: (B) classes, (B,
  * labels) values, (B, labels) zeros and ones. Where the config leaves the type open: one label is
  * regression, else the number of labels given tells single from multiple. Labels of -100 are
  * ignored.

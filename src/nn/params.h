@@ -15,8 +15,9 @@ typedef struct LinearParams
 
 typedef struct NormParams
 {
-	const float *weight; /* (H) */
-	const float *bias;   /* (H) */
+	size_t n;            /* H, or E in the embeddings and after a language model's transform */
+	const float *weight; /* (n) */
+	const float *bias;   /* (n) */
 } NormParams;
 
 /* Embedding rows in the precision's form: fp32, bf16, or int8 with a scale per row. */
@@ -31,10 +32,12 @@ typedef struct RowsParams
 
 typedef struct EmbeddingsParams
 {
-	RowsParams words;       /* (V, H) */
-	const float *positions; /* (P, H) */
-	const float *types;     /* (types, H) */
+	RowsParams words;       /* (V, E) */
+	const float *positions; /* (P, E) */
+	const float *types;     /* (types, E) or NULL */
 	NormParams norm;
+	LinearParams projection;     /* (H, E); without panels where E is H */
+	const float *attention_bias; /* (buckets, heads) for all layers, or NULL */
 } EmbeddingsParams;
 
 typedef struct LayerParams
@@ -55,11 +58,14 @@ typedef struct LayerParams
 
 typedef struct HeadParams
 {
-	LinearParams transform; /* (H, H) */
+	LinearParams transform; /* (E, H) */
+	Activation transform_act;
 	NormParams transform_norm;
-	LinearParams decoder;          /* (V, H) */
+	LinearParams decoder;          /* (V, E) */
 	LinearParams seq_relationship; /* (2, H) */
-	LinearParams classifier;       /* (labels | 1 | 2, H) */
+	LinearParams projection;       /* (H, H), of heads that have one */
+	Activation projection_act;
+	LinearParams classifier; /* (labels | 1 | 2, H) */
 } HeadParams;
 
 struct BertModel
@@ -70,7 +76,8 @@ struct BertModel
 	Precision precision;
 	const Kernels *kernels;
 	bool has_pooler;
-	size_t hidden_size; /* H */
+	size_t hidden_size;    /* H */
+	size_t embedding_size; /* E */
 	size_t head_size;
 	EmbeddingsParams embeddings;
 	LayerParams *layers; /* (num_hidden_layers) */

@@ -60,7 +60,10 @@ typedef enum PartName
 	PART_CLASSIFIER,
 	PART_CLASSIFIER_BIAS,
 	PART_SEQ_RELATIONSHIP,
-	PART_SEQ_RELATIONSHIP_BIAS
+	PART_SEQ_RELATIONSHIP_BIAS,
+	PART_PROJECTION, /* of the embeddings, or a head's own */
+	PART_PROJECTION_BIAS,
+	PART_ATTENTION_BIAS
 } PartName;
 
 typedef struct PartRecord
@@ -141,19 +144,21 @@ tensor_of(const PartList *list, TensorRole role)
 	return tensor_table_role(list->table, role, list->block->layer);
 }
 
-/* A tensor as it is. */
+/* A tensor as it is, if the model has it. */
 static void
 add_floats(PartList *list, PartName name, TensorRole role)
 {
 	const TensorSpec *tensor = tensor_of(list, role);
 
+	if (tensor == NULL)
+		return;
 	add_part(list, name, PART_FLOATS, PRECISION_FP32, tensor->shape[0], tensor->shape[1],
 			 tensor->offset);
 }
 
 /*
- * A linear layer: `times` tensors of the same shape that lie one after the other, as one weight,
- * and their biases.
+ * A linear layer, if the model has it: `times` tensors of the same shape that lie one after the
+ * other, as one weight, and their biases.
  */
 static void
 add_linear(PartList *list, PartName weight_name, PartName bias_name, TensorRole weight,
@@ -162,6 +167,8 @@ add_linear(PartList *list, PartName weight_name, PartName bias_name, TensorRole 
 	const TensorSpec *w = tensor_of(list, weight);
 	const TensorSpec *b = tensor_of(list, bias);
 
+	if (w == NULL)
+		return;
 	add_part(list, weight_name, PART_PACKED, precision, times * w->shape[0], w->shape[1],
 			 w->offset);
 	add_part(list, bias_name, PART_FLOATS, PRECISION_FP32, times * b->shape[0], 1, b->offset);
@@ -181,14 +188,16 @@ add_embeddings(PartList *list, Precision precision)
 	add_floats(list, PART_TYPES, ROLE_TYPE_EMBEDDINGS);
 	add_floats(list, PART_NORM_WEIGHT, ROLE_EMBEDDINGS_NORM_WEIGHT);
 	add_floats(list, PART_NORM_BIAS, ROLE_EMBEDDINGS_NORM_BIAS);
+	add_linear(list, PART_PROJECTION, PART_PROJECTION_BIAS, ROLE_EMBEDDINGS_PROJECTION_WEIGHT,
+			   ROLE_EMBEDDINGS_PROJECTION_BIAS, 1, precision);
+	add_floats(list, PART_ATTENTION_BIAS, ROLE_ATTENTION_BIAS);
 }
 
 static void
 add_layer(PartList *list, const BertConfig *config, Precision precision)
 {
 	add_linear(list, PART_QKV, PART_QKV_BIAS, ROLE_QUERY_WEIGHT, ROLE_QUERY_BIAS, 3, precision);
-	if (config->position_embedding_type != POSITION_ABSOLUTE)
-		add_floats(list, PART_DISTANCE, ROLE_DISTANCE_EMBEDDING);
+	add_floats(list, PART_DISTANCE, ROLE_DISTANCE_EMBEDDING);
 	add_linear(list, PART_ATTENTION_OUTPUT, PART_ATTENTION_OUTPUT_BIAS,
 			   ROLE_ATTENTION_OUTPUT_WEIGHT, ROLE_ATTENTION_OUTPUT_BIAS, 1, precision);
 	add_floats(list, PART_ATTENTION_NORM_WEIGHT, ROLE_ATTENTION_NORM_WEIGHT);
@@ -226,15 +235,15 @@ add_head(PartList *list, const BertConfig *config, Precision precision)
 		add_floats(list, PART_NORM_WEIGHT, ROLE_TRANSFORM_NORM_WEIGHT);
 		add_floats(list, PART_NORM_BIAS, ROLE_TRANSFORM_NORM_BIAS);
 		add_part(list, PART_DECODER, PART_PACKED, precision, (size_t) config->vocab_size,
-				 (size_t) config->hidden_size, decoder);
+				 (size_t) config_embedding_size(config), decoder);
 		add_floats(list, PART_DECODER_BIAS, ROLE_DECODER_BIAS);
 	}
-	if (tensor_of(list, ROLE_SEQ_RELATIONSHIP_WEIGHT) != NULL)
-		add_linear(list, PART_SEQ_RELATIONSHIP, PART_SEQ_RELATIONSHIP_BIAS,
-				   ROLE_SEQ_RELATIONSHIP_WEIGHT, ROLE_SEQ_RELATIONSHIP_BIAS, 1, PRECISION_FP32);
-	if (tensor_of(list, ROLE_CLASSIFIER_WEIGHT) != NULL)
-		add_linear(list, PART_CLASSIFIER, PART_CLASSIFIER_BIAS, ROLE_CLASSIFIER_WEIGHT,
-				   ROLE_CLASSIFIER_BIAS, 1, PRECISION_FP32);
+	add_linear(list, PART_SEQ_RELATIONSHIP, PART_SEQ_RELATIONSHIP_BIAS,
+			   ROLE_SEQ_RELATIONSHIP_WEIGHT, ROLE_SEQ_RELATIONSHIP_BIAS, 1, PRECISION_FP32);
+	add_linear(list, PART_PROJECTION, PART_PROJECTION_BIAS, ROLE_PROJECTION_WEIGHT,
+			   ROLE_PROJECTION_BIAS, 1, PRECISION_FP32);
+	add_linear(list, PART_CLASSIFIER, PART_CLASSIFIER_BIAS, ROLE_CLASSIFIER_WEIGHT,
+			   ROLE_CLASSIFIER_BIAS, 1, PRECISION_FP32);
 }
 
 /* A Dense module; its weight stays fp32, as all that comes after the encoder. */
@@ -402,7 +411,8 @@ prepared_write(const Preparation *preparation, int block, const float *data, voi
 				write_rows(part, source, out);
 				break;
 			case PART_ROW_SCALES:
-				write_row_scales(part, (size_t) preparation->config->hidden_size, source, out);
+				write_row_scales(part, (size_t) config_embedding_size(preparation->config), source,
+								 out);
 				break;
 			case PART_PACKED:
 				memset(out, 0, part->bytes);
@@ -442,6 +452,9 @@ bind_linear(const PreparedHeader *header, PartName weight, PartName bias, Linear
 static void
 bind_norm(const PreparedHeader *header, PartName weight, PartName bias, NormParams *norm)
 {
+	for (size_t i = 0; i < header->n_parts; i++)
+		if (header->parts[i].name == (uint32_t) weight)
+			norm->n = header->parts[i].rows;
 	norm->weight = part_bytes(header, weight);
 	norm->bias = part_bytes(header, bias);
 }
@@ -453,12 +466,14 @@ bind_embeddings(const PreparedHeader *header, BertModel *model)
 
 	params->words.precision = (Precision) header->precision;
 	params->words.n_rows = (size_t) model->config.vocab_size;
-	params->words.n_columns = (size_t) model->config.hidden_size;
+	params->words.n_columns = model->embedding_size;
 	params->words.rows = part_bytes(header, PART_WORDS);
 	params->words.scales = part_bytes(header, PART_WORD_SCALES);
 	params->positions = part_bytes(header, PART_POSITIONS);
 	params->types = part_bytes(header, PART_TYPES);
 	bind_norm(header, PART_NORM_WEIGHT, PART_NORM_BIAS, &params->norm);
+	bind_linear(header, PART_PROJECTION, PART_PROJECTION_BIAS, &params->projection);
+	params->attention_bias = part_bytes(header, PART_ATTENTION_BIAS);
 }
 
 static void
@@ -502,7 +517,9 @@ prepared_bind(BertModel *model, const TensorTable *table, int block, const Prepa
 			bind_embeddings(header, model);
 			break;
 		case BLOCK_LAYER:
-			bind_layer(header, &model->layers[list.block->layer]);
+			for (int layer = 0; layer < model->config.num_hidden_layers; layer++)
+				if (config_layer_block(&model->config, layer) == list.block->layer)
+					bind_layer(header, &model->layers[layer]);
 			break;
 		case BLOCK_POOLER:
 			model->has_pooler = true;
@@ -514,6 +531,7 @@ prepared_bind(BertModel *model, const TensorTable *table, int block, const Prepa
 			bind_linear(header, PART_DECODER, PART_DECODER_BIAS, &model->task.decoder);
 			bind_linear(header, PART_SEQ_RELATIONSHIP, PART_SEQ_RELATIONSHIP_BIAS,
 						&model->task.seq_relationship);
+			bind_linear(header, PART_PROJECTION, PART_PROJECTION_BIAS, &model->task.projection);
 			bind_linear(header, PART_CLASSIFIER, PART_CLASSIFIER_BIAS, &model->task.classifier);
 			break;
 		case BLOCK_DENSE:

@@ -8,25 +8,28 @@
  * weights next to each other, (3A, H), and then their biases, (3A), A = heads left * head size;
  * cross-attention likewise.
  *
- * Names are those of the published checkpoints of the head's class
+ * Names are those of the published checkpoints of the family's class of the head
  * ("bert.encoder.layer.0.attention.self.query.weight", "classifier.weight"). HEAD_NONE uses the
  * same names: the "bert." prefix is added or taken away when files are read and written. Tied
  * tensors (the MLM decoder's weight and bias) are not parameters of their own and not listed.
  * Dense modules of sentence-transformers, which have files of their own, are named by the folders
  * that these have by rule ("2_Dense.linear.weight").
+ * Roles are the same in all families. Layers that share their weights are listed once, as the block
+ * of layer config_layer_block.
  */
 #ifndef BERT_NN_TENSOR_TABLE_H
 #define BERT_NN_TENSOR_TABLE_H
 
 #include "core/arena.h"
-#include "files/config.h"
+#include "files/family.h"
+#include "kernels/activation.h"
 
 #define TENSOR_NAME_LENGTH 96
 
 typedef enum BlockKind
 {
 	BLOCK_EMBEDDINGS,
-	BLOCK_LAYER,  /* one per layer */
+	BLOCK_LAYER,  /* one per layer with weights of its own */
 	BLOCK_POOLER, /* for heads that use it, and for HEAD_NONE when config->use_pooler */
 	BLOCK_HEAD,   /* one kind of head; absent for HEAD_NONE */
 	BLOCK_DENSE   /* one per Dense module, whatever the head */
@@ -36,7 +39,8 @@ typedef enum TensorInit
 {
 	INIT_NORMAL, /* mean 0, standard deviation initializer_range */
 	INIT_ZERO,
-	INIT_ONE
+	INIT_ONE,
+	INIT_SINUSOIDAL /* rows of sines and cosines of their number */
 } TensorInit;
 
 typedef enum TensorRole
@@ -46,6 +50,9 @@ typedef enum TensorRole
 	ROLE_TYPE_EMBEDDINGS,
 	ROLE_EMBEDDINGS_NORM_WEIGHT,
 	ROLE_EMBEDDINGS_NORM_BIAS,
+	ROLE_EMBEDDINGS_PROJECTION_WEIGHT, /* (H, E) */
+	ROLE_EMBEDDINGS_PROJECTION_BIAS,
+	ROLE_ATTENTION_BIAS, /* (buckets of distances, heads), for all layers */
 	ROLE_QUERY_WEIGHT,
 	ROLE_QUERY_BIAS,
 	ROLE_KEY_WEIGHT,
@@ -85,6 +92,8 @@ typedef enum TensorRole
 	ROLE_DECODER_WEIGHT, /* listed only when tie_word_embeddings is false */
 	ROLE_SEQ_RELATIONSHIP_WEIGHT,
 	ROLE_SEQ_RELATIONSHIP_BIAS,
+	ROLE_PROJECTION_WEIGHT, /* a head's own dense layer before its last one */
+	ROLE_PROJECTION_BIAS,
 	ROLE_CLASSIFIER_WEIGHT, /* sequence, token, multiple choice; qa_outputs */
 	ROLE_CLASSIFIER_BIAS,
 	ROLE_DENSE_WEIGHT,
@@ -116,6 +125,7 @@ typedef struct BlockSpec
 
 typedef struct TensorTable
 {
+	const Family *family;
 	HeadKind head;
 	int n_tensors;
 	TensorSpec *tensors;
@@ -139,17 +149,22 @@ int tensor_table_block(const TensorTable *table, BlockKind kind, int layer);
 bool tensor_table_has_pooler(const TensorTable *table);
 
 /*
- * True when the head uses the pooler: its block exists for HEAD_NONE too unless config->use_pooler
- * is false.
+ * True for the heads that give one row of logits for a sequence, not counting what they say of its
+ * tokens: pretraining, next_sentence, sequence_classification, multiple_choice.
  */
-bool head_uses_pooler(HeadKind head);
+bool head_is_pooled(HeadKind head);
 /* True for the heads whose logits are over the vocabulary: pretraining, masked_lm, causal_lm. */
 bool head_has_vocabulary(HeadKind head);
 /*
- * served (HEAD_KIND_COUNT at most): the heads that a model with this head can be used with,
- * HEAD_NONE not counted; returns how many
+ * served (HEAD_KIND_COUNT at most): the heads that a model of the family with this head can be used
+ * with, HEAD_NONE not counted; returns how many
  */
-int served_heads(HeadKind head, HeadKind *served);
+int served_heads(const Family *family, HeadKind head, HeadKind *served);
+
+/* The activations of a head's own dense layer, and of the language-model head's. */
+bool head_activation(const BertConfig *config, HeadKind head, Activation *activation,
+					 Status *status);
+bool predictions_activation(const BertConfig *config, Activation *activation, Status *status);
 
 /* Attention heads that the layer has left after pruning. */
 int config_layer_heads(const BertConfig *config, int layer);

@@ -1,18 +1,32 @@
 /* tied.c: copies found, compared and dropped. */
 #include "nn/tied.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PIECE ((size_t) 1 << 16) /* floats compared between two questions: well below 1 ms */
 
-static const char *const embedding_names[] = {
-	"bert.embeddings.word_embeddings.weight",
-	"embeddings.word_embeddings.weight",
-};
-static const char decoder_weight[] = "cls.predictions.decoder.weight";
-static const char decoder_bias[] = "cls.predictions.decoder.bias";
-static const char other_bias[] = "cls.predictions.bias";
+#define NAME_BYTES 128
+
+static const char bare_embeddings[] = "embeddings.word_embeddings.weight";
+
+/* The tensors by the names of the family. */
+typedef struct TiedNames
+{
+	char embeddings[NAME_BYTES];
+	char decoder_weight[NAME_BYTES];
+} TiedNames;
+
+static TiedNames
+names_of(const Family *family)
+{
+	TiedNames names;
+
+	snprintf(names.embeddings, NAME_BYTES, "%s%s", family->base, bare_embeddings);
+	snprintf(names.decoder_weight, NAME_BYTES, "%s.weight", family->predictions.decoder);
+	return names;
+}
 
 static bool
 same_shape(const CheckpointTensor *a, const CheckpointTensor *b)
@@ -77,11 +91,11 @@ compare_names(const void *a, const void *b)
 
 /* The decoder's matrix is all that there is of the word embeddings. */
 static void
-rename_decoder(Checkpoint *checkpoint)
+rename_decoder(Checkpoint *checkpoint, const char *decoder)
 {
 	for (size_t i = 0; i < checkpoint->n_tensors; i++)
-		if (strcmp(checkpoint->tensors[i].name, decoder_weight) == 0)
-			checkpoint->tensors[i].name = embedding_names[0];
+		if (strcmp(checkpoint->tensors[i].name, decoder) == 0)
+			checkpoint->tensors[i].name = bare_embeddings;
 	qsort(checkpoint->tensors, checkpoint->n_tensors, sizeof *checkpoint->tensors, compare_names);
 }
 
@@ -89,24 +103,25 @@ static bool
 resolve_weight(Arena *arena, Checkpoint *checkpoint, BertConfig *config, FileNotes *notes,
 			   const MayContinue *question, Status *status)
 {
-	const CheckpointTensor *decoder = checkpoint_find(checkpoint, decoder_weight);
-	const CheckpointTensor *embeddings = checkpoint_find(checkpoint, embedding_names[0]);
+	const TiedNames names = names_of(config->family);
+	const CheckpointTensor *decoder = checkpoint_find(checkpoint, names.decoder_weight);
+	const CheckpointTensor *embeddings = checkpoint_find(checkpoint, names.embeddings);
 	bool same;
 
 	if (embeddings == NULL)
-		embeddings = checkpoint_find(checkpoint, embedding_names[1]);
+		embeddings = checkpoint_find(checkpoint, bare_embeddings);
 	if (decoder == NULL || !config->tie_word_embeddings)
 		return true;
 	if (embeddings == NULL)
 	{
-		rename_decoder(checkpoint);
+		rename_decoder(checkpoint, names.decoder_weight);
 		return true;
 	}
 	if (!compare(arena, embeddings, decoder, question, &same, status))
 		return false;
 	if (same)
 	{
-		drop(checkpoint, decoder_weight);
+		drop(checkpoint, names.decoder_weight);
 		return true;
 	}
 	config->tie_word_embeddings = false;
@@ -114,19 +129,21 @@ resolve_weight(Arena *arena, Checkpoint *checkpoint, BertConfig *config, FileNot
 }
 
 static bool
-resolve_bias(Arena *arena, Checkpoint *checkpoint, FileNotes *notes, const MayContinue *question,
-			 Status *status)
+resolve_bias(Arena *arena, Checkpoint *checkpoint, const Family *family, FileNotes *notes,
+			 const MayContinue *question, Status *status)
 {
-	const CheckpointTensor *decoder = checkpoint_find(checkpoint, decoder_bias);
-	const CheckpointTensor *other = checkpoint_find(checkpoint, other_bias);
+	const char *alias = family->predictions.bias_alias;
+	const char *other_name = family->predictions.bias;
+	const CheckpointTensor *decoder = alias == NULL ? NULL : checkpoint_find(checkpoint, alias);
+	const CheckpointTensor *other = checkpoint_find(checkpoint, other_name);
 	bool same;
 
 	if (decoder == NULL || other == NULL)
 		return true;
 	if (!compare(arena, decoder, other, question, &same, status) ||
-		(!same && !notes_add(notes, NOTE_IGNORED, other->source->name, other_bias, status)))
+		(!same && !notes_add(notes, NOTE_IGNORED, other->source->name, other_name, status)))
 		return false;
-	drop(checkpoint, other_bias);
+	drop(checkpoint, other_name);
 	return true;
 }
 
@@ -135,5 +152,5 @@ tied_resolve(Arena *arena, Checkpoint *checkpoint, BertConfig *config, FileNotes
 			 const MayContinue *question, Status *status)
 {
 	return resolve_weight(arena, checkpoint, config, notes, question, status) &&
-		   resolve_bias(arena, checkpoint, notes, question, status);
+		   resolve_bias(arena, checkpoint, config->family, notes, question, status);
 }

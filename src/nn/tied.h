@@ -6,7 +6,7 @@
 #define BERT_NN_TIED_H
 
 #include "files/checkpoint.h"
-#include "files/config.h"
+#include "files/family.h"
 #include "files/notes.h"
 
 /*

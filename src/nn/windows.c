@@ -157,7 +157,7 @@ bool
 windows_forward(const BertModel *model, const EncodeResult *encoded, WindowTake take, void *context,
 				Arena *arena, const MayContinue *question, Status *status)
 {
-	ForwardWants wants = head_wants(bert_model_head(model));
+	ForwardWants wants = head_wants(model);
 	size_t count;
 
 	for (size_t first = 0; first < encoded->n_windows; first += count)

@@ -46,8 +46,10 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 	const Kernels *kernels = model->kernels;
 	size_t hidden = model->hidden_size;
 	size_t intermediate = (size_t) model->config.intermediate_size;
-	size_t widest_in = max_size(hidden, intermediate);
+	size_t embedding = model->embedding_size;
+	size_t widest_in = max_size(max_size(hidden, embedding), intermediate);
 	size_t state_bytes = hidden * sizeof(float);
+	size_t attended_bytes = max_size(hidden, embedding) * sizeof(float);
 	size_t widest_out =
 		max_size(max_size(3 * hidden, intermediate),
 				 max_size((size_t) model->config.vocab_size, (size_t) model->config.num_labels));
@@ -59,7 +61,7 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 	plan->block_rows = block_rows;
 	if (!size_mul(shape->n_tokens, 3 * state_bytes, &plan->query_key_value) ||
 		!size_mul(shape->n_tokens, state_bytes, &plan->context) ||
-		!size_mul(shape->n_encoder_tokens > 0 ? shape->n_tokens : block_rows, state_bytes,
+		!size_mul(shape->n_encoder_tokens > 0 ? shape->n_tokens : block_rows, attended_bytes,
 				  &plan->attended) ||
 		!size_mul(max_size(shape->longest, shape->n_encoder_tokens), sizeof(float), &plan->scores))
 		return false;
@@ -72,8 +74,8 @@ workspace_plan(const BertModel *model, const WorkspaceShape *shape, WorkspacePla
 	plan->rows = max_size(kernels->rows_size(model->precision, block_rows, widest_in),
 						  kernels->rows_size(PRECISION_FP32, block_rows, widest_in));
 	plan->intermediate = kernels->rows_size(model->precision, block_rows, intermediate);
-	plan->gemm_scratch =
-		max_size(scratch_for(model, widest_out, hidden), scratch_for(model, hidden, intermediate));
+	plan->gemm_scratch = max_size(scratch_for(model, widest_out, max_size(hidden, embedding)),
+								  scratch_for(model, max_size(hidden, embedding), intermediate));
 	plan->attention_scratch =
 		kernels->attention_scratch_size(model->precision, shape->longest, model->head_size);
 	if (shape->general_queries > 0)
@@ -218,7 +220,7 @@ linear_forward(Workspace *workspace, const LinearParams *linear, const LinearCal
 void
 norm_forward(const Workspace *workspace, const NormParams *norm, size_t m, float *x)
 {
-	size_t n = workspace->model->hidden_size;
+	size_t n = norm->n;
 	LayerNorm layer_norm = {n, norm->weight, norm->bias, workspace->model->config.layer_norm_eps};
 
 	workspace->kernels->layer_norm(&layer_norm, m, x, n, x, n);

@@ -25,14 +25,14 @@ adamw_init(Adamw *adamw, Arena *arena, Network *network, const AdamwOptions *opt
 		   Status *status)
 {
 	size_t elements = network->table->elements - network->frozen_elements;
-	size_t hidden = (size_t) network->config->hidden_size;
+	size_t width = network->embeddings.norm.n;
 
 	memset(adamw, 0, sizeof *adamw);
 	adamw->network = network;
 	adamw->options = *options;
 	adamw->first = arena_alloc_array_zero(arena, elements, sizeof(float));
 	adamw->second = arena_alloc_array_zero(arena, elements, sizeof(float));
-	adamw->zeros = arena_alloc_array_zero(arena, hidden, sizeof(float));
+	adamw->zeros = arena_alloc_array_zero(arena, width, sizeof(float));
 	if (adamw->first == NULL || adamw->second == NULL || adamw->zeros == NULL)
 		return arena_fail(arena, status, "moments", 2 * elements * sizeof(float));
 	if (network->embeddings_trained && !network->dense_words)

@@ -33,7 +33,8 @@ train_attention_shape_init(AttentionShape *shape, Arena *arena, size_t n_sequenc
 	return true;
 }
 
-/* Two tiles of probabilities, two of distances, and the part's sums for the distance embedding. */
+/* Two tiles of probabilities, two of distances, and the part's sums for the distance embedding or
+ * the biases by distance. */
 size_t
 train_attention_tile_floats(const AttentionParameters *parameters, const AttentionShape *shape)
 {
@@ -46,6 +47,8 @@ train_attention_tile_floats(const AttentionParameters *parameters, const Attenti
 		tile += longest * (shape->longest_q + shape->longest_k) +
 				(2 * parameters->max_positions - 1) * parameters->head_size;
 	}
+	if (parameters->bias != NULL)
+		tile += shape->longest_q + shape->longest_k + RELATIVE_BUCKETS * parameters->heads;
 	return (tile + 15) / 16 * 16;
 }
 
@@ -60,6 +63,7 @@ typedef struct Pair
 {
 	int worker;
 	size_t number;
+	size_t head;
 	size_t sequence;
 	size_t queries; /* L_q */
 	size_t keys;    /* L_k */
@@ -78,6 +82,7 @@ typedef struct Pair
 	float *tile2;      /* (L_q, L_k) */
 	float *distances;  /* (L, D) with D = L_q + L_k - 1 */
 	float *d_distance; /* (2P - 1, head_size): this part's sums */
+	float *d_bias;     /* (RELATIVE_BUCKETS, heads): this part's sums */
 } Pair;
 
 static void
@@ -94,6 +99,7 @@ pair_open(const PairTask *task, size_t part, int worker, size_t sequence, size_t
 
 	pair->worker = worker;
 	pair->number = sequence * parameters->heads + head;
+	pair->head = head;
 	pair->sequence = sequence;
 	pair->queries = (size_t) (shape->q_offsets[sequence + 1] - shape->q_offsets[sequence]);
 	pair->keys = (size_t) (shape->k_offsets[sequence + 1] - shape->k_offsets[sequence]);
@@ -122,6 +128,8 @@ pair_open(const PairTask *task, size_t part, int worker, size_t sequence, size_t
 	pair->distances = pair->tile2 + shape->longest_q * shape->longest_k;
 	pair->d_distance = pair->tile + task->run->scratch->tile_floats -
 					   (2 * parameters->max_positions - 1) * parameters->head_size;
+	pair->d_bias =
+		pair->tile + task->run->scratch->tile_floats - RELATIVE_BUCKETS * parameters->heads;
 }
 
 /* Calls `visit` for this part's pairs: contiguous, of about equal cost. */
@@ -185,6 +193,45 @@ add_distances(const PairTask *task, const Pair *pair, bool by_query)
 				pair->distances[(by_query ? l : r) * count + l + pair->keys - 1 - r];
 }
 
+/*
+ * Biases by distance. The scores are scaled by the softmax, which adds no biases: they are added
+ * before it, divided by the scale. list[r - l + L_q - 1] is that of query l and key r.
+ */
+static void
+add_biases(const PairTask *task, const Pair *pair)
+{
+	const AttentionParameters *parameters = task->run->parameters;
+	float root = sqrtf((float) parameters->head_size);
+	float *list = pair->distances;
+
+	for (size_t i = 0; i + 1 < pair->queries + pair->keys; i++)
+		list[i] =
+			root * parameters->bias[relative_bucket((int64_t) i + 1 - (int64_t) pair->queries) *
+										parameters->heads +
+									pair->head];
+	for (size_t l = 0; l < pair->queries; l++)
+		task->compute->kernels->axpy(pair->keys, 1.0f, list + pair->queries - 1 - l,
+									 pair->probs + l * pair->keys);
+}
+
+/* The other way: d_scores, before the scale, to the part's sums. */
+static void
+biases_backward(const PairTask *task, const Pair *pair)
+{
+	const AttentionParameters *parameters = task->run->parameters;
+	float root = sqrtf((float) parameters->head_size);
+	float *list = pair->distances;
+
+	memset(list, 0, (pair->queries + pair->keys) * sizeof(float));
+	for (size_t l = 0; l < pair->queries; l++)
+		task->compute->kernels->axpy(pair->keys, 1.0f, pair->tile + l * pair->keys,
+									 list + pair->queries - 1 - l);
+	for (size_t i = 0; i + 1 < pair->queries + pair->keys; i++)
+		pair->d_bias[relative_bucket((int64_t) i + 1 - (int64_t) pair->queries) *
+						 parameters->heads +
+					 pair->head] += root * list[i];
+}
+
 static void
 forward_pair(const PairTask *task, const Pair *pair)
 {
@@ -210,6 +257,8 @@ forward_pair(const PairTask *task, const Pair *pair)
 		if (parameters->positions == POSITION_RELATIVE_KEY_QUERY)
 			add_distances(task, pair, false);
 	}
+	if (parameters->bias != NULL)
+		add_biases(task, pair);
 	if (task->run->shape->key_mask != NULL)
 		for (size_t r = 0; r < pair->keys; r++)
 			if (task->run->shape
@@ -368,6 +417,8 @@ backward_pair(const PairTask *task, const Pair *pair)
 		if (parameters->positions == POSITION_RELATIVE_KEY_QUERY)
 			distances_backward(task, pair, false);
 	}
+	if (parameters->bias != NULL)
+		biases_backward(task, pair);
 }
 
 static void
@@ -376,19 +427,24 @@ forward_task(void *context, size_t part, int worker)
 	visit_pairs(context, part, worker, forward_pair);
 }
 
+/* The sums over all pairs that each part makes of its own, at the end of its tiles. */
+static size_t
+sum_floats(const AttentionParameters *parameters)
+{
+	return parameters->distance != NULL
+			   ? (2 * parameters->max_positions - 1) * parameters->head_size
+		   : parameters->bias != NULL ? RELATIVE_BUCKETS * parameters->heads
+									  : 0;
+}
+
 static void
 backward_task(void *context, size_t part, int worker)
 {
 	PairTask *task = context;
+	size_t floats = sum_floats(task->run->parameters);
 
-	if (task->run->parameters->distance != NULL)
-	{
-		size_t floats =
-			(2 * task->run->parameters->max_positions - 1) * task->run->parameters->head_size;
-
-		memset(task->run->scratch->tiles + (part + 1) * task->run->scratch->tile_floats - floats, 0,
-			   floats * sizeof(float));
-	}
+	memset(task->run->scratch->tiles + (part + 1) * task->run->scratch->tile_floats - floats, 0,
+		   floats * sizeof(float));
 	visit_pairs(task, part, worker, backward_pair);
 }
 
@@ -426,18 +482,17 @@ train_attention_forward(Compute *compute, const AttentionRun *run)
 	train_norm_forward(compute, &norm, run->x, saved->out);
 }
 
-/* d_distance += the sums of all parts, in order */
+/* gradient += the sums of all parts, in order */
 static void
-add_distance_gradients(Compute *compute, const AttentionRun *run)
+add_sums(Compute *compute, const AttentionRun *run, float *gradient)
 {
-	const AttentionParameters *parameters = run->parameters;
 	const AttentionScratch *scratch = run->scratch;
-	size_t floats = (2 * parameters->max_positions - 1) * parameters->head_size;
+	size_t floats = sum_floats(run->parameters);
 
 	for (int part = 0; part < compute->threads; part++)
 		compute->kernels->axpy(floats, 1.0f,
 							   scratch->tiles + (size_t) (part + 1) * scratch->tile_floats - floats,
-							   parameters->d_distance);
+							   gradient);
 }
 
 void
@@ -458,7 +513,9 @@ train_attention_backward(Compute *compute, const AttentionRun *run, const float 
 								scratch->d_context);
 	threadpool_run(compute->pool, (size_t) compute->threads, backward_task, &task);
 	if (parameters->d_distance != NULL)
-		add_distance_gradients(compute, run);
+		add_sums(compute, run, parameters->d_distance);
+	if (parameters->d_bias != NULL)
+		add_sums(compute, run, parameters->d_bias);
 	train_linear_backward_weight(compute, &parameters->query, queries, run->x, scratch->d_q);
 	train_linear_backward_bias(compute, &parameters->query, queries, scratch->d_q);
 	if (parameters->key_value.out != 0)

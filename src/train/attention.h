@@ -9,6 +9,7 @@
 #ifndef BERT_TRAIN_ATTENTION_H
 #define BERT_TRAIN_ATTENTION_H
 
+#include "nn/model.h"
 #include "train/compute.h"
 
 typedef struct AttentionParameters
@@ -24,6 +25,8 @@ typedef struct AttentionParameters
 	size_t max_positions;  /* P */
 	const float *distance; /* (2P - 1, head_size) or NULL */
 	float *d_distance;     /* NULL: frozen */
+	const float *bias;     /* (RELATIVE_BUCKETS, heads) on the scaled scores; or NULL */
+	float *d_bias;         /* NULL: frozen */
 } AttentionParameters;
 
 /*

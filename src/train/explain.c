@@ -11,7 +11,7 @@ check_request(const ExplainRequest *request, Status *status)
 {
 	HeadKind head = request->table->head;
 
-	if (!head_uses_pooler(head) || head_has_vocabulary(head))
+	if (!head_is_pooled(head) || head_has_vocabulary(head))
 	{
 		status_fail(status, STATUS_UNSUPPORTED, "predictions of a %s head cannot be explained",
 					head_kind_name(head));
@@ -33,7 +33,7 @@ explain_prediction(const ExplainRequest *request, Arena *arena, float *attributi
 	const TensorTable *table = request->table;
 	const Batch *batch = request->batch;
 	const TrainKernels *kernels = train_kernels_choose("auto", status);
-	size_t hidden = (size_t) config->hidden_size;
+	size_t width = (size_t) config_embedding_size(config);
 	size_t tokens = (size_t) batch->cu_seqlens[batch->n_sequences];
 	NetworkRun run = {.batch = batch, .question = question};
 	Compute compute;
@@ -50,12 +50,12 @@ explain_prediction(const ExplainRequest *request, Arena *arena, float *attributi
 	if (!check_request(request, status) || kernels == NULL ||
 		!compute_init(&compute, arena, kernels, NULL, network_widest(table), status))
 		return false;
-	gradient = arena_alloc_array(arena, tokens * hidden, sizeof(float));
+	gradient = arena_alloc_array(arena, tokens * width, sizeof(float));
 	d_logits = arena_alloc_array_zero(
 		arena, batch->n_sequences * (size_t) (config->num_labels > 2 ? config->num_labels : 2),
 		sizeof(float));
 	if (gradient == NULL || d_logits == NULL)
-		return arena_fail(arena, status, "attributions", tokens * hidden * sizeof(float));
+		return arena_fail(arena, status, "attributions", tokens * width * sizeof(float));
 	if (!network_init(&network, &setup, arena, arena, status) ||
 		!network_run(&network, &run, &result, status))
 		return false;
@@ -69,7 +69,7 @@ explain_prediction(const ExplainRequest *request, Arena *arena, float *attributi
 		return false;
 	for (size_t t = 0; t < tokens; t++)
 		attributions[t] =
-			(float) kernels->dot(hidden, gradient + t * hidden,
-								 network.embeddings.word + (size_t) batch->input_ids[t] * hidden);
+			(float) kernels->dot(width, gradient + t * width,
+								 network.embeddings.word + (size_t) batch->input_ids[t] * width);
 	return true;
 }

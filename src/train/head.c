@@ -6,62 +6,75 @@
 #include "nn/select.h"
 
 #define HEAD_SITE 2
+#define HEAD_FIRST_SITE 3
 
+/* The head has a row of logits for each sequence or token, beside a vocabulary's. */
 static bool
-reads_tokens(HeadKind head)
+has_classifier(const Network *network)
 {
-	return head == HEAD_TOKEN_CLASSIFICATION || head == HEAD_QUESTION_ANSWERING;
+	return network->head.classifier.weight != NULL;
 }
 
 static bool
-drops(HeadKind head)
+reads_tokens(const Network *network)
 {
-	return head == HEAD_SEQUENCE_CLASSIFICATION || head == HEAD_MULTIPLE_CHOICE ||
-		   head == HEAD_TOKEN_CLASSIFICATION;
+	return network->head.reads == READS_TOKENS;
+}
+
+static void
+layout_classifier(const Network *network, const NetworkRun *run, Bump *bump, HeadBuffers *buffers)
+{
+	const HeadParameters *head = &network->head;
+	size_t hidden = (size_t) network->config->hidden_size;
+	size_t sequences = run->batch->n_sequences;
+	size_t tokens = (size_t) run->batch->cu_seqlens[sequences];
+	size_t rows = reads_tokens(network) ? tokens : sequences;
+
+	if (!reads_tokens(network))
+	{
+		buffers->first_rows = bump_take(bump, sequences, 1, sizeof(size_t));
+		buffers->first = bump_floats(bump, sequences, hidden);
+	}
+	if (head->projection.weight != NULL)
+	{
+		buffers->derivative_in = bump_floats(bump, rows, hidden);
+		buffers->d_in = bump_floats(bump, rows, hidden);
+	}
+	if (head->dropout > 0 && run->training)
+	{
+		buffers->bits = bump_take(bump, rows, dropout_row_bytes(hidden), 1);
+		if (head->dropout_first)
+			buffers->first_bits = bump_take(bump, rows, dropout_row_bytes(hidden), 1);
+	}
+	buffers->dropped = bump_floats(bump, rows, hidden);
+	buffers->d_dropped = bump_floats(bump, rows, hidden);
+	buffers->logits = bump_floats(bump, rows, head->classifier.out);
+	buffers->d_logits = bump_floats(bump, rows, head->classifier.out);
+	buffers->span = bump_floats(bump, tokens, 1);
 }
 
 void
 train_head_layout(const Network *network, const NetworkRun *run, Bump *bump, HeadBuffers *buffers)
 {
-	HeadKind head = network->table->head;
-	size_t hidden = (size_t) network->config->hidden_size;
-	size_t sequences = run->batch->n_sequences;
-	size_t tokens = (size_t) run->batch->cu_seqlens[sequences];
-	size_t rows = reads_tokens(head) ? tokens : sequences;
+	const HeadParameters *head = &network->head;
 
 	memset(buffers, 0, sizeof *buffers);
-	if (head_uses_pooler(head))
-	{
-		buffers->first_rows = bump_take(bump, sequences, 1, sizeof(size_t));
-		buffers->first = bump_floats(bump, sequences, hidden);
-		buffers->pooled_derivative = bump_floats(bump, sequences, hidden);
-		buffers->pooled = bump_floats(bump, sequences, hidden);
-		buffers->d_first = bump_floats(bump, sequences, hidden);
-	}
-	if (head_uses_pooler(head) || reads_tokens(head))
-	{
-		buffers->dropped = bump_floats(bump, rows, hidden);
-		buffers->d_dropped = bump_floats(bump, rows, hidden);
-		if (drops(head) && run->training)
-			buffers->bits = bump_take(bump, rows, dropout_row_bytes(hidden), 1);
-		buffers->logits = bump_floats(bump, rows, network->head.classifier.out);
-		buffers->d_logits = bump_floats(bump, rows, network->head.classifier.out);
-		buffers->span = bump_floats(bump, tokens, 1);
-	}
-	if (network->head.decoder.weight != NULL)
+	if (has_classifier(network))
+		layout_classifier(network, run, bump, buffers);
+	if (head->decoder.weight != NULL)
 	{
 		size_t predicted = run->targets == NULL ? 0 : run->targets->n_rows;
 		size_t chunk = predicted < HEAD_VOCAB_CHUNK ? predicted : HEAD_VOCAB_CHUNK;
 
-		buffers->gathered = bump_floats(bump, predicted, hidden);
-		buffers->derivative = bump_floats(bump, predicted, hidden);
-		buffers->activated = bump_floats(bump, predicted, hidden);
-		buffers->normed = bump_floats(bump, predicted, hidden);
+		buffers->gathered = bump_floats(bump, predicted, head->transform.in);
+		buffers->derivative = bump_floats(bump, predicted, head->transform.out);
+		buffers->activated = bump_floats(bump, predicted, head->transform.out);
+		buffers->normed = bump_floats(bump, predicted, head->transform.out);
 		buffers->mean = bump_floats(bump, predicted, 1);
 		buffers->rstd = bump_floats(bump, predicted, 1);
-		buffers->d_normed = bump_floats(bump, predicted, hidden);
-		buffers->d_gathered = bump_floats(bump, predicted, hidden);
-		buffers->chunk = bump_floats(bump, chunk, network->head.decoder.out);
+		buffers->d_normed = bump_floats(bump, predicted, head->transform.out);
+		buffers->d_gathered = bump_floats(bump, predicted, head->transform.in);
+		buffers->chunk = bump_floats(bump, chunk, head->decoder.out);
 	}
 }
 
@@ -100,7 +113,7 @@ classifier_run(const HeadRun *head, size_t rows, HeadResult *result)
 	const Linear *classifier = &network->head.classifier;
 	size_t bytes = rows * classifier->out * sizeof(float);
 	Dropout dropout =
-		train_dropout_make(buffers->bits, network->classifier_dropout, run->seed, HEAD_SITE, 0);
+		train_dropout_make(buffers->bits, network->head.dropout, run->seed, HEAD_SITE, 0);
 
 	train_dropout_forward(compute, &dropout, rows, classifier->in, buffers->dropped);
 	train_linear_forward(compute, classifier, rows, buffers->dropped, buffers->logits);
@@ -119,15 +132,51 @@ classifier_run(const HeadRun *head, size_t rows, HeadResult *result)
 	train_dropout_backward(compute, &dropout, rows, classifier->in, buffers->d_dropped);
 }
 
+/*
+ * The projection, where the head has one, and the classifier over the rows in (rows, H); back to
+ * their gradient, which is returned.
+ */
+static float *
+projected_run(const HeadRun *head, size_t rows, const float *in, HeadResult *result)
+{
+	Compute *compute = head->network->compute;
+	const HeadParameters *parameters = &head->network->head;
+	const Linear *projection = &parameters->projection;
+	HeadBuffers *buffers = head->buffers;
+	size_t n = parameters->classifier.in;
+
+	if (projection->weight == NULL)
+	{
+		compute_copy(compute, rows * n, in, buffers->dropped);
+		classifier_run(head, rows, result);
+		return buffers->d_dropped;
+	}
+	train_linear_forward(compute, projection, rows, in, buffers->derivative_in);
+	train_activation_forward(compute, parameters->projection_act, rows, n, buffers->derivative_in,
+							 buffers->dropped);
+	classifier_run(head, rows, result);
+	if (!head->run->backward)
+		return NULL;
+	train_activation_backward(compute, rows, n, buffers->derivative_in, buffers->d_dropped,
+							  projection->d_bias);
+	train_linear_backward_weight(compute, projection, rows, in, buffers->d_dropped);
+	if (head->d_hidden != NULL)
+		train_linear_backward_input(compute, projection, rows, buffers->d_dropped, false,
+									buffers->d_in);
+	return buffers->d_in;
+}
+
 static void
 pooled_run(const HeadRun *head, HeadResult *result)
 {
 	Compute *compute = head->network->compute;
 	HeadBuffers *buffers = head->buffers;
-	const Linear *pooler = &head->network->head.pooler;
 	const Batch *batch = head->run->batch;
-	size_t n = pooler->in;
+	size_t n = head->network->head.classifier.in;
 	size_t rows = batch->n_sequences;
+	Dropout dropout = train_dropout_make(buffers->first_bits, head->network->head.dropout,
+										 head->run->seed, HEAD_FIRST_SITE, 0);
+	float *d_first;
 
 	for (size_t b = 0; b < rows; b++)
 	{
@@ -135,21 +184,13 @@ pooled_run(const HeadRun *head, HeadResult *result)
 		memcpy(buffers->first + b * n, head->hidden + buffers->first_rows[b] * n,
 			   n * sizeof(float));
 	}
-	train_linear_forward(compute, pooler, rows, buffers->first, buffers->pooled_derivative);
-	train_activation_forward(compute, ACTIVATION_TANH, rows, n, buffers->pooled_derivative,
-							 buffers->pooled);
-	memcpy(buffers->dropped, buffers->pooled, rows * n * sizeof(float));
-	classifier_run(head, rows, result);
-	if (!head->run->backward)
+	train_dropout_forward(compute, &dropout, rows, n, buffers->first);
+	d_first = projected_run(head, rows, buffers->first, result);
+	if (!head->run->backward || head->d_hidden == NULL)
 		return;
-	train_activation_backward(compute, rows, n, buffers->pooled_derivative, buffers->d_dropped,
-							  pooler->d_bias);
-	train_linear_backward_weight(compute, pooler, rows, buffers->first, buffers->d_dropped);
-	if (head->d_hidden == NULL)
-		return;
-	train_linear_backward_input(compute, pooler, rows, buffers->d_dropped, false, buffers->d_first);
+	train_dropout_backward(compute, &dropout, rows, n, d_first);
 	for (size_t b = 0; b < rows; b++)
-		compute->kernels->axpy(n, 1.0f, buffers->d_first + b * n,
+		compute->kernels->axpy(n, 1.0f, d_first + b * n,
 							   head->d_hidden + buffers->first_rows[b] * n);
 }
 
@@ -158,11 +199,10 @@ tokens_run(const HeadRun *head, HeadResult *result)
 {
 	size_t n = head->network->head.classifier.in;
 	size_t rows = (size_t) head->run->batch->cu_seqlens[head->run->batch->n_sequences];
+	const float *d_in = projected_run(head, rows, head->hidden, result);
 
-	compute_copy(head->network->compute, rows * n, head->hidden, head->buffers->dropped);
-	classifier_run(head, rows, result);
 	if (head->run->backward && head->d_hidden != NULL)
-		compute_copy(head->network->compute, rows * n, head->buffers->d_dropped, head->d_hidden);
+		compute_copy(head->network->compute, rows * n, d_in, head->d_hidden);
 }
 
 /* Rows of vocabulary logits, one task each. */
@@ -222,8 +262,8 @@ vocab_transform(const HeadRun *head)
 		memcpy(buffers->gathered + i * n, head->hidden + targets->rows[i] * n, n * sizeof(float));
 	train_linear_forward(compute, &parameters->transform, rows, buffers->gathered,
 						 buffers->derivative);
-	train_activation_forward(compute, head->network->hidden_act, rows, n, buffers->derivative,
-							 buffers->activated);
+	train_activation_forward(compute, parameters->transform_act, rows, parameters->transform.out,
+							 buffers->derivative, buffers->activated);
 	train_norm_forward(compute, &norm, NULL, buffers->normed);
 }
 
@@ -270,8 +310,8 @@ vocab_transform_backward(const HeadRun *head)
 	float *d_activated =
 		train_norm_backward(compute, &norm, buffers->d_normed, buffers->d_normed, NULL, NULL);
 
-	train_activation_backward(compute, rows, n, buffers->derivative, d_activated,
-							  parameters->transform.d_bias);
+	train_activation_backward(compute, rows, parameters->transform.out, buffers->derivative,
+							  d_activated, parameters->transform.d_bias);
 	train_linear_backward_weight(compute, &parameters->transform, rows, buffers->gathered,
 								 d_activated);
 	if (head->d_hidden == NULL)
@@ -347,7 +387,7 @@ train_head_run(Network *network, const NetworkRun *run, const float *hidden, Hea
 		if (run->counts != NULL)
 			head.counts = *run->counts;
 	}
-	if (reads_tokens(kind))
+	if (reads_tokens(network) && !head_has_vocabulary(kind))
 	{
 		tokens_run(&head, result);
 		return true;

@@ -12,25 +12,25 @@
 
 typedef struct HeadBuffers
 {
-	size_t *first_rows;       /* (B): where each sequence's first token is in hidden */
-	float *first;             /* (B, H) */
-	float *pooled_derivative; /* (B, H) */
-	float *pooled;            /* (B, H) */
-	float *dropped;           /* (B, H) or (T, H): what the classifier reads */
+	size_t *first_rows;   /* (B): where each sequence's first token is in hidden */
+	float *first;         /* (B, H): the first tokens' states */
+	uint8_t *first_bits;  /* of the dropout before the projection, or NULL */
+	float *derivative_in; /* (B or T, H): of the projection's activation */
+	float *dropped;       /* (B, H) or (T, H): what the classifier reads */
 	uint8_t *bits;
 	float *logits; /* (B or T, C) */
 	float *d_logits;
 	float *d_dropped;  /* like dropped */
-	float *d_first;    /* (B, H) */
+	float *d_in;       /* (B or T, H): of what the projection reads */
 	float *span;       /* (longest) */
 	float *gathered;   /* (R, H): the predicted rows of a language model */
-	float *derivative; /* (R, H) */
-	float *activated;  /* (R, H) */
-	float *normed;     /* (R, H) */
+	float *derivative; /* (R, E) */
+	float *activated;  /* (R, E) */
+	float *normed;     /* (R, E) */
 	float *mean;       /* (R) */
 	float *rstd;
 	float *chunk;      /* (HEAD_VOCAB_CHUNK, V) */
-	float *d_normed;   /* (R, H) */
+	float *d_normed;   /* (R, E) */
 	float *d_gathered; /* (R, H) */
 } HeadBuffers;
 

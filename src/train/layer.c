@@ -5,7 +5,7 @@ static AttentionDropout
 attention_dropout(const LayerContext *context, uint64_t offset)
 {
 	AttentionDropout dropout = {.probs = context->probs_dropout,
-								.hidden = context->hidden_dropout,
+								.hidden = context->dense_dropout,
 								.seed = context->seed,
 								.site = context->site + offset};
 
@@ -50,7 +50,7 @@ output_norm(const LayerRun *run)
 	const LayerSaved *saved = run->saved;
 
 	return (NormCall){.norm = &run->parameters->norm,
-					  .dropout = train_dropout_make(saved->bits, context->hidden_dropout,
+					  .dropout = train_dropout_make(saved->bits, context->output_dropout,
 													context->seed, context->site + 4, 0),
 					  .m =
 						  (size_t) context->self_shape->q_offsets[context->self_shape->n_sequences],

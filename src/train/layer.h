@@ -43,7 +43,8 @@ typedef struct LayerContext
 	const AttentionShape *self_shape;
 	const AttentionShape *cross_shape;
 	const float *encoder_states; /* (T_enc, H): of cross-attention */
-	float hidden_dropout;
+	float dense_dropout;         /* after the attention's output layer */
+	float output_dropout;        /* after the feed-forward's */
 	float probs_dropout;
 	uint64_t seed; /* of the step's dropout */
 	uint64_t site; /* LAYER_SITES are used from here on */

@@ -67,7 +67,7 @@ bind_linear(const Network *network, TensorRole weight, TensorRole bias, int laye
 static Norm
 bind_norm(const Network *network, TensorRole weight, TensorRole bias, int layer)
 {
-	Norm norm = {.n = (size_t) network->config->hidden_size,
+	Norm norm = {.n = tensor_table_role(network->table, weight, layer)->shape[0],
 				 .eps = network->config->layer_norm_eps};
 
 	norm.gamma = weights_of(network, weight, layer);
@@ -77,6 +77,7 @@ bind_norm(const Network *network, TensorRole weight, TensorRole bias, int layer)
 	return norm;
 }
 
+/* layer: of the table, as config_layer_block says */
 static void
 bind_layer(const Network *network, int layer, LayerParameters *parameters)
 {
@@ -95,6 +96,8 @@ bind_layer(const Network *network, int layer, LayerParameters *parameters)
 	parameters->self.max_positions = (size_t) config->max_position_embeddings;
 	parameters->self.distance = weights_of(network, ROLE_DISTANCE_EMBEDDING, layer);
 	parameters->self.d_distance = gradients_of(network, ROLE_DISTANCE_EMBEDDING, layer);
+	parameters->self.bias = weights_of(network, ROLE_ATTENTION_BIAS, -1);
+	parameters->self.d_bias = gradients_of(network, ROLE_ATTENTION_BIAS, -1);
 	parameters->has_cross = config->add_cross_attention;
 	if (parameters->has_cross)
 	{
@@ -130,6 +133,8 @@ bind_embeddings(Network *network)
 	embeddings->d_type = gradients_of(network, ROLE_TYPE_EMBEDDINGS, -1);
 	embeddings->norm =
 		bind_norm(network, ROLE_EMBEDDINGS_NORM_WEIGHT, ROLE_EMBEDDINGS_NORM_BIAS, -1);
+	embeddings->projection = bind_linear(network, ROLE_EMBEDDINGS_PROJECTION_WEIGHT,
+										 ROLE_EMBEDDINGS_PROJECTION_BIAS, -1, 1);
 }
 
 static void
@@ -137,7 +142,12 @@ bind_head(Network *network)
 {
 	HeadParameters *head = &network->head;
 
-	head->pooler = bind_linear(network, ROLE_POOLER_WEIGHT, ROLE_POOLER_BIAS, -1, 1);
+	head->projection = bind_linear(network, ROLE_PROJECTION_WEIGHT, ROLE_PROJECTION_BIAS, -1, 1);
+	if (head->reads == READS_POOLER)
+	{
+		head->projection = bind_linear(network, ROLE_POOLER_WEIGHT, ROLE_POOLER_BIAS, -1, 1);
+		head->projection_act = ACTIVATION_TANH;
+	}
 	head->classifier = bind_linear(network, ROLE_CLASSIFIER_WEIGHT, ROLE_CLASSIFIER_BIAS, -1, 1);
 	if (head->classifier.weight == NULL)
 		head->classifier =
@@ -177,14 +187,17 @@ static void
 choose_part(Network *network, const NetworkSetup *setup)
 {
 	const BertConfig *config = setup->config;
+	const HeadShape *shape = &config->family->heads[setup->table->head];
 	int layers = config->num_hidden_layers;
 	bool own = setup->dropout < 0;
 
 	network->hidden_dropout = own ? config->hidden_dropout_prob : (float) setup->dropout;
 	network->probs_dropout = own ? config->attention_probs_dropout_prob : (float) setup->dropout;
-	network->classifier_dropout = own && config->classifier_dropout >= 0
-									  ? config->classifier_dropout
-									  : network->hidden_dropout;
+	network->head.reads = shape->reads;
+	network->head.dropout_first = shape->dropout_first;
+	network->head.dropout = shape->dropout == 0 ? 0
+							: own               ? config_head_dropout(config, setup->table->head)
+												: (float) setup->dropout;
 	network->frozen_layers = setup->part == TRAIN_ALL   ? 0
 							 : setup->part == TRAIN_TOP ? layers - setup->top_layers
 														: layers;
@@ -192,8 +205,10 @@ choose_part(Network *network, const NetworkSetup *setup)
 	network->frozen_elements =
 		setup->part == TRAIN_NOTHING
 			? setup->table->elements
-			: network_block_offset(setup->table,
-								   network->embeddings_trained ? 0 : 1 + network->frozen_layers);
+			: network_block_offset(setup->table, network->embeddings_trained ? 0
+												 : network->frozen_layers == layers
+													 ? 1 + config_layer_blocks(config)
+													 : 1 + network->frozen_layers);
 }
 
 static bool
@@ -225,7 +240,18 @@ network_init(Network *network, const NetworkSetup *setup, Arena *arena, Arena *w
 	int layers = setup->config->num_hidden_layers;
 
 	memset(network, 0, sizeof *network);
-	if (!activation_parse(setup->config->hidden_act, &network->hidden_act, status))
+	if (setup->part == TRAIN_TOP && setup->config->family->shared_layers)
+	{
+		status_fail(
+			status, STATUS_UNSUPPORTED,
+			"the last layers of %s cannot be trained alone: they have the first ones' weights",
+			setup->config->family->title);
+		return status_hint(status, "Train all or the head.");
+	}
+	if (!activation_parse(setup->config->hidden_act, &network->hidden_act, status) ||
+		!head_activation(setup->config, setup->table->head, &network->head.projection_act,
+						 status) ||
+		!predictions_activation(setup->config, &network->head.transform_act, status))
 		return false;
 	network->config = setup->config;
 	network->table = setup->table;
@@ -240,7 +266,7 @@ network_init(Network *network, const NetworkSetup *setup, Arena *arena, Arena *w
 		return false;
 	bind_embeddings(network);
 	for (int layer = 0; layer < layers; layer++)
-		bind_layer(network, layer, &network->layers[layer]);
+		bind_layer(network, config_layer_block(setup->config, layer), &network->layers[layer]);
 	bind_head(network);
 	network->workspace_mark = arena_mark(workspace);
 	return true;
@@ -268,6 +294,7 @@ overwritten(const Network *network, const TensorSpec *tensor)
 		case ROLE_POSITION_EMBEDDINGS:
 		case ROLE_TYPE_EMBEDDINGS:
 		case ROLE_DISTANCE_EMBEDDING:
+		case ROLE_ATTENTION_BIAS:
 			return false;
 		default:
 			return tensor->rank == 2 && !network_tensor_unused(network, tensor);
@@ -423,6 +450,25 @@ widest_layer(const Network *network)
 }
 
 static void
+layout_embeddings(const Network *network, const NetworkRun *run, Bump *bump, size_t tokens,
+				  EmbeddingsSaved *saved)
+{
+	size_t width = network->embeddings.norm.n;
+	bool projects = network->embeddings.projection.weight != NULL;
+
+	saved->sum = bump_floats(bump, tokens, width);
+	saved->mean = bump_floats(bump, tokens, 1);
+	saved->rstd = bump_floats(bump, tokens, 1);
+	saved->bits = embeddings_dropped(network, run)
+					  ? bump_take(bump, tokens, dropout_row_bytes(width), 1)
+					  : NULL;
+	saved->out = bump_floats(bump, tokens, (size_t) network->config->hidden_size);
+	saved->normed = projects ? bump_floats(bump, tokens, width) : saved->out;
+	saved->d_normed =
+		projects && needs_encoder_backward(network, run) ? bump_floats(bump, tokens, width) : NULL;
+}
+
+static void
 layout(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *buffers)
 {
 	size_t tokens = (size_t) run->batch->cu_seqlens[run->batch->n_sequences];
@@ -435,13 +481,7 @@ layout(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *bu
 	train_head_layout(network, run, bump, &buffers->head);
 	if (run->first_rows_only)
 		return;
-	buffers->embeddings.sum = bump_floats(bump, tokens, hidden);
-	buffers->embeddings.mean = bump_floats(bump, tokens, 1);
-	buffers->embeddings.rstd = bump_floats(bump, tokens, 1);
-	buffers->embeddings.bits = embeddings_dropped(network, run)
-								   ? bump_take(bump, tokens, dropout_row_bytes(hidden), 1)
-								   : NULL;
-	buffers->embeddings.out = bump_floats(bump, tokens, hidden);
+	layout_embeddings(network, run, bump, tokens, &buffers->embeddings);
 	layout_scratch(network, run, bump, buffers, tokens);
 	if (run->recompute || lowest > 0)
 	{
@@ -579,13 +619,16 @@ static LayerContext
 layer_context(const Network *network, const NetworkRun *run, const RunBuffers *buffers, int layer)
 {
 	bool dropped = run->training && layer >= network->frozen_layers;
-	LayerContext context = {.self_shape = &buffers->self_shape,
-							.cross_shape = &buffers->cross_shape,
-							.encoder_states = run->batch->encoder_hidden_states,
-							.hidden_dropout = dropped ? network->hidden_dropout : 0,
-							.probs_dropout = dropped ? network->probs_dropout : 0,
-							.seed = run->seed,
-							.site = (uint64_t) (layer + 1) * LAYER_SITES};
+	const Family *family = network->config->family;
+	LayerContext context = {
+		.self_shape = &buffers->self_shape,
+		.cross_shape = &buffers->cross_shape,
+		.encoder_states = run->batch->encoder_hidden_states,
+		.dense_dropout = dropped && !family->dense_without_dropout ? network->hidden_dropout : 0,
+		.output_dropout = dropped && !family->output_without_dropout ? network->hidden_dropout : 0,
+		.probs_dropout = dropped ? network->probs_dropout : 0,
+		.seed = run->seed,
+		.site = (uint64_t) (layer + 1) * LAYER_SITES};
 
 	return context;
 }
@@ -618,12 +661,22 @@ layer_input(const Network *network, const NetworkRun *run, const RunBuffers *buf
 	return layer == 0 ? buffers->embeddings.out : buffers->saved[layer - 1].out;
 }
 
+/* Whether a layer above has the same weights, so that its gradients are added to theirs. */
+static bool
+shares_weights(const Network *network, int layer)
+{
+	return network->config->family->shared_layers &&
+		   layer + 1 < network->config->num_hidden_layers &&
+		   network->layers[layer].output.weight == network->layers[layer + 1].output.weight;
+}
+
 static bool
 backward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, Status *status)
 {
 	int layers = network->config->num_hidden_layers;
 	int lowest = lowest_backward(network, run);
 	bool to_embeddings = run->d_embeddings != NULL || network->embeddings_trained;
+	bool accumulate = network->compute->accumulate;
 	float *dy = buffers->d_hidden[0];
 	float *dx = buffers->d_hidden[1];
 
@@ -639,18 +692,20 @@ backward_layers(Network *network, const NetworkRun *run, RunBuffers *buffers, St
 			return false;
 		if (run->recompute && layer != layers - 1)
 			train_layer_forward(network->compute, &call);
+		network->compute->accumulate = accumulate || shares_weights(network, layer);
 		train_layer_backward(network->compute, &call, dy, dx, layer > lowest || to_embeddings);
 		dy = dx;
 		dx = swap;
 	}
+	network->compute->accumulate = accumulate;
 	if (to_embeddings)
-		train_embeddings_backward(network, run->batch,
-								  embeddings_dropped(network, run) ? network->hidden_dropout : 0,
-								  run->seed, &buffers->embeddings, dy);
+		dy = train_embeddings_backward(
+			network, run->batch, embeddings_dropped(network, run) ? network->hidden_dropout : 0,
+			run->seed, &buffers->embeddings, dy);
 	if (run->d_embeddings != NULL)
 		memcpy(run->d_embeddings, dy,
 			   (size_t) run->batch->cu_seqlens[run->batch->n_sequences] *
-				   (size_t) network->config->hidden_size * sizeof(float));
+				   network->embeddings.norm.n * sizeof(float));
 	return true;
 }
 

@@ -28,22 +28,28 @@ typedef enum TrainPart
 typedef struct EmbeddingParameters
 {
 	size_t vocab;
-	float *word;     /* (V, H) */
-	float *position; /* (P, H); added for absolute positions only */
-	float *type;     /* (types, H) */
+	float *word;     /* (V, E), E = norm.n */
+	float *position; /* (P, E); added for absolute positions only */
+	float *type;     /* (types, E) or NULL */
 	float *d_word;   /* NULL: frozen */
 	float *d_position;
 	float *d_type;
 	Norm norm;
+	Linear projection; /* (H, E); without a weight where E is H */
 } EmbeddingParameters;
 
 typedef struct HeadParameters
 {
-	Linear pooler;
-	Linear classifier; /* the classifier, qa_outputs or seq_relationship */
-	Linear transform;
+	HeadReads reads;
+	Linear projection; /* (H, H): the pooler, or the head's own dense layer; or none */
+	Activation projection_act;
+	Linear classifier;  /* the classifier, qa_outputs or seq_relationship */
+	float dropout;      /* before the classifier */
+	bool dropout_first; /* and before the projection */
+	Linear transform;   /* (E, H) */
+	Activation transform_act;
 	Norm transform_norm;
-	Linear decoder; /* weight: the word embeddings when tied */
+	Linear decoder; /* (V, E); weight: the word embeddings when tied */
 } HeadParameters;
 
 /*
@@ -72,7 +78,6 @@ typedef struct Network
 	bool dense_words; /* a trained tied decoder gives every word row a gradient */
 	float hidden_dropout;
 	float probs_dropout;
-	float classifier_dropout;
 	EmbeddingParameters embeddings;
 	LayerParameters *layers;
 	HeadParameters head;
@@ -147,7 +152,7 @@ typedef struct NetworkRun
 	const HeadTargets *targets; /* NULL: logits only */
 	/* what loss and gradient are a mean over; NULL: the batch's own labels */
 	const LossCounts *counts;
-	float *d_embeddings; /* (T, H) or NULL: receives the gradient of the embeddings' sum */
+	float *d_embeddings; /* (T, E) or NULL: receives the gradient of the embeddings' sum */
 	/* in place of a loss: gradient of the head's logits (attributions) */
 	const float *d_logits;
 	const MayContinue *question;

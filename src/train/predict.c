@@ -25,7 +25,7 @@ predict_samples(const Predictor *predictor, const TrainSample *samples, size_t n
 	const BertModel *model = predictor->model;
 	BatchRequest request = {.config = bert_model_config(model), .head = bert_model_head(model)};
 	bool language = head_has_vocabulary(request.head);
-	ForwardWants wants = head_wants(request.head);
+	ForwardWants wants = head_wants(model);
 	AssembledBatch assembled;
 	HeadTargets *targets = &assembled.targets;
 	LossCounts counts = {0};

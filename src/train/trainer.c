@@ -68,7 +68,7 @@ trainer_memory(const BertConfig *config, const TensorTable *table, const TrainOp
 static bool
 reads_first_rows(const TrainOptions *options, HeadKind head)
 {
-	return options->part == TRAIN_HEAD && head_uses_pooler(head) && !head_has_vocabulary(head);
+	return options->part == TRAIN_HEAD && head_is_pooled(head) && !head_has_vocabulary(head);
 }
 
 Trainer *

@@ -78,7 +78,8 @@ fixture_bind(Arena *arena, Fixture *fixture, Precision precision, const Kernels 
 static inline float *
 fixture_block(Arena *arena, const Fixture *fixture, int block)
 {
-	size_t words = (size_t) fixture->config.vocab_size * (size_t) fixture->config.hidden_size;
+	size_t words =
+		(size_t) fixture->config.vocab_size * (size_t) config_embedding_size(&fixture->config);
 	size_t own = fixture->table.blocks[block].elements;
 	bool needs = prepared_needs_embeddings(&fixture->table, &fixture->config, block);
 	float *data = arena_alloc_array(arena, own + (needs ? words : 0), sizeof(float));
@@ -115,7 +116,7 @@ fixture_load(Arena *arena, const char *folder, const char *config_file, HeadKind
 		modelsource_close(source);
 		return false;
 	}
-	fixture->config.use_pooler = checkpoint_has_pooler(&checkpoint);
+	fixture->config.use_pooler = checkpoint_has_pooler(&checkpoint, fixture->config.family);
 	if (!tensor_table_build(arena, &fixture->config, head, &fixture->table, status) ||
 		!load_plan(arena, &checkpoint, &fixture->table, &plan, status))
 	{

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "files/config.h"
+#include "files/family.h"
 
 static int
 set_up(void **state)
@@ -68,14 +68,23 @@ test_fields(void **state)
 
 	config = parse(*state, "{\"hidden_act\": \"gelu_new\"}");
 	assert_string_equal(config.hidden_act, "gelu_new");
-	for (int head = 0; head < HEAD_KIND_COUNT; head++)
-	{
-		char json[96];
+	for (size_t i = 0; family_at(i) != NULL; i++)
+		for (int head = 0; head < HEAD_KIND_COUNT; head++)
+		{
+			const char *class = family_at(i)->heads[head].class;
+			char json[160];
 
-		snprintf(json, sizeof json, "{\"architectures\": [\"%s\"]}",
-				 head_kind_class((HeadKind) head));
-		assert_int_equal(parse(*state, json).architecture, head);
-	}
+			if (class == NULL)
+				continue;
+			snprintf(json, sizeof json, "{\"model_type\": \"%s\", \"architectures\": [\"%s\"]}",
+					 family_at(i)->model_type, class);
+			config = parse(*state, json);
+			assert_ptr_equal(config.family, family_at(i));
+			assert_int_equal(config.architecture, head);
+			/* without the type the class says it */
+			snprintf(json, sizeof json, "{\"architectures\": [\"%s\"]}", class);
+			assert_ptr_equal(parse(*state, json).family, family_at(i));
+		}
 	config = parse(*state, "{\"id2label\": {\"1\": \"b\", \"0\": \"a\", \"2\": \"\\u00e9\"}, "
 						   "\"num_labels\": 3, \"problem_type\": \"multi_label_classification\"}");
 	assert_int_equal(config.num_labels, 3);

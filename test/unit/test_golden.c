@@ -320,7 +320,7 @@ run_case(const GoldenCase *golden, Precision precision, const Kernels *kernels)
 		 * with all outputs (the general attention), and with what the head needs alone (the
 		 * kernels' attention)
 		 */
-		ForwardWants wants = head_wants(head);
+		ForwardWants wants = head_wants(fixture.model);
 
 		if (head == HEAD_NONE)
 			wants.pooler_output = fixture.config.use_pooler;

@@ -293,7 +293,7 @@ test_foreign_names(void **state)
 static void
 test_which_head(void **state)
 {
-	for (int head = 0; head < HEAD_KIND_COUNT; head++)
+	for (int head = 0; head < HEAD_REPLACED_TOKEN; head++)
 	{
 		Folder folder;
 		ModelFolder model;

@@ -353,7 +353,7 @@ test_max_length(void **state)
 {
 	static const int cases[][3] = {{0, 0, 64}, {16, 0, 16},  {0, 8, 8},     {16, 8, 16},
 								   {8, 16, 8}, {100, 8, 64}, {0, 1000, 64}, {64, 64, 64}};
-	BertConfig config = {.max_position_embeddings = 64};
+	BertConfig config = {.family = family_bert(), .max_position_embeddings = 64};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

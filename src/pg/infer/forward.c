@@ -188,7 +188,8 @@ read_head(Forward *forward)
 			head_kind_parse(text_to_cstring(PG_GETARG_TEXT_PP(ARG_HEAD)), &forward->head, &status),
 			&status);
 	forward->model = model_handle_bind(forward->call.handle, forward->head);
-	if (forward->wanted[OUT_POOLER_OUTPUT] && !head_uses_pooler(forward->head) &&
+	if (forward->wanted[OUT_POOLER_OUTPUT] &&
+		!config_head_uses_pooler(&forward->call.handle->config, forward->head) &&
 		!(forward->head == HEAD_NONE && forward->call.handle->config.use_pooler))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("model \"%s\" has no pooling layer with the head %s",
@@ -308,6 +309,7 @@ check_labels(const Forward *forward, const ArrayType *labels)
 		case HEAD_MASKED_LM:
 		case HEAD_CAUSAL_LM:
 		case HEAD_TOKEN_CLASSIFICATION:
+		case HEAD_REPLACED_TOKEN:
 			if (!labels_match(forward, labels, 1, forward->length))
 				expected = "(batch, length)";
 			break;
@@ -351,7 +353,7 @@ check_labels(const Forward *forward, const ArrayType *labels)
 static void
 compute(Forward *forward)
 {
-	ForwardWants wants = head_wants(forward->head);
+	ForwardWants wants = head_wants(forward->model);
 	size_t n_tokens = (size_t) forward->batch.cu_seqlens[forward->batch.n_sequences];
 	Call *call = &forward->call;
 	Status status;
@@ -432,6 +434,8 @@ logits_array(Forward *forward)
 			return shaped_array(spans, 0, batch_dimension(forward), 2, forward->length);
 		case HEAD_MULTIPLE_CHOICE: /* (batch * choices, 1) */
 			return shaped_array(output->logits, 0, batch_dimension(forward), forward->n_choices, 0);
+		case HEAD_REPLACED_TOKEN: /* (T, 1) */
+			return shaped_array(output->logits, 0, batch_dimension(forward), forward->length, 0);
 		case HEAD_NEXT_SENTENCE:
 		case HEAD_SEQUENCE_CLASSIFICATION:
 			return shaped_array(output->logits, 0, batch_dimension(forward), columns, 0);

@@ -198,7 +198,7 @@ compute_logits(Call *call, const RowsWanted *wanted, const WindowedTexts *texts,
 {
 	const EncodeResult *encoded = &texts->encoded;
 	HeadKind head = bert_model_head(wanted->model);
-	ForwardWants wants = head_wants(head);
+	ForwardWants wants = head_wants(wanted->model);
 	EncodedBatch part;
 	size_t no_rows[1];
 	Status status;

@@ -70,7 +70,7 @@ set_head(JobRun *run)
 
 	config->architecture = head;
 	config->problem_type = PROBLEM_UNSET;
-	config->use_pooler = head_uses_pooler(head);
+	config->use_pooler = config_head_uses_pooler(config, head);
 	if (head == HEAD_CAUSAL_LM)
 		config->is_decoder = true;
 	else if ((head == HEAD_MASKED_LM || head == HEAD_PRETRAINING) && !config->add_cross_attention)

@@ -354,7 +354,8 @@ read_bundle(Bundle *bundle, Status *status)
 		return false;
 	head = checkpoint_head(&bundle->checkpoint, &bundle->config);
 	bundle->config.use_pooler =
-		head == HEAD_NONE ? checkpoint_has_pooler(&bundle->checkpoint) : head_uses_pooler(head);
+		head == HEAD_NONE ? checkpoint_has_pooler(&bundle->checkpoint, bundle->config.family)
+						  : config_head_uses_pooler(&bundle->config, head);
 	return tensor_table_build(bundle->arena, &bundle->config, head, &bundle->table, status) &&
 		   load_plan(bundle->arena, &bundle->checkpoint, &bundle->table, &bundle->plan, status);
 }

@@ -421,7 +421,7 @@ static bool
 serves(const ModelHandle *model, HeadKind head)
 {
 	HeadKind served[HEAD_KIND_COUNT];
-	int n = served_heads(model->head, served);
+	int n = served_heads(model->config.family, model->head, served);
 
 	for (int i = 0; i < n; i++)
 		if (served[i] == head)

@@ -180,10 +180,10 @@ put_tensors(int64 version, const ModelDraft *draft)
 }
 
 static void
-put_heads(OwnStatement *statement, int64 version, HeadKind head)
+put_heads(OwnStatement *statement, int64 version, const TensorTable *table)
 {
 	HeadKind served[HEAD_KIND_COUNT];
-	int n = served_heads(head, served);
+	int n = served_heads(table->family, table->head, served);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -361,7 +361,7 @@ store_put_model(const ModelDraft *draft, bool replace)
 	if (!existing)
 		owner_create(OWNED_MODEL, draft->name, user);
 	put_tensors(version, draft);
-	put_heads(&statement, version, draft->table->head);
+	put_heads(&statement, version, draft->table);
 	if (existing)
 		store_collect_garbage_at_commit();
 	own_end(&statement);

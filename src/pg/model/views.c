@@ -86,11 +86,11 @@ put_labels(RowOut *row, HeadKind head, const BertConfig *config)
 }
 
 static void
-put_heads(RowOut *row, HeadKind head)
+put_heads(RowOut *row, const TensorTable *table)
 {
 	HeadKind served[HEAD_KIND_COUNT];
 	const char *names[HEAD_KIND_COUNT];
-	int n = served_heads(head, served);
+	int n = served_heads(table->family, table->head, served);
 
 	for (int i = 0; i < n; i++)
 		names[i] = head_kind_name(served[i]);
@@ -105,7 +105,7 @@ put_shape(RowOut *row, const BertConfig *config, const TensorTable *table, Preci
 	char pooling[POOLING_TEXT_BYTES];
 
 	put_text(row, head_kind_name(table->head));
-	put_heads(row, table->head);
+	put_heads(row, table);
 	put_text(row, precision_name(precision));
 	put(row, Int64GetDatum((int64) table->elements));
 	put(row, Int32GetDatum(config->num_hidden_layers));
