@@ -88,7 +88,8 @@ hold() {
 	# One message: the transaction is idle only when all of it has run.
 	printf '%s;\n' "BEGIN\\; $2" >&"$input"
 	for turn in $(seq 300); do
-		[ "$(sql "SELECT state FROM pg_stat_activity WHERE application_name = 'hold $1'")" = 'idle in transaction' ] && return 0
+		[ "$(sql "SELECT state FROM pg_stat_activity WHERE application_name = 'hold $1'")" = \
+			'idle in transaction' ] && return 0
 		sleep 0.1
 	done
 	return 1
@@ -116,7 +117,8 @@ tiny_model() {
 # Afterwards the server has recovered: with another checkpointer, for it takes connections until it
 # notices.
 kill_process() {
-	local turn before now query="SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+	local turn before now query="SELECT pid FROM pg_stat_activity
+		WHERE backend_type = 'checkpointer'"
 	before=$(sql "$query")
 	[ -n "$1" ] && kill -9 "$1" 2>/dev/null || return 0
 	for turn in $(seq 300); do
