@@ -141,6 +141,7 @@ CREATE TABLE bert.model (
 	base_version bigint,
 	lineage jsonb,
 	sentence bytea,
+	description text,
 	created timestamptz NOT NULL
 );
 COMMENT ON TABLE bert.model IS 'one row per stored model';
@@ -259,18 +260,31 @@ COMMENT ON FUNCTION bert.import_model(text, text, text, boolean) IS
 	'imports a model folder of the server; needs pg_read_server_files';
 
 CREATE FUNCTION bert.import_model(name text, config jsonb, vocab text, weights bytea,
-		tokenizer_config jsonb DEFAULT NULL, head text DEFAULT NULL, replace boolean DEFAULT false)
+		tokenizer_config jsonb DEFAULT NULL, head text DEFAULT NULL, replace boolean DEFAULT false,
+		sentence jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL)
 	RETURNS TABLE (key text, status text)
 	AS 'MODULE_PATHNAME', 'bert_import_bytea' LANGUAGE C PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.import_model(text, jsonb, text, bytea, jsonb, text, boolean)
-	IS 'imports a model from the contents of config.json, vocab.txt and model.safetensors';
+COMMENT ON FUNCTION
+	bert.import_model(text, jsonb, text, bytea, jsonb, text, boolean, jsonb, jsonb) IS
+	'imports a model from the contents of config.json, vocab.txt and model.safetensors, and of'
+	' tokenizer_config.json and tokenizer.json (vocab may be NULL then); sentence: its sentence'
+	' settings, as bert.alter_model takes them, and its Dense modules ("dense")';
 
 CREATE FUNCTION bert.import_model(name text, config jsonb, vocab text, weights oid,
-		tokenizer_config jsonb DEFAULT NULL, head text DEFAULT NULL, replace boolean DEFAULT false)
+		tokenizer_config jsonb DEFAULT NULL, head text DEFAULT NULL, replace boolean DEFAULT false,
+		sentence jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL)
 	RETURNS TABLE (key text, status text)
 	AS 'MODULE_PATHNAME', 'bert_import_large_object' LANGUAGE C PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.import_model(text, jsonb, text, oid, jsonb, text, boolean)
-	IS 'imports a model whose model.safetensors is a large object';
+COMMENT ON FUNCTION
+	bert.import_model(text, jsonb, text, oid, jsonb, text, boolean, jsonb, jsonb) IS
+	'imports a model whose model.safetensors is a large object';
+
+CREATE FUNCTION bert.alter_model(name text, settings jsonb) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'bert_alter_model' LANGUAGE C STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.alter_model(text, jsonb) IS
+	'changes settings of a model of one''s own, named in a JSON object: pooling, normalize,'
+	' include_prompt, max_seq_length, prompts, default_prompt_name, similarity, labels, activation,'
+	' description; returns its new version';
 
 CREATE FUNCTION bert.create_model(name text, config jsonb, vocab text, head text,
 		seed bigint DEFAULT 0)
@@ -512,9 +526,9 @@ CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEF
 	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
 COMMENT ON FUNCTION bert.embed(text, text, text, bool, text, text, int, text) IS
 	'the embedding of a text; pooling mean, cls, max, pooler, mean_sqrt_len_tokens, weightedmean or'
-	' lasttoken or several (mean+max), and whether it has length 1 (NULL: what the model was made for); a prompt before'
-	' the text, by name or in words (NULL: the default one); only the first dimensions; overflow'
-	' truncate, window or error';
+	' lasttoken or several (mean+max), and whether it has length 1 (NULL: what the model was made'
+	' for); a prompt before the text, by name or in words (NULL: the default one); only the first'
+	' dimensions; overflow truncate, window or error';
 
 CREATE FUNCTION bert.embed(inputs text[], model text DEFAULT NULL, pooling text DEFAULT NULL,
 		normalize_embeddings bool DEFAULT NULL, prompt_name text DEFAULT NULL,

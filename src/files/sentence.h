@@ -15,7 +15,8 @@ typedef enum Similarity
 	SIMILARITY_COSINE,
 	SIMILARITY_DOT,
 	SIMILARITY_EUCLIDEAN, /* minus the distance */
-	SIMILARITY_MANHATTAN  /* minus the sum of absolute differences */
+	SIMILARITY_MANHATTAN, /* minus the sum of absolute differences */
+	SIMILARITY_COUNT
 } Similarity;
 
 typedef struct SentenceSettings

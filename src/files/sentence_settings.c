@@ -5,10 +5,8 @@
 
 #include "core/names.h"
 
-#define N_SIMILARITIES 4
-
-static const char *const similarity_names[N_SIMILARITIES] = {"cosine", "dot", "euclidean",
-															 "manhattan"};
+static const char *const similarity_names[SIMILARITY_COUNT] = {"cosine", "dot", "euclidean",
+															   "manhattan"};
 
 const char *
 similarity_name(Similarity similarity)
@@ -26,7 +24,7 @@ similarity_get(const json_t *root, const char *member, Similarity *similarity, S
 		return true;
 	if (!json_is_string(value))
 		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is not a text", member);
-	i = name_find(json_string_value(value), similarity_names, N_SIMILARITIES);
+	i = name_find(json_string_value(value), similarity_names, SIMILARITY_COUNT);
 	if (i < 0)
 	{
 		status_fail(status, STATUS_UNSUPPORTED, "%s \"%.60s\" is not supported", member,

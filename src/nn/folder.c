@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "files/settings_change.h"
 #include "files/tokenizer_files.h"
 #include "nn/tied.h"
 #include "tokenizer/tokenizer.h"
@@ -94,10 +95,24 @@ dense_modules_open(Arena *arena, ModelSource *source, const SentenceFolder *sent
 	return true;
 }
 
+static bool
+change_sentence(Arena *arena, const FolderChoice *choice, ModelFolder *folder, Status *status)
+{
+	SettingsChange change = {.import = true,
+							 .head =
+								 choice->head != NULL ? *choice->head : folder->config.architecture,
+							 .sentence = &folder->sentence,
+							 .config = &folder->config};
+
+	return choice->sentence == NULL ||
+		   settings_change(arena, choice->sentence, strlen(choice->sentence), &change, status);
+}
+
 bool
-modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder,
+modelfolder_open(Arena *arena, ModelSource *source, const FolderChoice *choice, ModelFolder *folder,
 				 const MayContinue *question, Status *status)
 {
+	const HeadKind *head = choice->head;
 	FileNotes notes = {.arena = arena};
 	SentenceFolder sentence = {.notes = &notes};
 	TokenizerContext context = {.notes = &notes};
@@ -109,8 +124,9 @@ modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelF
 	inner = modelsource_subfolder(arena, source, sentence.transformer, status);
 	if (inner == NULL || !config_read(arena, inner, &notes, &folder->config, status) ||
 		!check_architecture(&folder->config, head, status) ||
-		!checkpoint_open(arena, inner, &folder->checkpoint, status) ||
+		!change_sentence(arena, choice, folder, status) ||
 		!sentence_settings_put_dense(&folder->sentence, &folder->config, status) ||
+		!checkpoint_open(arena, inner, &folder->checkpoint, status) ||
 		!dense_modules_open(arena, source, &sentence, &folder->checkpoint, status))
 		return false;
 	if (sentence.score_activation != SCORE_UNSET)

@@ -24,9 +24,15 @@ typedef struct ModelFolder
 	LoadPlan plan; /* refers to checkpoint and table: do not copy the struct */
 } ModelFolder;
 
-/* head: NULL for the one that the checkpoint and the config say. */
-bool modelfolder_open(Arena *arena, ModelSource *source, const HeadKind *head, ModelFolder *folder,
-					  const MayContinue *question, Status *status);
+/* What the caller says beside the files. */
+typedef struct FolderChoice
+{
+	const HeadKind *head; /* NULL: the one that the checkpoint and the config say */
+	const char *sentence; /* sentence settings as JSON (settings_change.h); NULL: the files' own */
+} FolderChoice;
+
+bool modelfolder_open(Arena *arena, ModelSource *source, const FolderChoice *choice,
+					  ModelFolder *folder, const MayContinue *question, Status *status);
 
 /*
  * Adds the tensors of the folder's Dense modules to the model's, under the names of the table. A

@@ -9,8 +9,10 @@ them.
 
 All models share a few encoders of random weights, which lie in sentence/bases once. A folder of
 sentence/layouts has a file "base" with its encoder's name and, in a second line, the folder that
-the encoder lies in, if it has one of its own; besides it only the files in which it differs. values.tsv has a line for each number that the reference gives: layout,
-function, first text, second text, values. test/t/sentence makes the folders and compares.
+the encoder lies in, if it has one of its own; besides it only the files in which it differs.
+values.tsv has a line for each number that the reference gives: layout, function, first text, second
+text, values. merged.safetensors is bert's with a Dense module's tensors, as an import from values
+takes them. test/t/sentence makes the folders and compares.
 """
 
 import filecmp
@@ -26,7 +28,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "critical"
 import torch  # noqa: E402
 from sentence_transformers import CrossEncoder, SentenceTransformer  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 from sentence_transformers.sentence_transformer.modules import (  # noqa: E402
     Dense,
     Normalize,
@@ -420,6 +422,12 @@ def main():
                 keep(folder, bases[base], base, layout)
                 for function, a, b, values in reference_values(folder, base, layout):
                     out.write("\t".join([layout, function, a, b, show(values)]) + "\n")
+    tensors = load_file(os.path.join(bases["bert"], "model.safetensors"))
+    module = os.path.join(OUT, "layouts", "dense-smaller", "2_Dense", "model.safetensors")
+    for name, tensor in load_file(module).items():
+        tensors["2_Dense." + name] = tensor
+    save_file(tensors, os.path.join(OUT, "merged.safetensors"))
+    os.chmod(os.path.join(OUT, "merged.safetensors"), 0o644)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ read_model(ModelSource *source, const Allocator *allocator, Status *status)
 	memset(status, 0, sizeof *status);
 	if (arena == NULL)
 		return status_fail(status, STATUS_OUT_OF_MEMORY, "out of memory"), status->code;
-	ok = modelfolder_open(arena, source, NULL, &folder, NULL, status);
+	ok = modelfolder_open(arena, source, &(FolderChoice){0}, &folder, NULL, status);
 	for (int b = 0; ok && b < folder.table.n_blocks; b++)
 	{
 		float *data = arena_alloc_array(arena, folder.table.blocks[b].elements, sizeof *data);

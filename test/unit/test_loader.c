@@ -30,7 +30,8 @@ open_folder(Folder *folder, HeadKind head, ModelFolder *model)
 {
 	Status status;
 
-	if (!modelfolder_open(folder->arena, folder_source(folder), &head, model, NULL, &status))
+	if (!modelfolder_open(folder->arena, folder_source(folder), &(FolderChoice){&head, NULL}, model,
+						  NULL, &status))
 		fail_msg("%s", status.message);
 }
 
@@ -285,7 +286,8 @@ test_foreign_names(void **state)
 		tensors[i].name = name;
 	}
 	weights_make(&folder, "model.safetensors", tensors, count);
-	assert_false(modelfolder_open(*state, folder_source(&folder), NULL, &model, NULL, &status));
+	assert_false(modelfolder_open(*state, folder_source(&folder), &(FolderChoice){0}, &model, NULL,
+								  &status));
 	assert_non_null(strstr(status.hint, "\"module.bert.embeddings."));
 	assert_non_null(strstr(status.hint, "without the \"module.bert.\""));
 }
@@ -309,7 +311,8 @@ test_which_head(void **state)
 		count = folder_declare(&folder, (HeadKind) head, DTYPE_F32, &tensors);
 		weights_make(&folder, "model.safetensors", tensors, count);
 		memset(&status, 0, sizeof status);
-		if (modelfolder_open(*state, folder_source(&folder), NULL, &model, NULL, &status))
+		if (modelfolder_open(*state, folder_source(&folder), &(FolderChoice){0}, &model, NULL,
+							 &status))
 			assert_int_equal(model.head, expected);
 		else
 			/* one row, and only the config could say why */

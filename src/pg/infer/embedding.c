@@ -158,6 +158,7 @@ embedding_similarity(Similarity similarity, size_t n, const float *a, const floa
 		case SIMILARITY_MANHATTAN:
 			return minus_distance(n, a, b, false);
 		case SIMILARITY_COSINE:
+		case SIMILARITY_COUNT:
 			break;
 	}
 	return cosine(n, a, b);

@@ -55,6 +55,7 @@ copy_row(const ModelRow *row)
 	copy->config = copy_string(row->config);
 	copy->tokenizer = copy_string(row->tokenizer);
 	copy->base = copy_string(row->base);
+	copy->description = copy_string(row->description);
 	copy->sentence.saved = copy_string(row->sentence.saved);
 	if (row->lineage != NULL)
 	{

@@ -158,7 +158,7 @@ close_source(void *source)
 
 static void
 import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSource *source,
-			  const HeadKind *head, bool replace)
+			  const FolderChoice *choice, bool replace)
 {
 	ModelFolder model;
 	MemoryContextCallback *callback = palloc0(sizeof *callback);
@@ -167,7 +167,7 @@ import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSour
 	callback->func = close_source;
 	callback->arg = source;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	if (!modelfolder_open(arena, source, head, &model, &backend_may_continue, &status))
+	if (!modelfolder_open(arena, source, choice, &model, &backend_may_continue, &status))
 		fail(&status);
 	save_model(name, arena, &model, "imported", read_from_plan, &model.plan, replace);
 	return_report(fcinfo, name, &model.plan.report);
@@ -229,7 +229,8 @@ bert_import_directory(PG_FUNCTION_ARGS)
 	source = modelsource_open_directory(arena, text_argument(fcinfo, 1, "directory"), &status);
 	if (source == NULL)
 		report_status(&status);
-	import_source(fcinfo, name, arena, source, wanted, replace_argument(fcinfo, 3));
+	import_source(fcinfo, name, arena, source, &(FolderChoice){wanted, NULL},
+				  replace_argument(fcinfo, 3));
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
 	return (Datum) 0;
@@ -314,46 +315,72 @@ source_from_jsonb(ByteSource *source, const char *name, Jsonb *value)
 	source_from_text(source, name, JsonbToCString(NULL, &value->root, VARSIZE(value)));
 }
 
+static char *
+utf8_of_jsonb(Jsonb *value)
+{
+	char *text = JsonbToCString(NULL, &value->root, VARSIZE(value));
+	size_t length;
+
+	return encoding_to_utf8(text, strlen(text), &length);
+}
+
+#define MAX_SOURCES 5
+
+/* The arguments that stand for files, but for the weights; returns how many there are. */
+static size_t
+small_sources(FunctionCallInfo fcinfo, ByteSource sources[MAX_SOURCES])
+{
+	size_t n = 0;
+
+	source_from_jsonb(&sources[n++], "config.json", PG_GETARG_JSONB_P(1));
+	if (!PG_ARGISNULL(2))
+		source_from_text(&sources[n++], "vocab.txt", text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	if (!PG_ARGISNULL(4))
+		source_from_jsonb(&sources[n++], "tokenizer_config.json", PG_GETARG_JSONB_P(4));
+	if (!PG_ARGISNULL(8))
+		source_from_jsonb(&sources[n++], "tokenizer.json", PG_GETARG_JSONB_P(8));
+	return n;
+}
+
 static Datum
 import_arguments(FunctionCallInfo fcinfo, bool large_object)
 {
 	char *name = text_argument(fcinfo, 0, "name");
 	HeadKind head;
-	const HeadKind *wanted = head_argument(fcinfo, 5, &head);
+	FolderChoice choice = {head_argument(fcinfo, 5, &head), NULL};
 	MemoryContext context;
 	MemoryContext previous;
-	ByteSource sources[4];
+	ByteSource sources[MAX_SOURCES];
 	LargeObjectSource object = {0};
-	size_t n = 3;
+	size_t n;
 	Arena *arena;
 	ModelSource *source;
 	Status status;
 
 	store_check_name(name);
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(3) || (PG_ARGISNULL(2) && PG_ARGISNULL(8)))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("config, vocab and weights must not be null")));
+						errmsg("config, vocab or tokenizer, and weights must not be null")));
 	InitMaterializedSRF(fcinfo, 0);
 	context = import_context();
 	previous = MemoryContextSwitchTo(context);
 	arena = arena_in_context(context, memory_limit());
-	source_from_jsonb(&sources[0], "config.json", PG_GETARG_JSONB_P(1));
-	source_from_text(&sources[1], "vocab.txt", text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	n = small_sources(fcinfo, sources);
 	if (large_object)
-		source_from_large_object(&sources[2], "model.safetensors", &object, PG_GETARG_OID(3));
+		source_from_large_object(&sources[n++], "model.safetensors", &object, PG_GETARG_OID(3));
 	else
 	{
 		bytea *weights = PG_GETARG_BYTEA_PP(3);
 
-		source_from_memory(&sources[2], "model.safetensors", VARDATA_ANY(weights),
+		source_from_memory(&sources[n++], "model.safetensors", VARDATA_ANY(weights),
 						   VARSIZE_ANY_EXHDR(weights));
 	}
-	if (!PG_ARGISNULL(4))
-		source_from_jsonb(&sources[n++], "tokenizer_config.json", PG_GETARG_JSONB_P(4));
+	if (!PG_ARGISNULL(7))
+		choice.sentence = utf8_of_jsonb(PG_GETARG_JSONB_P(7));
 	source = modelsource_from_sources(arena, "arguments", sources, n, &status);
 	if (source == NULL)
 		report_status(&status);
-	import_source(fcinfo, name, arena, source, wanted, replace_argument(fcinfo, 6));
+	import_source(fcinfo, name, arena, source, &choice, replace_argument(fcinfo, 6));
 	if (large_object)
 		DirectFunctionCall1(be_lo_close, Int32GetDatum(object.fd));
 	MemoryContextSwitchTo(previous);

@@ -11,8 +11,10 @@
 #include "utils/numeric.h"
 #include "utils/snapmgr.h"
 
+#include "files/settings_change.h"
 #include "nn/prune.h"
 #include "pg/model/definition.h"
+#include "pg/server/encoding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "pg/model/store.h"
@@ -149,6 +151,7 @@ draft_from(ModelDefinition *definition, ModelDraft *draft)
 	{
 		draft->tokenizer = definition->row->tokenizer;
 		draft->vocab = definition->row->vocab;
+		draft->description = definition->row->description;
 	}
 }
 
@@ -197,6 +200,49 @@ bert_copy_model(PG_FUNCTION_ARGS)
 	if (definition->row == NULL)
 		store_bundled_blocks(definition, &draft);
 	version = store_put_model(&draft, false);
+	definition_close(definition);
+	PG_RETURN_INT64(version);
+}
+
+/* --- Settings --- */
+
+PG_FUNCTION_INFO_V1(bert_alter_model);
+PGDLLEXPORT Datum
+bert_alter_model(PG_FUNCTION_ARGS)
+{
+	ModelRow *row = changeable(fcinfo);
+	Jsonb *json = PG_GETARG_JSONB_P(1);
+	char *text = JsonbToCString(NULL, &json->root, VARSIZE(json));
+	ModelDefinition *definition;
+	BertConfig config;
+	ModelDraft draft;
+	SettingsChange change;
+	size_t length;
+	int64 version;
+	Status status;
+
+	store_begin_write();
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	definition = definition_open(row->name);
+	PopActiveSnapshot();
+	draft_from(definition, &draft);
+	config = definition->config;
+	draft.name = definition->name;
+	draft.config = &config;
+	/* it is the same model still, made as it was */
+	draft.source = definition->row->source;
+	draft.base = definition->row->base;
+	draft.base_version = definition->row->base_version;
+	draft.lineage = definition->row->lineage;
+	change = (SettingsChange){
+		.head = definition->table.head, .sentence = &draft.sentence, .config = &config};
+	text = encoding_to_utf8(text, strlen(text), &length);
+	REPORT_UNLESS(settings_change(definition->arena, text, length, &change, &status), &status);
+	if (change.describes)
+		draft.description =
+			change.description == NULL ? NULL : encoding_to_server_lossy(change.description);
+	version = store_put_model(&draft, true);
 	definition_close(definition);
 	PG_RETURN_INT64(version);
 }

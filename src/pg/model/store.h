@@ -54,6 +54,7 @@ typedef struct ModelRow
 	char *base;         /* the model it was made from, or NULL */
 	int64 base_version; /* 0 for a bundled one */
 	Jsonb *lineage;     /* or NULL */
+	char *description;  /* or NULL */
 	TimestampTz created;
 } ModelRow;
 
@@ -92,7 +93,8 @@ typedef struct ModelDraft
 	const BlockHash *blocks; /* (table->n_blocks) */
 	const char *base;        /* or NULL */
 	int64 base_version;
-	Jsonb *lineage; /* or NULL */
+	Jsonb *lineage;          /* or NULL */
+	const char *description; /* or NULL; in the database's encoding */
 } ModelDraft;
 
 extern bool store_name_is_valid(const char *name);

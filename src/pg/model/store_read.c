@@ -222,6 +222,7 @@ read_contents(const StoreScan *scan, HeapTuple tuple, ModelRow *row)
 	row->base_version = null ? 0 : DatumGetInt64(value);
 	value = get(scan, tuple, "lineage", JSONBOID, &null);
 	row->lineage = null ? NULL : DatumGetJsonbPCopy(value);
+	row->description = get_text(scan, tuple, "description");
 	row->created = DatumGetTimestampTz(get(scan, tuple, "created", TIMESTAMPTZOID, NULL));
 }
 

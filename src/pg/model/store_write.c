@@ -288,16 +288,18 @@ put_model_row(OwnStatement *statement, const ModelDraft *draft, int64 version, b
 	static const char *const insert =
 		"INSERT INTO bert.model (name, version, granted_to_all, source, head, precision, config, "
 		"use_pooler, tokenizer, vocab, pooling,"
-		" normalize, max_seq_length, digest, base, base_version, lineage, sentence, created)"
+		" normalize, max_seq_length, digest, base, base_version, lineage, sentence, "
+		"description, created)"
 		" VALUES ($1, $2, false, $3, $4, $5, $6, $7, $8, $9, "
-		"$10, $11, $12, $13, $14, $15, $16, $17, pg_catalog.now())"
+		"$10, $11, $12, $13, $14, $15, $16, $17, $18, pg_catalog.now())"
 		" ON CONFLICT (name) DO NOTHING";
 	static const char *const update =
 		"UPDATE bert.model SET (version, source, head, precision, config, use_pooler, tokenizer, "
 		"vocab, pooling,"
-		" normalize, max_seq_length, digest, base, base_version, lineage, sentence, created)"
+		" normalize, max_seq_length, digest, base, base_version, lineage, sentence, "
+		"description, created)"
 		" = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
-		"$13, $14, $15, $16, $17, pg_catalog.now())"
+		"$13, $14, $15, $16, $17, $18, pg_catalog.now())"
 		" WHERE name = $1";
 	const SentenceSettings *sentence = &draft->sentence;
 	bool use_pooler = tensor_table_has_pooler(draft->table);
@@ -334,6 +336,7 @@ put_model_row(OwnStatement *statement, const ModelDraft *draft, int64 version, b
 	own_add_jsonb(statement, draft->lineage);
 	own_add_bytes(statement, sentence->saved,
 				  sentence->saved == NULL ? 0 : strlen(sentence->saved));
+	own_add_text(statement, draft->description);
 	return own_run(statement, existing ? update : insert) > 0;
 }
 

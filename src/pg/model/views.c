@@ -159,7 +159,7 @@ list_stored(RowOut *out, const ModelRow *row)
 		put_null(out);
 	else
 		put(out, PointerGetDatum(row->lineage));
-	put_null(out);
+	put_text(out, row->description);
 	put(out, TimestampTzGetDatum(row->created));
 	end_row(out);
 }
