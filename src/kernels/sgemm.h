@@ -10,7 +10,8 @@
 #include <stddef.h>
 
 /*
- * So much of op(B) (depth, columns) and of op(A) (rows, depth and some room) is packed at a time.
+ * So much of op(B) (depth, columns) and of op(A) (rows, depth and some room) is packed at a time;
+ * bench/bench_train ("gemm") measures it.
  */
 #define SGEMM_SCRATCH_DEPTH ((size_t) 512)
 #define SGEMM_SCRATCH_COLUMNS ((size_t) 1536)

@@ -38,6 +38,10 @@ typedef struct MicroCall
 
 typedef void (*MicroKernel)(const MicroCall *call);
 
+/*
+ * Micro-kernels that combine two matrices compute half of STRASSEN_MIN_ROWS rows or more, in equal
+ * steps of at most NARROW_ROWS: never fewer than this.
+ */
 #define COMBINED_MIN_ROWS 5
 
 #define KIND fp32

@@ -7,6 +7,7 @@
 #include "nn/loss.h"
 #include "nn/select.h"
 
+/* Tokens computed at once, as in windows.c. */
 #define TOKENS_PER_BATCH 2048
 
 static bool

@@ -127,7 +127,7 @@ read_pretraining(const Labels *labels, HeadTargets *targets)
 	}
 	targets->row_labels = tokens;
 	targets->n_rows = n_tokens;
-	targets->next_sentence = next;
+	targets->next_sentence_label = next;
 	return true;
 }
 

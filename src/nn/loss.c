@@ -148,7 +148,7 @@ loss_count(const LossCall *call, LossCounts *counts, Status *status)
 		return true;
 	}
 	if (call->head == HEAD_PRETRAINING &&
-		!count_classes(call->targets->next_sentence, call->batch->n_sequences, 2,
+		!count_classes(call->targets->next_sentence_label, call->batch->n_sequences, 2,
 					   &counts->sentences, status))
 		return false;
 	labels = row_labels(call, &rows);
@@ -322,7 +322,7 @@ loss_gradient(const LossCall *call, const LossCounts *counts, float *d_logits, f
 double
 loss_sentences(const LossCall *call, const LossCounts *counts, const float *logits)
 {
-	return classes_loss(&(Loss){.call = call, .logits = logits}, call->targets->next_sentence,
+	return classes_loss(&(Loss){.call = call, .logits = logits}, call->targets->next_sentence_label,
 						call->batch->n_sequences, 2, counts->sentences);
 }
 
@@ -333,5 +333,5 @@ loss_sentences_gradient(const LossCall *call, const LossCounts *counts, float *d
 	return classes_loss(
 		&(Loss){
 			.call = call, .logits = d_logits, .gradient = true, .d_logits = d_logits, .row = row},
-		call->targets->next_sentence, call->batch->n_sequences, 2, counts->sentences);
+		call->targets->next_sentence_label, call->batch->n_sequences, 2, counts->sentences);
 }

@@ -27,7 +27,7 @@ typedef struct HeadTargets
 	 * where one was, 0 where not, -100: ignored
 	 */
 	const float *values;
-	const int64_t *next_sentence; /* (B) for pretraining: 0 b follows a, 1 it does not */
+	const int64_t *next_sentence_label; /* (B) for pretraining: 0 b follows a, 1 it does not */
 	/* language models: the token rows that are predicted, and what they should be */
 	size_t n_rows;
 	const size_t *rows;

@@ -6,7 +6,10 @@
 
 #include "core/bulk.h"
 
-/* Tokens computed at once: enough to keep the GEMMs busy, little enough for memory. */
+/*
+ * Tokens computed at once: enough to keep the GEMMs busy (bench/bench_encoder: 512 are), little
+ * enough for memory.
+ */
 #define TOKENS_PER_BATCH 2048
 
 #define ASK_WINDOWS 512 /* windows looked at between two questions, a power of two */

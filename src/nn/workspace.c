@@ -4,6 +4,11 @@
 #include "core/checked.h"
 #include "nn/forward.h"
 
+/*
+ * Rows that go from the attention to the second norm before the next ones do, so that what lies in
+ * between stays in L2, and tokens of short texts that are multiplied together. bench/bench_encoder
+ * measures both.
+ */
 #define BLOCK_ROWS 128
 #define SPAN_TOKENS 192
 

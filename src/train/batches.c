@@ -212,7 +212,7 @@ batch_assemble(const BatchRequest *request, const TrainSample *samples, size_t n
 	assembled->batch.input_ids = assembly.input_ids;
 	assembled->batch.token_type_ids = assembly.token_type_ids;
 	assembled->targets.labels = assembly.by_values ? NULL : assembly.label_ids;
-	assembled->targets.next_sentence = assembly.label_ids;
+	assembled->targets.next_sentence_label = assembly.label_ids;
 	assembled->targets.values = assembly.values;
 	assembled->targets.rows = assembly.rows;
 	assembled->targets.row_labels = assembly.row_labels;

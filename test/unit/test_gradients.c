@@ -232,7 +232,7 @@ open_inputs(Case *test)
 		test->targets.labels = NULL; /* values, as their type tells the reference */
 	if (head_has_vocabulary(test->head))
 		language_targets(test, test->targets.labels, sequences, length);
-	test->targets.next_sentence = to_labels(
+	test->targets.next_sentence_label = to_labels(
 		test->arena, read_tensor(test->arena, &inputs, "next_sentence_label", &n), sequences);
 	if (test->head == HEAD_QUESTION_ANSWERING)
 	{

@@ -149,7 +149,7 @@ fixture_batch(Fixture *fixture, HeadKind head)
 							  : head == HEAD_QUESTION_ANSWERING ? spans
 							  : head == HEAD_NEXT_SENTENCE      ? follows
 																: labels;
-	fixture->targets.next_sentence = follows;
+	fixture->targets.next_sentence_label = follows;
 	fixture->targets.values = values;
 	fixture->targets.n_examples = 2;
 	fixture->targets.choice_offsets = choices;
