@@ -10,6 +10,7 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "files/tokenizer_files.h"
 #include "nn/folder.h"
@@ -216,10 +217,14 @@ bundle_for_task(ModelTask task)
 {
 	static char chosen[MODEL_TASK_COUNT][NAMEDATALEN];
 	static struct timespec read_at;
+	static TimestampTz looked; /* every second: a statement may ask a million times */
+	TimestampTz now = GetCurrentTimestamp();
 	struct stat state;
 	List *names;
 	ListCell *cell;
 
+	if (!TimestampDifferenceExceeds(looked, now, BUNDLE_CHECK_MS))
+		return chosen[task][0] == '\0' ? NULL : chosen[task];
 	if (stat(models_directory(), &state) != 0)
 		return NULL;
 	if (memcmp(&state.st_mtim, &read_at, sizeof read_at) != 0)
@@ -236,6 +241,7 @@ bundle_for_task(ModelTask task)
 		}
 		read_at = state.st_mtim;
 	}
+	looked = now;
 	return chosen[task][0] == '\0' ? NULL : chosen[task];
 }
 

@@ -15,6 +15,9 @@
 #include "pg/model/handle.h"
 #include "pg/model/store.h"
 
+/* How often at most a bundled model's files, or their folder, are looked at. */
+#define BUNDLE_CHECK_MS 1000
+
 extern bool bundle_exists(const char *name);
 extern List *bundle_names(void); /* of char *, sorted */
 

@@ -25,7 +25,6 @@
 
 #define MAX_IDLE_HANDLES 16 /* unpinned ones that are kept */
 #define MAX_NAMES_PER_SITE 8
-#define BUNDLE_CHECK_MS 1000 /* how often a bundled model's files are looked at */
 
 /* One model bound for a head and kernels; its blocks' files are retained. */
 typedef struct Bound
