@@ -577,7 +577,7 @@ COMMENT ON FUNCTION bert.similarity(text, text, text) IS
 
 CREATE FUNCTION bert.similarity(a real[], b real[]) RETURNS real
 	AS 'MODULE_PATHNAME', 'bert_similarity_of_embeddings'
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION bert.similarity(real[], real[]) IS
 	'the cosine of two stored embeddings; 0 where one is all zeros';
 

@@ -1,3 +1,4 @@
+SET client_min_messages = warning; -- not whether a model was prepared just now
 -- the bundled sentiment model
 SELECT label, score > 0.9 AS sure FROM bert.classify('A warm, funny and surprisingly honest film.');
 SELECT label, score > 0.9 AS sure FROM bert.classify('Dull, loud and far too long.');

@@ -1,3 +1,4 @@
+SET client_min_messages = warning; -- not whether a model was prepared just now
 -- embeddings of the bundled encoder: length, direction, agreement of all ways to get them
 CREATE FUNCTION pg_temp.dot(a real[], b real[]) RETURNS float8 LANGUAGE sql IMMUTABLE
 	AS 'SELECT sum(x::float8 * y) FROM unnest(a, b) AS pair (x, y)';

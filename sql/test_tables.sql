@@ -1,3 +1,6 @@
+SET client_min_messages = warning; -- not whether a model was prepared just now
+SELECT bert.embed('a') IS NOT NULL AS prepared;
+RESET client_min_messages;
 -- bert.embed_column: what it fills, what it leaves, what it refuses
 CREATE TABLE note (id int PRIMARY KEY, junk int, body text, e real[]);
 ALTER TABLE note DROP COLUMN junk;

@@ -93,7 +93,7 @@ visit(Oid database)
 			break;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, VISIT_MS / 10,
-						 PG_WAIT_EXTENSION);
+						 WAIT_EVENT("BertLauncherVisit"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -170,7 +170,7 @@ bert_launcher_main(Datum unused)
 			CHECK_FOR_INTERRUPTS();
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LAUNCHER_INTERVAL_MS, PG_WAIT_EXTENSION);
+						 LAUNCHER_INTERVAL_MS, WAIT_EVENT("BertLauncherMain"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		worker_reload_settings();

@@ -473,7 +473,7 @@ static void
 wait_for(long milliseconds)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
-					 PG_WAIT_EXTENSION);
+					 WAIT_EVENT("BertAutoWorkerPause"));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	worker_reload_settings();

@@ -19,6 +19,7 @@
  */
 #define MAX_RANGE 128
 #define RANGES_PER_WORKER 4
+#define FIRST_BATCH_ROWS 32
 
 dsm_segment *
 embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const char *model,
@@ -205,14 +206,15 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 	int written;
 	const EmbedRow *skipped = NULL;
 
+	turn->batch = Min(turn->batch == 0 ? FIRST_BATCH_ROWS : 2 * turn->batch, shared->batch_rows);
 	turn->begin(turn);
 	previous = MemoryContextSwitchTo(context);
 	table_column_reopen(shared->progress.relation, shared->source, shared->target, &column);
-	embed_rows_begin(&rows, shared->batch_rows, turn->model);
+	embed_rows_begin(&rows, turn->batch, turn->model);
 	embed_rows_read(&rows, &column,
 					batch_sql(&column,
 							  shared->condition == 0 ? NULL : (char *) shared + shared->condition,
-							  first, end, *has_after ? after : NULL, shared->batch_rows),
+							  first, end, *has_after ? after : NULL, turn->batch),
 					NULL);
 	if (rows.n > 0)
 	{
@@ -228,7 +230,7 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 	MemoryContextSwitchTo(previous);
 	turn->commit(turn);
 	embed_shared_count(shared, rows.n, written, skipped);
-	return rows.cut || rows.n == shared->batch_rows;
+	return rows.cut || rows.n == turn->batch;
 }
 
 void

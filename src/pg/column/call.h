@@ -96,7 +96,8 @@ extern void embed_shared_fail(EmbedShared *shared, const ErrorData *error);
 
 /*
  * Works on ranges of blocks until there is none: embed_column.c, in the caller, and
- * column/worker.c.
+ * column/worker.c. The first batch of a process is small and the next ones twice as large, up to
+ * batch_rows, so that progress is seen soon however long the texts are.
  */
 typedef struct EmbedTurn
 {
@@ -107,6 +108,7 @@ typedef struct EmbedTurn
 	/* asked between batches; at the end of a range false ends the turn */
 	bool (*goes_on)(struct EmbedTurn *turn);
 	void *context; /* of goes_on */
+	int batch;     /* rows of the last batch, 0 before the first: see embed_turn_run */
 } EmbedTurn;
 
 /* The worker has ended, or could not start; who notes it first gives its place back. */

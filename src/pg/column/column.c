@@ -118,7 +118,8 @@ is_vector_type(Oid type)
 {
 	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	const char *name = NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname);
-	bool named = strcmp(name, "vector") == 0 || strcmp(name, "halfvec") == 0;
+	bool named = strcmp(name, "vector") == 0 || strcmp(name, "halfvec") == 0 ||
+				 strcmp(name, "sparsevec") == 0;
 	Oid extension = named ? getExtensionOfObject(TypeRelationId, type) : InvalidOid;
 	const char *extension_name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
 
@@ -146,7 +147,7 @@ check_target(Relation relation, Form_pg_attribute form, TableColumn *column)
 				 errmsg("column \"%s\" of table \"%s\" has type %s and cannot hold embeddings",
 						NameStr(form->attname), RelationGetRelationName(relation),
 						format_type_be(form->atttypid)),
-				 errhint("Use real[], or pgvector's vector or halfvec.")));
+				 errhint("Use real[], or pgvector's vector, halfvec or sparsevec.")));
 	if (typmod > 0)
 		column->dimensions = typmod;
 }

@@ -166,7 +166,7 @@ await_workers(EmbedCall *call)
 			if (call->shared->failed)
 				return;
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MS,
-							 PG_WAIT_EXTENSION);
+							 WAIT_EVENT("BertTableWorkers"));
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}
@@ -205,6 +205,19 @@ raise_worker_error(const EmbedShared *shared)
 					error->hint[0] == '\0' ? 0 : errhint("%s", error->hint),
 					errcontext("%s%sa worker of bert.embed_column", error->context,
 							   error->context[0] == '\0' ? "" : "\n")));
+}
+
+/* What an error, or a cancel, leaves behind. */
+static void
+tell_committed(void *context)
+{
+	const EmbedShared *shared = context;
+	long long done = shared->progress.rows_done;
+
+	errcontext(
+		"bert.embed_column into column \"%s\": %lld rows are embedded and committed, the next "
+		"call goes on with the rest",
+		shared->progress.target, done);
 }
 
 /* Over the whole table once. */
@@ -364,6 +377,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	char *target = name_argument(fcinfo, 2, "target");
 	char *condition = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
 	TableColumn column;
+	ErrorContextCallback tell = {error_context_stack, tell_committed, NULL};
 	OwnLock lock;
 	int64 left;
 
@@ -394,7 +408,10 @@ bert_embed_column(PG_FUNCTION_ARGS)
 		call.slot = running_call_begin(dsm_segment_handle(call.segment), fixed.session_role);
 		call.shared->call = call.slot;
 		on_dsm_detach(call.segment, caller_gone, Int32GetDatum(call.slot));
+		tell.arg = call.shared;
+		error_context_stack = &tell;
 		left = run_passes(&call, &turn);
+		error_context_stack = tell.previous;
 		report(call.shared, column.name, column.target_name, left);
 		auto_start_due(); /* rows that nobody has come for, after a restart */
 	}

@@ -58,7 +58,7 @@ static void
 pause_for(long milliseconds)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
-					 PG_WAIT_EXTENSION);
+					 WAIT_EVENT("BertWaitJob"));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

@@ -117,7 +117,7 @@ next_is_mine(const WorkerRole *who)
 		if (next != JOB_NEXT_NO_WORKER)
 			return next == JOB_NEXT_MINE;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000,
-						 PG_WAIT_EXTENSION);
+						 WAIT_EVENT("BertJobPlace"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

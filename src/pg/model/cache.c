@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "pg/model/cache.h"
 #include "pg/server/settings.h"
@@ -51,6 +52,8 @@ struct CacheFile
 	uint64 fingerprint;
 	volatile sig_atomic_t cut; /* a page was found missing while it was read */
 };
+
+CacheMade cache_made;
 
 /* The files this backend has mapped. */
 static HTAB *mapped_files;
@@ -640,6 +643,7 @@ static void
 make_file(const char *name, size_t size, CacheFill fill, void *context)
 {
 	static uint32 counter;
+	TimestampTz started = GetCurrentTimestamp();
 	MemoryContext memory =
 		AllocSetContextCreate(CurrentMemoryContext, "bert prepared block", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(memory);
@@ -671,6 +675,8 @@ make_file(const char *name, size_t size, CacheFill fill, void *context)
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(memory);
 	note_made(name);
+	cache_made.bytes += size;
+	cache_made.ms += (double) (GetCurrentTimestamp() - started) / 1000.0;
 }
 
 CacheFile *

@@ -48,6 +48,15 @@ extern CacheFile *cache_get(const CacheKey *key, size_t size, CacheFill fill, vo
  */
 extern void cache_keep_sound(CacheFile *file, CacheFill fill, void *context);
 
+/* What this backend has made since it began. */
+typedef struct CacheMade
+{
+	size_t bytes;
+	double ms;
+} CacheMade;
+
+extern CacheMade cache_made;
+
 extern const void *cache_payload(const CacheFile *file, size_t *size);
 extern void cache_retain(CacheFile *file);
 extern void cache_release(CacheFile *file);

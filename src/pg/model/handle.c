@@ -25,6 +25,7 @@
 
 #define MAX_IDLE_HANDLES 16 /* unpinned ones that are kept */
 #define MAX_NAMES_PER_SITE 8
+#define WORTH_TELLING ((size_t) 8 * 1024 * 1024) /* bytes that were made for the cache */
 
 /* One model bound for a head and kernels; its blocks' files are retained. */
 typedef struct Bound
@@ -707,6 +708,27 @@ forget_failed(Handle *handle)
 	}
 }
 
+/* Maps the blocks, and makes those that the cache lacks: what takes long says so afterwards. */
+static void
+map_blocks(Handle *handle, Bound *bound, PreparedImage *images)
+{
+	CacheMade before = cache_made;
+	size_t bytes;
+
+	for (int i = 0; i < bound->table.n_blocks; i++)
+	{
+		bound->files[i] = get_block(handle, bound, i);
+		bound->n_files = i + 1;
+		images[i].bytes = cache_payload(bound->files[i], &images[i].size);
+	}
+	bytes = cache_made.bytes - before.bytes;
+	if (bytes >= WORTH_TELLING)
+		ereport(NOTICE, (errmsg("model \"%s\" was prepared for this machine in %.1f s, and %zu MB "
+								"kept in the cache",
+								handle->public.name, (cache_made.ms - before.ms) / 1000.0,
+								bytes / 1048576)));
+}
+
 const BertModel *
 model_handle_bind(ModelHandle *public, HeadKind head)
 {
@@ -737,12 +759,7 @@ model_handle_bind(ModelHandle *public, HeadKind head)
 	/* from now on its files are released with the handle, whatever happens */
 	handle->bound = bound;
 	MemoryContextSwitchTo(previous);
-	for (int i = 0; i < bound->table.n_blocks; i++)
-	{
-		bound->files[i] = get_block(handle, bound, i);
-		bound->n_files = i + 1;
-		images[i].bytes = cache_payload(bound->files[i], &images[i].size);
-	}
+	map_blocks(handle, bound, images);
 	definition_rest(handle->definition);
 	if (!bert_model_bind(
 			handle->arena,

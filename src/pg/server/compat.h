@@ -45,6 +45,14 @@
 #define QUERY_HAS_PERMISSIONS(rte) ((rte)->perminfoindex != 0)
 #endif
 
+/* What pg_stat_activity.wait_event says; before version 17 "Extension" for all. */
+#if PG_VERSION_NUM < 170000
+#define WAIT_EVENT(name) PG_WAIT_EXTENSION
+#else
+#include "utils/wait_event.h"
+#define WAIT_EVENT(name) WaitEventExtensionNew(name)
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define RUN_EXECUTOR(desc) ExecutorRun(desc, ForwardScanDirection, 0, true)
 #else
