@@ -987,11 +987,13 @@ COMMENT ON FUNCTION bert.job_report(bigint) IS
 
 CREATE PROCEDURE bert.embed_column(relation regclass, source name, target name,
 		model text DEFAULT NULL, workers int DEFAULT 2, batch_rows int DEFAULT 500,
-		filter text DEFAULT NULL)
+		filter text DEFAULT NULL, prompt_name text DEFAULT NULL, dimensions int DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'bert_embed_column' LANGUAGE C;
-COMMENT ON PROCEDURE bert.embed_column(regclass, name, name, text, int, int, text) IS
+COMMENT ON PROCEDURE
+	bert.embed_column(regclass, name, name, text, int, int, text, text, int) IS
 	'fills the target column with embeddings of the source column wherever it is NULL, in'
-	' committed batches, on several processes';
+	' committed batches, on several processes; with the model''s prompt for documents, or the one'
+	' named; only the first dimensions';
 
 CREATE FUNCTION bert.list_progress()
 	RETURNS TABLE (pid int, role regrole, relation regclass, source text, target text, model text,
@@ -1038,6 +1040,8 @@ CREATE TABLE bert.auto_column (
 	model text NOT NULL,
 	by_owner boolean NOT NULL,
 	search_path text NOT NULL,
+	prompt_name text,
+	dimensions int,
 	started timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	next_try timestamptz NOT NULL DEFAULT '-infinity',
 	failed timestamptz,
@@ -1099,12 +1103,13 @@ CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON bert.auto_queue
 ALTER TABLE bert.auto_queue ENABLE REPLICA TRIGGER replicated;
 
 CREATE FUNCTION bert.auto_embed(relation regclass, source name, target name,
-		model text DEFAULT NULL)
+		model text DEFAULT NULL, prompt_name text DEFAULT NULL, dimensions int DEFAULT NULL)
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_auto_embed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.auto_embed(regclass, name, name, text) IS
+COMMENT ON FUNCTION bert.auto_embed(regclass, name, name, text, text, int) IS
 	'has the target column filled with the source column''s embedding shortly after each insert or'
-	' update commits';
+	' update commits; with the model''s prompt for documents, or the one named; only the first'
+	' dimensions';
 
 CREATE FUNCTION bert.stop_auto_embed(relation regclass, source name DEFAULT NULL,
 		target name DEFAULT NULL, model text DEFAULT NULL)
@@ -1130,7 +1135,8 @@ COMMENT ON FUNCTION bert.auto_column_names(oid, bigint) IS
 	'the columns that the view bert.auto_embeds names';
 
 CREATE VIEW bert.auto_embeds WITH (security_invoker = true) AS
-SELECT a.relation, c.source, c.target, a.model, bert.auto_embed_role(a.number) AS role, a.started,
+SELECT a.relation, c.source, c.target, a.model, a.prompt_name, a.dimensions,
+	bert.auto_embed_role(a.number) AS role, a.started,
 	(SELECT count(*) FROM bert.auto_queue AS q
 		WHERE q.number = a.number AND q.error IS NULL) AS queued,
 	(SELECT count(*) FROM bert.auto_queue AS q
@@ -1145,6 +1151,9 @@ COMMENT ON COLUMN bert.auto_embeds.relation IS 'the table';
 COMMENT ON COLUMN bert.auto_embeds.source IS 'column of the texts';
 COMMENT ON COLUMN bert.auto_embeds.target IS 'column of the embeddings';
 COMMENT ON COLUMN bert.auto_embeds.model IS 'the model';
+COMMENT ON COLUMN bert.auto_embeds.prompt_name IS
+	'the prompt asked for; NULL: the model''s prompt for documents';
+COMMENT ON COLUMN bert.auto_embeds.dimensions IS 'the first so many; NULL: all';
 COMMENT ON COLUMN bert.auto_embeds.role IS
 	'who called bert.auto_embed; rows are embedded with this roles privileges';
 COMMENT ON COLUMN bert.auto_embeds.started IS 'when it was called';

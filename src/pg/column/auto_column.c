@@ -44,7 +44,7 @@ auto_belongs(const AutoColumn *column, Relation relation)
 
 #define COLUMN_COLUMNS                                                                 \
 	" a.number, a.relation::pg_catalog.oid, bert.auto_embed_role(a.number), a.model, " \
-	"a.search_path, a.by_owner"
+	"a.search_path, a.by_owner, a.prompt_name, a.dimensions"
 
 /* In the caller's context. */
 static AutoColumn *
@@ -53,6 +53,8 @@ read_column(OwnStatement *statement, uint64 row)
 	MemoryContext spi = MemoryContextSwitchTo(statement->caller);
 	AutoColumn *column = palloc(sizeof *column);
 	bool is_null;
+	Datum prompt;
+	int dimensions;
 
 	column->number = DatumGetInt64(own_result(row, 1, &is_null));
 	column->relation = DatumGetObjectId(own_result(row, 2, &is_null));
@@ -61,8 +63,12 @@ read_column(OwnStatement *statement, uint64 row)
 	column->search_path = TextDatumGetCString(own_result(row, 5, &is_null));
 	column->by_owner = DatumGetBool(own_result(row, 6, &is_null));
 	column->part = InvalidOid;
-	if (SPI_tuptable->tupdesc->natts > 6)
-		column->part = DatumGetObjectId(own_result(row, 7, &is_null));
+	prompt = own_result(row, 7, &is_null);
+	column->form.prompt_name = is_null ? NULL : TextDatumGetCString(prompt);
+	dimensions = DatumGetInt32(own_result(row, 8, &is_null));
+	column->form.dimensions = is_null ? 0 : dimensions;
+	if (SPI_tuptable->tupdesc->natts > 8)
+		column->part = DatumGetObjectId(own_result(row, 9, &is_null));
 	MemoryContextSwitchTo(spi);
 	return column;
 }
@@ -95,8 +101,12 @@ auto_column_insert(const AutoColumn *column)
 	own_add_text(&statement, column->model);
 	own_add_text(&statement, column->search_path);
 	own_add(&statement, BOOLOID, BoolGetDatum(column->by_owner), false);
-	own_run(&statement, "INSERT INTO bert.auto_column (relation, model, search_path, by_owner)"
-						" VALUES ($1::pg_catalog.regclass, $2, $3, $4) RETURNING number");
+	own_add_text(&statement, column->form.prompt_name);
+	own_add(&statement, INT4OID, Int32GetDatum(column->form.dimensions),
+			column->form.dimensions == 0);
+	own_run(&statement, "INSERT INTO bert.auto_column (relation, model, search_path, by_owner,"
+						" prompt_name, dimensions)"
+						" VALUES ($1::pg_catalog.regclass, $2, $3, $4, $5, $6) RETURNING number");
 	number = DatumGetInt64(own_result(0, 1, &is_null));
 	own_end(&statement);
 	owner_create(OWNED_COLUMN, owned_name(OWNED_COLUMN, number), column->role);

@@ -7,6 +7,7 @@
 #define BERT_PG_COLUMN_AUTO_COLUMN_H
 
 #include "nodes/pg_list.h"
+#include "pg/column/column.h"
 #include "utils/rel.h"
 
 typedef struct AutoColumn
@@ -16,6 +17,7 @@ typedef struct AutoColumn
 	Oid role; /* as stored */
 	char *model;
 	char *search_path;
+	ColumnForm form;
 	bool by_owner; /* the owner of each row's table acts, not role */
 	Oid part;      /* that table, of rows that are due; InvalidOid: all of them */
 } AutoColumn;

@@ -85,7 +85,7 @@ check_model_as(const TableColumn *column, const text *model, Oid role, const cha
 
 	role_become(&saved, role, search_path);
 	handle = model_handle_get_named(NULL, model, TASK_EMBED, &name);
-	table_column_check_size(column, handle);
+	table_column_check_form(column, handle);
 	role_restore(&saved);
 	return name;
 }
@@ -153,7 +153,7 @@ mention_older_rows(const TableColumn *column, const AutoColumn *automatic)
 					 quote_literal_cstr(column->target_name))));
 }
 
-/* (relation, source, target, model) */
+/* (relation, source, target, model, prompt_name, dimensions) */
 PGDLLEXPORT Datum
 bert_auto_embed(PG_FUNCTION_ARGS)
 {
@@ -177,6 +177,7 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 						errmsg("permission denied for table %s", column.name),
 						errdetail("It needs TRIGGER.")));
 	generated = check_table(&column);
+	column.form = automatic.form = column_form_arguments(fcinfo, 4, 5);
 	automatic.search_path = GetConfigOptionByName("search_path", NULL, false);
 	automatic.model =
 		check_model(&column, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &automatic);

@@ -181,7 +181,8 @@ open_column(const AutoColumn *automatic, TableColumn *column, ModelHandle **mode
 	name_table(column);
 	table_column_check_rights(column, my_role);
 	*model = model_handle_get(NULL, cstring_to_text(automatic->model), TASK_EMBED);
-	table_column_check_size(column, *model);
+	column->form = automatic->form;
+	table_column_check_form(column, *model);
 	return OPENED;
 }
 

@@ -29,8 +29,11 @@ embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const c
 	char *settings = embed_settings_collect(&settings_size);
 	Size model_size = strlen(pinned_model) + 1;
 	Size condition_size = condition == NULL ? 0 : strlen(condition) + 1;
-	dsm_segment *segment =
-		dsm_create(offsetof(EmbedShared, bytes) + model_size + condition_size + settings_size, 0);
+	const char *prompt = column->form.prompt_name;
+	Size prompt_size = prompt == NULL ? 0 : strlen(prompt) + 1;
+	dsm_segment *segment = dsm_create(offsetof(EmbedShared, bytes) + model_size + condition_size +
+										  settings_size + prompt_size,
+									  0);
 	EmbedShared *shared = dsm_segment_address(segment);
 
 	dsm_pin_mapping(segment); /* it outlives the transaction */
@@ -44,6 +47,10 @@ embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const c
 	if (condition != NULL)
 		memcpy((char *) shared + shared->condition, condition, condition_size);
 	memcpy((char *) shared + shared->settings, settings, settings_size);
+	shared->prompt = prompt == NULL ? 0 : shared->settings + settings_size;
+	if (prompt != NULL)
+		memcpy((char *) shared + shared->prompt, prompt, prompt_size);
+	shared->dimensions = column->form.dimensions;
 	shared->progress.pid = MyProcPid;
 	shared->progress.role = shared->role;
 	shared->progress.relation = column->relation;
@@ -54,6 +61,13 @@ embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const c
 	shared->progress.workers = 1;
 	shared->progress.table_rows = -1;
 	return segment;
+}
+
+ColumnForm
+embed_shared_form(const EmbedShared *shared)
+{
+	return (ColumnForm){shared->prompt == 0 ? NULL : (const char *) shared + shared->prompt,
+						shared->dimensions};
 }
 
 void
@@ -210,6 +224,7 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 	turn->begin(turn);
 	previous = MemoryContextSwitchTo(context);
 	table_column_reopen(shared->progress.relation, shared->source, shared->target, &column);
+	column.form = embed_shared_form(shared);
 	embed_rows_begin(&rows, turn->batch, turn->model);
 	embed_rows_read(&rows, &column,
 					batch_sql(&column,

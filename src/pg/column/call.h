@@ -73,6 +73,8 @@ typedef struct EmbedShared
 	Size model;     /* offsets in bytes: the pinned name */
 	Size condition; /* 0: none */
 	Size settings;  /* of carried_settings.c */
+	Size prompt;    /* the prompt's name; 0: none */
+	int dimensions; /* 0: all */
 	char bytes[FLEXIBLE_ARRAY_MEMBER];
 } EmbedShared;
 
@@ -80,6 +82,9 @@ typedef struct EmbedShared
 extern dsm_segment *embed_shared_create(const EmbedShared *fixed, const TableColumn *column,
 										const char *model, const char *pinned_model,
 										const char *condition);
+
+/* Prompt and dimensions that the call asked for. */
+extern ColumnForm embed_shared_form(const EmbedShared *shared);
 
 extern void embed_shared_begin_pass(EmbedShared *shared, uint32 blocks, double table_rows);
 

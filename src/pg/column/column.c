@@ -18,10 +18,15 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "pg/column/column.h"
+#include "pg/server/encoding.h"
+#include "pg/server/errors.h"
+#include "pg/server/memory.h"
+#include "pg/server/values.h"
 
 static void
 check_kind(Relation relation)
@@ -172,6 +177,7 @@ fill_column(Relation relation, AttrNumber source, AttrNumber target, TableColumn
 
 	check_source(relation, source_form);
 	check_target(relation, target_form, column);
+	column->form = (ColumnForm){0};
 	column->relation = RelationGetRelid(relation);
 	column->source = source;
 	column->target = target;
@@ -229,18 +235,57 @@ table_column_check_rights(const TableColumn *column, Oid role)
 	check_right(column, column->target, column->target_name, role, ACL_UPDATE);
 }
 
-void
-table_column_check_size(const TableColumn *column, const ModelHandle *model)
+ColumnForm
+column_form_arguments(FunctionCallInfo fcinfo, int prompt_name, int dimensions)
 {
-	int given = sentence_dimensions(&model->config, &model->sentence.pooling);
+	ColumnForm form = {0};
 
+	if (!PG_ARGISNULL(prompt_name))
+		form.prompt_name = text_to_cstring(PG_GETARG_TEXT_PP(prompt_name));
+	if (!PG_ARGISNULL(dimensions))
+		form.dimensions = int_argument(fcinfo, dimensions, "dimensions", 1, INT_MAX, 0);
+	return form;
+}
+
+static void
+check_prompt_name(const char *name, const ModelHandle *model)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "bert prompt", ALLOCSET_SMALL_SIZES);
+	const char *prompt;
+	size_t length;
+	Status status;
+
+	REPORT_UNLESS(sentence_prompt(arena_in_context(context, 0), &model->sentence,
+								  encoding_to_utf8(name, strlen(name), &length), PROMPT_DOCUMENT,
+								  &prompt, &status),
+				  &status);
+	MemoryContextDelete(context);
+}
+
+void
+table_column_check_form(const TableColumn *column, const ModelHandle *model)
+{
+	int all = sentence_dimensions(&model->config, &model->sentence.pooling);
+	int given = column->form.dimensions > 0 ? column->form.dimensions : all;
+
+	if (column->form.prompt_name != NULL)
+		check_prompt_name(column->form.prompt_name, model);
+	if (given > all)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("dimensions must be between 1 and %d, not %d", all, given),
+						errdetail("Model \"%s\" gives embeddings of %d.", model->name, all)));
 	if (column->dimensions != 0 && column->dimensions != given)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column \"%s\" of table \"%s\" has %d dimensions, but model \"%s\" gives %d",
-					column->target_name, column->name, column->dimensions, model->name, given),
-			 errhint("Change the column's type, or name another model.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 column->form.dimensions > 0
+					 ? errmsg("column \"%s\" of table \"%s\" has %d dimensions, not %d",
+							  column->target_name, column->name, column->dimensions, given)
+					 : errmsg("column \"%s\" of table \"%s\" has %d dimensions, but model \"%s\" "
+							  "gives %d",
+							  column->target_name, column->name, column->dimensions, model->name,
+							  given),
+				 errhint("Change the column's type, or name another model.")));
 }
 
 uint32

@@ -8,7 +8,15 @@
 #define BERT_PG_COLUMN_COLUMN_H
 
 #include "access/attnum.h"
+#include "fmgr.h"
 #include "pg/model/handle.h"
+
+/* How the texts are embedded, beside the model. */
+typedef struct ColumnForm
+{
+	const char *prompt_name; /* one of the model's prompts; NULL: its one for documents */
+	int dimensions;          /* the first so many; 0: all */
+} ColumnForm;
 
 typedef struct TableColumn
 {
@@ -24,6 +32,7 @@ typedef struct TableColumn
 	int dimensions;    /* that the target's type demands; 0: any */
 	bool has_children; /* partitions or inheritance */
 	bool temporary;    /* other processes cannot read it */
+	ColumnForm form;   /* the caller's to set; nothing is asked for when a column is opened */
 } TableColumn;
 
 /*
@@ -39,8 +48,13 @@ extern void table_column_reopen(Oid relation, AttrNumber source, AttrNumber targ
 /* 42501 unless the role may read both columns and write the target. */
 extern void table_column_check_rights(const TableColumn *column, Oid role);
 
-/* 42804 when the target's type wants another number of dimensions than the model gives. */
-extern void table_column_check_size(const TableColumn *column, const ModelHandle *model);
+/*
+ * 42804 when the target's type wants another number of dimensions than the model and the form give;
+ * 22023 for a form that the model does not know.
+ */
+extern void table_column_check_form(const TableColumn *column, const ModelHandle *model);
+/* From two arguments; checked later, with the model. */
+extern ColumnForm column_form_arguments(FunctionCallInfo fcinfo, int prompt_name, int dimensions);
 
 /* The most blocks that one table of the tree has. */
 extern uint32 table_column_blocks(const TableColumn *column);

@@ -364,7 +364,7 @@ describe_call(FunctionCallInfo fcinfo)
 	return fixed;
 }
 
-/* (relation, source, target, model, workers, batch_rows, filter) */
+/* (relation, source, target, model, workers, batch_rows, filter, prompt_name, dimensions) */
 PGDLLEXPORT Datum
 bert_embed_column(PG_FUNCTION_ARGS)
 {
@@ -396,7 +396,8 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	MemoryContextSwitchTo(context);
 	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), TASK_EMBED);
-	table_column_check_size(&column, turn.model);
+	column.form = column_form_arguments(fcinfo, 7, 8);
+	table_column_check_form(&column, turn.model);
 	lock = (OwnLock){OWN_LOCK_COLUMN, MyDatabaseId, column.relation, (uint32) column.target};
 	SPI_commit(); /* who waits shall hold up nobody */
 	lock_column(&lock, &column);

@@ -73,6 +73,8 @@ typedef struct Embedding
 	const EmbedRow *rows;
 	EmbedRow *next;
 	const Call *call;
+	const RowsWanted *wanted;
+	int dimensions; /* the first so many; 0: all */
 	MemoryContext context;
 } Embedding;
 
@@ -80,12 +82,18 @@ static void
 take_embeddings(void *context, Call *call, const TextRows *rows)
 {
 	Embedding *embedding = context;
-	int hidden = (int) rows->columns;
+	int all = (int) rows->columns;
+	int given = embedding->dimensions > 0 ? embedding->dimensions : all;
 	MemoryContext previous = MemoryContextSwitchTo(embedding->context);
 
 	for (size_t t = 0; t < rows->n_texts; t++)
-		(embedding->next++)->embedding =
-			PointerGetDatum(real_array(rows->rows + t * rows->columns, 1, &hidden));
+	{
+		float *row = rows->rows + t * rows->columns;
+
+		if (given < all && embedding->wanted->normalize)
+			normalize_rows(1, (size_t) given, row);
+		(embedding->next++)->embedding = PointerGetDatum(real_array(row, 1, &given));
+	}
 	MemoryContextSwitchTo(previous);
 }
 
@@ -108,13 +116,17 @@ show_row(void *context)
 }
 
 static void
-compute(EmbedRows *rows, ModelHandle *model)
+compute(EmbedRows *rows, const ColumnForm *form, ModelHandle *model)
 {
 	Call call;
-	Embedding embedding = {
-		.rows = rows->rows, .next = rows->rows, .call = &call, .context = CurrentMemoryContext};
-	ErrorContextCallback callback = {error_context_stack, show_row, &embedding};
 	RowsWanted wanted;
+	Embedding embedding = {.rows = rows->rows,
+						   .next = rows->rows,
+						   .call = &call,
+						   .wanted = &wanted,
+						   .dimensions = form->dimensions,
+						   .context = CurrentMemoryContext};
+	ErrorContextCallback callback = {error_context_stack, show_row, &embedding};
 	Datum *texts = palloc((Size) rows->n * sizeof *texts);
 	TextInputs inputs = {
 		.n = rows->n, .values = texts, .nulls = palloc0((Size) rows->n * sizeof *inputs.nulls)};
@@ -124,7 +136,7 @@ compute(EmbedRows *rows, ModelHandle *model)
 	/* blocks that the cache has lost are read from the tables */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	call_begin_with(&call, model, rows->function);
-	use_prompt(&call, NULL, NULL, PROMPT_DOCUMENT);
+	use_prompt(&call, NULL, form->prompt_name, PROMPT_DOCUMENT);
 	wanted = want_embeddings(model, OVERFLOW_TRUNCATE);
 	error_context_stack = &callback;
 	texts_to_rows(&call, &inputs, &wanted, take_embeddings, &embedding);
@@ -210,7 +222,7 @@ embed_rows_write(EmbedRows *rows, const TableColumn *column, ModelHandle *model)
 {
 	if (rows->n == 0)
 		return 0;
-	compute(rows, model);
+	compute(rows, &column->form, model);
 	lock(rows, column);
 	return update(rows, column);
 }
