@@ -167,7 +167,7 @@ compute_embeddings(Call *call, const RowsWanted *wanted, const WindowedTexts *te
 {
 	const EncodeResult *encoded = &texts->encoded;
 	const size_t *skip = unpooled_tokens(call, texts);
-	size_t pooled_columns = (size_t) (wanted->pooling.n * call->handle->config.hidden_size);
+	size_t pooled_columns = (size_t) wanted->pooling.n * (size_t) call->handle->config.hidden_size;
 	bool dense = call->handle->config.n_dense > 0;
 	ForwardWants wants = {0}; /* pool_forward has a pooler of its own */
 	EncodedBatch part;
