@@ -9,7 +9,7 @@
 PACKAGES_RUN="postgresql-15 libutf8proc2 libopenblas0-pthread"
 PACKAGES_BUILD="build-essential postgresql-server-dev-15 libutf8proc-dev libjansson-dev"
 PACKAGES_TEST="libcmocka-dev clang-14 clang-format-14 clang-tidy-14 chromium pgbouncer"
-PACKAGES_TEST_15="postgresql-15-plproxy"
+PACKAGES_TEST_15="postgresql-15-plproxy postgresql-plperl-15"
 
 note() {
 	printf '%s\n' "$*"
