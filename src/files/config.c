@@ -154,7 +154,12 @@ parse_positions(const json_t *root, const char *key, Arena *arena, PositionKind 
 	if (name == NULL)
 		return true;
 	if ((i = name_find(name, position_names, 3)) < 0)
-		return status_fail(status, STATUS_UNSUPPORTED, "%s \"%.40s\" is not supported", key, name);
+	{
+		status_fail(status, STATUS_UNSUPPORTED, "%s \"%.40s\" is not supported", key, name);
+		return status_hint(status,
+						   "Positions are absolute, relative_key or relative_key_query. Use a "
+						   "model of one of the families that docs/models.md lists.");
+	}
 	*out = (PositionKind) i;
 	return true;
 }

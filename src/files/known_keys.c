@@ -75,7 +75,6 @@ static const KnownKey config_keys[] = {
 	REFUSED("max_relative_positions"),
 	REFUSED("embedding_size"),
 	REFUSED("num_hidden_groups"),
-	REFUSED("inner_group_num"),
 	REFUSED("norm_type"),
 	REFUSED("normalization_type"),
 	REFUSED("normalize_before"),
@@ -90,6 +89,12 @@ static const KnownKey config_keys[] = {
 	REFUSED("attention_window"),
 	REFUSED("num_experts"),
 	REFUSED("is_encoder_decoder"),
+	/* of some families only */
+	ONLY("position_embedding_type", TEXT, "absolute"),
+	ONLY("summary_type", TEXT, "first"),
+	ONLY("summary_use_proj", BOOLEAN, "true"),
+	REFUSED("summary_proj_to_labels"),
+	ONLY("inner_group_num", INTEGER, "1"),
 	/* a tokenizer of its own */
 	ONLY("word_tokenizer_type", TEXT, "basic"),
 	ONLY("subword_tokenizer_type", TEXT, "wordpiece"),
@@ -112,6 +117,12 @@ static const KnownKey config_keys[] = {
 	HARMLESS("chunk_size_feed_forward"),
 	HARMLESS("tf_legacy_loss"),
 	HARMLESS("directionality"),
+	HARMLESS("tie_weights_"),
+	HARMLESS("net_structure_type"),
+	HARMLESS("gap_size"),
+	HARMLESS("num_memory_blocks"),
+	HARMLESS("down_scale_factor"),
+	HARMLESS("layers_to_keep"),
 	HARMLESS("pooler_fc_size"),
 	HARMLESS("pooler_num_attention_heads"),
 	HARMLESS("pooler_num_fc_layers"),
@@ -499,9 +510,13 @@ check_member(const KnownKey *known, const char *file, const json_t *value, Statu
 		return status_fail(status, STATUS_UNSUPPORTED,
 						   "%s: \"%s\" is \"%.60s\", which is not supported", file, known->name,
 						   json_string_value(value));
-	return status_fail(status, STATUS_UNSUPPORTED,
-					   "%s: \"%s\" changes what the model computes and is not supported", file,
-					   known->name);
+	status_fail(status, STATUS_UNSUPPORTED,
+				"%s: \"%s\" changes what the model computes and is not supported", file,
+				known->name);
+	return strcmp(known->name, "auto_map") == 0 &&
+		   status_hint(status,
+					   "The model brings code of its own, which is never run. Use a model of "
+					   "one of the families that docs/models.md lists.");
 }
 
 static bool

@@ -24,6 +24,7 @@ static const double loss_limit[PRECISION_COUNT] = {1e-5, 1e-2, 5e-2};
 
 typedef struct GoldenCase
 {
+	const char *root;
 	char name[64];
 	char folder[64];
 	char config[64];
@@ -43,7 +44,7 @@ static GoldenCase cases[MAX_CASES];
 static size_t n_cases;
 
 static int
-read_index(const char *path)
+read_index(const char *root, const char *path)
 {
 	FILE *file = fopen(path, "r");
 	char line[300];
@@ -56,7 +57,10 @@ read_index(const char *path)
 
 		if (line[0] != '#' && sscanf(line, "%63s %63s %63s %63s", entry->name, entry->folder,
 									 entry->config, entry->head) == 4)
+		{
+			entry->root = root;
 			n_cases++;
+		}
 	}
 	fclose(file);
 	return 0;
@@ -65,7 +69,9 @@ read_index(const char *path)
 static int
 setup(void **state)
 {
-	return read_index(GOLDEN "/cases-5.txt") != 0 || read_index(GOLDEN "/cases-4.txt") != 0;
+	return read_index(GOLDEN, GOLDEN "/cases-5.txt") != 0 ||
+		   read_index(GOLDEN, GOLDEN "/cases-4.txt") != 0 ||
+		   read_index(GOLDEN "/families", GOLDEN "/families/cases.txt") != 0;
 }
 
 /* The largest difference over the largest expected magnitude; *worst grows. */
@@ -292,7 +298,8 @@ static Differences
 run_case(const GoldenCase *golden, Precision precision, const Kernels *kernels)
 {
 	Arena *arena = arena_create(&allocator_malloc, 0);
-	char folder[160];
+	char folder[200];
+	char path[200];
 	char what[200];
 	Differences worst = {-1, -1, -1, -1};
 	Status status;
@@ -305,12 +312,13 @@ run_case(const GoldenCase *golden, Precision precision, const Kernels *kernels)
 	size_t length;
 	bool has_states;
 
-	snprintf(folder, sizeof folder, GOLDEN "/models/%s", golden->folder);
+	snprintf(folder, sizeof folder, "%s/models/%s", golden->root, golden->folder);
+	snprintf(path, sizeof path, "%s/cases/%s.safetensors", golden->root, golden->name);
 	snprintf(what, sizeof what, "%s, %s, %s", golden->name, kernels->name,
 			 precision_name(precision));
 	if (!head_kind_parse(golden->head, &head, &status) ||
 		!fixture_load(arena, folder, golden->config, head, precision, kernels, &fixture, &status) ||
-		!case_open(arena, golden->name, &file, &status))
+		!case_open_path(arena, path, &file, &status))
 		fail_msg("%s: %s", what, status.message);
 	length = case_batch(arena, &file, &batch, &n_choices);
 	has_states = checkpoint_find(&file.checkpoint, "hidden_states") != NULL;
@@ -377,6 +385,26 @@ run_all(Precision precision, const char *kernel)
 	}
 }
 
+/* MPNet's buckets of the distances -200 .. 200. */
+static void
+test_buckets(void **state)
+{
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	CaseFile file;
+	float *expected;
+	size_t n;
+	Status status;
+
+	assert_true(case_open_path(arena, GOLDEN "/families/buckets.safetensors", &file, &status));
+	expected = case_floats(arena, &file, "buckets", &n, NULL);
+	assert_int_equal(n, 401);
+	for (int i = 0; i < 401; i++)
+		assert_int_equal(relative_bucket(i - 200), (size_t) expected[i]);
+	assert_int_equal(relative_bucket(65536), 31);
+	assert_int_equal(relative_bucket(-65536), 15);
+	arena_destroy(arena);
+}
+
 static void
 test_fp32(void **state)
 {
@@ -405,6 +433,7 @@ main(void)
 		cmocka_unit_test(test_fp32),
 		cmocka_unit_test(test_bf16),
 		cmocka_unit_test(test_int8),
+		cmocka_unit_test(test_buckets),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

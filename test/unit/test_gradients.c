@@ -12,12 +12,15 @@
 
 #define GOLDEN "test/golden"
 #define SAMPLES 96
+#define FAMILY_SAMPLES 5
 
 typedef struct Case
 {
 	Arena *arena;
 	Arena *workspace;
 	char name[64];
+	const char *root;
+	int samples; /* of a digest */
 	HeadKind head;
 	BertConfig config;
 	TensorTable table;
@@ -64,11 +67,12 @@ read_tensor(Arena *arena, const Checkpoint *checkpoint, const char *name, size_t
 
 /* The decoder's bias goes by another name too; an untied decoder uses that one. */
 static const char *
-key_of(const Checkpoint *checkpoint, const TensorSpec *tensor)
+key_of(const TensorTable *table, const Checkpoint *checkpoint, const TensorSpec *tensor)
 {
-	static const char *const other = "cls.predictions.decoder.bias";
+	const char *other = table->family->predictions.bias_alias;
 
-	return tensor->role == ROLE_DECODER_BIAS && checkpoint_find(checkpoint, other) != NULL
+	return tensor->role == ROLE_DECODER_BIAS && other != NULL &&
+				   checkpoint_find(checkpoint, other) != NULL
 			   ? other
 			   : tensor->name;
 }
@@ -84,7 +88,8 @@ load_weights(Case *test, const char *folder)
 	{
 		const TensorSpec *tensor = &test->table.tensors[i];
 		size_t n;
-		float *values = read_tensor(test->arena, &checkpoint, key_of(&checkpoint, tensor), &n);
+		float *values =
+			read_tensor(test->arena, &checkpoint, key_of(&test->table, &checkpoint, tensor), &n);
 
 		if (values == NULL || n != tensor->elements)
 			fail_msg("%s lacks %s", folder, tensor->name);
@@ -103,7 +108,7 @@ open_model(Case *test, const char *folder, const char *config_file)
 	Status status;
 	char *json;
 
-	snprintf(path, sizeof path, "%s/models/%s", GOLDEN, folder);
+	snprintf(path, sizeof path, "%s/models/%s", test->root, folder);
 	test->source = modelsource_open_directory(test->arena, path, &status);
 	assert_non_null(test->source);
 	check_status(test->source->open(test->source, config_file, &bytes, &found, &status), &status);
@@ -188,6 +193,7 @@ language_targets(Case *test, const int64_t *labels, size_t sequences, size_t len
 static void
 open_inputs(Case *test)
 {
+	char folder[64];
 	char file[128];
 	ModelSource *source;
 	Checkpoint inputs;
@@ -199,7 +205,8 @@ open_inputs(Case *test)
 	float *values;
 
 	snprintf(file, sizeof file, "%s.safetensors", test->name);
-	inputs = open_tensors(test->arena, GOLDEN "/cases", file, &source);
+	snprintf(folder, sizeof folder, "%s/cases", test->root);
+	inputs = open_tensors(test->arena, folder, file, &source);
 	ids = checkpoint_find(&inputs, "input_ids");
 	assert_non_null(ids);
 	length = (size_t) ids->shape[ids->rank - 1];
@@ -263,10 +270,11 @@ open_inputs(Case *test)
 static bool
 case_open(Case *test, const char *name)
 {
-	static const char *const indexes[] = {GOLDEN "/cases-4.txt", GOLDEN "/cases-5.txt"};
+	static const char *const indexes[] = {GOLDEN "/cases-4.txt", GOLDEN "/cases-5.txt",
+										  GOLDEN "/families/cases.txt"};
 
 	memset(test, 0, sizeof *test);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 	{
 		FILE *file = fopen(indexes[i], "r");
 		char line[256];
@@ -287,6 +295,8 @@ case_open(Case *test, const char *name)
 			test->arena = arena_create(&allocator_malloc, 0);
 			test->workspace = arena_create(&allocator_malloc, 0);
 			snprintf(test->name, sizeof test->name, "%s", name);
+			test->root = i < 2 ? GOLDEN : GOLDEN "/families";
+			test->samples = i < 2 ? SAMPLES : FAMILY_SAMPLES;
 			check_status(head_kind_parse(head, &test->head, &status), &status);
 			open_model(test, folder, config_file);
 			open_inputs(test);
@@ -338,9 +348,10 @@ weight_at(const Case *test, const TensorSpec *tensor, size_t i)
 
 /* The digest's stride; see generate_gradients.py. */
 static size_t
-stride_of(size_t n)
+stride_of(const Case *test, size_t n)
 {
-	size_t stride = (n + SAMPLES - 1) / SAMPLES;
+	size_t samples = (size_t) test->samples;
+	size_t stride = (n + samples - 1) / samples;
 
 	return (stride < 1 ? 1 : stride) | 1;
 }
@@ -351,39 +362,44 @@ stride_of(size_t n)
  * alike), to a hundredth of the largest norm.
  */
 static void
-compare(const Case *test, const Checkpoint *digests, double largest, double limit,
-		float (*at)(const Case *, const TensorSpec *, size_t), double *worst)
+compare(const Case *test, const Checkpoint *digests, const char *prefix, double largest,
+		double limit, float (*at)(const Case *, const TensorSpec *, size_t), double *worst)
 {
 	for (int i = 0; i < test->table.n_tensors; i++)
 	{
 		const TensorSpec *tensor = &test->table.tensors[i];
 		size_t n;
-		float *digest = read_tensor(test->arena, digests, key_of(digests, tensor), &n);
+		char name[TENSOR_NAME_LENGTH + 8];
+		float *digest;
 		double sum = 0;
 		double scale;
 
+		snprintf(name, sizeof name, "%s%s", prefix, key_of(&test->table, digests, tensor));
+		digest = read_tensor(test->arena, digests, name, &n);
 		if (digest == NULL)
 		{
-			assert_true(network_tensor_unused(&test->network, tensor));
+			if (!network_tensor_unused(&test->network, tensor))
+				fail_msg("%s: no gradient is given for %s", test->name, tensor->name);
 			continue;
 		}
 		for (size_t j = 0; j < tensor->elements; j++)
 			sum += (double) at(test, tensor, j) * at(test, tensor, j);
 		scale = fmax(digest[0], 0.01 * largest);
 		*worst = fmax(*worst, fabs(sqrt(sum) - digest[0]) / scale);
-		assert_int_equal(n - 1, (tensor->elements + stride_of(tensor->elements) - 1) /
-									stride_of(tensor->elements));
+		assert_int_equal(n - 1, (tensor->elements + stride_of(test, tensor->elements) - 1) /
+									stride_of(test, tensor->elements));
 		for (size_t j = 1; j < n; j++)
-			*worst = fmax(
-				*worst,
-				fabs(at(test, tensor, (j - 1) * stride_of(tensor->elements)) - digest[j]) / scale);
+			*worst =
+				fmax(*worst, fabs(at(test, tensor, (j - 1) * stride_of(test, tensor->elements)) -
+								  digest[j]) /
+								 scale);
 		if (*worst > limit || !isfinite(*worst))
 			fail_msg("%s: %s differs by %g", test->name, tensor->name, *worst);
 	}
 }
 
 static double
-largest_norm(Arena *arena, const Checkpoint *digests)
+largest_norm(Arena *arena, const Checkpoint *digests, const char *prefix)
 {
 	double largest = 0;
 
@@ -391,6 +407,8 @@ largest_norm(Arena *arena, const Checkpoint *digests)
 	{
 		size_t n;
 
+		if (strncmp(digests->tensors[i].name, prefix, strlen(prefix)) != 0)
+			continue;
 		largest = fmax(largest, read_tensor(arena, digests, digests->tensors[i].name, &n)[0]);
 	}
 	return largest;
@@ -426,7 +444,8 @@ test_gradients(void **state)
 			fail_msg("%s is in no index", name);
 		digests = open_tensors(test.arena, GOLDEN "/gradients", entry->d_name, &source);
 		case_step(&test);
-		compare(&test, &digests, largest_norm(test.arena, &digests), 1e-4, gradient_at, &mine);
+		compare(&test, &digests, "", largest_norm(test.arena, &digests, ""), 1e-4, gradient_at,
+				&mine);
 		heads[test.head] = true;
 		tensors += (int) digests.n_tensors;
 		worst = fmax(worst, mine);
@@ -439,6 +458,49 @@ test_gradients(void **state)
 		assert_true(heads[head]);
 	print_message("%d cases, %d tensors, largest relative error %.1e\n", cases, tensors, worst);
 	assert_true(cases >= 20);
+}
+
+/* BERT's relatives, whose digests are in the case's own file. */
+static void
+test_families(void **state)
+{
+	FILE *index = fopen(GOLDEN "/families/cases.txt", "r");
+	char line[256];
+	double worst = 0;
+	int cases = 0;
+	bool heads[HEAD_KIND_COUNT] = {0};
+
+	assert_non_null(index);
+	while (fgets(line, sizeof line, index) != NULL)
+	{
+		char name[64];
+		char head[64];
+		char file[128];
+		Case test;
+		ModelSource *source;
+		Checkpoint digests;
+		double mine = 0;
+
+		if (line[0] == '#' || sscanf(line, "%63s %*s %*s %63s", name, head) != 2 ||
+			strcmp(head, "none") == 0)
+			continue;
+		assert_true(case_open(&test, name));
+		snprintf(file, sizeof file, "%s.safetensors", name);
+		digests = open_tensors(test.arena, GOLDEN "/families/cases", file, &source);
+		case_step(&test);
+		compare(&test, &digests, "grad.", largest_norm(test.arena, &digests, "grad."), 1e-4,
+				gradient_at, &mine);
+		heads[test.head] = true;
+		worst = fmax(worst, mine);
+		modelsource_close(source);
+		case_close(&test);
+		cases++;
+	}
+	fclose(index);
+	for (int head = HEAD_PRETRAINING; head < HEAD_KIND_COUNT; head++)
+		assert_true(heads[head] || head == HEAD_NEXT_SENTENCE);
+	print_message("%d cases of other families, largest relative error %.1e\n", cases, worst);
+	assert_true(cases >= 30);
 }
 
 static void
@@ -483,7 +545,7 @@ check_steps(const char *name)
 					 losses[step], norm, norms[step], rate, rates[step]);
 		adamw_step(&adamw, step + 1, rate, norm);
 	}
-	compare(&test, &expected, 0, 1e-4, weight_at, &worst);
+	compare(&test, &expected, "", 0, 1e-4, weight_at, &worst);
 	print_message("%s: last loss %g, weights differ by %.1e\n", name, losses[9], worst);
 	assert_true(losses[9] < losses[0]);
 	modelsource_close(source);
@@ -555,6 +617,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gradients),
+		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_attributions),
 	};

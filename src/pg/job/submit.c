@@ -41,11 +41,10 @@ check_options(const JobOptions *options, TrainTask task, const ModelHandle *base
 	/* any number of steps: what is checked does not depend on it */
 	job_options_train(options, 1, &train);
 	REPORT_UNLESS(train_options_validate(&train, &subject, &status), &status);
-	if (options->max_length > base->config.max_position_embeddings)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"max_length\" is %d, but model \"%s\" has %d positions",
-						options->max_length, base->name, base->config.max_position_embeddings)));
+	if (options->max_length > config_max_tokens(&base->config))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"max_length\" is %d, but model \"%s\" has %d positions",
+							   options->max_length, base->name, config_max_tokens(&base->config))));
 }
 
 /* The labels of the model to be; says when a classifier is thrown away for them. */
