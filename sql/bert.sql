@@ -1034,9 +1034,29 @@ COMMENT ON SEQUENCE bert.auto_number IS 'numbers of rows of bert.auto_column';
 CREATE SEQUENCE bert.auto_queue_id;
 COMMENT ON SEQUENCE bert.auto_queue_id IS 'numbers of rows of bert.auto_queue';
 
+CREATE TYPE bert.auto_relation;
+CREATE FUNCTION bert.auto_relation_in(cstring) RETURNS bert.auto_relation
+	AS 'MODULE_PATHNAME', 'bert_auto_relation_in' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.auto_relation_in(cstring) IS
+	'a table by its name; without an error, but with a warning, if there is none';
+CREATE FUNCTION bert.auto_relation_out(bert.auto_relation) RETURNS cstring
+	AS 'regclassout' LANGUAGE internal STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.auto_relation_out(bert.auto_relation) IS 'the table''s name';
+CREATE TYPE bert.auto_relation (INPUT = bert.auto_relation_in, OUTPUT = bert.auto_relation_out,
+	LIKE = oid);
+COMMENT ON TYPE bert.auto_relation IS
+	'a table, of bert.auto_column and bert.auto_queue; regclass, but rows of a missing table do not'
+	' keep the others from being restored';
+CREATE CAST (bert.auto_relation AS oid) WITHOUT FUNCTION AS IMPLICIT;
+CREATE CAST (bert.auto_relation AS regclass) WITHOUT FUNCTION;
+CREATE CAST (regclass AS bert.auto_relation) WITHOUT FUNCTION AS ASSIGNMENT;
+COMMENT ON CAST (bert.auto_relation AS oid) IS 'the table''s number';
+COMMENT ON CAST (bert.auto_relation AS regclass) IS 'the table';
+COMMENT ON CAST (regclass AS bert.auto_relation) IS 'the table';
+
 CREATE TABLE bert.auto_column (
 	number bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_number'),
-	relation regclass NOT NULL,
+	relation bert.auto_relation NOT NULL,
 	model text NOT NULL,
 	by_owner boolean NOT NULL,
 	search_path text NOT NULL,
@@ -1054,7 +1074,7 @@ COMMENT ON TABLE bert.auto_column IS
 CREATE TABLE bert.auto_queue (
 	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_queue_id'),
 	number bigint NOT NULL,
-	relation regclass NOT NULL,
+	relation bert.auto_relation NOT NULL,
 	names text[] NOT NULL,
 	key text[] NOT NULL,
 	stale boolean NOT NULL DEFAULT false,
@@ -1135,7 +1155,7 @@ COMMENT ON FUNCTION bert.auto_column_names(oid, bigint) IS
 	'the columns that the view bert.auto_embeds names';
 
 CREATE VIEW bert.auto_embeds WITH (security_invoker = true) AS
-SELECT a.relation, c.source, c.target, a.model, a.prompt_name, a.dimensions,
+SELECT a.relation::regclass, c.source, c.target, a.model, a.prompt_name, a.dimensions,
 	bert.auto_embed_role(a.number) AS role, a.started,
 	(SELECT count(*) FROM bert.auto_queue AS q
 		WHERE q.number = a.number AND q.error IS NULL) AS queued,
@@ -1168,8 +1188,8 @@ COMMENT ON COLUMN bert.auto_embeds.next_try IS
 	'until when it is paused; infinity: its worker has crashed twice, and auto_embed must begin anew';
 
 CREATE VIEW bert.auto_errors WITH (security_invoker = true) AS
-SELECT a.relation, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error,
-	q.queued, q.next_try
+SELECT a.relation::regclass, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate,
+	q.error, q.queued, q.next_try
 FROM bert.auto_queue AS q JOIN bert.auto_column AS a USING (number),
 	LATERAL bert.auto_column_names(a.relation, a.number) AS c
 WHERE q.error IS NOT NULL;

@@ -66,6 +66,13 @@
 #define ALL_SETTINGS(n) get_guc_variables(n)
 #endif
 
+/* A name with its schema, as a list. */
+#if PG_VERSION_NUM < 160000
+#define QUALIFIED_NAME(text) stringToQualifiedNameList(text)
+#else
+#define QUALIFIED_NAME(text) stringToQualifiedNameList(text, NULL)
+#endif
+
 /* May the member SET ROLE to the role? */
 #if PG_VERSION_NUM < 160000
 #define CAN_SET_ROLE(member, role) is_member_of_role(member, role)
