@@ -1,5 +1,5 @@
 /*
- * bulk.h: copying and clearing much memory without a long silence.
+ * bulk.h: copying, clearing and hashing much memory without a long silence.
  *
  * A hundred megabytes take tens of milliseconds, more when their pages are new. These ask "may I go
  * on?" between pieces; false with STATUS_CANCELLED when told to stop.
@@ -9,11 +9,16 @@
 
 #include <stddef.h>
 
+#include "core/hash.h"
 #include "core/status.h"
 
 /* memcpy; from may be NULL when there is nothing to copy. */
 bool bulk_copy(void *to, const void *from, size_t bytes, const MayContinue *question,
 			   Status *status);
+
+/* SHA-256 of the bytes */
+bool bulk_sha256(const void *bytes, size_t length, unsigned char digest[SHA256_BYTES],
+				 const MayContinue *question, Status *status);
 
 /* memset to zero */
 bool bulk_clear(void *to, size_t bytes, const MayContinue *question, Status *status);

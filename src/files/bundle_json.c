@@ -30,7 +30,7 @@ read_tasks(Arena *arena, const json_t *list, BundleInfo *info, Status *status)
 bool
 bundle_json_parse(Arena *arena, const char *text, size_t length, BundleInfo *info, Status *status)
 {
-	json_t *document = json_open_object("bundle.json", text, length, MAX_BYTES, status);
+	json_t *document = json_open_object(arena, "bundle.json", text, length, MAX_BYTES, status);
 	bool ok;
 
 	memset(info, 0, sizeof *info);
@@ -40,6 +40,5 @@ bundle_json_parse(Arena *arena, const char *text, size_t length, BundleInfo *inf
 		 json_get_string(document, "description", arena, &info->description, status) &&
 		 json_get_string(document, "precision", arena, &info->precision, status) &&
 		 read_tasks(arena, json_object_get(document, "tasks"), info, status);
-	json_close(document);
 	return ok || status_prefix(status, "bundle.json");
 }

@@ -230,10 +230,8 @@ open_header(Arena *arena, ByteSource *file, CheckpointTensor **tensors, size_t *
 {
 	unsigned char start[LENGTH_BYTES];
 	uint64_t length = 0;
-	ArenaMark mark;
 	char *text;
 	json_t *root;
-	bool ok;
 
 	if (file->size < LENGTH_BYTES)
 		return status_fail(status, STATUS_INVALID_DATA, "the file has only %llu bytes",
@@ -253,21 +251,16 @@ open_header(Arena *arena, ByteSource *file, CheckpointTensor **tensors, size_t *
 		explain_bad_start(start, status);
 		return false;
 	}
-	mark = arena_mark(arena);
 	text = arena_alloc(arena, (size_t) length);
 	if (text == NULL)
 		return arena_fail(arena, status, "the header", (size_t) length);
-	if (!file->read(file, LENGTH_BYTES, text, (size_t) length, status))
+	if (!source_read(file, LENGTH_BYTES, text, (size_t) length, arena_question(arena), status))
 		return false;
 	if (text[0] != '{')
 		return status_fail(status, STATUS_INVALID_DATA, "the header does not begin with \"{\"");
-	root = json_open_object("the header", text, (size_t) length, MAX_HEADER_BYTES, status);
-	arena_rewind(arena, mark);
-	if (root == NULL)
-		return false;
-	ok = parse_header(root, file, LENGTH_BYTES + length, arena, tensors, count, status);
-	json_close(root);
-	return ok;
+	root = json_open_object(arena, "the header", text, (size_t) length, MAX_HEADER_BYTES, status);
+	return root != NULL &&
+		   parse_header(root, file, LENGTH_BYTES + length, arena, tensors, count, status);
 }
 
 /* The tensors of one file. */
@@ -407,7 +400,6 @@ checkpoint_open(Arena *arena, ModelSource *source, Checkpoint *checkpoint, Statu
 	bool found;
 	char *text;
 	json_t *root;
-	bool ok;
 
 	memset(checkpoint, 0, sizeof *checkpoint);
 	if (!source->open(source, "model.safetensors", &file, &found, status))
@@ -421,12 +413,12 @@ checkpoint_open(Arena *arena, ModelSource *source, Checkpoint *checkpoint, Statu
 		text = source_read_all(arena, file, MAX_INDEX_BYTES, status);
 		if (text == NULL)
 			return false;
-		root = json_open_object(index_name, text, (size_t) file->size, MAX_INDEX_BYTES, status);
+		root =
+			json_open_object(arena, index_name, text, (size_t) file->size, MAX_INDEX_BYTES, status);
 		if (root == NULL)
 			return false;
-		ok = open_shards(arena, source, root, checkpoint, status);
-		json_close(root);
-		return ok || status_prefix(status, "%s", index_name);
+		return open_shards(arena, source, root, checkpoint, status) ||
+			   status_prefix(status, "%s", index_name);
 	}
 	if (!source->open(source, "pytorch_model.bin", &file, &found, status))
 		return false;

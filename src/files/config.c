@@ -447,28 +447,20 @@ bool
 config_read(Arena *arena, ModelSource *source, FileNotes *notes, BertConfig *config, Status *status)
 {
 	json_t *root;
-	bool ok;
 
 	if (!json_read_object(arena, source, "config.json", MAX_CONFIG_BYTES, &root, status))
 		return false;
 	if (root == NULL)
 		return status_fail(status, STATUS_NOT_FOUND, "\"%.200s\" has no config.json", source->name);
-	ok = parse_root(root, arena, notes, config, status);
-	json_close(root);
-	return ok;
+	return parse_root(root, arena, notes, config, status);
 }
 
 bool
 config_parse(Arena *arena, const char *json, size_t length, BertConfig *config, Status *status)
 {
-	json_t *root = json_open_object("config.json", json, length, MAX_CONFIG_BYTES, status);
-	bool ok;
+	json_t *root = json_open_object(arena, "config.json", json, length, MAX_CONFIG_BYTES, status);
 
-	if (root == NULL)
-		return false;
-	ok = parse_root(root, arena, NULL, config, status);
-	json_close(root);
-	return ok;
+	return root != NULL && parse_root(root, arena, NULL, config, status);
 }
 
 static bool

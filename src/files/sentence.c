@@ -131,10 +131,7 @@ open_module(Arena *arena, ModelSource *source, const ModuleFile *file, const Sen
 		return !file->required ||
 			   status_fail(status, STATUS_NOT_FOUND,
 						   "file \"%s\", which modules.json names, does not exist", name);
-	if (known_keys_check(file->kind, name, *root, folder->notes, status))
-		return true;
-	json_close(*root);
-	return false;
+	return known_keys_check(file->kind, name, *root, folder->notes, status);
 }
 
 static bool
@@ -142,14 +139,10 @@ read_pooling(Arena *arena, ModelSource *source, const char *path, const Sentence
 			 SentenceSettings *settings, Status *status)
 {
 	json_t *root;
-	bool ok;
 
-	if (!open_module(arena, source, &(ModuleFile){path, KNOWN_POOLING, true}, folder, &root,
-					 status))
-		return false;
-	ok = parse_pooling(root, path, settings, status);
-	json_close(root);
-	return ok;
+	return open_module(arena, source, &(ModuleFile){path, KNOWN_POOLING, true}, folder, &root,
+					   status) &&
+		   parse_pooling(root, path, settings, status);
 }
 
 static bool
@@ -166,7 +159,6 @@ read_dense(Arena *arena, ModelSource *source, const char *path, SentenceFolder *
 		return false;
 	ok = dense_parse(root, &settings->dense[settings->n_dense], arena, status) ||
 		 status_prefix(status, "%s/config.json", path);
-	json_close(root);
 	folder->dense[settings->n_dense] = arena_strdup(arena, path);
 	if (ok && folder->dense[settings->n_dense] == NULL)
 		return arena_fail(arena, status, "a path", strlen(path));
@@ -181,12 +173,8 @@ read_normalize(Arena *arena, ModelSource *source, const char *path, const Senten
 	json_t *root;
 
 	settings->normalize = true;
-	if (!open_module(arena, source, &(ModuleFile){path, KNOWN_NORMALIZE, false}, folder, &root,
-					 status))
-		return false;
-	if (root != NULL)
-		json_close(root);
-	return true;
+	return open_module(arena, source, &(ModuleFile){path, KNOWN_NORMALIZE, false}, folder, &root,
+					   status);
 }
 
 /* The modules that we know, in the order in which they may follow each other. */
@@ -274,7 +262,6 @@ read_modules(Arena *arena, ModelSource *source, SentenceFolder *folder, Sentence
 			status_fail(status, STATUS_LIMIT, "modules.json has more than %d modules", MAX_MODULES);
 	for (size_t i = 0; ok && i < json_array_size(root); i++)
 		ok = read_module(arena, source, json_array_get(root, i), folder, &before, settings, status);
-	json_close(root);
 	settings->present = before >= MODULE_POOLING;
 	return ok;
 }
@@ -335,7 +322,6 @@ read_transformer(Arena *arena, ModelSource *source, SentenceFolder *folder,
 			   json_get_bool(root, "do_lower_case", &folder->lowercase_first, status) &&
 			   check_task(root, settings, status)) ||
 			  status_prefix(status, "%s", name));
-	json_close(root);
 	return ok;
 }
 
@@ -364,17 +350,14 @@ read_model_settings(Arena *arena, ModelSource *source, SentenceFolder *folder,
 {
 	static const char name[] = "config_sentence_transformers.json";
 	json_t *root;
-	bool ok;
 
 	if (!json_read_object(arena, source, name, SENTENCE_FILE_BYTES, &root, status))
 		return false;
 	if (root == NULL)
 		return !settings->present || sentence_settings_save(arena, settings, NULL, NULL, status);
-	ok = known_keys_check(KNOWN_SENTENCE_TRANSFORMERS, name, root, folder->notes, status) &&
-		 (parse_model_settings(root, arena, folder, settings, status) ||
-		  status_prefix(status, "%s", name));
-	json_close(root);
-	return ok;
+	return known_keys_check(KNOWN_SENTENCE_TRANSFORMERS, name, root, folder->notes, status) &&
+		   (parse_model_settings(root, arena, folder, settings, status) ||
+			status_prefix(status, "%s", name));
 }
 
 /* Files that belong to something which is more than the model beside them. */

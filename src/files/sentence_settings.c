@@ -129,11 +129,11 @@ sentence_settings_save(Arena *arena, SentenceSettings *settings, json_t *prompts
 }
 
 json_t *
-sentence_settings_open(const SentenceSettings *settings, Status *status)
+sentence_settings_open(Arena *arena, const SentenceSettings *settings, Status *status)
 {
 	const char *text = settings->saved == NULL ? "{}" : settings->saved;
 
-	return json_open_object("the sentence settings", text, strlen(text), SENTENCE_FILE_BYTES,
+	return json_open_object(arena, "the sentence settings", text, strlen(text), SENTENCE_FILE_BYTES,
 							status);
 }
 
@@ -159,7 +159,7 @@ sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *stat
 
 	if (settings->saved == NULL)
 		return true;
-	root = sentence_settings_open(settings, status);
+	root = sentence_settings_open(arena, settings, status);
 	if (root == NULL)
 		return false;
 	ok = sentence_prompts_check(root, status) &&
@@ -167,7 +167,6 @@ sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *stat
 		 json_get_bool(root, "include_prompt", &include, status) &&
 		 restore_dense(arena, json_object_get(root, "dense"), settings, status);
 	settings->exclude_prompt = !include;
-	json_close(root);
 	return ok;
 }
 
@@ -240,17 +239,12 @@ sentence_prompt(Arena *arena, const SentenceSettings *settings, const char *name
 				const char **prompt, Status *status)
 {
 	json_t *root;
-	bool ok;
 
 	*prompt = "";
 	if (settings->saved == NULL && name == NULL)
 		return true;
-	root = sentence_settings_open(settings, status);
-	if (root == NULL)
-		return false;
-	ok = find_prompt(arena, root, name, use, prompt, status);
-	json_close(root);
-	return ok;
+	root = sentence_settings_open(arena, settings, status);
+	return root != NULL && find_prompt(arena, root, name, use, prompt, status);
 }
 
 int

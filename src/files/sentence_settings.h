@@ -28,7 +28,7 @@ json_t *dense_to_json(const DenseModule *dense, bool *complete);
 bool sentence_settings_save(Arena *arena, SentenceSettings *settings, json_t *prompts,
 							json_t *default_prompt_name, Status *status);
 
-/* "saved" as a document, empty when there is none; the caller closes it. */
-json_t *sentence_settings_open(const SentenceSettings *settings, Status *status);
+/* "saved" as a document in the arena, empty when there is none. */
+json_t *sentence_settings_open(Arena *arena, const SentenceSettings *settings, Status *status);
 
 #endif

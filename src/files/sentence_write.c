@@ -155,7 +155,7 @@ static bool
 write_model_settings(Writer *writer, const SentenceSettings *settings)
 {
 	static const char *const members[] = {"prompts", "default_prompt_name", "similarity_fn_name"};
-	json_t *saved = sentence_settings_open(settings, writer->status);
+	json_t *saved = sentence_settings_open(writer->arena, settings, writer->status);
 	json_t *root = json_object();
 	bool complete = true;
 	bool any = false;
@@ -176,7 +176,6 @@ write_model_settings(Writer *writer, const SentenceSettings *settings)
 		any = true;
 		json_put(root, members[i], json_deep_copy(value), &complete);
 	}
-	json_close(saved);
 	if (any)
 		return add_file(writer, "config_sentence_transformers.json", root, complete);
 	json_decref(root);

@@ -296,15 +296,16 @@ bool
 settings_change(Arena *arena, const char *json, size_t length, SettingsChange *change,
 				Status *status)
 {
-	json_t *root = json_open_object("the settings", json, length, MAX_BYTES, status);
-	json_t *saved = root == NULL ? NULL : sentence_settings_open(change->sentence, status);
-	bool ok = saved != NULL && set_all(arena, root, saved, change, status) &&
-			  sentence_settings_put_dense(change->sentence, change->config, status);
+	json_t *root = json_open_object(arena, "the settings", json, length, MAX_BYTES, status);
+	json_t *old = root == NULL ? NULL : sentence_settings_open(arena, change->sentence, status);
+	json_t *saved = old == NULL ? NULL : json_deep_copy(old); /* which may be changed */
+	bool ok;
 
-	if (root != NULL)
-		json_close(root);
-	if (saved != NULL)
-		json_close(saved);
+	if (old != NULL && saved == NULL)
+		return arena_fail(arena, status, "the settings", length);
+	ok = saved != NULL && set_all(arena, root, saved, change, status) &&
+		 sentence_settings_put_dense(change->sentence, change->config, status);
+	json_decref(saved);
 	/* what is wrong in a file is wrong in an argument here */
 	if (!ok && (status->code == STATUS_INVALID_DATA || status->code == STATUS_UNSUPPORTED))
 		status->code = STATUS_INVALID_ARGUMENT;

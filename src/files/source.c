@@ -11,7 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/checked.h"
 #include "files/path.h"
+
+/* bytes; tens of milliseconds from a slow disk */
+#define READ_PIECE ((size_t) 4 * 1024 * 1024)
 
 static bool
 memory_read(ByteSource *source, uint64_t offset, void *buffer, size_t length, Status *status)
@@ -56,6 +60,23 @@ file_read(ByteSource *source, uint64_t offset, void *buffer, size_t length, Stat
 	return true;
 }
 
+bool
+source_read(ByteSource *source, uint64_t offset, void *buffer, size_t length,
+			const MayContinue *question, Status *status)
+{
+	for (size_t done = 0; done < length;)
+	{
+		size_t n = size_min(length - done, READ_PIECE);
+
+		if (!source->read(source, offset + done, (char *) buffer + done, n, status))
+			return false;
+		done += n;
+		if (done < length && !may_continue(question, status))
+			return false;
+	}
+	return true;
+}
+
 char *
 source_read_all(Arena *arena, ByteSource *source, size_t limit, Status *status)
 {
@@ -73,7 +94,7 @@ source_read_all(Arena *arena, ByteSource *source, size_t limit, Status *status)
 		arena_fail(arena, status, source->name, (size_t) source->size);
 		return NULL;
 	}
-	if (!source->read(source, 0, text, (size_t) source->size, status))
+	if (!source_read(source, 0, text, (size_t) source->size, arena_question(arena), status))
 		return NULL;
 	text[source->size] = '\0';
 	return text;

@@ -34,6 +34,10 @@ struct ByteSource
 /* A source over memory that outlives it. */
 void source_from_memory(ByteSource *source, const char *name, const void *bytes, size_t size);
 
+/* Reads as source->read does, in pieces, and asks between them. */
+bool source_read(ByteSource *source, uint64_t offset, void *buffer, size_t length,
+				 const MayContinue *question, Status *status);
+
 /*
  * The whole source as NUL-terminated bytes in the arena; refuses more than limit bytes
  * (STATUS_LIMIT).

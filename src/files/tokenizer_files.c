@@ -467,15 +467,9 @@ tokenizer_files_read(Arena *arena, ModelSource *source, const TokenizerContext *
 					 TokenizerSettings *settings, Status *status)
 {
 	Reader reader = {.arena = arena, .context = context, .settings = settings, .status = status};
-	bool ok = tokenizer_settings_default(arena, settings, status) && open_files(&reader, source) &&
-			  take_everything(&reader, source);
 
-	json_close(reader.model_config);
-	json_close(reader.config);
-	json_close(reader.special_map);
-	json_close(reader.added);
-	json_close(reader.tokenizer);
-	return ok;
+	return tokenizer_settings_default(arena, settings, status) && open_files(&reader, source) &&
+		   take_everything(&reader, source);
 }
 
 bool

@@ -4,10 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bulk.h"
+#include "core/sort.h"
 #include "files/config.h"
 #include "files/json.h"
 #include "files/known_keys.h"
 #include "files/vocab_text.h"
+
+#define ASK_TOKENS 16384 /* a power of two */
 
 static bool
 has_type(const json_t *object, const char *type)
@@ -221,8 +225,11 @@ sort_vocab(const json_t *vocab, Arena *arena, NumberedToken **out, Status *statu
 							   "token \"%.60s\" has an id that is not one of 0 to %d", token,
 							   CONFIG_MAX_VOCAB - 1);
 		tokens[i++] = (NumberedToken){token, (int32_t) json_integer_value(id)};
+		if (bulk_turn(i, ASK_TOKENS) && !arena_may_continue(arena, status))
+			return false;
 	}
-	qsort(tokens, n, sizeof *tokens, compare_ids);
+	if (!sort_array(arena, tokens, n, sizeof *tokens, compare_ids, status))
+		return false;
 	for (i = 1; i < n; i++)
 		if (tokens[i].id == tokens[i - 1].id)
 			return status_fail(status, STATUS_INVALID_DATA,
@@ -248,7 +255,11 @@ read_vocab(const json_t *vocab, Arena *arena, TokenizerJson *out, Status *status
 	if (!sort_vocab(vocab, arena, &tokens, status))
 		return false;
 	for (size_t i = 0; i < n; i++)
+	{
 		bytes += strlen(tokens[i].text);
+		if (bulk_turn(i, ASK_TOKENS) && !arena_may_continue(arena, status))
+			return false;
+	}
 	bytes += (size_t) tokens[n - 1].id + 1;
 	out->vocab = at = arena_alloc(arena, bytes);
 	if (at == NULL)
@@ -265,6 +276,8 @@ read_vocab(const json_t *vocab, Arena *arena, TokenizerJson *out, Status *status
 		at += length;
 		*at++ = '\n';
 		next++;
+		if (bulk_turn(i, ASK_TOKENS) && !arena_may_continue(arena, status))
+			return false;
 	}
 	out->vocab_length = (size_t) (at - out->vocab);
 	out->n_tokens = (int32_t) n;
@@ -395,7 +408,7 @@ post_processor_value(const TokenizerSettings *settings, bool *complete)
  * where the added tokens say that there were some at the end.
  */
 static json_t *
-vocab_value(const TokenizerSettings *settings, bool *complete)
+vocab_value(const Arena *arena, const TokenizerSettings *settings, bool *complete)
 {
 	json_t *vocab = json_object();
 	json_int_t id = 0;
@@ -412,6 +425,11 @@ vocab_value(const TokenizerSettings *settings, bool *complete)
 		else if (json_object_setn_new(vocab, at, length, json_integer(id)) != 0)
 			*complete = false;
 		at += length + 1;
+		if (bulk_turn((size_t) id, ASK_TOKENS) && !arena_may_continue(arena, NULL))
+		{
+			*complete = false;
+			return vocab;
+		}
 	}
 	for (size_t i = 0; i < settings->n_added; i++)
 	{
@@ -425,7 +443,7 @@ vocab_value(const TokenizerSettings *settings, bool *complete)
 }
 
 static json_t *
-model_value(const TokenizerSettings *settings, bool *complete)
+model_value(const Arena *arena, const TokenizerSettings *settings, bool *complete)
 {
 	json_t *model = json_object();
 
@@ -435,7 +453,7 @@ model_value(const TokenizerSettings *settings, bool *complete)
 			 complete);
 	json_put(model, "max_input_chars_per_word", json_integer(settings->max_input_chars_per_word),
 			 complete);
-	json_put(model, "vocab", vocab_value(settings, complete), complete);
+	json_put(model, "vocab", vocab_value(arena, settings, complete), complete);
 	return model;
 }
 
@@ -474,9 +492,11 @@ added_value(Arena *arena, const TokenizerSettings *settings, bool *complete)
 char *
 tokenizer_json_write(Arena *arena, const TokenizerSettings *settings, Status *status)
 {
-	json_t *root = json_object();
+	json_t *root;
 	bool complete = true;
 
+	json_build(arena);
+	root = json_object();
 	json_put(root, "version", json_string("1.0"), &complete);
 	json_put(root, "truncation", json_null(), &complete);
 	json_put(root, "padding", json_null(), &complete);
@@ -493,6 +513,6 @@ tokenizer_json_write(Arena *arena, const TokenizerSettings *settings, Status *st
 			 json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix",
 					   settings->continuing_subword_prefix, "cleanup", 1),
 			 &complete);
-	json_put(root, "model", model_value(settings, &complete), &complete);
+	json_put(root, "model", model_value(arena, settings, &complete), &complete);
 	return json_write(arena, root, JSON_COMPACT, complete, "tokenizer.json", status);
 }

@@ -236,15 +236,12 @@ tokenizer_settings_parse(Arena *arena, const char *json, size_t length, Tokenize
 						 Status *status)
 {
 	json_t *root;
-	bool ok;
 
 	if (!tokenizer_settings_default(arena, settings, status))
 		return false;
-	root = json_open_object("tokenizer_config.json", json, length, MAX_JSON_BYTES, status);
+	root = json_open_object(arena, "tokenizer_config.json", json, length, MAX_JSON_BYTES, status);
 	if (root == NULL)
 		return false;
-	ok = parse_stored(root, arena, settings, status) ||
-		 status_prefix(status, "tokenizer_config.json");
-	json_close(root);
-	return ok;
+	return parse_stored(root, arena, settings, status) ||
+		   status_prefix(status, "tokenizer_config.json");
 }

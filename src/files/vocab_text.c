@@ -4,7 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bulk.h"
+#include "core/checked.h"
+#include "core/sort.h"
 #include "files/config.h"
+
+#define ASK_LINES 16384 /* a power of two */
+#define COUNT_BYTES ((size_t) 1024 * 1024)
 
 /* Bytes of the white space character (Unicode's White_Space) that text[0 .. length) ends with. */
 static size_t
@@ -53,16 +59,33 @@ compare_texts(const void *key, const void *line)
 	return memcmp(x->text, y->text, x->length);
 }
 
+/* SIZE_MAX and *status when told to stop. */
+static size_t
+count_lines(const Arena *arena, const char *text, size_t length, Status *status)
+{
+	size_t n = length > 0 && text[length - 1] != '\n';
+
+	for (size_t begin = 0; begin < length; begin += COUNT_BYTES)
+	{
+		size_t end = size_min(length, begin + COUNT_BYTES);
+
+		for (size_t i = begin; i < end; i++)
+			n += text[i] == '\n';
+		if (!arena_may_continue(arena, status))
+			return SIZE_MAX;
+	}
+	return n;
+}
+
 /* All lines by id; *lines is (n_lines). */
 static bool
 split(Arena *arena, const char *text, size_t length, VocabText *vocab, VocabLine **lines,
 	  Status *status)
 {
-	size_t n = 0;
+	size_t n = count_lines(arena, text, length, status);
 
-	for (size_t i = 0; i < length; i++)
-		n += text[i] == '\n';
-	n += length > 0 && text[length - 1] != '\n';
+	if (n == SIZE_MAX)
+		return false;
 	if (n > CONFIG_MAX_VOCAB)
 		return status_fail(status, STATUS_LIMIT, "the vocabulary has %zu lines, the limit is %d", n,
 						   CONFIG_MAX_VOCAB);
@@ -82,6 +105,8 @@ split(Arena *arena, const char *text, size_t length, VocabText *vocab, VocabLine
 		(*lines)[vocab->n_lines] = (VocabLine){text + begin, stop - begin, vocab->n_lines};
 		vocab->n_lines++;
 		begin = end + 1;
+		if (bulk_turn((size_t) vocab->n_lines, ASK_LINES) && !arena_may_continue(arena, status))
+			return false;
 	}
 	return true;
 }
@@ -98,15 +123,24 @@ leave_last(Arena *arena, VocabLine *lines, VocabText *vocab, Status *status)
 		return arena_fail(arena, status, "the vocabulary",
 						  (size_t) vocab->n_lines * sizeof *vocab->sorted);
 	for (int32_t i = 0; i < vocab->n_lines; i++)
+	{
 		if (lines[i].length > 0)
 			vocab->sorted[n++] = lines[i];
+		if (bulk_turn((size_t) i, ASK_LINES) && !arena_may_continue(arena, status))
+			return false;
+	}
 	vocab->n_tokens = (size_t) vocab->n_lines > n ? 1 : 0;
-	qsort(vocab->sorted, n, sizeof *vocab->sorted, compare_lines);
+	if (!sort_array(arena, vocab->sorted, n, sizeof *vocab->sorted, compare_lines, status))
+		return false;
 	for (size_t i = 0; i < n; i++)
+	{
 		if (i + 1 < n && compare_texts(&vocab->sorted[i], &vocab->sorted[i + 1]) == 0)
 			lines[vocab->sorted[i].id].length = 0;
 		else
 			vocab->sorted[kept++] = vocab->sorted[i];
+		if (bulk_turn(i, ASK_LINES) && !arena_may_continue(arena, status))
+			return false;
+	}
 	vocab->n_sorted = kept;
 	vocab->n_tokens += (int32_t) kept;
 	return true;
@@ -135,6 +169,8 @@ vocab_text_read(Arena *arena, const char *text, size_t length, VocabText *vocab,
 		memcpy(at, lines[i].text, lines[i].length);
 		at += lines[i].length;
 		*at++ = '\n';
+		if (bulk_turn((size_t) i, ASK_LINES) && !arena_may_continue(arena, status))
+			return false;
 	}
 	vocab->length = (size_t) (at - vocab->text);
 	return true;

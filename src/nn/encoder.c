@@ -2,6 +2,7 @@
  * keys and values. */
 #include <string.h>
 
+#include "core/bulk.h"
 #include "core/checked.h"
 #include "nn/forward.h"
 
@@ -116,8 +117,9 @@ run(const BertModel *model, const EncoderInput *input, Arena *arena, EncoderOutp
 		!workspace_create(model, &shape, arena, question, &workspace, status) ||
 		!embeddings_forward(&workspace, batch, past, output->last_hidden_state, status))
 		return false;
-	if (wants->hidden_states)
-		memcpy(output->hidden_states, output->last_hidden_state, states * sizeof(float));
+	if (wants->hidden_states && !bulk_copy(output->hidden_states, output->last_hidden_state,
+										   states * sizeof(float), question, status))
+		return false;
 	for (int layer = 0; layer < model->config.num_hidden_layers; layer++)
 	{
 		float **probs =
@@ -126,9 +128,10 @@ run(const BertModel *model, const EncoderInput *input, Arena *arena, EncoderOutp
 		if (!layer_forward(&(LayerCall){&workspace, batch, layer, cache, probs},
 						   output->last_hidden_state, status))
 			return false;
-		if (wants->hidden_states)
-			memcpy(output->hidden_states + (size_t) (layer + 1) * states, output->last_hidden_state,
-				   states * sizeof(float));
+		if (wants->hidden_states &&
+			!bulk_copy(output->hidden_states + (size_t) (layer + 1) * states,
+					   output->last_hidden_state, states * sizeof(float), question, status))
+			return false;
 	}
 	return !wants->pooler_output || pooler_forward(&workspace, batch, output->last_hidden_state,
 												   output->pooler_output, status);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/bf16.h"
+#include "core/bulk.h"
 #include "core/checked.h"
 #include "nn/params.h"
 
@@ -340,14 +341,21 @@ row_scale(const float *row, size_t n)
 	return largest / 127.0f;
 }
 
-static void
-write_rows(const PartRecord *part, const float *data, void *out)
+/* Rows between two questions: some milliseconds. */
+#define ASK_ROWS 1024
+
+static bool
+write_rows(const PartRecord *part, const float *data, void *out, const MayContinue *question,
+		   Status *status)
 {
 	for (size_t r = 0; r < part->rows; r++)
 	{
 		const float *row = data + r * part->columns; /* (columns) */
 		size_t start = r * part->columns;
 		float scale;
+
+		if (bulk_turn(r, ASK_ROWS) && !may_continue(question, status))
+			return false;
 
 		switch ((Precision) part->precision)
 		{
@@ -368,13 +376,51 @@ write_rows(const PartRecord *part, const float *data, void *out)
 				break;
 		}
 	}
+	return true;
 }
 
-static void
-write_row_scales(const PartRecord *part, size_t columns, const float *data, float *out)
+static bool
+write_row_scales(const PartRecord *part, size_t columns, const float *data, float *out,
+				 const MayContinue *question, Status *status)
 {
 	for (size_t r = 0; r < part->rows; r++)
+	{
 		out[r] = row_scale(data + r * columns, columns);
+		if (bulk_turn(r, ASK_ROWS) && !may_continue(question, status))
+			return false;
+	}
+	return true;
+}
+
+/* Not for PART_PACKED. */
+static bool
+write_part(const PartRecord *part, const float *source, size_t columns, void *out,
+		   const MayContinue *question, Status *status)
+{
+	switch ((PartForm) part->form)
+	{
+		case PART_FLOATS:
+			return bulk_copy(out, source, part->bytes, question, status);
+		case PART_ROWS:
+			return write_rows(part, source, out, question, status);
+		case PART_ROW_SCALES:
+			return write_row_scales(part, columns, source, out, question, status);
+		case PART_PACKED:
+			break;
+	}
+	return true;
+}
+
+/* The largest one that heads have is as large as the embeddings. */
+static bool
+write_packed(const Preparation *preparation, const PartRecord *part, const float *source, void *out,
+			 const MayContinue *question, Status *status)
+{
+	if (!bulk_clear(out, part->bytes, question, status))
+		return false;
+	preparation->kernels->gemm_pack((Precision) part->precision, part->rows, part->columns, source,
+									part->columns, out);
+	return true;
 }
 
 bool
@@ -402,24 +448,11 @@ prepared_write(const Preparation *preparation, int block, const float *data, voi
 			return false;
 		/* no byte is left to chance: equal blocks give equal images */
 		memset(bytes + end, 0, part->offset - end);
-		switch ((PartForm) part->form)
-		{
-			case PART_FLOATS:
-				memcpy(out, source, part->bytes);
-				break;
-			case PART_ROWS:
-				write_rows(part, source, out);
-				break;
-			case PART_ROW_SCALES:
-				write_row_scales(part, (size_t) config_embedding_size(preparation->config), source,
-								 out);
-				break;
-			case PART_PACKED:
-				memset(out, 0, part->bytes);
-				preparation->kernels->gemm_pack((Precision) part->precision, part->rows,
-												part->columns, source, part->columns, out);
-				break;
-		}
+		if (!(part->form == PART_PACKED
+				  ? write_packed(preparation, part, source, out, question, status)
+				  : write_part(part, source, (size_t) config_embedding_size(preparation->config),
+							   out, question, status)))
+			return false;
 		end = part->offset + part->bytes;
 	}
 	memset(bytes + end, 0, size - end);

@@ -265,9 +265,9 @@ failing_release(void *context, void *pointer)
 }
 
 /*
- * Every allocation of the arena fails once: an error each time, and nothing is kept. (jansson's own
- * are not made to fail: its scanner runs past its buffer then, which is why json.c asks for the
- * memory before it parses.)
+ * Every allocation of the arena fails once: an error each time, and nothing is kept. (malloc, which
+ * json.c turns to when the arena refuses, is not made to fail: jansson's scanner would run past its
+ * buffer, which is why json.c asks for the memory before it parses.)
  */
 static void
 test_allocation_failures(void **state)

@@ -33,8 +33,9 @@ read_results(const char *path)
 	size_t size = 0;
 	unsigned char *text = fixture_read_file(arena, path, &size);
 
-	return text == NULL ? NULL
-						: json_open_object(path, (const char *) text, size, 1024 * 1024, &status);
+	return text == NULL
+			   ? NULL
+			   : json_open_object(arena, path, (const char *) text, size, 1024 * 1024, &status);
 }
 
 static int
@@ -49,8 +50,6 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	json_close(results_5);
-	json_close(results_4);
 	arena_destroy(arena);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "core/bulk.h"
 #include "pg/model/cache.h"
 #include "pg/model/definition.h"
 #include "pg/server/memory.h"
@@ -102,11 +103,9 @@ definition_of_row(const ModelRow *given)
 static void
 hash_bytes_of(const void *bytes, size_t length, BlockHash *hash)
 {
-	Sha256 sha;
+	Status status;
 
-	sha256_init(&sha);
-	sha256_update(&sha, bytes, length);
-	sha256_final(&sha, hash->bytes);
+	REPORT_UNLESS(bulk_sha256(bytes, length, hash->bytes, &backend_may_continue, &status), &status);
 }
 
 /* Reads the whole model once: seconds for a large one, and then never again on this machine. */

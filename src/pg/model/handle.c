@@ -16,6 +16,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "core/bulk.h"
 #include "pg/model/cache.h"
 #include "pg/model/definition.h"
 #include "pg/server/settings.h"
@@ -594,7 +595,9 @@ fill_block(void *context, void *payload, size_t size)
 		float *embeddings = memory_for_weights(bound->table.blocks[0].elements, true);
 
 		definition_read_block(definition, 0, embeddings);
-		memcpy(floats + elements, embeddings, (all - elements) * sizeof(float));
+		REPORT_UNLESS(bulk_copy(floats + elements, embeddings, (all - elements) * sizeof(float),
+								&backend_may_continue, &status),
+					  &status);
 		pfree(embeddings);
 	}
 	if (!prepared_write(&(Preparation){&bound->table, bound->config, fill->handle->public.precision,

@@ -301,27 +301,29 @@ source_from_large_object(ByteSource *source, const char *name, LargeObjectSource
 
 /* A jsonb or text argument as a source in UTF-8. */
 static void
-source_from_text(ByteSource *source, const char *name, const char *text)
+source_from_text(ByteSource *source, const char *name, const text *value)
 {
 	size_t length;
-	char *utf8 = encoding_to_utf8(text, strlen(text), &length);
+	const char *utf8 = encoding_to_utf8(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), &length);
 
 	source_from_memory(source, name, utf8, length);
+}
+
+static const char *
+utf8_of_jsonb(Jsonb *value)
+{
+	const char *text = json_text(value);
+	size_t length;
+
+	return encoding_to_utf8(text, strlen(text), &length);
 }
 
 static void
 source_from_jsonb(ByteSource *source, const char *name, Jsonb *value)
 {
-	source_from_text(source, name, JsonbToCString(NULL, &value->root, VARSIZE(value)));
-}
+	const char *utf8 = utf8_of_jsonb(value);
 
-static char *
-utf8_of_jsonb(Jsonb *value)
-{
-	char *text = JsonbToCString(NULL, &value->root, VARSIZE(value));
-	size_t length;
-
-	return encoding_to_utf8(text, strlen(text), &length);
+	source_from_memory(source, name, utf8, strlen(utf8));
 }
 
 #define MAX_SOURCES 5
@@ -334,7 +336,7 @@ small_sources(FunctionCallInfo fcinfo, ByteSource sources[MAX_SOURCES])
 
 	source_from_jsonb(&sources[n++], "config.json", PG_GETARG_JSONB_P(1));
 	if (!PG_ARGISNULL(2))
-		source_from_text(&sources[n++], "vocab.txt", text_to_cstring(PG_GETARG_TEXT_PP(2)));
+		source_from_text(&sources[n++], "vocab.txt", PG_GETARG_TEXT_PP(2));
 	if (!PG_ARGISNULL(4))
 		source_from_jsonb(&sources[n++], "tokenizer_config.json", PG_GETARG_JSONB_P(4));
 	if (!PG_ARGISNULL(8))
@@ -455,7 +457,8 @@ bert_create_model(PG_FUNCTION_ARGS)
 
 	store_check_name(name);
 	require_argument(fcinfo, 1, "config");
-	source_from_text(&vocab, "vocab.txt", text_argument(fcinfo, 2, "vocab"));
+	require_argument(fcinfo, 2, "vocab");
+	source_from_text(&vocab, "vocab.txt", PG_GETARG_TEXT_PP(2));
 	if (!head_kind_parse(text_argument(fcinfo, 3, "head"), &model.head, &status))
 		report_status(&status);
 	read_config(arena, name, PG_GETARG_JSONB_P(1), &model.config);

@@ -17,6 +17,7 @@
 #include "pg/server/encoding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
+#include "pg/server/values.h"
 #include "pg/model/store.h"
 
 static void
@@ -212,7 +213,7 @@ bert_alter_model(PG_FUNCTION_ARGS)
 {
 	ModelRow *row = changeable(fcinfo);
 	Jsonb *json = PG_GETARG_JSONB_P(1);
-	char *text = JsonbToCString(NULL, &json->root, VARSIZE(json));
+	const char *text = json_text(json);
 	ModelDefinition *definition;
 	BertConfig config;
 	ModelDraft draft;

@@ -11,9 +11,11 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "core/bulk.h"
 #include "pg/model/bundle.h"
 #include "pg/model/cache.h"
 #include "pg/server/errors.h"
+#include "pg/server/memory.h"
 #include "pg/server/own.h"
 #include "pg/server/owner.h"
 #include "pg/server/own_statement.h"
@@ -65,29 +67,15 @@ block_exists(OwnStatement *statement, const BlockHash *hash)
 	return own_run_latest(statement, "SELECT FROM bert.block WHERE hash = $1 AND chunk = 0") > 0;
 }
 
-static void
-hash_block(const void *bytes, size_t length, BlockHash *hash)
-{
-	Sha256 sha;
-
-	sha256_init(&sha);
-	for (size_t done = 0; done < length; done += Min(length - done, (size_t) STORE_CHUNK_BYTES))
-	{
-		CHECK_FOR_INTERRUPTS();
-		sha256_update(&sha, (const char *) bytes + done,
-					  Min(length - done, (size_t) STORE_CHUNK_BYTES));
-	}
-	sha256_final(&sha, hash->bytes);
-}
-
 void
 store_put_block(const void *bytes, size_t length, BlockHash *hash)
 {
 	OwnStatement statement;
 	SPIPlanPtr plan;
 	Oid types[] = {BYTEAOID, INT4OID, INT8OID, BYTEAOID};
+	Status status;
 
-	hash_block(bytes, length, hash);
+	REPORT_UNLESS(bulk_sha256(bytes, length, hash->bytes, &backend_may_continue, &status), &status);
 	own_begin(&statement);
 	if (!block_exists(&statement, hash))
 	{

@@ -6,13 +6,12 @@
 
 #include "pg/server/encoding.h"
 
-char *
+const char *
 encoding_to_utf8(const char *text, size_t length, size_t *out_length)
 {
-	char *copy = pnstrdup(text, length);
-	char *utf8 = pg_server_to_any(copy, (int) length, PG_UTF8);
+	const char *utf8 = pg_server_to_any(text, (int) length, PG_UTF8);
 
-	*out_length = strlen(utf8);
+	*out_length = utf8 == text ? length : strlen(utf8);
 	return utf8;
 }
 

@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
 #include "core/bulk.h"
@@ -242,4 +243,111 @@ put_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 
 	CHECK_FOR_INTERRUPTS();
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* --- jsonb --- */
+
+/* Escaped as JSON wants it, in quotes. */
+static void
+append_json_string(StringInfo out, const char *bytes, int length)
+{
+	int plain = 0; /* where what is not yet copied begins */
+
+	appendStringInfoCharMacro(out, '"');
+	for (int i = 0; i < length; i++)
+	{
+		unsigned char c = (unsigned char) bytes[i];
+
+		if (c < ' ' || c == '"' || c == '\\')
+		{
+			appendBinaryStringInfo(out, bytes + plain, i - plain);
+			plain = i + 1;
+			if (c < ' ')
+				appendStringInfo(out, "\\u%04x", c);
+			else
+				appendStringInfo(out, "\\%c", c);
+		}
+		if (bulk_turn((size_t) i, 64 * ASK_ELEMENTS))
+			CHECK_FOR_INTERRUPTS();
+	}
+	appendBinaryStringInfo(out, bytes + plain, length - plain);
+	appendStringInfoCharMacro(out, '"');
+}
+
+static void
+append_json_scalar(StringInfo out, const JsonbValue *value)
+{
+	char *number;
+
+	switch (value->type)
+	{
+		case jbvNull:
+			appendStringInfoString(out, "null");
+			break;
+		case jbvString:
+			append_json_string(out, value->val.string.val, value->val.string.len);
+			break;
+		case jbvNumeric:
+			number = DatumGetCString(
+				DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+			appendStringInfoString(out, number);
+			pfree(number);
+			break;
+		case jbvBool:
+			appendStringInfoString(out, value->val.boolean ? "true" : "false");
+			break;
+		default:
+			elog(ERROR, "a jsonb scalar of type %d", (int) value->type);
+	}
+}
+
+/* JsonbToCString would ask nobody whether to go on. */
+char *
+json_text(Jsonb *json)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	StringInfoData out;
+	bool separate = false;
+	size_t turn = 0;
+
+	initStringInfo(&out);
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		bool closes = token == WJB_END_ARRAY || token == WJB_END_OBJECT;
+		bool scalar = token == WJB_BEGIN_ARRAY && value.val.array.rawScalar;
+
+		if (bulk_turn(turn++, ASK_ELEMENTS))
+			CHECK_FOR_INTERRUPTS();
+		if (separate && !closes)
+			appendStringInfoString(&out, ", ");
+		separate = true;
+		switch (token)
+		{
+			case WJB_BEGIN_ARRAY:
+			case WJB_BEGIN_OBJECT:
+				if (!scalar)
+					appendStringInfoCharMacro(&out, token == WJB_BEGIN_ARRAY ? '[' : '{');
+				separate = false;
+				break;
+			case WJB_END_ARRAY:
+				if (JB_ROOT_IS_SCALAR(json))
+					break;
+				appendStringInfoCharMacro(&out, ']');
+				break;
+			case WJB_END_OBJECT:
+				appendStringInfoCharMacro(&out, '}');
+				break;
+			case WJB_KEY:
+				append_json_scalar(&out, &value);
+				appendStringInfoString(&out, ": ");
+				separate = false;
+				break;
+			default: /* WJB_ELEM, WJB_VALUE */
+				append_json_scalar(&out, &value);
+				break;
+		}
+	}
+	return out.data;
 }

@@ -7,6 +7,7 @@
 
 #include "funcapi.h"
 #include "utils/array.h"
+#include "utils/jsonb.h"
 
 /* Elements and characters between two interrupt checks, a power of two. */
 #define ASK_ELEMENTS 16384
@@ -33,5 +34,8 @@ extern char **array_strings(ArrayType *array, int *n);
 
 extern Datum composite_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
 extern void put_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
+
+/* The value's text, in the database's encoding. */
+extern char *json_text(Jsonb *json);
 
 #endif
