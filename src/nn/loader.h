@@ -9,7 +9,7 @@
 #ifndef BERT_NN_LOADER_H
 #define BERT_NN_LOADER_H
 
-#include "files/checkpoint.h"
+#include "files/safetensors.h"
 #include "nn/tensor_table.h"
 
 typedef enum KeyStatus

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "files/checkpoint.h"
+#include "files/safetensors.h"
 #include "nn/tensor_table.h"
 
 #define FOLDER_MAX_FILES 16
@@ -196,7 +196,7 @@ weights_make(Folder *folder, const char *name, const CheckpointDeclaration *tens
 	Status status;
 
 	folder_put(folder, name, "", 0);
-	if (!checkpoint_write_header(folder->arena, tensors, count, &writer, &status))
+	if (!safetensors_write_header(folder->arena, tensors, count, &writer, &status))
 		abort();
 	for (size_t t = 0; t < count; t++)
 	{

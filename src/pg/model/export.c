@@ -32,7 +32,7 @@ write_weights(ModelDefinition *definition, OutputFolder *folder, int dense, cons
 							 &count, &status))
 		report_status(&status);
 	output_open(folder, path);
-	if (!checkpoint_write_header(definition->arena, declarations, count, &writer, &status))
+	if (!safetensors_write_header(definition->arena, declarations, count, &writer, &status))
 		report_status(&status);
 	for (size_t i = 0; i < count; i++)
 	{
