@@ -131,24 +131,33 @@ sha256_final(Sha256 *hash, unsigned char digest[SHA256_BYTES])
 }
 
 /*
- * tables[0] is the byte-wise table of the reflected polynomial; tables[j] advances it by j zero
- * bytes.
+ * table[0] is the byte-wise table of a reflected polynomial; table[j] advances it by j zero bytes.
  */
-static uint32_t tables[8][256];
+typedef uint32_t CrcTables[8][256];
 
-static void __attribute__((constructor)) fill_tables(void)
+static CrcTables castagnoli;
+static CrcTables zip;
+
+static void
+fill_tables(CrcTables tables, uint32_t polynomial)
 {
 	for (uint32_t i = 0; i < 256; i++)
 	{
 		uint32_t crc = i;
 
 		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? crc >> 1 ^ 0x82F63B78u : crc >> 1;
+			crc = crc & 1 ? crc >> 1 ^ polynomial : crc >> 1;
 		tables[0][i] = crc;
 	}
 	for (uint32_t i = 0; i < 256; i++)
 		for (int j = 1; j < 8; j++)
 			tables[j][i] = tables[j - 1][i] >> 8 ^ tables[0][tables[j - 1][i] & 0xFF];
+}
+
+static void __attribute__((constructor)) fill_all_tables(void)
+{
+	fill_tables(castagnoli, 0x82F63B78u);
+	fill_tables(zip, 0xEDB88320u);
 }
 
 static inline uint32_t
@@ -159,8 +168,8 @@ load_le32(const unsigned char *bytes)
 }
 
 /* Eight bytes at a time ("slicing by eight"). */
-uint32_t
-crc32c(uint32_t crc, const void *data, size_t length)
+static inline uint32_t
+crc_update(const CrcTables tables, uint32_t crc, const void *data, size_t length)
 {
 	const unsigned char *at = data;
 
@@ -177,4 +186,16 @@ crc32c(uint32_t crc, const void *data, size_t length)
 	for (; length > 0; at++, length--)
 		crc = crc >> 8 ^ tables[0][(crc ^ *at) & 0xFF];
 	return ~crc;
+}
+
+uint32_t
+crc32c(uint32_t crc, const void *data, size_t length)
+{
+	return crc_update(castagnoli, crc, data, length);
+}
+
+uint32_t
+crc32_zip(uint32_t crc, const void *data, size_t length)
+{
+	return crc_update(zip, crc, data, length);
 }

@@ -1,5 +1,5 @@
 /* hash.h: SHA-256 (FIPS 180-4) for content addresses, CRC-32C (Castagnoli, as in iSCSI) for cheap
- * integrity checks. */
+ * integrity checks, and the CRC-32 of ZIP archives. */
 #ifndef BERT_CORE_HASH_H
 #define BERT_CORE_HASH_H
 
@@ -21,5 +21,6 @@ void sha256_final(Sha256 *hash, unsigned char digest[SHA256_BYTES]);
 
 /* crc: 0 to start, or the value so far to go on. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t length);
+uint32_t crc32_zip(uint32_t crc, const void *data, size_t length);
 
 #endif

@@ -1,16 +1,16 @@
 /* checkpoint.c: which files hold a model's tensors: one, or shards with an index. */
 #include "files/checkpoint.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "files/json.h"
 #include "files/safetensors.h"
+#include "files/torch_archive.h"
 
 #define MAX_INDEX_BYTES ((size_t) 16 * 1024 * 1024)
 #define MAX_SHARDS 1024
-#define READ_CHUNK 16384 /* bytes */
+#define START_BYTES 262 /* a tar archive says so at 257 */
 
 static int
 compare_name(const void *a, const void *b)
@@ -18,30 +18,53 @@ compare_name(const void *a, const void *b)
 	return strcmp(((const CheckpointTensor *) a)->name, ((const CheckpointTensor *) b)->name);
 }
 
-/* What a file that is no safetensors file often is, for the hint. */
+/* What a file that is none of ours often is. */
 static bool
-explain_bad_start(const unsigned char *start, Status *status)
+explain_start(const unsigned char *start, size_t n, Status *status)
 {
-	if (memcmp(start, "version ", 8) == 0)
-		return status_hint(status, "This looks like a Git LFS pointer: the weights themselves were "
-								   "not downloaded (git lfs pull).");
-	if (start[0] == 0x80 || memcmp(start, "PK\003\004", 4) == 0)
-		return status_hint(status, "This looks like a PyTorch pickle. Save the model with "
-								   "safe_serialization=True; pickles are never read.");
-	return false;
+	static const struct
+	{
+		size_t at;
+		const char *bytes;
+		const char *what;
+	} formats[] = {
+		{257, "ustar", "a tar archive, as PyTorch before 0.2 saved"},
+		{0, "\x89HDF", "an HDF5 file, as Keras saves"},
+		{0, "\x1F\x8B", "compressed (gzip)"},
+		{0, "GGUF", "a GGUF file"},
+	};
+
+	for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+	{
+		size_t length = strlen(formats[i].bytes);
+
+		if (n >= formats[i].at + length &&
+			memcmp(start + formats[i].at, formats[i].bytes, length) == 0)
+		{
+			status_fail(status, STATUS_UNSUPPORTED, "the file is %s", formats[i].what);
+			return status_hint(status, "Load the model with the library that saved it, and save it "
+									   "as safetensors: model.save_pretrained(directory).");
+		}
+	}
+	return true;
 }
 
-/* The tensors of one file, in any order. */
+/* The tensors of one file, in any order; what it is, its first bytes say. */
 static bool
 open_part(Arena *arena, ByteSource *file, Checkpoint *part, Status *status)
 {
-	unsigned char start[SAFETENSORS_START];
+	unsigned char start[START_BYTES];
+	size_t n = file->size < sizeof start ? (size_t) file->size : sizeof start;
+	bool ok = file->read(file, 0, start, n, status);
 
-	if (safetensors_open(arena, file, part, status))
-		return true;
-	if (file->size >= sizeof start && file->read(file, 0, start, sizeof start, NULL))
-		explain_bad_start(start, status);
-	return status_prefix(status, "%s", file->name);
+	if (ok && n >= SAFETENSORS_START && safetensors_recognize(start, file->size))
+		ok = safetensors_open(arena, file, part, status);
+	else if (ok && torch_recognize(start, n))
+		ok = torch_open(arena, file, part, status);
+	else if (ok)
+		ok = source_check_pointer(start, n, status) && explain_start(start, n, status) &&
+			 safetensors_open(arena, file, part, status);
+	return ok || status_prefix(status, "%s", file->name);
 }
 
 /* All parts as one table sorted by name; a name that is there twice is an error. */
@@ -169,46 +192,77 @@ open_shards(Arena *arena, ModelSource *source, const json_t *root, Checkpoint *c
 		   check_index(root, checkpoint, status);
 }
 
+/* Neither format: perhaps another library's. */
+static bool
+no_weights(ModelSource *source, Status *status)
+{
+	static const char *const others[] = {"tf_model.h5", "flax_model.msgpack", "model.onnx",
+										 "onnx/model.onnx"};
+
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+	{
+		ByteSource *file;
+		bool found;
+
+		if (!source->open(source, others[i], &file, &found, status))
+			return false;
+		if (!found)
+			continue;
+		status_fail(status, STATUS_UNSUPPORTED,
+					"\"%s\" has neither model.safetensors nor pytorch_model.bin, only %s",
+					source->name, others[i]);
+		return status_hint(status, "Weights of TensorFlow, Flax and ONNX are not read. In Python, "
+								   "with that library: AutoModel.from_pretrained(directory, "
+								   "from_tf=True or from_flax=True).save_pretrained(new).");
+	}
+	return status_fail(status, STATUS_NOT_FOUND,
+					   "\"%s\" has neither model.safetensors nor pytorch_model.bin", source->name);
+}
+
+static bool
+open_index(Arena *arena, ModelSource *source, ByteSource *file, Checkpoint *checkpoint,
+		   Status *status)
+{
+	char *text = source_read_all(arena, file, MAX_INDEX_BYTES, status);
+	json_t *root;
+
+	if (text == NULL)
+		return false;
+	root = json_open_object(arena, file->name, text, (size_t) file->size, MAX_INDEX_BYTES, status);
+	if (root == NULL)
+		return false;
+	return open_shards(arena, source, root, checkpoint, status) ||
+		   status_prefix(status, "%s", file->name);
+}
+
 bool
 checkpoint_open(Arena *arena, ModelSource *source, Checkpoint *checkpoint, Status *status)
 {
-	static const char *const index_name = "model.safetensors.index.json";
-	ByteSource *file;
-	bool found;
-	char *text;
-	json_t *root;
+	/* in the reference's order */
+	static const struct
+	{
+		const char *name;
+		bool index;
+	} files[] = {
+		{"model.safetensors", false},
+		{"model.safetensors.index.json", true},
+		{"pytorch_model.bin", false},
+		{"pytorch_model.bin.index.json", true},
+	};
 
 	memset(checkpoint, 0, sizeof *checkpoint);
-	if (!source->open(source, "model.safetensors", &file, &found, status))
-		return false;
-	if (found)
-		return checkpoint_open_file(arena, file, checkpoint, status);
-	if (!source->open(source, index_name, &file, &found, status))
-		return false;
-	if (found)
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
 	{
-		text = source_read_all(arena, file, MAX_INDEX_BYTES, status);
-		if (text == NULL)
+		ByteSource *file;
+		bool found;
+
+		if (!source->open(source, files[i].name, &file, &found, status))
 			return false;
-		root =
-			json_open_object(arena, index_name, text, (size_t) file->size, MAX_INDEX_BYTES, status);
-		if (root == NULL)
-			return false;
-		return open_shards(arena, source, root, checkpoint, status) ||
-			   status_prefix(status, "%s", index_name);
+		if (found)
+			return files[i].index ? open_index(arena, source, file, checkpoint, status)
+								  : checkpoint_open_file(arena, file, checkpoint, status);
 	}
-	if (!source->open(source, "pytorch_model.bin", &file, &found, status))
-		return false;
-	if (found)
-	{
-		status_fail(
-			status, STATUS_UNSUPPORTED,
-			"\"%s\" has its weights in pytorch_model.bin only, which is a pickle and never read",
-			source->name);
-		return status_hint(status, "Save the model as safetensors: "
-								   "model.save_pretrained(directory, safe_serialization=True).");
-	}
-	return status_fail(status, STATUS_NOT_FOUND, "\"%s\" has no model.safetensors", source->name);
+	return no_weights(source, status);
 }
 
 const CheckpointTensor *
@@ -219,40 +273,4 @@ checkpoint_find(const Checkpoint *checkpoint, const char *name)
 	if (checkpoint->n_tensors == 0)
 		return NULL;
 	return bsearch(&key, checkpoint->tensors, checkpoint->n_tensors, sizeof key, compare_name);
-}
-
-bool
-checkpoint_read(const CheckpointTensor *tensor, uint64_t first, size_t count, float *out,
-				Status *status)
-{
-	size_t element;
-	unsigned char buffer[READ_CHUNK];
-
-	if (tensor->dtype == DTYPE_OTHER)
-		return status_fail(status, STATUS_INVALID_DATA,
-						   "%s: tensor \"%.100s\" has dtype %s; weights must be F32, F16 or BF16",
-						   tensor->source->name, tensor->name, tensor->dtype_name);
-	element = dtype_info(tensor->dtype)->bytes;
-	if (first > tensor->elements || count > tensor->elements - first)
-		return status_fail(status, STATUS_INTERNAL, "elements outside tensor \"%.100s\"",
-						   tensor->name);
-	while (count > 0)
-	{
-		size_t n = count < sizeof buffer / element ? count : sizeof buffer / element;
-
-		if (!tensor->source->read(tensor->source, tensor->offset + first * element, buffer,
-								  n * element, status))
-			return false;
-		dtype_widen(tensor->dtype, buffer, n, out);
-		for (size_t i = 0; i < n; i++)
-			if (!isfinite(out[i]))
-				return status_fail(
-					status, STATUS_INVALID_DATA,
-					"%s: tensor \"%.100s\" has a value that is not finite at element %llu",
-					tensor->source->name, tensor->name, (unsigned long long) (first + i));
-		first += n;
-		out += n;
-		count -= n;
-	}
-	return true;
 }

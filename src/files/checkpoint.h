@@ -1,6 +1,7 @@
 /*
- * checkpoint.h: named tensors in safetensors files, single (model.safetensors) or sharded
- * (model.safetensors.index.json).
+ * checkpoint.h: named tensors in files, single or sharded with an index: safetensors
+ * (model.safetensors) or archives of torch.save (pytorch_model.bin). What a file is, its first
+ * bytes say, not its name. Opening reads headers; the numbers are read with their tensors.
  */
 #ifndef BERT_FILES_CHECKPOINT_H
 #define BERT_FILES_CHECKPOINT_H
@@ -12,6 +13,14 @@
 #define CHECKPOINT_MAX_TENSORS 65536 /* in all files of a checkpoint */
 #define CHECKPOINT_MAX_NAME 512      /* bytes of a tensor's name */
 
+/* Of bytes that are read one after the other (CRC-32, as ZIP has it). */
+typedef struct TensorChecksum
+{
+	uint32_t expected;
+	uint32_t crc;  /* of the bytes so far */
+	uint64_t next; /* how many they are */
+} TensorChecksum;
+
 typedef struct CheckpointTensor
 {
 	const char *name; /* as in the file */
@@ -21,8 +30,10 @@ typedef struct CheckpointTensor
 	int64_t shape[CHECKPOINT_MAX_RANK];
 	uint64_t elements;
 	ByteSource *source;
-	uint64_t offset; /* of the first byte in the source */
-	uint64_t bytes;
+	uint64_t offset;          /* of the first byte in the source */
+	uint64_t bytes;           /* elements times their size */
+	const int64_t *strides;   /* (rank) in elements; NULL: the elements lie one after the other */
+	TensorChecksum *checksum; /* NULL: none */
 } CheckpointTensor;
 
 typedef struct Checkpoint
@@ -32,20 +43,22 @@ typedef struct Checkpoint
 } Checkpoint;
 
 /*
- * Opens model.safetensors or the sharded index of a ModelSource. A pytorch_model.bin alone is
- * refused with a hint.
+ * Opens, of a ModelSource, model.safetensors or its sharded index, else pytorch_model.bin or its
+ * index.
  */
 bool checkpoint_open(Arena *arena, ModelSource *source, Checkpoint *checkpoint, Status *status);
 
-/* One safetensors file. */
+/* One file. */
 bool checkpoint_open_file(Arena *arena, ByteSource *file, Checkpoint *checkpoint, Status *status);
 
 /* NULL if absent */
 const CheckpointTensor *checkpoint_find(const Checkpoint *checkpoint, const char *name);
 
 /*
- * Reads elements first .. first+count-1 as float (F32 copied, F16 and BF16 widened; I8 as integers,
- * the caller applies scales). NaN and infinite values are STATUS_INVALID_DATA.
+ * Reads elements first .. first+count-1, row by row, as float (F32 copied, F16 and BF16 widened; I8
+ * as integers, the caller applies scales). NaN and infinite values are STATUS_INVALID_DATA, as is a
+ * wrong checksum when the last element is read after all the others, in order. What is not
+ * contiguous can have two dimensions (STATUS_UNSUPPORTED), and takes longer.
  */
 bool checkpoint_read(const CheckpointTensor *tensor, uint64_t first, size_t count, float *out,
 					 Status *status);

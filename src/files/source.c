@@ -77,6 +77,19 @@ source_read(ByteSource *source, uint64_t offset, void *buffer, size_t length,
 	return true;
 }
 
+bool
+source_check_pointer(const void *start, size_t n, Status *status)
+{
+	static const char pointer[] = "version https://git-lfs.github.com/spec/";
+
+	if (n < sizeof pointer - 1 || memcmp(start, pointer, sizeof pointer - 1) != 0)
+		return true;
+	status_fail(status, STATUS_INVALID_DATA,
+				"the file is a pointer of Git LFS, not the file itself");
+	return status_hint(status, "It was not downloaded: run \"git lfs pull\" in the folder, or get "
+							   "the model with \"hf download NAME --local-dir FOLDER\".");
+}
+
 char *
 source_read_all(Arena *arena, ByteSource *source, size_t limit, Status *status)
 {
@@ -97,6 +110,11 @@ source_read_all(Arena *arena, ByteSource *source, size_t limit, Status *status)
 	if (!source_read(source, 0, text, (size_t) source->size, arena_question(arena), status))
 		return NULL;
 	text[source->size] = '\0';
+	if (!source_check_pointer(text, (size_t) source->size, status))
+	{
+		status_prefix(status, "%s", source->name);
+		return NULL;
+	}
 	return text;
 }
 
@@ -107,12 +125,8 @@ modelsource_close(ModelSource *source)
 		source->close(source);
 }
 
-/*
- * Our own names and an index file's: relative, without "..", "." or empty components, backslashes
- * or control characters.
- */
-static bool
-name_allowed(const char *name)
+bool
+source_name_allowed(const char *name)
 {
 	if (name[0] == '\0' || strlen(name) > 1024)
 		return false;
@@ -136,7 +150,7 @@ name_allowed(const char *name)
 static bool
 check_name(const char *name, Status *status)
 {
-	return name_allowed(name) ||
+	return source_name_allowed(name) ||
 		   status_fail(status, STATUS_INVALID_DATA,
 					   "\"%.100s\" is not the name of a file inside the model's directory", name);
 }

@@ -44,6 +44,12 @@ bool source_read(ByteSource *source, uint64_t offset, void *buffer, size_t lengt
  */
 char *source_read_all(Arena *arena, ByteSource *source, size_t limit, Status *status);
 
+/*
+ * False, with a hint, for the first n bytes of a pointer of Git LFS, which stands where the file
+ * itself was not downloaded. source_read_all looks for it.
+ */
+bool source_check_pointer(const void *start, size_t n, Status *status);
+
 typedef struct ModelSource ModelSource;
 struct ModelSource
 {
@@ -80,6 +86,12 @@ ModelSource *modelsource_from_sources(Arena *arena, const char *name, ByteSource
  */
 ModelSource *modelsource_subfolder(Arena *arena, ModelSource *source, const char *path,
 								   Status *status);
+
+/*
+ * Whether a name from a file can be that of a file inside a folder or an archive: relative, without
+ * "..", "." or empty components, backslashes or control characters.
+ */
+bool source_name_allowed(const char *name);
 
 /*
  * close, for sources that need it. Safe to call from a memory-context callback; NULL is allowed.

@@ -13,6 +13,7 @@
 
 #define NAME_BYTES 1024
 #define READ_STEP ((size_t) 1 << 20) /* elements between two questions: some milliseconds */
+#define READ_STEP_STRIDED ((size_t) 1 << 16)
 
 static const char scale_suffix[] = ".scale";
 
@@ -448,7 +449,8 @@ load_tensor(const CheckpointTensor *tensor, const CheckpointTensor *scale, const
 	for (uint64_t first = 0; first < spec->elements;)
 	{
 		uint64_t left = spec->elements - first;
-		size_t count = left < READ_STEP ? (size_t) left : READ_STEP;
+		size_t step = tensor->strides == NULL ? READ_STEP : READ_STEP_STRIDED;
+		size_t count = left < step ? (size_t) left : step;
 
 		if (!may_continue(question, status) ||
 			!checkpoint_read(tensor, first, count, out + first, status))

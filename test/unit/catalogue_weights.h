@@ -376,6 +376,13 @@ pickle_only(Folder *folder)
 }
 
 static void
+keras_only(Folder *folder)
+{
+	folder_remove(folder, WEIGHTS);
+	folder_put(folder, "tf_model.h5", "\x89HDF", 4);
+}
+
+static void
 weights_zip(Folder *folder)
 {
 	folder_put(folder, WEIGHTS, "PK\003\004\000\000\010\010\000\000\000\000", 12);

@@ -69,12 +69,23 @@ test_crc32c(void **state)
 		assert_int_equal(crc32c(crc32c(0, bytes, cut), bytes + cut, 32 - cut), 0x46DD794E);
 }
 
+/* The check value of CRC-32/ISO-HDLC, and that of a ZIP's empty entry. */
+static void
+test_crc32_zip(void **state)
+{
+	(void) state;
+	assert_int_equal(crc32_zip(0, "123456789", 9), 0xCBF43926);
+	assert_int_equal(crc32_zip(crc32_zip(0, "1234", 4), "56789", 5), 0xCBF43926);
+	assert_int_equal(crc32_zip(0, "", 0), 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sha256),
 		cmocka_unit_test(test_crc32c),
+		cmocka_unit_test(test_crc32_zip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
