@@ -184,6 +184,32 @@ refuse_file(Status *status, const struct stat *st, const char *name)
 	return status_hint(status, "Copy the files to a directory of their own.");
 }
 
+/*
+ * A file that could not be opened. Where it is a link of Hugging Face's cache, whose folders are
+ * made of links to blobs, there is a better hint than for others.
+ */
+static bool
+open_failed(const Directory *directory, const char *name, int errnum, Status *status)
+{
+	char target[256];
+	struct stat st;
+	ssize_t n = errnum == ELOOP ? readlinkat(directory->fd, name, target, sizeof target - 1) : -1;
+
+	path_open_failed(status, errnum, directory->base.name, name);
+	if (n < 0)
+		return false;
+	target[n] = '\0';
+	if (strncmp(target, "../", 3) != 0 || strstr(target, "/blobs/") == NULL)
+		return false;
+	if (fstatat(directory->fd, name, &st, 0) != 0)
+		return status_hint(status, "It is a link of Hugging Face's cache to a file that is not "
+								   "there: the download is not complete. Use \"hf download NAME "
+								   "--local-dir FOLDER\".");
+	return status_hint(status, "It is a link of Hugging Face's cache, and links are not followed: "
+							   "copy the folder with \"cp -rL\", or use \"hf download NAME "
+							   "--local-dir FOLDER\".");
+}
+
 static bool
 directory_open(ModelSource *base, const char *name, ByteSource **out, bool *found, Status *status)
 {
@@ -203,7 +229,7 @@ directory_open(ModelSource *base, const char *name, ByteSource **out, bool *foun
 	if (fd < 0 && errno == ENOENT)
 		return true;
 	if (fd < 0)
-		return path_open_failed(status, errno, directory->base.name, name);
+		return open_failed(directory, name, errno, status);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
 		(st.st_nlink > 1 && !directory->links_allowed))
 	{

@@ -143,6 +143,33 @@ test_names(void **state)
 	assert_int_equal(passed, sizeof cases / sizeof cases[0]);
 }
 
+/* Links as Hugging Face's cache has them: what is there, and what was not downloaded. */
+static void
+test_cache_links(void **state)
+{
+	static const char *const hints[][2] = {{"model/downloaded", "cp -rL"},
+										   {"model/not_downloaded", "not complete"}};
+	Status status;
+	ModelSource *source;
+
+	assert_int_equal(mkdir(at("blobs"), 0755), 0);
+	put("blobs/0123", "{}");
+	assert_int_equal(symlink("../blobs/0123", at(hints[0][0])), 0);
+	assert_int_equal(symlink("../blobs/4567", at(hints[1][0])), 0);
+	source = modelsource_open_directory(*state, at("model"), &status);
+	assert_non_null(source);
+	for (int i = 0; i < 2; i++)
+	{
+		ByteSource *file;
+		bool found;
+
+		assert_false(source->open(source, strchr(hints[i][0], '/') + 1, &file, &found, &status));
+		assert_int_equal(status.code, STATUS_PERMISSION);
+		assert_non_null(strstr(status.hint, hints[i][1]));
+	}
+	modelsource_close(source);
+}
+
 static void
 expect_directory(Arena *arena, const char *path, StatusCode code)
 {
@@ -262,9 +289,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),       cmocka_unit_test(test_directories),
-		cmocka_unit_test(test_changes),     cmocka_unit_test(test_installed),
-		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_cache_links), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_directories), cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_installed),   cmocka_unit_test(test_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
