@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "files/family.h"
+#include "files/json.h"
+#include "files/known_keys.h"
 
 static int
 set_up(void **state)
@@ -101,6 +103,95 @@ test_fields(void **state)
 						   "true, \"add_cross_attention\": true, \"tie_word_embeddings\": false}");
 	assert_int_equal(config.position_embedding_type, POSITION_RELATIVE_KEY_QUERY);
 	assert_true(config.is_decoder && config.add_cross_attention && !config.tie_word_embeddings);
+}
+
+/* config.json as published, a file of each family: nothing in it is told. */
+static const char *const published[] = {
+	"{\"activation\": \"gelu\", \"architectures\": [\"DistilBertForSequenceClassification\"], "
+	"\"attention_dropout\": 0.1, \"dim\": 768, \"dropout\": 0.1, \"finetuning_task\": \"sst-2\", "
+	"\"hidden_dim\": 3072, \"initializer_range\": 0.02, \"max_position_embeddings\": 512, "
+	"\"model_type\": \"distilbert\", \"n_heads\": 12, \"n_layers\": 6, \"output_past\": true, "
+	"\"pad_token_id\": 0, \"qa_dropout\": 0.1, \"seq_classif_dropout\": 0.2, "
+	"\"sinusoidal_pos_embds\": false, \"tie_weights_\": true, \"vocab_size\": 30522}",
+	"{\"architectures\": [\"ElectraForPreTraining\"], \"attention_probs_dropout_prob\": 0.1, "
+	"\"embedding_size\": 128, \"hidden_act\": \"gelu\", \"hidden_dropout_prob\": 0.1, "
+	"\"hidden_size\": 256, \"initializer_range\": 0.02, \"intermediate_size\": 1024, "
+	"\"layer_norm_eps\": 1e-12, \"max_position_embeddings\": 512, \"model_type\": \"electra\", "
+	"\"num_attention_heads\": 4, \"num_hidden_layers\": 12, \"pad_token_id\": 0, "
+	"\"position_embedding_type\": \"absolute\", \"summary_activation\": \"gelu\", "
+	"\"summary_last_dropout\": 0.1, \"summary_type\": \"first\", \"summary_use_proj\": true, "
+	"\"type_vocab_size\": 2, \"use_cache\": true, \"vocab_size\": 30522}",
+	"{\"architectures\": [\"XLMRobertaForSequenceClassification\"], "
+	"\"attention_probs_dropout_prob\": 0.1, \"bos_token_id\": 0, \"classifier_dropout\": null, "
+	"\"eos_token_id\": 2, \"hidden_act\": \"gelu\", \"hidden_dropout_prob\": 0.1, "
+	"\"hidden_size\": 768, \"initializer_range\": 0.02, \"intermediate_size\": 3072, "
+	"\"layer_norm_eps\": 1e-05, \"max_position_embeddings\": 514, "
+	"\"model_type\": \"xlm-roberta\", \"num_attention_heads\": 12, \"num_hidden_layers\": 12, "
+	"\"output_past\": true, \"pad_token_id\": 1, \"position_embedding_type\": \"absolute\", "
+	"\"type_vocab_size\": 1, \"use_cache\": true, \"vocab_size\": 250002}",
+	"{\"architectures\": [\"MPNetForMaskedLM\"], \"attention_probs_dropout_prob\": 0.1, "
+	"\"bos_token_id\": 0, \"eos_token_id\": 2, \"hidden_act\": \"gelu\", "
+	"\"hidden_dropout_prob\": 0.1, \"hidden_size\": 768, \"initializer_range\": 0.02, "
+	"\"intermediate_size\": 3072, \"layer_norm_eps\": 1e-05, \"max_position_embeddings\": 514, "
+	"\"model_type\": \"mpnet\", \"num_attention_heads\": 12, \"num_hidden_layers\": 12, "
+	"\"pad_token_id\": 1, \"relative_attention_num_buckets\": 32, \"vocab_size\": 30527}",
+	"{\"architectures\": [\"AlbertForMaskedLM\"], \"attention_probs_dropout_prob\": 0, "
+	"\"bos_token_id\": 2, \"classifier_dropout_prob\": 0.1, \"down_scale_factor\": 1, "
+	"\"embedding_size\": 128, \"eos_token_id\": 3, \"gap_size\": 0, \"hidden_act\": \"gelu_new\", "
+	"\"hidden_dropout_prob\": 0, \"hidden_size\": 768, \"initializer_range\": 0.02, "
+	"\"inner_group_num\": 1, \"intermediate_size\": 3072, \"layer_norm_eps\": 1e-12, "
+	"\"layers_to_keep\": [], \"max_position_embeddings\": 512, \"model_type\": \"albert\", "
+	"\"net_structure_type\": 0, \"num_attention_heads\": 12, \"num_hidden_groups\": 1, "
+	"\"num_hidden_layers\": 12, \"num_memory_blocks\": 0, \"pad_token_id\": 0, "
+	"\"type_vocab_size\": 2, \"vocab_size\": 30000}",
+};
+
+static size_t
+notes_of(Arena *arena, const char *json)
+{
+	FileNotes notes = {.arena = arena};
+	BertConfig config = parse(arena, json);
+	json_t *object;
+	Status status;
+
+	object = json_open_object("config.json", json, strlen(json), strlen(json), &status);
+	assert_non_null(object);
+	assert_true(known_keys_check_config(config.family, object, &notes, &status));
+	json_close(object);
+	return notes.n;
+}
+
+static void
+test_published(void **state)
+{
+	BertConfig config;
+	Status status;
+	char *text;
+
+	for (size_t i = 0; i < sizeof published / sizeof published[0]; i++)
+	{
+		config = parse(*state, published[i]);
+		assert_int_equal(notes_of(*state, published[i]), 0);
+		text = config_write(*state, &config, config.architecture, &status);
+		assert_non_null(text);
+		assert_int_equal(notes_of(*state, text), 0);
+		assert_ptr_equal(parse(*state, text).family, config.family);
+	}
+	config = parse(*state, published[0]);
+	assert_true(config.hidden_size == 768 && config.num_hidden_layers == 6);
+	assert_float_equal(config_head_dropout(&config, HEAD_SEQUENCE_CLASSIFICATION), 0.2, 1e-7);
+	assert_float_equal(config_head_dropout(&config, HEAD_TOKEN_CLASSIFICATION), 0.1, 1e-7);
+	assert_int_equal(config.type_vocab_size, 0);
+	config = parse(*state, published[1]);
+	assert_true(config_projects_embeddings(&config) && config_embedding_size(&config) == 128);
+	config = parse(*state, published[2]);
+	assert_int_equal(config_max_tokens(&config), 512);
+	/* DistilBERT reads none of BERT's words */
+	assert_int_equal(notes_of(*state, "{\"model_type\": \"distilbert\", \"type_vocab_size\": 2}"),
+					 1);
+	assert_false(config_parse(*state, "{\"model_type\": \"distilbert\", \"dim\": \"768\"}", 42,
+							  &config, &status));
+	assert_non_null(strstr(status.message, "\"dim\" is a string, not an integer"));
 }
 
 /* Members of published configs that change nothing. */
@@ -198,9 +289,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_fields),
-		cmocka_unit_test(test_harmless),
+		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_published), cmocka_unit_test(test_harmless),
 		cmocka_unit_test(test_written),
 	};
 
