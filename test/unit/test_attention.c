@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/rng.h"
+#include "near.h"
 #include "nn/forward.h"
 
 typedef struct Case
@@ -161,10 +162,10 @@ check(const Case *one, const Kernels *kernels)
 		{
 			plain(&call, head, query, probs, context);
 			for (size_t i = 0; i < n; i++)
-				assert_float_equal(call.context[query * width + head * n + i], context[i], 2e-6);
+				assert_near(call.context[query * width + head * n + i], context[i], 2e-6);
 			for (size_t key = 0; call.probs != NULL && key < one->n_keys; key++)
-				assert_float_equal(call.probs[(head * one->n_queries + query) * one->n_keys + key],
-								   probs[key], 2e-6);
+				assert_near(call.probs[(head * one->n_queries + query) * one->n_keys + key],
+							probs[key], 2e-6);
 		}
 	arena_destroy(arena);
 }

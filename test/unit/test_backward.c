@@ -3,6 +3,7 @@
  * on (the same seed gives the same masks), for every instruction set that this machine has; and
  * what must give the same bits.
  */
+#include "near.h"
 #include "train_fixture.h"
 
 #define STEP 4e-3
@@ -54,7 +55,7 @@ check_tensor(Fixture *fixture, const TensorSpec *tensor, uint64_t seed, double s
 	}
 	memcpy(weights, saved, tensor->elements * sizeof(float));
 	measured = (loss[0] - loss[1]) / (2 * STEP);
-	if (fabs(measured - expected) > 0.01 * fabs(expected) + 0.004 * scale)
+	if (!is_near(measured, expected, 0.01 * fabs(expected) + 0.004 * scale))
 		fail_msg("%s: backward %g, finite difference %g (seed %llu)", tensor->name, expected,
 				 measured, (unsigned long long) seed);
 	free(saved);

@@ -13,6 +13,7 @@
 #include "files/family.h"
 #include "files/json.h"
 #include "files/known_keys.h"
+#include "near.h"
 
 static int
 set_up(void **state)
@@ -50,8 +51,8 @@ test_defaults(void **state)
 	assert_int_equal(config.num_attention_heads, 12);
 	assert_int_equal(config.intermediate_size, 3072);
 	assert_string_equal(config.hidden_act, "gelu");
-	assert_float_equal(config.hidden_dropout_prob, 0.1, 1e-7);
-	assert_float_equal(config.layer_norm_eps, 1e-12, 1e-18);
+	assert_near(config.hidden_dropout_prob, 0.1, 1e-7);
+	assert_near(config.layer_norm_eps, 1e-12, 1e-18);
 	assert_true(config.classifier_dropout < 0);
 	assert_int_equal(config.max_position_embeddings, 512);
 	assert_int_equal(config.type_vocab_size, 2);

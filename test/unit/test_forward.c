@@ -13,6 +13,7 @@
 
 #include "core/rng.h"
 #include "model_fixture.h"
+#include "near.h"
 #include "nn/answers.h"
 #include "nn/entities.h"
 #include "nn/fill.h"
@@ -103,11 +104,10 @@ test_packing(void **state)
 			assert_true(
 				encoder_forward(fixture.model, &single, &wants, arena, &alone, NULL, &status));
 			for (size_t i = 0; i < (size_t) bounds[1] * hidden; i++)
-				assert_float_equal(alone.last_hidden_state[i],
-								   together.last_hidden_state[first * hidden + i], 2e-6);
+				assert_near(alone.last_hidden_state[i],
+							together.last_hidden_state[first * hidden + i], 2e-6);
 			for (size_t i = 0; i < hidden; i++)
-				assert_float_equal(alone.pooler_output[i], together.pooler_output[b * hidden + i],
-								   2e-6);
+				assert_near(alone.pooler_output[i], together.pooler_output[b * hidden + i], 2e-6);
 		}
 	}
 }
@@ -147,7 +147,7 @@ test_many_sequences(void **state)
 
 		assert_true(encoder_forward(fixture.model, &single, &wants, arena, &alone, NULL, &status));
 		for (size_t i = 0; i < hidden; i++)
-			assert_float_equal(alone.pooler_output[i], pooled[(size_t) b * hidden + i], 2e-6);
+			assert_near(alone.pooler_output[i], pooled[(size_t) b * hidden + i], 2e-6);
 	}
 }
 
@@ -212,8 +212,7 @@ test_mixed_rows(void **state)
 		assert_memory_equal(alone.last_hidden_state, together.last_hidden_state + first,
 							(size_t) lengths[b] * hidden * sizeof(float));
 		for (size_t i = 0; i < (size_t) lengths[b] * hidden; i++)
-			assert_float_equal(alone.last_hidden_state[i], plain.last_hidden_state[first + i],
-							   2e-5);
+			assert_near(alone.last_hidden_state[i], plain.last_hidden_state[first + i], 2e-5);
 	}
 }
 
@@ -240,7 +239,7 @@ test_chosen_rows(void **state)
 	assert_int_equal(some.n_rows, 300);
 	for (size_t i = 0; i < 300; i++)
 		for (size_t v = 0; v < vocab; v++)
-			assert_float_equal(some.logits[i * vocab + v], all.logits[rows[i] * vocab + v], 2e-5);
+			assert_near(some.logits[i * vocab + v], all.logits[rows[i] * vocab + v], 2e-5);
 	rows[3] = 465;
 	assert_false(head_forward(fixture.model, &(HeadInput){&batch, &encoded, rows, 300}, arena,
 							  &some, NULL, &status));

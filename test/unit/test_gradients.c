@@ -5,6 +5,7 @@
 #include <dirent.h>
 
 #include "files/checkpoint.h"
+#include "near.h"
 #include "train/adamw.h"
 #include "train/explain.h"
 #include "train/schedules.h"
@@ -385,15 +386,15 @@ compare(const Case *test, const Checkpoint *digests, const char *prefix, double 
 		for (size_t j = 0; j < tensor->elements; j++)
 			sum += (double) at(test, tensor, j) * at(test, tensor, j);
 		scale = fmax(digest[0], 0.01 * largest);
-		*worst = fmax(*worst, fabs(sqrt(sum) - digest[0]) / scale);
+		*worst = worse(*worst, fabs(sqrt(sum) - digest[0]) / scale);
 		assert_int_equal(n - 1, (tensor->elements + stride_of(test, tensor->elements) - 1) /
 									stride_of(test, tensor->elements));
 		for (size_t j = 1; j < n; j++)
 			*worst =
-				fmax(*worst, fabs(at(test, tensor, (j - 1) * stride_of(test, tensor->elements)) -
-								  digest[j]) /
-								 scale);
-		if (*worst > limit || !isfinite(*worst))
+				worse(*worst, fabs(at(test, tensor, (j - 1) * stride_of(test, tensor->elements)) -
+								   digest[j]) /
+								  scale);
+		if (!(*worst <= limit))
 			fail_msg("%s: %s differs by %g", test->name, tensor->name, *worst);
 	}
 }
@@ -448,7 +449,7 @@ test_gradients(void **state)
 				&mine);
 		heads[test.head] = true;
 		tensors += (int) digests.n_tensors;
-		worst = fmax(worst, mine);
+		worst = worse(worst, mine);
 		modelsource_close(source);
 		case_close(&test);
 		cases++;
@@ -539,8 +540,8 @@ check_steps(const char *name)
 		double norm = adamw_grad_norm(&adamw);
 		double rate = schedule_rate(&schedule, step, 1e-3);
 
-		if (fabs(loss - losses[step]) > 1e-4 || fabs(norm - norms[step]) > 1e-3 * norms[step] ||
-			fabs(rate - rates[step]) > 1e-9)
+		if (!is_near(loss, losses[step], 1e-4) || !is_near(norm, norms[step], 1e-3 * norms[step]) ||
+			!is_near(rate, rates[step], 1e-9))
 			fail_msg("%s step %d: loss %g (%g), norm %g (%g), rate %g (%g)", name, step, loss,
 					 losses[step], norm, norms[step], rate, rates[step]);
 		adamw_step(&adamw, step + 1, rate, norm);
@@ -601,7 +602,7 @@ test_attributions(void **state)
 				&status);
 			assert_int_equal(class, (size_t) predicted[b]);
 			for (int t = 0; t < offsets[1]; t++, tokens++)
-				if (fabs(attributions[t] - values[from + (size_t) t]) > 1e-4)
+				if (!is_near(attributions[t], values[from + (size_t) t], 1e-4))
 					fail_msg("%s, sequence %zu, token %d: %g instead of %g", names[i], b, t,
 							 attributions[t], values[from + (size_t) t]);
 		}

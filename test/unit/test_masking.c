@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "near.h"
 #include "nn/loss.h"
 #include "train/masking.h"
 #include "train/sentences.h"
@@ -59,7 +60,7 @@ fill(void)
 static void
 check_share(const char *what, double found, double expected, double n)
 {
-	if (fabs(found - expected) > 5 * sqrt(expected * (1 - expected) / n))
+	if (!is_near(found, expected, 5 * sqrt(expected * (1 - expected) / n)))
 		fail_msg("%s: %g instead of %g", what, found, expected);
 }
 

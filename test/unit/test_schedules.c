@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "near.h"
 #include "train/schedules.h"
 
 static void
@@ -42,7 +43,7 @@ test_rates(void **state)
 		{
 			double rate = schedule_rate(&schedule, step, base);
 
-			if (fabs(rate - atof(value)) > 1e-9 * base)
+			if (!is_near(rate, atof(value), 1e-9 * base))
 				fail_msg("%s step %lld: %.17g, the reference has %s", schedule_name(schedule.kind),
 						 (long long) step, rate, value);
 		}

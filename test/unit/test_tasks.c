@@ -13,6 +13,7 @@
 
 #include "files/json.h"
 #include "model_fixture.h"
+#include "near.h"
 #include "nn/answers.h"
 #include "nn/entities.h"
 #include "nn/fill.h"
@@ -435,7 +436,7 @@ test_sampling(void **state)
 			p = json_number_value(json_object_get(json_object_get(entry, "probabilities"), key));
 			if (p == 0.0 && counts[id] > 0)
 				fail_msg("case %zu: token %d should never be sampled", index, id);
-			if (fabs(counts[id] - draws * p) > 5.0 * sqrt(draws * p * (1.0 - p)) + 1.0)
+			if (!is_near(counts[id], draws * p, 5.0 * sqrt(draws * p * (1.0 - p)) + 1.0))
 				fail_msg("case %zu: token %d sampled %d times of %d, probability %g", index, id,
 						 counts[id], draws, p);
 		}

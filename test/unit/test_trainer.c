@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "core/rng.h"
+#include "near.h"
 #include "train/trainer.h"
 
 #define N_SAMPLES 40
@@ -358,7 +359,7 @@ test_bf16(void **state)
 		{
 			double difference = fabs(losses[1][step] - losses[0][step]) / losses[0][step];
 
-			largest = difference > largest ? difference : largest;
+			largest = worse(largest, difference);
 			assert_true(difference < 0.05);
 		}
 		options.bf16 = false;
@@ -427,7 +428,7 @@ check_parts(HeadKind head, ProblemType problem, size_t n, int batch_size)
 		close_trainer(&setup);
 	}
 	for (size_t i = 0; i < elements; i++)
-		largest = fmax(largest, fabs(weights[0][i] - weights[1][i]));
+		largest = worse(largest, fabs(weights[0][i] - weights[1][i]));
 	print_message("%s, %zu samples in parts of %d: losses %.6f and %.6f, weights differ by %.1e\n",
 				  head_kind_name(head), n, batch_size, losses[0], losses[1], largest);
 	assert_true(fabs(losses[0] - losses[1]) < 1e-5 * (1 + losses[0]));
