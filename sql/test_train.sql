@@ -42,7 +42,8 @@ SELECT count(*) FILTER (WHERE label) BETWEEN 80 AND 120 AS half,
 		bool_and(bert.count_tokens(input) + bert.count_tokens(pair) <= 24) AS short
 FROM (SELECT * FROM
 	bert.sentence_pairs(
-		'SELECT repeat(format(''%s is one. '', i), 8) FROM generate_series(10, 80) AS i', max_tokens => 20) LIMIT 200) AS p;
+		'SELECT repeat(format(''%s is one. '', i), 8) FROM generate_series(10, 80) AS i',
+		max_tokens => 20) LIMIT 200) AS p;
 SELECT * FROM bert.sentence_pairs('SELECT NULL::text');
 SELECT * FROM bert.sentence_pairs('SELECT ''a'', 2');
 SELECT * FROM bert.sentence_pairs('CREATE TABLE t (x int)');
