@@ -61,8 +61,8 @@ endif
 
 bert.so: build/libjansson.a
 
-# jansson as an archive: Debian's libjansson-dev has one; elsewhere make JANSSON=/where/libjansson.a,
-# built with ./configure --disable-shared CFLAGS='-O2 -fPIC'.
+# jansson as an archive: Debian's libjansson-dev has one; elsewhere
+# make JANSSON=/where/libjansson.a, built with ./configure --disable-shared CFLAGS='-O2 -fPIC'.
 JANSSON ?= $(shell $(CC) -print-file-name=libjansson.a)
 
 build/libjansson.a:

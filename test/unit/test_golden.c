@@ -72,7 +72,7 @@ setup(void **state)
 {
 	return read_index(GOLDEN, GOLDEN "/cases-5.txt") != 0 ||
 		   read_index(GOLDEN, GOLDEN "/cases-4.txt") != 0 ||
-		   read_index(GOLDEN "/families", GOLDEN "/families/cases.txt") != 0 || n_cases < 80 ||
+		   read_index(GOLDEN "/families", GOLDEN "/families/cases.txt") != 0 || n_cases < 75 ||
 		   n_cases == MAX_CASES;
 }
 

@@ -492,7 +492,7 @@ test_families(void **state)
 		compare(&test, &digests, "grad.", largest_norm(test.arena, &digests, "grad."), 1e-4,
 				gradient_at, &mine);
 		heads[test.head] = true;
-		worst = fmax(worst, mine);
+		worst = worse(worst, mine);
 		modelsource_close(source);
 		case_close(&test);
 		cases++;
