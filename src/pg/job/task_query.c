@@ -1,12 +1,10 @@
 /* task_query.c: a user's query as a stream of task rows. */
 #include "pg/server/compat.h"
 
-#include <limits.h>
 #include <math.h>
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "parser/parse_coerce.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -15,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "pg/job/task_query.h"
+#include "pg/server/encoding.h"
 
 #define FETCH_ROWS 1000
 #define MAX_COLUMNS 4
@@ -250,20 +249,6 @@ task_query_close(TaskQuery *query)
 	pfree(query);
 }
 
-static SampleText
-to_utf8(const char *bytes, size_t length)
-{
-	SampleText text;
-	char *converted;
-
-	if (length > INT_MAX)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("text is too long")));
-	converted = pg_server_to_any(bytes, (int) length, PG_UTF8);
-	text.bytes = converted;
-	text.length = converted == bytes ? length : strlen(converted);
-	return text;
-}
-
 static char *
 datum_output(Datum value, Oid type)
 {
@@ -301,8 +286,10 @@ static SampleText
 datum_utf8(Datum value, Oid type)
 {
 	text *raw = datum_as_text(value, type);
+	SampleText text;
 
-	return to_utf8(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw));
+	text.bytes = encoding_to_utf8(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw), &text.length);
+	return text;
 }
 
 static float
