@@ -155,10 +155,9 @@ notes_of(Arena *arena, const char *json)
 	json_t *object;
 	Status status;
 
-	object = json_open_object("config.json", json, strlen(json), strlen(json), &status);
+	object = json_open_object(arena, "config.json", json, strlen(json), strlen(json), &status);
 	assert_non_null(object);
 	assert_true(known_keys_check_config(config.family, object, &notes, &status));
-	json_close(object);
 	return notes.n;
 }
 

@@ -83,7 +83,7 @@ static const struct
 	 "pooling_mode st pooling_mode_mean_tokens b pooling_mode_cls_token b "
 	 "pooling_mode_max_tokens b pooling_mode_mean_sqrt_len_tokens b "
 	 "pooling_mode_weightedmean_tokens b pooling_mode_lasttoken b word_embedding_dimension i "
-	 "embedding_dimension i"},
+	 "embedding_dimension i include_prompt b"},
 	{KNOWN_DENSE, "in_features i out_features i bias b activation_function s"},
 	{KNOWN_SENTENCE_TRANSFORMERS,
 	 "prompts o default_prompt_name s similarity_fn_name s activation_fn s model_type s"},
@@ -196,10 +196,6 @@ test_only_value(void **state)
 	assert_false(passes(KNOWN_TOKENIZER_CONFIG, "truncation_side", "0", NULL, &status));
 	assert_non_null(strstr(status.message, "is an integer, not a string"));
 	assert_false(passes(KNOWN_TOKENIZER_CONFIG, "truncation_side", "false", NULL, &status));
-	assert_true(passes(KNOWN_POOLING, "include_prompt", "true", NULL, &status));
-	assert_false(passes(KNOWN_POOLING, "include_prompt", "false", NULL, &status));
-	assert_false(passes(KNOWN_POOLING, "include_prompt", "0", NULL, &status));
-	assert_false(passes(KNOWN_POOLING, "include_prompt", "\"true\"", NULL, &status));
 	assert_true(passes(KNOWN_CONFIG, "word_tokenizer_type", "\"basic\"", NULL, &status));
 	assert_false(passes(KNOWN_CONFIG, "word_tokenizer_type", "[]", NULL, &status));
 	assert_true(passes(KNOWN_CONFIG, "torch_dtype", "{\"a\": 1}", NULL, &status));
