@@ -229,7 +229,9 @@ static const KnownKey tokenizer_config_keys[] = {
 	HARMLESS("model_type"),
 	HARMLESS("processor_class"),
 	HARMLESS("chat_template"),
-	HARMLESS("add_prefix_space"),
+	USED("add_prefix_space", BOOLEAN),
+	USED("trim_offsets", BOOLEAN),
+	USED("keep_accents", BOOLEAN),
 	HARMLESS("add_special_tokens"),
 	HARMLESS("add_bos_token"),
 	HARMLESS("add_eos_token"),
@@ -257,15 +259,9 @@ static const KnownKey special_map_keys[] = {
 };
 
 static const KnownKey tokenizer_json_keys[] = {
-	USED("model", OBJECT),
-	USED("added_tokens", LIST),
-	USED("normalizer", OBJECT),
-	USED("pre_tokenizer", OBJECT),
-	USED("post_processor", OBJECT),
-	USED("truncation", OBJECT),
-	HARMLESS("padding"),
-	HARMLESS("decoder"),
-	HARMLESS("version"),
+	USED("model", OBJECT),         USED("added_tokens", LIST),     USED("normalizer", OBJECT),
+	USED("pre_tokenizer", OBJECT), USED("post_processor", OBJECT), USED("truncation", OBJECT),
+	HARMLESS("padding"),           USED("decoder", OBJECT),        HARMLESS("version"),
 };
 
 static const KnownKey tokenizer_model_keys[] = {
@@ -274,6 +270,27 @@ static const KnownKey tokenizer_model_keys[] = {
 	USED("unk_token", TEXT),
 	USED("continuing_subword_prefix", TEXT),
 	USED("max_input_chars_per_word", INTEGER),
+};
+
+static const KnownKey unigram_model_keys[] = {
+	USED("type", TEXT),
+	USED("vocab", LIST),
+	USED("unk_id", INTEGER),
+	USED("byte_fallback", BOOLEAN),
+};
+
+static const KnownKey bpe_model_keys[] = {
+	USED("type", TEXT),
+	USED("vocab", OBJECT),
+	USED("merges", LIST),
+	USED("dropout", NUMBER),
+	USED("continuing_subword_prefix", TEXT),
+	USED("end_of_word_suffix", TEXT),
+	USED("ignore_merges", BOOLEAN),
+	/* each byte has a token, so none is unknown */
+	HARMLESS("unk_token"),
+	HARMLESS("fuse_unk"),
+	HARMLESS("byte_fallback"),
 };
 
 static const KnownKey sentence_config_keys[] = {
@@ -342,6 +359,8 @@ static const struct
 	[KNOWN_SPECIAL_TOKENS_MAP] = TABLE(special_map_keys),
 	[KNOWN_TOKENIZER_JSON] = TABLE(tokenizer_json_keys),
 	[KNOWN_TOKENIZER_MODEL] = TABLE(tokenizer_model_keys),
+	[KNOWN_UNIGRAM_MODEL] = TABLE(unigram_model_keys),
+	[KNOWN_BPE_MODEL] = TABLE(bpe_model_keys),
 	[KNOWN_SENTENCE_CONFIG] = TABLE(sentence_config_keys),
 	[KNOWN_MODULE] = TABLE(module_keys),
 	[KNOWN_POOLING] = TABLE(pooling_keys),

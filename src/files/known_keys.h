@@ -20,7 +20,9 @@ typedef enum KnownFile
 	KNOWN_TOKENIZER_CONFIG,
 	KNOWN_SPECIAL_TOKENS_MAP,
 	KNOWN_TOKENIZER_JSON,
-	KNOWN_TOKENIZER_MODEL, /* tokenizer.json's "model" */
+	KNOWN_TOKENIZER_MODEL, /* tokenizer.json's "model": WordPiece */
+	KNOWN_UNIGRAM_MODEL,
+	KNOWN_BPE_MODEL,
 	KNOWN_SENTENCE_CONFIG, /* sentence_bert_config.json */
 	KNOWN_MODULE,          /* an entry of modules.json */
 	KNOWN_POOLING,

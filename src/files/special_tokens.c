@@ -7,18 +7,18 @@
 #include "files/config.h"
 #include "files/json.h"
 
-/* In the order in which the reference adds them. */
-static const struct
-{
-	const char *key;
-	const char *text; /* BertTokenizer's default */
-} names[] = {
-	{"bos_token", NULL},      {"eos_token", NULL},    {"unk_token", "[UNK]"},
-	{"sep_token", "[SEP]"},   {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"},
-	{"mask_token", "[MASK]"},
+/* In the order in which the reference adds them, and of ClassTraits. */
+static const char *const names[CLASS_NAMED_TOKENS] = {
+	"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
 };
 
-#define N_NAMES (sizeof names / sizeof names[0])
+#define MASK_NAME (CLASS_NAMED_TOKENS - 1)
+
+const char *
+special_token_name(size_t i)
+{
+	return names[i];
+}
 
 static bool
 is_list(const json_t *value)
@@ -183,8 +183,8 @@ put_default(const char *key, const char *text, SpecialTokens *out)
 static bool
 is_standard(const char *key)
 {
-	for (size_t i = 0; i < N_NAMES; i++)
-		if (strcmp(names[i].key, key) == 0)
+	for (size_t i = 0; i < CLASS_NAMED_TOKENS; i++)
+		if (strcmp(names[i], key) == 0)
 			return true;
 	return false;
 }
@@ -211,6 +211,15 @@ read_own_names(Arena *arena, const json_t *object, const char *file, bool all, S
 	return true;
 }
 
+/* What a class makes of a token that is only a text. */
+static void
+take_traits(const ClassTraits *traits, size_t name, NamedToken *named)
+{
+	if (strcmp(named->key, names[name]) != 0)
+		return;
+	named->token.lstrip |= traits->mask_strips && name == MASK_NAME;
+}
+
 static bool
 read_named(Arena *arena, const SpecialSources *sources, SpecialTokens *out, Status *status)
 {
@@ -218,21 +227,24 @@ read_named(Arena *arena, const SpecialSources *sources, SpecialTokens *out, Stat
 	const json_t *own = member(sources->config, "extra_special_tokens");
 	const json_t *map_own = member(map, "extra_special_tokens");
 
-	for (size_t i = 0; i < N_NAMES; i++)
+	for (size_t i = 0; i < CLASS_NAMED_TOKENS; i++)
 	{
-		const char *key = names[i].key;
+		const char *key = names[i];
 		const json_t *value = member(sources->config, key);
 		const json_t *other = member(map, key);
 		const char *file = other != NULL ? "special_tokens_map.json" : "tokenizer_config.json";
 
 		if (value == NULL && other == NULL)
 		{
-			if (sources->defaults && names[i].text != NULL)
-				put_default(key, names[i].text, out);
-			continue;
+			if (sources->traits != NULL && sources->traits->tokens[i] != NULL)
+				put_default(key, sources->traits->tokens[i], out);
 		}
-		if (!put_named(arena, key, other != NULL ? other : value, file, out, status))
+		else if (!put_named(arena, key, other != NULL ? other : value, file, out, status))
 			return false;
+		else if (!json_is_string(other != NULL ? other : value))
+			continue;
+		if (sources->traits != NULL && out->n_named > 0)
+			take_traits(sources->traits, i, &out->named[out->n_named - 1]);
 	}
 	return read_own_names(arena, sources->config, "tokenizer_config.json", false, out, status) &&
 		   read_own_names(arena, map, "special_tokens_map.json", false, out, status) &&
@@ -265,6 +277,29 @@ put_extras(Arena *arena, const json_t *list, const char *file, const char *key, 
 
 /* extra_special_tokens, or by its older name. */
 static bool
+put_pieces(const SpecialSources *sources, SpecialTokens *out, Status *status)
+{
+	for (size_t i = 0; i < sources->n_pieces; i++)
+		if (!added_tokens_put(out->extra, &out->n_extra, &sources->pieces[i], status))
+			return false;
+	return true;
+}
+
+/* What the class of CamemBERT adds where nobody names anything. */
+static bool
+put_camembert(SpecialTokens *out, Status *status)
+{
+	static const char *const texts[] = {"<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"};
+
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+		if (!added_tokens_put(out->extra, &out->n_extra,
+							  &(AddedToken){.content = texts[i], .id = -1, .special = true},
+							  status))
+			return false;
+	return true;
+}
+
+static bool
 read_extras(Arena *arena, const SpecialSources *sources, SpecialTokens *out, Status *status)
 {
 	static const char config_name[] = "tokenizer_config.json";
@@ -274,6 +309,11 @@ read_extras(Arena *arena, const SpecialSources *sources, SpecialTokens *out, Sta
 	const json_t *old = member(sources->config, "additional_special_tokens");
 	bool said = is_list(new) || old != NULL;
 
+	if (sources->pieces != NULL && !is_list(new))
+		return put_pieces(sources, out, status);
+	if (sources->camembert && !said && member(map, "additional_special_tokens") == NULL &&
+		!is_list(member(map, "extra_special_tokens")))
+		return put_camembert(out, status);
 	if (json_is_object(new))
 		new = NULL;
 	if (is_list(new))
@@ -311,7 +351,8 @@ special_tokens_read(Arena *arena, const SpecialSources *sources, SpecialTokens *
 	memset(out, 0, sizeof *out);
 	out->from_decoder = member(sources->config, "added_tokens_decoder") != NULL;
 	out->numbered = arena_alloc_array(arena, ADDED_TOKENS_MAX, sizeof *out->numbered);
-	out->named = arena_alloc_array(arena, ADDED_TOKENS_MAX + N_NAMES, sizeof *out->named);
+	out->named =
+		arena_alloc_array(arena, ADDED_TOKENS_MAX + CLASS_NAMED_TOKENS, sizeof *out->named);
 	out->extra = arena_alloc_array(arena, ADDED_TOKENS_MAX, sizeof *out->extra);
 	if (out->numbered == NULL || out->named == NULL || out->extra == NULL)
 		return arena_fail(arena, status, "special tokens", ADDED_TOKENS_MAX * sizeof *out->named);

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "files/tokenizer_classes.h"
 #include "files/tokenizer_json.h"
 
 typedef struct NamedToken
@@ -34,8 +35,15 @@ typedef struct SpecialSources
 	const json_t *special_map; /* special_tokens_map.json */
 	const json_t *added;       /* added_tokens.json */
 	const TokenizerJson *json;
-	bool defaults; /* the class has names of its own for five tokens: "[CLS]" ... */
+	const ClassTraits *traits; /* of a class that has names of its own ("[CLS]" ...), or NULL */
+	/* of a SentencePiece model: take the place of "additional_special_tokens"; or NULL */
+	const AddedToken *pieces;
+	size_t n_pieces;
+	bool camembert; /* has three further special tokens where no file names any */
 } SpecialSources;
+
+/* "bos_token" ..., in the order of ClassTraits. */
+const char *special_token_name(size_t i);
 
 bool special_tokens_read(Arena *arena, const SpecialSources *sources, SpecialTokens *out,
 						 Status *status);

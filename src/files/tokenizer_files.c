@@ -7,42 +7,15 @@
 #include "files/config.h"
 #include "files/json.h"
 #include "files/known_keys.h"
+#include "files/pieces_json.h"
+#include "files/sentencepiece.h"
 #include "files/special_tokens.h"
+#include "files/tokenizer_classes.h"
 #include "files/tokenizer_json.h"
 #include "files/vocab_text.h"
 
 /* jansson needs several times as much for its objects */
 #define MAX_JSON_BYTES ((size_t) 64 * 1024 * 1024)
-
-typedef enum TokenizerClass
-{
-	CLASS_BERT,
-	CLASS_NO_TYPES, /* a Bert class whose pairs have no token types */
-	CLASS_ANY       /* everything is in tokenizer.json; no token types unless they are named */
-} TokenizerClass;
-
-/* Without "Fast" at the end. */
-static const struct
-{
-	const char *name;
-	TokenizerClass class;
-} classes[] = {
-	{"BertTokenizer", CLASS_BERT},
-	{"ElectraTokenizer", CLASS_BERT},
-	{"MobileBertTokenizer", CLASS_BERT},
-	{"LxmertTokenizer", CLASS_BERT},
-	{"LayoutLMTokenizer", CLASS_BERT},
-	{"SqueezeBertTokenizer", CLASS_BERT},
-	{"ConvBertTokenizer", CLASS_BERT},
-	{"DPRContextEncoderTokenizer", CLASS_BERT},
-	{"DPRQuestionEncoderTokenizer", CLASS_BERT},
-	{"DistilBertTokenizer", CLASS_NO_TYPES},
-	{"PreTrainedTokenizer", CLASS_ANY},
-	{"TokenizersBackend", CLASS_ANY},
-	{"PythonBackend", CLASS_ANY},
-	{"RetriBertTokenizer", CLASS_ANY}, /* the reference no longer has these two */
-	{"RealmTokenizer", CLASS_ANY},
-};
 
 /* The files, open; NULL where there is none. */
 typedef struct Reader
@@ -57,7 +30,11 @@ typedef struct Reader
 	json_t *added;
 	json_t *tokenizer;
 	TokenizerClass class;
-	TokenizerJson json; /* of tokenizer */
+	TokenizerJson json;       /* of tokenizer */
+	bool composed;            /* the model is Unigram or BPE */
+	Pieces pieces;            /* of a composed one */
+	SentencePieceModel model; /* of a class's vocabulary file */
+	json_t *stages;           /* that a class builds, or NULL */
 	VocabText vocab;
 	SpecialTokens special;
 } Reader;
@@ -69,25 +46,16 @@ choose_class(Reader *reader)
 {
 	const char *file = "tokenizer_config.json";
 	const char *name = json_string_value(json_object_get(reader->config, "tokenizer_class"));
-	size_t length;
 
 	if (name == NULL || name[0] == '\0')
 	{
 		file = "config.json";
 		name = json_string_value(json_object_get(reader->model_config, "tokenizer_class"));
 	}
-	reader->class = CLASS_BERT;
-	if (name == NULL || name[0] == '\0')
+	reader->class = tokenizer_class_of_model(
+		json_string_value(json_object_get(reader->model_config, "model_type")));
+	if (name == NULL || name[0] == '\0' || tokenizer_class_find(name, &reader->class))
 		return true;
-	length = strlen(name);
-	if (length > 4 && strcmp(name + length - 4, "Fast") == 0)
-		length -= 4;
-	for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
-		if (strlen(classes[i].name) == length && strncmp(classes[i].name, name, length) == 0)
-		{
-			reader->class = classes[i].class;
-			return true;
-		}
 	status_fail(reader->status, STATUS_UNSUPPORTED,
 				"%s: tokenizer_class \"%.60s\" is not a Bert tokenizer", file, name);
 	return status_hint(reader->status,
@@ -192,10 +160,12 @@ take_tokenizer_json(Reader *reader)
 		return status_hint(reader->status, "If it is BERT's own tokenizer, name \"BertTokenizer\" "
 										   "as tokenizer_class in tokenizer_config.json.");
 	}
+	if (reader->composed)
+		return true;
 	if (!json->has_pre_tokenizer)
 		return status_fail(reader->status, STATUS_UNSUPPORTED,
 						   "tokenizer.json: it has no pre_tokenizer");
-	if (!json->has_template)
+	if (!json->has_template && !json->needs_stages)
 		return status_fail(reader->status, STATUS_UNSUPPORTED,
 						   "tokenizer.json: it has no post_processor, so that texts would be "
 						   "without [CLS] and [SEP]");
@@ -205,8 +175,11 @@ take_tokenizer_json(Reader *reader)
 	settings->lowercase = json->lowercase;
 	settings->strip_accents = json->strip_accents;
 	settings->unk_token = json->unk_token;
-	settings->cls_token = json->cls_token;
-	settings->sep_token = json->sep_token;
+	if (json->has_template)
+	{
+		settings->cls_token = json->cls_token;
+		settings->sep_token = json->sep_token;
+	}
 	settings->continuing_subword_prefix = json->continuing_subword_prefix;
 	settings->max_input_chars_per_word = json->max_input_chars_per_word;
 	return true;
@@ -344,10 +317,18 @@ add_special_tokens(Reader *reader)
 	return true;
 }
 
-/* What the five named tokens are called. tokenizer.json's template and model have the last word. */
+/*
+ * What the five named tokens are called. tokenizer.json's template and model have the last word; a
+ * composed tokenizer has those that are named.
+ */
 static void
 take_names(Reader *reader)
 {
+	static const char *const keys[] = {"unk_token", "sep_token", "pad_token", "cls_token",
+									   "mask_token"};
+
+	for (size_t i = 0; reader->composed && i < sizeof keys / sizeof keys[0]; i++)
+		*tokenizer_settings_special(reader->settings, keys[i]) = NULL;
 	for (size_t i = 0; i < reader->special.n_named; i++)
 	{
 		const NamedToken *named = &reader->special.named[i];
@@ -372,7 +353,25 @@ check_template(const Reader *reader, const char *token, int32_t id)
 					   (int) id, token, (int) own);
 }
 
-/* --- All of it --- */
+/* --- The vocabulary --- */
+
+/* A Bert class leaves the template of tokenizer.json alone only if it is BERT's. */
+static bool
+refuse_template(const Reader *reader)
+{
+	const char *type =
+		json_string_value(json_object_get(reader->json.parts.post_processor, "type"));
+
+	if (reader->class > CLASS_NO_TYPES || !reader->json.needs_stages)
+		return true;
+	if (type != NULL && strcmp(type, "TemplateProcessing") == 0)
+		return status_fail(reader->status, STATUS_UNSUPPORTED,
+						   "tokenizer.json: its template is not \"[CLS] A [SEP] B [SEP]\"");
+	return status_fail(reader->status, STATUS_UNSUPPORTED,
+					   "tokenizer.json: its post_processor is \"%.60s\", not that of a Bert "
+					   "tokenizer",
+					   type == NULL ? "?" : type);
+}
 
 static bool
 take_vocabulary(Reader *reader, const char *text, size_t length)
@@ -387,19 +386,87 @@ take_vocabulary(Reader *reader, const char *text, size_t length)
 }
 
 static bool
+open_vocabulary(Reader *reader, ModelSource *source, const char *name, ByteSource **file)
+{
+	bool found;
+
+	if (!source->open(source, name, file, &found, reader->status))
+		return false;
+	return found || status_fail(reader->status, STATUS_NOT_FOUND,
+								"there is neither %s nor tokenizer.json", name);
+}
+
+/* A SentencePiece model in the order of its class. */
+static bool
+read_sentencepiece(Reader *reader, ModelSource *source)
+{
+	ByteSource *file;
+	char *bytes;
+
+	if (!open_vocabulary(reader, source, tokenizer_class_traits(reader->class)->vocabulary, &file))
+		return false;
+	bytes = source_read_all(reader->arena, file, PIECES_MAX_BYTES, reader->status);
+	if (bytes == NULL)
+		return false;
+	if (!sentencepiece_read(reader->arena, bytes, (size_t) file->size, &reader->model,
+							reader->status))
+		return status_prefix(reader->status, "%s", file->name);
+	return true;
+}
+
+/* vocab.json and merges.txt */
+static bool
+read_merges(Reader *reader, ModelSource *source)
+{
+	ByteSource *file;
+	char *merges;
+	json_t *vocab;
+	bool ok;
+
+	if (!open_vocabulary(reader, source, "vocab.json", &file) ||
+		!open_vocabulary(reader, source, "merges.txt", &file))
+		return false;
+	merges = source_read_all(reader->arena, file, PIECES_MAX_BYTES, reader->status);
+	if (merges == NULL || !json_read_object(reader->arena, source, "vocab.json", MAX_JSON_BYTES,
+											&vocab, reader->status))
+		return false;
+	ok = pieces_from_files(reader->arena, vocab, merges, (size_t) file->size, &reader->pieces,
+						   reader->status);
+	reader->vocab.n_tokens = (int32_t) json_object_size(vocab);
+	return ok;
+}
+
+static bool
+read_composed(Reader *reader, ModelSource *source)
+{
+	bool bpe = reader->class == CLASS_ROBERTA;
+
+	if (reader->tokenizer == NULL)
+		return bpe ? read_merges(reader, source) : read_sentencepiece(reader, source);
+	if (reader->class != CLASS_ANY &&
+		reader->json.kind != (bpe ? TOKENIZER_BPE : TOKENIZER_UNIGRAM))
+		return status_fail(reader->status, STATUS_INVALID_DATA,
+						   "tokenizer.json: its model is not that of the tokenizer's class");
+	reader->pieces = reader->json.pieces;
+	reader->vocab.n_tokens = reader->json.n_tokens;
+	return tokenizer_json_charsmap(reader->json.parts.normalizer, reader->arena,
+								   (unsigned char **) &reader->pieces.charsmap,
+								   &reader->pieces.charsmap_length, reader->status) ||
+		   status_prefix(reader->status, "tokenizer.json");
+}
+
+static bool
 read_vocabulary(Reader *reader, ModelSource *source)
 {
 	ByteSource *file;
-	bool found;
 	char *text;
 
+	if (reader->composed)
+		return read_composed(reader, source);
 	if (reader->tokenizer != NULL)
 		return take_vocabulary(reader, reader->json.vocab, reader->json.vocab_length);
-	if (!source->open(source, "vocab.txt", &file, &found, reader->status))
+	if (!open_vocabulary(reader, source, "vocab.txt", &file))
 		return false;
-	if (!found)
-		return status_fail(reader->status, STATUS_NOT_FOUND,
-						   "there is neither vocab.txt nor tokenizer.json");
 	text = source_read_all(reader->arena, file, VOCAB_TEXT_MAX_BYTES, reader->status);
 	return text != NULL && take_vocabulary(reader, text, (size_t) file->size);
 }
@@ -418,33 +485,201 @@ check_members(const Reader *reader)
 							status);
 }
 
+/* --- Stages --- */
+
+/* The token of that name, which must have an id. */
+static bool
+class_token(const Reader *reader, const char *key, ClassToken *out)
+{
+	const char *text = NULL;
+	const AddedToken *added;
+
+	for (size_t i = 0; i < reader->special.n_named; i++)
+		if (strcmp(reader->special.named[i].key, key) == 0)
+			text = reader->special.named[i].token.content;
+	added = text == NULL
+				? NULL
+				: added_tokens_find(reader->settings->added, reader->settings->n_added, text);
+	out->text = text;
+	out->id = added != NULL ? added->id : text == NULL ? -1 : vocab_text_find(&reader->vocab, text);
+	return out->id >= 0 || status_fail(reader->status, STATUS_INVALID_DATA,
+									   "the tokenizer has no %s, which its class puts around a "
+									   "text",
+									   key);
+}
+
+/* CamemBERT's is looked for; the others' have a fixed place. */
+static int32_t
+class_unknown(const Reader *reader)
+{
+	int32_t id;
+
+	if (reader->class == CLASS_XLM_ROBERTA)
+		return 3;
+	if (reader->class != CLASS_CAMEMBERT)
+		return 1;
+	id = reader->settings->unk_token == NULL
+			 ? -1
+			 : vocab_text_find(&reader->vocab, reader->settings->unk_token);
+	return id < 0 ? 0 : id;
+}
+
+static bool
+build_stages(Reader *reader, PipelineParts *parts)
+{
+	ClassInput input = {.class = reader->class,
+						.config = reader->config,
+						.post_processor = reader->json.parts.post_processor,
+						.has_charsmap = reader->pieces.charsmap_length > 0};
+	json_t *arguments;
+
+	if (!class_token(reader, "bos_token", &input.bos) ||
+		!class_token(reader, "eos_token", &input.eos) ||
+		!class_token(reader, "cls_token", &input.cls) ||
+		!class_token(reader, "sep_token", &input.sep))
+		return false;
+	input.unk_id = class_unknown(reader);
+	reader->stages = tokenizer_class_stages(&input, reader->status);
+	if (reader->stages == NULL)
+		return false;
+	*parts = (PipelineParts){json_object_get(reader->stages, "model"),
+							 json_object_get(reader->stages, "normalizer"),
+							 json_object_get(reader->stages, "pre_tokenizer"),
+							 json_object_get(reader->stages, "post_processor"),
+							 json_object_get(reader->stages, "decoder")};
+	arguments = tokenizer_class_arguments(reader->class, reader->config);
+	reader->settings->class_arguments =
+		json_write(reader->arena, arguments, JSON_COMPACT | JSON_SORT_KEYS, true,
+				   "tokenizer_config.json", reader->status);
+	return reader->settings->class_arguments != NULL;
+}
+
+/* The stages become settings, and the pieces the vocabulary. */
+static bool
+take_stages(Reader *reader)
+{
+	PipelineParts parts = reader->json.parts;
+	Pipeline *pipeline = arena_alloc(reader->arena, sizeof *pipeline);
+	json_t *switches = NULL;
+	char *vocab;
+	bool ok;
+
+	if (pipeline == NULL)
+		return arena_fail(reader->arena, reader->status, "a pipeline", sizeof *pipeline);
+	if (reader->class != CLASS_ANY)
+	{
+		if (!build_stages(reader, &parts))
+			return false;
+	}
+	else if (!reader->composed)
+		parts.normalizer = parts.pre_tokenizer = NULL; /* BERT's own */
+	else
+	{
+		switches = json_copy((json_t *) parts.model);
+		json_object_set_new(switches, "scores_as_read", json_true());
+		parts.model = switches;
+	}
+	if (!reader->composed && reader->class == CLASS_ANY)
+		parts.model = switches = json_pack("{s:s}", "type", "WordPiece");
+	ok = pipeline_read(reader->arena, &parts, pipeline, reader->status) ||
+		 status_prefix(reader->status, "tokenizer.json");
+	if (ok)
+		reader->settings->pipeline =
+			pipeline_write(reader->arena, &parts, NULL, NULL, reader->status);
+	json_decref(switches);
+	if (!ok || reader->settings->pipeline == NULL)
+		return false;
+	if (!reader->composed)
+		return true;
+	vocab = pieces_write(reader->arena, &reader->pieces, &reader->settings->vocab_length,
+						 reader->status);
+	reader->settings->vocab = vocab;
+	return vocab != NULL;
+}
+
+/* The pieces of a SentencePiece model in the order of the class, whose names are known by now. */
+static bool
+order_pieces(Reader *reader)
+{
+	const char *names[CLASS_NAMED_TOKENS] = {NULL};
+
+	if (!reader->composed)
+		return true;
+	if (reader->model.n > 0)
+	{
+		for (size_t i = 0; i < reader->special.n_named; i++)
+			for (size_t k = 0; k < CLASS_NAMED_TOKENS; k++)
+				if (strcmp(reader->special.named[i].key, special_token_name(k)) == 0)
+					names[k] = reader->special.named[i].token.content;
+		if (!sentencepiece_order(reader->arena, &reader->model, reader->class, names,
+								 &reader->pieces, reader->status))
+			return false;
+		reader->vocab.n_tokens = (int32_t) reader->pieces.n;
+	}
+	return vocab_text_of_pieces(reader->arena, &reader->pieces, &reader->vocab, reader->status);
+}
+
+/* --- All of it --- */
+
+/* A class whose model is WordPiece has no other. */
+static bool
+refuse_model(const Reader *reader)
+{
+	const json_t *model = json_object_get(reader->tokenizer, "model");
+	const char *type = json_string_value(json_object_get(model, "type"));
+
+	return reader->class == CLASS_ANY || tokenizer_class_is_composed(reader->class) ||
+		   type == NULL || strcmp(type, "WordPiece") == 0 ||
+		   status_fail(reader->status, STATUS_UNSUPPORTED,
+					   "tokenizer.json: its model is \"%.60s\", not WordPiece", type);
+}
+
 static bool
 take_everything(Reader *reader, ModelSource *source)
 {
-	SpecialSources sources = {reader->config, reader->special_map, reader->added, &reader->json,
-							  reader->class != CLASS_ANY};
+	SpecialSources sources = {.config = reader->config,
+							  .special_map = reader->special_map,
+							  .added = reader->added,
+							  .json = &reader->json};
+	bool any;
 
 	if (!choose_class(reader) || !check_members(reader))
+		return false;
+	any = reader->class == CLASS_ANY;
+	if (!refuse_model(reader))
 		return false;
 	if (reader->tokenizer != NULL &&
 		!tokenizer_json_parse(reader->tokenizer, reader->arena, &reader->json,
 							  reader->context->notes, reader->status))
 		return status_prefix(reader->status, "tokenizer.json");
-	sources.defaults = reader->class != CLASS_ANY;
+	reader->composed =
+		tokenizer_class_is_composed(reader->class) || (any && reader->json.kind != TOKENIZER_BERT);
 	if (!refuse_switches(reader) || !take_max_length(reader) || !take_types(reader) ||
-		!read_vocabulary(reader, source) ||
-		!special_tokens_read(reader->arena, &sources, &reader->special, reader->status))
+		!read_vocabulary(reader, source))
+		return false;
+	sources.traits = any ? NULL : tokenizer_class_traits(reader->class);
+	sources.camembert = reader->class == CLASS_CAMEMBERT;
+	sources.pieces = reader->model.added;
+	sources.n_pieces = reader->model.n_added;
+	if (!special_tokens_read(reader->arena, &sources, &reader->special, reader->status))
 		return false;
 	take_names(reader);
-	if (reader->class == CLASS_ANY
-			? !take_tokenizer_json(reader)
-			: !take_arguments(reader) || (reader->tokenizer != NULL && !note_differences(reader)))
+	if (any ? !take_tokenizer_json(reader)
+			: !take_arguments(reader) || !refuse_template(reader) ||
+				  (reader->tokenizer != NULL && !reader->composed && !note_differences(reader)))
 		return false;
+	if (reader->composed && reader->context->lowercase_first)
+		return status_fail(reader->status, STATUS_UNSUPPORTED,
+						   "sentence_bert_config.json: \"do_lower_case\" is not supported with a "
+						   "tokenizer that is not BERT's");
 	reader->settings->lowercase |= reader->context->lowercase_first;
-	return note_unread(reader) && add_special_tokens(reader) &&
-		   (reader->class != CLASS_ANY ||
-			(check_template(reader, reader->json.cls_token, reader->json.cls_id) &&
-			 check_template(reader, reader->json.sep_token, reader->json.sep_id)));
+	if (!order_pieces(reader) || (!reader->composed && !note_unread(reader)) ||
+		!add_special_tokens(reader))
+		return false;
+	if (reader->composed || reader->class == CLASS_MPNET || (any && reader->json.needs_stages))
+		return take_stages(reader);
+	return !any || (check_template(reader, reader->json.cls_token, reader->json.cls_id) &&
+					check_template(reader, reader->json.sep_token, reader->json.sep_id));
 }
 
 static bool
@@ -467,9 +702,11 @@ tokenizer_files_read(Arena *arena, ModelSource *source, const TokenizerContext *
 					 TokenizerSettings *settings, Status *status)
 {
 	Reader reader = {.arena = arena, .context = context, .settings = settings, .status = status};
+	bool ok = tokenizer_settings_default(arena, settings, status) && open_files(&reader, source) &&
+			  take_everything(&reader, source);
 
-	return tokenizer_settings_default(arena, settings, status) && open_files(&reader, source) &&
-		   take_everything(&reader, source);
+	json_decref(reader.stages);
+	return ok;
 }
 
 bool

@@ -6,9 +6,11 @@
 
 #include "core/bulk.h"
 #include "core/sort.h"
+#include "files/base64.h"
 #include "files/config.h"
 #include "files/json.h"
 #include "files/known_keys.h"
+#include "files/pieces_json.h"
 #include "files/vocab_text.h"
 
 #define ASK_TOKENS 16384 /* a power of two */
@@ -172,13 +174,19 @@ read_template(const json_t *root, Arena *arena, TokenizerJson *out, Status *stat
 		out->one_type = read_pieces(pair, 5, 0, &template);
 		if (!read_pieces(json_object_get(object, "single"), 3, 0, &template) ||
 			(!out->one_type && !read_pieces(pair, 5, 1, &template)))
-			return status_fail(status, STATUS_UNSUPPORTED,
-							   "its template is not \"[CLS] A [SEP] B [SEP]\"");
+		{
+			out->one_type = false;
+			out->needs_stages = true;
+			return true;
+		}
 		template.cls_id = template_id(object, template.cls);
 		template.sep_id = template_id(object, template.sep);
 	}
 	else if (!has_type(object, "BertProcessing"))
-		return refuse_stage(object, "post_processor", status);
+	{
+		out->needs_stages = true;
+		return true;
+	}
 	else if (!read_bert_processing(object, &template))
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "its post_processor does not name its tokens");
@@ -327,6 +335,67 @@ read_added(const json_t *root, Arena *arena, TokenizerJson *out, Status *status)
 	return true;
 }
 
+/* --- Composed tokenizers --- */
+
+bool
+tokenizer_json_charsmap(const json_t *normalizer, Arena *arena, unsigned char **out, size_t *length,
+						Status *status)
+{
+	const json_t *list = json_object_get(normalizer, "normalizers");
+	size_t n = has_type(normalizer, "Sequence") ? json_array_size(list) : 1;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		const json_t *part =
+			has_type(normalizer, "Sequence") ? json_array_get(list, i) : normalizer;
+		const json_t *text = json_object_get(part, "precompiled_charsmap");
+
+		if (has_type(part, "Precompiled") && json_is_string(text))
+			return base64_decode(arena, json_string_value(text), json_string_length(text), out,
+								 length, status) ||
+				   status_prefix(status, "precompiled_charsmap");
+	}
+	return true;
+}
+
+/* Subwords that are marked, or words that are merged at random, are no byte-level BPE. */
+static bool
+check_bpe(const json_t *model, Status *status)
+{
+	static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+	const json_t *dropout = json_object_get(model, "dropout");
+
+	for (size_t i = 0; i < 2; i++)
+		if (json_string_length(json_object_get(model, affixes[i])) > 0)
+			return status_fail(status, STATUS_UNSUPPORTED,
+							   "its BPE model has a %s, which is not supported", affixes[i]);
+	return dropout == NULL || json_is_null(dropout) || json_number_value(dropout) == 0 ||
+		   status_fail(status, STATUS_UNSUPPORTED,
+					   "its BPE model has dropout, which gives the same text other tokens each "
+					   "time");
+}
+
+static bool
+parse_composed(const json_t *root, Arena *arena, TokenizerJson *out, FileNotes *notes,
+			   Status *status)
+{
+	const json_t *model = json_object_get(root, "model");
+	bool bpe = has_type(model, "BPE");
+
+	out->kind = bpe ? TOKENIZER_BPE : TOKENIZER_UNIGRAM;
+	if (!known_keys_check(bpe ? KNOWN_BPE_MODEL : KNOWN_UNIGRAM_MODEL, "tokenizer.json: model",
+						  model, notes, status))
+		return false;
+	if (bpe ? !check_bpe(model, status) ||
+				  !pieces_from_merges(arena, json_object_get(model, "vocab"),
+									  json_object_get(model, "merges"), &out->pieces, status)
+			: !pieces_from_scores(arena, json_object_get(model, "vocab"), &out->pieces, status))
+		return false;
+	out->n_tokens =
+		bpe ? (int32_t) json_object_size(json_object_get(model, "vocab")) : (int32_t) out->pieces.n;
+	return read_added(root, arena, out, status);
+}
+
 bool
 tokenizer_json_parse(const json_t *root, Arena *arena, TokenizerJson *out, FileNotes *notes,
 					 Status *status)
@@ -337,6 +406,11 @@ tokenizer_json_parse(const json_t *root, Arena *arena, TokenizerJson *out, FileN
 
 	memset(out, 0, sizeof *out);
 	out->truncates_left = direction != NULL && strcmp(direction, "Left") == 0;
+	out->parts =
+		(PipelineParts){json_object_get(root, "model"), json_object_get(root, "normalizer"), pre,
+						json_object_get(root, "post_processor"), json_object_get(root, "decoder")};
+	if (has_type(out->parts.model, "Unigram") || has_type(out->parts.model, "BPE"))
+		return parse_composed(root, arena, out, notes, status);
 	out->has_pre_tokenizer = has_type(pre, "BertPreTokenizer");
 	if (pre != NULL && !json_is_null(pre) && !out->has_pre_tokenizer)
 		return refuse_stage(pre, "pre_tokenizer", status);
@@ -489,30 +563,151 @@ added_value(Arena *arena, const TokenizerSettings *settings, bool *complete)
 	return list;
 }
 
+static json_t *
+bert_normalizer(const TokenizerSettings *settings)
+{
+	return json_pack("{s:s, s:b, s:b, s:b, s:b}", "type", "BertNormalizer", "clean_text",
+					 (int) settings->clean_text, "handle_chinese_chars",
+					 (int) settings->handle_chinese_chars, "strip_accents",
+					 (int) settings->strip_accents, "lowercase", (int) settings->lowercase);
+}
+
+/* Appends ,"name":value and gives the value back. */
+static void
+append_member(TextBuffer *buffer, const char *name, json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+
+	buffer->failed |= text == NULL;
+	text_append(buffer, ",", 1);
+	text_append_string(buffer, name, strlen(name));
+	text_append(buffer, ":", 1);
+	if (text != NULL)
+		text_append(buffer, text, strlen(text));
+	free(text);
+	json_decref(value);
+}
+
+/* Puts the character map into the first Precompiled normalizer. */
+static bool
+put_charsmap(Arena *arena, json_t *normalizer, const Pieces *pieces, Status *status)
+{
+	json_t *list = json_object_get(normalizer, "normalizers");
+	size_t n = list != NULL ? json_array_size(list) : 1;
+	char *text;
+
+	for (size_t i = 0; i < n && pieces->charsmap_length > 0; i++)
+	{
+		json_t *part = list != NULL ? json_array_get(list, i) : normalizer;
+
+		if (!has_type(part, "Precompiled"))
+			continue;
+		text = base64_encode(arena, pieces->charsmap, pieces->charsmap_length);
+		if (text == NULL)
+			return arena_fail(arena, status, "a character map", pieces->charsmap_length);
+		json_object_set_new(part, "precompiled_charsmap", json_string(text));
+		return true;
+	}
+	return true;
+}
+
+static void
+append_switches(TextBuffer *buffer, const json_t *model)
+{
+	const char *type = json_string_value(json_object_get(model, "type"));
+	const char *key;
+	json_t *value;
+
+	text_append(buffer, ",\"model\":{\"type\":", 17);
+	text_append_string(buffer, type, strlen(type));
+	if (strcmp(type, "BPE") == 0)
+		append_member(buffer, "dropout", json_null());
+	json_object_foreach((json_t *) model, key, value)
+	{
+		if (strcmp(key, "type") != 0 && strcmp(key, "scores_as_read") != 0)
+			append_member(buffer, key, json_incref(value));
+	}
+	text_append(buffer, ",", 1);
+}
+
+/* By pieces: the vocabulary may have scores, which jansson writes in another way. */
+static char *
+write_composed(Arena *arena, const TokenizerSettings *settings, Status *status)
+{
+	static const char *const stages[] = {"normalizer", "pre_tokenizer", "post_processor",
+										 "decoder"};
+	TextBuffer buffer = {.arena = arena};
+	bool complete = true;
+	Pieces pieces;
+	json_t *root;
+	bool ok;
+
+	if (!pieces_read(arena, settings->vocab, settings->vocab_length, &pieces, status))
+		return NULL;
+	root = json_loads(settings->pipeline, 0, NULL);
+	if (root == NULL)
+	{
+		status_fail(status, STATUS_INVALID_DATA, "the tokenizer's pipeline is damaged");
+		return NULL;
+	}
+	ok = put_charsmap(arena, json_object_get(root, "normalizer"), &pieces, status);
+	text_append(&buffer, "{\"version\":\"1.0\"", 16);
+	append_member(&buffer, "truncation", json_null());
+	append_member(&buffer, "padding", json_null());
+	append_member(&buffer, "added_tokens", added_value(arena, settings, &complete));
+	for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
+	{
+		json_t *stage = json_object_get(root, stages[i]);
+
+		append_member(&buffer, stages[i], stage == NULL ? json_null() : json_incref(stage));
+	}
+	append_switches(&buffer, json_object_get(root, "model"));
+	ok = ok && pieces_append_vocab(&buffer, &pieces, status);
+	text_append(&buffer, "}}", 2);
+	json_decref(root);
+	if (ok && (buffer.failed || !complete))
+		ok = arena_fail(arena, status, "tokenizer.json", buffer.length);
+	return ok ? buffer.text : NULL;
+}
+
+/* The post-processor of a Bert tokenizer with stages of its own, else NULL. */
+static json_t *
+own_post_processor(const TokenizerSettings *settings)
+{
+	json_t *root = settings->pipeline == NULL ? NULL : json_loads(settings->pipeline, 0, NULL);
+	json_t *value = json_incref(json_object_get(root, "post_processor"));
+
+	json_decref(root);
+	return value;
+}
+
 char *
 tokenizer_json_write(Arena *arena, const TokenizerSettings *settings, Status *status)
 {
 	json_t *root;
+	json_t *own;
+	char *text;
 	bool complete = true;
 
+	if (tokenizer_settings_composed(settings))
+		return write_composed(arena, settings, status);
+	own = own_post_processor(settings);
 	json_build(arena);
 	root = json_object();
 	json_put(root, "version", json_string("1.0"), &complete);
 	json_put(root, "truncation", json_null(), &complete);
 	json_put(root, "padding", json_null(), &complete);
 	json_put(root, "added_tokens", added_value(arena, settings, &complete), &complete);
-	json_put(root, "normalizer",
-			 json_pack("{s:s, s:b, s:b, s:b, s:b}", "type", "BertNormalizer", "clean_text",
-					   (int) settings->clean_text, "handle_chinese_chars",
-					   (int) settings->handle_chinese_chars, "strip_accents",
-					   (int) settings->strip_accents, "lowercase", (int) settings->lowercase),
-			 &complete);
+	json_put(root, "normalizer", bert_normalizer(settings), &complete);
 	json_put(root, "pre_tokenizer", json_pack("{s:s}", "type", "BertPreTokenizer"), &complete);
-	json_put(root, "post_processor", post_processor_value(settings, &complete), &complete);
+	json_put(root, "post_processor", own != NULL ? own : post_processor_value(settings, &complete),
+			 &complete);
 	json_put(root, "decoder",
 			 json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix",
 					   settings->continuing_subword_prefix, "cleanup", 1),
 			 &complete);
 	json_put(root, "model", model_value(arena, settings, &complete), &complete);
-	return json_write(arena, root, JSON_COMPACT, complete, "tokenizer.json", status);
+	text = json_write(arena, root, JSON_COMPACT, complete, "tokenizer.json", status);
+	json_decref(own);
+	return text;
 }

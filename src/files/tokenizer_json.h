@@ -6,6 +6,8 @@
 #define BERT_FILES_TOKENIZER_JSON_H
 
 #include "files/notes.h"
+#include "files/pieces.h"
+#include "files/pipeline.h"
 #include "files/tokenizer_settings.h"
 
 /* What the file says by itself. Strings are in the arena. */
@@ -31,6 +33,11 @@ typedef struct TokenizerJson
 	char *vocab;       /* in the form of vocab_text.h; an id that no token has is an empty line */
 	size_t vocab_length;
 	int32_t n_tokens; /* that the vocabulary's object has */
+	/* The model is Unigram or BPE: only what follows counts, the added tokens and truncates_left */
+	TokenizerKind kind;
+	Pieces pieces;       /* instead of vocab */
+	bool needs_stages;   /* WordPiece with another template than BERT's */
+	PipelineParts parts; /* of the document, which must stay open */
 } TokenizerJson;
 
 /*
@@ -44,5 +51,9 @@ bool tokenizer_json_parse(const struct json_t *root, Arena *arena, TokenizerJson
  * The file for the export, so that the reference's class for any tokenizer reads the same from it.
  */
 char *tokenizer_json_write(Arena *arena, const TokenizerSettings *settings, Status *status);
+
+/* The character map of the first Precompiled normalizer in an object; *out stays NULL without. */
+bool tokenizer_json_charsmap(const struct json_t *normalizer, Arena *arena, unsigned char **out,
+							 size_t *length, Status *status);
 
 #endif

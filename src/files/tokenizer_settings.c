@@ -73,8 +73,12 @@ static void
 put_special_tokens(json_t *root, const TokenizerSettings *settings, bool *complete)
 {
 	for (size_t i = 0; i < N_SPECIAL; i++)
-		json_put(root, special[i].key,
-				 json_string(*special_field((TokenizerSettings *) settings, i)), complete);
+	{
+		const char *text = *special_field((TokenizerSettings *) settings, i);
+
+		if (text != NULL) /* a composed tokenizer has those that are named */
+			json_put(root, special[i].key, json_string(text), complete);
+	}
 }
 
 /* What the reference's BertTokenizer cannot be told is read by its class for any tokenizer. */
@@ -114,8 +118,48 @@ sorted_added(Arena *arena, const TokenizerSettings *settings, Status *status)
 	return added;
 }
 
-char *
-tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status *status)
+bool
+tokenizer_settings_composed(const TokenizerSettings *settings)
+{
+	/* the canonical text has no blanks */
+	return settings->pipeline != NULL &&
+		   strstr(settings->pipeline, "\"type\":\"WordPiece\"") == NULL;
+}
+
+/* What the normalizer and the model of BERT can be told. */
+static void
+put_bert(json_t *root, const TokenizerSettings *settings, bool *complete)
+{
+	json_put(root, "tokenizer_class",
+			 json_string(is_bert(settings) ? "BertTokenizer" : "PreTrainedTokenizerFast"),
+			 complete);
+	json_put(root, "do_lower_case", json_boolean(settings->lowercase), complete);
+	json_put(root, "strip_accents", json_boolean(settings->strip_accents), complete);
+	json_put(root, "tokenize_chinese_chars", json_boolean(settings->handle_chinese_chars),
+			 complete);
+	json_put(root, "clean_text", json_boolean(settings->clean_text), complete);
+	json_put(root, "wordpieces_prefix", json_string(settings->continuing_subword_prefix), complete);
+	json_put(root, "max_input_chars_per_word", json_integer(settings->max_input_chars_per_word),
+			 complete);
+}
+
+/* The class and its arguments: what the files say, or the class for any tokenizer. */
+static void
+put_class(json_t *root, const TokenizerSettings *settings, bool *complete)
+{
+	json_t *arguments =
+		settings->class_arguments == NULL ? NULL : json_loads(settings->class_arguments, 0, NULL);
+
+	if (arguments == NULL)
+		json_put(root, "tokenizer_class", json_string("PreTrainedTokenizerFast"), complete);
+	else
+		*complete &= json_object_update(root, arguments) == 0;
+	json_decref(arguments);
+}
+
+/* stored: with what only the store needs. */
+static char *
+write_settings(Arena *arena, const TokenizerSettings *settings, bool stored, Status *status)
 {
 	json_t *root;
 	json_t *decoder;
@@ -141,24 +185,21 @@ tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status
 		snprintf(id, sizeof id, "%d", (int) added[i]->id);
 		json_put(decoder, id, token_value(added[i]), &complete);
 	}
-	json_put(root, "tokenizer_class",
-			 json_string(is_bert(settings) ? "BertTokenizer" : "PreTrainedTokenizerFast"),
-			 &complete);
-	json_put(root, "do_lower_case", json_boolean(settings->lowercase), &complete);
-	json_put(root, "strip_accents", json_boolean(settings->strip_accents), &complete);
-	json_put(root, "tokenize_chinese_chars", json_boolean(settings->handle_chinese_chars),
-			 &complete);
-	json_put(root, "clean_text", json_boolean(settings->clean_text), &complete);
-	json_put(root, "wordpieces_prefix", json_string(settings->continuing_subword_prefix),
-			 &complete);
-	json_put(root, "max_input_chars_per_word", json_integer(settings->max_input_chars_per_word),
-			 &complete);
+	if (!tokenizer_settings_composed(settings))
+		put_bert(root, settings, &complete);
+	if (settings->pipeline != NULL)
+		put_class(root, settings, &complete);
+	if (stored && settings->pipeline != NULL)
+		json_put(root, "pipeline", json_loads(settings->pipeline, 0, NULL), &complete);
+	if (stored && settings->class_arguments != NULL)
+		json_put(root, "class_arguments", json_loads(settings->class_arguments, 0, NULL),
+				 &complete);
 	if (settings->model_max_length > 0)
 		json_put(root, "model_max_length", json_integer(settings->model_max_length), &complete);
 	if (settings->one_type)
 		json_put(root, "model_input_names", json_pack("[s, s]", "input_ids", "attention_mask"),
 				 &complete);
-	else if (!is_bert(settings)) /* which has no types of itself */
+	else if (!is_bert(settings) || settings->pipeline != NULL) /* which has no types of itself */
 		json_put(root, "model_input_names",
 				 json_pack("[s, s, s]", "input_ids", "token_type_ids", "attention_mask"),
 				 &complete);
@@ -166,6 +207,18 @@ tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status
 	json_put(root, "added_tokens_decoder", decoder, &complete);
 	json_put(root, "additional_special_tokens", unnumbered, &complete);
 	return json_write(arena, root, JSON_INDENT(2), complete, "tokenizer_config.json", status);
+}
+
+char *
+tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status *status)
+{
+	return write_settings(arena, settings, true, status);
+}
+
+char *
+tokenizer_settings_export(Arena *arena, const TokenizerSettings *settings, Status *status)
+{
+	return write_settings(arena, settings, false, status);
 }
 
 char *
@@ -209,14 +262,36 @@ parse_numbered(const json_t *root, Arena *arena, TokenizerSettings *settings, St
 	return true;
 }
 
+/* An object of the text as its canonical text; *out stays NULL without. */
+static bool
+parse_object(const json_t *root, const char *name, Arena *arena, const char **out, Status *status)
+{
+	json_t *object = json_object_get(root, name);
+
+	if (object == NULL)
+		return true;
+	if (!json_is_object(object))
+		return status_fail(status, STATUS_INVALID_DATA, "\"%s\" is not an object", name);
+	*out =
+		json_write(arena, json_incref(object), JSON_COMPACT | JSON_SORT_KEYS, true, name, status);
+	return *out != NULL;
+}
+
 static bool
 parse_stored(const json_t *root, Arena *arena, TokenizerSettings *settings, Status *status)
 {
 	const json_t *names = json_object_get(root, "model_input_names");
 
+	if (!parse_object(root, "pipeline", arena, &settings->pipeline, status) ||
+		!parse_object(root, "class_arguments", arena, &settings->class_arguments, status))
+		return false;
 	for (size_t i = 0; i < N_SPECIAL; i++)
+	{
+		if (tokenizer_settings_composed(settings))
+			*special_field(settings, i) = NULL;
 		if (!json_get_string(root, special[i].key, arena, special_field(settings, i), status))
 			return false;
+	}
 	settings->one_type = json_array_size(names) == 2;
 	return json_get_bool(root, "do_lower_case", &settings->lowercase, status) &&
 		   json_get_bool(root, "strip_accents", &settings->strip_accents, status) &&

@@ -24,6 +24,14 @@ typedef struct TokenizerSettings
 	bool one_type; /* the second text of a pair has the token type 0 too, not 1; default false */
 	size_t n_added;
 	AddedToken *added; /* the five special tokens included */
+	/*
+	 * The stages of a composed tokenizer, as pipeline_write gives them; NULL: BERT's own. If its
+	 * model is not WordPiece the vocabulary has the form of pieces.h, and what is said above about
+	 * clean_text to max_input_chars_per_word does not count.
+	 */
+	const char *pipeline;
+	/* tokenizer_class and what it takes from tokenizer_config.json, as JSON; NULL: see below */
+	const char *class_arguments;
 	/* vocab.txt form: one token a line, id = line; also when read from tokenizer.json */
 	const char *vocab;
 	size_t vocab_length;
@@ -32,11 +40,15 @@ typedef struct TokenizerSettings
 /* BertTokenizer's defaults, vocabulary unset. */
 bool tokenizer_settings_default(Arena *arena, TokenizerSettings *settings, Status *status);
 
+/* The model is not WordPiece: it has pieces, and stages of its own. */
+bool tokenizer_settings_composed(const TokenizerSettings *settings);
+
 /*
- * tokenizer_config.json for the export; the store also keeps this text, so parse(write(s)) = s,
- * vocabulary apart.
+ * The text that the store keeps: tokenizer_config.json, with the pipeline if there is one.
+ * parse(write(s)) = s, vocabulary apart. export: the file itself.
  */
 char *tokenizer_settings_write(Arena *arena, const TokenizerSettings *settings, Status *status);
+char *tokenizer_settings_export(Arena *arena, const TokenizerSettings *settings, Status *status);
 bool tokenizer_settings_parse(Arena *arena, const char *json, size_t length,
 							  TokenizerSettings *settings, Status *status);
 

@@ -176,6 +176,30 @@ vocab_text_read(Arena *arena, const char *text, size_t length, VocabText *vocab,
 	return true;
 }
 
+bool
+vocab_text_of_pieces(Arena *arena, const Pieces *pieces, VocabText *vocab, Status *status)
+{
+	size_t n = 0;
+	size_t kept = 0;
+
+	vocab->sorted = arena_alloc_array(arena, (size_t) pieces->n + 1, sizeof *vocab->sorted);
+	if (vocab->sorted == NULL)
+		return arena_fail(arena, status, "the vocabulary", pieces->n * sizeof *vocab->sorted);
+	for (uint32_t i = 0; i < pieces->n; i++)
+		if (pieces->offsets[i + 1] > pieces->offsets[i])
+			vocab->sorted[n++] =
+				(VocabLine){pieces->texts + pieces->offsets[i],
+							pieces->offsets[i + 1] - pieces->offsets[i], (int32_t) i};
+	qsort(vocab->sorted, n, sizeof *vocab->sorted, compare_lines);
+	/* of repeated ones the last counts */
+	for (size_t i = 0; i < n; i++)
+		if (i + 1 == n || compare_texts(&vocab->sorted[i], &vocab->sorted[i + 1]) != 0)
+			vocab->sorted[kept++] = vocab->sorted[i];
+	vocab->n_sorted = kept;
+	vocab->n_lines = (int32_t) pieces->n;
+	return true;
+}
+
 int32_t
 vocab_text_find(const VocabText *vocab, const char *token)
 {

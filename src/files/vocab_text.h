@@ -14,6 +14,7 @@
 
 #include "core/arena.h"
 #include "core/status.h"
+#include "files/pieces.h"
 
 #define VOCAB_TEXT_MAX_BYTES ((size_t) 128 * 1024 * 1024)
 
@@ -37,6 +38,9 @@ typedef struct VocabText
 /* More than CONFIG_MAX_VOCAB lines or VOCAB_TEXT_MAX_BYTES: STATUS_LIMIT. */
 bool vocab_text_read(Arena *arena, const char *text, size_t length, VocabText *vocab,
 					 Status *status);
+
+/* The tokens of pieces, for vocab_text_find; n_tokens stays, and there is no text. */
+bool vocab_text_of_pieces(Arena *arena, const Pieces *pieces, VocabText *vocab, Status *status);
 
 /* The id of a token, or -1. */
 int32_t vocab_text_find(const VocabText *vocab, const char *token);

@@ -6,13 +6,12 @@
 
 #include "nn/loss.h"
 
-/* [CLS], [SEP] and [SEP]. */
-#define SPECIAL_TOKENS 3
-
 bool
-answer_has_room(size_t question_tokens, int max_length)
+answer_has_room(const Tokenizer *tokenizer, size_t question_tokens, int max_length)
 {
-	return question_tokens + SPECIAL_TOKENS < (size_t) max_length;
+	size_t special = (size_t) tokenizer_special_count(tokenizer, true);
+
+	return question_tokens + special < (size_t) max_length;
 }
 
 bool
@@ -29,12 +28,12 @@ answer_encode(const Tokenizer *tokenizer, const AnswerInput *input, Arena *arena
 	if (!tokenizer_count(tokenizer, arena, input->question, input->question_length, question,
 						 &count, status))
 		return false;
-	if (!answer_has_room(count, input->max_length))
+	if (!answer_has_room(tokenizer, count, input->max_length))
 		return status_fail(status, STATUS_LIMIT,
 						   "a question of %zu tokens leaves no room for the context in the %d "
 						   "tokens that are read at once",
 						   count, input->max_length);
-	room = input->max_length - SPECIAL_TOKENS - (int) count;
+	room = input->max_length - tokenizer_special_count(tokenizer, true) - (int) count;
 	options.stride = input->stride < room ? input->stride : room / 2;
 	return tokenizer_encode(tokenizer, arena,
 							&(EncodeInput){input->question, input->question_length, input->context,

@@ -34,7 +34,7 @@ bool answer_encode(const Tokenizer *tokenizer, const AnswerInput *input, Arena *
 				   EncodeResult *encoded, const MayContinue *question, Status *status);
 
 /* True when a question of so many tokens leaves room for a context. */
-bool answer_has_room(size_t question_tokens, int max_length);
+bool answer_has_room(const Tokenizer *tokenizer, size_t question_tokens, int max_length);
 
 typedef struct AnswerOptions
 {

@@ -33,6 +33,7 @@ typedef struct PreEntity
 typedef struct Grouping
 {
 	const BertConfig *config;
+	const Tokenizer *tokenizer;
 	Arena *arena;
 	Status *status;
 	Entity *entities;
@@ -140,6 +141,27 @@ advance(const char *text, size_t length, size_t *byte, uint32_t *character, uint
 	}
 }
 
+/*
+ * Where tokens do not say that they go on with a word, the reference looks for a blank: at the
+ * token's first character or before it.
+ */
+static bool
+touches_blank(const char *text, size_t length, size_t *byte, uint32_t *character, uint32_t start)
+{
+	if (start == 0)
+		return true;
+	if (start - 1 < *character)
+	{
+		*byte = 0;
+		*character = 0;
+	}
+	advance(text, length, byte, character, start - 1);
+	if (*byte < length && text[*byte] == ' ')
+		return true;
+	advance(text, length, byte, character, start);
+	return *byte < length && text[*byte] == ' ';
+}
+
 /* Replaces every occurrence of pattern by a replacement that is no longer, in place. */
 static void
 replace_all(char *text, const char *pattern, const char *replacement)
@@ -172,6 +194,26 @@ clean_up(char *token)
 		replace_all(token, rules[i][0], rules[i][1]);
 }
 
+/* The same as the decoder of another tokenizer joins them. */
+static const char *
+decode_words(Grouping *grouping, const PreEntity *words, size_t first, size_t end)
+{
+	const char **tokens = arena_alloc_array(grouping->arena, end - first + 1, sizeof *tokens);
+	DecodedText joined;
+
+	if (tokens == NULL)
+	{
+		arena_fail(grouping->arena, grouping->status, "a word", (end - first) * sizeof *tokens);
+		return NULL;
+	}
+	for (size_t i = first; i < end; i++)
+		tokens[i - first] = words[i].word;
+	return tokenizer_join(grouping->tokenizer, grouping->arena, tokens, end - first,
+						  arena_question(grouping->arena), &joined, grouping->status)
+			   ? joined.text
+			   : NULL;
+}
+
 /* The words of entities first .. end-1 as the WordPiece decoder joins them. */
 static const char *
 join_words(Grouping *grouping, const PreEntity *words, size_t first, size_t end)
@@ -180,6 +222,8 @@ join_words(Grouping *grouping, const PreEntity *words, size_t first, size_t end)
 	char *joined;
 	char *out;
 
+	if (!tokenizer_marks_subwords(grouping->tokenizer))
+		return decode_words(grouping, words, first, end);
 	for (size_t i = first; i < end; i++)
 		size += strlen(words[i].word) + 2;
 	joined = arena_alloc(grouping->arena, size);
@@ -233,6 +277,8 @@ make_pre_entities(Grouping *grouping, const ScoredTokens *tokens, const Tokenize
 		/* a token that differs in length from its text carries the continuation prefix */
 		entity->is_subword =
 			utf8_count((const unsigned char *) token, token_length) != entity->end - entity->start;
+		if (!tokenizer_marks_subwords(tokenizer))
+			entity->is_subword = !touches_blank(text, length, &byte, &character, entity->start);
 		if (tokens->ids[t] == tokenizer_unk_id(tokenizer))
 		{
 			size_t end_byte;
@@ -388,7 +434,7 @@ group_entities(const ScoredTokens *tokens, const EntityRequest *request, Arena *
 {
 	const BertConfig *config = request->config;
 	Aggregation aggregation = request->aggregation;
-	Grouping grouping = {config, arena, status, NULL, 0, request->keep_outside};
+	Grouping grouping = {config, request->tokenizer, arena, status, NULL, 0, request->keep_outside};
 	size_t n = tokens->n_tokens;
 	PreEntity *words = arena_alloc_array(arena, n, sizeof(PreEntity));
 

@@ -212,7 +212,8 @@ added_next(AddedSearch *search, AddedMatch *match, bool *found)
 }
 
 void
-added_emit(TextEncoder *encoder, uint32_t id, uint32_t start, uint32_t end)
+added_emit(TextEncoder *encoder, const AddedMatch *match, const unsigned char *text, uint32_t start,
+		   uint32_t end)
 {
 	TokenList *list = &encoder->list;
 
@@ -220,10 +221,12 @@ added_emit(TextEncoder *encoder, uint32_t id, uint32_t start, uint32_t end)
 		return;
 	if (!list->counting)
 	{
-		list->ids[list->n] = (int32_t) id;
+		list->ids[list->n] = (int32_t) match->id;
 		list->starts[list->n] = start;
 		list->ends[list->n] = end;
 		list->words[list->n] = (int32_t) encoder->next_word;
+		if (list->trims != NULL)
+			token_trim(encoder, list->n, text + match->start, match->stop - match->start, false);
 	}
 	list->n++;
 	encoder->next_word++;

@@ -2,6 +2,7 @@
  */
 #include "core/bulk.h"
 #include "core/checked.h"
+#include "tokenizer/decode_steps.h"
 #include "tokenizer/vocabulary.h"
 
 #define ASK_TOKENS 8192 /* tokens between two questions */
@@ -41,6 +42,14 @@ replace(char *text, size_t length, const Replacement *replacement)
 	return out;
 }
 
+size_t
+decode_clean_up(char *text, size_t length)
+{
+	for (size_t k = 0; k < sizeof cleanup / sizeof cleanup[0]; k++)
+		length = replace(text, length, &cleanup[k]);
+	return length;
+}
+
 /* What an id stands for when it is decoded: an added token's pattern, else the token. */
 static const char *
 decoded_text(const Tokenizer *tokenizer, int32_t id, size_t *length)
@@ -58,6 +67,51 @@ decoded_text(const Tokenizer *tokenizer, int32_t id, size_t *length)
 	return tokenizer_token(tokenizer, id, length);
 }
 
+/* The texts of the tokens, for the decoders of a composed tokenizer. */
+static bool
+decode_composed(const Tokenizer *tokenizer, Arena *arena, const DecodeInput *input,
+				const MayContinue *question, DecodedText *out, Status *status)
+{
+	DecodedParts parts = {arena_alloc_array(arena, input->n + 1, sizeof *parts.items), 0};
+
+	if (parts.items == NULL)
+		return arena_fail(arena, status, "decoded text", input->n * sizeof *parts.items);
+	for (size_t i = 0; i < input->n; i++)
+	{
+		DecodedPart *part = &parts.items[parts.n];
+
+		if (bulk_turn(i, ASK_TOKENS) && !may_continue(question, status))
+			return false;
+		if (input->ids[i] < 0)
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "token id %d is not in the vocabulary", input->ids[i]);
+		if (input->skip_special_tokens && tokenizer_is_special(tokenizer, input->ids[i]))
+			continue;
+		part->text = decoded_text(tokenizer, input->ids[i], &part->length);
+		parts.n += part->text != NULL;
+	}
+	return decode_steps(tokenizer, arena, &parts, question, out, status);
+}
+
+bool
+tokenizer_marks_subwords(const Tokenizer *tokenizer)
+{
+	return tokenizer->kind == TOKENIZER_BERT;
+}
+
+bool
+tokenizer_join(const Tokenizer *tokenizer, Arena *arena, const char *const *tokens, size_t n,
+			   const MayContinue *question, DecodedText *out, Status *status)
+{
+	DecodedParts parts = {arena_alloc_array(arena, n + 1, sizeof *parts.items), n};
+
+	if (parts.items == NULL)
+		return arena_fail(arena, status, "decoded text", n * sizeof *parts.items);
+	for (size_t i = 0; i < n; i++)
+		parts.items[i] = (DecodedPart){tokens[i], strlen(tokens[i])};
+	return decode_steps(tokenizer, arena, &parts, question, out, status);
+}
+
 /* Long: two passes over the ids, one to find the size, one to write the text. */
 bool
 tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const DecodeInput *input,
@@ -72,6 +126,8 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const DecodeInput *in
 	bool first = true;
 	char *text;
 
+	if (tokenizer->kind != TOKENIZER_BERT)
+		return decode_composed(tokenizer, arena, input, question, out, status);
 	for (size_t i = 0; i < n; i++)
 	{
 		size_t token_length;
@@ -116,9 +172,7 @@ tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const DecodeInput *in
 		first = false;
 		memcpy(piece + piece_length, token, token_length);
 		piece_length += token_length;
-		for (size_t k = 0; k < sizeof cleanup / sizeof cleanup[0]; k++)
-			piece_length = replace(piece, piece_length, &cleanup[k]);
-		length += piece_length;
+		length += decode_clean_up(piece, piece_length);
 	}
 	text[length] = '\0';
 	out->text = text;

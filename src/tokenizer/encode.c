@@ -125,7 +125,7 @@ tokenizer_encode(const Tokenizer *tokenizer, Arena *arena, const EncodeInput *in
 	TokenList lists[2];
 	size_t limit = SIZE_MAX;
 
-	if (options->special_tokens &&
+	if (options->special_tokens && tokenizer->header->composed == 0 &&
 		(tokenizer_cls_id(tokenizer) < 0 || tokenizer_sep_id(tokenizer) < 0))
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "the vocabulary has no token for the beginning or the end of a text");

@@ -28,7 +28,15 @@ typedef struct TokenList
 	uint32_t *starts;
 	uint32_t *ends;
 	int32_t *words;
+	/*
+	 * Where offsets are trimmed, else NULL: 0, or 1 and the white space at the end of a token that
+	 * has one blank before it, which counts if it is the first of its window.
+	 */
+	uint32_t *trims;
 } TokenList;
+
+/* The stages of a composed tokenizer (composed.h). */
+typedef struct Composer Composer;
 
 /* A character on its way through canonical reordering. */
 typedef struct RunChar
@@ -81,6 +89,7 @@ typedef struct TextEncoder
 	uint32_t first_origin;
 	uint32_t last_origin;
 	Normalizer normalizer;
+	Composer *composer; /* NULL: a Bert tokenizer */
 } TextEncoder;
 
 /* normalizer.c */
@@ -168,7 +177,30 @@ void added_search(AddedSearch *search, const Tokenizer *tokenizer, bool normaliz
 
 /* The next match; *found is false at the end. False and *status when told to stop. */
 bool added_next(AddedSearch *search, AddedMatch *match, bool *found);
-void added_emit(TextEncoder *encoder, uint32_t id, uint32_t start, uint32_t end);
+/* The token in text[match->start .. match->stop), characters [start, end) of the original. */
+void added_emit(TextEncoder *encoder, const AddedMatch *match, const unsigned char *text,
+				uint32_t start, uint32_t end);
+
+/*
+ * trim.c: leaves white space at the ends of a token's text out of its offsets. bytes: the text is
+ * a part of a BPE word and may begin or end within a character.
+ */
+void token_trim(TextEncoder *encoder, size_t token, const unsigned char *text, size_t length,
+				bool bytes);
+/* The same for a token whose place in its window had to be known: see TokenList. */
+void token_trim_placed(uint32_t trim, bool first, uint32_t *start, uint32_t *end);
+
+/* composed.c */
+bool composer_create(TextEncoder *encoder);
+/* The piece text[begin .. end), whose first character has that index. */
+bool composed_encode(TextEncoder *encoder, const unsigned char *text, size_t begin, size_t end,
+					 size_t character);
+/* Only its normalizers; range: begin and end. */
+bool composed_normalize(TextEncoder *encoder, const unsigned char *text, const size_t range[2],
+						size_t character, EmitCharacter emit_character, void *context);
+/* A character of normalized text, and the end of a piece of it. */
+void composed_push(TextEncoder *encoder, uint32_t c, uint32_t origin);
+void composed_end(TextEncoder *encoder);
 
 /* encode.c: how many bytes are valid UTF-8; false when told to stop. */
 bool text_valid_prefix(const unsigned char *bytes, size_t length, size_t *prefix,
@@ -186,6 +218,5 @@ bool text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *
 bool windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
 				   const TokenList *second, const EncodeOptions *options,
 				   const MayContinue *question, EncodeResult *result, Status *status);
-int windows_special_count(const EncodeOptions *options, bool pair);
 
 #endif

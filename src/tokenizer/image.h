@@ -7,10 +7,11 @@
 #ifndef BERT_TOKENIZER_IMAGE_H
 #define BERT_TOKENIZER_IMAGE_H
 
+#include "files/pipeline.h"
 #include "tokenizer/tokenizer.h"
 
 #define IMAGE_MAGIC "BERTTOK"
-#define IMAGE_VERSION 3
+#define IMAGE_VERSION 4
 #define IMAGE_BYTE_ORDER 0x01020304
 #define IMAGE_PREFIX_LENGTH 32 /* longest continuing_subword_prefix */
 /* bytes readable after the texts, so that they can be read in words */
@@ -62,6 +63,39 @@ typedef struct AddedEntry
 	uint32_t pattern_length;
 } AddedEntry;
 
+/* A step of a composed tokenizer; texts lie in the strings, NUL-terminated. */
+typedef struct StepEntry
+{
+	uint32_t kind; /* StepKind */
+	uint32_t flags;
+	uint32_t count;
+	uint32_t count2;
+	uint32_t text; /* offset and length; of STEP_PRECOMPILED the character map */
+	uint32_t text_length;
+	uint32_t content;
+	uint32_t content_length;
+} StepEntry;
+
+/* From a node of the tokens' trie, by a byte, to the next node: a hash table. The root is 0. */
+typedef struct TrieSlot
+{
+	uint32_t key;   /* node << 8 | byte, or SLOT_EMPTY */
+	uint32_t child; /* | TRIE_LEAF when a token ends there */
+	double score;   /* of that token */
+} TrieSlot;
+
+#define TRIE_LEAF 0x80000000u
+#define TRIE_MAX_NODES 0xFFFFFFu
+
+/* Two tokens that become one: a hash table. */
+typedef struct MergeSlot
+{
+	uint32_t left; /* SLOT_EMPTY */
+	uint32_t right;
+	uint32_t rank; /* the least one is merged first */
+	uint32_t id;   /* of what they become */
+} MergeSlot;
+
 typedef struct ImageHeader
 {
 	char magic[8];
@@ -98,6 +132,26 @@ typedef struct ImageHeader
 	uint64_t added_at;
 	uint64_t texts_at;
 	uint64_t texts_length; /* IMAGE_PADDING more bytes follow */
+	/* of composed tokenizers, and the template of any */
+	uint32_t kind;       /* TokenizerKind */
+	uint32_t composed;   /* 1: templates and decoders as below; else those of BERT */
+	uint32_t n_steps[3]; /* normalizers, pre-tokenizers, decoders */
+	uint32_t n_template[2];
+	uint32_t trim_offsets;
+	uint32_t trim_prefix_space;
+	uint32_t byte_fallback;
+	uint32_t ignore_merges;
+	uint32_t trie_bits;
+	uint32_t merge_bits;
+	uint32_t n_nodes;
+	double unk_score;
+	uint64_t steps_at;    /* StepEntry (normalizers, pre-tokenizers, decoders) */
+	uint64_t template_at; /* TemplatePiece (single, pair) */
+	uint64_t trie_at;     /* TrieSlot (1 << trie_bits), if trie_bits > 0 */
+	uint64_t nodes_at;    /* int32_t (n_nodes): the token that ends at a node, or -1 */
+	uint64_t merges_at;   /* MergeSlot (1 << merge_bits), if merge_bits > 0 */
+	uint64_t strings_at;
+	uint64_t strings_length;
 } ImageHeader;
 
 /*
@@ -142,6 +196,18 @@ struct Tokenizer
 	uint64_t seed;
 	uint64_t texts_length;
 	AddedSet sets[2]; /* [1]: normalized */
+	TokenizerKind kind;
+	const StepEntry *steps[3];         /* normalizers, pre-tokenizers, decoders */
+	const TemplatePiece *templates[2]; /* for a text, for a pair */
+	uint32_t n_template[2];
+	TemplatePiece bert_pieces[8]; /* of a tokenizer that has no templates */
+	const TrieSlot *trie;
+	const int32_t *nodes;
+	const MergeSlot *merges;
+	const unsigned char *strings;
+	int32_t byte_ids[256];   /* BPE: the token of each byte; Unigram: with byte_fallback */
+	uint8_t plain[128];      /* what the normalizers make of a character that stands alone; or 0 */
+	struct WordCache *cache; /* composed tokenizers: words that came before */
 	uint8_t ascii_kind[256];
 	/* of word bytes as they leave the normalizer, 0 for all others */
 	uint8_t ascii_lower[256];
@@ -152,5 +218,9 @@ struct Tokenizer
  * false when the image is damaged.
  */
 bool added_prepare(Tokenizer *tokenizer);
+
+/* image_composed.c: the part of a composed tokenizer; false when the image is damaged. */
+bool composed_valid(const ImageHeader *header, size_t length);
+bool composed_prepare(Tokenizer *tokenizer, const unsigned char *image);
 
 #endif

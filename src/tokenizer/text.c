@@ -54,7 +54,7 @@ text_encoder_init(TextEncoder *encoder, const Tokenizer *tokenizer, Arena *arena
 	normalizer_init(&encoder->normalizer, tokenizer->normalize, arena, pretokenizer_push, encoder);
 	encoder->normalizer.question = question;
 	encoder->normalizer.status = status;
-	return true;
+	return composer_create(encoder);
 }
 
 /* What has_failed found: the status says already that the work was stopped, or memory is used up.
@@ -200,6 +200,19 @@ collect(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 }
 
 static bool
+normalize_composed(TextEncoder *encoder, const Piece *piece, NormalText *normal)
+{
+	bool ok = composed_normalize(encoder, piece->text, (size_t[]){piece->begin, piece->end},
+								 piece->character, collect, normal);
+
+	if (normal->stopped)
+		encoder->stopped = true;
+	if (normal->failed)
+		encoder->wanted = normal->wanted;
+	return normal->failed || normal->stopped ? fail(encoder) : ok;
+}
+
+static bool
 normalize_piece(TextEncoder *encoder, const Piece *piece, NormalText *normal)
 {
 	Normalizer normalizer;
@@ -210,6 +223,8 @@ normalize_piece(TextEncoder *encoder, const Piece *piece, NormalText *normal)
 	normal->arena = encoder->arena;
 	normal->question = encoder->question;
 	normal->status = encoder->status;
+	if (encoder->composer != NULL)
+		return normalize_composed(encoder, piece, normal);
 	normalizer_init(&normalizer, encoder->tokenizer->normalize, encoder->arena, collect, normal);
 	normalizer.question = encoder->question;
 	normalizer.status = encoder->status;
@@ -248,7 +263,10 @@ encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size
 		uint32_t c;
 
 		position += utf8_decode(normal->bytes + position, &c);
-		pretokenizer_push(encoder, c, unicode_record(c).bits, origin);
+		if (encoder->composer != NULL)
+			composed_push(encoder, c, origin);
+		else
+			pretokenizer_push(encoder, c, unicode_record(c).bits, origin);
 		if (position >= next_ask)
 		{
 			if (!may_continue(encoder->question, encoder->status))
@@ -256,7 +274,10 @@ encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size
 			next_ask = position + ASK_BYTES;
 		}
 	}
-	pretokenizer_flush(encoder);
+	if (encoder->composer != NULL)
+		composed_end(encoder);
+	else
+		pretokenizer_flush(encoder);
 	return has_failed(encoder) ? fail(encoder) : true;
 }
 
@@ -283,7 +304,7 @@ encode_searching(TextEncoder *encoder, const Piece *piece)
 			break;
 		if (done < match.start && !encode_normal(encoder, &normal, done, match.start))
 			return false;
-		added_emit(encoder, match.id, normal.origins[match.start],
+		added_emit(encoder, &match, normal.bytes, normal.origins[match.start],
 				   normal.origins[match.stop - 1] + 1);
 		done = match.stop;
 		if (has_failed(encoder))
@@ -297,6 +318,8 @@ encode_piece(TextEncoder *encoder, const Piece *piece)
 {
 	if (encoder->tokenizer->sets[1].count > 0)
 		return encode_searching(encoder, piece);
+	if (encoder->composer != NULL)
+		return composed_encode(encoder, piece->text, piece->begin, piece->end, piece->character);
 	return encode_streaming(encoder, piece);
 }
 
@@ -364,7 +387,7 @@ text_encode(TextEncoder *encoder, const unsigned char *text, size_t length)
 		}
 		if (!character_at(encoder, text, match.start, start, match.stop, &character))
 			return false;
-		added_emit(encoder, match.id, (uint32_t) start, (uint32_t) character);
+		added_emit(encoder, &match, text, (uint32_t) start, (uint32_t) character);
 		begin = match.stop;
 		if (has_failed(encoder))
 			return fail(encoder);

@@ -1,5 +1,6 @@
 /*
- * tokenizer.h: the Bert tokenizer: normalizer, pre-tokenizer, WordPiece, pairs, windows, decoding.
+ * tokenizer.h: texts to tokens and back: the Bert tokenizer (normalizer, pre-tokenizer, WordPiece),
+ * and composed ones (Unigram, byte-level BPE); pairs, windows, decoding.
  *
  * Ids, tokens and character offsets equal those of the HuggingFace `tokenizers` library's Bert
  * tokenizer (normalizers/bert.rs, pre_tokenizers/bert.rs, models/wordpiece), which is the
@@ -28,7 +29,10 @@ typedef struct Tokenizer Tokenizer;
 bool tokenizer_compile(Arena *arena, const TokenizerSettings *settings, unsigned char **image,
 					   size_t *length, Status *status);
 
-/* Opens an image, which must outlive the tokenizer. */
+/*
+ * Opens an image, which must outlive the tokenizer. A composed tokenizer remembers words, so two
+ * threads need two of them.
+ */
 Tokenizer *tokenizer_open(Arena *arena, const unsigned char *image, size_t length, Status *status);
 
 /* with added tokens: largest id + 1 */
@@ -51,6 +55,9 @@ bool tokenizer_is_continuation(const Tokenizer *tokenizer, int32_t id);
 const char *tokenizer_token(const Tokenizer *tokenizer, int32_t id, size_t *length);
 /* -1 if not there */
 int32_t tokenizer_id(const Tokenizer *tokenizer, const char *token, size_t length);
+
+/* How many special tokens the template puts around a text, or a pair. */
+int tokenizer_special_count(const Tokenizer *tokenizer, bool pair);
 
 typedef enum Truncation
 {
@@ -115,6 +122,15 @@ typedef struct DecodedText
 	size_t length;
 } DecodedText;
 
+/* Tokens that go on with a word have a prefix ("##"). */
+bool tokenizer_marks_subwords(const Tokenizer *tokenizer);
+
+/*
+ * n tokens' texts as the decoder of a tokenizer that does not mark subwords joins them.
+ */
+bool tokenizer_join(const Tokenizer *tokenizer, Arena *arena, const char *const *tokens, size_t n,
+					const MayContinue *question, DecodedText *out, Status *status);
+
 typedef struct DecodeInput
 {
 	const int32_t *ids;
@@ -123,7 +139,8 @@ typedef struct DecodeInput
 } DecodeInput;
 
 /*
- * Ids to text as the reference's WordPiece decoder with clean-up of spaces before punctuation. Ids
+ * Ids to text as the reference's decoder: WordPiece's with clean-up of spaces before punctuation,
+ * or the ones that a composed tokenizer has. Ids
  * that no token has are left out, as in the reference; a negative one is STATUS_INVALID_ARGUMENT.
  */
 bool tokenizer_decode(const Tokenizer *tokenizer, Arena *arena, const DecodeInput *input,

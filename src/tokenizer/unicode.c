@@ -31,7 +31,7 @@ find_mapping(const UnicodeMapping *mappings, size_t count, uint32_t c)
 }
 
 static int
-copy_mapping(const UnicodeMapping *mapping, uint32_t out[UNICODE_MAX_MAPPING])
+copy_mapping(const UnicodeMapping *mapping, uint32_t *out)
 {
 	memcpy(out, mapping->to, sizeof mapping->to);
 	return (int) mapping->count;
@@ -79,6 +79,68 @@ unicode_lower(uint32_t c, uint32_t out[UNICODE_MAX_MAPPING])
 		return copy_mapping(different, out);
 	out[0] = (uint32_t) utf8proc_tolower((utf8proc_int32_t) c);
 	return 1;
+}
+
+int
+unicode_decompose_compatible(uint32_t c, uint32_t out[UNICODE_MAX_COMPATIBLE])
+{
+	const UnicodeMapping *different = find_mapping(unicode_compatible, unicode_compatible_count, c);
+	utf8proc_int32_t buffer[UNICODE_MAX_COMPATIBLE];
+	int boundary = 0;
+	utf8proc_ssize_t count;
+
+	if (different != NULL)
+		return copy_mapping(different, out);
+	count = utf8proc_decompose_char((utf8proc_int32_t) c, buffer, UNICODE_MAX_COMPATIBLE,
+									UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &boundary);
+	if (count < 1 || count > UNICODE_MAX_COMPATIBLE)
+	{
+		out[0] = c;
+		return 1;
+	}
+	for (int i = 0; i < count; i++)
+		out[i] = (uint32_t) buffer[i];
+	return (int) count;
+}
+
+static uint32_t
+compose_hangul(uint32_t first, uint32_t second)
+{
+	uint32_t leading = first - HANGUL_LEADING;
+	uint32_t syllable = first - HANGUL_FIRST;
+	uint32_t vowel = second - HANGUL_VOWEL;
+	uint32_t trailing = second - HANGUL_TRAILING;
+
+	if (leading < HANGUL_COUNT / (HANGUL_VOWELS * HANGUL_TRAILINGS) && vowel < HANGUL_VOWELS)
+		return HANGUL_FIRST + (leading * HANGUL_VOWELS + vowel) * HANGUL_TRAILINGS;
+	if (syllable < HANGUL_COUNT && syllable % HANGUL_TRAILINGS == 0 && trailing > 0 &&
+		trailing < HANGUL_TRAILINGS)
+		return first + trailing;
+	return 0;
+}
+
+uint32_t
+unicode_compose(uint32_t first, uint32_t second)
+{
+	size_t low = 0;
+	size_t high = unicode_compositions_count;
+	uint32_t hangul = compose_hangul(first, second);
+
+	if (hangul != 0)
+		return hangul;
+	while (low < high)
+	{
+		size_t middle = low + (high - low) / 2;
+		const UnicodeComposition *at = &unicode_compositions[middle];
+
+		if (at->first == first && at->second == second)
+			return at->both;
+		if (at->first < first || (at->first == first && at->second < second))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return 0;
 }
 
 static bool

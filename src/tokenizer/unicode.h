@@ -58,6 +58,74 @@ int unicode_decompose(uint32_t c, uint32_t out[UNICODE_MAX_MAPPING]);
 /* The lower-case form of a code point with UNICODE_LOWERS; returns how many. */
 int unicode_lower(uint32_t c, uint32_t out[UNICODE_MAX_MAPPING]);
 
+/* What the stages of composed tokenizers ask besides; unicode_properties.c has the answers. */
+#define UNICODE_LETTER 0x01     /* \p{L} of the byte-level pre-tokenizer */
+#define UNICODE_NUMBER 0x02     /* \p{N} of it */
+#define UNICODE_NUMERIC 0x04    /* set apart by Digits */
+#define UNICODE_COMBINING 0x08  /* dropped by StripAccents */
+#define UNICODE_COMPATIBLE 0x10 /* has another compatibility decomposition than a canonical one */
+
+/* By which extended grapheme clusters are found (Unicode Standard Annex #29). */
+typedef enum GraphemeClass
+{
+	GRAPHEME_OTHER,
+	GRAPHEME_CR,
+	GRAPHEME_LF,
+	GRAPHEME_CONTROL,
+	GRAPHEME_L,
+	GRAPHEME_V,
+	GRAPHEME_T,
+	GRAPHEME_LV,
+	GRAPHEME_LVT,
+	GRAPHEME_EXTEND,
+	GRAPHEME_LINKED_EXTEND, /* of a conjunct */
+	GRAPHEME_LINKER,
+	GRAPHEME_ZWJ,
+	GRAPHEME_SPACING,
+	GRAPHEME_PREPEND,
+	GRAPHEME_REGIONAL,
+	GRAPHEME_PICTOGRAPH,
+	GRAPHEME_CONSONANT /* of a conjunct */
+} GraphemeClass;
+
+typedef struct UnicodeProperties
+{
+	uint8_t bits;
+	uint8_t grapheme; /* GraphemeClass */
+} UnicodeProperties;
+
+typedef struct UnicodeComposition
+{
+	uint32_t first;
+	uint32_t second;
+	uint32_t both;
+} UnicodeComposition;
+
+#define UNICODE_MAX_COMPATIBLE 18 /* code points that one becomes, at most */
+
+extern const UnicodeProperties unicode_property_records[];
+extern const uint16_t unicode_property_stage1[];
+extern const uint8_t unicode_property_stage2[];
+extern const UnicodeMapping unicode_compatible[];
+extern const size_t unicode_compatible_count;
+extern const UnicodeComposition unicode_compositions[];
+extern const size_t unicode_compositions_count;
+
+/* c < 0x110000 */
+static inline UnicodeProperties
+unicode_properties(uint32_t c)
+{
+	return unicode_property_records
+		[unicode_property_stage2[unicode_property_stage1[c / UNICODE_BLOCK] * UNICODE_BLOCK +
+								 c % UNICODE_BLOCK]];
+}
+
+/* The full compatibility decomposition of a code point with UNICODE_COMPATIBLE; how many. */
+int unicode_decompose_compatible(uint32_t c, uint32_t out[UNICODE_MAX_COMPATIBLE]);
+
+/* The code point that two canonically compose to, or 0. */
+uint32_t unicode_compose(uint32_t first, uint32_t second);
+
 /* Writes a code point as UTF-8; returns the bytes, 1 to 4. */
 static inline int
 utf8_encode(uint32_t c, unsigned char *out)

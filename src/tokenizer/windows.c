@@ -1,7 +1,7 @@
 /*
- * windows.c: truncation, overflow windows and the templates [CLS] A [SEP] and [CLS] A [SEP] B
- * [SEP], as the reference's truncate_encodings, Encoding::truncate and Encoding::merge_with make
- * them.
+ * windows.c: truncation, overflow windows and templates ([CLS] A [SEP] and [CLS] A [SEP] B [SEP]
+ * where nothing else is said), as the reference's truncate_encodings, Encoding::truncate and
+ * Encoding::merge_with make them.
  */
 #include "core/checked.h"
 #include "tokenizer/encoder.h"
@@ -16,11 +16,19 @@ typedef struct Parts
 } Parts;
 
 int
-windows_special_count(const EncodeOptions *options, bool pair)
+tokenizer_special_count(const Tokenizer *tokenizer, bool pair)
 {
-	if (!options->special_tokens)
-		return 0;
-	return pair ? 3 : 2;
+	int count = 0;
+
+	for (uint32_t i = 0; i < tokenizer->n_template[pair]; i++)
+		count += tokenizer->templates[pair][i].what >= 0;
+	return count;
+}
+
+static int
+special_count(const Tokenizer *tokenizer, const EncodeOptions *options, bool pair)
+{
+	return options->special_tokens ? tokenizer_special_count(tokenizer, pair) : 0;
 }
 
 static bool
@@ -128,13 +136,14 @@ put_special(Encoding *encoding, int32_t id, int32_t type_id)
 }
 
 static bool
-put_part(const Maker *maker, Encoding *encoding, const Parts *parts, size_t index, int sequence)
+put_part(const Maker *maker, Encoding *encoding, const Parts *parts, size_t index,
+		 const TemplatePiece *piece)
 {
 	const TokenList *list = parts->list;
 	size_t begin = index * parts->step;
 	size_t n = part_length(parts, index);
 	size_t at = encoding->n;
-	int32_t type = sequence == 1 ? (int32_t) maker->tokenizer->header->pair_type : 0;
+	int8_t sequence = piece->what == TEMPLATE_SECOND ? 1 : 0;
 	const MayContinue *question = maker->question;
 	Status *status = maker->status;
 
@@ -151,8 +160,11 @@ put_part(const Maker *maker, Encoding *encoding, const Parts *parts, size_t inde
 		return false;
 	for (size_t i = 0; i < n; i++)
 	{
-		encoding->type_ids[at + i] = type;
-		encoding->sequences[at + i] = (int8_t) sequence;
+		encoding->type_ids[at + i] = piece->type;
+		encoding->sequences[at + i] = sequence;
+		if (list->trims != NULL)
+			token_trim_placed(list->trims[begin + i], i == 0, &encoding->starts[at + i],
+							  &encoding->ends[at + i]);
 		if (bulk_turn(i, 1 << 20) && !may_continue(question, status))
 			return false;
 	}
@@ -166,9 +178,10 @@ make_window(const Maker *maker, const Parts *first, size_t i, const Parts *secon
 			Encoding *encoding)
 {
 	Arena *arena = maker->arena;
-	bool special = maker->options->special_tokens;
-	size_t n = part_length(first, i) + (second != NULL ? part_length(second, j) : 0) +
-			   windows_special_count(maker->options, second != NULL);
+	const Tokenizer *t = maker->tokenizer;
+	bool pair = second != NULL;
+	size_t n = part_length(first, i) + (pair ? part_length(second, j) : 0) +
+			   (size_t) special_count(t, maker->options, pair);
 
 	encoding->n = 0;
 	encoding->ids = arena_alloc_array(arena, n, sizeof *encoding->ids);
@@ -180,21 +193,33 @@ make_window(const Maker *maker, const Parts *first, size_t i, const Parts *secon
 	if (encoding->ids == NULL || encoding->type_ids == NULL || encoding->starts == NULL ||
 		encoding->ends == NULL || encoding->words == NULL || encoding->sequences == NULL)
 		return arena_fail(arena, maker->status, "an encoding", n);
-	if (special)
-		put_special(encoding, tokenizer_cls_id(maker->tokenizer), 0);
-	if (!put_part(maker, encoding, first, i, 0))
-		return false;
-	if (special)
-		put_special(encoding, tokenizer_sep_id(maker->tokenizer), 0);
-	if (second != NULL)
+	for (uint32_t k = 0; k < t->n_template[pair]; k++)
 	{
-		if (!put_part(maker, encoding, second, j, 1))
+		const TemplatePiece *piece = &t->templates[pair][k];
+
+		if (piece->what >= 0)
+		{
+			if (maker->options->special_tokens)
+				put_special(encoding, piece->what, piece->type);
+		}
+		else if (!put_part(maker, encoding, piece->what == TEMPLATE_SECOND ? second : first,
+						   piece->what == TEMPLATE_SECOND ? j : i, piece))
 			return false;
-		if (special)
-			put_special(encoding, tokenizer_sep_id(maker->tokenizer),
-						(int32_t) maker->tokenizer->header->pair_type);
 	}
 	return true;
+}
+
+/* Whether a text has at most one special token before and one behind it, and the type 0. */
+static bool
+fits_list(const Tokenizer *t)
+{
+	const TemplatePiece *pieces = t->templates[0];
+	uint32_t n = t->n_template[0];
+	uint32_t text = 0;
+
+	while (text < n && pieces[text].what >= 0)
+		text++;
+	return text <= 1 && text + 2 >= n && text < n && pieces[text].type == 0;
 }
 
 /* The window of a text that is not cut into several: its list becomes the encoding. */
@@ -202,8 +227,12 @@ static bool
 make_only_window(const Maker *maker, const TokenList *list, size_t keep, Encoding *encoding)
 {
 	Arena *arena = maker->arena;
-	size_t front = maker->options->special_tokens ? 1 : 0;
-	size_t n = keep + 2 * front;
+	const Tokenizer *t = maker->tokenizer;
+	bool special = maker->options->special_tokens;
+	const TemplatePiece *first = &t->templates[0][0];
+	const TemplatePiece *last = &t->templates[0][t->n_template[0] - 1];
+	size_t front = special && first->what >= 0 ? 1 : 0;
+	size_t n = keep + (size_t) special_count(t, maker->options, false);
 
 	encoding->ids = list->ids - front;
 	encoding->starts = list->starts - front;
@@ -217,14 +246,18 @@ make_only_window(const Maker *maker, const TokenList *list, size_t keep, Encodin
 					maker->status) ||
 		!bulk_clear(encoding->sequences, n, maker->question, maker->status))
 		return false;
-	encoding->n = n;
-	if (maker->options->special_tokens)
+	for (size_t i = 0; list->trims != NULL && i < keep; i++)
 	{
-		encoding->n = 0;
-		put_special(encoding, tokenizer_cls_id(maker->tokenizer), 0);
-		encoding->n = n - 1;
-		put_special(encoding, tokenizer_sep_id(maker->tokenizer), 0);
+		token_trim_placed(list->trims[i], i == 0, &list->starts[i], &list->ends[i]);
+		if (bulk_turn(i, 1 << 20) && !may_continue(maker->question, maker->status))
+			return false;
 	}
+	encoding->n = 0;
+	if (front > 0)
+		put_special(encoding, first->what, first->type);
+	encoding->n = keep + front;
+	if (encoding->n < n)
+		put_special(encoding, last->what, last->type);
 	return true;
 }
 
@@ -267,7 +300,7 @@ windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
 
 	if (options->truncation != TRUNCATE_NONE)
 	{
-		int special = windows_special_count(options, second != NULL);
+		int special = special_count(tokenizer, options, second != NULL);
 
 		if (options->max_length < special)
 			return status_fail(status, STATUS_INVALID_ARGUMENT,
@@ -286,7 +319,7 @@ windows_build(const Tokenizer *tokenizer, Arena *arena, const TokenList *first,
 	if (result->windows == NULL)
 		return arena_fail(arena, status, "windows", count);
 	result->n_windows = count;
-	if (second == NULL && count == 1)
+	if (second == NULL && count == 1 && fits_list(tokenizer))
 		return make_only_window(&maker, first, keep_first, &result->windows[0]);
 	return make_windows(&maker, &a, second != NULL ? &b : NULL, result->windows);
 }

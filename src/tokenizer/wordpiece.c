@@ -11,13 +11,18 @@ token_list_grow(TextEncoder *encoder, size_t more)
 	uint32_t *starts;
 	uint32_t *ends;
 	int32_t *words;
+	uint32_t *trims = NULL;
+	bool trimming = encoder->tokenizer->header->trim_offsets != 0;
 
 	capacity = capacity * 2 > capacity + more ? capacity * 2 : capacity + more;
 	ids = arena_alloc_array(encoder->arena, capacity + 2, sizeof *ids);
 	starts = arena_alloc_array(encoder->arena, capacity + 2, sizeof *starts);
 	ends = arena_alloc_array(encoder->arena, capacity + 2, sizeof *ends);
 	words = arena_alloc_array(encoder->arena, capacity + 2, sizeof *words);
-	if (ids == NULL || starts == NULL || ends == NULL || words == NULL)
+	if (trimming)
+		trims = arena_alloc_array_zero(encoder->arena, capacity, sizeof *trims);
+	if (ids == NULL || starts == NULL || ends == NULL || words == NULL ||
+		(trimming && trims == NULL))
 	{
 		encoder->failed = true;
 		encoder->wanted = capacity * (sizeof *ids + sizeof *starts + sizeof *ends + sizeof *words);
@@ -32,7 +37,10 @@ token_list_grow(TextEncoder *encoder, size_t more)
 		!bulk_copy(starts, list->starts, list->n * sizeof *starts, encoder->question,
 				   encoder->status) ||
 		!bulk_copy(ends, list->ends, list->n * sizeof *ends, encoder->question, encoder->status) ||
-		!bulk_copy(words, list->words, list->n * sizeof *words, encoder->question, encoder->status))
+		!bulk_copy(words, list->words, list->n * sizeof *words, encoder->question,
+				   encoder->status) ||
+		(trimming && !bulk_copy(trims, list->trims, list->n * sizeof *trims, encoder->question,
+								encoder->status)))
 	{
 		encoder->stopped = true;
 		return false;
@@ -41,6 +49,7 @@ token_list_grow(TextEncoder *encoder, size_t more)
 	list->starts = starts;
 	list->ends = ends;
 	list->words = words;
+	list->trims = trims;
 	list->capacity = capacity;
 	return true;
 }

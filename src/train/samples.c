@@ -365,7 +365,7 @@ samples_check(const SampleEncoder *encoder, const SampleRow *row, Arena *arena,
 		!tokenizer_count(encoder->tokenizer, arena, row->input.bytes, row->input.length, question,
 						 &count, status))
 		return false;
-	return answer_has_room(count, encoder->max_length) ||
+	return answer_has_room(encoder->tokenizer, count, encoder->max_length) ||
 		   status_fail(
 			   status, STATUS_INVALID_ARGUMENT,
 			   "row %llu: a question of %zu tokens leaves no room for the context in the %d "

@@ -2,18 +2,19 @@
  * tokenizer_driver.c: encodes and decodes what tokenizer.py asks for, so that it can compare with
  * the reference.
  *
- * Arguments: vocabulary file, flags (c clean_text, z chinese, a strip_accents, l lowercase), then
- * one per added token: "flags:content" (s special, w single_word, l lstrip, r rstrip, n
- * normalized). Requests on standard input, integers little-endian 32 bits: 0, special_tokens,
- * truncation, max_length, stride, overflow, length, pair_length (-1: none), text, pair 1,
- * skip_special_tokens, n, ids Answers on standard output: 0: windows, truncated, then per window n,
- * ids, type_ids, starts, ends, words, sequences (all 32 bits) or -1, status code 1: length, text;
- * or -1, status code 2: length, text: answers with the number of tokens
+ * Arguments: a model's folder; or: vocabulary file, flags (c clean_text, z chinese, a
+ * strip_accents, l lowercase), then one per added token: "flags:content" (s special, w single_word,
+ * l lstrip, r rstrip, n normalized). Requests on standard input, integers little-endian 32 bits: 0,
+ * special_tokens, truncation, max_length, stride, overflow, length, pair_length (-1: none), text,
+ * pair 1, skip_special_tokens, n, ids Answers on standard output: 0: windows, truncated, then per
+ * window n, ids, type_ids, starts, ends, words, sequences (all 32 bits) or -1, status code 1:
+ * length, text; or -1, status code 2: length, text: answers with the number of tokens
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "files/tokenizer_files.h"
 #include "tokenizer/tokenizer.h"
 
 static char *
@@ -134,6 +135,30 @@ count(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 	*cursor += length;
 }
 
+static void
+take_arguments(TokenizerSettings *settings, FILE *file, int argc, char **argv)
+{
+	settings->vocab = read_all(file, &settings->vocab_length);
+	settings->clean_text = strchr(argv[2], 'c') != NULL;
+	settings->handle_chinese_chars = strchr(argv[2], 'z') != NULL;
+	settings->strip_accents = strchr(argv[2], 'a') != NULL;
+	settings->lowercase = strchr(argv[2], 'l') != NULL;
+	for (int i = 3; i < argc; i++)
+	{
+		char *colon = strchr(argv[i], ':');
+		AddedToken *token = &settings->added[settings->n_added++];
+
+		*colon = '\0';
+		token->content = colon + 1;
+		token->id = -1;
+		token->special = strchr(argv[i], 's') != NULL;
+		token->single_word = strchr(argv[i], 'w') != NULL;
+		token->lstrip = strchr(argv[i], 'l') != NULL;
+		token->rstrip = strchr(argv[i], 'r') != NULL;
+		token->normalized = strchr(argv[i], 'n') != NULL;
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -149,33 +174,27 @@ main(int argc, char **argv)
 								  .added = added};
 	Status status = {0};
 	FILE *file = argc > 2 ? fopen(argv[1], "rb") : NULL;
+	TokenizerContext context = {0};
+	ModelSource *source;
 	unsigned char *image;
 	size_t length;
 	Tokenizer *tokenizer;
 	char *requests;
 	const char *cursor;
 
-	if (file == NULL || argc > 64)
-		return 2;
-	settings.vocab = read_all(file, &settings.vocab_length);
-	settings.clean_text = strchr(argv[2], 'c') != NULL;
-	settings.handle_chinese_chars = strchr(argv[2], 'z') != NULL;
-	settings.strip_accents = strchr(argv[2], 'a') != NULL;
-	settings.lowercase = strchr(argv[2], 'l') != NULL;
-	for (int i = 3; i < argc; i++)
+	if (argc == 2)
 	{
-		char *colon = strchr(argv[i], ':');
-		AddedToken *token = &added[settings.n_added++];
-
-		*colon = '\0';
-		token->content = colon + 1;
-		token->id = -1;
-		token->special = strchr(argv[i], 's') != NULL;
-		token->single_word = strchr(argv[i], 'w') != NULL;
-		token->lstrip = strchr(argv[i], 'l') != NULL;
-		token->rstrip = strchr(argv[i], 'r') != NULL;
-		token->normalized = strchr(argv[i], 'n') != NULL;
+		source = modelsource_open_directory(arena, argv[1], &status);
+		if (source == NULL || !tokenizer_files_read(arena, source, &context, &settings, &status))
+		{
+			fprintf(stderr, "%s: %s\n", argv[1], status.message);
+			return 1;
+		}
 	}
+	else if (file == NULL || argc > 64)
+		return 2;
+	else
+		take_arguments(&settings, file, argc, argv);
 	if (!tokenizer_compile(arena, &settings, &image, &length, &status) ||
 		(tokenizer = tokenizer_open(arena, image, length, &status)) == NULL)
 	{

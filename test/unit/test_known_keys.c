@@ -68,14 +68,18 @@ static const struct
 	 "tokenizer_class s do_lower_case b strip_accents b tokenize_chinese_chars b "
 	 "do_basic_tokenize b model_max_length n max_len n model_input_names t "
 	 "added_tokens_decoder o additional_special_tokens l extra_special_tokens lo unk_token so "
-	 "sep_token so pad_token so cls_token so mask_token so bos_token so eos_token so"},
+	 "sep_token so pad_token so cls_token so mask_token so bos_token so eos_token so "
+	 "add_prefix_space b trim_offsets b keep_accents b"},
 	{KNOWN_SPECIAL_TOKENS_MAP,
 	 "unk_token so sep_token so pad_token so cls_token so mask_token so bos_token so "
 	 "eos_token so additional_special_tokens l extra_special_tokens lo"},
 	{KNOWN_TOKENIZER_JSON, "model o added_tokens l normalizer o pre_tokenizer o "
-						   "post_processor o truncation o"},
+						   "post_processor o truncation o decoder o"},
 	{KNOWN_TOKENIZER_MODEL, "type s vocab o unk_token s continuing_subword_prefix s "
 							"max_input_chars_per_word i"},
+	{KNOWN_UNIGRAM_MODEL, "type s vocab l unk_id i byte_fallback b"},
+	{KNOWN_BPE_MODEL, "type s vocab o merges l dropout n continuing_subword_prefix s "
+					  "end_of_word_suffix s ignore_merges b"},
 	{KNOWN_SENTENCE_CONFIG, "max_seq_length i do_lower_case b transformer_task s "
 							"module_output_name s"},
 	{KNOWN_MODULE, "path s type s"},

@@ -156,7 +156,7 @@ count_prompt_tokens(Call *call)
 int
 window_stride(const ModelHandle *handle, int wanted)
 {
-	int room = handle->max_length - 2;
+	int room = handle->max_length - tokenizer_special_count(handle->tokenizer, false);
 
 	return wanted < room ? wanted : room / 2;
 }

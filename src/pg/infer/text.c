@@ -220,7 +220,8 @@ bert_chunk(PG_FUNCTION_ARGS)
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	if (PG_ARGISNULL(2)) /* a chunk with its special tokens is what the model reads at once */
 	{
-		max_tokens = Max(call.handle->max_length - 2, 1);
+		max_tokens = Max(
+			call.handle->max_length - tokenizer_special_count(call.handle->tokenizer, false), 1);
 		overlap = window_stride(call.handle, overlap);
 	}
 	input_text(PG_GETARG_TEXT_PP(0), &input);

@@ -93,8 +93,9 @@ write_folder(ModelDefinition *definition, OutputFolder *folder)
 	/* a model without sentence-transformers' files says it there */
 	if (!definition->sentence.present && definition->sentence.max_seq_length > 0)
 		settings.model_max_length = definition->sentence.max_seq_length;
-	output_folder_write(folder, "vocab.txt", settings.vocab, settings.vocab_length);
-	text = tokenizer_settings_write(arena, &settings, &status);
+	if (!tokenizer_settings_composed(&settings))
+		output_folder_write(folder, "vocab.txt", settings.vocab, settings.vocab_length);
+	text = tokenizer_settings_export(arena, &settings, &status);
 	REPORT_UNLESS(text != NULL, &status);
 	output_folder_write(folder, "tokenizer_config.json", text, strlen(text));
 	text = tokenizer_settings_write_special(arena, &settings, &status);
