@@ -189,7 +189,8 @@ def main():
             blocks.append(block)
         stage1.append(block_index[block])
     print(
-        "/*\n * unicode_properties.c: written by generate_unicode_properties.py from tokenizers %s\n"
+        "/*\n"
+        " * unicode_properties.c: written by generate_unicode_properties.py from tokenizers %s\n"
         " * and regex %s, differences against utf8proc %s. Do not edit.\n */"
         % (tokenizers.__version__, regex.__version__, utf8proc_version())
     )
