@@ -28,8 +28,9 @@ check_finite(const CheckpointTensor *tensor, uint64_t first, size_t count, const
 		if (!isfinite(values[i]))
 			return status_fail(
 				status, STATUS_INVALID_DATA,
-				"%s: tensor \"%.100s\" has a value that is not finite at element %llu",
-				tensor->source->name, tensor->name, (unsigned long long) (first + i));
+				"%s: tensor \"%.100s\" has a value that is not finite%s at element %llu",
+				tensor->source->name, tensor->name, tensor->dtype == DTYPE_F64 ? " as F32" : "",
+				(unsigned long long) (first + i));
 	return true;
 }
 
@@ -86,7 +87,7 @@ static bool
 read_run(const CheckpointTensor *tensor, Run run, Status *status)
 {
 	size_t element = dtype_info(tensor->dtype)->bytes;
-	unsigned char buffer[CHUNK_ELEMENTS * sizeof(float)];
+	unsigned char buffer[CHUNK_ELEMENTS * sizeof(double)];
 	float values[CHUNK_ELEMENTS];
 	size_t at_once = 1; /* elements of the run in a buffer */
 
@@ -177,9 +178,10 @@ checkpoint_read(const CheckpointTensor *tensor, uint64_t first, size_t count, fl
 				Status *status)
 {
 	if (tensor->dtype == DTYPE_OTHER)
-		return status_fail(status, STATUS_INVALID_DATA,
-						   "%s: tensor \"%.100s\" has dtype %s; weights must be F32, F16 or BF16",
-						   tensor->source->name, tensor->name, tensor->dtype_name);
+		return status_fail(
+			status, STATUS_INVALID_DATA,
+			"%s: tensor \"%.100s\" has dtype %s; weights must be F32, F16, BF16 or F64",
+			tensor->source->name, tensor->name, tensor->dtype_name);
 	if (first > tensor->elements || count > tensor->elements - first)
 		return status_fail(status, STATUS_INTERNAL, "elements outside tensor \"%.100s\"",
 						   tensor->name);

@@ -8,7 +8,7 @@
 /* those that are read first, in the order of TensorDtype */
 static const DtypeInfo dtypes[] = {
 	{"F32", 4, DTYPE_F32},    {"F16", 2, DTYPE_F16},       {"BF16", 2, DTYPE_BF16},
-	{"I8", 1, DTYPE_I8},      {"F64", 8, DTYPE_OTHER},     {"I64", 8, DTYPE_OTHER},
+	{"I8", 1, DTYPE_I8},      {"F64", 8, DTYPE_F64},       {"I64", 8, DTYPE_OTHER},
 	{"I32", 4, DTYPE_OTHER},  {"I16", 2, DTYPE_OTHER},     {"U8", 1, DTYPE_OTHER},
 	{"U16", 2, DTYPE_OTHER},  {"U32", 4, DTYPE_OTHER},     {"U64", 8, DTYPE_OTHER},
 	{"BOOL", 1, DTYPE_OTHER}, {"F8_E4M3", 1, DTYPE_OTHER}, {"F8_E5M2", 1, DTYPE_OTHER},
@@ -67,6 +67,13 @@ dtype_widen(TensorDtype dtype, const unsigned char *bytes, size_t count, float *
 			out[i] = half_to_float(load_le16(bytes + 2 * i));
 		else if (dtype == DTYPE_BF16)
 			out[i] = bf16_to_float(load_le16(bytes + 2 * i));
+		else if (dtype == DTYPE_F64)
+		{
+			double value;
+
+			memcpy(&value, bytes + 8 * i, 8);
+			out[i] = (float) value;
+		}
 		else
 			out[i] = (float) (int8_t) bytes[i];
 }

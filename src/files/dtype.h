@@ -14,6 +14,7 @@ typedef enum TensorDtype
 	DTYPE_F16,
 	DTYPE_BF16,
 	DTYPE_I8,
+	DTYPE_F64,
 	/* known to the format, not readable as numbers of a model (I64 position_ids ...) */
 	DTYPE_OTHER
 } TensorDtype;
@@ -31,7 +32,10 @@ const DtypeInfo *dtype_find(const char *name);
 /* Of one that is not DTYPE_OTHER. */
 const DtypeInfo *dtype_info(TensorDtype dtype);
 
-/* count little-endian elements, not DTYPE_OTHER, as floats: I8 as integers. */
+/*
+ * count little-endian elements, not DTYPE_OTHER, as floats: I8 as integers, F64 rounded to the
+ * nearest float, ties to even, an infinity beyond the largest.
+ */
 void dtype_widen(TensorDtype dtype, const unsigned char *bytes, size_t count, float *out);
 
 #endif

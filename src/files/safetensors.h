@@ -32,7 +32,7 @@ typedef struct CheckpointWriter
 typedef struct CheckpointDeclaration
 {
 	const char *name;
-	TensorDtype dtype; /* F32, F16, BF16 or I8 */
+	TensorDtype dtype; /* F32, F16, BF16, I8 or F64 */
 	int rank;
 	int64_t shape[CHECKPOINT_MAX_RANK];
 } CheckpointDeclaration;

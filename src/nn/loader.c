@@ -162,7 +162,7 @@ match_tensor(Matcher *matcher, const CheckpointTensor *tensor, int index)
 	if (tensor->dtype == DTYPE_OTHER)
 		return status_fail(
 			matcher->status, STATUS_UNSUPPORTED,
-			"%.100s: tensor \"%.100s\" has dtype %s; weights must be F32, F16 or BF16",
+			"%.100s: tensor \"%.100s\" has dtype %s; weights must be F32, F16, BF16 or F64",
 			tensor->source->name, tensor->name, tensor->dtype_name);
 	if (tensor->dtype == DTYPE_I8 && (plan->scales[index] = find_scale(matcher, tensor)) == NULL)
 		return false;

@@ -129,6 +129,20 @@ def write_small():
             new.writestr("archive/" + name.split("/", 1)[1], old.read(name))
 
 
+def write_doubles():
+    """Doubles of every size that a float has, ties, and what .float() makes of them."""
+    generator = torch.Generator().manual_seed(2)
+    sizes = torch.rand(50, 45, generator=generator, dtype=torch.float64) * 83 - 46
+    wide = torch.randn(50, 45, generator=generator, dtype=torch.float64) * 10**sizes
+    ties = [1 + 2**-24, 1 + 3 * 2**-24, 2**-150, 3 * 2**-150]
+    limits = [-0.0, 2**-149, -1e-60, (2 - 2**-24) * (1 - 2**-50) * 2**127]
+    wide[0, :8] = torch.tensor(ties + limits, dtype=torch.float64)
+    narrow = wide.float()
+    assert narrow.isfinite().all()
+    save_file({"wide": wide, "narrow": narrow}, path("doubles.safetensors"))
+    torch.save({"wide": wide.t().contiguous().t()}, path("doubles.bin"))
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     os.makedirs(OUT)
@@ -137,6 +151,7 @@ def main():
     torch.save(all_tensors, path("all.bin"))
     torch.save(all_tensors, path("all_stream.bin"), _use_new_zipfile_serialization=False)
     write_small()
+    write_doubles()
     write_models()
     for name in "all", "nested", "protocol_4":  # the pickles alone, for test/fuzz
         with zipfile.ZipFile(path(name + ".bin")) as archive, open(

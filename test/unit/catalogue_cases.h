@@ -170,6 +170,7 @@ static const Case catalogue[] = {
 	BYTES("value_infinite", INVALID, "not finite at element 5", weights_infinite),
 	BYTES("value_minus_infinite", INVALID, "not finite at element 5", weights_minus_infinite),
 	BYTES("value_f16_infinite", INVALID, "not finite at element 5", weights_f16_infinite),
+	BYTES("value_f64_beyond", INVALID, "not finite as F32 at element 5", weights_f64_beyond),
 	BYTES("value_bf16_nan", INVALID, "not finite at element 5", weights_bf16_nan),
 
 	/* several files of weights */
@@ -492,6 +493,7 @@ static const Case catalogue[] = {
 	BYTES("works_padded_header", STATUS_NONE, "", header_padded),
 	BYTES("works_f16", STATUS_NONE, "", weights_f16),
 	BYTES("works_bf16", STATUS_NONE, "", weights_bf16),
+	BYTES("works_f64", STATUS_NONE, "", weights_f64),
 	BYTES("works_i8", STATUS_NONE, "", weights_i8),
 	BYTES("works_old_names", STATUS_NONE, "", weights_old_names),
 	BYTES("works_without_prefix", STATUS_NONE, "", weights_no_prefix),

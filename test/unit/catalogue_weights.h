@@ -329,6 +329,20 @@ weights_minus_infinite(Folder *folder)
 	poke(folder, "\x00\x00\x80\xFF", 4);
 }
 
+/* 2^128 is finite, and no float. */
+static void
+weights_f64_beyond(Folder *folder)
+{
+	remake(folder, DTYPE_F64, NULL);
+	poke(folder, "\x00\x00\x00\x00\x00\x00\xF0\x47", 8);
+}
+
+static void
+weights_f64(Folder *folder)
+{
+	remake(folder, DTYPE_F64, NULL);
+}
+
 static void
 weights_f16_infinite(Folder *folder)
 {

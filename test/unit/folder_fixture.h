@@ -202,7 +202,7 @@ weights_make(Folder *folder, const char *name, const CheckpointDeclaration *tens
 	{
 		size_t elements = 1;
 		char *data;
-		size_t size = tensors[t].dtype == DTYPE_F32 ? 4 : tensors[t].dtype == DTYPE_I8 ? 1 : 2;
+		size_t size = dtype_info(tensors[t].dtype)->bytes;
 
 		for (int d = 0; d < tensors[t].rank; d++)
 			elements *= (size_t) tensors[t].shape[d];
@@ -210,6 +210,7 @@ weights_make(Folder *folder, const char *name, const CheckpointDeclaration *tens
 		for (size_t i = 0; i < elements; i++)
 		{
 			float value = sample_value(tensors[t].name, i);
+			double wide = value;
 			uint32_t bits;
 			uint16_t half;
 			int8_t byte = (int8_t) (value * 8);
@@ -217,7 +218,8 @@ weights_make(Folder *folder, const char *name, const CheckpointDeclaration *tens
 			memcpy(&bits, &value, sizeof bits);
 			half = tensors[t].dtype == DTYPE_F16 ? sample_half(value) : (uint16_t) (bits >> 16);
 			memcpy(data + i * size,
-				   size == 4   ? (void *) &bits
+				   size == 8   ? (void *) &wide
+				   : size == 4 ? (void *) &bits
 				   : size == 2 ? (void *) &half
 							   : (void *) &byte,
 				   size);

@@ -97,11 +97,12 @@ test_own_head(void **state)
 	}
 }
 
-/* The same weights as F16, BF16 and I8 give the same numbers: the samples are exact in each. */
+/* The same weights as F16, BF16, F64 and I8 give the same numbers: the samples are exact in each.
+ */
 static void
 test_formats(void **state)
 {
-	static const TensorDtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+	static const TensorDtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64};
 
 	for (size_t d = 0; d < sizeof dtypes / sizeof dtypes[0]; d++)
 	{

@@ -151,6 +151,33 @@ test_golden(void **state)
 	}
 }
 
+/* Doubles, in a row and transposed, are the floats that the reference makes of them. */
+static void
+test_doubles(void **state)
+{
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	ByteSource sources[2];
+	Checkpoint archive = open_file(arena, GOLDEN "doubles.bin", &sources[0]);
+	Checkpoint plain = open_file(arena, GOLDEN "doubles.safetensors", &sources[1]);
+	const CheckpointTensor *narrow = checkpoint_find(&plain, "narrow");
+	const CheckpointTensor *wide[] = {checkpoint_find(&archive, "wide"),
+									  checkpoint_find(&plain, "wide")};
+	const float *values;
+
+	(void) state;
+	assert_true(narrow != NULL && narrow->dtype == DTYPE_F32 && narrow->elements == 2250);
+	values = read_pieces(arena, narrow, narrow->elements);
+	for (int i = 0; i < 2; i++)
+	{
+		assert_true(wide[i] != NULL && wide[i]->dtype == DTYPE_F64);
+		assert_int_equal(wide[i]->strides != NULL, i == 0);
+		for (size_t piece = 7; piece <= 2250; piece = piece == 7 ? 1999 : piece + 251)
+			assert_memory_equal(read_pieces(arena, wide[i], piece), values,
+								narrow->elements * sizeof *values);
+	}
+	arena_destroy(arena);
+}
+
 static void
 test_shards(void **state)
 {
@@ -420,10 +447,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),     cmocka_unit_test(test_shards),
-		cmocka_unit_test(test_which_file), cmocka_unit_test(test_cut_off),
-		cmocka_unit_test(test_changed),    cmocka_unit_test(test_checksum),
-		cmocka_unit_test(test_cancelled),  cmocka_unit_test(test_allocation_failures),
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_doubles),
+		cmocka_unit_test(test_shards),
+		cmocka_unit_test(test_which_file),
+		cmocka_unit_test(test_cut_off),
+		cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_checksum),
+		cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(test_allocation_failures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
