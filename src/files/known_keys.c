@@ -232,6 +232,10 @@ static const KnownKey tokenizer_config_keys[] = {
 	USED("add_prefix_space", BOOLEAN),
 	USED("trim_offsets", BOOLEAN),
 	USED("keep_accents", BOOLEAN),
+	/* the vocabulary's file says the first; the others are those of the tokenizers in Python */
+	HARMLESS("unk_id"),
+	HARMLESS("errors"),
+	HARMLESS("sp_model_kwargs"),
 	HARMLESS("add_special_tokens"),
 	HARMLESS("add_bos_token"),
 	HARMLESS("add_eos_token"),

@@ -217,6 +217,10 @@ test_own_tokens(void **state)
 	assert_true(passes(KNOWN_TOKENIZER_CONFIG, "image_token", "\"<image>\"", &notes, &status));
 	assert_true(
 		passes(KNOWN_TOKENIZER_CONFIG, "image_token", "{\"content\": \"<i>\"}", &notes, &status));
+	/* what SentencePiece's and byte-level tokenizers are saved with */
+	assert_true(passes(KNOWN_TOKENIZER_CONFIG, "unk_id", "3", &notes, &status));
+	assert_true(passes(KNOWN_TOKENIZER_CONFIG, "errors", "\"replace\"", &notes, &status));
+	assert_true(passes(KNOWN_TOKENIZER_CONFIG, "sp_model_kwargs", "{}", &notes, &status));
 	assert_int_equal(notes.n, 0);
 	assert_true(passes(KNOWN_TOKENIZER_CONFIG, "use_image_token", "true", &notes, &status));
 	assert_int_equal(notes.n, 1);
