@@ -447,21 +447,17 @@ special_value(const char *token, int32_t id)
 	return json_pack("{s:s, s:[i], s:[s]}", "id", token, "ids", (int) id, "tokens", token);
 }
 
-static const AddedToken *
-find_added(const TokenizerSettings *settings, const char *content)
-{
-	return added_tokens_find(settings->added, settings->n_added, content);
-}
-
 static json_t *
 post_processor_value(const TokenizerSettings *settings, bool *complete)
 {
-	const AddedToken *cls = find_added(settings, settings->cls_token);
-	const AddedToken *sep = find_added(settings, settings->sep_token);
+	const char *cls = settings->cls_token;
+	const char *sep = settings->sep_token;
+	int32_t cls_id = tokenizer_settings_id(settings, cls);
+	int32_t sep_id = tokenizer_settings_id(settings, sep);
 	json_t *root = json_object();
 	json_t *tokens = json_object();
 
-	if (cls == NULL || sep == NULL)
+	if (cls_id < 0 || sep_id < 0)
 	{
 		json_decref(root);
 		json_decref(tokens);
@@ -470,8 +466,8 @@ post_processor_value(const TokenizerSettings *settings, bool *complete)
 	json_put(root, "type", json_string("TemplateProcessing"), complete);
 	json_put(root, "single", template_value(settings, false), complete);
 	json_put(root, "pair", template_value(settings, true), complete);
-	json_put(tokens, cls->content, special_value(cls->content, cls->id), complete);
-	json_put(tokens, sep->content, special_value(sep->content, sep->id), complete);
+	json_put(tokens, cls, special_value(cls, cls_id), complete);
+	json_put(tokens, sep, special_value(sep, sep_id), complete);
 	json_put(root, "special_tokens", tokens, complete);
 	return root;
 }

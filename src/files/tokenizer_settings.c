@@ -69,14 +69,63 @@ token_value(const AddedToken *token)
 					 (int) token->special);
 }
 
+int32_t
+tokenizer_settings_id(const TokenizerSettings *settings, const char *token)
+{
+	const AddedToken *added = added_tokens_find(settings->added, settings->n_added, token);
+	const char *end = settings->vocab + settings->vocab_length;
+	size_t wanted = strlen(token);
+	int32_t found = -1; /* of repeated ones the last counts */
+	int32_t id = 0;
+
+	if (added != NULL)
+		return added->id;
+	for (const char *at = settings->vocab; at < end; id++)
+	{
+		const char *newline = memchr(at, '\n', (size_t) (end - at));
+		size_t length = (size_t) ((newline == NULL ? end : newline) - at);
+
+		if (length == wanted && memcmp(at, token, length) == 0)
+			found = id;
+		at += length + 1;
+	}
+	return found;
+}
+
+/*
+ * A token of the vocabulary that a template puts and that is an ordinary word in texts: whoever
+ * names it makes it one that is found there.
+ */
+static bool
+is_unnamed(const TokenizerSettings *settings, size_t i)
+{
+	const char *text = *special_field((TokenizerSettings *) settings, i);
+
+	return text != NULL && !tokenizer_settings_composed(settings) &&
+		   added_tokens_find(settings->added, settings->n_added, text) == NULL &&
+		   tokenizer_settings_id(settings, text) >= 0;
+}
+
+static bool
+names_all(const TokenizerSettings *settings)
+{
+	for (size_t i = 0; i < N_SPECIAL; i++)
+		if (is_unnamed(settings, i))
+			return false;
+	return true;
+}
+
+/* stored: those too that are no special tokens in texts. */
 static void
-put_special_tokens(json_t *root, const TokenizerSettings *settings, bool *complete)
+put_special_tokens(json_t *root, const TokenizerSettings *settings, bool stored, bool *complete)
 {
 	for (size_t i = 0; i < N_SPECIAL; i++)
 	{
 		const char *text = *special_field((TokenizerSettings *) settings, i);
 
-		if (text != NULL) /* a composed tokenizer has those that are named */
+		if (text != NULL &&
+			(stored ||
+			 !is_unnamed(settings, i))) /* a composed tokenizer has those that are named */
 			json_put(root, special[i].key, json_string(text), complete);
 	}
 }
@@ -128,11 +177,10 @@ tokenizer_settings_composed(const TokenizerSettings *settings)
 
 /* What the normalizer and the model of BERT can be told. */
 static void
-put_bert(json_t *root, const TokenizerSettings *settings, bool *complete)
+put_bert(json_t *root, const TokenizerSettings *settings, bool bert, bool *complete)
 {
 	json_put(root, "tokenizer_class",
-			 json_string(is_bert(settings) ? "BertTokenizer" : "PreTrainedTokenizerFast"),
-			 complete);
+			 json_string(bert ? "BertTokenizer" : "PreTrainedTokenizerFast"), complete);
 	json_put(root, "do_lower_case", json_boolean(settings->lowercase), complete);
 	json_put(root, "strip_accents", json_boolean(settings->strip_accents), complete);
 	json_put(root, "tokenize_chinese_chars", json_boolean(settings->handle_chinese_chars),
@@ -166,6 +214,8 @@ write_settings(Arena *arena, const TokenizerSettings *settings, bool stored, Sta
 	json_t *unnumbered;
 	bool complete = true;
 	const AddedToken **added = sorted_added(arena, settings, status);
+	/* BertTokenizer names all five of itself */
+	const bool bert = is_bert(settings) && (stored || names_all(settings));
 
 	if (added == NULL)
 		return NULL;
@@ -186,7 +236,7 @@ write_settings(Arena *arena, const TokenizerSettings *settings, bool stored, Sta
 		json_put(decoder, id, token_value(added[i]), &complete);
 	}
 	if (!tokenizer_settings_composed(settings))
-		put_bert(root, settings, &complete);
+		put_bert(root, settings, bert, &complete);
 	if (settings->pipeline != NULL)
 		put_class(root, settings, &complete);
 	if (stored && settings->pipeline != NULL)
@@ -199,11 +249,11 @@ write_settings(Arena *arena, const TokenizerSettings *settings, bool stored, Sta
 	if (settings->one_type)
 		json_put(root, "model_input_names", json_pack("[s, s]", "input_ids", "attention_mask"),
 				 &complete);
-	else if (!is_bert(settings) || settings->pipeline != NULL) /* which has no types of itself */
+	else if (!bert || settings->pipeline != NULL) /* which has no types of itself */
 		json_put(root, "model_input_names",
 				 json_pack("[s, s, s]", "input_ids", "token_type_ids", "attention_mask"),
 				 &complete);
-	put_special_tokens(root, settings, &complete);
+	put_special_tokens(root, settings, stored, &complete);
 	json_put(root, "added_tokens_decoder", decoder, &complete);
 	json_put(root, "additional_special_tokens", unnumbered, &complete);
 	return json_write(arena, root, JSON_INDENT(2), complete, "tokenizer_config.json", status);
@@ -227,7 +277,7 @@ tokenizer_settings_write_special(Arena *arena, const TokenizerSettings *settings
 	json_t *root = json_object();
 	bool complete = true;
 
-	put_special_tokens(root, settings, &complete);
+	put_special_tokens(root, settings, false, &complete);
 	return json_write(arena, root, JSON_INDENT(2), complete, "special_tokens_map.json", status);
 }
 

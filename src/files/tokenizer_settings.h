@@ -23,7 +23,7 @@ typedef struct TokenizerSettings
 	int model_max_length;                  /* tokens; 0: not stated */
 	bool one_type; /* the second text of a pair has the token type 0 too, not 1; default false */
 	size_t n_added;
-	AddedToken *added; /* the five special tokens included */
+	AddedToken *added; /* the five special tokens included, if they are found in texts */
 	/*
 	 * The stages of a composed tokenizer, as pipeline_write gives them; NULL: BERT's own. If its
 	 * model is not WordPiece the vocabulary has the form of pieces.h, and what is said above about
@@ -54,6 +54,10 @@ bool tokenizer_settings_parse(Arena *arena, const char *json, size_t length,
 
 /* The field of "unk_token", "sep_token", "pad_token", "cls_token" or "mask_token"; else NULL. */
 const char **tokenizer_settings_special(TokenizerSettings *settings, const char *key);
+
+/* The id of a token, an added one or one of a vocabulary in the form of vocab.txt; -1: there is
+ * none. */
+int32_t tokenizer_settings_id(const TokenizerSettings *settings, const char *token);
 
 /* special_tokens_map.json for the export. */
 char *tokenizer_settings_write_special(Arena *arena, const TokenizerSettings *settings,

@@ -482,6 +482,48 @@ test_exported(void **state)
 	}
 }
 
+/* Special tokens that are words in texts, since no file adds or names them, stay so when exported.
+ */
+static void
+test_exported_unnamed(void **state)
+{
+	static const char *const names[] = {"", ", \"mask_token\": \"[MASK]\""};
+	Folder *folder = *state;
+
+	for (size_t i = 0; i < 2; i++)
+	{
+		TokenizerSettings first;
+		TokenizerSettings second;
+		Status status = {0};
+		char text[512];
+		char *json;
+
+		folder_text(folder, "tokenizer_config.json", "{}");
+		first = settings_of(folder);
+		assert_int_equal(first.n_added, 5);
+		first.n_added = 0;
+		snprintf(text, sizeof text, "{\"tokenizer_class\": \"PreTrainedTokenizerFast\"%s}",
+				 names[i]);
+		folder_text(folder, "tokenizer_config.json", text);
+		json = tokenizer_json_write(folder->arena, &first, &status);
+		assert_non_null(strstr(json, "TemplateProcessing"));
+		folder_text(folder, "tokenizer.json", json);
+		first = settings_of(folder);
+		assert_int_equal(first.n_added, i);
+		folder_text(folder, "tokenizer_config.json",
+					tokenizer_settings_export(folder->arena, &first, &status));
+		folder_text(folder, "special_tokens_map.json",
+					tokenizer_settings_write_special(folder->arena, &first, &status));
+		folder_text(folder, "tokenizer.json", tokenizer_json_write(folder->arena, &first, &status));
+		second = settings_of(folder);
+		folder_remove(folder, "special_tokens_map.json");
+		folder_remove(folder, "tokenizer.json");
+		assert_int_equal(second.n_added, i);
+		assert_string_equal(tokenizer_settings_write(folder->arena, &first, &status),
+							tokenizer_settings_write(folder->arena, &second, &status));
+	}
+}
+
 int
 main(void)
 {
@@ -498,6 +540,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_members, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unknown_members, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_exported, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_exported_unnamed, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
