@@ -6,7 +6,7 @@
 #include "core/bulk.h"
 #include "files/config.h"
 
-#define MAGIC "BERTPCS1"
+static const char magic[8] = {'B', 'E', 'R', 'T', 'P', 'C', 'S', '1'};
 #define HEADER_BYTES 28 /* magic and five numbers */
 #define ASK_PIECES 8192 /* tokens between two questions */
 
@@ -62,7 +62,7 @@ pieces_write(Arena *arena, const Pieces *pieces, size_t *length, Status *status)
 		arena_fail(arena, status, "the vocabulary", bytes);
 		return NULL;
 	}
-	memcpy(out, MAGIC, 8);
+	memcpy(out, magic, sizeof magic);
 	put32(out + 8, pieces->n);
 	put32(out + 12, pieces->n_merges);
 	put32(out + 16, (uint32_t) texts);
@@ -163,7 +163,7 @@ pieces_read(Arena *arena, const char *bytes, size_t length, Pieces *pieces, Stat
 	uint32_t scored;
 
 	memset(pieces, 0, sizeof *pieces);
-	if (length < HEADER_BYTES || memcmp(bytes, MAGIC, 8) != 0)
+	if (length < HEADER_BYTES || memcmp(bytes, magic, sizeof magic) != 0)
 		return damaged(status);
 	pieces->n = get32(bytes + 8);
 	pieces->n_merges = get32(bytes + 12);

@@ -561,7 +561,7 @@ sinusoidal_row(size_t p, size_t n, float *out)
 {
 	for (size_t i = 0; i < n; i++)
 	{
-		double angle = (double) p / pow(10000, 2 * (double) (i / 2) / (double) n);
+		double angle = (double) p / pow(10000, (double) (i - i % 2) / (double) n);
 
 		out[i] = (float) (i % 2 == 0 ? sin(angle) : cos(angle));
 	}

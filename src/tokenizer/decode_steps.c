@@ -11,7 +11,7 @@
 #include "tokenizer/composed.h"
 
 #define ASK_PARTS 4096 /* texts between two questions */
-#define REPLACEMENT "\xef\xbf\xbd"
+static const char replacement[3] = {'\xef', '\xbf', '\xbd'}; /* U+FFFD */
 
 typedef struct Work
 {
@@ -227,8 +227,8 @@ repair(const Work *work, const unsigned char *bytes, size_t length, DecodedPart 
 		if (piece == 65536 && piece - valid < 4 && utf8_valid_prefix(bytes + at, 4) > 0)
 			continue;
 		at += bad_length(bytes + at, length - at);
-		memcpy(out + n, REPLACEMENT, 3);
-		n += 3;
+		memcpy(out + n, replacement, sizeof replacement);
+		n += sizeof replacement;
 		if (!may_go_on(work, turn++))
 			return false;
 	}
@@ -316,7 +316,7 @@ put_fallback(DecodedParts *parts, size_t *n, const unsigned char *bytes, size_t 
 		parts->items[(*n)++] = (DecodedPart){(const char *) bytes, length};
 	else
 		for (size_t i = 0; i < length; i++)
-			parts->items[(*n)++] = (DecodedPart){REPLACEMENT, 3};
+			parts->items[(*n)++] = (DecodedPart){replacement, sizeof replacement};
 }
 
 static bool

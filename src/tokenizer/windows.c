@@ -196,14 +196,16 @@ make_window(const Maker *maker, const Parts *first, size_t i, const Parts *secon
 	for (uint32_t k = 0; k < t->n_template[pair]; k++)
 	{
 		const TemplatePiece *piece = &t->templates[pair][k];
+		bool is_second = piece->what == TEMPLATE_SECOND;
+		const Parts *parts = is_second ? second : first;
 
 		if (piece->what >= 0)
 		{
 			if (maker->options->special_tokens)
 				put_special(encoding, piece->what, piece->type);
 		}
-		else if (!put_part(maker, encoding, piece->what == TEMPLATE_SECOND ? second : first,
-						   piece->what == TEMPLATE_SECOND ? j : i, piece))
+		/* the template of one text has no second */
+		else if (parts != NULL && !put_part(maker, encoding, parts, is_second ? j : i, piece))
 			return false;
 	}
 	return true;
