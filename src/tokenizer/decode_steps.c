@@ -10,7 +10,7 @@
 #include "core/checked.h"
 #include "tokenizer/composed.h"
 
-#define ASK_PARTS 4096 /* texts between two questions */
+#define ASK_PARTS 4096                                       /* texts between two questions */
 static const char replacement[3] = {'\xef', '\xbf', '\xbd'}; /* U+FFFD */
 
 typedef struct Work
