@@ -535,15 +535,16 @@ bool
 composed_prepare(Tokenizer *t, const unsigned char *image)
 {
 	const ImageHeader *h = t->header;
-	const StepEntry *steps = (const StepEntry *) (image + h->steps_at);
+	const StepEntry *steps;
 	size_t n = 0;
 
 	t->kind = (TokenizerKind) h->kind;
-	if (h->composed == 0)
+	if (h->composed == 0) /* nothing else was checked */
 	{
 		prepare_bert(t);
 		return true;
 	}
+	steps = (const StepEntry *) (image + h->steps_at);
 	t->strings = image + h->strings_at;
 	for (int list = 0; list < 3; list++)
 	{
