@@ -28,14 +28,16 @@ SELECT bert.answer('a', 'b');
 
 -- one for each task, and one for the others
 SET bert.default_model = ' embed = bare , classify=classifier,regress=regression, tag=tagger,'
-	' answer=answerer, fill_mask=masked_lm, next_sentence=next_sentence, choose=multiple_choice,'
-	' generate=causal_lm, rank=bare';
+	' entities=tagger, answer=answerer, fill_mask=masked_lm, next_sentence=next_sentence,'
+	' choose=multiple_choice, generate=causal_lm, rank=bare';
 SELECT bert.embed('the cat') = bert.embed('the cat', 'bare') AS embed,
 	bert.tokenize('the cat') = bert.tokenize('the cat', 'bare') AS tokenize,
 	bert.classify('the cat') = bert.classify('the cat', 'classifier') AS classify,
 	bert.regress('the cat') = bert.regress('the cat', 'regression') AS regress,
 	(SELECT array_agg(t) FROM bert.tag('a cat') AS t)
 		= (SELECT array_agg(t) FROM bert.tag('a cat', 'tagger') AS t) AS tag,
+	(SELECT array_agg(e) FROM bert.entities('a cat') AS e)
+		= (SELECT array_agg(e) FROM bert.entities('a cat', 'tagger') AS e) AS entities,
 	bert.answer('a', 'b c') = bert.answer('a', 'b c', 'answerer') AS answer,
 	(SELECT token FROM bert.fill_mask('a [MASK]', top_k => 1))
 		= (SELECT token FROM bert.fill_mask('a [MASK]', 'masked_lm', 1)) AS fill_mask;

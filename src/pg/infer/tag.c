@@ -85,7 +85,7 @@ bert_entities(PG_FUNCTION_ARGS)
 			&status);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	call_begin(&call, fcinfo, 1, TASK_TAG);
+	call_begin(&call, fcinfo, 1, TASK_ENTITIES);
 	call_name(&call, "entities");
 	input_text(PG_GETARG_TEXT_PP(0), &input);
 	find_entities(&call, model_handle_bind(call.handle, HEAD_TOKEN_CLASSIFICATION), &input,

@@ -184,9 +184,12 @@ task_bits(const BundleInfo *info)
 	return tasks;
 }
 
-/* Which tasks a bundled model is the default of, as bits. */
+/*
+ * Which tasks a bundled model is the default of, as bits. bundle.json says it (*said); without, a
+ * sentence encoder does what an encoder can, unless another model is made for that.
+ */
 static unsigned int
-tasks_of(const char *name)
+tasks_of(const char *name, bool *said)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "bert bundle", ALLOCSET_SMALL_SIZES);
@@ -200,7 +203,8 @@ tasks_of(const char *name)
 
 	PG_TRY();
 	{
-		if (read_info(arena, source, &info))
+		*said = read_info(arena, source, &info);
+		if (*said)
 			tasks = task_bits(&info);
 		else if (!sentence_settings_read(arena, source, &folder, &sentence, &status))
 			report_status(&status);
@@ -216,6 +220,29 @@ tasks_of(const char *name)
 	return tasks;
 }
 
+/* The model of each task: the first by name that says so, else the first encoder. */
+static void
+choose_bundles(char (*chosen)[NAMEDATALEN])
+{
+	bool by_itself[MODEL_TASK_COUNT] = {false};
+	List *names = bundle_names();
+	ListCell *cell;
+
+	memset(chosen, 0, MODEL_TASK_COUNT * sizeof *chosen);
+	foreach (cell, names)
+	{
+		bool said;
+		unsigned int tasks = tasks_of(lfirst(cell), &said);
+
+		for (int i = 0; i < MODEL_TASK_COUNT; i++)
+			if (tasks >> i & 1 && (chosen[i][0] == '\0' || (said && !by_itself[i])))
+			{
+				strlcpy(chosen[i], lfirst(cell), NAMEDATALEN);
+				by_itself[i] = said;
+			}
+	}
+}
+
 const char *
 bundle_for_task(ModelTask task)
 {
@@ -224,8 +251,6 @@ bundle_for_task(ModelTask task)
 	static TimestampTz looked; /* every second: a statement may ask a million times */
 	TimestampTz now = GetCurrentTimestamp();
 	struct stat state;
-	List *names;
-	ListCell *cell;
 
 	if (!TimestampDifferenceExceeds(looked, now, BUNDLE_CHECK_MS))
 		return chosen[task][0] == '\0' ? NULL : chosen[task];
@@ -233,16 +258,7 @@ bundle_for_task(ModelTask task)
 		return NULL;
 	if (memcmp(&state.st_mtim, &read_at, sizeof read_at) != 0)
 	{
-		memset(chosen, 0, sizeof chosen);
-		names = bundle_names();
-		foreach (cell, names)
-		{
-			unsigned int tasks = tasks_of(lfirst(cell));
-
-			for (int i = 0; i < MODEL_TASK_COUNT; i++)
-				if (tasks >> i & 1 && chosen[i][0] == '\0')
-					strlcpy(chosen[i], lfirst(cell), NAMEDATALEN);
-		}
+		choose_bundles(chosen);
 		read_at = state.st_mtim;
 	}
 	looked = now;

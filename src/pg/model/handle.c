@@ -447,6 +447,7 @@ can_do(const ModelHandle *model, ModelTask task)
 		case TASK_RANK: /* by its head, or by embeddings */
 			return !classifier || model->config.num_labels == 1;
 		case TASK_TAG:
+		case TASK_ENTITIES:
 			return serves(model, HEAD_TOKEN_CLASSIFICATION);
 		case TASK_ANSWER:
 			return serves(model, HEAD_QUESTION_ANSWERING);
