@@ -53,6 +53,16 @@ SELECT count(*) AS chunks, bool_and(bert.count_tokens(text, 'uncased') <= 50) AS
 FROM (SELECT t, c.*, coalesce(lag(end_pos) OVER (ORDER BY chunk) + 1, 0) AS before
 	FROM (SELECT string_agg('the cat ' || i || ' lives in paris', ' ') AS t
 		FROM generate_series(1, 500) AS i) AS s, bert.chunk(t, 'uncased', 50, 10) AS c) AS u;
+-- they end with a paragraph, else a sentence, else a line, where that leaves enough
+SELECT chunk, text, start_pos, end_pos
+FROM bert.chunk(E'The cats lived in Paris.\n\nJohn works for "the dog." He is in New York, e.g. the'
+	' dog is. The cat\n \n\tlives.  Mary\nlives in\nParis and the dog in New York and the cat in'
+	' Paris', 'uncased', 16, 5);
+SELECT text FROM bert.chunk('猫は猫。犬は犬！「猫」は犬', 'uncased', 5, 0);
+-- a character is not cut, be it of several code points
+SELECT bool_and(text NOT LIKE U&'\0301%' AND text NOT LIKE U&'\200D%') AS whole,
+	count(*) > 3 AS several, bool_and(bert.count_tokens(text, 'minilm') <= 3) AS short_enough
+FROM bert.chunk(repeat(U&'q\0301z\0301k\0301', 8), 'minilm', 3, 0);
 SELECT count(*) AS of_empty FROM bert.chunk('', 'uncased');
 SELECT count(*) AS of_null FROM bert.chunk(NULL, 'uncased');
 SELECT bert.chunk('a', 'uncased', 0);

@@ -15,6 +15,7 @@
 #define BERT_TOKENIZER_COMPOSED_H
 
 #include "tokenizer/encoder.h"
+#include "tokenizer/grapheme.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/vocabulary.h"
 
@@ -76,12 +77,8 @@ typedef struct Cluster
 	unsigned char bytes[CLUSTER_BYTES + 4];
 	size_t n_bytes;
 	size_t n_chars;
-	bool begun;
-	bool is_long;     /* of CLUSTER_BYTES or more: its characters are mapped one by one */
-	uint8_t previous; /* GraphemeClass */
-	uint8_t pictograph;
-	uint8_t conjunct;
-	bool odd_regional;
+	bool is_long; /* of CLUSTER_BYTES or more: its characters are mapped one by one */
+	GraphemeState at;
 } Cluster;
 
 typedef struct Link

@@ -11,91 +11,6 @@
 
 #include "tokenizer/charsmap.h"
 
-static bool
-is_control(uint8_t class)
-{
-	return class == GRAPHEME_CONTROL || class == GRAPHEME_CR || class == GRAPHEME_LF;
-}
-
-static bool
-joins_hangul(uint8_t before, uint8_t after)
-{
-	switch (before)
-	{
-		case GRAPHEME_L:
-			return after == GRAPHEME_L || after == GRAPHEME_V || after == GRAPHEME_LV ||
-				   after == GRAPHEME_LVT;
-		case GRAPHEME_LV:
-		case GRAPHEME_V:
-			return after == GRAPHEME_V || after == GRAPHEME_T;
-		case GRAPHEME_LVT:
-		case GRAPHEME_T:
-			return after == GRAPHEME_T;
-		default:
-			return false;
-	}
-}
-
-/* Whether a character of this class begins a new cluster. */
-static bool
-breaks(const Cluster *cluster, uint8_t class)
-{
-	uint8_t before = cluster->previous;
-
-	if (!cluster->begun)
-		return true;
-	if (before == GRAPHEME_CR && class == GRAPHEME_LF)
-		return false;
-	if (is_control(before) || is_control(class))
-		return true;
-	if (joins_hangul(before, class))
-		return false;
-	switch (class)
-	{
-		case GRAPHEME_EXTEND:
-		case GRAPHEME_LINKED_EXTEND:
-		case GRAPHEME_LINKER:
-		case GRAPHEME_ZWJ:
-		case GRAPHEME_SPACING:
-			return false;
-		default:
-			break;
-	}
-	if (before == GRAPHEME_PREPEND)
-		return false;
-	if (class == GRAPHEME_CONSONANT)
-		return cluster->conjunct != 2;
-	if (class == GRAPHEME_PICTOGRAPH && before == GRAPHEME_ZWJ)
-		return cluster->pictograph != 2;
-	if (class == GRAPHEME_REGIONAL && before == GRAPHEME_REGIONAL)
-		return !cluster->odd_regional;
-	return true;
-}
-
-/* What the rules about sequences have to know of what came. */
-static void
-note(Cluster *cluster, uint8_t class)
-{
-	bool extends =
-		class == GRAPHEME_EXTEND || class == GRAPHEME_LINKED_EXTEND || class == GRAPHEME_LINKER;
-
-	if (class == GRAPHEME_PICTOGRAPH)
-		cluster->pictograph = 1;
-	else if (class == GRAPHEME_ZWJ && cluster->pictograph == 1)
-		cluster->pictograph = 2;
-	else if (!extends || cluster->pictograph == 2)
-		cluster->pictograph = 0;
-	if (class == GRAPHEME_CONSONANT)
-		cluster->conjunct = 1;
-	else if (class == GRAPHEME_LINKER && cluster->conjunct > 0)
-		cluster->conjunct = 2;
-	else if (class != GRAPHEME_LINKED_EXTEND && class != GRAPHEME_ZWJ)
-		cluster->conjunct = 0;
-	cluster->odd_regional = class == GRAPHEME_REGIONAL && !cluster->odd_regional;
-	cluster->previous = class;
-	cluster->begun = true;
-}
-
 /* What is given waits until it is known that nothing after it is removed. */
 static void
 hold(Chain *chain, size_t i, uint32_t c, int32_t change)
@@ -208,9 +123,9 @@ precompiled_push(Chain *chain, size_t i, uint32_t c, uint32_t origin)
 
 	if (!origins_append(chain, &link->origins, origin))
 		return;
-	if (breaks(cluster, class))
+	if (grapheme_begins(&cluster->at, class))
 		end_cluster(chain, i);
-	note(cluster, class);
+	grapheme_note(&cluster->at, class);
 	cluster->n_chars++;
 	cluster->n_bytes += (size_t) utf8_encode(c, cluster->bytes + cluster->n_bytes);
 	if (cluster->is_long || cluster->n_bytes >= CLUSTER_BYTES)
@@ -237,7 +152,7 @@ precompiled_settle(Chain *chain, size_t i)
 	Link *link = &chain->links[i];
 
 	/* what is added takes the next origin if something is removed after it */
-	if (link->cluster.previous == GRAPHEME_CR)
+	if (link->cluster.at.previous == GRAPHEME_CR)
 		return;
 	end_cluster(chain, i);
 	if (link->has_held && link->held.change <= 0)

@@ -1,4 +1,4 @@
-/* text.c: tokenize, encode, decode, count_tokens, chunk. */
+/* text.c: tokenize, encode, decode, count_tokens. */
 #include "pg/server/compat.h"
 
 #include <limits.h>
@@ -16,7 +16,6 @@ PG_FUNCTION_INFO_V1(bert_tokenize);
 PG_FUNCTION_INFO_V1(bert_encode);
 PG_FUNCTION_INFO_V1(bert_decode);
 PG_FUNCTION_INFO_V1(bert_count_tokens);
-PG_FUNCTION_INFO_V1(bert_chunk);
 
 static ArrayType *
 token_array(const Tokenizer *tokenizer, const Encoding *encoding)
@@ -167,85 +166,4 @@ bert_count_tokens(PG_FUNCTION_ARGS)
 								  &backend_may_continue, &count, &status),
 				  &status);
 	PG_RETURN_INT32((int32) count);
-}
-
-/*
- * Whether a text may be cut before token i: never inside a word, so that a part has the tokens that
- * it had in the whole.
- */
-static bool
-begins_word(const Encoding *encoding, size_t i)
-{
-	return i == 0 || i == encoding->n || encoding->words[i] != encoding->words[i - 1];
-}
-
-/*
- * The end of the chunk that begins at first: whole words as far as they fit, or a part of one that
- * does not.
- */
-static size_t
-chunk_end(const Encoding *encoding, size_t first, size_t max_tokens)
-{
-	size_t furthest = first + Min(max_tokens, encoding->n - first);
-	size_t end = furthest;
-
-	while (end > first && !begins_word(encoding, end))
-		end--;
-	return end > first ? end : furthest;
-}
-
-/* bert.chunk(input, model, max_tokens, overlap) */
-PGDLLEXPORT Datum
-bert_chunk(PG_FUNCTION_ARGS)
-{
-	EncodeOptions options = {.special_tokens = false, .truncation = TRUNCATE_NONE};
-	Call call;
-	InputText input;
-	EncodeResult encoded;
-	const Encoding *encoding;
-	int max_tokens;
-	int overlap;
-	size_t first = 0;
-	int32 number = 0;
-
-	InitMaterializedSRF(fcinfo, 0);
-	max_tokens = int_argument(fcinfo, 2, "max_tokens", 1, INT_MAX, INT_MAX);
-	overlap = int_argument(fcinfo, 3, "overlap", 0, INT_MAX, 32);
-	if (overlap >= max_tokens)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("an overlap of %d tokens is not less than the %d of a chunk",
-							   overlap, max_tokens)));
-	if (PG_ARGISNULL(0))
-		return (Datum) 0;
-	call_begin(&call, fcinfo, 1, TASK_EMBED);
-	if (PG_ARGISNULL(2)) /* a chunk with its special tokens is what the model reads at once */
-	{
-		max_tokens = Max(
-			call.handle->max_length - tokenizer_special_count(call.handle->tokenizer, false), 1);
-		overlap = window_stride(call.handle, overlap);
-	}
-	input_text(PG_GETARG_TEXT_PP(0), &input);
-	encode_with(&call, &input, NULL, &options, &encoded);
-	encoding = &encoded.windows[0];
-	while (first < encoding->n)
-	{
-		size_t end = chunk_end(encoding, first, (size_t) max_tokens);
-		size_t next = end - Min((size_t) overlap, end - first - 1);
-		Datum values[4];
-		bool nulls[4] = {false};
-
-		values[0] = Int32GetDatum(++number);
-		values[1] = PointerGetDatum(
-			input_slice(&call, &input, encoding->starts[first], encoding->ends[end - 1]));
-		values[2] = Int32GetDatum(input_position(&call, &input, encoding->starts[first]));
-		values[3] = Int32GetDatum(input_position(&call, &input, encoding->ends[end - 1]));
-		put_row(fcinfo, values, nulls);
-		pfree(DatumGetPointer(values[1]));
-		if (end == encoding->n)
-			break;
-		while (next < end && !begins_word(encoding, next))
-			next++;
-		first = next;
-	}
-	return (Datum) 0;
 }
