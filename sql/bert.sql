@@ -639,6 +639,15 @@ CREATE FUNCTION bert.labels(input text, model text DEFAULT NULL, pair text DEFAU
 COMMENT ON FUNCTION bert.labels(text, text, text, real, text) IS
 	'the labels that a multi-label model gives a text with at least this probability, best first';
 
+CREATE FUNCTION bert.zero_shot(input text, labels text[], model text DEFAULT NULL,
+		hypothesis_template text DEFAULT NULL, multi_label bool DEFAULT false)
+	RETURNS SETOF bert.classification
+	AS 'MODULE_PATHNAME', 'bert_zero_shot' LANGUAGE C STABLE PARALLEL SAFE COST 20000 ROWS 5;
+COMMENT ON FUNCTION bert.zero_shot(text, text[], text, text, bool) IS
+	'labels by how well they fit a text, best first, without training: by an entailment model, or by'
+	' how like the text is to each label where the model has no head; the template says where the'
+	' label stands, {}; multi_label: each label alone, several may fit';
+
 CREATE FUNCTION bert.regress(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS real

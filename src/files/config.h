@@ -187,4 +187,9 @@ float config_head_dropout(const BertConfig *config, HeadKind head);
 /* Whether a sequence classification head gives values, not classes. */
 bool config_is_regression(const BertConfig *config);
 
+/* The first label that begins so, whatever its case; -1: none does. */
+int config_find_label(const BertConfig *config, const char *beginning);
+/* Whether it is a classifier one of whose labels says that a premise entails a hypothesis. */
+bool config_tells_entailment(const BertConfig *config);
+
 #endif

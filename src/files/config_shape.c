@@ -1,4 +1,7 @@
 /* config_shape.c: what follows from a config and its family: sizes, positions, heads. */
+#include <string.h>
+#include <strings.h>
+
 #include "files/family.h"
 
 int
@@ -72,6 +75,22 @@ config_head_dropout(const BertConfig *config, HeadKind head)
 	float probability = offset == 0 ? 0 : *(const float *) ((const char *) config + offset);
 
 	return probability < 0 ? config->hidden_dropout_prob : probability;
+}
+
+int
+config_find_label(const BertConfig *config, const char *beginning)
+{
+	for (int i = 0; i < config->num_labels; i++)
+		if (strncasecmp(config->id2label[i], beginning, strlen(beginning)) == 0)
+			return i;
+	return -1;
+}
+
+bool
+config_tells_entailment(const BertConfig *config)
+{
+	return config->num_labels > 1 && !config_is_regression(config) &&
+		   config_find_label(config, "entail") >= 0;
 }
 
 bool

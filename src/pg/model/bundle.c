@@ -209,7 +209,7 @@ tasks_of(const char *name, bool *said)
 		else if (!sentence_settings_read(arena, source, &folder, &sentence, &status))
 			report_status(&status);
 		else if (sentence.present) /* a sentence encoder, complete */
-			tasks = 1u << TASK_EMBED | 1u << TASK_RANK;
+			tasks = 1u << TASK_EMBED | 1u << TASK_RANK | 1u << TASK_ZERO_SHOT;
 	}
 	PG_FINALLY();
 	{

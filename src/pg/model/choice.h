@@ -20,10 +20,11 @@ typedef enum ModelTask
 	TASK_NEXT_SENTENCE,
 	TASK_CHOOSE,
 	TASK_GENERATE,
-	TASK_RANK
+	TASK_RANK,
+	TASK_ZERO_SHOT
 } ModelTask;
 
-#define MODEL_TASK_COUNT (TASK_RANK + 1)
+#define MODEL_TASK_COUNT (TASK_ZERO_SHOT + 1)
 /* Bytes of a name with precision and pin, the terminating zero included. */
 #define CHOICE_NAME_BYTES 128
 

@@ -446,6 +446,8 @@ can_do(const ModelHandle *model, ModelTask task)
 			return classifier && model->config.num_labels == 1;
 		case TASK_RANK: /* by its head, or by embeddings */
 			return !classifier || model->config.num_labels == 1;
+		case TASK_ZERO_SHOT: /* by what entails, or by embeddings */
+			return !classifier || config_tells_entailment(&model->config);
 		case TASK_TAG:
 		case TASK_ENTITIES:
 			return serves(model, HEAD_TOKEN_CLASSIFICATION);
