@@ -422,7 +422,7 @@ evaluate(Program *program, const Data *data, int64_t step)
 		Evaluation evaluation;
 
 		for (size_t i = 0; i < n; i++)
-			samples[i] = (TrainSample){&data->samples[from + i], from + i};
+			samples[i] = (TrainSample){&data->samples[from + i], from + i, 0};
 		CHECK(trainer_evaluate(program->trainer, samples, n, program->scratch, &evaluation, NULL,
 							   &status));
 		if (evaluation.labels > 0)
@@ -549,7 +549,7 @@ train(Program *program, const Data *training, const Data *dev)
 			spill_shuffle(program->seed, (uint64_t) (step / per_epoch), (uint32_t) training->n,
 						  order);
 		for (size_t i = 0; i < n; i++)
-			samples[i] = (TrainSample){&training->samples[order[from + i]], order[from + i]};
+			samples[i] = (TrainSample){&training->samples[order[from + i]], order[from + i], 0};
 		start = seconds();
 		CHECK(trainer_step(program->trainer, samples, n, &result, NULL, &status));
 		computing += seconds() - start;

@@ -18,8 +18,8 @@ clamp(float x, float low, float high)
 }
 
 /* The classes of torch.nn with their default settings. */
-static float
-activate(DenseActivation activation, float x)
+float
+dense_activate(DenseActivation activation, float x)
 {
 	switch (activation)
 	{
@@ -88,7 +88,7 @@ forward_one(Workspace *workspace, int module, size_t m, const float *x, float *y
 			status))
 		return false;
 	for (size_t i = 0; i < m * out; i++)
-		y[i] = activate(model->config.dense[module].activation, y[i]);
+		y[i] = dense_activate(model->config.dense[module].activation, y[i]);
 	return true;
 }
 

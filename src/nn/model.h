@@ -151,12 +151,29 @@ typedef struct PoolCall
 bool pool_forward(const BertModel *model, const Batch *batch, const float *hidden,
 				  const PoolCall *call, Arena *arena, float *out, Status *status);
 
+/* Token states that are pooled. */
+typedef struct PoolTokens
+{
+	size_t n;                  /* H */
+	size_t n_sequences;        /* B */
+	const int32_t *cu_seqlens; /* (B + 1) */
+	const uint8_t *mask;       /* (T) or NULL */
+	const size_t *skip;        /* (B) or NULL, as in PoolCall */
+	const float *hidden;       /* (T, H) */
+} PoolTokens;
+
+/* One pooling, to the first H of each row of out (B, stride); false for POOLING_POOLER. */
+bool pool_tokens(const PoolTokens *call, Pooling pooling, size_t stride, float *out);
+
 /*
  * The Dense modules on what the pooling gave: x (m, in of the first) to out (m, out of the last);
  * there must be one. Scratch memory comes from the arena.
  */
 bool dense_forward(const BertModel *model, size_t m, const float *x, float *out, Arena *arena,
 				   const MayContinue *question, Status *status);
+
+/* What a Dense module does to each of its sums. */
+float dense_activate(DenseActivation activation, float x);
 
 /* x (m,n): each row divided by its L2 norm, in place; a row of zeros stays */
 void normalize_rows(size_t m, size_t n, float *x);

@@ -132,19 +132,18 @@ normalize_rows(size_t m, size_t n, float *x)
 	}
 }
 
-/* One pooling of hidden (T, n) to out (B, stride), n values of each row. */
-static bool
-pool_one(const BertModel *model, const Batch *batch, const float *hidden, Pooling pooling,
-		 const size_t *skip, size_t stride, float *out)
+bool
+pool_tokens(const PoolTokens *call, Pooling pooling, size_t stride, float *out)
 {
-	size_t n = model->hidden_size;
-	const uint8_t *mask = batch->attention_mask;
+	size_t n = call->n;
+	const float *hidden = call->hidden;
+	const uint8_t *mask = call->mask;
 
-	for (size_t b = 0; b < batch->n_sequences; b++, out += stride)
+	for (size_t b = 0; b < call->n_sequences; b++, out += stride)
 	{
-		size_t start = (size_t) batch->cu_seqlens[b];
-		size_t end = (size_t) batch->cu_seqlens[b + 1];
-		size_t first = start + (skip == NULL ? 0 : skip[b]);
+		size_t start = (size_t) call->cu_seqlens[b];
+		size_t end = (size_t) call->cu_seqlens[b + 1];
+		size_t first = start + (call->skip == NULL ? 0 : call->skip[b]);
 
 		if (pooling == POOLING_MEAN)
 			pool_mean(hidden, mask, first, end, n, out);
@@ -192,6 +191,8 @@ pool_forward(const BertModel *model, const Batch *batch, const float *hidden, co
 			 Arena *arena, float *out, Status *status)
 {
 	size_t stride = (size_t) call->modes->n * model->hidden_size;
+	PoolTokens tokens = {model->hidden_size,    batch->n_sequences, batch->cu_seqlens,
+						 batch->attention_mask, call->skip,         hidden};
 
 	for (int i = 0; i < call->modes->n; i++, out += model->hidden_size)
 	{
@@ -199,7 +200,7 @@ pool_forward(const BertModel *model, const Batch *batch, const float *hidden, co
 
 		if (pooling == POOLING_POOLER
 				? !pool_by_pooler(model, batch, hidden, stride, arena, out, status)
-				: !pool_one(model, batch, hidden, pooling, call->skip, stride, out) &&
+				: !pool_tokens(&tokens, pooling, stride, out) &&
 					  !status_fail(status, STATUS_INTERNAL, "no such pooling"))
 			return false;
 	}

@@ -58,6 +58,8 @@ allocate(Arena *arena, size_t n, Assembly *assembly, Status *status)
 static bool
 uses_values(const BertConfig *config, HeadKind head, const Sample *sample)
 {
+	if (head == HEAD_NONE)
+		return sample_shape(sample) == EMBEDDING_SCORES;
 	if (head != HEAD_SEQUENCE_CLASSIFICATION)
 		return false;
 	if (config->problem_type == PROBLEM_UNSET)
@@ -81,6 +83,8 @@ labels_of(HeadKind head, const Sample *sample, bool values)
 		case HEAD_NEXT_SENTENCE:
 		case HEAD_PRETRAINING:
 			return 1;
+		case HEAD_NONE:
+			return sample_shape(sample) == EMBEDDING_LABELS ? 1 : 0;
 		default:
 			return 0;
 	}
@@ -89,7 +93,8 @@ labels_of(HeadKind head, const Sample *sample, bool values)
 static bool
 check_sample(HeadKind head, const Sample *sample, size_t n_values, Status *status)
 {
-	if (sample->n_sequences == 0 || (sample->n_sequences > 1 && head != HEAD_MULTIPLE_CHOICE))
+	if (sample->n_sequences == 0 ||
+		(sample->n_sequences > 1 && head != HEAD_MULTIPLE_CHOICE && head != HEAD_NONE))
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
 						   "a sample of %u sequences is not for %s", sample->n_sequences,
 						   head_kind_name(head));
@@ -140,13 +145,17 @@ measure(Assembly *assembly, const TrainSample *samples, size_t n, Status *status
 	if (n == 0)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "a batch without samples");
 	assembly->by_values = uses_values(assembly->config, assembly->head, samples[0].sample);
-	assembly->n_values = assembly->by_values ? (size_t) assembly->config->num_labels : 0;
+	assembly->n_values = !assembly->by_values          ? 0
+						 : assembly->head == HEAD_NONE ? 1
+													   : (size_t) assembly->config->num_labels;
 	for (size_t i = 0; i < n; i++)
 	{
 		const Sample *sample = samples[i].sample;
 
 		if (!check_sample(assembly->head, sample, assembly->n_values, status))
 			return false;
+		if (assembly->head == HEAD_NONE && sample_shape(sample) != sample_shape(samples[0].sample))
+			return status_fail(status, STATUS_INVALID_ARGUMENT, "samples of different kinds");
 		assembly->sequences += sample->n_sequences;
 		assembly->tokens += sample->n_tokens;
 		assembly->labels += labels_of(assembly->head, sample, assembly->by_values);
@@ -218,7 +227,46 @@ batch_assemble(const BatchRequest *request, const TrainSample *samples, size_t n
 	assembled->targets.row_labels = assembly.row_labels;
 	assembled->targets.n_examples = n;
 	assembled->targets.choice_offsets = assembly.choice_offsets;
+	assembled->shape = sample_shape(samples[0].sample);
 	return batch_validate(&assembled->batch, request->config, status);
+}
+
+EmbeddingExamples
+batch_examples(const AssembledBatch *assembled)
+{
+	return (EmbeddingExamples){.n = assembled->targets.n_examples,
+							   .offsets = assembled->sequence_offsets,
+							   .scores = assembled->targets.values,
+							   .labels = assembled->targets.labels,
+							   .labelled = assembled->shape == EMBEDDING_LABELS};
+}
+
+bool
+batch_unpooled(const AssembledBatch *assembled, const size_t unpooled[EMBEDDING_PROMPT_COUNT],
+			   Arena *arena, size_t **skip, Status *status)
+{
+	const int32_t *cu_seqlens = assembled->batch.cu_seqlens;
+	bool any = false;
+
+	*skip = NULL;
+	for (int i = 0; i < EMBEDDING_PROMPT_COUNT; i++)
+		any |= unpooled[i] > 0;
+	if (!any)
+		return true;
+	*skip = arena_alloc_array(arena, assembled->batch.n_sequences, sizeof **skip);
+	if (*skip == NULL)
+		return arena_fail(arena, status, "tokens to pool",
+						  assembled->batch.n_sequences * sizeof **skip);
+	for (size_t e = 0; e < assembled->targets.n_examples; e++)
+		for (size_t s = assembled->sequence_offsets[e]; s < assembled->sequence_offsets[e + 1]; s++)
+		{
+			size_t length = (size_t) (cu_seqlens[s + 1] - cu_seqlens[s]);
+			size_t prompt =
+				unpooled[embedding_prompt(assembled->shape, s - assembled->sequence_offsets[e])];
+
+			(*skip)[s] = prompt < length ? prompt : length - 1;
+		}
+	return true;
 }
 
 static bool

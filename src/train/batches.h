@@ -12,6 +12,7 @@ typedef struct AssembledBatch
 	Batch batch;
 	HeadTargets targets;
 	size_t *sequence_offsets; /* (n + 1): sample i's sequences */
+	EmbeddingShape shape;     /* of the samples of a model without a head */
 } AssembledBatch;
 
 /* Where masks come from; used by the heads that predict masked tokens. */
@@ -33,6 +34,16 @@ typedef struct BatchRequest
 /* Checks the samples against config and head; memory comes from the arena. */
 bool batch_assemble(const BatchRequest *request, const TrainSample *samples, size_t n, Arena *arena,
 					AssembledBatch *assembled, Status *status);
+
+/* The examples of a batch of embeddings; they point into it. */
+EmbeddingExamples batch_examples(const AssembledBatch *assembled);
+
+/*
+ * skip (B): the tokens of each sequence's prompt that are not pooled, but never all it has; NULL
+ * where no prompt has any. unpooled: by EmbeddingPrompt.
+ */
+bool batch_unpooled(const AssembledBatch *assembled, const size_t unpooled[EMBEDDING_PROMPT_COUNT],
+					Arena *arena, size_t **skip, Status *status);
 
 /* tokenizer: NULL for heads that mask nothing. */
 MaskingOptions batch_masking_options(const BertConfig *config, const Tokenizer *tokenizer,

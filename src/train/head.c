@@ -1,4 +1,4 @@
-/* head.c: pooled heads, token heads and language-model heads. */
+/* head.c: pooled heads, token heads, language-model heads, and embeddings. */
 #include "train/head.h"
 
 #include <string.h>
@@ -59,6 +59,10 @@ train_head_layout(const Network *network, const NetworkRun *run, Bump *bump, Hea
 	const HeadParameters *head = &network->head;
 
 	memset(buffers, 0, sizeof *buffers);
+	if (network->sentence.pooling.n > 0)
+		train_pooling_layout(&network->sentence, run->batch->n_sequences,
+							 (size_t) network->config->hidden_size, run->backward, bump,
+							 &buffers->pooling);
 	if (has_classifier(network))
 		layout_classifier(network, run, bump, buffers);
 	if (head->decoder.weight != NULL)
@@ -367,6 +371,45 @@ pretraining_run(const HeadRun *head, HeadResult *result, Status *status)
 	return true;
 }
 
+/* Embeddings, their loss, and back: the run of a model without a head. */
+static bool
+embeddings_run(const HeadRun *head, HeadResult *result, Status *status)
+{
+	const NetworkRun *run = head->run;
+	const SentenceParameters *sentence = &head->network->sentence;
+	const EmbeddingRun *embedding = run->embedding;
+	const PoolingSaved *saved = &head->buffers->pooling;
+	size_t rows = run->batch->n_sequences;
+	size_t hidden = (size_t) head->network->config->hidden_size;
+	PoolTokens tokens = {hidden,
+						 rows,
+						 run->batch->cu_seqlens,
+						 run->batch->attention_mask,
+						 embedding == NULL ? NULL : embedding->skip,
+						 head->hidden};
+
+	if (!train_pooling_forward(head->network->compute, sentence, &tokens, saved, status))
+		return false;
+	result->n_rows = rows;
+	result->n_columns = train_pooling_columns(sentence, hidden);
+	result->logits = saved->embeddings;
+	if (!run->backward)
+		return true;
+	if (run->d_logits != NULL)
+		memcpy(saved->d_embeddings, run->d_logits, rows * result->n_columns * sizeof(float));
+	else
+	{
+		EmbeddingRows all = {result->n_columns, saved->embeddings, saved->d_embeddings,
+							 embedding->weight};
+
+		if (!embedding_loss(embedding->loss, embedding->examples, head->network->compute, &all,
+							embedding->arena, &result->loss, status))
+			return false;
+	}
+	train_pooling_backward(head->network->compute, sentence, &tokens, saved, head->d_hidden);
+	return true;
+}
+
 bool
 train_head_run(Network *network, const NetworkRun *run, const float *hidden, HeadBuffers *buffers,
 			   float *d_hidden, HeadResult *result, Status *status)
@@ -376,10 +419,10 @@ train_head_run(Network *network, const NetworkRun *run, const float *hidden, Hea
 	HeadRun head = {network, run, hidden, buffers, d_hidden, network_loss_call(network, run), {0}};
 
 	memset(result, 0, sizeof *result);
-	if (kind == HEAD_NONE)
+	if (kind == HEAD_NONE && network->sentence.pooling.n == 0)
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
 						   "a model without a head cannot be trained");
-	if (run->targets != NULL)
+	if (run->targets != NULL && kind != HEAD_NONE)
 	{
 		if (!loss_count(&head.loss, &head.counts, status))
 			return false;
@@ -394,6 +437,8 @@ train_head_run(Network *network, const NetworkRun *run, const float *hidden, Hea
 	}
 	if (d_hidden != NULL)
 		memset(d_hidden, 0, tokens * (size_t) network->config->hidden_size * sizeof(float));
+	if (kind == HEAD_NONE)
+		return embeddings_run(&head, result, status);
 	if (kind == HEAD_PRETRAINING)
 		return pretraining_run(&head, result, status);
 	if (head_has_vocabulary(kind))

@@ -32,6 +32,7 @@ typedef struct HeadBuffers
 	float *chunk;      /* (HEAD_VOCAB_CHUNK, V) */
 	float *d_normed;   /* (R, E) */
 	float *d_gathered; /* (R, H) */
+	PoolingSaved pooling;
 } HeadBuffers;
 
 void train_head_layout(const Network *network, const NetworkRun *run, Bump *bump,

@@ -171,6 +171,25 @@ bind_head(Network *network)
 	head->decoder.d_bias = gradients_of(network, ROLE_DECODER_BIAS, -1);
 }
 
+/* How a model without a head makes embeddings. */
+static void
+bind_sentence(Network *network, const NetworkSetup *setup)
+{
+	SentenceParameters *sentence = &network->sentence;
+	const BertConfig *config = network->config;
+
+	if (setup->pooling == NULL || network->table->head != HEAD_NONE)
+		return;
+	sentence->pooling = *setup->pooling;
+	sentence->normalize = setup->normalize;
+	sentence->n_dense = config->n_dense;
+	for (int i = 0; i < config->n_dense; i++)
+	{
+		sentence->dense[i] = bind_linear(network, ROLE_DENSE_WEIGHT, ROLE_DENSE_BIAS, i, 1);
+		sentence->activation[i] = config->dense[i].activation;
+	}
+}
+
 size_t
 network_widest(const TensorTable *table)
 {
@@ -268,6 +287,7 @@ network_init(Network *network, const NetworkSetup *setup, Arena *arena, Arena *w
 	for (int layer = 0; layer < layers; layer++)
 		bind_layer(network, config_layer_block(setup->config, layer), &network->layers[layer]);
 	bind_head(network);
+	bind_sentence(network, setup);
 	network->workspace_mark = arena_mark(workspace);
 	return true;
 }
@@ -277,6 +297,9 @@ network_tensor_unused(const Network *network, const TensorSpec *tensor)
 {
 	if (tensor->role >= ROLE_CROSS_QUERY_WEIGHT && tensor->role <= ROLE_CROSS_NORM_BIAS)
 		return !network->cross_used;
+	/* no embedding is made of the pooler's output */
+	if (tensor->role == ROLE_POOLER_WEIGHT || tensor->role == ROLE_POOLER_BIAS)
+		return network->table->head == HEAD_NONE;
 	return tensor->role == ROLE_POSITION_EMBEDDINGS &&
 		   network->config->position_embedding_type != POSITION_ABSOLUTE;
 }

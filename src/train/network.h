@@ -15,7 +15,9 @@
 #define BERT_TRAIN_NETWORK_H
 
 #include "nn/loss.h"
+#include "train/embedding_loss.h"
 #include "train/layer.h"
+#include "train/pooling.h"
 
 typedef enum TrainPart
 {
@@ -81,6 +83,7 @@ typedef struct Network
 	EmbeddingParameters embeddings;
 	LayerParameters *layers;
 	HeadParameters head;
+	SentenceParameters sentence; /* of a model without a head */
 	WordRows word_rows;
 	Arena *workspace; /* its whole content is one allocation */
 	ArenaMark workspace_mark;
@@ -99,6 +102,9 @@ typedef struct NetworkSetup
 	int top_layers; /* of TRAIN_TOP: 1 .. num_hidden_layers */
 	bool freeze_embeddings;
 	double dropout; /* negative: the config's own probabilities */
+	/* a model without a head gives embeddings; NULL: token states alone */
+	const PoolingModes *pooling;
+	bool normalize; /* embeddings get length 1 */
 } NetworkSetup;
 
 /*
@@ -127,12 +133,23 @@ bool network_tensor_unused(const Network *network, const TensorSpec *tensor);
  */
 void network_begin_step(Network *network);
 
+/* What a run of a model without a head makes of its embeddings. */
+typedef struct EmbeddingRun
+{
+	const size_t *skip;        /* (B) or NULL: tokens at each beginning that are not pooled */
+	const EmbeddingLoss *loss; /* NULL: none */
+	const EmbeddingExamples *examples;
+	double weight; /* of the loss's gradient */
+	Arena *arena;  /* of the loss */
+} EmbeddingRun;
+
 typedef struct HeadResult
 {
 	double loss;    /* mean over what the run counts; NaN when that is nothing */
 	size_t count;   /* labels of this batch that count */
 	size_t correct; /* language models: of n_rows, the most probable token was right */
-	size_t n_rows;  /* logits (n_rows, n_columns); not for language models */
+	/* logits (n_rows, n_columns), or embeddings (B, n_columns); not for language models */
+	size_t n_rows;
 	size_t n_columns;
 	float *logits;
 	float *next_sentence_logits; /* (B, 2) for pretraining */
@@ -153,8 +170,9 @@ typedef struct NetworkRun
 	/* what loss and gradient are a mean over; NULL: the batch's own labels */
 	const LossCounts *counts;
 	float *d_embeddings; /* (T, E) or NULL: receives the gradient of the embeddings' sum */
-	/* in place of a loss: gradient of the head's logits (attributions) */
+	/* in place of a loss: gradient of the head's logits (attributions), or of the embeddings */
 	const float *d_logits;
+	const EmbeddingRun *embedding; /* of a model without a head */
 	const MayContinue *question;
 } NetworkRun;
 

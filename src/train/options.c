@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files/sentence.h"
+
 #define MAX_SAFE_INTEGER 9007199254740991.0 /* 2^53 - 1: exact in a double */
 
 static const OptionBounds bounds[] = {
@@ -29,6 +31,8 @@ static const OptionBounds bounds[] = {
 	{"early_stopping", 1, 1000000, false, false},
 	{"checkpoint_steps", 1, 1e12, false, false},
 	{"mask_probability", 0, 1, true, true},
+	{"scale", 0, 1e6, true, false},
+	{"margin", 0, 1e6, false, false},
 	{"threads", 1, COMPUTE_MAX_THREADS, false, false},
 };
 
@@ -123,15 +127,49 @@ check_numbers(const TrainOptions *options, Status *status)
 		   schedule_validate(&options->schedule, options->learning_rate, status);
 }
 
+EmbeddingPrompt
+embedding_prompt(EmbeddingShape shape, size_t place)
+{
+	return shape != EMBEDDING_PAIRS ? EMBEDDING_PROMPT_DEFAULT
+		   : place == 0             ? EMBEDDING_PROMPT_QUERY
+									: EMBEDDING_PROMPT_DOCUMENT;
+}
+
+/* What is said of a model without a head. */
+static bool
+check_embedding(const TrainOptions *options, const BertConfig *config, Status *status)
+{
+	const EmbeddingLoss *loss = &options->embedding.loss;
+	int columns = sentence_dimensions(config, &options->embedding.pooling);
+
+	if (options->embedding.pooling.n == 0)
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "a model without a head cannot be trained");
+	if (options->part == TRAIN_HEAD && config->n_dense == 0)
+	{
+		status_fail(status, STATUS_INVALID_ARGUMENT,
+					"option \"train\" is \"head\", but embeddings of this model have none");
+		return status_hint(status, "Train \"all\" or \"top:N\".");
+	}
+	for (int i = 0; i < loss->n_dims; i++)
+		if (loss->dims[i] < 1 || loss->dims[i] > columns)
+			return status_fail(status, STATUS_INVALID_ARGUMENT,
+							   "option \"matryoshka_dims\" has %d, but the model's embeddings have "
+							   "%d numbers",
+							   loss->dims[i], columns);
+	return ((embedding_loss_uses(loss->kind) & LOSS_USES_SCALE) == 0 ||
+			option_check("scale", loss->scale, status)) &&
+		   ((embedding_loss_uses(loss->kind) & LOSS_USES_MARGIN) == 0 ||
+			option_check("margin", loss->margin, status));
+}
+
 bool
 train_options_validate(const TrainOptions *options, const TrainSubject *subject, Status *status)
 {
 	int layers = subject->config->num_hidden_layers;
 
-	if (subject->head == HEAD_NONE)
-		return status_fail(status, STATUS_INVALID_ARGUMENT,
-						   "a model without a head cannot be trained");
-	if (!check_numbers(options, status))
+	if (!check_numbers(options, status) ||
+		(subject->head == HEAD_NONE && !check_embedding(options, subject->config, status)))
 		return false;
 	if (options->part == TRAIN_TOP && (options->top_layers < 1 || options->top_layers > layers))
 		return status_fail(status, STATUS_INVALID_ARGUMENT,

@@ -12,6 +12,26 @@
 /* Parts of a step: numbers the streams of masks and dropout. */
 #define TRAIN_MAX_ACCUMULATION 4096
 
+/* Which prompt a text has. */
+typedef enum EmbeddingPrompt
+{
+	EMBEDDING_PROMPT_QUERY,    /* anchors */
+	EMBEDDING_PROMPT_DOCUMENT, /* positives and negatives */
+	EMBEDDING_PROMPT_DEFAULT,  /* all other texts */
+	EMBEDDING_PROMPT_COUNT
+} EmbeddingPrompt;
+
+EmbeddingPrompt embedding_prompt(EmbeddingShape shape, size_t place);
+
+/* What a model without a head learns. */
+typedef struct EmbeddingOptions
+{
+	PoolingModes pooling; /* n = 0: no embeddings */
+	bool normalize;
+	size_t unpooled[EMBEDDING_PROMPT_COUNT]; /* tokens of the prompts that are not pooled */
+	EmbeddingLoss loss;
+} EmbeddingOptions;
+
 typedef struct TrainOptions
 {
 	double learning_rate;
@@ -37,6 +57,7 @@ typedef struct TrainOptions
 	size_t feature_bytes;    /* for outputs of the frozen layers, kept by sample; 0: none */
 	double mask_probability; /* masked_lm, pretraining */
 	bool whole_word_mask;
+	EmbeddingOptions embedding;
 } TrainOptions;
 
 /*

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "files/sentence.h"
 #include "nn/select.h"
 #include "train/batches.h"
 
@@ -16,6 +17,43 @@ count_correct(const HeadOutput *output, const HeadTargets *targets)
 		correct += select_best(output->logits + i * output->n_columns, output->n_columns) ==
 				   (size_t) targets->row_labels[i];
 	return correct;
+}
+
+/* Embeddings of an assembled batch, as the model's own sentence settings make them. */
+static bool
+predict_embeddings(const Predictor *predictor, const AssembledBatch *assembled, Arena *arena,
+				   Evaluation *evaluation, const MayContinue *question, Status *status)
+{
+	const BertModel *model = predictor->model;
+	const BertConfig *config = bert_model_config(model);
+	const EmbeddingOptions *embedding = predictor->embedding;
+	size_t rows = assembled->batch.n_sequences;
+	size_t pooled = (size_t) embedding->pooling.n * (size_t) config->hidden_size;
+	size_t columns = (size_t) sentence_dimensions(config, &embedding->pooling);
+	float *poolings = arena_alloc_array(arena, rows * pooled, sizeof *poolings);
+	float *out = config->n_dense == 0 ? poolings : arena_alloc_array(arena, rows * columns, 4);
+	PoolCall pool = {.modes = &embedding->pooling};
+	ForwardWants wants = {0};
+	EncoderOutput encoded;
+	size_t *skip;
+
+	if (poolings == NULL || out == NULL)
+		return arena_fail(arena, status, "embeddings", rows * (pooled + columns) * 4);
+	if (!batch_unpooled(assembled, embedding->unpooled, arena, &skip, status) ||
+		!encoder_forward(model, &assembled->batch, &wants, arena, &encoded, question, status))
+		return false;
+	pool.skip = skip;
+	if (!pool_forward(model, &assembled->batch, encoded.last_hidden_state, &pool, arena, poolings,
+					  status) ||
+		(config->n_dense > 0 &&
+		 !dense_forward(model, rows, poolings, out, arena, question, status)) ||
+		!batch_row_offsets(assembled, HEAD_NONE, arena, &evaluation->row_offsets, status))
+		return false;
+	if (embedding->normalize)
+		normalize_rows(rows, columns, out);
+	evaluation->n_columns = columns;
+	evaluation->logits = out;
+	return true;
 }
 
 bool
@@ -37,8 +75,11 @@ predict_samples(const Predictor *predictor, const TrainSample *samples, size_t n
 	request.masks = (BatchMasks){.seed = predictor->seed, .by_sample = true};
 	request.masks.options = batch_masking_options(request.config, predictor->tokenizer,
 												  predictor->mask_probability, false);
-	if (!batch_assemble(&request, samples, n, arena, &assembled, status) ||
-		!encoder_forward(model, &assembled.batch, &wants, arena, &encoded, question, status) ||
+	if (!batch_assemble(&request, samples, n, arena, &assembled, status))
+		return false;
+	if (request.head == HEAD_NONE)
+		return predict_embeddings(predictor, &assembled, arena, evaluation, question, status);
+	if (!encoder_forward(model, &assembled.batch, &wants, arena, &encoded, question, status) ||
 		!head_forward(model,
 					  &(HeadInput){&assembled.batch, &encoded, language ? targets->rows : NULL,
 								   language ? targets->n_rows : 0},

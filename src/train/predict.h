@@ -18,6 +18,7 @@ typedef struct Predictor
 	const Tokenizer *tokenizer;
 	double mask_probability;
 	uint64_t seed;
+	const EmbeddingOptions *embedding; /* of a model without a head; or NULL */
 } Predictor;
 
 /* Arrays of the evaluation live in the arena. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/names.h"
 #include "nn/answers.h"
 #include "nn/loss.h"
@@ -22,6 +23,7 @@ static const struct
 	[TRAIN_CAUSAL_LM] = {"causal_lm", HEAD_CAUSAL_LM},
 	[TRAIN_NEXT_SENTENCE] = {"next_sentence", HEAD_NEXT_SENTENCE},
 	[TRAIN_PRETRAINING] = {"pretraining", HEAD_PRETRAINING},
+	[TRAIN_EMBEDDING] = {"embedding", HEAD_NONE},
 };
 
 const char *
@@ -351,6 +353,137 @@ encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sample
 	return true;
 }
 
+/* --- Texts of embeddings --- */
+
+EmbeddingShape
+sample_shape(const Sample *sample)
+{
+	return sample->n_values > 0       ? EMBEDDING_SCORES
+		   : sample->n_sequences == 1 ? EMBEDDING_LABELS
+									  : EMBEDDING_PAIRS;
+}
+
+/* Where the keys begin among the labels. */
+static size_t
+first_key(const Sample *sample)
+{
+	return sample_shape(sample) == EMBEDDING_LABELS ? 1 : 0;
+}
+
+uint64_t
+sample_text_key(const Sample *sample, uint32_t sequence)
+{
+	const int32_t *key = sample->labels + first_key(sample) + 2 * (size_t) sequence;
+
+	return (uint64_t) (uint32_t) key[0] << 32 | (uint32_t) key[1];
+}
+
+static void
+put_key(Sample *sample, size_t sequence, const SampleText *text)
+{
+	unsigned char digest[SHA256_BYTES];
+	Sha256 hash;
+
+	sha256_init(&hash);
+	sha256_update(&hash, text->bytes, text->length);
+	sha256_final(&hash, digest);
+	memcpy(sample->labels + first_key(sample) + 2 * sequence, digest, 2 * sizeof(int32_t));
+}
+
+/* The text with its prompt before it. */
+static bool
+put_prompt(const SampleEncoder *encoder, EmbeddingPrompt use, const SampleText *text, Arena *arena,
+		   SampleText *prompted, Status *status)
+{
+	const char *prompt = encoder->prompts[use] == NULL ? "" : encoder->prompts[use];
+	size_t length = strlen(prompt);
+	char *bytes;
+
+	*prompted = *text;
+	if (length == 0)
+		return true;
+	bytes = arena_alloc(arena, length + text->length + 1);
+	if (bytes == NULL)
+		return arena_fail(arena, status, "a text with its prompt", length + text->length + 1);
+	memcpy(bytes, prompt, length);
+	memcpy(bytes + length, text->bytes, text->length);
+	bytes[length + text->length] = '\0';
+	*prompted = (SampleText){bytes, length + text->length};
+	return true;
+}
+
+static const SampleText *
+text_of(const SampleRow *row, size_t place)
+{
+	return place == 0 ? &row->input : place == 1 ? &row->pair : &row->items[place - 2];
+}
+
+/* The texts of a row, each a sequence of its own. */
+static bool
+encode_texts(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
+			 void *context, const MayContinue *question, Status *status)
+{
+	size_t n = row->shape == EMBEDDING_LABELS ? 1 : 2 + row->n_items;
+	bool labelled = row->shape == EMBEDDING_LABELS;
+	EncodeResult *results = arena_alloc_array(arena, n, sizeof *results);
+	size_t n_tokens = 0;
+	bool truncated = false;
+	Sample sample;
+
+	if (results == NULL)
+		return arena_fail(arena, status, "the texts of a sample", n * sizeof *results);
+	for (size_t i = 0; i < n; i++)
+	{
+		SampleText text;
+		EncodeCall call = {&text, NULL, TRUNCATE_LONGEST_FIRST, false};
+
+		if (!put_prompt(encoder, embedding_prompt(row->shape, i), text_of(row, i), arena, &text,
+						status) ||
+			!encode(encoder, &call, arena, question, &results[i], status))
+			return false;
+		n_tokens += results[i].windows[0].n;
+		truncated |= results[i].truncated;
+	}
+	if (!sample_allocate(arena, &sample, n, n_tokens, 2 * n + labelled,
+						 row->shape == EMBEDDING_SCORES ? 1 : 0, status))
+		return false;
+	encoder->truncated += truncated;
+	n_tokens = 0;
+	for (size_t i = 0; i < n; i++)
+	{
+		copy_encoding(&sample, n_tokens, &results[i].windows[0]);
+		sample.lengths[i] = (uint32_t) results[i].windows[0].n;
+		n_tokens += results[i].windows[0].n;
+		put_key(&sample, i, text_of(row, i));
+	}
+	if (labelled)
+		sample.labels[0] = row->label;
+	if (row->shape == EMBEDDING_SCORES)
+		sample.values[0] = row->value;
+	sample.row = row->number;
+	return emit(context, &sample, status);
+}
+
+bool
+samples_prompt_tokens(const SampleEncoder *encoder, EmbeddingPrompt prompt, Arena *arena,
+					  const MayContinue *question, size_t *tokens, Status *status)
+{
+	SampleText text = {encoder->prompts[prompt], strlen(encoder->prompts[prompt])};
+	EncodeCall call = {&text, NULL, TRUNCATE_LONGEST_FIRST, false};
+	const Encoding *encoding;
+	EncodeResult result;
+
+	*tokens = 0;
+	if (text.length == 0)
+		return true;
+	if (!encode(encoder, &call, arena, question, &result, status))
+		return false;
+	encoding = &result.windows[0];
+	/* the special token at the end comes after the text, not after the prompt */
+	*tokens = encoding->n - (encoding->n > 0 && encoding->sequences[encoding->n - 1] < 0 ? 1 : 0);
+	return true;
+}
+
 bool
 samples_check(const SampleEncoder *encoder, const SampleRow *row, Arena *arena,
 			  const MayContinue *question, Status *status)
@@ -419,6 +552,8 @@ samples_encode(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sampl
 		case TRAIN_MASKED_LM:
 		case TRAIN_CAUSAL_LM:
 			return encode_text(encoder, row, arena, emit, context, question, status);
+		case TRAIN_EMBEDDING:
+			return encode_texts(encoder, row, arena, emit, context, question, status);
 		case TRAIN_TASK_COUNT:
 			break;
 	}

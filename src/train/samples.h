@@ -13,6 +13,7 @@
 
 #include "files/config.h"
 #include "tokenizer/tokenizer.h"
+#include "train/options.h"
 #include "train/spill.h"
 
 typedef enum TrainTask
@@ -26,6 +27,7 @@ typedef enum TrainTask
 	TRAIN_CAUSAL_LM,
 	TRAIN_NEXT_SENTENCE,
 	TRAIN_PRETRAINING,
+	TRAIN_EMBEDDING,
 	TRAIN_TASK_COUNT
 } TrainTask;
 
@@ -38,6 +40,14 @@ typedef struct SampleText
 	const char *bytes; /* UTF-8 */
 	size_t length;
 } SampleText;
+
+/*
+ * A sample of the task embedding is its texts, one after the other. Its labels: the class, if it
+ * has one, then two for each text, from which sample_text_key makes the text's key: equal texts
+ * have equal keys. Its value: the score, if it has one.
+ */
+EmbeddingShape sample_shape(const Sample *sample);
+uint64_t sample_text_key(const Sample *sample, uint32_t sequence);
 
 /* The byte at which a character begins (the end for an index past the last). */
 size_t sample_text_byte(const SampleText *text, size_t character);
@@ -56,6 +66,11 @@ typedef struct SampleRow
 	float value;                /* for regression */
 	SampleText answer;          /* empty: no answer */
 	size_t answer_start;        /* in characters of pair */
+	/*
+	 * embedding: input is the anchor, a, or the labelled text; pair the positive or b; items the
+	 * negatives; value the score
+	 */
+	EmbeddingShape shape;
 } SampleRow;
 
 typedef struct SampleEncoder
@@ -70,9 +85,18 @@ typedef struct SampleEncoder
 	 */
 	bool scored;
 	bool unplaced;
+	/* embedding: the words that go before a text, "" for none */
+	const char *prompts[EMBEDDING_PROMPT_COUNT];
 	bool whole_words;   /* language models: keep where tokens lie, for masking whole words */
 	uint64_t truncated; /* out: rows that lost tokens */
 } SampleEncoder;
+
+/*
+ * Tokens of a prompt at the beginning of a text, special ones included; 0 for "". The prompt must
+ * be one of the encoder's.
+ */
+bool samples_prompt_tokens(const SampleEncoder *encoder, EmbeddingPrompt prompt, Arena *arena,
+						   const MayContinue *question, size_t *tokens, Status *status);
 
 /*
  * What can be said of a row before it is encoded for training: an answer lies where answer_start

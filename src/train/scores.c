@@ -59,7 +59,8 @@ struct Scores
 	AnswerSums with_null;
 	bool some_without; /* a row has no answer */
 	size_t answers;
-	double loss; /* weighted by labels */
+	EmbeddingScores *embeddings; /* NULL for the other tasks */
+	double loss;                 /* weighted by labels */
 	double labels;
 	double correct;
 	size_t followed; /* pre-training: right next-sentence predictions */
@@ -89,7 +90,16 @@ scores_create(Arena *arena, TrainTask task, const BertConfig *config, const Toke
 		scores->classes = (size_t) config->num_labels;
 	else if (task == TRAIN_NEXT_SENTENCE)
 		scores->classes = 2;
+	if (task == TRAIN_EMBEDDING && !scores_compare_by(scores, SIMILARITY_COSINE, status))
+		return NULL;
 	return scores;
+}
+
+bool
+scores_compare_by(Scores *scores, Similarity similarity, Status *status)
+{
+	scores->embeddings = embedding_scores_create(scores->arena, similarity, status);
+	return scores->embeddings != NULL;
 }
 
 static bool
@@ -369,6 +379,7 @@ add_logits(Scores *scores, const Sample *sample, const float *logits, size_t col
 		case TRAIN_PRETRAINING:
 		case TRAIN_MASKED_LM:
 		case TRAIN_CAUSAL_LM:
+		case TRAIN_EMBEDDING:
 		case TRAIN_TASK_COUNT:
 			break;
 	}
@@ -398,6 +409,8 @@ scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluatio
 	if (logits == NULL && !head_has_vocabulary(train_task_head(scores->task)))
 		return status_fail(status, STATUS_INTERNAL, "an evaluation of %s has no logits",
 						   train_task_name(scores->task));
+	if (scores->embeddings != NULL)
+		return embedding_scores_add(scores->embeddings, samples, n, evaluation, status);
 	for (size_t i = 0; i < n; i++)
 	{
 		const Sample *sample = samples[i].sample;
@@ -445,7 +458,7 @@ finish_classes(Scores *scores, Status *status)
 }
 
 bool
-scores_finish(Scores *scores, Status *status)
+scores_finish(Scores *scores, const MayContinue *question, Status *status)
 {
 	double loss = scores_loss(scores);
 	ValueMetrics values;
@@ -487,6 +500,11 @@ scores_finish(Scores *scores, Status *status)
 			if (scores->follow_pairs > 0)
 				put(scores, "next_sentence_accuracy",
 					(double) scores->followed / (double) scores->follow_pairs);
+			break;
+		case TRAIN_EMBEDDING:
+			if (!embedding_scores_finish(scores->embeddings, question, scores->metrics,
+										 &scores->n_metrics, status))
+				return false;
 			break;
 		case TRAIN_TASK_COUNT:
 			break;

@@ -12,10 +12,12 @@
  *   tokens), loss
  * - question_answering: f1, exact_match, loss
  * - masked_lm, causal_lm, pretraining: perplexity, accuracy, loss [, next_sentence_accuracy]
+ * - embedding: those of embedding_scores.h
  */
 #ifndef BERT_TRAIN_SCORES_H
 #define BERT_TRAIN_SCORES_H
 
+#include "train/embedding_scores.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 
@@ -24,9 +26,14 @@
 
 typedef struct Scores Scores;
 
-/* config, tokenizer and arena must outlive the scores. NULL and *status on failure. */
+/*
+ * config, tokenizer and arena must outlive the scores. NULL and *status on failure. The task
+ * embedding takes cosines, unless scores_compare_by says otherwise before anything is added.
+ */
 Scores *scores_create(Arena *arena, TrainTask task, const BertConfig *config,
 					  const Tokenizer *tokenizer, Status *status);
+
+bool scores_compare_by(Scores *scores, Similarity similarity, Status *status);
 
 /*
  * Samples of one row (windows of a context, made with SampleEncoder.scored) must come one after the
@@ -35,13 +42,7 @@ Scores *scores_create(Arena *arena, TrainTask task, const BertConfig *config,
 bool scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluation *evaluation,
 				Status *status);
 
-bool scores_finish(Scores *scores, Status *status);
-
-typedef struct Score
-{
-	const char *name;
-	double value;
-} Score;
+bool scores_finish(Scores *scores, const MayContinue *question, Status *status);
 
 size_t scores_list(const Scores *scores, const Score **list);
 

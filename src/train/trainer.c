@@ -8,6 +8,7 @@
 #include "core/checked.h"
 #include "core/rng.h"
 #include "train/batches.h"
+#include "train/embedding_step.h"
 #include "train/features.h"
 
 #define DROPOUT_STREAM UINT64_C(0x64726f70)      /* "drop" */
@@ -108,7 +109,9 @@ trainer_create(const TrainerArenas *arenas, const BertConfig *config, const Tens
 						   .part = options->part,
 						   .top_layers = options->top_layers,
 						   .freeze_embeddings = options->freeze_embeddings,
-						   .dropout = options->dropout};
+						   .dropout = options->dropout,
+						   .pooling = &options->embedding.pooling,
+						   .normalize = options->embedding.normalize};
 	if (!compute_init(&trainer->compute, arenas->state, train_kernels, trainer->pool,
 					  network_widest(table), status) ||
 		!network_init(&trainer->network, &setup, arenas->state, arenas->workspace, status) ||
@@ -193,7 +196,8 @@ typedef struct Part
 	size_t n;
 	uint64_t stream; /* of masks and dropout */
 	AssembledBatch assembled;
-	bool counts; /* it has a label that counts */
+	size_t *skip; /* of embeddings, or NULL */
+	bool counts;  /* it has a label that counts */
 } Part;
 
 typedef struct Step
@@ -214,8 +218,16 @@ assemble_part(Trainer *trainer, size_t index, Step *step, Status *status)
 
 	part->stream = request.masks.stream;
 	if (!batch_assemble(&request, part->samples, part->n, trainer->arenas.batch, &part->assembled,
-						status) ||
-		!loss_count(&loss, &counts, status))
+						status))
+		return false;
+	if (trainer->table->head == HEAD_NONE)
+	{
+		part->counts = true;
+		step->counts.labels += part->n;
+		return batch_unpooled(&part->assembled, trainer->options.embedding.unpooled,
+							  trainer->arenas.batch, &part->skip, status);
+	}
+	if (!loss_count(&loss, &counts, status))
 		return false;
 	part->counts = !loss_counts_none(&counts);
 	step->counts.labels += counts.labels;
@@ -224,24 +236,41 @@ assemble_part(Trainer *trainer, size_t index, Step *step, Status *status)
 	return true;
 }
 
+/* Samples of the part that begins with the first: of at most per_part, or of the same batch. */
+static size_t
+part_size(const Trainer *trainer, const TrainSample *samples, size_t n, size_t per_part)
+{
+	size_t size = 1;
+
+	if (trainer->table->head != HEAD_NONE)
+		return n < per_part ? n : per_part;
+	while (size < n && size < per_part && samples[size].batch == samples[0].batch)
+		size++;
+	return size;
+}
+
 /* Splits the samples into parts, and counts what the loss of the whole step is a mean over. */
 static bool
 assemble_step(Trainer *trainer, const TrainSample *samples, size_t n, Step *step, Status *status)
 {
 	size_t per_part = trainer->options.batch_size > 0 ? (size_t) trainer->options.batch_size : n;
+	size_t most = (size_t) trainer->options.gradient_accumulation;
 
-	*step = (Step){.n_parts = n == 0 ? 0 : (n + per_part - 1) / per_part};
-	if (step->n_parts < 1 || step->n_parts > (size_t) trainer->options.gradient_accumulation)
+	*step = (Step){0};
+	for (size_t i = 0; i < n; step->n_parts++)
+		i += part_size(trainer, samples + i, n - i, per_part);
+	if (step->n_parts < 1 || step->n_parts > most)
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
-						   "a step takes 1 to %zu samples, not %zu",
-						   per_part * (size_t) trainer->options.gradient_accumulation, n);
+						   "a step takes 1 to %zu samples, not %zu", per_part * most, n);
 	step->parts = arena_alloc_array_zero(trainer->arenas.batch, step->n_parts, sizeof(Part));
 	if (step->parts == NULL)
 		return arena_fail(trainer->arenas.batch, status, "a step", step->n_parts * sizeof(Part));
 	for (size_t i = 0; i < step->n_parts; i++)
 	{
-		step->parts[i].samples = samples + i * per_part;
-		step->parts[i].n = i + 1 < step->n_parts ? per_part : n - i * per_part;
+		step->parts[i].samples = samples;
+		step->parts[i].n = part_size(trainer, samples, n, per_part);
+		samples += step->parts[i].n;
+		n -= step->parts[i].n;
 		if (!assemble_part(trainer, i, step, status))
 			return false;
 	}
@@ -268,6 +297,31 @@ take_features(Trainer *trainer, const Part *part, NetworkRun *run, Status *statu
 						 run->question, status);
 }
 
+/* A part of embeddings: each has a loss of its own, whose mean is the step's. */
+static bool
+run_embeddings(Trainer *trainer, const Step *step, const Part *part, const NetworkRun *given,
+			   StepResult *result, Status *status)
+{
+	NetworkRun run = *given;
+	EmbeddingExamples examples = batch_examples(&part->assembled);
+	EmbeddingRun embedding = {.skip = part->skip,
+							  .loss = &trainer->options.embedding.loss,
+							  .examples = &examples,
+							  .weight = 1 / (double) step->n_parts,
+							  .arena = trainer->arenas.batch};
+	HeadResult head;
+	size_t pieces;
+
+	run.embedding = &embedding;
+	if (!train_embedding_step(&trainer->network, &run, trainer->options.activation_bytes, &head,
+							  &pieces, status))
+		return false;
+	result->recomputed |= pieces > 1;
+	result->loss += head.loss * embedding.weight;
+	result->tokens += (size_t) run.batch->cu_seqlens[run.batch->n_sequences];
+	return true;
+}
+
 /* Adds the gradients of one part, and its share of the loss. */
 static bool
 run_part(Trainer *trainer, const Step *step, const Part *part, StepResult *result,
@@ -287,6 +341,8 @@ run_part(Trainer *trainer, const Step *step, const Part *part, StepResult *resul
 	run.seed = (uint64_t) random[0] << 32 | random[1];
 	if (trainer->features != NULL && !take_features(trainer, part, &run, status))
 		return false;
+	if (trainer->table->head == HEAD_NONE)
+		return run_embeddings(trainer, step, part, &run, result, status);
 	if (options->activation_bytes > 0)
 	{
 		size_t bytes;
@@ -397,14 +453,22 @@ trainer_evaluate(Trainer *trainer, const TrainSample *samples, size_t n, Arena *
 	ArenaMark mark = arena_mark(trainer->arenas.batch);
 	BatchRequest request = batch_request(trainer, true, 0);
 	AssembledBatch assembled;
-	NetworkRun run = {
-		.batch = &assembled.batch, .targets = &assembled.targets, .question = question};
+	EmbeddingRun embedding = {0};
+	NetworkRun run = {.batch = &assembled.batch,
+					  .targets = &assembled.targets,
+					  .embedding = &embedding,
+					  .question = question};
 	HeadResult result;
+	size_t *skip = NULL;
 	bool ok;
 
 	memset(evaluation, 0, sizeof *evaluation);
 	ok = batch_assemble(&request, samples, n, trainer->arenas.batch, &assembled, status) &&
-		 network_run(&trainer->network, &run, &result, status) &&
+		 (request.head != HEAD_NONE ||
+		  batch_unpooled(&assembled, trainer->options.embedding.unpooled, trainer->arenas.batch,
+						 &skip, status));
+	embedding.skip = skip;
+	ok = ok && network_run(&trainer->network, &run, &result, status) &&
 		 copy_result(trainer, &assembled, &result, arena, evaluation, status);
 	arena_rewind(trainer->arenas.batch, mark);
 	return ok;

@@ -69,6 +69,8 @@ typedef struct TrainSample
 {
 	const Sample *sample;
 	uint64_t id; /* unique in the data set: names kept features, and evaluation's masks */
+	/* embeddings: samples of a step with the same number, which rises from 0, are a batch */
+	uint32_t batch;
 } TrainSample;
 
 typedef struct StepResult
@@ -92,7 +94,8 @@ bool trainer_step(Trainer *trainer, const TrainSample *samples, size_t n, StepRe
  * Predictions of one batch without dropout. Arrays live in the arena.
  *   classes, choices, values: logits row i is sample i's (choices: as many values as the sample has
  * sequences, see rows); tokens, spans: rows row_offsets[i] .. row_offsets[i+1]-1 are sample i's
- * tokens. Language models give loss_sum, labels and correct only.
+ * tokens; embeddings: row_offsets[i] .. row_offsets[i+1]-1 are those of sample i's texts, without
+ * a loss. Language models give loss_sum, labels and correct only.
  */
 typedef struct Evaluation
 {

@@ -155,7 +155,7 @@ take_step(Setup *setup, int64_t step)
 	{
 		uint32_t index = order[step % 5 * 8 + i];
 
-		batch[i] = (TrainSample){&setup->samples[index], index};
+		batch[i] = (TrainSample){&setup->samples[index], index, 0};
 	}
 	must(trainer_step(setup->trainer, batch, 8, &result, NULL, &status), &status);
 	return result.loss;
@@ -407,7 +407,7 @@ check_parts(HeadKind head, ProblemType problem, size_t n, int batch_size)
 		{
 			Sample *sample = &setup.samples[i];
 
-			batch[i] = (TrainSample){sample, i};
+			batch[i] = (TrainSample){sample, i, 0};
 			/* tokens: sample i keeps so many labels, some samples none */
 			for (uint32_t l = 0; head == HEAD_TOKEN_CLASSIFICATION && l < sample->n_labels; l++)
 				if (l >= i * 7 % 4)
@@ -479,7 +479,7 @@ test_masked_parts(void **state)
 		memset(trainer_block(setup.trainer, block), 0,
 			   setup.table.blocks[block].elements * sizeof(float));
 	for (size_t i = 0; i < 9; i++)
-		batch[i] = (TrainSample){&setup.samples[i], i};
+		batch[i] = (TrainSample){&setup.samples[i], i, 0};
 	must(trainer_step(setup.trainer, batch, 9, &result, NULL, &status), &status);
 	assert_false(result.skipped);
 	assert_true(fabs(result.loss - log(VOCAB)) < 1e-4);
@@ -501,7 +501,7 @@ test_skipped(void **state)
 	open_trainer(&setup, HEAD_TOKEN_CLASSIFICATION, &options);
 	for (size_t i = 0; i < 2; i++)
 	{
-		batch[i] = (TrainSample){&setup.samples[i], i};
+		batch[i] = (TrainSample){&setup.samples[i], i, 0};
 		for (uint32_t l = 0; l < setup.samples[i].n_labels; l++)
 			setup.samples[i].labels[l] = -100;
 	}
@@ -579,8 +579,8 @@ test_failures(void **state)
 	Status status;
 
 	open_trainer(&setup, HEAD_SEQUENCE_CLASSIFICATION, &options);
-	batch[0] = (TrainSample){&setup.samples[0], 0};
-	batch[1] = (TrainSample){&setup.samples[1], 1};
+	batch[0] = (TrainSample){&setup.samples[0], 0, 0};
+	batch[1] = (TrainSample){&setup.samples[1], 1, 0};
 	before = all_weights(&setup);
 	assert_false(trainer_step(setup.trainer, batch, 2, &result, &stop, &status));
 	assert_int_equal(status.code, STATUS_CANCELLED);
@@ -705,8 +705,8 @@ test_out_of_memory(void **state)
 		{
 			for (int block = 0; block < setup.table.n_blocks; block++)
 				trainer_initialize_block(trainer, block, 5);
-			batch[0] = (TrainSample){&setup.samples[0], 0};
-			batch[1] = (TrainSample){&setup.samples[1], 1};
+			batch[0] = (TrainSample){&setup.samples[0], 0, 0};
+			batch[1] = (TrainSample){&setup.samples[1], 1, 0};
 			done = trainer_step(trainer, batch, 2, &result, NULL, &status);
 		}
 		if (!done)

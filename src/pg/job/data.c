@@ -17,6 +17,7 @@
 #include "nn/loss.h"
 #include "pg/model/cache.h"
 #include "pg/job/data.h"
+#include "pg/job/embedding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "pg/server/role.h"
@@ -99,12 +100,6 @@ job_data_sweep(void)
 	FreeDir(directory);
 }
 
-static bool
-has_classes(TrainTask task)
-{
-	return task == TRAIN_SEQUENCE_CLASSIFICATION || task == TRAIN_TOKEN_CLASSIFICATION;
-}
-
 void
 job_encoder(SampleEncoder *encoder, TrainTask task, const Tokenizer *tokenizer, int max_length,
 			EncodePurpose purpose)
@@ -114,6 +109,8 @@ job_encoder(SampleEncoder *encoder, TrainTask task, const Tokenizer *tokenizer, 
 							   .max_length = max_length,
 							   .stride = ANSWER_STRIDE,
 							   .scored = purpose == ENCODE_TO_EVALUATE};
+	for (int i = 0; i < EMBEDDING_PROMPT_COUNT; i++)
+		encoder->prompts[i] = "";
 	if (task == TRAIN_QUESTION_ANSWERING && purpose == ENCODE_TO_EVALUATE)
 		encoder->max_length = Min(max_length, ANSWER_WINDOW);
 }
@@ -152,7 +149,8 @@ job_data_check(const SampleEncoder *encoder, const char *text, const char *name,
 	memset(summary, 0, sizeof *summary);
 	SPI_connect();
 	query = task_query_open(task, text, name);
-	if (has_classes(task))
+	summary->shape = task_query_shape(query);
+	if (task_query_has_classes(query))
 	{
 		summary->numeric = task_query_numeric_labels(query);
 		summary->labels = label_set_create(caller, summary->numeric);
@@ -162,6 +160,8 @@ job_data_check(const SampleEncoder *encoder, const char *text, const char *name,
 		check_row(encoder, &row, name, arena);
 		if (summary->labels != NULL)
 			label_set_add_row(summary->labels, task, &row);
+		if (row.sample.n_items == 0 && summary->without_negatives == 0)
+			summary->without_negatives = summary->rows + 1;
 	}
 	task_query_close(query);
 	SPI_finish();
@@ -325,7 +325,7 @@ job_labels(TrainTask task, const JobBase *base, const DataSummary *summary, cons
 	if (summary->labels == NULL)
 		return NULL;
 	label_set_sort(summary->labels);
-	if (!has_classifier)
+	if (!has_classifier || task == TRAIN_EMBEDDING)
 		return summary->labels;
 	if (task == TRAIN_SEQUENCE_CLASSIFICATION &&
 		loss_problem_type(base->config, true) == PROBLEM_REGRESSION)
@@ -342,12 +342,13 @@ job_labels(TrainTask task, const JobBase *base, const DataSummary *summary, cons
 }
 
 static LabelSet *
-find_labels(const JobDataRequest *request, const SampleEncoder *encoder)
+find_labels(const JobDataRequest *request, const SampleEncoder *encoder, const char *query,
+			const char *name)
 {
 	DataSummary summary;
 	const char *anew;
 
-	job_data_check(encoder, request->job->query, "query", &summary);
+	job_data_check(encoder, query, name, &summary);
 	return job_labels(request->task, &request->base, &summary, &anew);
 }
 
@@ -355,6 +356,18 @@ static bool
 evaluates(const JobOptions *options)
 {
 	return options->eval_query != NULL || options->eval_fraction > 0;
+}
+
+/* labels: of the job's query. Classes of texts are not a model's: held-back rows may have others.
+ */
+static void
+spill_eval_query(const JobDataRequest *request, const LabelSet *labels, SpillSet *set)
+{
+	const char *text = request->options->eval_query;
+
+	if (request->task == TRAIN_EMBEDDING)
+		labels = find_labels(request, &set->encoder, text, "eval_query");
+	spill_query(&(SpillQuery){.text = text, .name = "eval_query", .labels = labels, .set = set});
 }
 
 static void
@@ -380,16 +393,17 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 				request->task == TRAIN_QUESTION_ANSWERING ? request->model_length
 														  : request->max_length,
 				ENCODE_TO_EVALUATE);
+	job_encoder_prompts(&train_set.encoder, request->sentence, arena);
+	job_encoder_prompts(&eval_set.encoder, request->sentence, arena);
 	train_set.encoder.whole_words = eval_set.encoder.whole_words = options->whole_word_mask;
 	train_set.writer = train->writer;
 	eval_set.writer = eval == NULL ? NULL : eval->writer;
 	role_become(&role, job->who.role, job->search_path);
-	labels = find_labels(request, &train_set.encoder);
+	labels = find_labels(request, &train_set.encoder, job->query, "query");
 	spill_query(&(SpillQuery){job->query, "query", labels, &train_set, options->eval_fraction,
 							  options->seed, &eval_set});
 	if (options->eval_query != NULL)
-		spill_query(&(SpillQuery){
-			.text = options->eval_query, .name = "eval_query", .labels = labels, .set = &eval_set});
+		spill_eval_query(request, labels, &eval_set);
 	role_restore(&role);
 	if (spill_count(train->writer) == 0 || (eval != NULL && spill_count(eval->writer) == 0))
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA),

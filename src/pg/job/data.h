@@ -9,6 +9,7 @@
 #ifndef BERT_PG_JOB_DATA_H
 #define BERT_PG_JOB_DATA_H
 
+#include "files/sentence.h"
 #include "pg/job/job.h"
 #include "pg/job/options.h"
 #include "pg/job/task_query.h"
@@ -28,8 +29,10 @@ typedef struct JobData
 typedef struct DataSummary
 {
 	uint64 rows;
-	LabelSet *labels; /* NULL for tasks without classes */
+	LabelSet *labels; /* NULL for rows without classes */
 	bool numeric;     /* labels are integers */
+	EmbeddingShape shape;
+	uint64 without_negatives; /* embedding: the number of the first such row, from 1; 0: none */
 } DataSummary;
 
 /*
@@ -80,6 +83,7 @@ typedef struct JobDataRequest
 	int max_length;   /* tokens of a training sequence */
 	int model_length; /* tokens that the model reads */
 	JobBase base;
+	const SentenceSettings *sentence; /* whose prompts embedding takes */
 } JobDataRequest;
 
 extern void job_data_open(const JobDataRequest *request, Arena *arena, JobData *data,

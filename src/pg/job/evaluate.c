@@ -11,6 +11,7 @@
 #include "core/names.h"
 #include "pg/model/handle.h"
 #include "pg/job/data.h"
+#include "pg/job/embedding.h"
 #include "pg/job/options.h"
 #include "pg/job/score.h"
 #include "pg/server/memory.h"
@@ -35,6 +36,7 @@ typedef struct Evaluator
 	int max_length; /* tokens */
 	double mask_probability;
 	uint64 seed;
+	EmbeddingOptions embedding;
 	Arena *arena;
 	ArenaMark start;
 	uint64 next_id;
@@ -49,14 +51,14 @@ static void
 score_batch(Evaluator *evaluator, size_t first, size_t n)
 {
 	Predictor predictor = {evaluator->model, evaluator->handle->tokenizer,
-						   evaluator->mask_probability, evaluator->seed};
+						   evaluator->mask_probability, evaluator->seed, &evaluator->embedding};
 	ArenaMark mark = arena_mark(evaluator->arena);
 	TrainSample batch[MAX_BATCH];
 	Evaluation evaluation;
 	Status status;
 
 	for (size_t i = 0; i < n; i++)
-		batch[i] = (TrainSample){&evaluator->samples[first + i], evaluator->next_id++};
+		batch[i] = (TrainSample){&evaluator->samples[first + i], evaluator->next_id++, 0};
 	REPORT_UNLESS(predict_samples(&predictor, batch, n, evaluator->arena, &evaluation,
 								  &backend_may_continue, &status),
 				  &status);
@@ -113,9 +115,16 @@ label_id(const Evaluator *evaluator, const LabelSet *labels, uint64_t row, const
 }
 
 static void
-number_labels(const Evaluator *evaluator, const LabelSet *labels, TaskRow *row)
+number_labels(const Evaluator *evaluator, LabelSet *labels, TaskRow *row)
 {
 	uint64_t number = row->sample.number;
+
+	/* classes of texts are not the model's: any number will do that tells them apart */
+	if (evaluator->task == TRAIN_EMBEDDING && row->label != NULL)
+	{
+		label_set_add(labels, row->label);
+		row->sample.label = label_set_id(labels, row->label);
+	}
 
 	if (evaluator->task == TRAIN_SEQUENCE_CLASSIFICATION)
 		row->sample.label = label_id(evaluator, labels, number, row->label);
@@ -141,11 +150,15 @@ evaluate_query(Evaluator *evaluator, const char *text)
 
 	job_encoder(&encoder, evaluator->task, evaluator->handle->tokenizer, evaluator->max_length,
 				ENCODE_TO_EVALUATE);
+	job_encoder_prompts(&encoder, &evaluator->handle->sentence,
+						arena_in_context(CurrentMemoryContext, 0));
 	encoder.unplaced = true;
 	SPI_connect();
 	query = task_query_open(evaluator->task, text, "query");
-	labels = label_set_of_model(CurrentMemoryContext, task_query_numeric_labels(query),
-								&evaluator->handle->config);
+	labels = evaluator->task == TRAIN_EMBEDDING
+				 ? label_set_create(CurrentMemoryContext, false)
+				 : label_set_of_model(CurrentMemoryContext, task_query_numeric_labels(query),
+									  &evaluator->handle->config);
 	for (; task_query_next(query, &row); rows++)
 	{
 		number_labels(evaluator, labels, &row);
@@ -215,13 +228,17 @@ bert_evaluate(PG_FUNCTION_ARGS)
 	evaluator->model = model_handle_bind(evaluator->handle, train_task_head(evaluator->task));
 	evaluator->score = job_score_create(CurrentMemoryContext, evaluator->task,
 										&evaluator->handle->config, evaluator->handle->tokenizer);
+	if (evaluator->task == TRAIN_EMBEDDING)
+		job_embedding_settings(&evaluator->handle->sentence, evaluator->handle->tokenizer,
+							   evaluator->max_length, &evaluator->embedding);
+	job_score_compare_by(evaluator->score, evaluator->handle->sentence.similarity);
 	evaluator->arena = arena_for_call();
 	evaluator->start = arena_mark(evaluator->arena);
 	evaluator->capacity = MAX_BATCH;
 	evaluator->samples = palloc(evaluator->capacity * sizeof *evaluator->samples);
 	if (evaluate_query(evaluator, query) == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the query returns no rows")));
-	job_score_finish(evaluator->score);
+	job_score_finish(evaluator->score, &backend_may_continue);
 	n = scores_list(evaluator->score->scores, &list);
 	for (size_t i = 0; i < n; i++)
 	{

@@ -83,7 +83,7 @@ label_set_add(LabelSet *set, const char *label)
 void
 label_set_add_row(LabelSet *set, TrainTask task, const TaskRow *row)
 {
-	if (task == TRAIN_SEQUENCE_CLASSIFICATION)
+	if (task == TRAIN_SEQUENCE_CLASSIFICATION || task == TRAIN_EMBEDDING)
 		label_set_add(set, row->label);
 	else if (task == TRAIN_TOKEN_CLASSIFICATION)
 		for (size_t i = 0; i < row->sample.n_items; i++)

@@ -7,6 +7,7 @@
 #include "utils/memutils.h"
 
 #include "pg/server/settings.h"
+#include "pg/job/embedding.h"
 #include "pg/job/run.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -53,7 +54,8 @@ job_model_open(JobRun *run)
 	run->tokenizer = tokenizer_open(run->arena, image, length, &status);
 	REPORT_UNLESS(run->tokenizer != NULL, &status);
 	run->config = run->base->config;
-	run->config.n_dense = 0; /* nothing trains them: job_model_store adds them again */
+	if (run->task != TRAIN_EMBEDDING)
+		run->config.n_dense = 0; /* nothing trains them: job_model_store adds them again */
 	run->model_length =
 		sentence_max_length(&run->base->sentence, run->settings.model_max_length, &run->config);
 	run->max_length = job_training_length(&run->options, run->task, run->model_length);
@@ -70,7 +72,8 @@ set_head(JobRun *run)
 
 	config->architecture = head;
 	config->problem_type = PROBLEM_UNSET;
-	config->use_pooler = config_head_uses_pooler(config, head);
+	config->use_pooler = run->task == TRAIN_EMBEDDING ? tensor_table_has_pooler(&run->base->table)
+													  : config_head_uses_pooler(config, head);
 	if (head == HEAD_CAUSAL_LM)
 		config->is_decoder = true;
 	else if ((head == HEAD_MASKED_LM || head == HEAD_PRETRAINING) && !config->add_cross_attention)
@@ -82,7 +85,7 @@ set_head(JobRun *run)
 			REPORT_UNLESS(config_set_labels(run->arena, config, 1, value_label, &status), &status);
 		config->problem_type = PROBLEM_REGRESSION;
 	}
-	if (run->data.n_labels > 0)
+	if (run->data.n_labels > 0 && run->task != TRAIN_EMBEDDING)
 	{
 		REPORT_UNLESS(
 			config_set_labels(run->arena, config, run->data.n_labels, run->data.labels, &status),
@@ -175,6 +178,9 @@ job_model_train(JobRun *run)
 	/* weights, gradients, both moments */
 	memory_check_weights(run->table.elements * 4, true);
 	job_options_train(&run->options, run->total_steps, &run->train_options);
+	if (run->task == TRAIN_EMBEDDING)
+		job_embedding_settings(&run->base->sentence, run->tokenizer, run->max_length,
+							   &run->train_options.embedding);
 	current_trainer = run->trainer = trainer_create(
 		&arenas, &run->config, &run->table, run->tokenizer, &run->train_options, "auto", &status);
 	REPORT_UNLESS(run->trainer != NULL, &status);
@@ -231,7 +237,7 @@ job_model_store(JobRun *run, Jsonb *lineage)
 	for (int b = 0; b < table->n_blocks; b++)
 		store_put_block(trainer_block(run->trainer, b), table->blocks[b].elements * sizeof(float),
 						&hashes[b]);
-	if (run->base->config.n_dense > 0)
+	if (run->base->config.n_dense > 0 && run->config.n_dense == 0)
 		add_dense(run, &draft, hashes);
 	store_put_block(run->settings.vocab, run->settings.vocab_length, &draft.vocab);
 	draft.tokenizer = tokenizer_settings_write(run->arena, &run->settings, &status);

@@ -12,7 +12,7 @@
 
 #include "core/names.h"
 #include "nn/answers.h"
-#include "pg/job/options.h"
+#include "pg/job/embedding.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 #include "pg/server/settings.h"
@@ -23,7 +23,8 @@ typedef enum OptionType
 	OPTION_INT,
 	OPTION_INT64,
 	OPTION_BOOL,
-	OPTION_STRING
+	OPTION_STRING,
+	OPTION_DIMS
 } OptionType;
 
 typedef struct Option
@@ -69,6 +70,11 @@ static const Option options[] = {
 	OPTION(checkpoint_steps, INT64, 0, NULL),
 	OPTION(mask_probability, REAL, 0.15, NULL),
 	OPTION(whole_word_mask, BOOL, false, NULL),
+	OPTION(loss, STRING, 0, NULL),
+	OPTION(scale, REAL, -1, NULL),
+	OPTION(margin, REAL, -1, NULL),
+	OPTION(distance, STRING, 0, NULL),
+	OPTION(matryoshka_dims, DIMS, 0, NULL),
 	OPTION(threads, INT, 0, NULL),
 	OPTION(precision, STRING, 0, "fp32"),
 };
@@ -97,6 +103,7 @@ set_number(JobOptions *out, const Option *option, double value)
 			*(bool *) field(out, option) = value != 0;
 			break;
 		case OPTION_STRING:
+		case OPTION_DIMS:
 			break;
 	}
 }
@@ -161,6 +168,42 @@ read_number(JobOptions *out, const Option *option, Numeric numeric)
 	set_number(out, option, value);
 }
 
+/* Different whole numbers. */
+static void
+read_dims(JobDims *out, const Option *option, const JsonbValue *value)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue element;
+
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		wrong_type(option, "an array of whole numbers");
+	out->n = 0;
+	iterator = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+	{
+		double number = 0;
+
+		if (token != WJB_ELEM)
+			continue;
+		if (element.type == jbvNumeric)
+			number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+														NumericGetDatum(element.val.numeric)));
+		if (!(number >= 1 && number <= PG_INT32_MAX) || number != floor(number))
+			wrong_type(option, "an array of whole numbers, 1 or more");
+		if (out->n == EMBEDDING_MAX_DIMS)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" has more than %d numbers", option->name,
+								   EMBEDDING_MAX_DIMS)));
+		for (int i = 0; i < out->n; i++)
+			if (out->values[i] == (int) number)
+				wrong_type(option, "an array of different numbers");
+		out->values[out->n++] = (int) number;
+	}
+	if (out->n == 0)
+		wrong_type(option, "an array of at least one number");
+}
+
 static void
 read_value(JobOptions *out, const Option *option, const JsonbValue *value)
 {
@@ -175,6 +218,9 @@ read_value(JobOptions *out, const Option *option, const JsonbValue *value)
 			if (value->type != jbvString)
 				wrong_type(option, "a string");
 			*(char **) field(out, option) = pnstrdup(value->val.string.val, value->val.string.len);
+			break;
+		case OPTION_DIMS:
+			read_dims(field(out, option), option, value);
 			break;
 		default:
 			if (value->type != jbvNumeric)
@@ -257,6 +303,7 @@ job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
 	out->threads = in->threads > 0 ? in->threads : default_threads();
 	out->mask_probability = in->mask_probability;
 	out->whole_word_mask = in->whole_word_mask;
+	out->embedding.loss = job_embedding_loss(in);
 	out->activation_bytes = memory_limit();
 	out->feature_bytes = out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : memory_limit();
 }
@@ -321,6 +368,8 @@ static const struct
 };
 
 static const char *const mask_options[] = {"mask_probability", "whole_word_mask"};
+static const char *const embedding_options[] = {"loss", "scale", "margin", "distance",
+												"matryoshka_dims"};
 
 /* Given, and neither null, 0 nor false, which ask for nothing. */
 static bool
@@ -333,7 +382,8 @@ asks_for(Jsonb *given, const char *option)
 	if (value.type == jbvNumeric)
 		return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
 												  NumericGetDatum(value.val.numeric))) != 0;
-	return value.type == jbvBool && value.val.boolean;
+	return value.type == jbvString || value.type == jbvBinary ||
+		   (value.type == jbvBool && value.val.boolean);
 }
 
 void
@@ -357,6 +407,12 @@ job_options_check_use(Jsonb *given, const JobOptions *options, TrainTask task)
 							errmsg("option \"%s\" has no effect on the task %s", mask_options[i],
 								   train_task_name(task)),
 							errhint("It is for the tasks masked_lm and pretraining.")));
+	for (size_t i = 0; i < lengthof(embedding_options); i++)
+		if (task != TRAIN_EMBEDDING && asks_for(given, embedding_options[i]))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" has no effect on the task %s",
+								   embedding_options[i], train_task_name(task)),
+							errhint("It is for the task embedding.")));
 }
 
 static void
@@ -387,10 +443,26 @@ is_set(const JobOptions *in, const Option *option)
 			return option_in_bounds(option_bounds(option->name), (double) *(const int64 *) at);
 		case OPTION_STRING:
 			return *(char *const *) at != NULL;
+		case OPTION_DIMS:
+			return ((const JobDims *) at)->n > 0;
 		case OPTION_BOOL:
 			break;
 	}
 	return true;
+}
+
+static void
+push_dims(JsonbParseState **state, const JobDims *dims)
+{
+	JsonbValue value = {.type = jbvNumeric};
+
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < dims->n; i++)
+	{
+		value.val.numeric = int64_to_numeric(dims->values[i]);
+		pushJsonbValue(state, WJB_ELEM, &value);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
 Jsonb *
@@ -430,9 +502,14 @@ job_options_write(const JobOptions *in)
 				value.val.string.val = *(char **) at;
 				value.val.string.len = (int) strlen(*(char **) at);
 				break;
+			case OPTION_DIMS:
+				break;
 		}
 		push_key(&state, option->name);
-		pushJsonbValue(&state, WJB_VALUE, &value);
+		if (option->type == OPTION_DIMS)
+			push_dims(&state, at);
+		else
+			pushJsonbValue(&state, WJB_VALUE, &value);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

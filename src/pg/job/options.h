@@ -12,6 +12,12 @@
 #include "train/samples.h"
 #include "utils/jsonb.h"
 
+typedef struct JobDims
+{
+	int n;
+	int values[EMBEDDING_MAX_DIMS];
+} JobDims;
+
 typedef struct JobOptions
 {
 	double epochs;             /* may be fractional */
@@ -41,6 +47,11 @@ typedef struct JobOptions
 	int64 checkpoint_steps; /* 0: chosen by time */
 	double mask_probability;
 	bool whole_word_mask;
+	char *loss;     /* embedding; NULL: the one for its columns */
+	double scale;   /* negative: the loss's default, or none */
+	double margin;  /* likewise */
+	char *distance; /* NULL: likewise */
+	JobDims matryoshka_dims;
 	int threads; /* 0: half the cores */
 	char *precision;
 } JobOptions;

@@ -359,6 +359,10 @@ bert_job_report(PG_FUNCTION_ARGS)
 				"SELECT key, value FROM bert.job, pg_catalog.jsonb_each_text(metrics) WHERE job = "
 				"$1 ORDER BY key",
 				number);
+	write_pairs(&out, "Metrics before training",
+				"SELECT key, value FROM bert.job_metric, pg_catalog.jsonb_each_text(eval) WHERE "
+				"job = $1 AND step = 0 ORDER BY key",
+				number);
 	write_confusion(&out, number);
 	write_worst(&out, number);
 	write_pairs(&out, "Settings",

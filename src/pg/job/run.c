@@ -112,7 +112,8 @@ open_data(JobRun *run)
 							  .tokenizer = run->tokenizer,
 							  .max_length = run->max_length,
 							  .model_length = run->model_length,
-							  .base = {run->base->table.head, &run->base->config}};
+							  .base = {run->base->table.head, &run->base->config},
+							  .sentence = &run->base->sentence};
 	bool rebuilt;
 
 	show_phase(run, "reading the data");
@@ -229,8 +230,9 @@ restore_checkpoint(JobRun *run)
 	end_transaction(run);
 }
 
+/* n samples from `first` on, or those of a step. */
 static TrainSample *
-read_batch(SpillReader *reader, const uint32 *order, uint64 first, uint64 n, Arena *arena)
+read_batch(SpillReader *reader, const SamplerStep *step, uint64 first, uint64 n, Arena *arena)
 {
 	TrainSample *samples = arena_alloc_array(arena, n, sizeof *samples);
 	Sample *bodies = arena_alloc_array(arena, n, sizeof *bodies);
@@ -240,11 +242,12 @@ read_batch(SpillReader *reader, const uint32 *order, uint64 first, uint64 n, Are
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	for (uint64 i = 0; i < n; i++)
 	{
-		uint64 index = order == NULL ? first + i : order[first + i];
+		uint64 index = step == NULL ? first + i : step->indices[i];
 
 		REPORT_UNLESS(spill_read(reader, index, arena, &bodies[i], &status), &status);
 		samples[i].sample = &bodies[i];
 		samples[i].id = index;
+		samples[i].batch = step == NULL ? 0 : step->batches[i];
 	}
 	return samples;
 }
@@ -312,6 +315,8 @@ evaluate(JobRun *run)
 	JobScore *score = job_score_create(run->context, run->task, &run->config, run->tokenizer);
 	Status status;
 
+	job_score_compare_by(score, run->base->sentence.similarity);
+
 	show_phase(run, "evaluating");
 	for (uint64 first = 0; first < run->n_eval;)
 	{
@@ -327,10 +332,25 @@ evaluate(JobRun *run)
 		arena_rewind(arena, mark);
 		first += n;
 	}
-	job_score_finish(score);
+	job_score_finish(score, &worker_may_continue);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return score;
+}
+
+static void
+evaluate_and_report(JobRun *run)
+{
+	int64 step = trainer_steps(run->trainer);
+
+	if (run->last_score != NULL)
+		job_score_free(run->last_score);
+	run->last_score = evaluate(run);
+	worker_begin();
+	job_add_evaluation(run->job->job, step, (double) step / (double) run->steps_per_epoch,
+					   job_score_json(run->last_score));
+	end_transaction(run);
+	MemoryContextSwitchTo(run->context);
 }
 
 /* Evaluates, reports, and keeps the weights when they are the best so far. */
@@ -341,15 +361,9 @@ evaluate_and_keep(JobRun *run)
 	double score;
 	double loss;
 
-	if (run->last_score != NULL)
-		job_score_free(run->last_score);
-	run->last_score = evaluate(run);
+	evaluate_and_report(run);
 	score = scores_main(run->last_score->scores);
 	loss = scores_loss(run->last_score->scores);
-	worker_begin();
-	job_add_evaluation(run->job->job, step, (double) step / (double) run->steps_per_epoch,
-					   job_score_json(run->last_score));
-	end_transaction(run);
 	if (score > run->best_score || (score == run->best_score && loss < run->best_loss))
 	{
 		StateRange ranges[TRAINER_MAX_RANGES];
@@ -370,24 +384,16 @@ evaluate_and_keep(JobRun *run)
 static void
 one_step(JobRun *run, Arena *arena, Meter *meter, StepResult *result)
 {
-	uint64 per_step =
-		(uint64) run->options.batch_size * (uint64) run->options.gradient_accumulation;
-	int64 epoch = trainer_steps(run->trainer) / run->steps_per_epoch;
-	uint64 first = (uint64) (trainer_steps(run->trainer) % run->steps_per_epoch) * per_step;
-	uint64 n = Min(per_step, run->n_train - first);
 	ArenaMark mark = arena_mark(arena);
+	SamplerStep step;
 	TrainSample *samples;
 	Status status;
 
-	if (run->order_epoch != epoch)
-	{
-		spill_shuffle((uint64_t) run->options.seed, (uint64_t) epoch, (uint32) run->n_train,
-					  run->order);
-		run->order_epoch = epoch;
-	}
-	samples = read_batch(run->data.train, run->order, first, n, arena);
-	REPORT_UNLESS(trainer_step(run->trainer, samples, n, result, &worker_may_continue, &status),
-				  &status);
+	sampler_step(run->sampler, trainer_steps(run->trainer), &step);
+	samples = read_batch(run->data.train, &step, 0, step.n, arena);
+	REPORT_UNLESS(
+		trainer_step(run->trainer, samples, step.n, result, &worker_may_continue, &status),
+		&status);
 	arena_rewind(arena, mark);
 	if (!result->skipped)
 	{
@@ -395,8 +401,21 @@ one_step(JobRun *run, Arena *arena, Meter *meter, StepResult *result)
 		meter->learned++;
 	}
 	meter->steps++;
-	meter->samples += n;
+	meter->samples += step.n;
 	meter->tokens += result->tokens;
+}
+
+static void
+open_sampler(JobRun *run)
+{
+	SamplerOptions options = {run->task, (uint64_t) run->options.seed,
+							  (size_t) run->options.batch_size,
+							  (size_t) run->options.gradient_accumulation};
+	Status status;
+
+	run->sampler = sampler_create(arena_in_context(run->context, 0), run->data.train, &options,
+								  &worker_may_continue, &status);
+	REPORT_UNLESS(run->sampler != NULL, &status);
 }
 
 static void
@@ -409,9 +428,11 @@ train(JobRun *run)
 	TimestampTz checkpointed = GetCurrentTimestamp();
 	double checkpoint_seconds = 0;
 
-	run->order = MemoryContextAllocHuge(run->context, (Size) run->n_train * sizeof *run->order);
-	run->order_epoch = -1;
+	open_sampler(run);
 	set_phase(run, "training");
+	/* what the base is worth, to compare with: an embedding needs no head to be of use */
+	if (run->task == TRAIN_EMBEDDING && run->n_eval > 0 && trainer_steps(run->trainer) == 0)
+		evaluate_and_report(run);
 	meter_reset(&meter);
 	while (trainer_steps(run->trainer) < run->total_steps)
 	{

@@ -13,6 +13,7 @@
 #include "pg/model/definition.h"
 #include "pg/job/data.h"
 #include "pg/job/score.h"
+#include "train/sampler.h"
 #include "train/trainer.h"
 
 typedef struct JobRun
@@ -36,8 +37,7 @@ typedef struct JobRun
 	uint64 n_eval;
 	int64 steps_per_epoch;
 	int64 total_steps;
-	uint32 *order;     /* (n_train) of the epoch below */
-	int64 order_epoch; /* -1: none */
+	Sampler *sampler;  /* of the training samples */
 	double best_score; /* of evaluations so far, higher is better; -inf: none */
 	double best_loss;  /* of the same evaluation */
 	int64 best_step;

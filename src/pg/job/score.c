@@ -40,11 +40,20 @@ job_score_add(JobScore *score, const TrainSample *samples, size_t n, const Evalu
 }
 
 void
-job_score_finish(JobScore *score)
+job_score_compare_by(JobScore *score, Similarity similarity)
 {
 	Status status;
 
-	REPORT_UNLESS(scores_finish(score->scores, &status), &status);
+	if (score->task == TRAIN_EMBEDDING)
+		REPORT_UNLESS(scores_compare_by(score->scores, similarity, &status), &status);
+}
+
+void
+job_score_finish(JobScore *score, const MayContinue *question)
+{
+	Status status;
+
+	REPORT_UNLESS(scores_finish(score->scores, question, &status), &status);
 }
 
 /* A JSON number, or null for what is not one. */

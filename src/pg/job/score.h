@@ -17,7 +17,9 @@ extern JobScore *job_score_create(MemoryContext parent, TrainTask task, const Be
 								  const Tokenizer *tokenizer);
 extern void job_score_add(JobScore *score, const TrainSample *samples, size_t n,
 						  const Evaluation *evaluation);
-extern void job_score_finish(JobScore *score);
+/* the similarity of embeddings that counts, before anything is added; no matter to other tasks */
+extern void job_score_compare_by(JobScore *score, Similarity similarity);
+extern void job_score_finish(JobScore *score, const MayContinue *question);
 extern Jsonb *job_score_json(const JobScore *score); /* {"accuracy": 0.9, ...} */
 /*
  * {"confusion": {"labels", "counts"}, "worst": ...}; with too many classes for a page "confusion"

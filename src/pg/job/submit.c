@@ -9,7 +9,7 @@
 #include "utils/guc.h"
 
 #include "pg/model/handle.h"
-#include "pg/job/data.h"
+#include "pg/job/embedding.h"
 #include "pg/server/errors.h"
 #include "pg/server/values.h"
 #include "pg/model/store.h"
@@ -40,6 +40,9 @@ check_options(const JobOptions *options, TrainTask task, const ModelHandle *base
 
 	/* any number of steps: what is checked does not depend on it */
 	job_options_train(options, 1, &train);
+	if (task == TRAIN_EMBEDDING)
+		job_embedding_settings(&base->sentence, base->tokenizer, base->max_length,
+							   &train.embedding);
 	REPORT_UNLESS(train_options_validate(&train, &subject, &status), &status);
 	if (options->max_length > config_max_tokens(&base->config))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -84,7 +87,7 @@ check_split(const JobOptions *options, uint64 rows)
 
 /* The rows, read once as the submitter: shape, NULLs, labels. */
 static void
-check_data(const JobOptions *options, TrainTask task, const ModelHandle *base, const char *query)
+check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const char *query)
 {
 	SampleEncoder encoder;
 	DataSummary train;
@@ -96,11 +99,13 @@ check_data(const JobOptions *options, TrainTask task, const ModelHandle *base, c
 	job_data_check(&encoder, query, "query", &train);
 	check_split(options, train.rows);
 	labels = check_labels(task, base, &train);
+	if (task == TRAIN_EMBEDDING)
+		job_embedding_resolve(options, &train);
 	if (options->eval_query == NULL)
 		return;
 	job_encoder(&encoder, task, base->tokenizer, base->max_length, ENCODE_TO_EVALUATE);
 	job_data_check(&encoder, options->eval_query, "eval_query", &eval);
-	if (labels != NULL && label_set_missing(labels, eval.labels) != NULL)
+	if (labels != NULL && task != TRAIN_EMBEDDING && label_set_missing(labels, eval.labels) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("label \"%s\" of the eval_query does not occur in the query",
 							   label_set_missing(labels, eval.labels))));

@@ -28,6 +28,7 @@ typedef enum ColumnMeaning
 	COLUMN_FOLLOWS,
 	COLUMN_ITEMS,
 	COLUMN_ITEM_LABELS,
+	COLUMN_NEGATIVE,
 	COLUMN_ANSWER,
 	COLUMN_ANSWER_START
 } ColumnMeaning;
@@ -77,9 +78,22 @@ static const TaskColumn task_columns[TRAIN_TASK_COUNT][MAX_COLUMNS + 1] = {
 						   {"label", COLUMN_FOLLOWS, TYPE_BOOLEAN, true, false}},
 };
 
+static const TaskColumn embedding_columns[EMBEDDING_SHAPE_COUNT][MAX_COLUMNS + 1] = {
+	[EMBEDDING_PAIRS] = {{"anchor", COLUMN_INPUT, TYPE_TEXT, true, false},
+						 {"positive", COLUMN_PAIR, TYPE_TEXT, true, false},
+						 {"negative", COLUMN_NEGATIVE, TYPE_TEXT, false, false},
+						 {"negatives", COLUMN_ITEMS, TYPE_TEXT_ARRAY, false, false}},
+	[EMBEDDING_SCORES] = {{"a", COLUMN_INPUT, TYPE_TEXT, true, false},
+						  {"b", COLUMN_PAIR, TYPE_TEXT, true, false},
+						  {"score", COLUMN_VALUE, TYPE_NUMBER, true, false}},
+	[EMBEDDING_LABELS] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
+						  {"label", COLUMN_LABEL, TYPE_LABEL, true, false}},
+};
+
 struct TaskQuery
 {
 	TrainTask task;
+	EmbeddingShape shape; /* of the task embedding */
 	const char *name;
 	const TaskColumn *columns;
 	int attribute[MAX_COLUMNS]; /* 1-based position in the query's result, 0: absent */
@@ -169,6 +183,46 @@ column_index(const TaskColumn *columns, const char *name)
 	return -1;
 }
 
+/* The columns that a task may have, for hints; all kinds of them for the task embedding. */
+static char *
+describe_task(const TaskQuery *query)
+{
+	StringInfoData text;
+
+	if (query->task != TRAIN_EMBEDDING)
+		return describe_columns(query->columns);
+	initStringInfo(&text);
+	for (int shape = 0; shape < EMBEDDING_SHAPE_COUNT; shape++)
+		appendStringInfo(&text, "%s%s", shape == 0 ? "" : "; or ",
+						 describe_columns(embedding_columns[shape]));
+	return text.data;
+}
+
+/* Which columns the task embedding has is said by the names of the query's. */
+static void
+choose_columns(TaskQuery *query, TupleDesc tupdesc)
+{
+	int most = 0;
+
+	query->columns = task_columns[query->task];
+	if (query->task != TRAIN_EMBEDDING)
+		return;
+	query->columns = embedding_columns[EMBEDDING_PAIRS];
+	for (int shape = 0; shape < EMBEDDING_SHAPE_COUNT; shape++)
+	{
+		int known = 0;
+
+		for (int a = 0; a < tupdesc->natts; a++)
+			known += column_index(embedding_columns[shape],
+								  NameStr(TupleDescAttr(tupdesc, a)->attname)) >= 0;
+		if (known <= most)
+			continue;
+		most = known;
+		query->shape = (EmbeddingShape) shape;
+		query->columns = embedding_columns[shape];
+	}
+}
+
 /* Maps the query's result columns to the task's, by name. */
 static void
 map_columns(TaskQuery *query, TupleDesc tupdesc)
@@ -182,11 +236,10 @@ map_columns(TaskQuery *query, TupleDesc tupdesc)
 		int i = column_index(query->columns, name);
 
 		if (i < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of the %s has no meaning for the task %s", name,
-							query->name, task),
-					 errhint("The task's columns are: %s.", describe_columns(query->columns))));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" of the %s has no meaning for the task %s", name,
+								   query->name, task),
+							errhint("The task's columns are: %s.", describe_task(query))));
 		if (query->attribute[i] != 0)
 			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
 							errmsg("column \"%s\" appears twice in the %s", name, query->name)));
@@ -204,7 +257,7 @@ map_columns(TaskQuery *query, TupleDesc tupdesc)
 							errmsg("the %s has no column \"%s\", which the task %s needs",
 								   query->name, query->columns[i].name, task),
 							errhint("Name the columns with AS. The task's columns are: %s.",
-									describe_columns(query->columns))));
+									describe_task(query))));
 }
 
 TaskQuery *
@@ -215,7 +268,6 @@ task_query_open(TrainTask task, const char *text, const char *name)
 
 	query->task = task;
 	query->name = name;
-	query->columns = task_columns[task];
 	plan = SPI_prepare_cursor(text, 0, NULL, CURSOR_OPT_NO_SCROLL);
 	if (plan == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -225,10 +277,30 @@ task_query_open(TrainTask task, const char *text, const char *name)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the %s is not a single SELECT", name)));
 	query->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	choose_columns(query, query->portal->tupDesc);
 	map_columns(query, query->portal->tupDesc);
+	if (query->task == TRAIN_EMBEDDING && query->shape == EMBEDDING_PAIRS &&
+		query->attribute[2] != 0 && query->attribute[3] != 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+						errmsg("the %s has a column \"negative\" and a column \"negatives\"", name),
+						errhint("Put all negatives of a row into \"negatives\".")));
 	query->row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "bert task row", ALLOCSET_DEFAULT_SIZES);
 	return query;
+}
+
+EmbeddingShape
+task_query_shape(const TaskQuery *query)
+{
+	return query->shape;
+}
+
+bool
+task_query_has_classes(const TaskQuery *query)
+{
+	return query->task == TRAIN_SEQUENCE_CLASSIFICATION ||
+		   query->task == TRAIN_TOKEN_CLASSIFICATION ||
+		   (query->task == TRAIN_EMBEDDING && query->shape == EMBEDDING_LABELS);
 }
 
 bool
@@ -303,7 +375,7 @@ datum_number(const TaskQuery *query, const TaskColumn *column, Datum value, Oid 
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("row %llu of the %s: column \"%s\" is %g",
 						(unsigned long long) query->row + 1, query->name, column->name, number),
-				 errhint("Labels of a regression must be finite numbers in the range of real.")));
+				 errhint("It must be a finite number in the range of real.")));
 	return (float) number;
 }
 
@@ -348,6 +420,16 @@ datum_items(const TaskQuery *query, const TaskColumn *column, Datum value, Sampl
 	return (size_t) count;
 }
 
+/* A text as a list of one. */
+static const SampleText *
+one_item(Datum value, Oid type)
+{
+	SampleText *item = palloc(sizeof *item);
+
+	*item = datum_utf8(value, type);
+	return item;
+}
+
 /* Where a NULL is allowed it means "nothing": no answer. */
 static void
 check_null(const TaskQuery *query, const TaskColumn *column)
@@ -357,6 +439,19 @@ check_null(const TaskQuery *query, const TaskColumn *column)
 						errmsg("row %llu of the %s: column \"%s\" is NULL",
 							   (unsigned long long) query->row + 1, query->name, column->name),
 						errhint("Leave such rows out with WHERE %s IS NOT NULL.", column->name)));
+}
+
+static size_t
+answer_start(const TaskQuery *query, int64 number)
+{
+	if (number < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("row %llu of the %s: answer_start is %lld",
+						(unsigned long long) query->row + 1, query->name, (long long) number),
+				 errhint("It counts characters from 0; a question without an answer "
+						 "has an answer_text that is NULL or empty.")));
+	return (size_t) number;
 }
 
 static void
@@ -395,6 +490,10 @@ read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, T
 			sample->n_items = datum_items(query, column, value, &items);
 			sample->items = items;
 			break;
+		case COLUMN_NEGATIVE:
+			sample->n_items = 1;
+			sample->items = one_item(value, type);
+			break;
 		case COLUMN_ITEM_LABELS:
 			*n_labels = datum_items(query, column, value, &items);
 			row->item_labels = palloc(Max(*n_labels, 1) * sizeof *row->item_labels);
@@ -405,15 +504,7 @@ read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, T
 			sample->answer = datum_utf8(value, type);
 			break;
 		case COLUMN_ANSWER_START:
-			number = datum_integer(value, type);
-			if (number < 0)
-				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-								errmsg("row %llu of the %s: answer_start is %lld",
-									   (unsigned long long) query->row + 1, query->name,
-									   (long long) number),
-								errhint("It counts characters from 0; a question without an answer "
-										"has an answer_text that is NULL or empty.")));
-			sample->answer_start = (size_t) number;
+			sample->answer_start = answer_start(query, datum_integer(value, type));
 			break;
 	}
 }
@@ -472,6 +563,7 @@ task_query_next(TaskQuery *query, TaskRow *row)
 	old = MemoryContextSwitchTo(query->row_context);
 	memset(row, 0, sizeof *row);
 	row->sample.number = query->row;
+	row->sample.shape = query->shape;
 	row->sample.input.bytes = row->sample.pair.bytes = row->sample.answer.bytes = "";
 	for (int i = 0; query->columns[i].name != NULL; i++)
 	{

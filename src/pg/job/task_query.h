@@ -17,7 +17,7 @@ typedef struct TaskQuery TaskQuery;
 typedef struct TaskRow
 {
 	SampleRow sample;         /* without label ids */
-	const char *label;        /* the class, for sequence_classification */
+	const char *label;        /* the class, for sequence_classification and embedding */
 	const char **item_labels; /* (sample.n_items) for token_classification */
 	bool no_answer_start;     /* the column was NULL */
 } TaskRow;
@@ -29,6 +29,12 @@ typedef struct TaskRow
 extern TaskQuery *task_query_open(TrainTask task, const char *query, const char *name);
 extern bool task_query_next(TaskQuery *query, TaskRow *row); /* false after the last */
 extern void task_query_close(TaskQuery *query);
+
+/* What the columns of a query for the task embedding are. */
+extern EmbeddingShape task_query_shape(const TaskQuery *query);
+
+/* True when a row has a label, or labels, that are classes. */
+extern bool task_query_has_classes(const TaskQuery *query);
 
 /* True when the label column is of an integer type: labels are then ordered as numbers. */
 extern bool task_query_numeric_labels(const TaskQuery *query);
