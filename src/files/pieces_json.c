@@ -2,12 +2,12 @@
 #include "files/pieces_json.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/bulk.h"
 #include "files/config.h"
 #include "files/json.h"
+#include "files/numbered_tokens.h"
 #include "files/scores.h"
 
 #define ASK_PIECES 8192 /* tokens between two questions */
@@ -97,69 +97,22 @@ pieces_from_scores(Arena *arena, const json_t *vocab, Pieces *out, Status *statu
 
 /* --- BPE --- */
 
-typedef struct NumberedToken
-{
-	const char *text;
-	uint32_t id;
-} NumberedToken;
-
-static int
-compare_ids(const void *a, const void *b)
-{
-	return (((const NumberedToken *) a)->id > ((const NumberedToken *) b)->id) -
-		   (((const NumberedToken *) a)->id < ((const NumberedToken *) b)->id);
-}
-
-static bool
-number_tokens(Arena *arena, const json_t *vocab, NumberedToken **out, size_t *bytes, Status *status)
-{
-	size_t n = json_object_size(vocab);
-	NumberedToken *tokens = arena_alloc_array(arena, n + 1, sizeof *tokens);
-	const char *token;
-	json_t *id;
-	size_t i = 0;
-
-	*bytes = 0;
-	if (tokens == NULL)
-		return arena_fail(arena, status, "the vocabulary", n * sizeof *tokens);
-	json_object_foreach((json_t *) vocab, token, id)
-	{
-		if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-			json_integer_value(id) >= CONFIG_MAX_VOCAB)
-			return status_fail(status, STATUS_INVALID_DATA,
-							   "token \"%.60s\" has an id that is not one of 0 to %d", token,
-							   CONFIG_MAX_VOCAB - 1);
-		*bytes += strlen(token);
-		tokens[i++] = (NumberedToken){token, (uint32_t) json_integer_value(id)};
-	}
-	qsort(tokens, n, sizeof *tokens, compare_ids);
-	for (i = 1; i < n; i++)
-		if (tokens[i].id == tokens[i - 1].id)
-			return status_fail(status, STATUS_INVALID_DATA,
-							   "tokens \"%.60s\" and \"%.60s\" have the same id",
-							   tokens[i - 1].text, tokens[i].text);
-	*out = tokens;
-	return true;
-}
-
 static bool
 read_numbered(Arena *arena, const json_t *vocab, Pieces *out, Status *status)
 {
 	Collector c = {.arena = arena, .status = status, .out = out};
-	size_t n = json_object_size(vocab);
-	NumberedToken *tokens = NULL;
-	size_t bytes = 0;
+	NumberedTokens v;
 	size_t next = 0;
 
-	if (!number_tokens(arena, vocab, &tokens, &bytes, status) ||
-		!begin(&c, n == 0 ? 0 : (size_t) tokens[n - 1].id + 1, bytes, false))
+	if (!numbered_tokens_from_json(arena, vocab, &v, status) ||
+		!begin(&c, v.n == 0 ? 0 : (size_t) v.tokens[v.n - 1].id + 1, v.bytes, false))
 		return false;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < v.n; i++)
 	{
-		while (next < tokens[i].id)
+		while (next < (size_t) v.tokens[i].id)
 			if (!put(&c, next++, "", 0))
 				return false;
-		if (!put(&c, next++, tokens[i].text, strlen(tokens[i].text)))
+		if (!put(&c, next++, v.tokens[i].text, strlen(v.tokens[i].text)))
 			return false;
 	}
 	return true;

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "core/bulk.h"
-#include "core/sort.h"
 #include "files/base64.h"
 #include "files/config.h"
 #include "files/json.h"
 #include "files/known_keys.h"
+#include "files/numbered_tokens.h"
 #include "files/pieces_json.h"
 #include "files/vocab_text.h"
 
@@ -201,86 +201,34 @@ read_template(const json_t *root, Arena *arena, TokenizerJson *out, Status *stat
 
 /* --- The vocabulary --- */
 
-typedef struct NumberedToken
-{
-	const char *text;
-	int32_t id;
-} NumberedToken;
-
-static int
-compare_ids(const void *a, const void *b)
-{
-	return (((const NumberedToken *) a)->id > ((const NumberedToken *) b)->id) -
-		   (((const NumberedToken *) a)->id < ((const NumberedToken *) b)->id);
-}
-
-static bool
-sort_vocab(const json_t *vocab, Arena *arena, NumberedToken **out, Status *status)
-{
-	size_t n = json_object_size(vocab);
-	NumberedToken *tokens = arena_alloc_array(arena, n, sizeof *tokens);
-	const char *token;
-	json_t *id;
-	size_t i = 0;
-
-	if (tokens == NULL)
-		return arena_fail(arena, status, "the vocabulary", n * sizeof *tokens);
-	json_object_foreach((json_t *) vocab, token, id)
-	{
-		if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-			json_integer_value(id) >= CONFIG_MAX_VOCAB)
-			return status_fail(status, STATUS_INVALID_DATA,
-							   "token \"%.60s\" has an id that is not one of 0 to %d", token,
-							   CONFIG_MAX_VOCAB - 1);
-		tokens[i++] = (NumberedToken){token, (int32_t) json_integer_value(id)};
-		if (bulk_turn(i, ASK_TOKENS) && !arena_may_continue(arena, status))
-			return false;
-	}
-	if (!sort_array(arena, tokens, n, sizeof *tokens, compare_ids, status))
-		return false;
-	for (i = 1; i < n; i++)
-		if (tokens[i].id == tokens[i - 1].id)
-			return status_fail(status, STATUS_INVALID_DATA,
-							   "tokens \"%.60s\" and \"%.60s\" have the same id",
-							   tokens[i - 1].text, tokens[i].text);
-	*out = tokens;
-	return true;
-}
-
 /* The text by id, one token a line; ids that no token has are empty lines. */
 static bool
 read_vocab(const json_t *vocab, Arena *arena, TokenizerJson *out, Status *status)
 {
 	size_t n = json_object_size(vocab);
-	NumberedToken *tokens = NULL;
-	size_t bytes = 0;
+	NumberedTokens v;
+	size_t bytes;
 	int32_t next = 0;
 	char *at;
 
 	if (!json_is_object(vocab) || n == 0 || n > CONFIG_MAX_VOCAB)
 		return status_fail(status, STATUS_INVALID_DATA,
 						   "its vocabulary is not an object with 1 to %d tokens", CONFIG_MAX_VOCAB);
-	if (!sort_vocab(vocab, arena, &tokens, status))
+	if (!numbered_tokens_from_json(arena, vocab, &v, status))
 		return false;
-	for (size_t i = 0; i < n; i++)
-	{
-		bytes += strlen(tokens[i].text);
-		if (bulk_turn(i, ASK_TOKENS) && !arena_may_continue(arena, status))
-			return false;
-	}
-	bytes += (size_t) tokens[n - 1].id + 1;
+	bytes = v.bytes + (size_t) v.tokens[n - 1].id + 1;
 	out->vocab = at = arena_alloc(arena, bytes);
 	if (at == NULL)
 		return arena_fail(arena, status, "the vocabulary", bytes);
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t length = strlen(tokens[i].text);
+		size_t length = strlen(v.tokens[i].text);
 
-		for (; next < tokens[i].id; next++)
+		for (; next < v.tokens[i].id; next++)
 			*at++ = '\n';
-		if (strchr(tokens[i].text, '\n') != NULL || vocab_text_trims(tokens[i].text, length))
+		if (strchr(v.tokens[i].text, '\n') != NULL || vocab_text_trims(v.tokens[i].text, length))
 			length = 0; /* no word has white space */
-		memcpy(at, tokens[i].text, length);
+		memcpy(at, v.tokens[i].text, length);
 		at += length;
 		*at++ = '\n';
 		next++;

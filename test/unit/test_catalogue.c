@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "catalogue_cases.h"
+#include "failing_allocator.h"
 #include "nn/folder.h"
 
 #define N_CASES (sizeof catalogue / sizeof catalogue[0])
@@ -240,30 +241,6 @@ test_cases(void **state)
 	assert_true(refused >= 120 && weights >= 45);
 }
 
-/* An allocator whose n-th allocation from now fails, and that counts what is not given back. */
-typedef struct Failing
-{
-	long until_failure;
-	long held;
-} Failing;
-
-static void *
-failing_allocate(void *context, size_t size)
-{
-	Failing *failing = context;
-	void *pointer = failing->until_failure-- == 0 ? NULL : malloc(size);
-
-	failing->held += pointer != NULL;
-	return pointer;
-}
-
-static void
-failing_release(void *context, void *pointer)
-{
-	((Failing *) context)->held -= pointer != NULL;
-	free(pointer);
-}
-
 /*
  * Every allocation of the arena fails once: an error each time, and nothing is kept. (malloc, which
  * json.c turns to when the arena refuses, is not made to fail: jansson's scanner would run past its
@@ -289,7 +266,7 @@ test_allocation_failures(void **state)
 		for (long n = 0;; n++)
 		{
 			Failing failing = {n, 0};
-			Allocator allocator = {failing_allocate, failing_release, &failing};
+			Allocator allocator = failing_allocator(&failing);
 			Status status;
 			StatusCode code = read_model(folder_source(&folder), &allocator, &status);
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "files/checkpoint.h"
+#include "failing_allocator.h"
 #include "torch_fixture.h"
 
 #define GOLDEN "test/golden/torch/"
@@ -385,30 +386,6 @@ test_cancelled(void **state)
 	arena_destroy(arena);
 }
 
-/* An allocator whose n-th allocation from now fails. */
-typedef struct Failing
-{
-	long until_failure;
-	long held;
-} Failing;
-
-static void *
-failing_allocate(void *context, size_t size)
-{
-	Failing *failing = context;
-	void *pointer = failing->until_failure-- == 0 ? NULL : malloc(size);
-
-	failing->held += pointer != NULL;
-	return pointer;
-}
-
-static void
-failing_release(void *context, void *pointer)
-{
-	((Failing *) context)->held -= pointer != NULL;
-	free(pointer);
-}
-
 static void
 test_allocation_failures(void **state)
 {
@@ -424,7 +401,7 @@ test_allocation_failures(void **state)
 		for (long n = 0;; n++)
 		{
 			Failing failing = {n, 0};
-			Allocator allocator = {failing_allocate, failing_release, &failing};
+			Allocator allocator = failing_allocator(&failing);
 			Status status;
 			bool ok = read_all(bytes.bytes, bytes.size, &allocator, &status);
 

@@ -10,12 +10,7 @@
 
 #include <cmocka.h>
 
-#include "files/checkpoint.h"
-#include "torch_fixture.h"
-
-#define INVALID STATUS_INVALID_DATA
-#define UNSUPPORTED STATUS_UNSUPPORTED
-#define LIMIT STATUS_LIMIT
+#include "torch_hostile.h"
 
 #define MAGIC "\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19."
 
@@ -34,18 +29,6 @@ typedef struct PickleCase
 	{                                                  \
 		name, code, fragment, bytes, sizeof(bytes) - 1 \
 	}
-
-/* put where a value is expected: an OrderedDict */
-#define DICT "ccollections\nOrderedDict\n)R"
-#define STORAGE                                            \
-	"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" \
-	"0X\x03\0\0\0cpuK\x06tQ"
-#define KEY       \
-	"X\x01\0\0\0" \
-	"a"
-#define REBUILD "ctorch._utils\n_rebuild_tensor_v2\n("
-#define SIZES "K\x02K\x03\x86K\x03K\x01\x86"
-#define TENSOR REBUILD STORAGE "K\0" SIZES "\x89" DICT "tR"
 
 static const PickleCase pickles[] = {
 	PICKLE("good", STATUS_NONE, "", "\x80\x02}" KEY TENSOR "s."),
@@ -273,47 +256,6 @@ static const PickleCase pickles[] = {
 	PICKLE("quantized", UNSUPPORTED, "\"torch.QInt8Storage\"",
 		   "\x80\x02}(X\x07\0\0\0storagectorch\nQInt8Storage\n."),
 };
-
-static StatusCode
-read_bytes(const Bytes *bytes, Status *status)
-{
-	Arena *arena = arena_create(&allocator_malloc, (size_t) 1 << 30);
-	unsigned char *copy = malloc(bytes->size + (bytes->size == 0));
-	Checkpoint checkpoint = {0};
-	ByteSource source;
-	bool ok;
-
-	if (arena == NULL || copy == NULL)
-		abort();
-	memcpy(copy, bytes->bytes, bytes->size);
-	memset(status, 0, sizeof *status);
-	source_from_memory(&source, "file", copy, bytes->size);
-	ok = checkpoint_open_file(arena, &source, &checkpoint, status);
-	for (size_t i = 0; ok && i < checkpoint.n_tensors; i++)
-	{
-		float values[64];
-
-		if (checkpoint.tensors[i].elements <= 64)
-			ok = checkpoint_read(&checkpoint.tensors[i], 0, checkpoint.tensors[i].elements, values,
-								 status);
-	}
-	arena_destroy(arena);
-	free(copy);
-	return ok ? STATUS_NONE : status->code;
-}
-
-static bool
-as_expected(const char *name, StatusCode code, const char *fragment, const Bytes *bytes)
-{
-	Status status;
-	StatusCode got = read_bytes(bytes, &status);
-
-	if (got == code && strstr(status.message, fragment) != NULL)
-		return true;
-	print_error("%s: status %d, \"%s\"; expected %d, \"%s\"\n", name, (int) got, status.message,
-				(int) code, fragment);
-	return false;
-}
 
 static void
 test_pickles(void **state)
@@ -696,164 +638,6 @@ test_other_files(void **state)
 	assert_int_equal(passed, sizeof cases / sizeof cases[0]);
 }
 
-/* --- Bombs: small files that ask for much --- */
-
-/* A list of a thousand values, and an OrderedDict of it again and again. */
-static void
-bomb_copies(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02](");
-	for (int i = 0; i < 1000; i++)
-		PUT(pickle, "NN\x86");
-	PUT(pickle, "eq\0"
-				"0ccollections\nOrderedDict\nq\x01"
-				"0");
-	for (int i = 0; i < 100000; i++)
-		PUT(pickle, "h\x01h\0\x85R0");
-	PUT(pickle, "}.");
-}
-
-/* Each list holds the one before ten times. */
-static void
-bomb_laughs(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02}" KEY "]q\0");
-	for (int i = 0; i < 250; i++)
-	{
-		unsigned char put_get[] = {'q', (unsigned char) (i + 1)};
-		unsigned char get[] = {'h', (unsigned char) i};
-
-		PUT(pickle, "](");
-		for (int n = 0; n < 10; n++)
-			put(pickle, get, 2);
-		PUT(pickle, "e");
-		put(pickle, put_get, 2);
-	}
-	for (int i = 0; i < 250; i++)
-		PUT(pickle, "a");
-	PUT(pickle, "s.");
-}
-
-static void
-bomb_objects(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02");
-	for (int i = 0; i < 1100000; i++)
-		PUT(pickle, "}0");
-	PUT(pickle, "}.");
-}
-
-static void
-bomb_stack(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02");
-	for (int i = 0; i < 1100000; i++)
-		PUT(pickle, "N");
-	PUT(pickle, "}.");
-}
-
-static void
-bomb_values(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02]");
-	for (int i = 0; i < 4200000; i++)
-		PUT(pickle, "Na");
-	PUT(pickle, "}.");
-}
-
-static void
-bomb_marks(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02");
-	for (int i = 0; i < 1000000; i++)
-		PUT(pickle, "(");
-	for (int i = 0; i < 1000000; i++)
-		PUT(pickle, "1");
-	PUT(pickle, "}.");
-}
-
-static void
-bomb_tensors(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02}" STORAGE "q\0"
-				"0"
-				"ctorch._utils\n_rebuild_tensor_v2\nq\x01"
-				"0"
-				"h\x01(h\0K\0))\x89NtRq\x02"
-				"0");
-	for (int i = 0; i < 70000; i++)
-		PUT(pickle, "h\x01(h\0K\0))\x89NtR0");
-	PUT(pickle, ".");
-}
-
-static void
-bomb_members(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02}" TENSOR "q\0"
-				"0");
-	for (int i = 0; i < 70000; i++)
-		PUT(pickle, KEY "h\0s");
-	PUT(pickle, ".");
-}
-
-static void
-bomb_storages(Bytes *pickle)
-{
-	PUT(pickle, "\x80\x02}(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"
-				"0X\x03\0\0\0cpuK\x06tq\0Q0");
-	for (int i = 0; i < 70000; i++)
-		PUT(pickle, "h\0Q0");
-	PUT(pickle, ".");
-}
-
-static void
-bomb_bytes(Bytes *pickle)
-{
-	static char zeros[1 << 16];
-
-	PUT(pickle, "\x80\x02");
-	for (int i = 0; i < 257; i++)
-		put(pickle, zeros, sizeof zeros);
-}
-
-static void
-test_bombs(void **state)
-{
-	static const struct
-	{
-		const char *name;
-		StatusCode code;
-		const char *fragment;
-		void (*make)(Bytes *pickle);
-	} cases[] = {
-		{"copies", LIMIT, "values", bomb_copies},
-		{"laughs", UNSUPPORTED, "\"a\" is a list", bomb_laughs},
-		{"objects", LIMIT, "objects", bomb_objects},
-		{"stack", LIMIT, "stack", bomb_stack},
-		{"values", LIMIT, "values", bomb_values},
-		{"marks", STATUS_NONE, "", bomb_marks},
-		{"tensors", LIMIT, "more than 65536 tensors", bomb_tensors},
-		{"members", LIMIT, "70000 members", bomb_members},
-		{"storages", LIMIT, "storages", bomb_storages},
-		{"bytes", LIMIT, "more than", bomb_bytes},
-	};
-	size_t passed = 0;
-
-	(void) state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-	{
-		Arena *arena = arena_create(&allocator_malloc, 0);
-		Bytes pickle = {.arena = arena};
-		Bytes file;
-
-		cases[i].make(&pickle);
-		file = archive_of(arena, &pickle);
-		passed += as_expected(cases[i].name, cases[i].code, cases[i].fragment, &file);
-		arena_destroy(arena);
-	}
-	assert_int_equal(passed, sizeof cases / sizeof cases[0]);
-}
-
 int
 main(void)
 {
@@ -861,7 +645,7 @@ main(void)
 		cmocka_unit_test(test_pickles),     cmocka_unit_test(test_archives),
 		cmocka_unit_test(test_overlap),     cmocka_unit_test(test_entries),
 		cmocka_unit_test(test_views),       cmocka_unit_test(test_streams),
-		cmocka_unit_test(test_other_files), cmocka_unit_test(test_bombs),
+		cmocka_unit_test(test_other_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
