@@ -33,6 +33,7 @@ static const OptionBounds bounds[] = {
 	{"mask_probability", 0, 1, true, true},
 	{"scale", 0, 1e6, true, false},
 	{"margin", 0, 1e6, false, false},
+	{"threshold", 0, 1, true, true},
 	{"threads", 1, COMPUTE_MAX_THREADS, false, false},
 };
 

@@ -138,19 +138,22 @@ encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Samp
 	EncodeCall call = {&row->input, row->has_pair ? &row->pair : NULL, TRUNCATE_LONGEST_FIRST,
 					   false};
 	bool regression = encoder->task == TRAIN_REGRESSION;
+	size_t n_values = row->label_values != NULL ? row->n_label_values : regression ? 1 : 0;
 	EncodeResult result;
 	Sample sample;
 
 	if (!encode(encoder, &call, arena, question, &result, status) ||
-		!sample_allocate(arena, &sample, 1, result.windows[0].n, regression ? 0 : 1,
-						 regression ? 1 : 0, status))
+		!sample_allocate(arena, &sample, 1, result.windows[0].n, n_values > 0 ? 0 : 1, n_values,
+						 status))
 		return false;
 	encoder->truncated += result.truncated;
 	copy_encoding(&sample, 0, &result.windows[0]);
 	if (encoder->whole_words)
 		keep_places(&sample, &result.windows[0], 0);
 	sample.lengths[0] = sample.n_tokens;
-	if (regression)
+	if (row->label_values != NULL)
+		memcpy(sample.values, row->label_values, n_values * sizeof(float));
+	else if (regression)
 		sample.values[0] = row->value;
 	else
 		sample.labels[0] = row->label;

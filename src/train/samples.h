@@ -64,8 +64,11 @@ typedef struct SampleRow
 	const int32_t *item_labels; /* (n_items) label ids of the words */
 	int32_t label;              /* class id, choice (0-based), or 0 "follows" / 1 "does not" */
 	float value;                /* for regression */
-	SampleText answer;          /* empty: no answer */
-	size_t answer_start;        /* in characters of pair */
+	/* several labels: (n_label_values) 1 for those that the row has, 0 for the others; or NULL */
+	const float *label_values;
+	size_t n_label_values;
+	SampleText answer;   /* empty: no answer */
+	size_t answer_start; /* in characters of pair */
 	/*
 	 * embedding: input is the anchor, a, or the labelled text; pair the positive or b; items the
 	 * negatives; value the score

@@ -8,8 +8,10 @@
 #include "nn/answers.h"
 #include "nn/loss.h"
 #include "nn/select.h"
+#include "train/label_scores.h"
 
 #define TEXT_BYTES 400
+#define LABELS_BYTES 200
 
 /* Parallel arrays of labels and predictions that grow by doubling in the arena. */
 typedef struct Pairs
@@ -49,6 +51,7 @@ struct Scores
 	size_t classes;
 	Pairs pairs;
 	SpanMetrics spans;
+	LabelScores *several; /* of a model that gives several labels; else NULL */
 	uint64_t *confusion;
 	PendingAnswer answer;
 	/*
@@ -86,6 +89,8 @@ scores_create(Arena *arena, TrainTask task, const BertConfig *config, const Toke
 	scores->task = task;
 	scores->config = config;
 	scores->tokenizer = tokenizer;
+	if (task == TRAIN_SEQUENCE_CLASSIFICATION && config->problem_type == PROBLEM_MULTI_LABEL)
+		return scores_set_threshold(scores, SCORES_THRESHOLD, status) ? scores : NULL;
 	if (task == TRAIN_SEQUENCE_CLASSIFICATION || task == TRAIN_TOKEN_CLASSIFICATION)
 		scores->classes = (size_t) config->num_labels;
 	else if (task == TRAIN_NEXT_SENTENCE)
@@ -100,6 +105,17 @@ scores_compare_by(Scores *scores, Similarity similarity, Status *status)
 {
 	scores->embeddings = embedding_scores_create(scores->arena, similarity, status);
 	return scores->embeddings != NULL;
+}
+
+bool
+scores_set_threshold(Scores *scores, double threshold, Status *status)
+{
+	if (scores->task != TRAIN_SEQUENCE_CLASSIFICATION ||
+		scores->config->problem_type != PROBLEM_MULTI_LABEL)
+		return true;
+	scores->several =
+		label_scores_create(scores->arena, (size_t) scores->config->num_labels, threshold, status);
+	return scores->several != NULL;
 }
 
 static bool
@@ -183,27 +199,37 @@ label_name(const Scores *scores, int32_t label)
 	return name == NULL ? "" : name;
 }
 
-/* Keeps the example if it is among the worst. */
-static void
-keep_worst(Scores *scores, const Sample *sample, double loss, int32_t label, int32_t prediction,
-		   double probability)
+/* The place of the example, if it is among the worst; else NULL. */
+static ScoreExample *
+place_worst(Scores *scores, const Sample *sample, double loss)
 {
 	size_t at = scores->n_worst;
 
 	if (at == SCORES_WORST && loss <= scores->worst[at - 1].loss)
-		return;
+		return NULL;
 	if (at < SCORES_WORST)
 		scores->n_worst++;
 	else
 		at--;
 	for (; at > 0 && scores->worst[at - 1].loss < loss; at--)
 		scores->worst[at] = scores->worst[at - 1];
-	scores->worst[at] =
-		(ScoreExample){.row = sample->row, .loss = loss, .probability = probability};
+	scores->worst[at] = (ScoreExample){.row = sample->row, .loss = loss, .probability = NAN};
 	scores->worst[at].text =
 		decode(scores, sample->input_ids, sample->n_tokens < 128 ? sample->n_tokens : 128);
-	scores->worst[at].label = label_name(scores, label);
-	scores->worst[at].prediction = label_name(scores, prediction);
+	return &scores->worst[at];
+}
+
+static void
+keep_worst(Scores *scores, const Sample *sample, double loss, int32_t label, int32_t prediction,
+		   double probability)
+{
+	ScoreExample *example = place_worst(scores, sample, loss);
+
+	if (example == NULL)
+		return;
+	example->label = label_name(scores, label);
+	example->prediction = label_name(scores, prediction);
+	example->probability = probability;
 }
 
 static bool
@@ -219,6 +245,54 @@ add_class(Scores *scores, const Sample *sample, const float *logits, size_t n, S
 	keep_worst(scores, sample, total - logits[label], label, prediction,
 			   exp(logits[prediction] - total));
 	return add_pair(scores, label, prediction, status);
+}
+
+/* The names of the labels that are set or, with logits, predicted: "a, b", shortened. */
+static const char *
+label_names(Scores *scores, const float *labels, const float *logits)
+{
+	char *names = arena_alloc_zero(scores->arena, LABELS_BYTES);
+	size_t length = 0;
+
+	for (int i = 0; names != NULL && i < scores->config->num_labels; i++)
+	{
+		const char *name = scores->config->id2label[i];
+		size_t needs = strlen(name) + (length > 0 ? 2 : 0);
+
+		if (logits != NULL ? !label_scores_predicts(scores->several, logits[i]) : labels[i] == 0)
+			continue;
+		if (length + needs + sizeof ", ..." > LABELS_BYTES)
+		{
+			strcpy(names + length, ", ...");
+			break;
+		}
+		length += (size_t) snprintf(names + length, LABELS_BYTES - length, "%s%s",
+									length > 0 ? ", " : "", name);
+	}
+	return names == NULL ? "" : names;
+}
+
+static bool
+add_labels(Scores *scores, const Sample *sample, const float *logits, size_t n, Status *status)
+{
+	double loss = 0;
+	ScoreExample *example;
+
+	if (sample->n_values != n || n != (size_t) scores->config->num_labels)
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "row %llu has values of %u labels, the model of %zu",
+						   (unsigned long long) sample->row + 1, sample->n_values, n);
+	label_scores_add(scores->several, sample->values, logits);
+	for (size_t i = 0; i < n; i++)
+		loss += fmax(logits[i], 0) - logits[i] * (double) sample->values[i] +
+				log1p(exp(-fabs(logits[i])));
+	example = place_worst(scores, sample, loss / (double) n);
+	if (example != NULL)
+	{
+		example->label = label_names(scores, sample->values, NULL);
+		example->prediction = label_names(scores, NULL, logits);
+	}
+	return true;
 }
 
 static bool
@@ -363,6 +437,8 @@ static bool
 add_logits(Scores *scores, const Sample *sample, const float *logits, size_t columns,
 		   Status *status)
 {
+	if (scores->several != NULL)
+		return add_labels(scores, sample, logits, columns, status);
 	switch (scores->task)
 	{
 		case TRAIN_SEQUENCE_CLASSIFICATION:
@@ -425,6 +501,20 @@ scores_add(Scores *scores, const TrainSample *samples, size_t n, const Evaluatio
 	return true;
 }
 
+static void
+finish_labels(Scores *scores)
+{
+	LabelMetrics metrics;
+
+	label_scores_metrics(scores->several, &metrics);
+	put(scores, "f1_micro", metrics.f1_micro);
+	put(scores, "f1_macro", metrics.f1_macro);
+	put(scores, "precision", metrics.precision);
+	put(scores, "recall", metrics.recall);
+	put(scores, "accuracy", metrics.accuracy);
+	put(scores, "best_threshold", metrics.best_threshold);
+}
+
 static bool
 finish_classes(Scores *scores, Status *status)
 {
@@ -468,7 +558,9 @@ scores_finish(Scores *scores, const MayContinue *question, Status *status)
 		case TRAIN_SEQUENCE_CLASSIFICATION:
 		case TRAIN_NEXT_SENTENCE:
 		case TRAIN_MULTIPLE_CHOICE:
-			if (!finish_classes(scores, status))
+			if (scores->several != NULL)
+				finish_labels(scores);
+			else if (!finish_classes(scores, status))
 				return false;
 			break;
 		case TRAIN_TOKEN_CLASSIFICATION:
@@ -542,6 +634,18 @@ scores_confusion(const Scores *scores, size_t *classes)
 {
 	*classes = scores->classes;
 	return scores->confusion;
+}
+
+size_t
+scores_labels(const Scores *scores)
+{
+	return scores->several == NULL ? 0 : (size_t) scores->config->num_labels;
+}
+
+LabelScore
+scores_label(const Scores *scores, size_t label)
+{
+	return label_scores_of(scores->several, label);
 }
 
 size_t

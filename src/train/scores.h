@@ -7,6 +7,8 @@
  *
  * - sequence_classification, multiple_choice, next_sentence: accuracy, f1_macro, f1_weighted,
  *   matthews, loss
+ * - sequence_classification of several labels a row: f1_micro, f1_macro, precision, recall (micro),
+ *   accuracy (of whole rows), best_threshold, loss
  * - regression: pearson, spearman, mse, mae, loss
  * - token_classification: f1, precision, recall (of spans), accuracy, f1_macro, f1_weighted (of
  *   tokens), loss
@@ -18,11 +20,14 @@
 #define BERT_TRAIN_SCORES_H
 
 #include "train/embedding_scores.h"
+#include "train/label_scores.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 
 #define SCORES_MAX_METRICS 8
 #define SCORES_WORST 20
+/* a label of several is predicted from this probability on, unless another one is set */
+#define SCORES_THRESHOLD 0.5
 
 typedef struct Scores Scores;
 
@@ -34,6 +39,9 @@ Scores *scores_create(Arena *arena, TrainTask task, const BertConfig *config,
 					  const Tokenizer *tokenizer, Status *status);
 
 bool scores_compare_by(Scores *scores, Similarity similarity, Status *status);
+
+/* Before the first sample; has no effect on models that do not give several labels. */
+bool scores_set_threshold(Scores *scores, double threshold, Status *status);
 
 /*
  * Samples of one row (windows of a context, made with SampleEncoder.scored) must come one after the
@@ -58,6 +66,10 @@ double scores_loss(const Scores *scores);
 /* (classes, classes), rows are labels; NULL for tasks without classes. */
 const uint64_t *scores_confusion(const Scores *scores, size_t *classes);
 
+/* How many labels have scores of their own: those of a model that gives several, else 0. */
+size_t scores_labels(const Scores *scores);
+LabelScore scores_label(const Scores *scores, size_t label);
+
 typedef struct ScoreExample
 {
 	uint64_t row;     /* 0-based */
@@ -65,10 +77,10 @@ typedef struct ScoreExample
 	const char *text; /* decoded tokens, shortened */
 	const char *label;
 	const char *prediction;
-	double probability; /* of the prediction */
+	double probability; /* of the prediction; NaN for several labels */
 } ScoreExample;
 
-/* Worst first; only for tasks with one label a row. */
+/* Worst first; only for tasks with one label, or several, a row. */
 size_t scores_worst(const Scores *scores, const ScoreExample **examples);
 
 #endif

@@ -7,6 +7,7 @@ Lines, fields separated by tabs:
     values LABELS PREDICTIONS pearson spearman mse mae
     spans LABELS PREDICTIONS precision recall f1       (sentences separated by |)
     answer LABEL PREDICTION exact f1
+    labels COUNT,LABELS LOGITS f1_micro f1_macro precision recall accuracy     (rows of COUNT)
 """
 
 import collections
@@ -55,6 +56,28 @@ def values():
             scipy.stats.spearmanr(labels, predictions)[0],
             float(numpy.mean((numpy.array(labels) - predictions) ** 2)),
             float(numpy.mean(numpy.abs(numpy.array(labels) - predictions))),
+        ]
+
+
+def several():
+    """Rows with several labels, predicted from a probability of a half on."""
+    chance = random.Random(4)
+    for rows, k, noise in ((12, 3, 1.0), (40, 7, 2.0), (30, 4, 0.3), (9, 2, 9.0)):
+        labels = [[int(chance.random() < 0.3) for _ in range(k)] for _ in range(rows)]
+        if k == 4:
+            labels = [row[:3] + [0] for row in labels]  # a label that nobody has
+        logits = [
+            [round(2 * label - 1 + chance.gauss(0, noise), 3) for label in row] for row in labels
+        ]
+        truth = numpy.array(labels)
+        found = (numpy.array(logits) >= 0).astype(int)
+        average = {"average": "micro", "zero_division": 0}
+        yield [k] + sum(labels, []), sum(logits, []), [
+            sklearn.metrics.f1_score(truth, found, **average),
+            sklearn.metrics.f1_score(truth, found, average="macro", zero_division=0),
+            sklearn.metrics.precision_score(truth, found, **average),
+            sklearn.metrics.recall_score(truth, found, **average),
+            float((truth == found).all(axis=1).mean()),
         ]
 
 
@@ -118,7 +141,7 @@ def main():
         "w",
         encoding="utf-8",
     ) as out:
-        for kind, cases in (("classes", classes()), ("values", values())):
+        for kind, cases in (("classes", classes()), ("values", values()), ("labels", several())):
             for labels, predictions, results in cases:
                 out.write(
                     "\t".join(

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "train/label_scores.h"
 #include "train/metrics.h"
 
 #define MAX_ITEMS 1024
@@ -128,6 +129,62 @@ check_answer(Arena *arena, int line, char **fields)
 	check("answer f1", line, f1, fields[4]);
 }
 
+/* Micro-averaged F1 of labels (n) when those of a probability of at least threshold count. */
+static double
+f1_at(size_t n, const float *labels, const float *logits, double threshold)
+{
+	double right = 0;
+	double all = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		bool predicted = 1 / (1 + exp(-(double) logits[i])) >= threshold;
+
+		right += labels[i] != 0 && predicted;
+		all += (labels[i] != 0) + predicted;
+	}
+	return all == 0 ? 0 : 2 * right / all;
+}
+
+static void
+check_labels(Arena *arena, int line, char **fields)
+{
+	static double numbers[MAX_ITEMS];
+	static double given[MAX_ITEMS];
+	static float labels[MAX_ITEMS];
+	static float logits[MAX_ITEMS];
+	size_t n = read_numbers(fields[1], numbers) - 1;
+	size_t k = (size_t) numbers[0];
+	LabelScores *scores;
+	LabelMetrics metrics;
+	Status status;
+	double best;
+	double sum = 0;
+
+	assert_int_equal(n, read_numbers(fields[2], given));
+	for (size_t i = 0; i < n; i++)
+	{
+		labels[i] = (float) numbers[i + 1];
+		logits[i] = (float) given[i];
+	}
+	scores = label_scores_create(arena, k, 0.5, &status);
+	assert_non_null(scores);
+	for (size_t i = 0; i < n; i += k)
+		label_scores_add(scores, labels + i, logits + i);
+	label_scores_metrics(scores, &metrics);
+	check("f1_micro", line, metrics.f1_micro, fields[3]);
+	check("f1_macro", line, metrics.f1_macro, fields[4]);
+	check("precision", line, metrics.precision, fields[5]);
+	check("recall", line, metrics.recall, fields[6]);
+	check("accuracy", line, metrics.accuracy, fields[7]);
+	for (size_t i = 0; i < k; i++)
+		sum += label_scores_of(scores, i).f1;
+	assert_true(fabs(sum / (double) k - metrics.f1_macro) < 1e-12);
+	best = f1_at(n, labels, logits, metrics.best_threshold);
+	for (int i = 1; i < 100; i++)
+		assert_true(f1_at(n, labels, logits, i / 100.0) <= best + 1e-12);
+}
+
 static void
 test_reference(void **state)
 {
@@ -138,12 +195,13 @@ test_reference(void **state)
 	} kinds[] = {{"classes", check_classes},
 				 {"values", check_values},
 				 {"spans", check_spans},
-				 {"answer", check_answer}};
+				 {"answer", check_answer},
+				 {"labels", check_labels}};
 	FILE *file = fopen("test/golden/metrics.txt", "r");
 	Arena *arena = arena_create(&allocator_malloc, 0);
 	char *line = NULL;
 	size_t capacity = 0;
-	int seen[4] = {0};
+	int seen[5] = {0};
 	int lines = 0;
 
 	assert_non_null(file);
@@ -156,16 +214,16 @@ test_reference(void **state)
 		lines++;
 		for (int i = 0; i < 8 && rest != NULL; i++)
 			fields[i] = strsep(&rest, "\t");
-		for (int k = 0; k < 4; k++)
+		for (int k = 0; k < 5; k++)
 			if (strcmp(fields[0], kinds[k].kind) == 0)
 			{
 				kinds[k].check(arena, lines, fields);
 				seen[k]++;
 			}
 	}
-	print_message("%d classes, %d values, %d spans, %d answers\n", seen[0], seen[1], seen[2],
-				  seen[3]);
-	for (int k = 0; k < 4; k++)
+	print_message("%d classes, %d values, %d spans, %d answers, %d labels\n", seen[0], seen[1],
+				  seen[2], seen[3], seen[4]);
+	for (int k = 0; k < 5; k++)
 		assert_true(seen[k] >= 3);
 	free(line);
 	fclose(file);

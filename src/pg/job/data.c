@@ -6,6 +6,7 @@
 
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
@@ -153,6 +154,7 @@ job_data_check(const SampleEncoder *encoder, const char *text, const char *name,
 	if (task_query_has_classes(query))
 	{
 		summary->numeric = task_query_numeric_labels(query);
+		summary->several = task_query_several_labels(query);
 		summary->labels = label_set_create(caller, summary->numeric);
 	}
 	for (; task_query_next(query, &row); summary->rows++)
@@ -182,29 +184,14 @@ append_sample(void *context, const Sample *sample, Status *status)
 	return spill_append(((Sink *) context)->writer, sample, status);
 }
 
-/* Sets the label ids of a row. */
-static void
-number_labels(TrainTask task, const LabelSet *labels, TaskRow *row, int32_t *item_labels,
-			  const char *name)
+void
+job_refuse_mixed_labels(const char *name)
 {
-	size_t n = task == TRAIN_TOKEN_CLASSIFICATION ? row->sample.n_items : 1;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		const char *label = task == TRAIN_TOKEN_CLASSIFICATION ? row->item_labels[i] : row->label;
-		int id = label_set_id(labels, label);
-
-		if (id < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("row %llu of the %s: label \"%s\" does not occur in the training data",
-							(unsigned long long) row->sample.number + 1, name, label)));
-		item_labels[i] = id;
-	}
-	if (task == TRAIN_TOKEN_CLASSIFICATION)
-		row->sample.item_labels = item_labels;
-	else
-		row->sample.label = item_labels[0];
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATATYPE_MISMATCH),
+		 errmsg("column \"label\" of the %s is an array in one query and not in the other", name),
+		 errhint("An array gives a row several labels, or none: write ARRAY[label] for one.")));
 }
 
 bool
@@ -229,11 +216,72 @@ typedef struct SpillQuery
 	const char *text;
 	const char *name;
 	const LabelSet *labels; /* or NULL */
+	bool several;
 	SpillSet *set;
 	double held_back;
 	int64 seed;
 	SpillSet *eval;
 } SpillQuery;
+
+static void
+check_label(const SpillQuery *spill, const TaskRow *row, const char *unknown)
+{
+	if (unknown != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("row %llu of the %s: label \"%s\" does not occur in the training data",
+						(unsigned long long) row->sample.number + 1, spill->name, unknown)));
+}
+
+static void *
+take(Arena *arena, size_t n, size_t size)
+{
+	void *memory = arena_alloc_array(arena, Max(n, 1), size);
+
+	if (memory == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return memory;
+}
+
+/* Sets the label ids of a row, or the values of its several labels. */
+static void
+number_labels(const SpillQuery *spill, TaskRow *row, Arena *arena)
+{
+	TrainTask task = spill->set->encoder.task;
+	bool words = task == TRAIN_TOKEN_CLASSIFICATION;
+	size_t n = words ? row->sample.n_items : 1;
+	int32_t *ids;
+
+	if (spill->several)
+	{
+		size_t n_labels = (size_t) label_set_count(spill->labels);
+		float *values = take(arena, n_labels, sizeof *values);
+
+		check_label(spill, row, label_set_mark(spill->labels, row, values));
+		row->sample.label_values = values;
+		row->sample.n_label_values = n_labels;
+		return;
+	}
+	ids = take(arena, n, sizeof *ids);
+	for (size_t i = 0; i < n; i++)
+	{
+		const char *label = words ? row->item_labels[i] : row->label;
+
+		ids[i] = label_set_id(spill->labels, label);
+		check_label(spill, row, ids[i] < 0 ? label : NULL);
+	}
+	if (words)
+		row->sample.item_labels = ids;
+	else
+		row->sample.label = ids[0];
+}
+
+static void
+check_several(const SpillQuery *spill, const TaskQuery *query)
+{
+	if (spill->labels != NULL && task_query_several_labels(query) != spill->several)
+		job_refuse_mixed_labels(spill->name);
+}
 
 static void
 spill_query(const SpillQuery *spill)
@@ -246,6 +294,7 @@ spill_query(const SpillQuery *spill)
 
 	SPI_connect();
 	query = task_query_open(task, spill->text, spill->name);
+	check_several(spill, query);
 	while (task_query_next(query, &row))
 	{
 		ArenaMark mark = arena_mark(arena);
@@ -255,13 +304,7 @@ spill_query(const SpillQuery *spill)
 		if (row.sample.number % ROOM_ROWS == 0)
 			cache_make_room(0); /* of what was written so far */
 		if (spill->labels != NULL)
-		{
-			int32_t *ids = arena_alloc_array(arena, Max(row.sample.n_items, 1), sizeof *ids);
-
-			if (ids == NULL)
-				ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-			number_labels(task, spill->labels, &row, ids, spill->name);
-		}
+			number_labels(spill, &row, arena);
 		if (spill->held_back > 0 &&
 			job_row_held_back(spill->seed, row.sample.number, spill->held_back))
 			set = spill->eval;
@@ -311,45 +354,63 @@ create_writer(Arena *arena, const char *path)
 	return guard;
 }
 
-LabelSet *
-job_labels(TrainTask task, const JobBase *base, const DataSummary *summary, const char **anew)
+/* Why the base's classifier cannot go on learning from such rows, whatever its labels; or NULL. */
+static const char *
+other_kind(TrainTask task, const JobBase *base, const DataSummary *summary)
+{
+	ProblemType problem = loss_problem_type(base->config, true);
+
+	if (task == TRAIN_REGRESSION && base->config->num_labels != 1)
+		return psprintf("It has %d classes, where a regression has one value.",
+						base->config->num_labels);
+	if (task != TRAIN_SEQUENCE_CLASSIFICATION)
+		return NULL;
+	if (problem == PROBLEM_REGRESSION)
+		return "It gives a value, not classes.";
+	if ((problem == PROBLEM_MULTI_LABEL) == summary->several)
+		return NULL;
+	return summary->several ? "It gives one class, where the rows have several labels."
+							: "It gives several labels, where the rows have one class.";
+}
+
+JobLabels
+job_labels(TrainTask task, const JobBase *base, const DataSummary *summary)
 {
 	bool has_classifier = base->head == train_task_head(task);
+	JobLabels result = {summary->labels, has_classifier ? other_kind(task, base, summary) : NULL,
+						NULL};
 	LabelSet *labels;
 	const char *missing;
 
-	*anew = NULL;
-	if (task == TRAIN_REGRESSION && has_classifier && base->config->num_labels != 1)
-		*anew = psprintf("It has %d classes, where a regression has one value.",
-						 base->config->num_labels);
-	if (summary->labels == NULL)
-		return NULL;
-	label_set_sort(summary->labels);
-	if (!has_classifier || task == TRAIN_EMBEDDING)
-		return summary->labels;
-	if (task == TRAIN_SEQUENCE_CLASSIFICATION &&
-		loss_problem_type(base->config, true) == PROBLEM_REGRESSION)
-	{
-		*anew = "It gives a value, not classes.";
-		return summary->labels;
-	}
+	if (result.set == NULL)
+		return result;
+	label_set_sort(result.set);
+	if (!has_classifier || result.anew != NULL || task == TRAIN_EMBEDDING)
+		return result;
 	labels = label_set_of_model(CurrentMemoryContext, summary->numeric, base->config);
 	missing = label_set_missing(labels, summary->labels);
 	if (missing == NULL)
-		return labels;
-	*anew = psprintf("It has no label \"%s\".", missing);
-	return summary->labels;
+		result.set = labels;
+	else if (label_set_shares(summary->labels, base->config))
+	{
+		result.set = label_set_of_model(CurrentMemoryContext, false, base->config);
+		result.added = label_set_extend(result.set, summary->labels);
+	}
+	else
+		result.anew = psprintf("It has no label \"%s\".",
+							   pg_any_to_server(missing, (int) strlen(missing), PG_UTF8));
+	return result;
 }
 
 static LabelSet *
 find_labels(const JobDataRequest *request, const SampleEncoder *encoder, const char *query,
-			const char *name)
+			const char *name, bool *several)
 {
 	DataSummary summary;
-	const char *anew;
 
 	job_data_check(encoder, query, name, &summary);
-	return job_labels(request->task, &request->base, &summary, &anew);
+	*several = summary.several;
+	return job_labels(request->task, &request->base, &summary).set;
 }
 
 static bool
@@ -361,13 +422,14 @@ evaluates(const JobOptions *options)
 /* labels: of the job's query. Classes of texts are not a model's: held-back rows may have others.
  */
 static void
-spill_eval_query(const JobDataRequest *request, const LabelSet *labels, SpillSet *set)
+spill_eval_query(const JobDataRequest *request, const LabelSet *labels, bool several, SpillSet *set)
 {
 	const char *text = request->options->eval_query;
 
 	if (request->task == TRAIN_EMBEDDING)
-		labels = find_labels(request, &set->encoder, text, "eval_query");
-	spill_query(&(SpillQuery){.text = text, .name = "eval_query", .labels = labels, .set = set});
+		labels = find_labels(request, &set->encoder, text, "eval_query", &several);
+	spill_query(&(SpillQuery){
+		.text = text, .name = "eval_query", .labels = labels, .several = several, .set = set});
 }
 
 static void
@@ -381,6 +443,7 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	WriterGuard *eval;
 	unsigned char digest[SHA256_BYTES];
 	LabelSet *labels;
+	bool several;
 	RoleSwitch role;
 	Status status;
 
@@ -399,11 +462,11 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	train_set.writer = train->writer;
 	eval_set.writer = eval == NULL ? NULL : eval->writer;
 	role_become(&role, job->who.role, job->search_path);
-	labels = find_labels(request, &train_set.encoder, job->query, "query");
-	spill_query(&(SpillQuery){job->query, "query", labels, &train_set, options->eval_fraction,
-							  options->seed, &eval_set});
+	labels = find_labels(request, &train_set.encoder, job->query, "query", &several);
+	spill_query(&(SpillQuery){job->query, "query", labels, several, &train_set,
+							  options->eval_fraction, options->seed, &eval_set});
 	if (options->eval_query != NULL)
-		spill_eval_query(request, labels, &eval_set);
+		spill_eval_query(request, labels, several, &eval_set);
 	role_restore(&role);
 	if (spill_count(train->writer) == 0 || (eval != NULL && spill_count(eval->writer) == 0))
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA),
@@ -462,6 +525,21 @@ open_files(const JobDataRequest *request, Arena *arena, JobData *data, Status *s
 	return true;
 }
 
+/* The file says whether its rows have several labels: they are values then. */
+static void
+find_kind(JobData *data, Arena *arena)
+{
+	ArenaMark mark = arena_mark(arena);
+	Sample first;
+	Status status;
+
+	if (data->task != TRAIN_SEQUENCE_CLASSIFICATION)
+		return;
+	REPORT_UNLESS(spill_read(data->train, 0, arena, &first, &status), &status);
+	data->several = first.n_values > 0;
+	arena_rewind(arena, mark);
+}
+
 void
 job_data_open(const JobDataRequest *request, Arena *arena, JobData *data, bool *rebuilt)
 {
@@ -479,12 +557,16 @@ job_data_open(const JobDataRequest *request, Arena *arena, JobData *data, bool *
 		data->labels = (const char *const *) job->labels;
 		if (open_files(request, arena, data, &status) &&
 			memcmp(VARDATA_ANY(expected), data->digest, sizeof data->digest) == 0)
+		{
+			find_kind(data, arena);
 			return;
+		}
 		job_data_close(data);
 	}
 	*rebuilt = true;
 	build_files(request, arena, data);
 	REPORT_UNLESS(open_files(request, arena, data, &status), &status);
+	find_kind(data, arena);
 }
 
 void

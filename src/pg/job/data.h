@@ -21,6 +21,7 @@ typedef struct JobData
 	SpillReader *eval;                      /* NULL: no evaluation */
 	int n_labels;                           /* classes; 0 for tasks without */
 	const char *const *labels;              /* (n_labels) in the order of ids */
+	bool several;                           /* a row has any number of them */
 	uint64 truncated;                       /* training and evaluation rows that lost tokens */
 	unsigned char digest[2 * SHA256_BYTES]; /* of both files */
 } JobData;
@@ -33,6 +34,7 @@ typedef struct DataSummary
 	bool numeric;     /* labels are integers */
 	EmbeddingShape shape;
 	uint64 without_negatives; /* embedding: the number of the first such row, from 1; 0: none */
+	bool several;             /* a row has any number of labels */
 } DataSummary;
 
 /*
@@ -62,12 +64,18 @@ typedef struct JobBase
 
 /*
  * The labels that the new model has, in the order of their ids. The base's classifier goes on
- * learning when it has every label of the rows: then they are all of the base's; otherwise those of
- * the rows, sorted. *anew: NULL, or why a classifier that the base has is made anew, a sentence for
- * a DETAIL. summary: of the job's query; its labels are sorted here.
+ * learning when it has labels of the rows: then they are all of the base's, with those of the rows
+ * that it has not after them; otherwise those of the rows, sorted. summary: of the job's query; its
+ * labels are sorted here.
  */
-extern LabelSet *job_labels(TrainTask task, const JobBase *base, const DataSummary *summary,
-							const char **anew);
+typedef struct JobLabels
+{
+	LabelSet *set;     /* NULL for tasks without classes */
+	const char *anew;  /* why a classifier that the base has is made anew, for a DETAIL; or NULL */
+	const char *added; /* the labels that the base's classifier gets besides its own; or NULL */
+} JobLabels;
+
+extern JobLabels job_labels(TrainTask task, const JobBase *base, const DataSummary *summary);
 
 /*
  * Opens the files of an earlier attempt where they are whole and match expected_digest (both
@@ -89,6 +97,9 @@ typedef struct JobDataRequest
 extern void job_data_open(const JobDataRequest *request, Arena *arena, JobData *data,
 						  bool *rebuilt);
 extern void job_data_close(JobData *data);
+
+/* 42804: the query named so has an array of labels where another one has none, or the reverse. */
+extern void job_refuse_mixed_labels(const char *name);
 
 /*
  * Whether eval_fraction holds a row back: a function of the seed and the row, so that it does not

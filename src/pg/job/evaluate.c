@@ -3,6 +3,7 @@
 
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -35,6 +36,7 @@ typedef struct Evaluator
 	JobScore *score;
 	int max_length; /* tokens */
 	double mask_probability;
+	double threshold;
 	uint64 seed;
 	EmbeddingOptions embedding;
 	Arena *arena;
@@ -45,6 +47,13 @@ typedef struct Evaluator
 	size_t capacity;
 	Sample *samples; /* (capacity) */
 } Evaluator;
+
+static bool
+gives_several(const Evaluator *evaluator)
+{
+	return evaluator->task == TRAIN_SEQUENCE_CLASSIFICATION &&
+		   evaluator->handle->config.problem_type == PROBLEM_MULTI_LABEL;
+}
 
 /* Scores samples first .. first+n-1. */
 static void
@@ -100,6 +109,15 @@ take_sample(void *context, const Sample *sample, Status *status)
 	return true;
 }
 
+static void
+unknown_label(const Evaluator *evaluator, uint64 row, const char *label)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("row %llu of the query: model \"%s\" has no label \"%s\"",
+						   (unsigned long long) row + 1, evaluator->handle->name, label),
+					errhint("See the labels in the view bert.models.")));
+}
+
 /* The id of a label among the model's. */
 static int32_t
 label_id(const Evaluator *evaluator, const LabelSet *labels, uint64_t row, const char *label)
@@ -107,15 +125,13 @@ label_id(const Evaluator *evaluator, const LabelSet *labels, uint64_t row, const
 	int id = label_set_id(labels, label);
 
 	if (id < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("row %llu of the query: model \"%s\" has no label \"%s\"",
-							   (unsigned long long) row + 1, evaluator->handle->name, label),
-						errhint("See the labels in the view bert.models.")));
+		unknown_label(evaluator, row, label);
 	return id;
 }
 
+/* buffer (labels): of the values of several labels */
 static void
-number_labels(const Evaluator *evaluator, LabelSet *labels, TaskRow *row)
+number_labels(const Evaluator *evaluator, LabelSet *labels, TaskRow *row, float *buffer)
 {
 	uint64_t number = row->sample.number;
 
@@ -125,8 +141,16 @@ number_labels(const Evaluator *evaluator, LabelSet *labels, TaskRow *row)
 		label_set_add(labels, row->label);
 		row->sample.label = label_set_id(labels, row->label);
 	}
+	if (gives_several(evaluator))
+	{
+		const char *unknown = label_set_mark(labels, row, buffer);
 
-	if (evaluator->task == TRAIN_SEQUENCE_CLASSIFICATION)
+		if (unknown != NULL)
+			unknown_label(evaluator, number, unknown);
+		row->sample.label_values = buffer;
+		row->sample.n_label_values = (size_t) label_set_count(labels);
+	}
+	else if (evaluator->task == TRAIN_SEQUENCE_CLASSIFICATION)
 		row->sample.label = label_id(evaluator, labels, number, row->label);
 	if (evaluator->task == TRAIN_TOKEN_CLASSIFICATION)
 	{
@@ -138,6 +162,23 @@ number_labels(const Evaluator *evaluator, LabelSet *labels, TaskRow *row)
 	}
 }
 
+/* A model of several labels needs an array of them, and no other model takes one. */
+static void
+check_kind(const Evaluator *evaluator, const TaskQuery *query)
+{
+	bool several = gives_several(evaluator);
+
+	if (evaluator->task == TRAIN_SEQUENCE_CLASSIFICATION &&
+		task_query_several_labels(query) != several)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						several ? errmsg("model \"%s\" gives several labels, the query's rows one",
+										 evaluator->handle->name)
+								: errmsg("model \"%s\" gives one class, the query's rows several "
+										 "labels",
+										 evaluator->handle->name),
+						several ? errhint("Write ARRAY[label] AS label.") : 0));
+}
+
 static uint64
 evaluate_query(Evaluator *evaluator, const char *text)
 {
@@ -145,6 +186,7 @@ evaluate_query(Evaluator *evaluator, const char *text)
 	TaskQuery *query;
 	TaskRow row;
 	LabelSet *labels;
+	float *buffer;
 	uint64 rows = 0;
 	Status status;
 
@@ -159,9 +201,11 @@ evaluate_query(Evaluator *evaluator, const char *text)
 				 ? label_set_create(CurrentMemoryContext, false)
 				 : label_set_of_model(CurrentMemoryContext, task_query_numeric_labels(query),
 									  &evaluator->handle->config);
+	buffer = palloc((Size) label_set_count(labels) * sizeof *buffer);
+	check_kind(evaluator, query);
 	for (; task_query_next(query, &row); rows++)
 	{
-		number_labels(evaluator, labels, &row);
+		number_labels(evaluator, labels, &row, buffer);
 		REPORT_UNLESS(samples_encode(&encoder, &row.sample, evaluator->arena, take_sample,
 									 evaluator, &backend_may_continue, &status),
 					  &status);
@@ -180,7 +224,7 @@ evaluate_query(Evaluator *evaluator, const char *text)
 static void
 read_options(Evaluator *evaluator, Jsonb *json)
 {
-	static const char *const names[] = {"max_length", "mask_probability", "seed"};
+	static const char *const names[] = {"max_length", "mask_probability", "seed", "threshold"};
 	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
 	JsonbIteratorToken token;
 	JsonbValue value;
@@ -205,20 +249,45 @@ read_options(Evaluator *evaluator, Jsonb *json)
 							   evaluator->handle->max_length)));
 	evaluator->max_length =
 		options.max_length > 0 ? options.max_length : evaluator->handle->max_length;
+	evaluator->threshold = options.threshold;
 	evaluator->mask_probability = options.mask_probability;
 	evaluator->seed = seed_given ? (uint64) options.seed : 0;
+}
+
+static void
+put_score(ReturnSetInfo *result, const char *name, double value)
+{
+	Datum values[2] = {CStringGetTextDatum(name), Float8GetDatum(value)};
+	bool nulls[2] = {false, false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+put_scores(const Evaluator *evaluator, ReturnSetInfo *result)
+{
+	const Scores *scores = evaluator->score->scores;
+	const Score *list;
+	size_t n = scores_list(scores, &list);
+
+	for (size_t i = 0; i < n; i++)
+		put_score(result, list[i].name, list[i].value);
+	for (size_t i = 0; i < scores_labels(scores); i++)
+	{
+		const char *label = evaluator->handle->config.id2label[i];
+
+		put_score(result, psprintf("f1: %s", pg_any_to_server(label, (int) strlen(label), PG_UTF8)),
+				  scores_label(scores, i).f1);
+	}
 }
 
 /* bert.evaluate(model, task, query, options) */
 Datum
 bert_evaluate(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	char *task_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char *query = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	Evaluator *evaluator = palloc0(sizeof *evaluator);
-	const Score *list;
-	size_t n;
 	Status status;
 
 	REPORT_UNLESS(train_task_parse(task_name, &evaluator->task, &status), &status);
@@ -232,6 +301,7 @@ bert_evaluate(PG_FUNCTION_ARGS)
 		job_embedding_settings(&evaluator->handle->sentence, evaluator->handle->tokenizer,
 							   evaluator->max_length, &evaluator->embedding);
 	job_score_compare_by(evaluator->score, evaluator->handle->sentence.similarity);
+	job_score_threshold(evaluator->score, evaluator->threshold);
 	evaluator->arena = arena_for_call();
 	evaluator->start = arena_mark(evaluator->arena);
 	evaluator->capacity = MAX_BATCH;
@@ -239,14 +309,7 @@ bert_evaluate(PG_FUNCTION_ARGS)
 	if (evaluate_query(evaluator, query) == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the query returns no rows")));
 	job_score_finish(evaluator->score, &backend_may_continue);
-	n = scores_list(evaluator->score->scores, &list);
-	for (size_t i = 0; i < n; i++)
-	{
-		Datum values[2] = {CStringGetTextDatum(list[i].name), Float8GetDatum(list[i].value)};
-		bool nulls[2] = {false, false};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
+	put_scores(evaluator, (ReturnSetInfo *) fcinfo->resultinfo);
 	job_score_free(evaluator->score);
 	return (Datum) 0;
 }

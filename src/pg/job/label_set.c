@@ -2,6 +2,8 @@
 #include "pg/server/compat.h"
 
 #include "common/hashfn.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -83,11 +85,11 @@ label_set_add(LabelSet *set, const char *label)
 void
 label_set_add_row(LabelSet *set, TrainTask task, const TaskRow *row)
 {
-	if (task == TRAIN_SEQUENCE_CLASSIFICATION || task == TRAIN_EMBEDDING)
-		label_set_add(set, row->label);
-	else if (task == TRAIN_TOKEN_CLASSIFICATION)
-		for (size_t i = 0; i < row->sample.n_items; i++)
+	if (row->item_labels != NULL)
+		for (size_t i = 0; i < row->n_item_labels; i++)
 			label_set_add(set, row->item_labels[i]);
+	else if (task == TRAIN_SEQUENCE_CLASSIFICATION || task == TRAIN_EMBEDDING)
+		label_set_add(set, row->label);
 }
 
 static int
@@ -194,4 +196,47 @@ label_set_id(const LabelSet *set, const char *label)
 	LabelEntry *entry = hash_search(set->table, &label, HASH_FIND, NULL);
 
 	return entry == NULL ? -1 : entry->id;
+}
+
+const char *
+label_set_mark(const LabelSet *set, const TaskRow *row, float *values)
+{
+	memset(values, 0, (Size) set->count * sizeof *values);
+	for (size_t i = 0; i < row->n_item_labels; i++)
+	{
+		int id = label_set_id(set, row->item_labels[i]);
+
+		if (id < 0)
+			return row->item_labels[i];
+		values[id] = 1;
+	}
+	return NULL;
+}
+
+bool
+label_set_shares(const LabelSet *data, const BertConfig *config)
+{
+	for (int i = 0; i < config->num_labels; i++)
+		if (label_set_id(data, config->id2label[i]) >= 0)
+			return true;
+	return false;
+}
+
+char *
+label_set_extend(LabelSet *set, const LabelSet *data)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < data->count; i++)
+	{
+		const char *label = data->names[i];
+
+		if (label_set_id(set, label) >= 0)
+			continue;
+		label_set_add(set, label);
+		appendStringInfo(&names, "%s\"%s\"", names.len == 0 ? "" : ", ",
+						 pg_any_to_server(label, (int) strlen(label), PG_UTF8));
+	}
+	return names.data;
 }

@@ -7,6 +7,7 @@
 #include "utils/memutils.h"
 
 #include "pg/server/settings.h"
+#include "nn/loss.h"
 #include "pg/job/embedding.h"
 #include "pg/job/run.h"
 #include "pg/server/memory.h"
@@ -91,31 +92,71 @@ set_head(JobRun *run)
 			config_set_labels(run->arena, config, run->data.n_labels, run->data.labels, &status),
 			&status);
 		if (run->task == TRAIN_SEQUENCE_CLASSIFICATION)
-			config->problem_type = PROBLEM_SINGLE_LABEL;
+			config->problem_type = run->data.several ? PROBLEM_MULTI_LABEL : PROBLEM_SINGLE_LABEL;
 	}
 	REPORT_UNLESS(config_validate(config, &status) &&
 					  tensor_table_build(run->arena, config, head, &run->table, &status),
 				  &status);
 }
 
-/* A classifier is kept only if its rows still mean the same. */
-static bool
-keeps_classifier(const JobRun *run)
+/*
+ * How many rows of the base's classifier mean the same in the new model, which may have more after
+ * them; 0: it is made anew.
+ */
+static int
+kept_classes(const JobRun *run)
 {
 	const BertConfig *base = &run->base->config;
 
-	if (run->base->table.head != run->table.head || base->num_labels != run->config.num_labels)
-		return false;
-	for (int i = 0; i < base->num_labels && run->data.n_labels > 0; i++)
+	if (run->base->table.head != run->table.head || base->num_labels > run->config.num_labels)
+		return 0;
+	if (run->data.n_labels == 0)
+		return base->num_labels == run->config.num_labels ? base->num_labels : 0;
+	if (run->task == TRAIN_SEQUENCE_CLASSIFICATION &&
+		loss_problem_type(base, true) != run->config.problem_type)
+		return 0;
+	for (int i = 0; i < base->num_labels; i++)
 		if (strcmp(base->id2label[i], run->config.id2label[i]) != 0)
-			return false;
-	return true;
+			return 0;
+	return base->num_labels;
 }
 
 static bool
 is_classifier(TensorRole role)
 {
 	return role == ROLE_CLASSIFIER_WEIGHT || role == ROLE_CLASSIFIER_BIAS;
+}
+
+static void
+initialize(const JobRun *run, const TensorSpec *tensor)
+{
+	Status status;
+
+	REPORT_UNLESS(tensor_initialize(tensor, &run->config, (uint64_t) run->options.seed,
+									trainer_block(run->trainer, tensor->block) + tensor->offset,
+									&backend_may_continue, &status),
+				  &status);
+}
+
+/*
+ * Copies the base's tensor if the new model has one of its name and shape, or one for more classes,
+ * of which the base's are the first. False: it has not.
+ */
+static bool
+copy_tensor(const JobRun *run, const TensorSpec *from, const float *floats, int kept,
+			const TensorSpec *to)
+{
+	bool more = is_classifier(from->role) && kept > 0 && kept < run->config.num_labels;
+
+	if (to == NULL || to->rank != from->rank || (is_classifier(to->role) && kept == 0) ||
+		(!more && (to->elements != from->elements || to->shape[0] != from->shape[0])) ||
+		(more && to->elements / (size_t) run->config.num_labels != from->elements / (size_t) kept))
+		return false;
+	if (more)
+		initialize(run, to);
+	memcpy(trainer_block(run->trainer, to->block) + to->offset, floats,
+		   from->elements * sizeof *floats);
+	return true;
 }
 
 /*
@@ -126,10 +167,9 @@ static void
 fill_weights(JobRun *run)
 {
 	const TensorTable *table = &run->table;
-	bool keep = keeps_classifier(run);
+	int kept = kept_classes(run);
 	bool *filled = palloc0((Size) table->n_tensors * sizeof *filled);
 	const TensorTable *base_table = &run->base->table;
-	Status status;
 
 	for (int b = 0; b < base_table->n_blocks; b++)
 	{
@@ -142,24 +182,15 @@ fill_weights(JobRun *run)
 			const TensorSpec *from = &base_table->tensors[i];
 			const TensorSpec *to = tensor_table_find(table, from->name);
 
-			if (to == NULL || to->rank != from->rank || to->elements != from->elements ||
-				to->shape[0] != from->shape[0] || (is_classifier(to->role) && !keep))
-				continue;
-			memcpy(trainer_block(run->trainer, to->block) + to->offset, floats + from->offset,
-				   from->elements * sizeof *floats);
-			filled[to - table->tensors] = true;
+			if (copy_tensor(run, from, floats + from->offset, kept, to))
+				filled[to - table->tensors] = true;
 		}
 		pfree(floats);
 		CHECK_FOR_INTERRUPTS();
 	}
 	for (int i = 0; i < table->n_tensors; i++)
 		if (!filled[i])
-			REPORT_UNLESS(tensor_initialize(&table->tensors[i], &run->config,
-											(uint64_t) run->options.seed,
-											trainer_block(run->trainer, table->tensors[i].block) +
-												table->tensors[i].offset,
-											&backend_may_continue, &status),
-						  &status);
+			initialize(run, &table->tensors[i]);
 }
 
 void

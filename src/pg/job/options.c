@@ -16,6 +16,7 @@
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 #include "pg/server/settings.h"
+#include "train/scores.h"
 
 typedef enum OptionType
 {
@@ -75,6 +76,7 @@ static const Option options[] = {
 	OPTION(margin, REAL, -1, NULL),
 	OPTION(distance, STRING, 0, NULL),
 	OPTION(matryoshka_dims, DIMS, 0, NULL),
+	OPTION(threshold, REAL, SCORES_THRESHOLD, NULL),
 	OPTION(threads, INT, 0, NULL),
 	OPTION(precision, STRING, 0, "fp32"),
 };
@@ -413,6 +415,11 @@ job_options_check_use(Jsonb *given, const JobOptions *options, TrainTask task)
 							errmsg("option \"%s\" has no effect on the task %s",
 								   embedding_options[i], train_task_name(task)),
 							errhint("It is for the task embedding.")));
+	if (task != TRAIN_SEQUENCE_CLASSIFICATION && asks_for(given, "threshold"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"threshold\" has no effect on the task %s", train_task_name(task)),
+				 errhint("It is for rows with several labels in sequence_classification.")));
 }
 
 static void

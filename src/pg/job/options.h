@@ -52,7 +52,8 @@ typedef struct JobOptions
 	double margin;  /* likewise */
 	char *distance; /* NULL: likewise */
 	JobDims matryoshka_dims;
-	int threads; /* 0: half the cores */
+	double threshold; /* several labels: of what counts as predicted in evaluations */
+	int threads;      /* 0: half the cores */
 	char *precision;
 } JobOptions;
 

@@ -307,6 +307,38 @@ write_confusion(StringInfo out, int64 number)
 	appendStringInfoString(out, "</table></div>\n");
 }
 
+/* Of rows with several labels: each label's own scores. */
+static void
+write_labels(StringInfo out, int64 number)
+{
+	static const char *const names[] = {"rows", "precision", "recall", "F1"};
+
+	query("SELECT l ->> 'label', l ->> 'count',"
+		  " pg_catalog.round((l ->> 'precision')::pg_catalog.numeric, 4),"
+		  " pg_catalog.round((l ->> 'recall')::pg_catalog.numeric, 4),"
+		  " pg_catalog.round((l ->> 'f1')::pg_catalog.numeric, 4)"
+		  " FROM bert.job, pg_catalog.jsonb_array_elements(details -> 'labels') WITH ORDINALITY AS "
+		  "a(l, i) WHERE job = $1 ORDER BY i",
+		  number);
+	if (SPI_processed == 0)
+		return;
+	appendStringInfoString(out, "<h2>Labels</h2><p class=\"sub\">each label's scores on the "
+								"held-back rows</p><div class=\"wide\"><table><tr><th></th>");
+	for (int j = 0; j < lengthof(names); j++)
+		appendStringInfo(out, "<th>%s</th>", names[j]);
+	appendStringInfoString(out, "</tr>\n");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		appendStringInfoString(out, "<tr><th>");
+		html_escape(out, cell_text(i, 1));
+		appendStringInfoString(out, "</th>");
+		for (int j = 0; j < lengthof(names); j++)
+			appendStringInfo(out, "<td class=\"n\">%s</td>", cell_text(i, 2 + j));
+		appendStringInfoString(out, "</tr>\n");
+	}
+	appendStringInfoString(out, "</table></div>\n");
+}
+
 static void
 write_worst(StringInfo out, int64 number)
 {
@@ -364,6 +396,7 @@ bert_job_report(PG_FUNCTION_ARGS)
 				"job = $1 AND step = 0 ORDER BY key",
 				number);
 	write_confusion(&out, number);
+	write_labels(&out, number);
 	write_worst(&out, number);
 	write_pairs(&out, "Settings",
 				"SELECT key, value FROM bert.job, pg_catalog.jsonb_each_text(options) WHERE job = "

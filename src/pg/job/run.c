@@ -316,6 +316,7 @@ evaluate(JobRun *run)
 	Status status;
 
 	job_score_compare_by(score, run->base->sentence.similarity);
+	job_score_threshold(score, run->options.threshold);
 
 	show_phase(run, "evaluating");
 	for (uint64 first = 0; first < run->n_eval;)

@@ -32,6 +32,14 @@ job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config,
 }
 
 void
+job_score_threshold(JobScore *score, double threshold)
+{
+	Status status;
+
+	REPORT_UNLESS(scores_set_threshold(score->scores, threshold, &status), &status);
+}
+
+void
 job_score_add(JobScore *score, const TrainSample *samples, size_t n, const Evaluation *evaluation)
 {
 	Status status;
@@ -135,6 +143,32 @@ append_confusion(StringInfo text, const JobScore *score)
 	appendStringInfoString(text, "]}, ");
 }
 
+static void
+append_labels(StringInfo text, const JobScore *score)
+{
+	size_t n = scores_labels(score->scores);
+
+	if (n == 0)
+		return;
+	appendStringInfoString(text, "\"labels\": [");
+	for (size_t i = 0; i < n; i++)
+	{
+		LabelScore label = scores_label(score->scores, i);
+
+		appendStringInfo(text, "%s{\"label\": ", i == 0 ? "" : ", ");
+		append_text(text, score->config->id2label[i]);
+		appendStringInfo(text,
+						 ", \"count\": %llu, \"precision\": ", (unsigned long long) label.count);
+		append_number(text, label.precision);
+		appendStringInfoString(text, ", \"recall\": ");
+		append_number(text, label.recall);
+		appendStringInfoString(text, ", \"f1\": ");
+		append_number(text, label.f1);
+		appendStringInfoChar(text, '}');
+	}
+	appendStringInfoString(text, "], ");
+}
+
 Jsonb *
 job_score_details(const JobScore *score)
 {
@@ -145,6 +179,7 @@ job_score_details(const JobScore *score)
 	initStringInfo(&text);
 	appendStringInfoChar(&text, '{');
 	append_confusion(&text, score);
+	append_labels(&text, score);
 	appendStringInfoString(&text, "\"worst\": [");
 	for (size_t i = 0; i < n; i++)
 	{

@@ -15,6 +15,8 @@ typedef struct JobScore
 
 extern JobScore *job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config,
 								  const Tokenizer *tokenizer);
+/* From which probability on one of several labels counts as predicted. */
+extern void job_score_threshold(JobScore *score, double threshold);
 extern void job_score_add(JobScore *score, const TrainSample *samples, size_t n,
 						  const Evaluation *evaluation);
 /* the similarity of embeddings that counts, before anything is added; no matter to other tasks */
@@ -26,6 +28,7 @@ extern Jsonb *job_score_json(const JobScore *score); /* {"accuracy": 0.9, ...} *
  * is
  * {"left_out": classes, "most": classes that are shown}.
  */
+/* {"labels": [{"label", "count", "precision", "recall", "f1"}]} where rows have several */
 extern Jsonb *job_score_details(const JobScore *score);
 extern void job_score_free(JobScore *score);
 

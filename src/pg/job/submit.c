@@ -50,23 +50,37 @@ check_options(const JobOptions *options, TrainTask task, const ModelHandle *base
 							   options->max_length, base->name, config_max_tokens(&base->config))));
 }
 
-/* The labels of the model to be; says when a classifier is thrown away for them. */
-static LabelSet *
-check_labels(TrainTask task, const ModelHandle *base, const DataSummary *train)
+/* Enough labels to tell apart. */
+static void
+check_label_count(const DataSummary *train, const LabelSet *labels)
 {
-	JobBase job_base = {base->head, &base->config};
-	const char *anew;
-	LabelSet *labels = job_labels(task, &job_base, train, &anew);
-
-	if (labels != NULL && labels == train->labels && label_set_count(labels) < 2)
+	if (train->several && label_set_count(labels) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("no row of the query has a label")));
+	if (!train->several && labels == train->labels && label_set_count(labels) < 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("all rows of the query have the label \"%s\"", label_set_names(labels)[0]),
 				 errhint("There must be at least two different labels to tell apart.")));
-	if (anew != NULL)
+}
+
+/* The labels of the model to be; says what becomes of the base's classifier for them. */
+static LabelSet *
+check_labels(TrainTask task, const ModelHandle *base, const DataSummary *train)
+{
+	JobBase job_base = {base->head, &base->config};
+	JobLabels labels = job_labels(task, &job_base, train);
+
+	if (labels.set != NULL)
+		check_label_count(train, labels.set);
+	if (labels.anew != NULL)
 		ereport(NOTICE, (errmsg("the classifier of model \"%s\" is made anew", base->name),
-						 errdetail_internal("%s", anew)));
-	return labels;
+						 errdetail_internal("%s", labels.anew)));
+	if (labels.added != NULL)
+		ereport(NOTICE, (errmsg("the classifier of model \"%s\" gets more labels: %s", base->name,
+								labels.added),
+						 errdetail("What it has learned of its own labels is kept.")));
+	return labels.set;
 }
 
 /* Neither part of what eval_fraction divides may be empty. */
@@ -105,6 +119,8 @@ check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const c
 		return;
 	job_encoder(&encoder, task, base->tokenizer, base->max_length, ENCODE_TO_EVALUATE);
 	job_data_check(&encoder, options->eval_query, "eval_query", &eval);
+	if (labels != NULL && eval.several != train.several)
+		job_refuse_mixed_labels("eval_query");
 	if (labels != NULL && task != TRAIN_EMBEDDING && label_set_missing(labels, eval.labels) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("label \"%s\" of the eval_query does not occur in the query",

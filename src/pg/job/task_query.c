@@ -37,7 +37,8 @@ typedef enum ColumnType
 {
 	TYPE_TEXT,
 	TYPE_TEXT_ARRAY,
-	TYPE_LABEL, /* text or integer */
+	TYPE_LABEL,  /* text or integer */
+	TYPE_LABELS, /* that, or an array of text */
 	TYPE_NUMBER,
 	TYPE_INTEGER,
 	TYPE_BOOLEAN
@@ -55,7 +56,7 @@ typedef struct TaskColumn
 static const TaskColumn task_columns[TRAIN_TASK_COUNT][MAX_COLUMNS + 1] = {
 	[TRAIN_SEQUENCE_CLASSIFICATION] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
 									   {"pair", COLUMN_PAIR, TYPE_TEXT, false, false},
-									   {"label", COLUMN_LABEL, TYPE_LABEL, true, false}},
+									   {"label", COLUMN_LABEL, TYPE_LABELS, true, false}},
 	[TRAIN_REGRESSION] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
 						  {"pair", COLUMN_PAIR, TYPE_TEXT, false, false},
 						  {"label", COLUMN_VALUE, TYPE_NUMBER, true, false}},
@@ -117,6 +118,8 @@ type_description(ColumnType type)
 			return "text[]";
 		case TYPE_LABEL:
 			return "text or an integer";
+		case TYPE_LABELS:
+			return "text, an integer or text[]";
 		case TYPE_NUMBER:
 			return "double precision or another number";
 		case TYPE_INTEGER:
@@ -151,6 +154,8 @@ type_fits(ColumnType type, Oid oid)
 			return is_text(getBaseType(get_element_type(oid)));
 		case TYPE_LABEL:
 			return is_text(oid) || is_integer(oid);
+		case TYPE_LABELS:
+			return type_fits(TYPE_LABEL, oid) || type_fits(TYPE_TEXT_ARRAY, oid);
 		case TYPE_NUMBER:
 			return is_integer(oid) || oid == FLOAT4OID || oid == FLOAT8OID || oid == NUMERICOID;
 		case TYPE_INTEGER:
@@ -307,8 +312,17 @@ bool
 task_query_numeric_labels(const TaskQuery *query)
 {
 	for (int i = 0; query->columns[i].name != NULL; i++)
-		if (query->columns[i].type == TYPE_LABEL)
+		if (query->columns[i].meaning == COLUMN_LABEL)
 			return is_integer(query->type[i]);
+	return false;
+}
+
+bool
+task_query_several_labels(const TaskQuery *query)
+{
+	for (int i = 0; query->columns[i].name != NULL; i++)
+		if (query->columns[i].meaning == COLUMN_LABEL)
+			return query->attribute[i] != 0 && OidIsValid(get_element_type(query->type[i]));
 	return false;
 }
 
@@ -455,8 +469,19 @@ answer_start(const TaskQuery *query, int64 number)
 }
 
 static void
-read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, TaskRow *row,
-			size_t *n_labels)
+read_labels(const TaskQuery *query, const TaskColumn *column, Datum value, TaskRow *row)
+{
+	SampleText *items;
+	size_t n = datum_items(query, column, value, &items);
+
+	row->n_item_labels = n;
+	row->item_labels = palloc(Max(n, 1) * sizeof *row->item_labels);
+	for (size_t i = 0; i < n; i++)
+		row->item_labels[i] = pnstrdup(items[i].bytes, items[i].length);
+}
+
+static void
+read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, TaskRow *row)
 {
 	SampleRow *sample = &row->sample;
 	SampleText *items;
@@ -473,6 +498,11 @@ read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, T
 			sample->has_pair = true;
 			break;
 		case COLUMN_LABEL:
+			if (OidIsValid(get_element_type(type)))
+			{
+				read_labels(query, column, value, row);
+				break;
+			}
 			label = datum_utf8(value, type);
 			row->label = pnstrdup(label.bytes, label.length);
 			break;
@@ -495,10 +525,7 @@ read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, T
 			sample->items = one_item(value, type);
 			break;
 		case COLUMN_ITEM_LABELS:
-			*n_labels = datum_items(query, column, value, &items);
-			row->item_labels = palloc(Max(*n_labels, 1) * sizeof *row->item_labels);
-			for (size_t i = 0; i < *n_labels; i++)
-				row->item_labels[i] = pnstrdup(items[i].bytes, items[i].length);
+			read_labels(query, column, value, row);
 			break;
 		case COLUMN_ANSWER:
 			sample->answer = datum_utf8(value, type);
@@ -511,7 +538,7 @@ read_column(TaskQuery *query, const TaskColumn *column, Datum value, Oid type, T
 
 /* What can only be said of the whole row. */
 static void
-check_row(const TaskQuery *query, const TaskRow *row, size_t n_labels)
+check_row(const TaskQuery *query, const TaskRow *row)
 {
 	const SampleRow *sample = &row->sample;
 	unsigned long long number = (unsigned long long) query->row + 1;
@@ -532,10 +559,10 @@ check_row(const TaskQuery *query, const TaskRow *row, size_t n_labels)
 	}
 	if (query->task == TRAIN_TOKEN_CLASSIFICATION)
 	{
-		if (sample->n_items != n_labels)
+		if (sample->n_items != row->n_item_labels)
 			ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 							errmsg("row %llu of the %s has %zu tokens but %zu labels", number,
-								   query->name, sample->n_items, n_labels)));
+								   query->name, sample->n_items, row->n_item_labels)));
 		if (sample->n_items == 0)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("row %llu of the %s has no tokens", number, query->name)));
@@ -546,7 +573,6 @@ bool
 task_query_next(TaskQuery *query, TaskRow *row)
 {
 	MemoryContext old;
-	size_t n_labels = 0;
 
 	if (query->at >= query->in_batch)
 	{
@@ -580,9 +606,9 @@ task_query_next(TaskQuery *query, TaskRow *row)
 			row->no_answer_start |= query->columns[i].meaning == COLUMN_ANSWER_START;
 		}
 		else
-			read_column(query, &query->columns[i], value, query->type[i], row, &n_labels);
+			read_column(query, &query->columns[i], value, query->type[i], row);
 	}
-	check_row(query, row, n_labels);
+	check_row(query, row);
 	MemoryContextSwitchTo(old);
 	query->at++;
 	query->row++;

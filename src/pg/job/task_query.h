@@ -17,9 +17,10 @@ typedef struct TaskQuery TaskQuery;
 typedef struct TaskRow
 {
 	SampleRow sample;         /* without label ids */
-	const char *label;        /* the class, for sequence_classification and embedding */
-	const char **item_labels; /* (sample.n_items) for token_classification */
-	bool no_answer_start;     /* the column was NULL */
+	const char *label;        /* of sequence_classification and embedding; NULL: several */
+	const char **item_labels; /* (n_item_labels) of words, or the several labels of the row */
+	size_t n_item_labels;
+	bool no_answer_start; /* the column was NULL */
 } TaskRow;
 
 /*
@@ -39,6 +40,9 @@ extern bool task_query_has_classes(const TaskQuery *query);
 /* True when the label column is of an integer type: labels are then ordered as numbers. */
 extern bool task_query_numeric_labels(const TaskQuery *query);
 
+/* True when the label column is an array: a row has any number of labels. */
+extern bool task_query_several_labels(const TaskQuery *query);
+
 /* The distinct labels of a data set; texts are copied into the context given. */
 typedef struct LabelSet LabelSet;
 
@@ -52,10 +56,16 @@ extern int label_set_sort(LabelSet *set);
  * numbers of classes, from 0, unless the model's own labels are numbers: those go by their names.
  */
 extern LabelSet *label_set_of_model(MemoryContext context, bool numeric, const BertConfig *config);
+/* whether one of the data's labels is, by its name, one of the model's */
+extern bool label_set_shares(const LabelSet *data, const BertConfig *config);
+/* adds those of the data that the set has not, in their order; their names, for a message */
+extern char *label_set_extend(LabelSet *set, const LabelSet *data);
 /* a label of the data that the model has not, or NULL */
 extern const char *label_set_missing(const LabelSet *model, const LabelSet *data);
 extern int label_set_count(const LabelSet *set);
 extern const char *const *label_set_names(const LabelSet *set);
 extern int label_set_id(const LabelSet *set, const char *label); /* -1 if not there */
+/* values (label_set_count) of a row with several labels; a label that is not in the set, or NULL */
+extern const char *label_set_mark(const LabelSet *set, const TaskRow *row, float *values);
 
 #endif
