@@ -1071,6 +1071,10 @@ CREATE TABLE bert.auto_column (
 	search_path text NOT NULL,
 	prompt_name text,
 	dimensions int,
+	chunks bert.auto_relation,
+	template text,
+	max_tokens int,
+	overlap int,
 	started timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	next_try timestamptz NOT NULL DEFAULT '-infinity',
 	failed timestamptz,
@@ -1078,7 +1082,8 @@ CREATE TABLE bert.auto_column (
 	error text
 );
 COMMENT ON TABLE bert.auto_column IS
-	'columns that are embedded automatically; see the view bert.auto_embeds';
+	'columns that are embedded or cut into chunks automatically; see the views bert.auto_embeds'
+	' and bert.auto_chunks';
 
 CREATE TABLE bert.auto_queue (
 	id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('bert.auto_queue_id'),
@@ -1117,7 +1122,8 @@ SELECT pg_catalog.pg_extension_config_dump('bert.auto_number', '');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue_id', '');
 -- a table that is gone would be dumped as a number, and mean another one where that is restored
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_column',
-	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation) AND'
+	' (template IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = chunks))');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
 
@@ -1156,6 +1162,31 @@ CREATE FUNCTION bert.auto_embed_queue() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'bert_auto_embed_queue' LANGUAGE C;
 COMMENT ON FUNCTION bert.auto_embed_queue() IS
 	'for triggers that bert.auto_embed makes: queues a row''s key';
+
+CREATE FUNCTION bert.auto_chunk(relation regclass, source name, target text,
+		model text DEFAULT NULL, max_tokens int DEFAULT NULL, overlap int DEFAULT 32,
+		template text DEFAULT '{chunk}', embedding_type text DEFAULT 'real[]')
+	RETURNS regclass
+	AS 'MODULE_PATHNAME', 'bert_auto_chunk' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.auto_chunk(regclass, name, text, text, int, int, text, text) IS
+	'makes a table of the chunks of the source column''s texts, with their embeddings, which'
+	' follows the source';
+
+CREATE FUNCTION bert.stop_auto_chunk(target regclass) RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_stop_auto_chunk' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.stop_auto_chunk(regclass) IS
+	'ends what bert.auto_chunk began; the table of chunks stays as it is';
+
+CREATE FUNCTION bert.auto_chunk_follow() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'bert_auto_chunk_follow' LANGUAGE C;
+COMMENT ON FUNCTION bert.auto_chunk_follow() IS
+	'for triggers that bert.auto_chunk makes: chunks follow a row, whose key is queued';
+
+CREATE FUNCTION bert.auto_chunk_names(relation oid, number bigint, INOUT template text,
+		OUT source text)
+	AS 'MODULE_PATHNAME', 'bert_auto_chunk_names' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bert.auto_chunk_names(oid, bigint, text) IS
+	'the column that the view bert.auto_chunks names, and the template with the names of now';
 
 CREATE FUNCTION bert.auto_column_names(relation oid, number bigint, OUT source text,
 		OUT target text)
@@ -1196,16 +1227,50 @@ COMMENT ON COLUMN bert.auto_embeds.failed_at IS 'when that was seen last';
 COMMENT ON COLUMN bert.auto_embeds.next_try IS
 	'until when it is paused; infinity: its worker has crashed twice, and auto_embed must begin anew';
 
+CREATE VIEW bert.auto_chunks WITH (security_invoker = true) AS
+SELECT a.relation::regclass, c.source, a.chunks::regclass AS target, a.model, a.max_tokens,
+	a.overlap, c.template, bert.auto_embed_role(a.number) AS role, a.started,
+	(SELECT count(*) FROM bert.auto_queue AS q
+		WHERE q.number = a.number AND q.error IS NULL) AS queued,
+	(SELECT count(*) FROM bert.auto_queue AS q
+		WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
+	a.sqlstate, a.error, a.failed AS failed_at, nullif(a.next_try, '-infinity') AS next_try
+FROM bert.auto_column AS a, LATERAL bert.auto_chunk_names(a.relation, a.number, a.template) AS c
+WHERE a.template IS NOT NULL AND c.source IS NOT NULL;
+COMMENT ON VIEW bert.auto_chunks IS
+	'the tables of chunks that you have had made by bert.auto_chunk (all, for a superuser), rows'
+	' waiting and failed, and why one is paused; their embeddings are in bert.auto_embeds';
+COMMENT ON COLUMN bert.auto_chunks.relation IS 'the table of the texts';
+COMMENT ON COLUMN bert.auto_chunks.source IS 'column of the texts';
+COMMENT ON COLUMN bert.auto_chunks.target IS 'the table of chunks';
+COMMENT ON COLUMN bert.auto_chunks.model IS 'the model';
+COMMENT ON COLUMN bert.auto_chunks.max_tokens IS 'tokens of a chunk; NULL: what the model reads';
+COMMENT ON COLUMN bert.auto_chunks.overlap IS 'tokens that neighbours share at most';
+COMMENT ON COLUMN bert.auto_chunks.template IS 'what is embedded of a chunk';
+COMMENT ON COLUMN bert.auto_chunks.role IS
+	'who called bert.auto_chunk; texts are cut and embedded with this roles privileges';
+COMMENT ON COLUMN bert.auto_chunks.started IS 'when it was called';
+COMMENT ON COLUMN bert.auto_chunks.queued IS 'rows whose text waits to be cut';
+COMMENT ON COLUMN bert.auto_chunks.failed IS
+	'rows whose text could not be cut; see bert.auto_errors';
+COMMENT ON COLUMN bert.auto_chunks.sqlstate IS
+	'SQLSTATE of what keeps all texts from being cut; NULL while nothing does';
+COMMENT ON COLUMN bert.auto_chunks.error IS 'message of it';
+COMMENT ON COLUMN bert.auto_chunks.failed_at IS 'when that was seen last';
+COMMENT ON COLUMN bert.auto_chunks.next_try IS
+	'until when it is paused; infinity: its worker has crashed twice, and auto_chunk must begin anew';
+
 CREATE VIEW bert.auto_errors WITH (security_invoker = true) AS
-SELECT a.relation::regclass, c.target, q.names AS key_columns, q.key, q.attempts, q.sqlstate,
-	q.error, q.queued, q.next_try
+SELECT a.relation::regclass, coalesce(c.target, a.chunks::regclass::text) AS target,
+	q.names AS key_columns, q.key, q.attempts, q.sqlstate, q.error, q.queued, q.next_try
 FROM bert.auto_queue AS q JOIN bert.auto_column AS a USING (number),
 	LATERAL bert.auto_column_names(a.relation, a.number) AS c
 WHERE q.error IS NOT NULL;
 COMMENT ON VIEW bert.auto_errors IS
 	'the rows that could not be embedded automatically, why, and when they are tried again';
 COMMENT ON COLUMN bert.auto_errors.relation IS 'the table';
-COMMENT ON COLUMN bert.auto_errors.target IS 'column of the embeddings';
+COMMENT ON COLUMN bert.auto_errors.target IS
+	'column of the embeddings, or table of the chunks';
 COMMENT ON COLUMN bert.auto_errors.key_columns IS 'names of the columns that tell the row';
 COMMENT ON COLUMN bert.auto_errors.key IS 'the rows values of them';
 COMMENT ON COLUMN bert.auto_errors.attempts IS 'how often it was tried';
@@ -1213,4 +1278,4 @@ COMMENT ON COLUMN bert.auto_errors.sqlstate IS 'SQLSTATE of the last failure';
 COMMENT ON COLUMN bert.auto_errors.error IS 'message of the last failure';
 COMMENT ON COLUMN bert.auto_errors.queued IS 'when the row was inserted or changed';
 COMMENT ON COLUMN bert.auto_errors.next_try IS 'when it is tried again';
-GRANT SELECT ON bert.auto_embeds, bert.auto_errors TO PUBLIC;
+GRANT SELECT ON bert.auto_embeds, bert.auto_chunks, bert.auto_errors TO PUBLIC;

@@ -44,7 +44,24 @@ auto_belongs(const AutoColumn *column, Relation relation)
 
 #define COLUMN_COLUMNS                                                                 \
 	" a.number, a.relation::pg_catalog.oid, bert.auto_embed_role(a.number), a.model, " \
-	"a.search_path, a.by_owner, a.prompt_name, a.dimensions"
+	"a.search_path, a.by_owner, a.prompt_name, a.dimensions, "                         \
+	"a.chunks::pg_catalog.oid, a.template, a.max_tokens, a.overlap"
+#define N_COLUMN_COLUMNS 12
+
+static void
+read_chunks(uint64 row, AutoColumn *column)
+{
+	bool is_null;
+	Datum value = own_result(row, 9, &is_null);
+
+	column->chunks = is_null ? InvalidOid : DatumGetObjectId(value);
+	value = own_result(row, 10, &is_null);
+	column->template = is_null ? NULL : TextDatumGetCString(value);
+	value = own_result(row, 11, &is_null);
+	column->max_tokens = is_null ? 0 : DatumGetInt32(value);
+	value = own_result(row, 12, &is_null);
+	column->overlap = is_null ? 0 : DatumGetInt32(value);
+}
 
 /* In the caller's context. */
 static AutoColumn *
@@ -67,8 +84,9 @@ read_column(OwnStatement *statement, uint64 row)
 	column->form.prompt_name = is_null ? NULL : TextDatumGetCString(prompt);
 	dimensions = DatumGetInt32(own_result(row, 8, &is_null));
 	column->form.dimensions = is_null ? 0 : dimensions;
-	if (SPI_tuptable->tupdesc->natts > 8)
-		column->part = DatumGetObjectId(own_result(row, 9, &is_null));
+	read_chunks(row, column);
+	if (SPI_tuptable->tupdesc->natts > N_COLUMN_COLUMNS)
+		column->part = DatumGetObjectId(own_result(row, N_COLUMN_COLUMNS + 1, &is_null));
 	MemoryContextSwitchTo(spi);
 	return column;
 }
@@ -104,9 +122,14 @@ auto_column_insert(const AutoColumn *column)
 	own_add_text(&statement, column->form.prompt_name);
 	own_add(&statement, INT4OID, Int32GetDatum(column->form.dimensions),
 			column->form.dimensions == 0);
-	own_run(&statement, "INSERT INTO bert.auto_column (relation, model, search_path, by_owner,"
-						" prompt_name, dimensions)"
-						" VALUES ($1::pg_catalog.regclass, $2, $3, $4, $5, $6) RETURNING number");
+	own_add(&statement, OIDOID, ObjectIdGetDatum(column->chunks), column->template == NULL);
+	own_add_text(&statement, column->template);
+	own_add(&statement, INT4OID, Int32GetDatum(column->max_tokens), column->max_tokens == 0);
+	own_add(&statement, INT4OID, Int32GetDatum(column->overlap), column->template == NULL);
+	own_run(&statement,
+			"INSERT INTO bert.auto_column (relation, model, search_path, by_owner, prompt_name,"
+			" dimensions, chunks, template, max_tokens, overlap) VALUES ($1::pg_catalog.regclass,"
+			" $2, $3, $4, $5, $6, $7::pg_catalog.regclass, $8, $9, $10) RETURNING number");
 	number = DatumGetInt64(own_result(0, 1, &is_null));
 	own_end(&statement);
 	owner_create(OWNED_COLUMN, owned_name(OWNED_COLUMN, number), column->role);
@@ -149,20 +172,33 @@ auto_columns_due(void)
 	return columns;
 }
 
-List *
-auto_columns_of(Oid relation)
+static List *
+columns_with(Oid relation, const char *sql)
 {
 	OwnStatement statement;
 	List *columns;
 
 	own_begin(&statement);
 	own_add(&statement, OIDOID, ObjectIdGetDatum(relation), false);
-	columns = read_columns(
-		&statement,
-		own_run(&statement, "SELECT" COLUMN_COLUMNS
-							" FROM bert.auto_column AS a WHERE a.relation = $1 ORDER BY a.number"));
+	columns = read_columns(&statement, own_run(&statement, sql));
 	own_end(&statement);
 	return columns;
+}
+
+List *
+auto_columns_of(Oid relation)
+{
+	return columns_with(relation, "SELECT" COLUMN_COLUMNS
+								  " FROM bert.auto_column AS a WHERE a.relation = $1 AND"
+								  " a.template IS NULL ORDER BY a.number");
+}
+
+List *
+auto_columns_into(Oid chunks)
+{
+	return columns_with(chunks, "SELECT" COLUMN_COLUMNS
+								" FROM bert.auto_column AS a WHERE a.chunks = $1 AND"
+								" a.template IS NOT NULL ORDER BY a.number");
 }
 
 void
@@ -186,8 +222,9 @@ auto_columns_sweep(void)
 	/* what an open transaction holds is left to it, or to the next who sweeps */
 	own_run(&statement, "DELETE FROM bert.auto_column WHERE number = ANY (ARRAY(SELECT a.number"
 						" FROM bert.auto_column AS a WHERE NOT EXISTS (SELECT FROM "
-						"pg_catalog.pg_class AS c WHERE c.oid = a.relation)"
-						" FOR UPDATE SKIP LOCKED))");
+						"pg_catalog.pg_class AS c WHERE c.oid = a.relation) OR a.template IS NOT"
+						" NULL AND NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid ="
+						" a.chunks) FOR UPDATE SKIP LOCKED))");
 	own_run(&statement, "DELETE FROM bert.auto_attempt WHERE number = ANY (ARRAY(SELECT t.number"
 						" FROM bert.auto_attempt AS t WHERE NOT EXISTS (SELECT FROM "
 						"bert.auto_column AS a WHERE a.number = t.number)"
@@ -246,11 +283,14 @@ auto_attempt_begin(const AutoColumn *column, Oid role)
 	if (!goes_on)
 	{
 		statement.n = 1;
-		own_run(&statement,
-				"UPDATE bert.auto_column SET sqlstate = '58000', error = 'paused: the process that "
-				"embeds it has crashed twice. See the server''s log, mend the cause, call "
-				"bert.stop_auto_embed and bert.auto_embed, then bert.embed_column.',"
-				" failed = pg_catalog.clock_timestamp(), next_try = 'infinity' WHERE number = $1");
+		own_run(
+			&statement,
+			"UPDATE bert.auto_column SET sqlstate = '58000', error = 'paused: the process that "
+			"embeds it has crashed twice. See the server''s log, mend the cause, ' || CASE WHEN "
+			"template IS NULL THEN 'call bert.stop_auto_embed and bert.auto_embed, then "
+			"bert.embed_column.' ELSE 'call bert.stop_auto_chunk, drop the table of chunks, "
+			"and call bert.auto_chunk.' END, failed = pg_catalog.clock_timestamp(), next_try = "
+			"'infinity' WHERE number = $1");
 	}
 	own_end(&statement);
 	return goes_on;

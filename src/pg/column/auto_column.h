@@ -20,6 +20,11 @@ typedef struct AutoColumn
 	ColumnForm form;
 	bool by_owner; /* the owner of each row's table acts, not role */
 	Oid part;      /* that table, of rows that are due; InvalidOid: all of them */
+	/* for bert.auto_chunk; template NULL: it is bert.auto_embed's */
+	Oid chunks; /* the table of chunks; InvalidOid: it is gone */
+	char *template;
+	int max_tokens; /* 0: what the model reads */
+	int overlap;
 } AutoColumn;
 
 /* The column was made for this table, or for one that it is a partition of. */
@@ -42,7 +47,8 @@ extern void auto_column_fail(const AutoColumn *column, const char *sqlstate, con
  */
 extern bool auto_attempt_begin(const AutoColumn *column, Oid role);
 extern void auto_attempt_end(int64 number, Oid role); /* number 0: with all */
-extern List *auto_columns_of(Oid relation);           /* of AutoColumn * */
+extern List *auto_columns_of(Oid relation);           /* of AutoColumn *, auto_embed's */
+extern List *auto_columns_into(Oid chunks);           /* of AutoColumn *, auto_chunk's */
 extern void auto_columns_sweep(void);                 /* forgets tables that are gone */
 
 #endif

@@ -25,24 +25,17 @@ PG_FUNCTION_INFO_V1(bert_stop_auto_embed);
 
 /* --- bert.auto_embed --- */
 
-/*
- * What the table must have, besides what embed_column asks for. Returns whether the source is
- * generated.
- */
-static bool
-check_table(const TableColumn *column)
+void
+auto_check_table(const TableColumn *column, AutoKey *key)
 {
 	Relation relation = relation_open(column->relation, NoLock);
-	bool generated =
-		TupleDescAttr(RelationGetDescr(relation), column->source - 1)->attgenerated != '\0';
-	AutoKey key;
 	const char *why;
 
 	if (column->temporary)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("\"%s\" is a temporary table", column->name),
 						errdetail("The process that embeds could not read it.")));
-	why = auto_key(relation, &key);
+	why = auto_key(relation, key);
 	if (why != NULL)
 		ereport(
 			ERROR,
@@ -50,6 +43,23 @@ check_table(const TableColumn *column)
 			 errmsg("table \"%s\" has no key by which rows could be found again", column->name),
 			 why[0] == '\0' ? 0 : errdetail_internal("%s", why),
 			 errhint("Give it a primary key, or a unique index on columns that are NOT NULL.")));
+	relation_close(relation, NoLock);
+}
+
+/*
+ * What the table must have, besides what embed_column asks for. Returns whether the source is
+ * generated.
+ */
+static bool
+check_table(const TableColumn *column)
+{
+	Relation relation;
+	bool generated;
+	AutoKey key;
+
+	auto_check_table(column, &key);
+	relation = relation_open(column->relation, NoLock);
+	generated = TupleDescAttr(RelationGetDescr(relation), column->source - 1)->attgenerated != '\0';
 	if (auto_trigger_fills(relation, column->target))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("column \"%s\" of table \"%s\" is embedded automatically already",
@@ -59,9 +69,8 @@ check_table(const TableColumn *column)
 	return generated;
 }
 
-/* The tables that hold rows: the partitions, or the table itself. */
-static List *
-list_parts(const TableColumn *column)
+List *
+auto_parts(const TableColumn *column)
 {
 	List *tables;
 	List *parts = NIL;
@@ -100,7 +109,7 @@ check_model(const TableColumn *column, const text *model, const AutoColumn *auto
 
 	if (!auto_owners_act(automatic))
 		return name;
-	foreach (cell, list_parts(column))
+	foreach (cell, auto_parts(column))
 	{
 		Oid acting = auto_acting_role(automatic, lfirst_oid(cell));
 
@@ -124,7 +133,7 @@ mention_older_rows(const TableColumn *column, const AutoColumn *automatic)
 {
 	bool found = false;
 	List *parts =
-		auto_owners_act(automatic) ? list_parts(column) : list_make1_oid(column->relation);
+		auto_owners_act(automatic) ? auto_parts(column) : list_make1_oid(column->relation);
 	ListCell *cell;
 
 	foreach (cell, parts)
@@ -153,6 +162,43 @@ mention_older_rows(const TableColumn *column, const AutoColumn *automatic)
 					 quote_literal_cstr(column->target_name))));
 }
 
+void
+auto_check_trigger(const TableColumn *column)
+{
+	if (!OWNS_TABLE(column->relation, GetUserId()) &&
+		pg_class_aclcheck(column->relation, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for table %s", column->name),
+						errdetail("It needs TRIGGER.")));
+}
+
+void
+auto_acts(const TableColumn *column, AutoColumn *automatic)
+{
+	automatic->relation = column->relation;
+	automatic->by_owner = superuser_arg(GetUserId());
+	automatic->role = automatic->by_owner ? role_owner_of(column->relation) : GetUserId();
+	automatic->search_path = GetConfigOptionByName("search_path", NULL, false);
+}
+
+void
+auto_embed_begin(TableColumn *column, const ColumnForm *form, const text *model,
+				 AutoColumn *automatic)
+{
+	bool generated;
+
+	auto_acts(column, automatic);
+	table_column_check_rights(column, GetUserId());
+	table_column_check_rights(column, automatic->role);
+	auto_check_trigger(column);
+	generated = check_table(column);
+	column->form = automatic->form = *form;
+	automatic->model = check_model(column, model, automatic);
+	auto_columns_sweep();
+	automatic->number = auto_column_insert(automatic);
+	auto_triggers_create(column, automatic->number, generated);
+}
+
 /* (relation, source, target, model, prompt_name, dimensions) */
 PGDLLEXPORT Datum
 bert_auto_embed(PG_FUNCTION_ARGS)
@@ -161,29 +207,13 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 	char *target = name_argument(fcinfo, 2, "target");
 	AutoColumn automatic = {0};
 	TableColumn column;
-	bool generated;
+	ColumnForm form;
 
 	require_argument(fcinfo, 0, "relation");
 	PreventCommandIfReadOnly("bert.auto_embed()");
+	form = column_form_arguments(fcinfo, 4, 5);
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
-	automatic.relation = column.relation;
-	automatic.by_owner = superuser_arg(GetUserId());
-	automatic.role = automatic.by_owner ? role_owner_of(column.relation) : GetUserId();
-	table_column_check_rights(&column, GetUserId());
-	table_column_check_rights(&column, automatic.role);
-	if (!OWNS_TABLE(column.relation, GetUserId()) &&
-		pg_class_aclcheck(column.relation, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("permission denied for table %s", column.name),
-						errdetail("It needs TRIGGER.")));
-	generated = check_table(&column);
-	column.form = automatic.form = column_form_arguments(fcinfo, 4, 5);
-	automatic.search_path = GetConfigOptionByName("search_path", NULL, false);
-	automatic.model =
-		check_model(&column, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &automatic);
-	auto_columns_sweep();
-	automatic.number = auto_column_insert(&automatic);
-	auto_triggers_create(&column, automatic.number, generated);
+	auto_embed_begin(&column, &form, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &automatic);
 	mention_older_rows(&column, &automatic);
 	PG_RETURN_VOID();
 }
@@ -232,8 +262,8 @@ refuse_stop(const char *table)
 					errhint("See the view bert.auto_embeds.")));
 }
 
-static bool
-may_stop(const AutoColumn *automatic)
+bool
+auto_may_stop(const AutoColumn *automatic)
 {
 	return OWNS_TABLE(automatic->relation, GetUserId()) ||
 		   has_privs_of_role(GetUserId(), automatic->role);
@@ -251,7 +281,7 @@ check_stop(Oid relation, const List *columns)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the table with OID %u does not exist", relation)));
 	foreach (cell, columns)
-		may = may || may_stop(lfirst(cell));
+		may = may || auto_may_stop(lfirst(cell));
 	if (!may)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("permission denied for table %s", name),
@@ -280,7 +310,7 @@ bert_stop_auto_embed(PG_FUNCTION_ARGS)
 
 		if (!is_meant(fcinfo, relation, automatic))
 			continue;
-		if (!may_stop(automatic))
+		if (!auto_may_stop(automatic))
 			continue;
 		auto_triggers_drop(relation, automatic->number);
 		auto_column_delete(automatic->number);

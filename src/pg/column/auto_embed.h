@@ -16,7 +16,28 @@
 #ifndef BERT_PG_COLUMN_AUTO_EMBED_H
 #define BERT_PG_COLUMN_AUTO_EMBED_H
 
+#include "pg/column/auto_column.h"
+#include "pg/column/auto_key.h"
+
 /* Ends the work on a column whose role is gone, triggers included; none: nothing happens. */
 extern void auto_forget(int64 number);
+
+/*
+ * What bert.auto_embed does with a column that was opened, as the current user: checks rights,
+ * table and model, and makes the triggers. automatic: zeros.
+ */
+extern void auto_embed_begin(TableColumn *column, const ColumnForm *form, const text *model,
+							 AutoColumn *automatic);
+
+/* Its parts that bert.auto_chunk shares. Who acts, and under which path: */
+extern void auto_acts(const TableColumn *column, AutoColumn *automatic);
+/* 42501 unless the current user may make triggers on the table. */
+extern void auto_check_trigger(const TableColumn *column);
+/* 0A000 a temporary table, 55000 without a key; else the key. */
+extern void auto_check_table(const TableColumn *column, AutoKey *key);
+/* Of Oid: the tables that hold rows: the partitions, or the table itself. */
+extern List *auto_parts(const TableColumn *column);
+/* The current user owns the table, or has the rights of who acts. */
+extern bool auto_may_stop(const AutoColumn *automatic);
 
 #endif

@@ -48,8 +48,8 @@ cast_to(Oid type)
 								type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 }
 
-static char *
-collate_clause(Oid collation)
+char *
+auto_key_collate(Oid collation)
 {
 	HeapTuple tuple;
 	Form_pg_collation form;
@@ -101,7 +101,7 @@ describe(Relation relation, AttrNumber number, Oid family, Oid input, Oid collat
 	out->plain = is_plain_type(type);
 	out->equality = qualified_operator(operator);
 	out->cast = cast_to(pseudo ? type : input);
-	out->collate = collate_clause(collation);
+	out->collate = auto_key_collate(collation);
 	return true;
 }
 

@@ -31,6 +31,8 @@ extern const char *auto_key(Relation relation, AutoKey *key);
 /* One of the key's columns, or another one that was of the key once; an error if it is none. */
 extern void auto_key_column(Relation relation, const char *name, const AutoKey *key,
 							AutoKeyColumn *out);
+/* " COLLATE ..."; "" for the default */
+extern char *auto_key_collate(Oid collation);
 /* Appends " AND l.column = k.kn". */
 extern void auto_key_condition(StringInfo sql, const AutoKeyColumn *column, int n);
 /* Between the two, values become text, and text values, the same way for everybody. */

@@ -67,8 +67,8 @@ trigger_column(const Trigger *trigger, NullTestType test)
 			   : tested_column(stringToNode(trigger->tgqual), PRS2_NEW_VARNO, test);
 }
 
-static bool
-is_ours(const Trigger *trigger, const char *function)
+bool
+auto_trigger_runs(const Trigger *trigger, const char *function)
 {
 	const char *name = get_func_name(trigger->tgfoid);
 
@@ -76,8 +76,8 @@ is_ours(const Trigger *trigger, const char *function)
 		   get_func_namespace(trigger->tgfoid) == get_namespace_oid("bert", true);
 }
 
-static int64
-trigger_number(const Trigger *trigger)
+int64
+auto_trigger_number(const Trigger *trigger)
 {
 	return trigger->tgnargs == 1 ? strtoll(trigger->tgargs[0], NULL, 10) : 0;
 }
@@ -89,7 +89,8 @@ auto_trigger_columns(Relation relation, int64 number, AttrNumber *source, AttrNu
 	{
 		const Trigger *trigger = &relation->trigdesc->triggers[i];
 
-		if (!is_ours(trigger, "auto_embed_queue") || trigger_number(trigger) != number)
+		if (!auto_trigger_runs(trigger, "auto_embed_queue") ||
+			auto_trigger_number(trigger) != number)
 			continue;
 		*target = trigger_column(trigger, IS_NULL);
 		*source = trigger_column(trigger, IS_NOT_NULL);
@@ -103,7 +104,7 @@ bool
 auto_trigger_fills(Relation relation, AttrNumber target)
 {
 	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
-		if (is_ours(&relation->trigdesc->triggers[i], "auto_embed_queue") &&
+		if (auto_trigger_runs(&relation->trigdesc->triggers[i], "auto_embed_queue") &&
 			trigger_column(&relation->trigdesc->triggers[i], IS_NULL) == target)
 			return true;
 	return false;
@@ -111,8 +112,8 @@ auto_trigger_fills(Relation relation, AttrNumber target)
 
 /* --- Making and dropping them --- */
 
-static void
-run_sql(const char *sql)
+void
+auto_trigger_sql(const char *sql)
 {
 	int result = SPI_execute(sql, false, 0);
 
@@ -140,21 +141,23 @@ auto_triggers_create(const TableColumn *column, int64 number, bool generated)
 	 * sees what one with a later name has done. A generated text is not there yet when the first
 	 * one fires: it looks at what the text is made of, and the condition only names the column.
 	 */
-	run_sql(psprintf("CREATE TRIGGER \"~bert_auto_embed_%lld\" BEFORE UPDATE ON %s FOR EACH ROW"
-					 " WHEN (%s AND NEW.%s IS NOT NULL)"
-					 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
-					 (long long) number, column->table_sql,
-					 generated ? psprintf("(OLD.%s IS NOT NULL OR OLD.%s IS NULL)", source, source)
-							   : changed,
-					 target, (long long) number));
-	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld AFTER INSERT OR UPDATE ON %s FOR EACH "
-					 "ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
-					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
-					 (long long) number, column->table_sql, target, source, (long long) number));
-	run_sql(psprintf("CREATE TRIGGER bert_auto_embed_%lld_stale AFTER UPDATE ON %s FOR EACH ROW"
-					 " WHEN (%s AND NEW.%s IS NOT NULL)"
-					 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
-					 (long long) number, column->table_sql, changed, target, (long long) number));
+	auto_trigger_sql(psprintf(
+		"CREATE TRIGGER \"~bert_auto_embed_%lld\" BEFORE UPDATE ON %s FOR EACH ROW"
+		" WHEN (%s AND NEW.%s IS NOT NULL)"
+		" EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
+		(long long) number, column->table_sql,
+		generated ? psprintf("(OLD.%s IS NOT NULL OR OLD.%s IS NULL)", source, source) : changed,
+		target, (long long) number));
+	auto_trigger_sql(
+		psprintf("CREATE TRIGGER bert_auto_embed_%lld AFTER INSERT OR UPDATE ON %s FOR EACH "
+				 "ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
+				 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
+				 (long long) number, column->table_sql, target, source, (long long) number));
+	auto_trigger_sql(
+		psprintf("CREATE TRIGGER bert_auto_embed_%lld_stale AFTER UPDATE ON %s FOR EACH ROW"
+				 " WHEN (%s AND NEW.%s IS NOT NULL)"
+				 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
+				 (long long) number, column->table_sql, changed, target, (long long) number));
 	SPI_finish();
 	AtEOXact_GUC(false, level);
 }
@@ -162,15 +165,17 @@ auto_triggers_create(const TableColumn *column, int64 number, bool generated)
 void
 auto_triggers_drop(Relation relation, int64 number)
 {
-	ObjectAddress triggers[3];
+	ObjectAddress triggers[4];
 	int n = 0;
 
-	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers && n < 3; i++)
+	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers && n < 4; i++)
 	{
 		const Trigger *trigger = &relation->trigdesc->triggers[i];
 
-		if (trigger_number(trigger) == number &&
-			(is_ours(trigger, "auto_embed_queue") || is_ours(trigger, "auto_embed_clear")))
+		if (auto_trigger_number(trigger) == number &&
+			(auto_trigger_runs(trigger, "auto_embed_queue") ||
+			 auto_trigger_runs(trigger, "auto_embed_clear") ||
+			 auto_trigger_runs(trigger, "auto_chunk_follow")))
 		{
 			ObjectAddressSet(triggers[n], TriggerRelationId, trigger->tgoid);
 			n++;
@@ -225,8 +230,8 @@ clear_site(FunctionCallInfo fcinfo, const TriggerData *data)
 	return site;
 }
 
-static bool
-same_value(const TriggerData *data, AttrNumber number)
+bool
+auto_trigger_same(const TriggerData *data, AttrNumber number)
 {
 	TupleDesc desc = RelationGetDescr(data->tg_relation);
 	Form_pg_attribute form = TupleDescAttr(desc, number - 1);
@@ -252,7 +257,7 @@ same_bases(const TriggerData *data, const Bitmapset *bases)
 	{
 		AttrNumber number = (AttrNumber) (i + FirstLowInvalidHeapAttributeNumber);
 
-		if (number > 0 && !same_value(data, number))
+		if (number > 0 && !auto_trigger_same(data, number))
 			return false;
 	}
 	return true;
@@ -274,11 +279,49 @@ bert_auto_embed_clear(PG_FUNCTION_ARGS)
 		return PointerGetDatum(data->tg_trigtuple);
 	site = clear_site(fcinfo, data);
 	/* a new embedding that comes with the text stays */
-	if (site->target <= 0 || same_bases(data, site->bases) || !same_value(data, site->target))
+	if (site->target <= 0 || same_bases(data, site->bases) ||
+		!auto_trigger_same(data, site->target))
 		return PointerGetDatum(data->tg_newtuple);
 	return PointerGetDatum(heap_modify_tuple_by_cols(data->tg_newtuple,
 													 RelationGetDescr(data->tg_relation), 1,
 													 (int[]){site->target}, &new, &new_null));
+}
+
+void
+queue_key_begin(QueueKey *key)
+{
+	key->plain = true;
+	key->n = 0;
+}
+
+void
+queue_key_add(QueueKey *key, Relation relation, const AutoKeyColumn *column)
+{
+	int i = key->n++;
+	Oid output;
+	bool varlena;
+
+	key->attributes[i] = get_attnum(RelationGetRelid(relation), column->name);
+	getTypeOutputInfo(column->type, &output, &varlena);
+	fmgr_info(output, &key->output[i]);
+	key->names[i] = CStringGetTextDatum(column->name);
+	key->plain = key->plain && column->plain;
+}
+
+void
+queue_key_texts(QueueKey *key, Relation relation, HeapTuple tuple, Datum *texts)
+{
+	int level = key->plain ? 0 : auto_key_begin_text();
+
+	for (int i = 0; i < key->n; i++)
+	{
+		bool is_null;
+		Datum value = heap_getattr(tuple, key->attributes[i], RelationGetDescr(relation), &is_null);
+
+		texts[i] = CStringGetTextDatum(is_null ? "" : OutputFunctionCall(&key->output[i], value));
+	}
+	if (!key->plain)
+		auto_key_end_text(level);
 }
 
 /* What a statement's queueing needs to know of a table. */
@@ -289,11 +332,7 @@ typedef struct QueueSite
 	Oid acting;
 	bool may_connect; /* the acting role */
 	AttrNumber stale; /* the target, for the trigger that looks for embeddings of other texts */
-	bool plain;       /* the key's text does not depend on settings */
-	int n;
-	AttrNumber attributes[AUTO_MAX_KEY];
-	FmgrInfo output[AUTO_MAX_KEY];
-	Datum names[AUTO_MAX_KEY]; /* text */
+	QueueKey key;
 } QueueSite;
 
 static void
@@ -303,19 +342,9 @@ find_key(QueueSite *site, const AutoColumn *automatic, Relation relation)
 	AutoKey key;
 
 	site->works = auto_key(table, &key) == NULL;
-	site->n = site->works ? key.n : 0;
-	site->plain = true;
-	for (int i = 0; i < site->n; i++)
-	{
-		Oid output;
-		bool varlena;
-
-		site->attributes[i] = get_attnum(RelationGetRelid(relation), key.columns[i].name);
-		getTypeOutputInfo(key.columns[i].type, &output, &varlena);
-		fmgr_info(output, &site->output[i]);
-		site->names[i] = CStringGetTextDatum(key.columns[i].name);
-		site->plain = site->plain && key.columns[i].plain;
-	}
+	queue_key_begin(&site->key);
+	for (int i = 0; site->works && i < key.n; i++)
+		queue_key_add(&site->key, relation, &key.columns[i]);
 	if (!site->works)
 		ereport(
 			WARNING,
@@ -340,7 +369,7 @@ queue_site(FunctionCallInfo fcinfo, const TriggerData *data)
 		return site;
 	previous = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	site = palloc0(sizeof *site);
-	site->number = trigger_number(data->tg_trigger);
+	site->number = auto_trigger_number(data->tg_trigger);
 	if (auto_column_load(site->number, &automatic) && auto_belongs(&automatic, data->tg_relation))
 	{
 		site->acting = auto_acting_role(&automatic, RelationGetRelid(data->tg_relation));
@@ -363,28 +392,16 @@ bert_auto_embed_queue(PG_FUNCTION_ARGS)
 		TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	QueueSite *site = queue_site(fcinfo, data);
 	Datum key[AUTO_MAX_KEY];
-	int level = 0;
 
 	if (!site->works || !TRIGGER_FIRED_AFTER(data->tg_event))
 		return PointerGetDatum(tuple);
 	/* a new embedding came with the text */
 	if (site->stale > 0 &&
-		(!TRIGGER_FIRED_BY_UPDATE(data->tg_event) || !same_value(data, site->stale)))
+		(!TRIGGER_FIRED_BY_UPDATE(data->tg_event) || !auto_trigger_same(data, site->stale)))
 		return PointerGetDatum(tuple);
-	if (!site->plain)
-		level = auto_key_begin_text();
-	for (int i = 0; i < site->n; i++)
-	{
-		bool is_null;
-		Datum value =
-			heap_getattr(tuple, site->attributes[i], RelationGetDescr(data->tg_relation), &is_null);
-
-		key[i] = CStringGetTextDatum(is_null ? "" : OutputFunctionCall(&site->output[i], value));
-	}
-	if (!site->plain)
-		auto_key_end_text(level);
-	auto_queue_insert(site->number, RelationGetRelid(data->tg_relation), site->stale > 0, site->n,
-					  site->names, key);
+	queue_key_texts(&site->key, data->tg_relation, tuple, key);
+	auto_queue_insert(site->number, RelationGetRelid(data->tg_relation), site->stale > 0,
+					  site->key.n, site->key.names, key);
 	auto_start_at_commit(site->acting, site->may_connect);
 	return PointerGetDatum(tuple);
 }

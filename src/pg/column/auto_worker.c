@@ -34,10 +34,8 @@
 
 #include "pg/column/auto_key.h"
 #include "pg/column/auto_queue.h"
-#include "pg/column/auto_trigger.h"
-#include "pg/column/rows.h"
+#include "pg/column/auto_work.h"
 #include "pg/server/shared.h"
-#include "pg/column/statement.h"
 #include "pg/server/worker.h"
 
 #define BATCH_ROWS 200
@@ -46,6 +44,12 @@
 #define PATIENCE_SECONDS 5.0 /* it waits for rows that are due again so soon */
 
 static Oid my_role;
+
+static const char *
+auto_function(const AutoColumn *column)
+{
+	return column->template == NULL ? "auto_embed" : "auto_chunk";
+}
 
 /* How far a batch has come, for whoever catches its error. */
 typedef struct AutoBatch
@@ -59,237 +63,23 @@ typedef struct AutoBatch
 	int64 last_id;
 } AutoBatch;
 
-/* --- Statements --- */
-
-static bool
-same_texts(char *const *a, char *const *b, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (strcmp(a[i], b[i]) != 0)
-			return false;
-	return true;
-}
-
-/*
- * Rows of the first one's kind, with its key columns; a key that appears twice only once. Others
- * wait for the next batch.
- */
-static int
-choose_rows(List *taken, QueuedRow **rows, int64 *ids, int *n_ids)
-{
-	QueuedRow *first = linitial(taken);
-	int n = 0;
-	ListCell *cell;
-
-	*n_ids = 0;
-	foreach (cell, taken)
-	{
-		QueuedRow *row = lfirst(cell);
-		bool known = false;
-
-		if (row->stale != first->stale || row->n != first->n ||
-			!same_texts(row->names, first->names, row->n))
-			continue;
-		ids[(*n_ids)++] = row->id;
-		for (int i = 0; i < n && !known; i++)
-			known = same_texts(row->key, rows[i]->key, row->n);
-		if (!known)
-			rows[n++] = row;
-	}
-	return n;
-}
-
-/* The keys as an input, and the condition that finds their rows. */
-static const char *
-key_condition(Relation relation, QueuedRow *const *rows, int n, InputRows *input)
-{
-	int n_key = rows[0]->n;
-	const char *names[AUTO_MAX_KEY + 1] = {"n"};
-	Oid types[AUTO_MAX_KEY + 1] = {INT4OID};
-	Oid functions[AUTO_MAX_KEY];
-	Oid parameters[AUTO_MAX_KEY];
-	AutoKey key;
-	bool has_key = auto_key(relation, &key) == NULL;
-	StringInfoData sql;
-	int level;
-
-	initStringInfo(&sql);
-	for (int i = 0; i < n_key; i++)
-	{
-		AutoKeyColumn column;
-
-		auto_key_column(relation, rows[0]->names[i], has_key ? &key : NULL, &column);
-		types[i + 1] = column.type;
-		names[i + 1] = psprintf("k%d", i);
-		getTypeInputInfo(column.type, &functions[i], &parameters[i]);
-		auto_key_condition(&sql, &column, i);
-	}
-	input_rows_begin(input, n_key + 1, names, types);
-	level = auto_key_begin_text();
-	for (int r = 0; r < n; r++)
-	{
-		Datum values[AUTO_MAX_KEY + 1] = {Int32GetDatum(r)};
-		bool nulls[AUTO_MAX_KEY + 1] = {false};
-
-		for (int i = 0; i < n_key; i++)
-			values[i + 1] = OidInputFunctionCall(functions[i], rows[r]->key[i], parameters[i], -1);
-		input_rows_add(input, values, nulls);
-	}
-	auto_key_end_text(level);
-	return sql.data;
-}
-
 /* --- One batch --- */
-
-/* The very table that the batch is about, and not what inherits from it: that has another owner. */
-static void
-name_table(TableColumn *column)
-{
-	if (get_rel_relkind(column->relation) == RELKIND_PARTITIONED_TABLE)
-		return;
-	column->table_sql = psprintf("ONLY %s", column->table_sql);
-	column->has_children = false;
-}
-
-typedef enum Opened
-{
-	OPENED,
-	GONE,    /* its trigger is, and with it the reason to be here */
-	NOT_MINE /* another role acts by now */
-} Opened;
-
-static Opened
-open_column(const AutoColumn *automatic, TableColumn *column, ModelHandle **model)
-{
-	Oid table = OidIsValid(automatic->part) ? automatic->part : automatic->relation;
-	Relation relation = try_relation_open(table, AccessShareLock);
-	AttrNumber source = 0;
-	AttrNumber target = 0;
-	bool present = relation != NULL &&
-				   auto_trigger_columns(relation, automatic->number, &source, &target) &&
-				   auto_belongs(automatic, relation);
-
-	if (relation != NULL)
-		relation_close(relation, NoLock);
-	if (!present)
-		return GONE;
-	table_column_reopen(table, source, target, column);
-	/* the table's lock is held now: its owner stays */
-	if (OidIsValid(automatic->part) != auto_owners_act(automatic) ||
-		auto_acting_role(automatic, table) != my_role)
-		return NOT_MINE;
-	name_table(column);
-	table_column_check_rights(column, my_role);
-	*model = model_handle_get(NULL, cstring_to_text(automatic->model), TASK_EMBED);
-	column->form = automatic->form;
-	table_column_check_form(column, *model);
-	return OPENED;
-}
-
-/* Rows chosen from the queue, and what is to become of their places there. */
-typedef struct Chosen
-{
-	QueuedRow **rows;
-	int n;
-	int64 *ids;
-	int n_ids;
-} Chosen;
-
-static Chosen
-choose(List *taken)
-{
-	Chosen chosen = {palloc((Size) list_length(taken) * sizeof *chosen.rows), 0,
-					 palloc((Size) list_length(taken) * sizeof *chosen.ids), 0};
-
-	chosen.n = choose_rows(taken, chosen.rows, chosen.ids, &chosen.n_ids);
-	return chosen;
-}
-
-/*
- * A trigger that fires after ours has changed the text, and the old embedding stands. It goes; the
- * row is then queued as any other.
- */
-static void
-clear_chosen(Chosen *chosen, const TableColumn *column, const char *condition, InputRows *input)
-{
-	(void) set_config_option("lock_timeout", "1s", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-							 true, WARNING, false);
-	(void) table_statement_run(psprintf("UPDATE %s AS l SET %s = NULL FROM bert_batch AS k"
-										" WHERE l.%s IS NOT NULL%s",
-										column->table_sql, column->target_sql, column->target_sql,
-										condition),
-							   column->relation, false, input, NULL, NULL);
-	input_rows_end(input);
-	auto_queue_delete(chosen->ids, chosen->n_ids);
-}
-
-/* Writes what is queued, and takes from the queue what needs no more. */
-static void
-embed_chosen(Chosen *chosen, const TableColumn *column, const char *condition, InputRows *input,
-			 ModelHandle *model)
-{
-	int64 *busy = palloc((Size) chosen->n * sizeof *busy);
-	int n_busy = 0;
-	EmbedRows found;
-	const char *sql = psprintf(
-		"SELECT k.n, l.tableoid, l.ctid, l.%s::pg_catalog.text FROM bert_batch AS k, "
-		"%s AS l WHERE l.%s IS NULL AND l.%s IS NOT NULL%s",
-		column->source_sql, column->table_sql, column->target_sql, column->source_sql, condition);
-
-	embed_rows_begin(&found, chosen->n, model);
-	found.function = "auto_embed";
-	embed_rows_read(&found, column, sql, input);
-	input_rows_end(input);
-	(void) embed_rows_write(&found, column, model);
-	if (found.cut) /* large texts: what was not read stays */
-	{
-		chosen->n_ids = 0;
-		for (int i = 0; i < found.n; i++)
-			if (found.rows[i].written)
-				chosen->ids[chosen->n_ids++] = chosen->rows[found.rows[i].number]->id;
-	}
-	for (int i = 0; i < found.n; i++)
-		if (!found.rows[i].written && n_busy < chosen->n)
-			busy[n_busy++] = chosen->rows[found.rows[i].number]->id;
-	for (int i = 0; i < n_busy; i++)
-		for (int j = 0; j < chosen->n_ids; j++)
-			if (chosen->ids[j] == busy[i])
-				chosen->ids[j] = chosen->ids[--chosen->n_ids];
-	auto_queue_delete(chosen->ids, chosen->n_ids);
-	auto_queue_delay(busy, n_busy);
-}
-
-static void
-work_on_taken(List *taken, const TableColumn *column, ModelHandle *model)
-{
-	Chosen chosen = choose(taken);
-	Relation relation = relation_open(column->relation, NoLock);
-	InputRows input;
-	const char *condition = key_condition(relation, chosen.rows, chosen.n, &input);
-
-	relation_close(relation, NoLock);
-	if (chosen.rows[0]->stale)
-		clear_chosen(&chosen, column, condition, &input);
-	else
-		embed_chosen(&chosen, column, condition, &input, model);
-}
 
 /* One transaction. Returns whether it found anything queued. */
 static bool
 run_batch(AutoBatch *batch)
 {
 	const AutoColumn *automatic = batch->column;
-	TableColumn column;
-	ModelHandle *model;
+	AutoWork work;
 	List *taken;
-	Opened opened;
+	AutoOpened opened;
 
 	worker_begin();
 	SetUserIdAndSecContext(my_role, SECURITY_LOCAL_USERID_CHANGE);
 	(void) set_config_option("search_path", automatic->search_path, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, WARNING, false);
-	opened = open_column(automatic, &column, &model);
-	if (opened == OPENED)
+	opened = auto_work_open(automatic, my_role, &work);
+	if (opened == AUTO_OPENED)
 	{
 		taken = auto_queue_take(automatic, batch->limit);
 		batch->n = list_length(taken);
@@ -298,16 +88,16 @@ run_batch(AutoBatch *batch)
 		{
 			batch->first_id = ((QueuedRow *) linitial(taken))->id;
 			batch->last_id = ((QueuedRow *) llast(taken))->id;
-			work_on_taken(taken, &column, model);
+			auto_work_run(&work, taken);
 		}
 		auto_column_fail(automatic, NULL, NULL);
 		if (batch->marked)
 			auto_attempt_end(automatic->number, my_role);
 	}
-	else if (opened == GONE && OidIsValid(automatic->part) &&
+	else if (opened == AUTO_GONE && OidIsValid(automatic->part) &&
 			 automatic->part != automatic->relation)
 		auto_queue_forget(automatic);
-	else if (opened == GONE)
+	else if (opened == AUTO_GONE)
 		auto_column_delete(automatic->number);
 	worker_commit();
 	SetUserIdAndSecContext(my_role, 0);
@@ -332,8 +122,8 @@ note_failure(const AutoBatch *batch, const ErrorData *error)
 	worker_begin();
 	if (!batch->opened)
 	{
-		ereport(LOG, (errmsg("bert.auto_embed of table %u is paused: %s", batch->column->relation,
-							 error->message)));
+		ereport(LOG, (errmsg("bert.%s of table %u is paused: %s", auto_function(batch->column),
+							 batch->column->relation, error->message)));
 		auto_column_fail(batch->column, sqlstate, message);
 	}
 	else if (batch->n == 1 && !is_passing(error->sqlerrcode))
@@ -376,8 +166,8 @@ begin_attempt(const AutoColumn *automatic)
 		attempts[n_attempts].open = true;
 		return n_attempts++;
 	}
-	ereport(LOG, (errmsg("bert.auto_embed of table %u is paused: its worker has crashed twice",
-						 automatic->relation)));
+	ereport(LOG, (errmsg("bert.%s of table %u is paused: its worker has crashed twice",
+						 auto_function(automatic), automatic->relation)));
 	return -1;
 }
 
@@ -452,7 +242,7 @@ run_due(MemoryContext round, MemoryContext batch)
 	worker_commit();
 	foreach (cell, mine)
 	{
-		pgstat_report_activity(STATE_RUNNING, "bert.auto_embed");
+		pgstat_report_activity(STATE_RUNNING, psprintf("bert.%s", auto_function(lfirst(cell))));
 		run_column(lfirst(cell), batch);
 	}
 	pgstat_report_activity(STATE_IDLE, NULL);

@@ -132,29 +132,35 @@ is_vector_type(Oid type)
 	return extension_name != NULL && strcmp(extension_name, "vector") == 0;
 }
 
+bool
+column_type_holds_embeddings(Oid type, bool *sized)
+{
+	bool array = type == FLOAT4ARRAYOID || type == FLOAT8ARRAYOID;
+
+	*sized = !array && is_vector_type(type);
+	return array || *sized;
+}
+
 static void
 check_target(Relation relation, Form_pg_attribute form, TableColumn *column)
 {
 	int32 typmod = form->atttypmod;
 	Oid type = getBaseTypeAndTypmod(form->atttypid, &typmod);
+	bool sized;
 
 	if (form->attgenerated != '\0')
 		ereport(ERROR, (errcode(ERRCODE_GENERATED_ALWAYS),
 						errmsg("column \"%s\" of table \"%s\" is a generated column",
 							   NameStr(form->attname), RelationGetRelationName(relation)),
 						errhint("It fills itself.")));
-	column->dimensions = 0;
-	if (type == FLOAT4ARRAYOID || type == FLOAT8ARRAYOID)
-		return;
-	if (!is_vector_type(type))
+	if (!column_type_holds_embeddings(type, &sized))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of table \"%s\" has type %s and cannot hold embeddings",
 						NameStr(form->attname), RelationGetRelationName(relation),
 						format_type_be(form->atttypid)),
 				 errhint("Use real[], or pgvector's vector, halfvec or sparsevec.")));
-	if (typmod > 0)
-		column->dimensions = typmod;
+	column->dimensions = sized && typmod > 0 ? typmod : 0;
 }
 
 static Relation
@@ -172,21 +178,25 @@ static void
 fill_column(Relation relation, AttrNumber source, AttrNumber target, TableColumn *column)
 {
 	Form_pg_attribute source_form = column_form(relation, source);
-	Form_pg_attribute target_form = column_form(relation, target);
 	char *schema = get_namespace_name(RelationGetNamespace(relation));
 
 	check_source(relation, source_form);
-	check_target(relation, target_form, column);
-	column->form = (ColumnForm){0};
+	*column = (TableColumn){0};
+	if (target != InvalidAttrNumber)
+	{
+		Form_pg_attribute target_form = column_form(relation, target);
+
+		check_target(relation, target_form, column);
+		column->target_name = pstrdup(NameStr(target_form->attname));
+		column->target_sql = quote_identifier(column->target_name);
+	}
 	column->relation = RelationGetRelid(relation);
 	column->source = source;
 	column->target = target;
 	column->name = pstrdup(RelationGetRelationName(relation));
 	column->source_name = pstrdup(NameStr(source_form->attname));
-	column->target_name = pstrdup(NameStr(target_form->attname));
 	column->table_sql = quote_qualified_identifier(schema, column->name);
 	column->source_sql = quote_identifier(column->source_name);
-	column->target_sql = quote_identifier(column->target_name);
 	column->has_children = relation->rd_rel->relhassubclass;
 	column->temporary = relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP;
 }
@@ -198,7 +208,8 @@ table_column_open(Oid relation, const char *source, const char *target, TableCol
 
 	check_kind(opened);
 	check_children(opened);
-	fill_column(opened, find_column(opened, source), find_column(opened, target), column);
+	fill_column(opened, find_column(opened, source),
+				target == NULL ? InvalidAttrNumber : find_column(opened, target), column);
 	relation_close(opened, NoLock);
 }
 
@@ -231,8 +242,28 @@ void
 table_column_check_rights(const TableColumn *column, Oid role)
 {
 	check_right(column, column->source, column->source_name, role, ACL_SELECT);
+	if (column->target == InvalidAttrNumber)
+	{
+		/* rows are locked while their texts are used */
+		if (pg_class_aclcheck(column->relation, role, ACL_UPDATE) != ACLCHECK_OK &&
+			pg_attribute_aclcheck_all(column->relation, role, ACL_UPDATE, ACLMASK_ANY) !=
+				ACLCHECK_OK)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("permission denied for table %s", column->name),
+							errdetail("It needs UPDATE of a column.")));
+		return;
+	}
 	check_right(column, column->target, column->target_name, role, ACL_SELECT);
 	check_right(column, column->target, column->target_name, role, ACL_UPDATE);
+}
+
+void
+table_column_check_readable(const TableColumn *column, const char *name, Oid role)
+{
+	Relation relation = relation_open(column->relation, NoLock);
+
+	check_right(column, find_column(relation, name), name, role, ACL_SELECT);
+	relation_close(relation, NoLock);
 }
 
 ColumnForm

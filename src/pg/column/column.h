@@ -22,8 +22,8 @@ typedef struct TableColumn
 {
 	Oid relation;
 	AttrNumber source;
-	AttrNumber target;
-	const char *name; /* of the table, for messages */
+	AttrNumber target; /* 0: none was named */
+	const char *name;  /* of the table, for messages */
 	const char *source_name;
 	const char *target_name;
 	const char *table_sql;  /* schema-qualified and quoted */
@@ -38,15 +38,25 @@ typedef struct TableColumn
 /*
  * Opens a table by name of columns (AccessShareLock, until the transaction ends), or again by their
  * numbers to write it (RowExclusiveLock), and refuses what cannot be filled: 42809 no table, 42703
- * no such column, 42804 wrong type, 428C9 generated, 42P01 dropped since.
+ * no such column, 42804 wrong type, 428C9 generated, 42P01 dropped since. target NULL or 0: a table
+ * whose texts are read only.
  */
 extern void table_column_open(Oid relation, const char *source, const char *target,
 							  TableColumn *column);
 extern void table_column_reopen(Oid relation, AttrNumber source, AttrNumber target,
 								TableColumn *column);
 
-/* 42501 unless the role may read both columns and write the target. */
+/* 42501 unless the role may read both columns and write the target; without one, some column. */
 extern void table_column_check_rights(const TableColumn *column, Oid role);
+
+/*
+ * Whether values of the type can be embeddings; sized: whether it is one of pgvector's, whose
+ * modifier is the number of dimensions.
+ */
+extern bool column_type_holds_embeddings(Oid type, bool *sized);
+
+/* 42501 unless the role may read this column as well. */
+extern void table_column_check_readable(const TableColumn *column, const char *name, Oid role);
 
 /*
  * 42804 when the target's type wants another number of dimensions than the model and the form give;

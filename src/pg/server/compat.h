@@ -73,6 +73,13 @@
 #define QUALIFIED_NAME(text) stringToQualifiedNameList(text, NULL)
 #endif
 
+/* A type's name, as in SQL, to its number and modifier; an error if there is none. */
+#if PG_VERSION_NUM < 160000
+#define PARSE_TYPE(name, type, modifier) parseTypeString(name, type, modifier, false)
+#else
+#define PARSE_TYPE(name, type, modifier) (void) parseTypeString(name, type, modifier, NULL)
+#endif
+
 /* May the member SET ROLE to the role? */
 #if PG_VERSION_NUM < 160000
 #define CAN_SET_ROLE(member, role) is_member_of_role(member, role)
