@@ -212,7 +212,7 @@ head_loss(const BertModel *model, const Batch *batch, const HeadOutput *output,
 {
 	Labels labels = {model, batch, output, given, arena, status};
 	HeadTargets targets = {0};
-	LossCall call = {model->head, &model->config, batch, &targets, output->n_columns};
+	LossCall call = {model->head, &model->config, batch, &targets, output->n_columns, NULL};
 	LossCounts counts = {0};
 
 	for (size_t i = 0; i < given->n; i++)

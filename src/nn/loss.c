@@ -54,6 +54,23 @@ is_values(const LossCall *call)
 		   loss_problem_type(call->config, call->targets->labels != NULL) != PROBLEM_SINGLE_LABEL;
 }
 
+/* The loss has weights or is smoothed: not for language models and positions. */
+static bool
+has_settings(const LossCall *call)
+{
+	return call->settings != NULL &&
+		   (call->settings->smoothing > 0 || call->settings->weights != NULL) &&
+		   (call->head == HEAD_SEQUENCE_CLASSIFICATION || call->head == HEAD_TOKEN_CLASSIFICATION ||
+			call->head == HEAD_MULTIPLE_CHOICE);
+}
+
+static double
+weight_of(const LossCall *call, size_t label)
+{
+	return has_settings(call) && call->settings->weights != NULL ? call->settings->weights[label]
+																 : 1;
+}
+
 /* Labels of heads with one class a row, and how many rows there are. */
 static const int64_t *
 row_labels(const LossCall *call, size_t *rows)
@@ -95,6 +112,7 @@ count_choices(const LossCall *call, LossCounts *counts, Status *status)
 						   targets->choice_offsets[e + 1] - targets->choice_offsets[e],
 						   &counts->labels, status))
 			return false;
+	counts->weight += (double) counts->labels;
 	return true;
 }
 
@@ -152,7 +170,12 @@ loss_count(const LossCall *call, LossCounts *counts, Status *status)
 					   &counts->sentences, status))
 		return false;
 	labels = row_labels(call, &rows);
-	return count_classes(labels, rows, call->columns, &counts->labels, status);
+	if (!count_classes(labels, rows, call->columns, &counts->labels, status))
+		return false;
+	for (size_t row = 0; row < rows; row++)
+		if (labels[row] != LABEL_IGNORED)
+			counts->weight += weight_of(call, (size_t) labels[row]);
+	return true;
 }
 
 bool
@@ -174,6 +197,58 @@ row_loss(const Loss *loss, size_t at, size_t n, int64_t label, float scale)
 	if (loss->gradient)
 		return loss->row(n, loss->d_logits + at, (size_t) label, scale);
 	return log_sum_exp(loss->logits + at, n) - loss->logits[at + (size_t) label];
+}
+
+/*
+ * The same with weights w and smoothing e: with p the softmax of n logits and y the label,
+ * -(1 - e) w[y] log p[y] - e / n sum(w log p).
+ */
+static double
+settled_loss(const Loss *loss, size_t at, size_t n, int64_t label, double scale)
+{
+	const LossCall *call = loss->call;
+	const float *logits = loss->logits + at;
+	double total = log_sum_exp(logits, n);
+	double rest = call->settings->smoothing / (double) n;
+	double own = (1 - call->settings->smoothing) * weight_of(call, (size_t) label);
+	double value = own * (total - logits[label]);
+	double all = own;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		value += rest * weight_of(call, i) * (total - logits[i]);
+		all += rest * weight_of(call, i);
+	}
+	for (size_t i = 0; loss->gradient && i < n; i++)
+	{
+		double target = rest * weight_of(call, i) + ((int64_t) i == label ? own : 0);
+
+		loss->d_logits[at + i] = (float) (scale * (all * exp(logits[i] - total) - target));
+	}
+	return value;
+}
+
+/* The mean over the rows' weights. */
+static double
+settled_rows(const Loss *loss, const LossCounts *counts)
+{
+	const LossCall *call = loss->call;
+	const HeadTargets *targets = call->targets;
+	bool choices = call->head == HEAD_MULTIPLE_CHOICE;
+	size_t rows = targets->n_examples;
+	const int64_t *labels = choices ? targets->labels : row_labels(call, &rows);
+	double sum = 0;
+
+	for (size_t row = 0; row < rows; row++)
+	{
+		size_t at = choices ? targets->choice_offsets[row] : row * call->columns;
+		size_t n = choices ? targets->choice_offsets[row + 1] - at : call->columns;
+
+		sum += labels[row] == LABEL_IGNORED
+				   ? row_loss(loss, at, n, LABEL_IGNORED, 0)
+				   : settled_loss(loss, at, n, labels[row], 1 / counts->weight);
+	}
+	return sum / counts->weight;
 }
 
 static double
@@ -269,15 +344,21 @@ values_loss(const Loss *loss, size_t count)
 	{
 		double x = logits[i];
 		double label = call->targets->values[i];
+		double weight = squares ? 1 : weight_of(call, i % call->columns);
 		bool counted = value_row_counts(call, i / call->columns);
-		double difference = squares ? x - label : 1 / (1 + exp(-x)) - label;
+		double slope;
 
-		/* squares, or -(y log s(x) + (1 - y) log(1 - s(x))) without overflow */
+		/* squares, or -(w y log s(x) + (1 - y) log(1 - s(x))) without overflow */
+		if (squares)
+			slope = 2 * (x - label);
+		else
+			slope = (weight * label + 1 - label) / (1 + exp(-x)) - weight * label;
 		if (counted)
-			total +=
-				squares ? difference * difference : fmax(x, 0) - x * label + log1p(exp(-fabs(x)));
+			total += squares ? (x - label) * (x - label)
+							 : (1 - label) * x + (1 + (weight - 1) * label) *
+													 (fmax(-x, 0) + log1p(exp(-fabs(x))));
 		if (loss->gradient)
-			loss->d_logits[i] = counted ? (float) ((squares ? 2 : 1) * difference / mean_of) : 0.0f;
+			loss->d_logits[i] = counted ? (float) (slope / mean_of) : 0.0f;
 	}
 	return total / mean_of;
 }
@@ -291,6 +372,8 @@ compute(const Loss *loss, const LossCounts *counts)
 
 	if (is_values(call))
 		return values_loss(loss, counts->labels);
+	if (has_settings(call))
+		return settled_rows(loss, counts);
 	if (call->head == HEAD_MULTIPLE_CHOICE)
 		return choices_loss(loss, counts->labels);
 	if (call->head == HEAD_QUESTION_ANSWERING)

@@ -43,7 +43,20 @@ typedef struct LossCounts
 	size_t labels;    /* classes, choices, rows of values, predicted tokens; starts of spans */
 	size_t ends;      /* of spans */
 	size_t sentences; /* next-sentence labels of pretraining */
+	double weight;    /* of the labels, where classes have weights; else their number */
 } LossCounts;
+
+/*
+ * What training may ask of the losses of classes and labels, as torch's cross_entropy (weight,
+ * label_smoothing) and binary_cross_entropy_with_logits (pos_weight) define it. Without weights the
+ * smoothed loss is the reference's LabelSmoother. Evaluations ask for neither.
+ */
+typedef struct LossSettings
+{
+	double smoothing; /* 0: none; of one class a row, of tokens' classes and of choices */
+	const float
+		*weights; /* (columns) of classes; of several labels: where they are there; or NULL */
+} LossSettings;
 
 /* What is asked of which head. columns: of the logits (the vocabulary's, where there is one). */
 typedef struct LossCall
@@ -53,6 +66,7 @@ typedef struct LossCall
 	const Batch *batch;
 	const HeadTargets *targets;
 	size_t columns;
+	const LossSettings *settings; /* or NULL */
 } LossCall;
 
 /*

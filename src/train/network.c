@@ -611,9 +611,13 @@ network_loss_call(const Network *network, const NetworkRun *run)
 {
 	HeadKind head = network->table->head;
 
-	return (LossCall){head, network->config, run->batch, run->targets,
+	return (LossCall){head,
+					  network->config,
+					  run->batch,
+					  run->targets,
 					  head_has_vocabulary(head) ? network->head.decoder.out
-												: network->head.classifier.out};
+												: network->head.classifier.out,
+					  run->loss};
 }
 
 bool

@@ -173,6 +173,7 @@ typedef struct NetworkRun
 	/* in place of a loss: gradient of the head's logits (attributions), or of the embeddings */
 	const float *d_logits;
 	const EmbeddingRun *embedding; /* of a model without a head */
+	const LossSettings *loss;      /* of training; NULL: the plain losses */
 	const MayContinue *question;
 } NetworkRun;
 

@@ -33,6 +33,7 @@ static const OptionBounds bounds[] = {
 	{"mask_probability", 0, 1, true, true},
 	{"scale", 0, 1e6, true, false},
 	{"margin", 0, 1e6, false, false},
+	{"label_smoothing", 0, 1, false, true},
 	{"threshold", 0, 1, true, true},
 	{"threads", 1, COMPUTE_MAX_THREADS, false, false},
 };
@@ -125,6 +126,7 @@ check_numbers(const TrainOptions *options, Status *status)
 		   (options->batch_size == 0 || option_check("batch_size", options->batch_size, status)) &&
 		   option_check("gradient_accumulation", options->gradient_accumulation, status) &&
 		   option_check("threads", options->threads, status) &&
+		   option_check("label_smoothing", options->loss.smoothing, status) &&
 		   schedule_validate(&options->schedule, options->learning_rate, status);
 }
 

@@ -6,6 +6,7 @@
 #define BERT_TRAIN_OPTIONS_H
 
 #include "tokenizer/tokenizer.h"
+#include "nn/loss.h"
 #include "train/adamw.h"
 #include "train/schedules.h"
 
@@ -57,6 +58,7 @@ typedef struct TrainOptions
 	size_t feature_bytes;    /* for outputs of the frozen layers, kept by sample; 0: none */
 	double mask_probability; /* masked_lm, pretraining */
 	bool whole_word_mask;
+	LossSettings loss; /* its weights, one for each label, must outlive the trainer */
 	EmbeddingOptions embedding;
 } TrainOptions;
 

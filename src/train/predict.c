@@ -86,7 +86,8 @@ predict_samples(const Predictor *predictor, const TrainSample *samples, size_t n
 					  arena, &output, question, status) ||
 		!batch_row_offsets(&assembled, request.head, arena, &evaluation->row_offsets, status))
 		return false;
-	loss = (LossCall){request.head, request.config, &assembled.batch, targets, output.n_columns};
+	loss =
+		(LossCall){request.head, request.config, &assembled.batch, targets, output.n_columns, NULL};
 	if (!loss_count(&loss, &counts, status))
 		return false;
 	evaluation->loss = loss_value(&loss, &counts, output.logits);

@@ -212,7 +212,9 @@ assemble_part(Trainer *trainer, size_t index, Step *step, Status *status)
 {
 	BatchRequest request = batch_request(trainer, false, index);
 	Part *part = &step->parts[index];
-	NetworkRun run = {.batch = &part->assembled.batch, .targets = &part->assembled.targets};
+	NetworkRun run = {.batch = &part->assembled.batch,
+					  .targets = &part->assembled.targets,
+					  .loss = &trainer->options.loss};
 	LossCall loss = network_loss_call(&trainer->network, &run);
 	LossCounts counts = {0};
 
@@ -233,6 +235,7 @@ assemble_part(Trainer *trainer, size_t index, Step *step, Status *status)
 	step->counts.labels += counts.labels;
 	step->counts.ends += counts.ends;
 	step->counts.sentences += counts.sentences;
+	step->counts.weight += counts.weight;
 	return true;
 }
 
@@ -331,6 +334,7 @@ run_part(Trainer *trainer, const Step *step, const Part *part, StepResult *resul
 	NetworkRun run = {.batch = &part->assembled.batch,
 					  .targets = &part->assembled.targets,
 					  .counts = &step->counts,
+					  .loss = &trainer->options.loss,
 					  .training = true,
 					  .backward = true,
 					  .question = question};

@@ -8,6 +8,7 @@
 
 #include "pg/server/settings.h"
 #include "nn/loss.h"
+#include "pg/job/class_weights.h"
 #include "pg/job/embedding.h"
 #include "pg/job/run.h"
 #include "pg/server/memory.h"
@@ -209,6 +210,7 @@ job_model_train(JobRun *run)
 	/* weights, gradients, both moments */
 	memory_check_weights(run->table.elements * 4, true);
 	job_options_train(&run->options, run->total_steps, &run->train_options);
+	run->train_options.loss.weights = class_weights_of(run);
 	if (run->task == TRAIN_EMBEDDING)
 		job_embedding_settings(&run->base->sentence, run->tokenizer, run->max_length,
 							   &run->train_options.embedding);

@@ -12,6 +12,7 @@
 
 #include "core/names.h"
 #include "nn/answers.h"
+#include "pg/job/class_weights.h"
 #include "pg/job/embedding.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
@@ -25,7 +26,8 @@ typedef enum OptionType
 	OPTION_INT64,
 	OPTION_BOOL,
 	OPTION_STRING,
-	OPTION_DIMS
+	OPTION_DIMS,
+	OPTION_WEIGHTS
 } OptionType;
 
 typedef struct Option
@@ -76,6 +78,8 @@ static const Option options[] = {
 	OPTION(margin, REAL, -1, NULL),
 	OPTION(distance, STRING, 0, NULL),
 	OPTION(matryoshka_dims, DIMS, 0, NULL),
+	OPTION(label_smoothing, REAL, 0, NULL),
+	OPTION(class_weights, WEIGHTS, 0, NULL),
 	OPTION(threshold, REAL, SCORES_THRESHOLD, NULL),
 	OPTION(threads, INT, 0, NULL),
 	OPTION(precision, STRING, 0, "fp32"),
@@ -106,6 +110,7 @@ set_number(JobOptions *out, const Option *option, double value)
 			break;
 		case OPTION_STRING:
 		case OPTION_DIMS:
+		case OPTION_WEIGHTS:
 			break;
 	}
 }
@@ -224,6 +229,9 @@ read_value(JobOptions *out, const Option *option, const JsonbValue *value)
 		case OPTION_DIMS:
 			read_dims(field(out, option), option, value);
 			break;
+		case OPTION_WEIGHTS:
+			*(char **) field(out, option) = class_weights_read(value);
+			break;
 		default:
 			if (value->type != jbvNumeric)
 				wrong_type(option, "a number");
@@ -305,6 +313,7 @@ job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
 	out->threads = in->threads > 0 ? in->threads : default_threads();
 	out->mask_probability = in->mask_probability;
 	out->whole_word_mask = in->whole_word_mask;
+	out->loss.smoothing = in->label_smoothing;
 	out->embedding.loss = job_embedding_loss(in);
 	out->activation_bytes = memory_limit();
 	out->feature_bytes = out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : memory_limit();
@@ -373,6 +382,23 @@ static const char *const mask_options[] = {"mask_probability", "whole_word_mask"
 static const char *const embedding_options[] = {"loss", "scale", "margin", "distance",
 												"matryoshka_dims"};
 
+/* What is for tasks with classes, one bit for each. */
+static const struct
+{
+	const char *option;
+	unsigned int tasks;
+	const char *hint;
+} class_options[] = {
+	{"threshold", 1u << TRAIN_SEQUENCE_CLASSIFICATION,
+	 "It is for rows with several labels in sequence_classification."},
+	{"class_weights", 1u << TRAIN_SEQUENCE_CLASSIFICATION | 1u << TRAIN_TOKEN_CLASSIFICATION,
+	 "It is for the tasks sequence_classification and token_classification."},
+	{"label_smoothing",
+	 1u << TRAIN_SEQUENCE_CLASSIFICATION | 1u << TRAIN_TOKEN_CLASSIFICATION |
+		 1u << TRAIN_MULTIPLE_CHOICE,
+	 "It is for the tasks sequence_classification, token_classification and multiple_choice."},
+};
+
 /* Given, and neither null, 0 nor false, which ask for nothing. */
 static bool
 asks_for(Jsonb *given, const char *option)
@@ -415,11 +441,12 @@ job_options_check_use(Jsonb *given, const JobOptions *options, TrainTask task)
 							errmsg("option \"%s\" has no effect on the task %s",
 								   embedding_options[i], train_task_name(task)),
 							errhint("It is for the task embedding.")));
-	if (task != TRAIN_SEQUENCE_CLASSIFICATION && asks_for(given, "threshold"))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"threshold\" has no effect on the task %s", train_task_name(task)),
-				 errhint("It is for rows with several labels in sequence_classification.")));
+	for (size_t i = 0; i < lengthof(class_options); i++)
+		if ((class_options[i].tasks & 1u << task) == 0 && asks_for(given, class_options[i].option))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" has no effect on the task %s",
+								   class_options[i].option, train_task_name(task)),
+							errhint("%s", class_options[i].hint)));
 }
 
 static void
@@ -449,6 +476,7 @@ is_set(const JobOptions *in, const Option *option)
 		case OPTION_INT64:
 			return option_in_bounds(option_bounds(option->name), (double) *(const int64 *) at);
 		case OPTION_STRING:
+		case OPTION_WEIGHTS:
 			return *(char *const *) at != NULL;
 		case OPTION_DIMS:
 			return ((const JobDims *) at)->n > 0;
@@ -510,11 +538,14 @@ job_options_write(const JobOptions *in)
 				value.val.string.len = (int) strlen(*(char **) at);
 				break;
 			case OPTION_DIMS:
+			case OPTION_WEIGHTS:
 				break;
 		}
 		push_key(&state, option->name);
 		if (option->type == OPTION_DIMS)
 			push_dims(&state, at);
+		else if (option->type == OPTION_WEIGHTS)
+			class_weights_write(&state, *(char **) at);
 		else
 			pushJsonbValue(&state, WJB_VALUE, &value);
 	}

@@ -52,8 +52,10 @@ typedef struct JobOptions
 	double margin;  /* likewise */
 	char *distance; /* NULL: likewise */
 	JobDims matryoshka_dims;
-	double threshold; /* several labels: of what counts as predicted in evaluations */
-	int threads;      /* 0: half the cores */
+	double label_smoothing;
+	char *class_weights; /* NULL: none; see class_weights.h */
+	double threshold;    /* several labels: of what counts as predicted in evaluations */
+	int threads;         /* 0: half the cores */
 	char *precision;
 } JobOptions;
 

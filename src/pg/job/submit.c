@@ -9,6 +9,7 @@
 #include "utils/guc.h"
 
 #include "pg/model/handle.h"
+#include "pg/job/class_weights.h"
 #include "pg/job/embedding.h"
 #include "pg/server/errors.h"
 #include "pg/server/values.h"
@@ -99,6 +100,23 @@ check_split(const JobOptions *options, uint64 rows)
 						errhint("Choose another eval_fraction or seed, or give an eval_query.")));
 }
 
+/* What depends on whether rows have one label or several, and which. */
+static void
+check_class_options(const JobOptions *options, TrainTask task, bool several, const LabelSet *labels)
+{
+	if (options->class_weights != NULL)
+		class_weights_check(options->class_weights, labels);
+	if (several && options->label_smoothing > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"label_smoothing\" has no effect on rows with several labels"),
+				 errhint("Give each row one label, or leave it out.")));
+	if (task == TRAIN_SEQUENCE_CLASSIFICATION && !several && options->threshold != SCORES_THRESHOLD)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"threshold\" has no effect on rows with one label"),
+						errhint("It is for rows whose label is an array.")));
+}
+
 /* The rows, read once as the submitter: shape, NULLs, labels. */
 static void
 check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const char *query)
@@ -113,6 +131,7 @@ check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const c
 	job_data_check(&encoder, query, "query", &train);
 	check_split(options, train.rows);
 	labels = check_labels(task, base, &train);
+	check_class_options(options, task, train.several, labels);
 	if (task == TRAIN_EMBEDDING)
 		job_embedding_resolve(options, &train);
 	if (options->eval_query == NULL)
