@@ -980,6 +980,15 @@ COMMENT ON FUNCTION bert.evaluate(text, text, text, jsonb) IS
 	'the metrics of a model on the labelled rows of a query; options max_length, mask_probability'
 	' and seed are those of bert.finetune';
 
+CREATE FUNCTION bert.mine_negatives(query text, model text DEFAULT NULL,
+		options jsonb DEFAULT '{}')
+	RETURNS TABLE (anchor text, positive text, negative text, score real)
+	AS 'MODULE_PATHNAME', 'bert_mine_negatives' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	COST 10000 ROWS 1000;
+COMMENT ON FUNCTION bert.mine_negatives(text, text, jsonb) IS
+	'for pairs of texts (columns anchor, positive) the positives of others that are most alike: hard'
+	' negatives, with their similarity';
+
 CREATE FUNCTION bert.explain(input text, model text DEFAULT NULL, pair text DEFAULT NULL)
 	RETURNS TABLE (token text, start_pos int, end_pos int, attribution real)
 	AS 'MODULE_PATHNAME', 'bert_explain' LANGUAGE C STABLE PARALLEL SAFE COST 30000;

@@ -1,5 +1,6 @@
 /*
- * threads.h: the thread pool of training workers. Backends never create one.
+ * threads.h: the thread pool of training workers, and of bert.mine_negatives while it computes. No
+ * other backend creates one.
  *
  * Threads are started with all signals blocked and call nothing of PostgreSQL. Work is split by
  * index, so what a task computes does not depend on which thread runs it; callers keep reduction

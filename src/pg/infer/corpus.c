@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "core/bulk.h"
+#include "pg/infer/corpus.h"
 #include "pg/infer/input.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -24,23 +25,20 @@ PG_FUNCTION_INFO_V1(bert_sentence_pairs);
 #define FETCH_ROWS 1000
 #define PAIRS_MAX_TOKENS 100000
 
-typedef void (*VisitText)(void *context, const char *utf8, size_t length);
-
-/* Calls `visit` for the texts of the query's only column, NULLs left out. Inside SPI. */
-static void
-visit_texts(const char *query, VisitText visit, void *context)
+void
+visit_texts(const char *query, const char *name, VisitText visit, void *context)
 {
 	SPIPlanPtr plan = SPI_prepare_cursor(query, 0, NULL, CURSOR_OPT_NO_SCROLL);
 	Portal portal;
 
 	if (plan == NULL || !SPI_is_cursor_plan(plan))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query does not return rows"),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s does not return rows", name),
 				 errhint("Give one SELECT with one column of text.")));
 	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
 	if (portal->tupDesc->natts != 1)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("query returns %d columns, not one", portal->tupDesc->natts)));
+						errmsg("%s returns %d columns, not one", name, portal->tupDesc->natts)));
 	while (SPI_cursor_fetch(portal, true, FETCH_ROWS), SPI_processed > 0)
 	{
 		for (uint64 i = 0; i < SPI_processed; i++)
@@ -96,7 +94,7 @@ bert_build_vocab(PG_FUNCTION_ARGS)
 	REPORT_UNLESS(builder != NULL, &status);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	visit_texts(query, count_words, builder);
+	visit_texts(query, "query", count_words, builder);
 	SPI_finish();
 	REPORT_UNLESS(vocab_builder_finish(builder, &backend_may_continue, &vocab, &length, &status),
 				  &status);
@@ -252,7 +250,7 @@ bert_sentence_pairs(PG_FUNCTION_ARGS)
 	corpus.arena = arena_for_call();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	visit_texts(text_to_cstring(PG_GETARG_TEXT_PP(0)), add_document, &corpus);
+	visit_texts(text_to_cstring(PG_GETARG_TEXT_PP(0)), "query", add_document, &corpus);
 	SPI_finish();
 	if (corpus.n_documents > 0)
 	{

@@ -284,8 +284,7 @@ task_query_open(TrainTask task, const char *text, const char *name)
 	query->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
 	choose_columns(query, query->portal->tupDesc);
 	map_columns(query, query->portal->tupDesc);
-	if (query->task == TRAIN_EMBEDDING && query->shape == EMBEDDING_PAIRS &&
-		query->attribute[2] != 0 && query->attribute[3] != 0)
+	if (task_query_has_negatives(query) && query->attribute[2] != 0 && query->attribute[3] != 0)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
 						errmsg("the %s has a column \"negative\" and a column \"negatives\"", name),
 						errhint("Put all negatives of a row into \"negatives\".")));
@@ -298,6 +297,13 @@ EmbeddingShape
 task_query_shape(const TaskQuery *query)
 {
 	return query->shape;
+}
+
+bool
+task_query_has_negatives(const TaskQuery *query)
+{
+	return query->task == TRAIN_EMBEDDING && query->shape == EMBEDDING_PAIRS &&
+		   (query->attribute[2] != 0 || query->attribute[3] != 0);
 }
 
 bool

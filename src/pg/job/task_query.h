@@ -34,6 +34,9 @@ extern void task_query_close(TaskQuery *query);
 /* What the columns of a query for the task embedding are. */
 extern EmbeddingShape task_query_shape(const TaskQuery *query);
 
+/* True when the query has a column of negatives. */
+extern bool task_query_has_negatives(const TaskQuery *query);
+
 /* True when a row has a label, or labels, that are classes. */
 extern bool task_query_has_classes(const TaskQuery *query);
 

@@ -1,0 +1,104 @@
+/* mining.c: which documents may be negatives, and the search. */
+#include "train/mining.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct Mining
+{
+	const MiningData *data;
+	const MiningOptions *options;
+	double *limits; /* (n_anchors): a negative's score is at most that */
+} Mining;
+
+static bool
+is_negative(const void *context, size_t query, size_t document, float score)
+{
+	const Mining *mining = context;
+	const MiningData *data = mining->data;
+
+	if ((double) score > mining->limits[query] || (double) score < mining->options->min_score)
+		return false;
+	for (size_t i = data->starts[query]; i < data->starts[query + 1]; i++)
+		if (data->positives[i] == document)
+			return false;
+	return true;
+}
+
+/* What max_score and the margins leave to an anchor whose least alike positive has this score. */
+static double
+limit_of(const MiningOptions *options, double positive)
+{
+	double limit = options->max_score;
+
+	if (!isnan(options->absolute_margin))
+		limit = fmin(limit, positive - options->absolute_margin);
+	if (!isnan(options->relative_margin))
+		limit = fmin(limit, positive - fabs(positive) * options->relative_margin);
+	return limit;
+}
+
+static void
+set_limits(const Mining *mining, const NearestCall *call)
+{
+	const MiningData *data = mining->data;
+
+	for (size_t a = 0; a < data->n_anchors; a++)
+	{
+		double least = INFINITY;
+
+		for (size_t i = data->starts[a]; i < data->starts[a + 1]; i++)
+			least = fmin(least, (double) nearest_similarity(
+									call->kernels, call->similarity, data->columns,
+									data->anchors + a * data->columns,
+									data->documents + data->positives[i] * data->columns));
+		mining->limits[a] = limit_of(mining->options, least);
+	}
+}
+
+/* Takes the best ones away that range_min leaves out. */
+static void
+skip_best(const NearestCall *call, size_t skipped)
+{
+	for (size_t a = 0; a < call->n_queries; a++)
+	{
+		size_t left = call->counts[a] > skipped ? call->counts[a] - skipped : 0;
+		Neighbour *found = call->found + a * call->k;
+
+		memmove(found, found + skipped, left * sizeof *found);
+		call->counts[a] = left;
+	}
+}
+
+bool
+mining_find(const MiningData *data, const MiningOptions *options, Arena *arena, MinedNegatives *out,
+			const MayContinue *question, Status *status)
+{
+	Mining mining = {.data = data, .options = options};
+	size_t wanted = options->range_min + options->num_negatives;
+	NearestCall call = {.similarity = data->similarity,
+						.columns = data->columns,
+						.n_queries = data->n_anchors,
+						.queries = data->anchors,
+						.n_documents = data->n_documents,
+						.documents = data->documents,
+						.k = wanted < data->n_documents ? wanted : data->n_documents,
+						.allowed = is_negative,
+						.context = &mining,
+						.pool = data->pool};
+
+	call.kernels = train_kernels_choose("auto", status);
+	if (call.kernels == NULL)
+		return false;
+	call.found = arena_alloc_array(arena, call.n_queries * call.k, sizeof *call.found);
+	call.counts = arena_alloc_array(arena, call.n_queries, sizeof *call.counts);
+	mining.limits = arena_alloc_array(arena, call.n_queries, sizeof *mining.limits);
+	if (call.found == NULL || call.counts == NULL || mining.limits == NULL)
+		return arena_fail(arena, status, "negatives", call.n_queries * call.k * sizeof(Neighbour));
+	set_limits(&mining, &call);
+	if (!nearest_find(&call, arena, question, status))
+		return false;
+	skip_best(&call, options->range_min < call.k ? options->range_min : call.k);
+	*out = (MinedNegatives){call.k, call.found, call.counts};
+	return true;
+}
