@@ -977,8 +977,8 @@ CREATE FUNCTION bert.evaluate(model text, task text, query text, options jsonb D
 	RETURNS TABLE (metric text, value float8)
 	AS 'MODULE_PATHNAME', 'bert_evaluate' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION bert.evaluate(text, text, text, jsonb) IS
-	'the metrics of a model on the labelled rows of a query; options max_length, mask_probability'
-	' and seed are those of bert.finetune';
+	'the metrics of a model on the labelled rows of a query; options max_length, mask_probability,'
+	' matryoshka_dims and seed are those of bert.finetune';
 
 CREATE FUNCTION bert.mine_negatives(query text, model text DEFAULT NULL,
 		options jsonb DEFAULT '{}')

@@ -32,9 +32,11 @@ struct EmbeddingScores
 {
 	Arena *arena;
 	Similarity similarity;
+	EmbeddingCompare compare;
 	const TrainKernels *kernels;
 	EmbeddingShape shape;
 	size_t columns;  /* 0: nothing came yet */
+	float *cut;      /* (2, columns): the embeddings of one sample */
 	Texts queries;   /* anchors, or all texts with a class */
 	Texts documents; /* positives */
 	size_t n;        /* of the arrays below */
@@ -46,7 +48,7 @@ struct EmbeddingScores
 };
 
 EmbeddingScores *
-embedding_scores_create(Arena *arena, Similarity similarity, Status *status)
+embedding_scores_create(Arena *arena, const EmbeddingCompare *compare, Status *status)
 {
 	EmbeddingScores *scores = arena_alloc_zero(arena, sizeof *scores);
 
@@ -56,7 +58,8 @@ embedding_scores_create(Arena *arena, Similarity similarity, Status *status)
 		return NULL;
 	}
 	scores->arena = arena;
-	scores->similarity = similarity;
+	scores->similarity = compare->similarity;
+	scores->compare = *compare;
 	scores->kernels = train_kernels_choose("auto", status);
 	return scores->kernels == NULL ? NULL : scores;
 }
@@ -194,19 +197,49 @@ add_sample(EmbeddingScores *scores, const Sample *sample, const float *rows, Sta
 	return true;
 }
 
+static bool
+begin(EmbeddingScores *scores, const Sample *first, const Evaluation *evaluation, Status *status)
+{
+	size_t dimensions = scores->compare.dimensions;
+
+	if (dimensions > evaluation->n_columns)
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "%zu numbers of embeddings that have %zu", dimensions,
+						   evaluation->n_columns);
+	scores->columns = dimensions == 0 ? evaluation->n_columns : dimensions;
+	scores->shape = sample_shape(first);
+	scores->cut = arena_alloc_array(scores->arena, 2 * scores->columns, sizeof(float));
+	return scores->cut != NULL ||
+		   arena_fail(scores->arena, status, "embeddings to score", 2 * scores->columns * 4);
+}
+
+/* What is compared of a sample's first two texts. */
+static void
+cut_rows(EmbeddingScores *scores, const Evaluation *evaluation, size_t sample)
+{
+	size_t first = evaluation->row_offsets[sample];
+	size_t rows = evaluation->row_offsets[sample + 1] - first;
+
+	for (size_t r = 0; r < rows && r < 2; r++)
+		memcpy(scores->cut + r * scores->columns,
+			   evaluation->logits + (first + r) * evaluation->n_columns,
+			   scores->columns * sizeof(float));
+	if (scores->compare.normalize && scores->columns < evaluation->n_columns)
+		normalize_rows(rows < 2 ? rows : 2, scores->columns, scores->cut);
+}
+
 bool
 embedding_scores_add(EmbeddingScores *scores, const TrainSample *samples, size_t n,
 					 const Evaluation *evaluation, Status *status)
 {
-	if (n > 0 && scores->columns == 0)
-	{
-		scores->columns = evaluation->n_columns;
-		scores->shape = sample_shape(samples[0].sample);
-	}
+	if (n > 0 && scores->columns == 0 && !begin(scores, samples[0].sample, evaluation, status))
+		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!add_sample(scores, samples[i].sample,
-						evaluation->logits + evaluation->row_offsets[i] * scores->columns, status))
+	{
+		cut_rows(scores, evaluation, i);
+		if (!add_sample(scores, samples[i].sample, scores->cut, status))
 			return false;
+	}
 	return true;
 }
 

@@ -27,8 +27,17 @@ typedef struct Score
 
 #define EMBEDDING_SCORES_MAX 5
 
+/* What of embeddings is compared, and how. */
+typedef struct EmbeddingCompare
+{
+	Similarity similarity;
+	size_t dimensions; /* the first so many numbers; 0: all */
+	bool normalize;    /* what was cut off gets length 1 again */
+} EmbeddingCompare;
+
 /* arena must outlive the scores. NULL and *status on failure. */
-EmbeddingScores *embedding_scores_create(Arena *arena, Similarity similarity, Status *status);
+EmbeddingScores *embedding_scores_create(Arena *arena, const EmbeddingCompare *compare,
+										 Status *status);
 
 /* Embeddings of samples, as an evaluation has them. */
 bool embedding_scores_add(EmbeddingScores *scores, const TrainSample *samples, size_t n,

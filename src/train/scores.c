@@ -95,15 +95,16 @@ scores_create(Arena *arena, TrainTask task, const BertConfig *config, const Toke
 		scores->classes = (size_t) config->num_labels;
 	else if (task == TRAIN_NEXT_SENTENCE)
 		scores->classes = 2;
-	if (task == TRAIN_EMBEDDING && !scores_compare_by(scores, SIMILARITY_COSINE, status))
+	if (task == TRAIN_EMBEDDING &&
+		!scores_compare_by(scores, &(EmbeddingCompare){SIMILARITY_COSINE, 0, false}, status))
 		return NULL;
 	return scores;
 }
 
 bool
-scores_compare_by(Scores *scores, Similarity similarity, Status *status)
+scores_compare_by(Scores *scores, const EmbeddingCompare *compare, Status *status)
 {
-	scores->embeddings = embedding_scores_create(scores->arena, similarity, status);
+	scores->embeddings = embedding_scores_create(scores->arena, compare, status);
 	return scores->embeddings != NULL;
 }
 

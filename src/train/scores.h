@@ -38,7 +38,7 @@ typedef struct Scores Scores;
 Scores *scores_create(Arena *arena, TrainTask task, const BertConfig *config,
 					  const Tokenizer *tokenizer, Status *status);
 
-bool scores_compare_by(Scores *scores, Similarity similarity, Status *status);
+bool scores_compare_by(Scores *scores, const EmbeddingCompare *compare, Status *status);
 
 /* Before the first sample; has no effect on models that do not give several labels. */
 bool scores_set_threshold(Scores *scores, double threshold, Status *status);

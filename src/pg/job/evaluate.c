@@ -34,6 +34,8 @@ typedef struct Evaluator
 	const BertModel *model;
 	TrainTask task;
 	JobScore *score;
+	JobDims dims; /* embeddings are cut to these as well */
+	JobScore *cuts[EMBEDDING_MAX_DIMS];
 	int max_length; /* tokens */
 	double mask_probability;
 	double threshold;
@@ -72,6 +74,8 @@ score_batch(Evaluator *evaluator, size_t first, size_t n)
 								  &backend_may_continue, &status),
 				  &status);
 	job_score_add(evaluator->score, batch, n, &evaluation);
+	for (int i = 0; i < evaluator->dims.n; i++)
+		job_score_add(evaluator->cuts[i], batch, n, &evaluation);
 	arena_rewind(evaluator->arena, mark);
 }
 
@@ -220,11 +224,31 @@ evaluate_query(Evaluator *evaluator, const char *text)
 	return rows;
 }
 
+static void
+check_dims(const Evaluator *evaluator, const JobDims *dims)
+{
+	const ModelHandle *handle = evaluator->handle;
+	int columns = sentence_dimensions(&handle->config, &handle->sentence.pooling);
+
+	if (dims->n > 0 && evaluator->task != TRAIN_EMBEDDING)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"matryoshka_dims\" has no effect on the task %s",
+							   train_task_name(evaluator->task)),
+						errhint("It is for the task embedding.")));
+	for (int i = 0; i < dims->n; i++)
+		if (dims->values[i] > columns)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"matryoshka_dims\" has %d, but embeddings of model "
+								   "\"%s\" have %d numbers",
+								   dims->values[i], handle->name, columns)));
+}
+
 /* Of a job's options those that an evaluation knows; the others are refused. */
 static void
 read_options(Evaluator *evaluator, Jsonb *json)
 {
-	static const char *const names[] = {"max_length", "mask_probability", "seed", "threshold"};
+	static const char *const names[] = {"max_length", "mask_probability", "seed", "threshold",
+										"matryoshka_dims"};
 	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
 	JsonbIteratorToken token;
 	JsonbValue value;
@@ -250,6 +274,8 @@ read_options(Evaluator *evaluator, Jsonb *json)
 	evaluator->max_length =
 		options.max_length > 0 ? options.max_length : evaluator->handle->max_length;
 	evaluator->threshold = options.threshold;
+	check_dims(evaluator, &options.matryoshka_dims);
+	evaluator->dims = options.matryoshka_dims;
 	evaluator->mask_probability = options.mask_probability;
 	evaluator->seed = seed_given ? (uint64) options.seed : 0;
 }
@@ -281,6 +307,36 @@ put_scores(const Evaluator *evaluator, ReturnSetInfo *result)
 	}
 }
 
+/* The metrics of embeddings cut to the first numbers: "mrr@10 (64)". */
+static void
+put_cuts(const Evaluator *evaluator, ReturnSetInfo *result)
+{
+	for (int d = 0; d < evaluator->dims.n; d++)
+	{
+		const Score *list;
+		size_t n;
+
+		job_score_finish(evaluator->cuts[d], &backend_may_continue);
+		n = scores_list(evaluator->cuts[d]->scores, &list);
+		for (size_t i = 0; i < n; i++)
+			put_score(result, psprintf("%s (%d)", list[i].name, evaluator->dims.values[d]),
+					  list[i].value);
+		job_score_free(evaluator->cuts[d]);
+	}
+}
+
+static JobScore *
+create_score(const Evaluator *evaluator, int dimensions)
+{
+	JobScore *score = job_score_create(CurrentMemoryContext, evaluator->task,
+									   &evaluator->handle->config, evaluator->handle->tokenizer);
+
+	job_score_compare_by(score,
+						 &(EmbeddingCompare){evaluator->handle->sentence.similarity,
+											 (size_t) dimensions, evaluator->embedding.normalize});
+	return score;
+}
+
 /* bert.evaluate(model, task, query, options) */
 Datum
 bert_evaluate(PG_FUNCTION_ARGS)
@@ -295,12 +351,12 @@ bert_evaluate(PG_FUNCTION_ARGS)
 	evaluator->handle = model_handle_get(fcinfo->flinfo, PG_GETARG_TEXT_PP(0), TASK_EMBED);
 	read_options(evaluator, PG_GETARG_JSONB_P(3));
 	evaluator->model = model_handle_bind(evaluator->handle, train_task_head(evaluator->task));
-	evaluator->score = job_score_create(CurrentMemoryContext, evaluator->task,
-										&evaluator->handle->config, evaluator->handle->tokenizer);
 	if (evaluator->task == TRAIN_EMBEDDING)
 		job_embedding_settings(&evaluator->handle->sentence, evaluator->handle->tokenizer,
 							   evaluator->max_length, &evaluator->embedding);
-	job_score_compare_by(evaluator->score, evaluator->handle->sentence.similarity);
+	evaluator->score = create_score(evaluator, 0);
+	for (int i = 0; i < evaluator->dims.n; i++)
+		evaluator->cuts[i] = create_score(evaluator, evaluator->dims.values[i]);
 	job_score_threshold(evaluator->score, evaluator->threshold);
 	evaluator->arena = arena_for_call();
 	evaluator->start = arena_mark(evaluator->arena);
@@ -310,6 +366,7 @@ bert_evaluate(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the query returns no rows")));
 	job_score_finish(evaluator->score, &backend_may_continue);
 	put_scores(evaluator, (ReturnSetInfo *) fcinfo->resultinfo);
+	put_cuts(evaluator, (ReturnSetInfo *) fcinfo->resultinfo);
 	job_score_free(evaluator->score);
 	return (Datum) 0;
 }

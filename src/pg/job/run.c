@@ -315,7 +315,7 @@ evaluate(JobRun *run)
 	JobScore *score = job_score_create(run->context, run->task, &run->config, run->tokenizer);
 	Status status;
 
-	job_score_compare_by(score, run->base->sentence.similarity);
+	job_score_compare_by(score, &(EmbeddingCompare){run->base->sentence.similarity, 0, false});
 	job_score_threshold(score, run->options.threshold);
 
 	show_phase(run, "evaluating");

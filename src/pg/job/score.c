@@ -48,12 +48,12 @@ job_score_add(JobScore *score, const TrainSample *samples, size_t n, const Evalu
 }
 
 void
-job_score_compare_by(JobScore *score, Similarity similarity)
+job_score_compare_by(JobScore *score, const EmbeddingCompare *compare)
 {
 	Status status;
 
 	if (score->task == TRAIN_EMBEDDING)
-		REPORT_UNLESS(scores_compare_by(score->scores, similarity, &status), &status);
+		REPORT_UNLESS(scores_compare_by(score->scores, compare, &status), &status);
 }
 
 void

@@ -19,8 +19,8 @@ extern JobScore *job_score_create(MemoryContext parent, TrainTask task, const Be
 extern void job_score_threshold(JobScore *score, double threshold);
 extern void job_score_add(JobScore *score, const TrainSample *samples, size_t n,
 						  const Evaluation *evaluation);
-/* the similarity of embeddings that counts, before anything is added; no matter to other tasks */
-extern void job_score_compare_by(JobScore *score, Similarity similarity);
+/* what of embeddings counts, before anything is added; no matter to other tasks */
+extern void job_score_compare_by(JobScore *score, const EmbeddingCompare *compare);
 extern void job_score_finish(JobScore *score, const MayContinue *question);
 extern Jsonb *job_score_json(const JobScore *score); /* {"accuracy": 0.9, ...} */
 /*
