@@ -11,6 +11,7 @@
 #define BASE "test/golden/sentence/bases/bert"
 #define SAMPLES 24
 #define TOLERANCE 1e-5
+#define RISE 1e-3 /* of the loss, in finite differences */
 
 typedef struct Case
 {
@@ -177,7 +178,8 @@ case_open(Case *test, const char *line)
 							distance, dims),
 					 9);
 	test->normalize = normalize != 0;
-	snprintf(file, sizeof file, "%s.safetensors", test->name);
+	snprintf(file, sizeof file, "%s.safetensors",
+			 strcmp(test->name, "activations") == 0 ? "ranking_dense" : test->name);
 	test->golden = open_tensors(test->arena, GOLDEN, file);
 	check_status(pooling_modes_parse(pooling, &test->pooling, &status), &status);
 	check_status(embedding_loss_parse(kind, &test->loss.kind, &status), &status);
@@ -377,12 +379,56 @@ test_pieces(void **state)
 	each_case(check_pieces);
 }
 
+/*
+ * Every activation of a Dense module: along its gradient the loss rises by the gradient's norm, as
+ * finite differences say.
+ */
+static void
+test_activations(void **state)
+{
+	Case test;
+	const TensorSpec *weight;
+	size_t pieces;
+
+	(void) state;
+	case_open(&test, "activations cls 1 tanh multiple_negatives_ranking 20 0 - -");
+	weight = tensor_table_role(&test.table, ROLE_DENSE_WEIGHT, 0);
+	for (int a = 0; a < DENSE_ACTIVATION_COUNT; a++)
+	{
+		float *weights = test.network.sentence.dense[0].weight;
+		float *gradient;
+		double norm = 0;
+		double rise = 0;
+
+		test.network.sentence.activation[0] = (DenseActivation) a;
+		(void) case_run(&test, 0, &pieces);
+		gradient = case_gradients(&test, weight);
+		for (size_t i = 0; i < weight->elements; i++)
+			norm += (double) gradient[i] * (double) gradient[i];
+		norm = sqrt(norm);
+		for (int sign = 1; sign >= -1; sign -= 2)
+		{
+			float *kept = arena_alloc_array(test.arena, weight->elements, sizeof *kept);
+
+			memcpy(kept, weights, weight->elements * sizeof *kept);
+			for (size_t i = 0; i < weight->elements; i++)
+				weights[i] += (float) (sign * RISE / (norm * norm)) * gradient[i];
+			rise += sign * case_run(&test, 0, &pieces) / (2 * RISE / norm);
+			memcpy(weights, kept, weight->elements * sizeof *kept);
+		}
+		if (fabs(rise - norm) > 0.01 * norm)
+			fail_msg("activation %d: the loss rises by %g, not %g", a, rise, norm);
+	}
+	case_close(&test);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reference),
 		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_activations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
