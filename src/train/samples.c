@@ -426,7 +426,8 @@ static bool
 encode_texts(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleSink emit,
 			 void *context, const MayContinue *question, Status *status)
 {
-	size_t n = row->shape == EMBEDDING_LABELS ? 1 : 2 + row->n_items;
+	/* evaluations search the positives: negatives do not count */
+	size_t n = row->shape == EMBEDDING_LABELS ? 1 : 2 + (encoder->scored ? 0 : row->n_items);
 	bool labelled = row->shape == EMBEDDING_LABELS;
 	EncodeResult *results = arena_alloc_array(arena, n, sizeof *results);
 	size_t n_tokens = 0;

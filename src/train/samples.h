@@ -83,8 +83,8 @@ typedef struct SampleEncoder
 	int max_length; /* tokens of one sequence */
 	int stride;     /* tokens that neighbouring windows of a context share, at most */
 	/*
-	 * answers: keep what scoring them as texts needs; unplaced: scored only, answer_start and the
-	 * loss do not count
+	 * answers: keep what scoring them as texts needs; embedding: leave negatives out; unplaced:
+	 * scored only, answer_start and the loss do not count
 	 */
 	bool scored;
 	bool unplaced;

@@ -19,7 +19,8 @@
 #define ORANGE "#ea580c"
 #define GREEN "#059669"
 #define PURPLE "#7c3aed"
-#define MAX_EVAL_METRICS 4
+#define PINK "#be185d"
+#define MAX_EVAL_METRICS 5
 
 PG_FUNCTION_INFO_V1(bert_job_report);
 
@@ -138,7 +139,7 @@ draw(StringInfo out, const char *title, int n_series, const ChartSeries *series)
 static void
 draw_curves(StringInfo out, const Curves *c)
 {
-	static const char *const colors[MAX_EVAL_METRICS] = {GREEN, PURPLE, ORANGE, BLUE};
+	static const char *const colors[MAX_EVAL_METRICS] = {GREEN, PURPLE, ORANGE, BLUE, PINK};
 	ChartSeries loss[] = {{"training", BLUE, c->n, c->step, c->loss, false},
 						  {"evaluation", ORANGE, c->n, c->step, c->eval_loss, true}};
 	ChartSeries rate[] = {{"learning rate", PURPLE, c->n, c->step, c->learning_rate, false}};

@@ -26,7 +26,10 @@ job_score_create(MemoryContext parent, TrainTask task, const BertConfig *config,
 	score->context = context;
 	score->config = config;
 	score->task = task;
-	score->scores = scores_create(arena_in_context(context, 0), task, config, tokenizer, &status);
+	/* embeddings are kept to the end */
+	score->scores =
+		scores_create(arena_in_context(context, task == TRAIN_EMBEDDING ? memory_limit() : 0), task,
+					  config, tokenizer, &status);
 	REPORT_UNLESS(score->scores != NULL, &status);
 	return score;
 }
