@@ -103,6 +103,40 @@ keep_places(Sample *sample, const Encoding *encoding, int sequence)
 			sample->words[i] = -1;
 }
 
+/* The beginning of a text, whole characters of it, and "..." where more follows. */
+static bool
+keep_beginning(Arena *arena, const SampleText *text, char **bytes, uint32_t *n, Status *status)
+{
+	size_t length = text->length;
+
+	if (length > SAMPLE_SHOWN_BYTES)
+		for (length = SAMPLE_SHOWN_BYTES; ((unsigned char) text->bytes[length] & 0xC0) == 0x80;)
+			length--;
+	*bytes = arena_alloc(arena, length + 3);
+	if (*bytes == NULL)
+		return arena_fail(arena, status, "a training sample", length + 3);
+	memcpy(*bytes, text->bytes, length);
+	*n = (uint32_t) length;
+	if (length < text->length)
+	{
+		memcpy(*bytes + length, "...", 3);
+		*n += 3;
+	}
+	return true;
+}
+
+/* Lets a row that is evaluated be shown as it was written. */
+static bool
+keep_shown(const SampleEncoder *encoder, const SampleRow *row, Sample *sample, Arena *arena,
+		   Status *status)
+{
+	if (!encoder->scored)
+		return true;
+	return keep_beginning(arena, &row->input, &sample->context, &sample->n_context, status) &&
+		   (!row->has_pair ||
+			keep_beginning(arena, &row->pair, &sample->answer, &sample->n_answer, status));
+}
+
 /* What of the row is encoded, and how. */
 typedef struct EncodeCall
 {
@@ -158,7 +192,7 @@ encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Samp
 	else
 		sample.labels[0] = row->label;
 	sample.row = row->number;
-	return emit(context, &sample, status);
+	return keep_shown(encoder, row, &sample, arena, status) && emit(context, &sample, status);
 }
 
 static bool
@@ -193,7 +227,7 @@ encode_choices(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sampl
 	}
 	sample.labels[0] = row->label;
 	sample.row = row->number;
-	return emit(context, &sample, status);
+	return keep_shown(encoder, row, &sample, arena, status) && emit(context, &sample, status);
 }
 
 /* Words that come already split: each is tokenized on its own. */

@@ -76,6 +76,9 @@ typedef struct SampleRow
 	EmbeddingShape shape;
 } SampleRow;
 
+/* Of a text that is shown among examples so many bytes are kept. */
+#define SAMPLE_SHOWN_BYTES 400
+
 typedef struct SampleEncoder
 {
 	const Tokenizer *tokenizer;

@@ -184,6 +184,28 @@ decode(const Scores *scores, const int32_t *ids, size_t n)
 	return decoded.text;
 }
 
+/* The row's text as it was written, "text | pair"; where it was not kept, what its tokens say. */
+static const char *
+text_of(const Scores *scores, const Sample *sample)
+{
+	char *text;
+
+	if (sample->n_context + sample->n_answer == 0)
+		return decode(scores, sample->input_ids, sample->n_tokens < 128 ? sample->n_tokens : 128);
+	text = arena_alloc(scores->arena, (size_t) sample->n_context + sample->n_answer + 4);
+	if (text == NULL)
+		return "";
+	memcpy(text, sample->context, sample->n_context);
+	text[sample->n_context] = '\0';
+	if (sample->n_answer > 0)
+	{
+		memcpy(text + sample->n_context, " | ", 3);
+		memcpy(text + sample->n_context + 3, sample->answer, sample->n_answer);
+		text[sample->n_context + 3 + sample->n_answer] = '\0';
+	}
+	return text;
+}
+
 static const char *
 label_name(const Scores *scores, int32_t label)
 {
@@ -215,8 +237,7 @@ place_worst(Scores *scores, const Sample *sample, double loss)
 	for (; at > 0 && scores->worst[at - 1].loss < loss; at--)
 		scores->worst[at] = scores->worst[at - 1];
 	scores->worst[at] = (ScoreExample){.row = sample->row, .loss = loss, .probability = NAN};
-	scores->worst[at].text =
-		decode(scores, sample->input_ids, sample->n_tokens < 128 ? sample->n_tokens : 128);
+	scores->worst[at].text = text_of(scores, sample);
 	return &scores->worst[at];
 }
 

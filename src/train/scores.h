@@ -74,7 +74,7 @@ typedef struct ScoreExample
 {
 	uint64_t row;     /* 0-based */
 	double loss;      /* of this example */
-	const char *text; /* decoded tokens, shortened */
+	const char *text; /* the row's own, shortened */
 	const char *label;
 	const char *prediction;
 	double probability; /* of the prediction; NaN for several labels */

@@ -39,9 +39,13 @@ typedef struct Sample
 	uint32_t *ends;   /* (n_tokens) or NULL, as starts */
 	int32_t *words;   /* (n_tokens) or NULL; the context's words, -1 for all else */
 	uint32_t n_context;
-	char *context; /* (n_context) UTF-8: what an answer is part of; in a row's first window only */
+	/*
+	 * (n_context) UTF-8: what an answer is part of, in a row's first window only; of other rows
+	 * that are evaluated the beginning of the text
+	 */
+	char *context;
 	uint32_t n_answer;
-	char *answer; /* (n_answer) UTF-8: the right one, empty for none; beside context */
+	char *answer; /* (n_answer) UTF-8: the right one, empty for none; of other rows the pair's */
 } Sample;
 
 #define SPILL_MAX_SEQUENCES 1024

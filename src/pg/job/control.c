@@ -16,6 +16,7 @@
 
 #define POLL_MS 50
 #define NOTICE_MS 2000
+#define QUEUED_MS 1000
 #define MAX_SECONDS_LEFT 1e9
 #define CANCEL_WAIT_MS 10000
 #define SIGNAL_MS 200 /* between signals to a worker; a multiple of POLL_MS */
@@ -63,17 +64,56 @@ pause_for(long milliseconds)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* What a caller of wait_job has been told. */
+typedef struct Watch
+{
+	char said[256];
+	int64 step;
+	TimestampTz next_step_at; /* steps are told no more often */
+	TimestampTz unlocked_since;
+} Watch;
+
+/* A line for each change. */
 static void
-report_progress(const Job *job)
+tell(Watch *watch, const char *line)
+{
+	if (strcmp(watch->said, line) == 0)
+		return;
+	strlcpy(watch->said, line, sizeof watch->said);
+	ereport(NOTICE, (errmsg_internal("%s", watch->said)));
+}
+
+static void
+tell_queued(Watch *watch, const Job *job)
+{
+	const char *why = RecoveryInProgress()    ? "this server is a standby, which runs no jobs"
+					  : job_slots_free() == 0 ? "all places of bert.max_jobs are taken"
+					  : !job_role_has_place(job->who.role)
+						  ? "the jobs of its role that run already take all of the role's places"
+						  : "it waits for a background worker";
+
+	tell(watch, psprintf("job %lld is queued: %s", (long long) job->job, why));
+}
+
+/* Steps as they come, a line every two seconds at most; before and after them what is being done.
+ */
+static void
+tell_progress(Watch *watch, const Job *job, TimestampTz now)
 {
 	double seconds = (double) (job->total_steps - job->step) * job->seconds_per_step;
 	int left = seconds > 0 && seconds < MAX_SECONDS_LEFT ? (int) seconds : 0;
 
-	ereport(NOTICE, (errmsg("job %lld: step %lld of %lld, epoch %.2f, loss %.4f, %.1f samples/s, "
-							"%02d:%02d:%02d left",
-							(long long) job->job, (long long) job->step,
-							(long long) job->total_steps, job->epoch, job->loss,
-							job->samples_per_second, left / 3600, left / 60 % 60, left % 60)));
+	if (job->phase != NULL && strcmp(job->phase, "training") != 0)
+		tell(watch, psprintf("job %lld: %s", (long long) job->job, job->phase));
+	if (job->step == 0 || job->step == watch->step || now < watch->next_step_at)
+		return;
+	watch->step = job->step;
+	watch->next_step_at = TimestampTzPlusMilliseconds(now, NOTICE_MS);
+	tell(watch, psprintf("job %lld: step %lld of %lld, epoch %.2f, loss %.4f, %.1f samples/s, "
+						 "%02d:%02d:%02d left",
+						 (long long) job->job, (long long) job->step, (long long) job->total_steps,
+						 job->epoch, job->loss, job->samples_per_second, left / 3600,
+						 left / 60 % 60, left % 60));
 }
 
 /* A running job without its lock has lost its worker; a queued one may have none yet. */
@@ -87,49 +127,53 @@ warn_if_lost(const Job *job)
 						 (long long) job->job)));
 }
 
+/* Whether it has been running without its lock for so long that its worker must be gone. */
+static bool
+is_lost(Watch *watch, const Job *job, TimestampTz now)
+{
+	if (strcmp(job->state, "running") != 0 || job_lock_held(job->job))
+		watch->unlocked_since = 0;
+	else if (watch->unlocked_since == 0)
+		watch->unlocked_since = now;
+	else
+		return TimestampDifferenceExceeds(watch->unlocked_since, now, LOST_MS);
+	return false;
+}
+
 static char *
 wait_for_end(int64 number, TimestampTz deadline)
 {
-	TimestampTz next_notice = 0;
-	TimestampTz unlocked_since = 0;
-	int64 reported_step = -1;
+	Watch watch = {.step = -1};
 	MemoryContext round =
 		AllocSetContextCreate(CurrentMemoryContext, "bert wait_job", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(round);
+	TimestampTz queued_since = GetCurrentTimestamp();
 
 	for (;;)
 	{
 		TimestampTz now = GetCurrentTimestamp();
+		bool queued;
+		bool lost;
 		Job job;
 
 		MemoryContextReset(round);
 		job_load_own(number, &job);
-		if (strcmp(job.state, "queued") == 0 && !RecoveryInProgress() && fail_without_worker(&job))
+		queued = strcmp(job.state, "queued") == 0;
+		if (queued && !RecoveryInProgress() && fail_without_worker(&job))
 			continue;
-		if (has_ended(&job) || now >= deadline)
+		lost = is_lost(&watch, &job, now);
+		if (lost)
+			warn_if_lost(&job);
+		if (lost || has_ended(&job) || now >= deadline)
 		{
 			MemoryContextSwitchTo(caller);
 			return pstrdup(job.state);
 		}
-		if (strcmp(job.state, "running") == 0 && !job_lock_held(number))
-		{
-			if (unlocked_since == 0)
-				unlocked_since = now;
-			else if (TimestampDifferenceExceeds(unlocked_since, now, LOST_MS))
-			{
-				warn_if_lost(&job);
-				MemoryContextSwitchTo(caller);
-				return pstrdup(job.state);
-			}
-		}
-		else
-			unlocked_since = 0;
-		if (job.step > 0 && job.step != reported_step && now >= next_notice)
-		{
-			report_progress(&job);
-			reported_step = job.step;
-			next_notice = TimestampTzPlusMilliseconds(now, NOTICE_MS);
-		}
+		/* most jobs start at once */
+		if (!queued)
+			tell_progress(&watch, &job, now);
+		else if (TimestampDifferenceExceeds(queued_since, now, QUEUED_MS))
+			tell_queued(&watch, &job);
 		pause_for(POLL_MS);
 	}
 }

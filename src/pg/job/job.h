@@ -38,6 +38,7 @@ typedef struct Job
 	Jsonb *options;
 	WorkerRole who; /* who submitted it: role, in a session of session */
 	char *state;
+	char *phase; /* what a running job is doing, or NULL */
 	int worker_pid;
 	int attempts;
 	int64 step;

@@ -1,4 +1,4 @@
-/* server/errors.c: bert.job_report: one HTML page, everything inside it. */
+/* report.c: bert.job_report: one HTML page, everything inside it. */
 #include "pg/server/compat.h"
 
 #include <math.h>
@@ -24,23 +24,31 @@
 
 PG_FUNCTION_INFO_V1(bert_job_report);
 
+/* Narrow screens: nothing is wider than the page but what scrolls by itself, words break, and the
+ * rows of a table of texts become blocks. */
 static const char *const style =
 	"body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 "
-	"1rem;color:#1f2937;background:#fff}"
+	"1rem;color:#1f2937;background:#fff;overflow-wrap:anywhere}"
 	"h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p.sub{margin:.2rem 0 "
 	"1.2rem;color:#6b7280}"
 	".tiles{display:flex;flex-wrap:wrap;gap:.7rem}.tile{border:1px solid "
-	"#e5e7eb;border-radius:.5rem;padding:.5rem .9rem;min-width:7rem}"
+	"#e5e7eb;border-radius:.5rem;padding:.5rem .9rem;min-width:6rem}"
 	".tile b{display:block;font-size:1.2rem}.tile span{color:#6b7280;font-size:.85rem}"
-	".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:1rem}"
-	"svg{width:100%;border:1px solid #e5e7eb;border-radius:.5rem}svg text{font:11px "
+	".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));"
+	"gap:1rem}"
+	"svg{width:100%;border:1px solid #e5e7eb;border-radius:.5rem}svg text{font:13px "
 	"system-ui,sans-serif;fill:#4b5563}"
-	"svg text.title{font-weight:600;font-size:13px;fill:#111827}svg .grid{stroke:#eef0f3}"
+	"svg text.title{font-weight:600;font-size:15px;fill:#111827}svg .grid{stroke:#eef0f3}"
 	"table{border-collapse:collapse;font-size:.9rem}td,th{padding:.25rem .6rem;border:1px solid "
 	"#e5e7eb;text-align:left;vertical-align:top}"
 	"th{background:#f9fafb;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}"
 	"pre{background:#f9fafb;padding:.7rem;overflow:auto;white-space:pre-wrap}"
-	".failed{color:#b91c1c}.succeeded{color:#047857}.wide{overflow-x:auto}";
+	".failed{color:#b91c1c}.succeeded{color:#047857}"
+	".wide{overflow-x:auto}.wide th,.wide td{overflow-wrap:normal;min-width:2rem;max-width:14rem}"
+	".wide th{overflow-wrap:break-word}"
+	"@media(max-width:40rem){.texts,.texts tbody,.texts tr,.texts td{display:block}"
+	".texts tr.head{display:none}.texts tr{margin-bottom:.8rem}.texts td.n{text-align:left}"
+	".texts td::before{content:attr(data-name);color:#6b7280;margin-right:.5rem}}";
 
 /* The columns of the curves. */
 typedef struct Curves
@@ -52,6 +60,7 @@ typedef struct Curves
 	double *grad_norm;
 	double *rate; /* samples per second */
 	int n_eval_metrics;
+	const char *left_out; /* names of those that are not drawn, or NULL */
 	const char *eval_names[MAX_EVAL_METRICS];
 	double *eval_loss;
 	double *eval[MAX_EVAL_METRICS];
@@ -92,15 +101,22 @@ column(uint64 n, int number)
 	return values;
 }
 
-/* The names of the evaluations' metrics, loss apart. */
+/* The names of the evaluations' metrics, loss apart, those that say most first. */
 static void
 find_eval_metrics(int64 number, Curves *curves)
 {
-	query("SELECT DISTINCT k FROM bert.job_metric, pg_catalog.jsonb_object_keys(eval) AS k WHERE "
-		  "job = $1 AND k <> 'loss' ORDER BY k",
+	query("SELECT k FROM (SELECT DISTINCT k FROM bert.job_metric, "
+		  "pg_catalog.jsonb_object_keys(eval) AS k WHERE job = $1 AND k <> 'loss') AS n ORDER BY "
+		  "pg_catalog.array_position('{accuracy,f1_macro,f1,f1_micro,exact_match,spearman,pearson,"
+		  "ndcg@10,mrr@10,recall@10,accuracy@1}', k), k",
 		  number);
-	for (uint64 i = 0; i < SPI_processed && curves->n_eval_metrics < MAX_EVAL_METRICS; i++)
-		curves->eval_names[curves->n_eval_metrics++] = cell_text(i, 1);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		if (curves->n_eval_metrics < MAX_EVAL_METRICS)
+			curves->eval_names[curves->n_eval_metrics++] = cell_text(i, 1);
+		else
+			curves->left_out = curves->left_out == NULL
+								   ? cell_text(i, 1)
+								   : psprintf("%s, %s", curves->left_out, cell_text(i, 1));
 }
 
 static void
@@ -136,6 +152,22 @@ draw(StringInfo out, const char *title, int n_series, const ChartSeries *series)
 	svg_chart(out, &chart);
 }
 
+/* Which of the curves drawn so far goes through the same points; -1: none. */
+static int
+same_curve(const Curves *c, const ChartSeries *drawn, int n_drawn, const double *y)
+{
+	for (int s = 0; s < n_drawn; s++)
+	{
+		bool same = true;
+
+		for (int i = 0; i < c->n; i++)
+			same = same && (isnan(y[i]) ? isnan(drawn[s].y[i]) : fabs(y[i] - drawn[s].y[i]) < 5e-5);
+		if (same)
+			return s;
+	}
+	return -1;
+}
+
 static void
 draw_curves(StringInfo out, const Curves *c)
 {
@@ -146,16 +178,34 @@ draw_curves(StringInfo out, const Curves *c)
 	ChartSeries speed[] = {{"samples/s", GREEN, c->n, c->step, c->rate, false}};
 	ChartSeries norm[] = {{"norm", ORANGE, c->n, c->step, c->grad_norm, false}};
 	ChartSeries eval[MAX_EVAL_METRICS];
+	int n_eval = 0;
 
 	for (int m = 0; m < c->n_eval_metrics; m++)
-		eval[m] = (ChartSeries){c->eval_names[m], colors[m], c->n, c->step, c->eval[m], true};
+	{
+		int same = same_curve(c, eval, n_eval, c->eval[m]);
+
+		if (same >= 0)
+			eval[same].name = psprintf("%s = %s", eval[same].name, c->eval_names[m]);
+		else
+		{
+			eval[n_eval] =
+				(ChartSeries){c->eval_names[m], colors[n_eval], c->n, c->step, c->eval[m], true};
+			n_eval++;
+		}
+	}
 	appendStringInfoString(out, "<h2>Curves</h2><div class=\"charts\">\n");
 	draw(out, "Loss", 2, loss);
-	draw(out, "Evaluation", c->n_eval_metrics, eval);
+	draw(out, "Evaluation", n_eval, eval);
 	draw(out, "Learning-rate schedule", 1, rate);
 	draw(out, "Throughput", 1, speed);
 	draw(out, "Gradient norm", 1, norm);
 	appendStringInfoString(out, "</div>\n");
+	if (c->left_out != NULL)
+	{
+		appendStringInfoString(out, "<p class=\"sub\">not drawn, but in bert.job_metrics: ");
+		html_escape(out, c->left_out);
+		appendStringInfoString(out, "</p>\n");
+	}
 }
 
 static void
@@ -182,8 +232,8 @@ write_head(StringInfo out, int64 number)
 		  " pg_catalog.round(loss::pg_catalog.numeric, 4), pg_catalog.date_trunc('second', "
 		  "coalesce(finished, pg_catalog.clock_timestamp()) - started),"
 		  " attempts, error, bert.job_role(job), pg_catalog.to_char(submitted, 'YYYY-MM-DD "
-		  "HH24:MI:SS TZ') FROM "
-		  "bert.job WHERE job = $1",
+		  "HH24:MI:SS TZ'), (SELECT pg_catalog.date_trunc('second', s.eta) FROM bert.jobs AS s "
+		  "WHERE s.job = j.job) FROM bert.job AS j WHERE job = $1",
 		  number);
 	state = cell_text(0, 3);
 	error = cell_text(0, 13);
@@ -205,6 +255,7 @@ write_head(StringInfo out, int64 number)
 					 state, state, names[0]);
 	for (int i = 1; i < lengthof(names); i++)
 		tile(out, names[i], cell_text(0, 3 + i));
+	tile(out, "time left", cell_text(0, 16));
 	appendStringInfoString(out, "</div>\n");
 	if (error != NULL)
 	{
@@ -343,6 +394,9 @@ write_labels(StringInfo out, int64 number)
 static void
 write_worst(StringInfo out, int64 number)
 {
+	static const char *const names[] = {"row",        "loss",        "label",
+										"prediction", "probability", "text"};
+
 	query("SELECT w ->> 'row', pg_catalog.round((w ->> 'loss')::pg_catalog.numeric, 3), w ->> "
 		  "'label', w ->> 'prediction',"
 		  " pg_catalog.round((w ->> 'probability')::pg_catalog.numeric, 3), w ->> 'text'"
@@ -351,17 +405,23 @@ write_worst(StringInfo out, int64 number)
 		  number);
 	if (SPI_processed == 0)
 		return;
-	appendStringInfoString(out, "<h2>Worst examples</h2><p class=\"sub\">held-back rows with the "
-								"largest loss</p><table><tr><th>row</th><th>loss</th><th>label</th>"
-								"<th>prediction</th><th>probability</th><th>text</th></tr>\n");
+	appendStringInfo(out,
+					 "<h2>Worst examples</h2><p class=\"sub\">the %llu held-back rows with the "
+					 "largest loss; long texts are cut</p><table class=\"texts\"><tr "
+					 "class=\"head\">",
+					 (unsigned long long) SPI_processed);
+	for (int j = 0; j < lengthof(names); j++)
+		appendStringInfo(out, "<th>%s</th>", names[j]);
+	appendStringInfoString(out, "</tr>\n");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		appendStringInfoString(out, "<tr>");
-		for (int j = 1; j <= 6; j++)
+		for (int j = 0; j < lengthof(names); j++)
 		{
-			char *value = cell_text(i, j);
+			char *value = cell_text(i, j + 1);
 
-			appendStringInfo(out, "<td%s>", j == 1 || j == 2 || j == 5 ? " class=\"n\"" : "");
+			appendStringInfo(out, "<td data-name=\"%s\"%s>", names[j],
+							 j == 0 || j == 1 || j == 4 ? " class=\"n\"" : "");
 			html_escape(out, value == NULL ? "" : value);
 			appendStringInfoString(out, "</td>");
 		}
@@ -389,12 +449,12 @@ bert_job_report(PG_FUNCTION_ARGS)
 	load_curves(number, &curves);
 	draw_curves(&out, &curves);
 	write_pairs(&out, "Metrics",
-				"SELECT key, value FROM bert.job, pg_catalog.jsonb_each_text(metrics) WHERE job = "
-				"$1 ORDER BY key",
+				"SELECT key, pg_catalog.round(value::pg_catalog.numeric, 4) FROM bert.job, "
+				"pg_catalog.jsonb_each_text(metrics) WHERE job = $1 ORDER BY key",
 				number);
 	write_pairs(&out, "Metrics before training",
-				"SELECT key, value FROM bert.job_metric, pg_catalog.jsonb_each_text(eval) WHERE "
-				"job = $1 AND step = 0 ORDER BY key",
+				"SELECT key, pg_catalog.round(value::pg_catalog.numeric, 4) FROM bert.job_metric, "
+				"pg_catalog.jsonb_each_text(eval) WHERE job = $1 AND step = 0 ORDER BY key",
 				number);
 	write_confusion(&out, number);
 	write_labels(&out, number);

@@ -23,8 +23,10 @@
 
 #define METRIC_POINTS 500 /* of the loss curve */
 #define PROGRESS_MS 1000
-#define CHECKPOINT_MS 60000 /* by default, and never more than a twentieth of the time */
+#define SMOOTHING_SECONDS 30.0
+#define CHECKPOINT_MS 60000
 #define CHECKPOINT_SHARE 20
+#define CHECKPOINT_RATE 1e6 /* bytes a second, on average: they go through the write-ahead log */
 #define EVALUATION_BATCH_TOKENS 8192
 
 static bool
@@ -201,6 +203,22 @@ weight_ranges(JobRun *run, StateRange *out)
 	return kept;
 }
 
+/*
+ * Seconds between checkpoints where nobody has said in steps: a minute, so long that writing one
+ * (took seconds) is a twentieth of the time, and that all of them are CHECKPOINT_RATE.
+ */
+static double
+checkpoint_pause(JobRun *run, double took)
+{
+	StateRange ranges[TRAINER_MAX_RANGES];
+	int n = trainer_state(run->trainer, ranges);
+	double bytes = 0;
+
+	for (int i = 0; i < n; i++)
+		bytes += (double) ranges[i].size;
+	return Max(Max(CHECKPOINT_MS / 1000.0, CHECKPOINT_SHARE * took), bytes / CHECKPOINT_RATE);
+}
+
 static void
 restore_checkpoint(JobRun *run)
 {
@@ -281,6 +299,23 @@ seconds_between(TimestampTz from, TimestampTz to)
 	return (double) (to - from) / USECS_PER_SEC;
 }
 
+/*
+ * Seconds of a step, to tell how long the rest takes: an average that looks back about half a
+ * minute, so that it follows the load of the machine and not every step.
+ */
+static double
+smoothed_seconds(JobRun *run, double seconds, int64 steps)
+{
+	double now = seconds / (double) steps;
+	double weight = 1 - exp(-seconds / SMOOTHING_SECONDS);
+
+	if (run->seconds_per_step == 0)
+		run->seconds_per_step = now;
+	else
+		run->seconds_per_step += weight * (now - run->seconds_per_step);
+	return run->seconds_per_step;
+}
+
 static void
 report_progress(JobRun *run, Meter *meter, const StepResult *step, bool metric)
 {
@@ -294,7 +329,7 @@ report_progress(JobRun *run, Meter *meter, const StepResult *step, bool metric)
 		.grad_norm = step->grad_norm,
 		.samples_per_second = (double) meter->samples / seconds,
 		.tokens_per_second = (double) meter->tokens / seconds,
-		.seconds_per_step = seconds / (double) meter->steps,
+		.seconds_per_step = smoothed_seconds(run, seconds, meter->steps),
 	};
 
 	show_step(run);
@@ -427,7 +462,7 @@ train(JobRun *run)
 	int64 eval_every = run->options.eval_steps > 0 ? run->options.eval_steps : run->steps_per_epoch;
 	Meter meter = {0};
 	TimestampTz checkpointed = GetCurrentTimestamp();
-	double checkpoint_seconds = 0;
+	double pause = checkpoint_pause(run, 0);
 
 	open_sampler(run);
 	set_phase(run, "training");
@@ -460,14 +495,13 @@ train(JobRun *run)
 				break;
 		}
 		now = GetCurrentTimestamp();
-		if (!last && (run->options.checkpoint_steps > 0
-						  ? step % run->options.checkpoint_steps == 0
-						  : seconds_between(checkpointed, now) >
-								Max(CHECKPOINT_MS / 1000.0, CHECKPOINT_SHARE * checkpoint_seconds)))
+		if (!last &&
+			(run->options.checkpoint_steps > 0 ? step % run->options.checkpoint_steps == 0
+											   : seconds_between(checkpointed, now) > pause))
 		{
 			save_checkpoint(run);
 			checkpointed = GetCurrentTimestamp();
-			checkpoint_seconds = seconds_between(now, checkpointed);
+			pause = checkpoint_pause(run, seconds_between(now, checkpointed));
 			meter_reset(&meter);
 		}
 	}

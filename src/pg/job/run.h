@@ -37,9 +37,10 @@ typedef struct JobRun
 	uint64 n_eval;
 	int64 steps_per_epoch;
 	int64 total_steps;
-	Sampler *sampler;  /* of the training samples */
-	double best_score; /* of evaluations so far, higher is better; -inf: none */
-	double best_loss;  /* of the same evaluation */
+	Sampler *sampler;        /* of the training samples */
+	double seconds_per_step; /* smoothed; 0: none yet */
+	double best_score;       /* of evaluations so far, higher is better; -inf: none */
+	double best_loss;        /* of the same evaluation */
 	int64 best_step;
 	int evaluations_since_best;
 	JobScore *last_score; /* of the last evaluation, or NULL */

@@ -5,12 +5,13 @@
 
 #include "pg/job/svg_chart.h"
 
-#define WIDTH 720.0
+/* Of the drawing, which is scaled to the page: its letters stay readable on 400 pixels. */
+#define WIDTH 480.0
 #define HEIGHT 280.0
-#define LEFT 70.0
-#define RIGHT 20.0
-#define TOP 34.0
-#define BOTTOM 46.0
+#define LEFT 62.0
+#define RIGHT 16.0
+#define TOP 54.0
+#define BOTTOM 44.0
 #define TICKS 5
 
 typedef struct Range
@@ -128,13 +129,17 @@ draw_axes(StringInfo out, const Chart *chart, const Range *x, double x_step, con
 	appendStringInfoString(out, "</text>\n");
 }
 
+static const char *const dashes[] = {"", " stroke-dasharray=\"8 5\"", " stroke-dasharray=\"2 4\"",
+									 " stroke-dasharray=\"10 3 2 3\""};
+
 static void
-draw_series(StringInfo out, const ChartSeries *series, const Range *x, const Range *y)
+draw_series(StringInfo out, const ChartSeries *series, int number, const Range *x, const Range *y)
 {
 	bool begun = false;
 
-	appendStringInfo(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.6\" points=\"",
-					 series->color);
+	/* dashes let a curve below show through */
+	appendStringInfo(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\"%s points=\"",
+					 series->color, dashes[number % lengthof(dashes)]);
 	for (int i = 0; i < series->n; i++)
 		if (isfinite(series->y[i]))
 		{
@@ -155,17 +160,18 @@ draw_series(StringInfo out, const ChartSeries *series, const Range *x, const Ran
 static void
 draw_legend(StringInfo out, const Chart *chart)
 {
-	double at = WIDTH - RIGHT;
+	double at = LEFT;
 
-	for (int s = chart->n_series - 1; s >= 0; s--)
+	for (int s = 0; s < chart->n_series; s++)
 	{
-		at -= 24 + 7.0 * (double) strlen(chart->series[s].name);
 		appendStringInfo(out,
-						 "<rect x=\"%.1f\" y=\"9\" width=\"12\" height=\"10\" fill=\"%s\"/><text "
-						 "x=\"%.1f\" y=\"18\">",
-						 at, chart->series[s].color, at + 16);
+						 "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"36\" y2=\"36\" stroke=\"%s\" "
+						 "stroke-width=\"3\"%s/><text x=\"%.1f\" y=\"41\">",
+						 at, at + 20, chart->series[s].color, dashes[s % lengthof(dashes)],
+						 at + 25);
 		html_escape(out, chart->series[s].name);
 		appendStringInfoString(out, "</text>\n");
+		at += 38 + 7.2 * (double) strlen(chart->series[s].name);
 	}
 }
 
@@ -187,7 +193,7 @@ svg_chart(StringInfo out, const Chart *chart)
 	appendStringInfoString(out, "\">\n");
 	draw_axes(out, chart, &x, x_step, &y, y_step);
 	for (int s = 0; s < chart->n_series; s++)
-		draw_series(out, &chart->series[s], &x, &y);
+		draw_series(out, &chart->series[s], s, &x, &y);
 	draw_legend(out, chart);
 	appendStringInfoString(out, "</svg>\n");
 }

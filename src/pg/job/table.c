@@ -132,7 +132,7 @@ bert_job_restored(PG_FUNCTION_ARGS)
 	" attempts::pg_catalog.int8, step, total_steps, epoch, loss, samples_per_second, CASE " \
 	"WHEN pg_catalog.jsonb_typeof(details -> 'seconds_per_step') = 'number' THEN (details " \
 	"->> 'seconds_per_step')::pg_catalog.float8 END,"                                       \
-	" base_version, data_digest, error, labels, " JOB_SESSION("bert.job") ", base_digest"
+	" base_version, data_digest, error, labels, " JOB_SESSION("bert.job") ", base_digest, phase"
 
 static void
 read_labels(ArrayType *array, Job *job)
@@ -183,6 +183,7 @@ read_job(OwnStatement *statement, Job *job)
 	job->who.session = DatumGetObjectId(own_result(0, 22, &is_null));
 	value = own_result(0, 23, &is_null);
 	job->base_digest = is_null ? NULL : DatumGetByteaPCopy(value);
+	job->phase = result_text(24);
 	if (job->step < 0 || job->total_steps < 0 || job->attempts < 0)
 		job->damage = "a count is negative";
 	MemoryContextSwitchTo(spi);

@@ -151,7 +151,8 @@ type_fits(ColumnType type, Oid oid)
 		case TYPE_TEXT:
 			return is_text(oid);
 		case TYPE_TEXT_ARRAY:
-			return is_text(getBaseType(get_element_type(oid)));
+			oid = get_element_type(oid);
+			return OidIsValid(oid) && is_text(getBaseType(oid));
 		case TYPE_LABEL:
 			return is_text(oid) || is_integer(oid);
 		case TYPE_LABELS:
