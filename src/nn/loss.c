@@ -35,6 +35,19 @@ log_sum_exp(const float *logits, size_t n)
 	return log_sum_exp_strided(logits, n, 1);
 }
 
+static double
+divided_log_sum_exp(const float *logits, size_t n, double divisor)
+{
+	double largest = -INFINITY;
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		largest = fmax(largest, logits[i] / divisor);
+	for (size_t i = 0; i < n; i++)
+		sum += exp(logits[i] / divisor - largest);
+	return largest + log(sum);
+}
+
 ProblemType
 loss_problem_type(const BertConfig *config, bool classes)
 {
@@ -58,10 +71,13 @@ is_values(const LossCall *call)
 static bool
 has_settings(const LossCall *call)
 {
-	return call->settings != NULL &&
-		   (call->settings->smoothing > 0 || call->settings->weights != NULL) &&
-		   (call->head == HEAD_SEQUENCE_CLASSIFICATION || call->head == HEAD_TOKEN_CLASSIFICATION ||
-			call->head == HEAD_MULTIPLE_CHOICE);
+	const LossSettings *settings = call->settings;
+
+	if (settings == NULL ||
+		(settings->smoothing == 0 && settings->weights == NULL && settings->temperature == 0))
+		return false;
+	return call->head == HEAD_SEQUENCE_CLASSIFICATION || call->head == HEAD_TOKEN_CLASSIFICATION ||
+		   call->head == HEAD_MULTIPLE_CHOICE;
 }
 
 static double
@@ -228,6 +244,36 @@ settled_loss(const Loss *loss, size_t at, size_t n, int64_t label, double scale)
 	return value;
 }
 
+/* The loss of a row whose n logits are to be like the teacher's, all divided by the temperature. */
+static double
+taught_loss(const Loss *loss, size_t at, size_t n, double scale)
+{
+	double temperature = loss->call->settings->temperature;
+	const float *teacher = loss->call->targets->values + at;
+	const float *logits = loss->logits + at;
+	double own = divided_log_sum_exp(logits, n, temperature);
+	double other = divided_log_sum_exp(teacher, n, temperature);
+	double value = 0;
+
+	for (size_t i = 0; i < n; i++)
+		value += exp(teacher[i] / temperature - other) *
+				 ((teacher[i] / temperature - other) - (logits[i] / temperature - own));
+	for (size_t i = 0; loss->gradient && i < n; i++)
+		loss->d_logits[at + i] =
+			(float) (scale * temperature *
+					 (exp(logits[i] / temperature - own) - exp(teacher[i] / temperature - other)));
+	return temperature * temperature * value;
+}
+
+static double
+settled_row(const Loss *loss, size_t at, size_t n, int64_t label, double scale)
+{
+	if (label == LABEL_IGNORED)
+		return row_loss(loss, at, n, label, 0);
+	return loss->call->settings->temperature > 0 ? taught_loss(loss, at, n, scale)
+												 : settled_loss(loss, at, n, label, scale);
+}
+
 /* The mean over the rows' weights. */
 static double
 settled_rows(const Loss *loss, const LossCounts *counts)
@@ -244,9 +290,7 @@ settled_rows(const Loss *loss, const LossCounts *counts)
 		size_t at = choices ? targets->choice_offsets[row] : row * call->columns;
 		size_t n = choices ? targets->choice_offsets[row + 1] - at : call->columns;
 
-		sum += labels[row] == LABEL_IGNORED
-				   ? row_loss(loss, at, n, LABEL_IGNORED, 0)
-				   : settled_loss(loss, at, n, labels[row], 1 / counts->weight);
+		sum += settled_row(loss, at, n, labels[row], 1 / counts->weight);
 	}
 	return sum / counts->weight;
 }

@@ -54,8 +54,13 @@ typedef struct LossCounts
 typedef struct LossSettings
 {
 	double smoothing; /* 0: none; of one class a row, of tokens' classes and of choices */
-	const float
-		*weights; /* (columns) of classes; of several labels: where they are there; or NULL */
+	/*
+	 * above 0: one class a row is learned from another model's logits, targets->values (B, labels):
+	 * torch's kl_div of the softmax of both, divided by this, times its square
+	 */
+	double temperature;
+	/* (columns) of classes; of several labels: where they are there; or NULL */
+	const float *weights;
 } LossSettings;
 
 /* What is asked of which head. columns: of the logits (the vocabulary's, where there is one). */

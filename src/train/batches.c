@@ -91,14 +91,14 @@ labels_of(HeadKind head, const Sample *sample, bool values)
 }
 
 static bool
-check_sample(HeadKind head, const Sample *sample, size_t n_values, Status *status)
+check_sample(HeadKind head, const Sample *sample, bool by_values, size_t n_values, Status *status)
 {
 	if (sample->n_sequences == 0 ||
 		(sample->n_sequences > 1 && head != HEAD_MULTIPLE_CHOICE && head != HEAD_NONE))
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
 						   "a sample of %u sequences is not for %s", sample->n_sequences,
 						   head_kind_name(head));
-	if (sample->n_labels < labels_of(head, sample, n_values > 0) || sample->n_values < n_values)
+	if (sample->n_labels < labels_of(head, sample, by_values) || sample->n_values < n_values)
 		return status_fail(status, STATUS_INVALID_ARGUMENT,
 						   "row %llu has %u labels and %u values, fewer than %s needs",
 						   (unsigned long long) sample->row + 1, sample->n_labels, sample->n_values,
@@ -138,6 +138,14 @@ language_targets(const Assembly *assembly, const TrainSample *sample, size_t fro
 		}
 }
 
+/* One class a row, with a teacher's logits beside it. */
+static bool
+is_taught(const Assembly *assembly, const Sample *sample)
+{
+	return assembly->head == HEAD_SEQUENCE_CLASSIFICATION && sample->n_labels == 1 &&
+		   sample->n_values == (uint32_t) assembly->config->num_labels;
+}
+
 /* Checks the samples and adds up their sizes. */
 static bool
 measure(Assembly *assembly, const TrainSample *samples, size_t n, Status *status)
@@ -145,14 +153,15 @@ measure(Assembly *assembly, const TrainSample *samples, size_t n, Status *status
 	if (n == 0)
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "a batch without samples");
 	assembly->by_values = uses_values(assembly->config, assembly->head, samples[0].sample);
-	assembly->n_values = !assembly->by_values          ? 0
-						 : assembly->head == HEAD_NONE ? 1
-													   : (size_t) assembly->config->num_labels;
+	if (assembly->by_values && assembly->head == HEAD_NONE)
+		assembly->n_values = 1;
+	else if (assembly->by_values || is_taught(assembly, samples[0].sample))
+		assembly->n_values = (size_t) assembly->config->num_labels;
 	for (size_t i = 0; i < n; i++)
 	{
 		const Sample *sample = samples[i].sample;
 
-		if (!check_sample(assembly->head, sample, assembly->n_values, status))
+		if (!check_sample(assembly->head, sample, assembly->by_values, assembly->n_values, status))
 			return false;
 		if (assembly->head == HEAD_NONE && sample_shape(sample) != sample_shape(samples[0].sample))
 			return status_fail(status, STATUS_INVALID_ARGUMENT, "samples of different kinds");
@@ -191,7 +200,7 @@ append(Assembly *assembly, const TrainSample *samples, size_t i, HeadTargets *ta
 	}
 	for (size_t l = 0; l < n_labels; l++)
 		assembly->label_ids[assembly->labels++] = sample->labels[l];
-	if (assembly->by_values)
+	if (assembly->n_values > 0)
 		memcpy(assembly->values + i * assembly->n_values, sample->values,
 			   assembly->n_values * sizeof(float));
 	if (head_has_vocabulary(assembly->head))

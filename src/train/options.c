@@ -34,6 +34,7 @@ static const OptionBounds bounds[] = {
 	{"scale", 0, 1e6, true, false},
 	{"margin", 0, 1e6, false, false},
 	{"label_smoothing", 0, 1, false, true},
+	{"temperature", 0, 100, true, false},
 	{"threshold", 0, 1, true, true},
 	{"threads", 1, COMPUTE_MAX_THREADS, false, false},
 };

@@ -177,8 +177,8 @@ encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Samp
 	Sample sample;
 
 	if (!encode(encoder, &call, arena, question, &result, status) ||
-		!sample_allocate(arena, &sample, 1, result.windows[0].n, n_values > 0 ? 0 : 1, n_values,
-						 status))
+		!sample_allocate(arena, &sample, 1, result.windows[0].n,
+						 n_values > 0 && !row->taught ? 0 : 1, n_values, status))
 		return false;
 	encoder->truncated += result.truncated;
 	copy_encoding(&sample, 0, &result.windows[0]);
@@ -189,7 +189,7 @@ encode_sequence(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Samp
 		memcpy(sample.values, row->label_values, n_values * sizeof(float));
 	else if (regression)
 		sample.values[0] = row->value;
-	else
+	if (sample.n_labels > 0)
 		sample.labels[0] = row->label;
 	sample.row = row->number;
 	return keep_shown(encoder, row, &sample, arena, status) && emit(context, &sample, status);

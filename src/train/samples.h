@@ -67,6 +67,7 @@ typedef struct SampleRow
 	/* several labels: (n_label_values) 1 for those that the row has, 0 for the others; or NULL */
 	const float *label_values;
 	size_t n_label_values;
+	bool taught;         /* label_values are a teacher's logits, beside the label */
 	SampleText answer;   /* empty: no answer */
 	size_t answer_start; /* in characters of pair */
 	/*

@@ -17,7 +17,8 @@
 
 /*
  * One sample: n_sequences token sequences (one; multiple choice: one per choice) back to back and
- * its labels. What the labels mean is the task's business: a class or a choice: labels (1); several
+ * its labels. What the labels mean is the task's business: a class or a choice: labels (1), with a
+ * teacher's logits in values (labels); several
  * labels: values (labels), 1 or 0; a value: values (1); token tasks: labels (n_tokens), -100
  * ignored; spans: labels (2) start, end; next sentence: labels (1); language modelling: none. Where
  * tokens lie in their text is kept for masking whole words and, with the texts, for answers that

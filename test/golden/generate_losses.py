@@ -3,7 +3,8 @@
 reference trainer's LabelSmoother, with their gradients.
 
 Lines, fields separated by tabs: kind (classes, several), columns, smoothing, weights or "-",
-labels, logits, loss, gradient. Labels of -100 are ignored.
+labels, logits, loss, gradient. Labels of -100 are ignored. Of the kind taught the third field is the
+temperature, the fourth the teacher's logits.
 """
 import os
 import random
@@ -44,6 +45,20 @@ def case(kind, rows, columns, smoothing, weighted):
                       text(logits.grad.tolist())])
 
 
+def taught(rows, columns, temperature):
+    """What a teacher's logits teach: Hinton's loss."""
+    logits = torch.tensor(numbers(rows * columns, -3, 3), dtype=torch.float64, requires_grad=True)
+    teacher = numbers(rows * columns, -5, 5)
+    target = torch.tensor(teacher, dtype=torch.float64).view(rows, columns) / temperature
+    loss = temperature**2 * F.kl_div(F.log_softmax(logits.view(rows, columns) / temperature, -1),
+                                     F.softmax(target, -1), reduction="batchmean")
+    loss.backward()
+    text = lambda items: " ".join(repr(item) for item in items)
+    return "\t".join(["taught", str(columns), str(temperature), text(teacher),
+                      text([0] * rows), text(logits.tolist()), repr(float(loss.detach())),
+                      text(logits.grad.tolist())])
+
+
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "losses.txt"), "w") as out:
     for kind, rows, columns, smoothing, weighted in (
         ("classes", 6, 3, 0.0, True), ("classes", 6, 4, 0.1, False), ("classes", 9, 2, 0.3, True),
@@ -51,3 +66,5 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "losses.txt")
         ("several", 3, 4, 0.0, False),
     ):
         out.write(case(kind, rows, columns, smoothing, weighted) + "\n")
+    for rows, columns, temperature in ((4, 3, 2.0), (1, 2, 1.0), (5, 4, 7.5)):
+        out.write(taught(rows, columns, temperature) + "\n")

@@ -20,6 +20,7 @@ typedef struct Case
 	size_t n; /* logits */
 	LossSettings settings;
 	bool several;
+	bool taught;
 	float weights[MOST];
 	double numbers[MOST];
 	int64_t labels[MOST];
@@ -51,8 +52,18 @@ read_case(char *line, Case *this)
 		assert_non_null(fields[i] = strsep(&line, "\t"));
 	this->several = strcmp(fields[0], "several") == 0;
 	this->columns = (size_t) atoi(fields[1]);
-	this->settings.smoothing = atof(fields[2]);
-	if (strcmp(fields[3], "-") != 0)
+	this->taught = strcmp(fields[0], "taught") == 0;
+	if (this->taught)
+		this->settings.temperature = atof(fields[2]);
+	else
+		this->settings.smoothing = atof(fields[2]);
+	if (this->taught)
+	{
+		n = read_numbers(fields[3], this->numbers);
+		for (size_t i = 0; i < n; i++)
+			this->weights[i] = (float) this->numbers[i];
+	}
+	else if (strcmp(fields[3], "-") != 0)
 	{
 		assert_int_equal(read_numbers(fields[3], this->numbers), this->columns);
 		for (size_t i = 0; i < this->columns; i++)
@@ -65,6 +76,8 @@ read_case(char *line, Case *this)
 		this->labels[i] = (int64_t) this->numbers[i];
 		this->values[i] = (float) this->numbers[i];
 	}
+	if (this->taught)
+		memcpy(this->values, this->weights, sizeof this->values);
 	this->n = read_numbers(fields[5], this->numbers);
 	assert_int_equal(this->n, this->several ? n : n * this->columns);
 	for (size_t i = 0; i < this->n; i++)
@@ -93,10 +106,10 @@ check_case(const Case *this, size_t rows_at_once)
 		for (size_t at = 0; at < all; at += rows_at_once)
 		{
 			Batch batch = {.n_sequences = at + rows_at_once < all ? rows_at_once : all - at};
-			HeadTargets targets = {.labels = this->several ? NULL : this->labels + at,
-								   .values =
-									   this->several ? this->values + at * this->columns : NULL,
-								   .n_examples = batch.n_sequences};
+			HeadTargets targets = {
+				.labels = this->several ? NULL : this->labels + at,
+				.values = this->several || this->taught ? this->values + at * this->columns : NULL,
+				.n_examples = batch.n_sequences};
 			LossCall call = {HEAD_SEQUENCE_CLASSIFICATION,
 							 &config,
 							 &batch,
@@ -135,13 +148,14 @@ test_against_torch(void **state)
 		line[strcspn(line, "\n")] = '\0';
 		read_case(line, &this);
 		/* without settings at all the gradient is the kernels', tested elsewhere */
-		assert_true(this.several || this.settings.smoothing > 0 || this.settings.weights != NULL);
+		assert_true(this.several || this.taught || this.settings.smoothing > 0 ||
+					this.settings.weights != NULL);
 		check_case(&this, MOST);
 		check_case(&this, 1);
 		check_case(&this, 2);
 		seen++;
 	}
-	assert_int_equal(seen, 7);
+	assert_int_equal(seen, 10);
 	free(line);
 	fclose(file);
 }

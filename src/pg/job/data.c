@@ -19,6 +19,7 @@
 #include "pg/model/cache.h"
 #include "pg/job/data.h"
 #include "pg/job/embedding.h"
+#include "pg/job/teacher.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "pg/server/role.h"
@@ -217,6 +218,7 @@ typedef struct SpillQuery
 	const char *name;
 	const LabelSet *labels; /* or NULL */
 	bool several;
+	Teacher *teacher; /* of what is trained on, or NULL */
 	SpillSet *set;
 	double held_back;
 	int64 seed;
@@ -308,6 +310,8 @@ spill_query(const SpillQuery *spill)
 		if (spill->held_back > 0 &&
 			job_row_held_back(spill->seed, row.sample.number, spill->held_back))
 			set = spill->eval;
+		if (spill->teacher != NULL && set == spill->set)
+			teacher_tell(spill->teacher, &row.sample, arena);
 		sink.writer = set->writer;
 		REPORT_UNLESS(samples_encode(&set->encoder, &row.sample, arena, append_sample, &sink,
 									 &backend_may_continue, &status),
@@ -385,6 +389,13 @@ job_labels(TrainTask task, const JobBase *base, const DataSummary *summary)
 	if (result.set == NULL)
 		return result;
 	label_set_sort(result.set);
+	if (base->teacher != NULL)
+	{
+		result.set = teacher_labels(base->teacher, summary);
+		if (has_classifier && result.anew == NULL && !label_set_is_of(result.set, base->config))
+			result.anew = "The teacher has other labels, or in another order.";
+		return result;
+	}
 	if (!has_classifier || result.anew != NULL || task == TRAIN_EMBEDDING)
 		return result;
 	labels = label_set_of_model(CurrentMemoryContext, summary->numeric, base->config);
@@ -404,13 +415,22 @@ job_labels(TrainTask task, const JobBase *base, const DataSummary *summary)
 
 static LabelSet *
 find_labels(const JobDataRequest *request, const SampleEncoder *encoder, const char *query,
-			const char *name, bool *several)
+			const char *name, bool *several, Teacher **teacher)
 {
+	JobBase base = request->base;
 	DataSummary summary;
 
 	job_data_check(encoder, query, name, &summary);
 	*several = summary.several;
-	return job_labels(request->task, &request->base, &summary).set;
+	*teacher = NULL;
+	if (request->options->teacher != NULL)
+	{
+		ModelHandle *handle = teacher_open(request->options->teacher, summary.several);
+
+		base.teacher = &handle->config;
+		*teacher = teacher_create(handle);
+	}
+	return job_labels(request->task, &base, &summary).set;
 }
 
 static bool
@@ -425,9 +445,10 @@ static void
 spill_eval_query(const JobDataRequest *request, const LabelSet *labels, bool several, SpillSet *set)
 {
 	const char *text = request->options->eval_query;
+	Teacher *none;
 
 	if (request->task == TRAIN_EMBEDDING)
-		labels = find_labels(request, &set->encoder, text, "eval_query", &several);
+		labels = find_labels(request, &set->encoder, text, "eval_query", &several, &none);
 	spill_query(&(SpillQuery){
 		.text = text, .name = "eval_query", .labels = labels, .several = several, .set = set});
 }
@@ -444,6 +465,7 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	unsigned char digest[SHA256_BYTES];
 	LabelSet *labels;
 	bool several;
+	Teacher *teacher;
 	RoleSwitch role;
 	Status status;
 
@@ -462,8 +484,8 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	train_set.writer = train->writer;
 	eval_set.writer = eval == NULL ? NULL : eval->writer;
 	role_become(&role, job->who.role, job->search_path);
-	labels = find_labels(request, &train_set.encoder, job->query, "query", &several);
-	spill_query(&(SpillQuery){job->query, "query", labels, several, &train_set,
+	labels = find_labels(request, &train_set.encoder, job->query, "query", &several, &teacher);
+	spill_query(&(SpillQuery){job->query, "query", labels, several, teacher, &train_set,
 							  options->eval_fraction, options->seed, &eval_set});
 	if (options->eval_query != NULL)
 		spill_eval_query(request, labels, several, &eval_set);
@@ -536,7 +558,7 @@ find_kind(JobData *data, Arena *arena)
 	if (data->task != TRAIN_SEQUENCE_CLASSIFICATION)
 		return;
 	REPORT_UNLESS(spill_read(data->train, 0, arena, &first, &status), &status);
-	data->several = first.n_values > 0;
+	data->several = first.n_values > 0 && first.n_labels == 0;
 	arena_rewind(arena, mark);
 }
 

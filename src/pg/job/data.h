@@ -60,6 +60,7 @@ typedef struct JobBase
 {
 	HeadKind head;
 	const BertConfig *config;
+	const BertConfig *teacher; /* whose labels the new model has; NULL: none */
 } JobBase;
 
 /*

@@ -240,3 +240,14 @@ label_set_extend(LabelSet *set, const LabelSet *data)
 	}
 	return names.data;
 }
+
+bool
+label_set_is_of(const LabelSet *set, const BertConfig *config)
+{
+	if (set->count != config->num_labels)
+		return false;
+	for (int i = 0; i < set->count; i++)
+		if (strcmp(set->names[i], config->id2label[i]) != 0)
+			return false;
+	return true;
+}

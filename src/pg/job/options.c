@@ -19,6 +19,9 @@
 #include "pg/server/settings.h"
 #include "train/scores.h"
 
+/* of a teacher's probabilities: common in Hinton et al., "Distilling the Knowledge ..." */
+#define DEFAULT_TEMPERATURE 2
+
 typedef enum OptionType
 {
 	OPTION_REAL,
@@ -80,6 +83,8 @@ static const Option options[] = {
 	OPTION(matryoshka_dims, DIMS, 0, NULL),
 	OPTION(label_smoothing, REAL, 0, NULL),
 	OPTION(class_weights, WEIGHTS, 0, NULL),
+	OPTION(teacher, STRING, 0, NULL),
+	OPTION(temperature, REAL, -1, NULL),
 	OPTION(threshold, REAL, SCORES_THRESHOLD, NULL),
 	OPTION(threads, INT, 0, NULL),
 	OPTION(precision, STRING, 0, "fp32"),
@@ -252,6 +257,11 @@ check_together(const JobOptions *out, bool warmup_ratio_given)
 {
 	exclude(out->warmup_steps >= 0 && warmup_ratio_given, "warmup_steps", "warmup_ratio");
 	exclude(out->eval_query != NULL && out->eval_fraction > 0, "eval_query", "eval_fraction");
+	exclude(out->teacher != NULL && out->class_weights != NULL, "teacher", "class_weights");
+	exclude(out->teacher != NULL && out->label_smoothing > 0, "teacher", "label_smoothing");
+	if (out->teacher == NULL && out->temperature > 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"temperature\" has no effect without a \"teacher\"")));
 	if (out->eval_query == NULL && out->eval_fraction == 0 &&
 		(out->eval_steps > 0 || out->early_stopping > 0))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -314,6 +324,8 @@ job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
 	out->mask_probability = in->mask_probability;
 	out->whole_word_mask = in->whole_word_mask;
 	out->loss.smoothing = in->label_smoothing;
+	if (in->teacher != NULL)
+		out->loss.temperature = in->temperature > 0 ? in->temperature : DEFAULT_TEMPERATURE;
 	out->embedding.loss = job_embedding_loss(in);
 	out->activation_bytes = memory_limit();
 	out->feature_bytes = out->part == TRAIN_ALL && !in->freeze_embeddings ? 0 : memory_limit();
@@ -391,6 +403,9 @@ static const struct
 } class_options[] = {
 	{"threshold", 1u << TRAIN_SEQUENCE_CLASSIFICATION,
 	 "It is for rows with several labels in sequence_classification."},
+	{"teacher", 1u << TRAIN_SEQUENCE_CLASSIFICATION, "It is for the task sequence_classification."},
+	{"temperature", 1u << TRAIN_SEQUENCE_CLASSIFICATION,
+	 "It is for the task sequence_classification with a \"teacher\"."},
 	{"class_weights", 1u << TRAIN_SEQUENCE_CLASSIFICATION | 1u << TRAIN_TOKEN_CLASSIFICATION,
 	 "It is for the tasks sequence_classification and token_classification."},
 	{"label_smoothing",

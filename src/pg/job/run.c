@@ -114,7 +114,7 @@ open_data(JobRun *run)
 							  .tokenizer = run->tokenizer,
 							  .max_length = run->max_length,
 							  .model_length = run->model_length,
-							  .base = {run->base->table.head, &run->base->config},
+							  .base = {run->base->table.head, &run->base->config, NULL},
 							  .sentence = &run->base->sentence};
 	bool rebuilt;
 

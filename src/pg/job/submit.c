@@ -11,6 +11,7 @@
 #include "pg/model/handle.h"
 #include "pg/job/class_weights.h"
 #include "pg/job/embedding.h"
+#include "pg/job/teacher.h"
 #include "pg/server/errors.h"
 #include "pg/server/values.h"
 #include "pg/model/store.h"
@@ -67,9 +68,10 @@ check_label_count(const DataSummary *train, const LabelSet *labels)
 
 /* The labels of the model to be; says what becomes of the base's classifier for them. */
 static LabelSet *
-check_labels(TrainTask task, const ModelHandle *base, const DataSummary *train)
+check_labels(TrainTask task, const ModelHandle *base, const ModelHandle *teacher,
+			 const DataSummary *train)
 {
-	JobBase job_base = {base->head, &base->config};
+	JobBase job_base = {base->head, &base->config, teacher == NULL ? NULL : &teacher->config};
 	JobLabels labels = job_labels(task, &job_base, train);
 
 	if (labels.set != NULL)
@@ -124,13 +126,16 @@ check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const c
 	SampleEncoder encoder;
 	DataSummary train;
 	DataSummary eval;
+	const ModelHandle *teacher = NULL;
 	LabelSet *labels;
 
 	job_encoder(&encoder, task, base->tokenizer,
 				job_training_length(options, task, base->max_length), ENCODE_TO_TRAIN);
 	job_data_check(&encoder, query, "query", &train);
 	check_split(options, train.rows);
-	labels = check_labels(task, base, &train);
+	if (options->teacher != NULL)
+		teacher = teacher_open(options->teacher, train.several);
+	labels = check_labels(task, base, teacher, &train);
 	check_class_options(options, task, train.several, labels);
 	if (task == TRAIN_EMBEDDING)
 		job_embedding_resolve(options, &train);

@@ -63,6 +63,8 @@ extern LabelSet *label_set_of_model(MemoryContext context, bool numeric, const B
 extern bool label_set_shares(const LabelSet *data, const BertConfig *config);
 /* adds those of the data that the set has not, in their order; their names, for a message */
 extern char *label_set_extend(LabelSet *set, const LabelSet *data);
+/* whether the labels are the model's, in the same order */
+extern bool label_set_is_of(const LabelSet *set, const BertConfig *config);
 /* a label of the data that the model has not, or NULL */
 extern const char *label_set_missing(const LabelSet *model, const LabelSet *data);
 extern int label_set_count(const LabelSet *set);
