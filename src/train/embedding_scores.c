@@ -6,6 +6,7 @@
 
 #include "nn/model.h"
 #include "train/nearest.h"
+#include "train/relevance.h"
 
 #define MOST_HITS 100 /* of map@100 */
 #define SHORT_LIST 10 /* of ndcg, mrr and recall */
@@ -21,13 +22,6 @@ typedef struct Texts
 	uint32_t *table; /* (places): a text's number + 1, 0 for none */
 } Texts;
 
-/* Which document is right for which query; numbers of both. */
-typedef struct Right
-{
-	uint32_t query;
-	uint32_t document;
-} Right;
-
 struct EmbeddingScores
 {
 	Arena *arena;
@@ -41,7 +35,7 @@ struct EmbeddingScores
 	Texts documents; /* positives */
 	size_t n;        /* of the arrays below */
 	size_t capacity;
-	Right *right;
+	RelevantPair *right; /* numbers of queries and documents */
 	int32_t *classes;
 	double *scores;
 	double *similarities;
@@ -85,7 +79,7 @@ reserve_rows(EmbeddingScores *scores, Status *status)
 
 	if (scores->n < scores->capacity)
 		return true;
-	scores->right = grown(arena, scores->right, scores->n, capacity, sizeof(Right), status);
+	scores->right = grown(arena, scores->right, scores->n, capacity, sizeof(RelevantPair), status);
 	scores->classes = grown(arena, scores->classes, scores->n, capacity, sizeof(int32_t), status);
 	scores->scores = grown(arena, scores->scores, scores->n, capacity, sizeof(double), status);
 	scores->similarities =
@@ -245,14 +239,6 @@ embedding_scores_add(EmbeddingScores *scores, const TrainSample *samples, size_t
 
 /* --- Retrieval --- */
 
-/* What is right for the queries, by query: documents right[starts[q]] .. right[starts[q + 1] - 1].
- */
-typedef struct Relevance
-{
-	size_t *starts; /* (queries + 1) */
-	uint32_t *documents;
-} Relevance;
-
 /* Sums over queries. */
 typedef struct Sums
 {
@@ -264,56 +250,11 @@ typedef struct Sums
 	double recall;
 } Sums;
 
-/* Groups the rows by query; a document that is right twice counts once. */
-static bool
-group_right(const EmbeddingScores *scores, Relevance *relevance, Status *status)
-{
-	size_t queries = scores->queries.n;
-	size_t *at = arena_alloc_array(scores->arena, queries + 1, sizeof *at);
-
-	relevance->starts = arena_alloc_array_zero(scores->arena, queries + 1, sizeof(size_t));
-	relevance->documents = arena_alloc_array(scores->arena, scores->n, sizeof(uint32_t));
-	if (at == NULL || relevance->starts == NULL || relevance->documents == NULL)
-		return arena_fail(scores->arena, status, "scores", (queries + scores->n) * sizeof(size_t));
-	for (size_t i = 0; i < scores->n; i++)
-		relevance->starts[scores->right[i].query + 1]++;
-	for (size_t q = 0; q < queries; q++)
-		relevance->starts[q + 1] += relevance->starts[q];
-	memcpy(at, relevance->starts, (queries + 1) * sizeof *at);
-	for (size_t i = 0; i < scores->n; i++)
-		relevance->documents[at[scores->right[i].query]++] = scores->right[i].document;
-	return true;
-}
-
 static bool
 is_right(const EmbeddingScores *scores, const Relevance *relevance, size_t query, uint32_t document)
 {
-	if (scores->shape == EMBEDDING_LABELS)
-		return scores->classes[query] == scores->classes[document];
-	for (size_t i = relevance->starts[query]; i < relevance->starts[query + 1]; i++)
-		if (relevance->documents[i] == document)
-			return true;
-	return false;
-}
-
-/* How many documents are right for the query. */
-static size_t
-count_right(const EmbeddingScores *scores, const Relevance *relevance, const size_t *class_sizes,
-			size_t query)
-{
-	size_t count = 0;
-
-	if (scores->shape == EMBEDDING_LABELS)
-		return class_sizes[scores->classes[query]] - 1;
-	for (size_t i = relevance->starts[query]; i < relevance->starts[query + 1]; i++)
-	{
-		bool seen = false;
-
-		for (size_t j = relevance->starts[query]; j < i && !seen; j++)
-			seen = relevance->documents[j] == relevance->documents[i];
-		count += !seen;
-	}
-	return count;
+	return scores->shape == EMBEDDING_LABELS ? scores->classes[query] == scores->classes[document]
+											 : relevance_has(relevance, query, document);
 }
 
 /* Adds what one query's hits, best first, are worth. */
@@ -376,11 +317,14 @@ score_queries(const EmbeddingScores *scores, const NearestCall *call, Sums *sums
 	size_t *class_sizes = NULL;
 
 	if (scores->shape == EMBEDDING_LABELS ? !count_classes(scores, &class_sizes, status)
-										  : !group_right(scores, &relevance, status))
+										  : !relevance_make(scores->arena, scores->right, scores->n,
+															call->n_queries, &relevance, status))
 		return false;
 	for (size_t q = 0; q < call->n_queries; q++)
 	{
-		size_t right = count_right(scores, &relevance, class_sizes, q);
+		size_t right = scores->shape == EMBEDDING_LABELS
+						   ? class_sizes[scores->classes[q]] - 1
+						   : relevance.starts[q + 1] - relevance.starts[q];
 		bool hits[MOST_HITS];
 
 		for (size_t i = 0; i < call->counts[q]; i++)

@@ -15,14 +15,10 @@ static bool
 is_negative(const void *context, size_t query, size_t document, float score)
 {
 	const Mining *mining = context;
-	const MiningData *data = mining->data;
 
-	if ((double) score > mining->limits[query] || (double) score < mining->options->min_score)
-		return false;
-	for (size_t i = data->starts[query]; i < data->starts[query + 1]; i++)
-		if (data->positives[i] == document)
-			return false;
-	return true;
+	return (double) score <= mining->limits[query] &&
+		   (double) score >= mining->options->min_score &&
+		   !relevance_has(mining->data->positives, query, (uint32_t) document);
 }
 
 /* What max_score and the margins leave to an anchor whose least alike positive has this score. */
@@ -47,11 +43,12 @@ set_limits(const Mining *mining, const NearestCall *call)
 	{
 		double least = INFINITY;
 
-		for (size_t i = data->starts[a]; i < data->starts[a + 1]; i++)
-			least = fmin(least, (double) nearest_similarity(
-									call->kernels, call->similarity, data->columns,
-									data->anchors + a * data->columns,
-									data->documents + data->positives[i] * data->columns));
+		for (size_t i = data->positives->starts[a]; i < data->positives->starts[a + 1]; i++)
+			least = fmin(least,
+						 (double) nearest_similarity(
+							 call->kernels, call->similarity, data->columns,
+							 data->anchors + a * data->columns,
+							 data->documents + data->positives->pairs[i].document * data->columns));
 		mining->limits[a] = limit_of(mining->options, least);
 	}
 }

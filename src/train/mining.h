@@ -6,6 +6,7 @@
 #define BERT_TRAIN_MINING_H
 
 #include "train/nearest.h"
+#include "train/relevance.h"
 
 typedef struct MiningOptions
 {
@@ -18,7 +19,6 @@ typedef struct MiningOptions
 	double relative_margin;
 } MiningOptions;
 
-/* Documents positives[starts[a]] .. positives[starts[a + 1] - 1] are right for anchor a. */
 typedef struct MiningData
 {
 	size_t n_anchors;
@@ -26,8 +26,7 @@ typedef struct MiningData
 	size_t columns;
 	const float *anchors;   /* (n_anchors, columns), of length 1 */
 	const float *documents; /* (n_documents, columns), of length 1 */
-	const size_t *starts;   /* (n_anchors + 1) */
-	const uint32_t *positives;
+	const Relevance *positives;
 	Similarity similarity;
 	ThreadPool *pool; /* or NULL */
 } MiningData;

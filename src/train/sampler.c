@@ -4,6 +4,8 @@
 #include <string.h>
 
 #define NOBODY UINT32_MAX
+/* Samples that a batch may pass over before it is left short: bounds what many equal texts cost. */
+#define MOST_DEFERRED 4096
 
 struct Sampler
 {
@@ -215,11 +217,13 @@ join_batch(Sampler *sampler, uint32_t index, uint32_t batch)
 
 /*
  * Goes through the samples that are left, in order, and takes each that shares no text with the
- * batch, until that is full; then again for the next batch.
+ * batch, until that is full; then again for the next batch, as many as an epoch has.
  */
 static void
 arrange_texts(Sampler *sampler, const uint32_t *shuffled)
 {
+	size_t wanted =
+		(size_t) sampler_steps_per_epoch(sampler) * sampler->options.gradient_accumulation;
 	uint32_t head = 0;
 	uint32_t taken = 0;
 
@@ -227,19 +231,22 @@ arrange_texts(Sampler *sampler, const uint32_t *shuffled)
 	for (uint32_t i = 0; i < sampler->count; i++)
 		sampler->next[i] = i + 1 < sampler->count ? i + 1 : NOBODY;
 	sampler->n_batches = 0;
-	while (head != NOBODY)
+	while (head != NOBODY && sampler->n_batches < wanted)
 	{
 		uint32_t batch = (uint32_t) ++sampler->n_batches;
 		uint32_t before = NOBODY;
 		size_t size = 0;
+		size_t deferred = 0;
 
 		sampler->starts[batch - 1] = taken;
-		for (uint32_t at = head; at != NOBODY && size < sampler->options.batch_size;
+		for (uint32_t at = head;
+			 at != NOBODY && size < sampler->options.batch_size && deferred < MOST_DEFERRED;
 			 at = sampler->next[at])
 		{
 			if (!join_batch(sampler, shuffled[at], batch))
 			{
 				before = at;
+				deferred++;
 				continue;
 			}
 			sampler->order[taken++] = shuffled[at];

@@ -53,8 +53,7 @@ typedef struct Miner
 	TextSet documents;
 	uint64 n_pairs;
 	uint64 capacity;
-	uint32 *pair_anchors;   /* (n_pairs) */
-	uint32 *pair_positives; /* (n_pairs): among the documents */
+	RelevantPair *pairs; /* (n_pairs): anchors and their positives */
 } Miner;
 
 /* --- Options --- */
@@ -181,19 +180,13 @@ take_pair(Miner *miner, const SampleRow *row)
 	if (miner->n_pairs == miner->capacity)
 	{
 		miner->capacity = Max(1024, 2 * miner->capacity);
-		miner->pair_anchors =
-			miner->pair_anchors == NULL
-				? palloc(miner->capacity * sizeof(uint32))
-				: repalloc_huge(miner->pair_anchors, miner->capacity * sizeof(uint32));
-		miner->pair_positives =
-			miner->pair_positives == NULL
-				? palloc(miner->capacity * sizeof(uint32))
-				: repalloc_huge(miner->pair_positives, miner->capacity * sizeof(uint32));
+		miner->pairs = miner->pairs == NULL
+						   ? palloc(miner->capacity * sizeof *miner->pairs)
+						   : repalloc_huge(miner->pairs, miner->capacity * sizeof *miner->pairs);
 	}
-	miner->pair_anchors[miner->n_pairs] =
-		take_text(miner, &miner->anchors, row->input.bytes, row->input.length);
-	miner->pair_positives[miner->n_pairs++] =
-		take_text(miner, &miner->documents, row->pair.bytes, row->pair.length);
+	miner->pairs[miner->n_pairs++] =
+		(RelevantPair){take_text(miner, &miner->anchors, row->input.bytes, row->input.length),
+					   take_text(miner, &miner->documents, row->pair.bytes, row->pair.length)};
 }
 
 static void
@@ -315,44 +308,6 @@ embed_texts(Miner *miner, const TextSet *set, EmbeddingPrompt use, size_t column
 
 /* --- Search --- */
 
-/* The positives of each anchor, in the order of the rows; a pair that came before is left out. */
-static void
-group_positives(Miner *miner, MiningData *data)
-{
-	size_t *starts = take_memory(miner, miner->anchors.n + 1, sizeof *starts);
-	size_t *ends = take_memory(miner, miner->anchors.n + 1, sizeof *ends);
-	uint32_t *positives = take_memory(miner, miner->n_pairs, sizeof *positives);
-	size_t kept = 0;
-
-	memset(starts, 0, (miner->anchors.n + 1) * sizeof *starts);
-	for (uint64 p = 0; p < miner->n_pairs; p++)
-		starts[miner->pair_anchors[p] + 1]++;
-	for (size_t a = 0; a < miner->anchors.n; a++)
-		starts[a + 1] += starts[a];
-	memcpy(ends, starts, (miner->anchors.n + 1) * sizeof *ends);
-	for (uint64 p = 0; p < miner->n_pairs; p++)
-	{
-		uint32 anchor = miner->pair_anchors[p];
-		bool seen = false;
-
-		for (size_t i = starts[anchor]; i < ends[anchor] && !seen; i++)
-			seen = positives[i] == miner->pair_positives[p];
-		if (!seen)
-			positives[ends[anchor]++] = miner->pair_positives[p];
-	}
-	for (size_t a = 0; a < miner->anchors.n; a++)
-	{
-		size_t n = ends[a] - starts[a];
-
-		memmove(positives + kept, positives + starts[a], n * sizeof *positives);
-		starts[a] = kept;
-		kept += n;
-	}
-	starts[miner->anchors.n] = kept;
-	data->starts = starts;
-	data->positives = positives;
-}
-
 static Datum
 text_datum(const TextSet *set, size_t number)
 {
@@ -367,14 +322,15 @@ put_negatives(FunctionCallInfo fcinfo, const Miner *miner, const MiningData *dat
 	bool nulls[4] = {false};
 
 	for (size_t a = 0; a < data->n_anchors; a++)
-		for (size_t p = data->starts[a]; p < data->starts[a + 1]; p++)
+		for (size_t p = data->positives->starts[a]; p < data->positives->starts[a + 1]; p++)
 			for (size_t i = 0; i < mined->counts[a]; i++)
 			{
 				const Neighbour *negative = &mined->found[a * mined->k + i];
-				Datum values[4] = {text_datum(&miner->anchors, a),
-								   text_datum(&miner->documents, data->positives[p]),
-								   text_datum(&miner->documents, negative->document),
-								   Float4GetDatum(negative->score)};
+				Datum values[4] = {
+					text_datum(&miner->anchors, a),
+					text_datum(&miner->documents, data->positives->pairs[p].document),
+					text_datum(&miner->documents, negative->document),
+					Float4GetDatum(negative->score)};
 
 				CHECK_FOR_INTERRUPTS();
 				tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -390,13 +346,17 @@ mine(FunctionCallInfo fcinfo, Miner *miner)
 					   .n_documents = miner->documents.n,
 					   .similarity = miner->handle->sentence.similarity};
 	MinedNegatives mined;
+	Relevance positives;
 	Status status;
 	bool ok;
 
 	data.columns = (size_t) sentence_dimensions(&miner->handle->config, &miner->embedding.pooling);
 	data.anchors = embed_texts(miner, &miner->anchors, EMBEDDING_PROMPT_QUERY, data.columns);
 	data.documents = embed_texts(miner, &miner->documents, EMBEDDING_PROMPT_DOCUMENT, data.columns);
-	group_positives(miner, &data);
+	REPORT_UNLESS(relevance_make(miner->arena, miner->pairs, miner->n_pairs, miner->anchors.n,
+								 &positives, &status),
+				  &status);
+	data.positives = &positives;
 	data.pool = threadpool_create(miner->options.threads, &status);
 	REPORT_UNLESS(data.pool != NULL, &status);
 	ok = mining_find(&data, &miner->options.mining, miner->arena, &mined, &backend_may_continue,
