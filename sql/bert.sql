@@ -509,6 +509,28 @@ CREATE FUNCTION bert.count_tokens(input text, model text DEFAULT NULL) RETURNS i
 COMMENT ON FUNCTION bert.count_tokens(text, text) IS
 	'how many tokens a text has, special tokens not counted';
 
+CREATE TYPE bert.sparse AS (dimensions int, indices int[], weights real[]);
+COMMENT ON TYPE bert.sparse IS
+	'weights of words: token ids, ascending, and what each weighs; all others weigh nothing';
+COMMENT ON COLUMN bert.sparse.dimensions IS 'size of the vocabulary';
+COMMENT ON COLUMN bert.sparse.indices IS 'token ids, from 0';
+COMMENT ON COLUMN bert.sparse.weights IS 'their weights, greater than 0';
+
+CREATE FUNCTION bert.sparse_text(sparse bert.sparse) RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_sparse_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.sparse_text(bert.sparse) IS
+	'in the notation of pgvector''s sparsevec, which counts from 1';
+CREATE CAST (bert.sparse AS text) WITH FUNCTION bert.sparse_text(bert.sparse) AS ASSIGNMENT;
+COMMENT ON CAST (bert.sparse AS text) IS 'in the notation of pgvector''s sparsevec';
+
+CREATE FUNCTION bert.embed_sparse(input text, model text DEFAULT NULL,
+		kind text DEFAULT 'document')
+	RETURNS bert.sparse
+	AS 'MODULE_PATHNAME', 'bert_embed_sparse' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION bert.embed_sparse(text, text, text) IS
+	'the weights of words that a SPLADE model gives a text, with its prompt for documents or'
+	' queries';
+
 CREATE FUNCTION bert.chunk(input text, model text DEFAULT NULL, max_tokens int DEFAULT NULL,
 		overlap int DEFAULT 32, OUT chunk int, OUT text text, OUT start_pos int, OUT end_pos int)
 	RETURNS SETOF record

@@ -327,6 +327,14 @@ static const KnownKey pooling_keys[] = {
 	USED("include_prompt", BOOLEAN),
 };
 
+static const KnownKey splade_keys[] = {
+	USED("pooling_strategy", TEXT),
+	USED("activation_function", TEXT),
+	HARMLESS("embedding_dimension"),      /* the vocabulary's size */
+	HARMLESS("word_embedding_dimension"), /* the same, before version 6 */
+	HARMLESS("chunk_size"),               /* tokens computed at once */
+};
+
 static const KnownKey normalize_keys[] = {
 	ONLY("module_input_name", TEXT, "sentence_embedding"),
 	ONLY("module_output_name", TEXT, "sentence_embedding"),
@@ -370,6 +378,7 @@ static const struct
 	[KNOWN_POOLING] = TABLE(pooling_keys),
 	[KNOWN_NORMALIZE] = TABLE(normalize_keys),
 	[KNOWN_DENSE] = TABLE(dense_keys),
+	[KNOWN_SPLADE] = TABLE(splade_keys),
 	[KNOWN_SENTENCE_TRANSFORMERS] = TABLE(sentence_transformers_keys),
 };
 

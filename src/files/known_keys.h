@@ -28,6 +28,7 @@ typedef enum KnownFile
 	KNOWN_POOLING,
 	KNOWN_NORMALIZE,
 	KNOWN_DENSE,
+	KNOWN_SPLADE,
 	KNOWN_SENTENCE_TRANSFORMERS, /* config_sentence_transformers.json */
 	KNOWN_FILE_COUNT
 } KnownFile;

@@ -146,6 +146,18 @@ read_pooling(Arena *arena, ModelSource *source, const char *path, const Sentence
 }
 
 static bool
+read_splade(Arena *arena, ModelSource *source, const char *path, const SentenceFolder *folder,
+			SentenceSettings *settings, Status *status)
+{
+	json_t *root;
+
+	return open_module(arena, source, &(ModuleFile){path, KNOWN_SPLADE, true}, folder, &root,
+					   status) &&
+		   (splade_parse(root, &settings->splade, status) ||
+			status_prefix(status, "%s/config.json", path));
+}
+
+static bool
 read_dense(Arena *arena, ModelSource *source, const char *path, SentenceFolder *folder,
 		   SentenceSettings *settings, Status *status)
 {
@@ -184,28 +196,33 @@ typedef enum ModuleKind
 	MODULE_POOLING,
 	MODULE_DENSE,
 	MODULE_NORMALIZE,
+	MODULE_SPLADE, /* instead of all behind the first */
+	MODULE_MLM_TRANSFORMER,
 	MODULE_COUNT
 } ModuleKind;
 
-static const char *const module_names[MODULE_COUNT] = {"Transformer", "Pooling", "Dense",
-													   "Normalize"};
+static const char *const module_names[MODULE_COUNT] = {
+	"Transformer", "Pooling", "Dense", "Normalize", "SpladePooling", "MLMTransformer"};
 
 /*
  * Transformer, Pooling, any number of Dense, Normalize; the first two once, and none without the
- * first, nor the others without the second. before: the last one's kind, -1 at the beginning.
+ * first, nor the others without the second. Or Transformer and SpladePooling. before: the last
+ * one's kind, -1 at the beginning.
  */
 static bool
 check_order(int before, ModuleKind kind, Status *status)
 {
 	bool again = kind == MODULE_DENSE || kind == MODULE_NORMALIZE;
 
-	if (before >= (int) kind - (kind == MODULE_NORMALIZE ? 2 : 1) &&
-		before <= (int) kind - (again ? 0 : 1))
+	if (kind == MODULE_SPLADE ? before == MODULE_TRANSFORMER
+							  : before >= (int) kind - (kind == MODULE_NORMALIZE ? 2 : 1) &&
+									before <= (int) kind - (again ? 0 : 1))
 		return true;
 	status_fail(status, STATUS_UNSUPPORTED, "modules.json has a %s module %s%s", module_names[kind],
 				before < 0 ? "first" : "after ", before < 0 ? "" : module_names[before]);
 	return status_hint(
-		status, "Supported are Transformer, Pooling, any Dense and Normalize, in this order.");
+		status, "Supported are Transformer, Pooling, any Dense and Normalize, in this order, or "
+				"Transformer and SpladePooling.");
 }
 
 /* One entry of modules.json, by the last part of its Python class. */
@@ -229,13 +246,18 @@ read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceFol
 	{
 		status_fail(status, STATUS_UNSUPPORTED, "modules.json has a module of type \"%.80s\"",
 					type);
-		return status_hint(status, "Supported are Transformer, Pooling, Dense and Normalize.");
+		return status_hint(status, "Supported are Transformer, Pooling, Dense, Normalize, "
+								   "MLMTransformer and SpladePooling.");
 	}
+	if (kind == MODULE_MLM_TRANSFORMER)
+		kind = MODULE_TRANSFORMER;
 	if (!check_order(*before, (ModuleKind) kind, status))
 		return false;
 	*before = kind;
 	if (kind == MODULE_POOLING)
 		return read_pooling(arena, source, path, folder, settings, status);
+	if (kind == MODULE_SPLADE)
+		return read_splade(arena, source, path, folder, settings, status);
 	if (kind == MODULE_DENSE)
 		return read_dense(arena, source, path, folder, settings, status);
 	if (kind == MODULE_NORMALIZE)
@@ -262,11 +284,14 @@ read_modules(Arena *arena, ModelSource *source, SentenceFolder *folder, Sentence
 			status_fail(status, STATUS_LIMIT, "modules.json has more than %d modules", MAX_MODULES);
 	for (size_t i = 0; ok && i < json_array_size(root); i++)
 		ok = read_module(arena, source, json_array_get(root, i), folder, &before, settings, status);
-	settings->present = before >= MODULE_POOLING;
+	settings->present = before >= MODULE_POOLING && before != MODULE_SPLADE;
 	return ok;
 }
 
-/* What the Transformer module gives: states of tokens for pooling, or a cross-encoder's scores. */
+/*
+ * What the Transformer module gives: states of tokens for pooling, a sparse encoder's logits, or a
+ * cross-encoder's scores.
+ */
 static bool
 check_task(const json_t *root, const SentenceSettings *settings, Status *status)
 {
@@ -275,16 +300,21 @@ check_task(const json_t *root, const SentenceSettings *settings, Status *status)
 		const char *key;
 		const char *embeds;
 		const char *scores;
-	} members[] = {{"transformer_task", "feature-extraction", "sequence-classification"},
-				   {"module_output_name", "token_embeddings", "scores"}};
+		const char *words;
+	} members[] = {
+		{"transformer_task", "feature-extraction", "sequence-classification", "fill-mask"},
+		{"module_output_name", "token_embeddings", "scores", "token_embeddings"}};
+	bool sparse = settings->splade.pooling != SPLADE_NONE;
 
 	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
 	{
 		const char *value = json_string_value(json_object_get(root, members[i].key));
-		const char *wanted = settings->present ? members[i].embeds : members[i].scores;
+		const char *wanted = settings->present ? members[i].embeds
+							 : sparse          ? members[i].words
+											   : members[i].scores;
 
 		if (value != NULL && strcmp(value, wanted) != 0 &&
-			(settings->present || strcmp(value, members[i].embeds) != 0))
+			(settings->present || sparse || strcmp(value, members[i].embeds) != 0))
 			return status_fail(status, STATUS_UNSUPPORTED,
 							   "\"%s\" is \"%.60s\", which is not supported", members[i].key,
 							   value);
@@ -330,15 +360,16 @@ static bool
 parse_model_settings(const json_t *root, Arena *arena, SentenceFolder *folder,
 					 SentenceSettings *settings, Status *status)
 {
+	bool embeds = settings->present || settings->splade.pooling != SPLADE_NONE;
 	const char *class = NULL;
 
 	if (!json_get_string(root, "activation_fn", arena, &class, status))
 		return false;
-	if (class != NULL && !settings->present &&
+	if (class != NULL && !embeds &&
 		!score_activation_parse(class, &folder->score_activation, status))
 		return false;
 	return sentence_prompts_check(root, status) &&
-		   (!settings->present ||
+		   (!embeds ||
 			(similarity_get(root, "similarity_fn_name", &settings->similarity, status) &&
 			 sentence_settings_save(arena, settings, json_object_get(root, "prompts"),
 									json_object_get(root, "default_prompt_name"), status)));
@@ -354,7 +385,8 @@ read_model_settings(Arena *arena, ModelSource *source, SentenceFolder *folder,
 	if (!json_read_object(arena, source, name, SENTENCE_FILE_BYTES, &root, status))
 		return false;
 	if (root == NULL)
-		return !settings->present || sentence_settings_save(arena, settings, NULL, NULL, status);
+		return (!settings->present && settings->splade.pooling == SPLADE_NONE) ||
+			   sentence_settings_save(arena, settings, NULL, NULL, status);
 	return known_keys_check(KNOWN_SENTENCE_TRANSFORMERS, name, root, folder->notes, status) &&
 		   (parse_model_settings(root, arena, folder, settings, status) ||
 			status_prefix(status, "%s", name));

@@ -19,6 +19,21 @@ typedef enum Similarity
 	SIMILARITY_COUNT
 } Similarity;
 
+/* How a SPLADE model makes one row of weights of words from a row for each token. */
+typedef enum SpladePooling
+{
+	SPLADE_NONE, /* it is none */
+	SPLADE_MAX,
+	SPLADE_SUM,
+	SPLADE_COUNT
+} SpladePooling;
+
+typedef struct SpladeSettings
+{
+	SpladePooling pooling;
+	bool twice; /* log(1 + log(1 + relu x)); else log(1 + relu x) */
+} SpladeSettings;
+
 typedef struct SentenceSettings
 {
 	bool present;         /* a sentence-transformers folder whose modules make embeddings */
@@ -29,10 +44,11 @@ typedef struct SentenceSettings
 	Similarity similarity;
 	int n_dense; /* after the pooling, before normalising */
 	DenseModule dense[DENSE_MAX];
+	SpladeSettings splade; /* of a sparse encoder, which is not present */
 	/*
 	 * What a column of the store keeps, JSON: {"prompts", "default_prompt_name",
-	 * "similarity_fn_name", "include_prompt", "dense"}, those that are not defaults. NULL: nothing
-	 * but defaults.
+	 * "similarity_fn_name", "include_prompt", "dense", "splade"}, those that are not defaults.
+	 * NULL: nothing but defaults.
 	 */
 	const char *saved;
 } SentenceSettings;
@@ -44,7 +60,7 @@ typedef enum PromptUse
 	PROMPT_DOCUMENT
 } PromptUse;
 
-/* Reads "saved" again: sets similarity, exclude_prompt and dense. */
+/* Reads "saved" again: sets similarity, exclude_prompt, dense and splade. */
 bool sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *status);
 
 /*

@@ -79,6 +79,52 @@ dense_parse(const json_t *root, DenseModule *dense, Arena *arena, Status *status
 	return class == NULL || dense_activation_parse(class, &dense->activation, status);
 }
 
+static const char *const splade_poolings[SPLADE_COUNT] = {"", "max", "sum"};
+static const char *const splade_activations[] = {"relu", "log1p_relu"};
+
+/* The index of a member's value among these names; value_if_absent without the member. */
+static int
+get_name(const json_t *root, const char *member, const char *const *names, int n,
+		 int value_if_absent, Status *status)
+{
+	const json_t *value = json_object_get(root, member);
+	int i;
+
+	if (value == NULL || json_is_null(value))
+		return value_if_absent;
+	i = json_is_string(value) ? name_find(json_string_value(value), names, n) : -1;
+	if (i < 0)
+		status_fail(status, STATUS_UNSUPPORTED, "\"%s\" is \"%.60s\", which is not supported",
+					member, json_is_string(value) ? json_string_value(value) : "no text");
+	return i;
+}
+
+bool
+splade_parse(const json_t *root, SpladeSettings *splade, Status *status)
+{
+	int pooling =
+		get_name(root, "pooling_strategy", splade_poolings, SPLADE_COUNT, SPLADE_MAX, status);
+	int activation =
+		pooling < 0 ? -1 : get_name(root, "activation_function", splade_activations, 2, 0, status);
+
+	if (activation < 0)
+		return false;
+	if (pooling == SPLADE_NONE)
+		return status_fail(status, STATUS_UNSUPPORTED, "\"pooling_strategy\" is empty");
+	*splade = (SpladeSettings){(SpladePooling) pooling, activation == 1};
+	return true;
+}
+
+json_t *
+splade_to_json(const SpladeSettings *splade, bool *complete)
+{
+	json_t *root = json_object();
+
+	json_put(root, "pooling_strategy", json_string(splade_poolings[splade->pooling]), complete);
+	json_put(root, "activation_function", json_string(splade_activations[splade->twice]), complete);
+	return root;
+}
+
 json_t *
 dense_to_json(const DenseModule *dense, bool *complete)
 {
@@ -118,6 +164,8 @@ sentence_settings_save(Arena *arena, SentenceSettings *settings, json_t *prompts
 				complete = false;
 		json_put(kept, "dense", list, &complete);
 	}
+	if (settings->splade.pooling != SPLADE_NONE)
+		json_put(kept, "splade", splade_to_json(&settings->splade, &complete), &complete);
 	if (json_object_size(kept) == 0)
 	{
 		json_decref(kept);
@@ -153,6 +201,7 @@ restore_dense(Arena *arena, const json_t *list, SentenceSettings *settings, Stat
 bool
 sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *status)
 {
+	const json_t *splade;
 	json_t *root;
 	bool include = true;
 	bool ok;
@@ -166,6 +215,9 @@ sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *stat
 		 similarity_get(root, "similarity_fn_name", &settings->similarity, status) &&
 		 json_get_bool(root, "include_prompt", &include, status) &&
 		 restore_dense(arena, json_object_get(root, "dense"), settings, status);
+	splade = json_object_get(root, "splade");
+	if (ok && splade != NULL)
+		ok = splade_parse(splade, &settings->splade, status);
 	settings->exclude_prompt = !include;
 	return ok;
 }

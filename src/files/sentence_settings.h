@@ -19,6 +19,10 @@ bool sentence_prompts_check(const json_t *root, Status *status);
 
 /* in_features, out_features, bias, activation_function: a Dense module's config.json. */
 bool dense_parse(const json_t *root, DenseModule *dense, Arena *arena, Status *status);
+/* The members of a SpladePooling module's config.json. */
+bool splade_parse(const json_t *root, SpladeSettings *splade, Status *status);
+json_t *splade_to_json(const SpladeSettings *splade, bool *complete);
+
 json_t *dense_to_json(const DenseModule *dense, bool *complete);
 
 /*

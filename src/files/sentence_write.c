@@ -61,7 +61,11 @@ add_module(json_t *modules, const char *path, const char *type, bool *complete)
 	snprintf(text, sizeof text, "%d", index);
 	json_put(module, "name", json_string(text), complete);
 	json_put(module, "path", json_string(path), complete);
-	snprintf(text, sizeof text, "sentence_transformers.models.%s", type);
+	snprintf(text, sizeof text, "sentence_transformers.%smodels.%s",
+			 strcmp(type, "MLMTransformer") == 0 || strcmp(type, "SpladePooling") == 0
+				 ? "sparse_encoder."
+				 : "",
+			 type);
 	json_put(module, "type", json_string(text), complete);
 	if (json_array_append_new(modules, module) != 0)
 		*complete = false;
@@ -158,14 +162,17 @@ write_model_settings(Writer *writer, const SentenceSettings *settings)
 	json_t *saved = sentence_settings_open(writer->arena, settings, writer->status);
 	json_t *root = json_object();
 	bool complete = true;
-	bool any = false;
+	bool any = settings->splade.pooling != SPLADE_NONE;
 
 	if (saved == NULL)
 	{
 		json_decref(root);
 		return false;
 	}
-	json_put(root, "model_type", json_string("SentenceTransformer"), &complete);
+	json_put(root, "model_type",
+			 json_string(settings->splade.pooling == SPLADE_NONE ? "SentenceTransformer"
+																 : "SparseEncoder"),
+			 &complete);
 	json_put(root, "__version__", json_object(), &complete);
 	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
 	{
@@ -196,6 +203,24 @@ write_transformer(Writer *writer, const SentenceSettings *settings)
 	return add_file(writer, "sentence_bert_config.json", root, complete);
 }
 
+/* A sparse encoder's files: its network is that of a masked language model. */
+static bool
+write_sparse(Writer *writer, const SentenceSettings *settings)
+{
+	json_t *modules = json_array();
+	bool complete = true;
+	json_t *root;
+
+	add_module(modules, "", "MLMTransformer", &complete);
+	add_module(modules, "1_SpladePooling", "SpladePooling", &complete);
+	if (!add_file(writer, "modules.json", modules, complete))
+		return false;
+	root = splade_to_json(&settings->splade, &complete);
+	add_folder(writer, "1_SpladePooling");
+	return add_file(writer, "1_SpladePooling/config.json", root, complete) &&
+		   write_model_settings(writer, settings) && write_transformer(writer, settings);
+}
+
 bool
 sentence_files_write(Arena *arena, const SentenceSettings *settings, int hidden_size,
 					 SentenceFiles *files, Status *status)
@@ -204,6 +229,8 @@ sentence_files_write(Arena *arena, const SentenceSettings *settings, int hidden_
 	char normalize[32];
 
 	files->n = 0;
+	if (settings->splade.pooling != SPLADE_NONE)
+		return write_sparse(&writer, settings);
 	if (!settings->present)
 		return true;
 	snprintf(normalize, sizeof normalize, "%d_Normalize", settings->n_dense + 2);

@@ -274,7 +274,8 @@ set_all(Arena *arena, const json_t *root, json_t *saved, SettingsChange *change,
 
 		if (setting < 0)
 			return false;
-		if (!sentence->present && is_of_sentences((Setting) setting, change->head))
+		if (!sentence->present && sentence->splade.pooling == SPLADE_NONE &&
+			is_of_sentences((Setting) setting, change->head))
 		{
 			sentence->present = true;
 			sentence->pooling = pooling_single(POOLING_MEAN);

@@ -89,6 +89,7 @@ static const struct
 	 "pooling_mode_weightedmean_tokens b pooling_mode_lasttoken b word_embedding_dimension i "
 	 "embedding_dimension i include_prompt b"},
 	{KNOWN_DENSE, "in_features i out_features i bias b activation_function s"},
+	{KNOWN_SPLADE, "pooling_strategy s activation_function s"},
 	{KNOWN_SENTENCE_TRANSFORMERS,
 	 "prompts o default_prompt_name s similarity_fn_name s activation_fn s model_type s"},
 };

@@ -65,7 +65,7 @@ quoted_target(const text *target)
 
 /* A type whose size is its dimensions gets the model's, if it was named without. */
 static const char *
-embedding_type(const char *name, int dimensions)
+embedding_type(const char *name, const ModelHandle *model)
 {
 	Oid type;
 	int32 typmod;
@@ -77,7 +77,7 @@ embedding_type(const char *name, int dimensions)
 						errmsg("type %s cannot hold embeddings", format_type_be(type)),
 						errhint("Use real[], or pgvector's vector, halfvec or sparsevec.")));
 	if (sized && typmod < 0)
-		typmod = dimensions;
+		typmod = column_type_dimensions(type, model);
 	return format_type_extended(type, typmod,
 								FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 }
@@ -140,8 +140,7 @@ check_model(Request *request, const text *model, const char *type)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("an overlap of %d tokens is not less than the %d of a chunk",
 							   automatic->overlap, automatic->max_tokens)));
-	request->embedding = embedding_type(
-		type, sentence_dimensions(&call.handle->config, &call.handle->sentence.pooling));
+	request->embedding = embedding_type(type, call.handle);
 	role_restore(&saved);
 }
 

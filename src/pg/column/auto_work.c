@@ -104,7 +104,7 @@ embed_chosen(AutoWork *work, AutoBatchRows *chosen, const AutoBatchKeys *keys, I
 				 column->source_sql, column->table_sql, column->target_sql, column->source_sql,
 				 keys->condition);
 
-	embed_rows_begin(&found, chosen->n, work->model);
+	embed_rows_begin(&found, chosen->n, column, work->model);
 	found.function = "auto_embed";
 	embed_rows_read(&found, column, sql, input);
 	input_rows_end(input);

@@ -225,7 +225,7 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 	previous = MemoryContextSwitchTo(context);
 	table_column_reopen(shared->progress.relation, shared->source, shared->target, &column);
 	column.form = embed_shared_form(shared);
-	embed_rows_begin(&rows, turn->batch, turn->model);
+	embed_rows_begin(&rows, turn->batch, &column, turn->model);
 	embed_rows_read(&rows, &column,
 					batch_sql(&column,
 							  shared->condition == 0 ? NULL : (char *) shared + shared->condition,

@@ -117,9 +117,9 @@ check_source(Relation relation, Form_pg_attribute form)
 						errhint("A generated column can hold the value as text.")));
 }
 
-/* Is it a type of pgvector's? Whatever schema that is in. */
+/* Is it a type of pgvector's? Whatever schema that is in. sparse: is it sparsevec? */
 static bool
-is_vector_type(Oid type)
+is_vector_type(Oid type, bool *sparse)
 {
 	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	const char *name = NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname);
@@ -128,16 +128,34 @@ is_vector_type(Oid type)
 	Oid extension = named ? getExtensionOfObject(TypeRelationId, type) : InvalidOid;
 	const char *extension_name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
 
+	*sparse = named && strcmp(name, "sparsevec") == 0;
 	ReleaseSysCache(tuple);
 	return extension_name != NULL && strcmp(extension_name, "vector") == 0;
+}
+
+bool
+table_column_takes_weights(const TableColumn *column, const ModelHandle *model)
+{
+	return column->sparse && model->sentence.splade.pooling != SPLADE_NONE;
+}
+
+int
+column_type_dimensions(Oid type, const ModelHandle *model)
+{
+	bool sparse;
+
+	return is_vector_type(type, &sparse) && sparse && model->sentence.splade.pooling != SPLADE_NONE
+			   ? model->config.vocab_size
+			   : sentence_dimensions(&model->config, &model->sentence.pooling);
 }
 
 bool
 column_type_holds_embeddings(Oid type, bool *sized)
 {
 	bool array = type == FLOAT4ARRAYOID || type == FLOAT8ARRAYOID;
+	bool sparse;
 
-	*sized = !array && is_vector_type(type);
+	*sized = !array && is_vector_type(type, &sparse);
 	return array || *sized;
 }
 
@@ -161,6 +179,7 @@ check_target(Relation relation, Form_pg_attribute form, TableColumn *column)
 						format_type_be(form->atttypid)),
 				 errhint("Use real[], or pgvector's vector, halfvec or sparsevec.")));
 	column->dimensions = sized && typmod > 0 ? typmod : 0;
+	(void) is_vector_type(type, &column->sparse);
 }
 
 static Relation
@@ -297,11 +316,17 @@ check_prompt_name(const char *name, const ModelHandle *model)
 void
 table_column_check_form(const TableColumn *column, const ModelHandle *model)
 {
-	int all = sentence_dimensions(&model->config, &model->sentence.pooling);
+	bool weights = table_column_takes_weights(column, model);
+	int all = weights ? model->config.vocab_size
+					  : sentence_dimensions(&model->config, &model->sentence.pooling);
 	int given = column->form.dimensions > 0 ? column->form.dimensions : all;
 
 	if (column->form.prompt_name != NULL)
 		check_prompt_name(column->form.prompt_name, model);
+	if (weights && column->form.dimensions > 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("weights of words are not cut to dimensions"),
+						errdetail("Model \"%s\" is a sparse encoder.", model->name)));
 	if (given > all)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("dimensions must be between 1 and %d, not %d", all, given),

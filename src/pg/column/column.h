@@ -30,6 +30,7 @@ typedef struct TableColumn
 	const char *source_sql; /* quoted */
 	const char *target_sql;
 	int dimensions;    /* that the target's type demands; 0: any */
+	bool sparse;       /* the target is a sparsevec: weights of words, if the model gives these */
 	bool has_children; /* partitions or inheritance */
 	bool temporary;    /* other processes cannot read it */
 	ColumnForm form;   /* the caller's to set; nothing is asked for when a column is opened */
@@ -48,6 +49,11 @@ extern void table_column_reopen(Oid relation, AttrNumber source, AttrNumber targ
 
 /* 42501 unless the role may read both columns and write the target; without one, some column. */
 extern void table_column_check_rights(const TableColumn *column, Oid role);
+
+/* Whether the column gets weights of words from the model, not embeddings. */
+extern bool table_column_takes_weights(const TableColumn *column, const ModelHandle *model);
+/* Numbers of a value of this type that the model gives. */
+extern int column_type_dimensions(Oid type, const ModelHandle *model);
 
 /*
  * Whether values of the type can be embeddings; sized: whether it is one of pgvector's, whose

@@ -18,14 +18,16 @@
 #define BATCH_BYTES ((Size) 32 * 1024 * 1024)
 
 void
-embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model)
+embed_rows_begin(EmbedRows *rows, int capacity, const TableColumn *column, const ModelHandle *model)
 {
 	memset(rows, 0, sizeof *rows);
 	rows->capacity = capacity;
 	rows->function = "embed_column";
-	rows->row_bytes =
-		sizeof *rows->rows +
-		(Size) sentence_dimensions(&model->config, &model->sentence.pooling) * sizeof(float);
+	rows->row_bytes = sizeof *rows->rows +
+					  (Size) (table_column_takes_weights(column, model)
+								  ? model->config.vocab_size
+								  : sentence_dimensions(&model->config, &model->sentence.pooling)) *
+						  sizeof(float);
 	rows->rows = palloc0((Size) capacity * sizeof *rows->rows);
 }
 
@@ -116,8 +118,9 @@ show_row(void *context)
 }
 
 static void
-compute(EmbedRows *rows, const ColumnForm *form, ModelHandle *model)
+compute(EmbedRows *rows, const TableColumn *column, ModelHandle *model)
 {
+	const ColumnForm *form = &column->form;
 	Call call;
 	RowsWanted wanted;
 	Embedding embedding = {.rows = rows->rows,
@@ -137,7 +140,8 @@ compute(EmbedRows *rows, const ColumnForm *form, ModelHandle *model)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	call_begin_with(&call, model, rows->function);
 	use_prompt(&call, NULL, form->prompt_name, PROMPT_DOCUMENT);
-	wanted = want_embeddings(model, OVERFLOW_TRUNCATE);
+	wanted = table_column_takes_weights(column, model) ? want_weights(model, OVERFLOW_TRUNCATE)
+													   : want_embeddings(model, OVERFLOW_TRUNCATE);
 	error_context_stack = &callback;
 	texts_to_rows(&call, &inputs, &wanted, take_embeddings, &embedding);
 	error_context_stack = callback.previous;
@@ -222,7 +226,7 @@ embed_rows_write(EmbedRows *rows, const TableColumn *column, ModelHandle *model)
 {
 	if (rows->n == 0)
 		return 0;
-	compute(rows, &column->form, model);
+	compute(rows, column, model);
 	lock(rows, column);
 	return update(rows, column);
 }

@@ -33,7 +33,8 @@ typedef struct EmbedRows
 	bool cut;             /* reading stopped before the statement's end: these were too many */
 } EmbedRows;
 
-extern void embed_rows_begin(EmbedRows *rows, int capacity, const ModelHandle *model);
+extern void embed_rows_begin(EmbedRows *rows, int capacity, const TableColumn *column,
+							 const ModelHandle *model);
 
 /* Adds what a SELECT gives: number int4, tableoid, ctid, text. In CurrentMemoryContext. */
 struct InputRows;

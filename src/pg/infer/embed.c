@@ -47,9 +47,10 @@ with_dimensions(FunctionCallInfo fcinfo, int argument, const Call *call, RowsWan
 static EmbedOptions
 embed_options(FunctionCallInfo fcinfo, Call *call, Overflow overflow)
 {
-	RowsWanted wanted = {model_handle_bind(call->handle, HEAD_NONE),
-						 pooling_argument(fcinfo, 2, call->handle),
-						 normalize_argument(fcinfo, 3, call->handle), overflow};
+	RowsWanted wanted = {.model = model_handle_bind(call->handle, HEAD_NONE),
+						 .pooling = pooling_argument(fcinfo, 2, call->handle),
+						 .normalize = normalize_argument(fcinfo, 3, call->handle),
+						 .overflow = overflow};
 
 	use_prompt(call, text_or_null(fcinfo, 5), text_or_null(fcinfo, 4), PROMPT_DEFAULT);
 	return with_dimensions(fcinfo, 6, call, wanted);

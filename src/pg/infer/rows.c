@@ -4,6 +4,7 @@
 #include "miscadmin.h"
 
 #include "core/bulk.h"
+#include "nn/splade.h"
 #include "nn/windows.h"
 #include "pg/infer/embedding.h"
 #include "pg/infer/memo.h"
@@ -223,16 +224,57 @@ compute_logits(Call *call, const RowsWanted *wanted, const WindowedTexts *texts,
 	}
 }
 
+static void
+compute_weights(Call *call, const RowsWanted *wanted, const WindowedTexts *texts, float *rows,
+				size_t columns)
+{
+	const EncodeResult *encoded = &texts->encoded;
+	ForwardWants wants = head_wants(wanted->model);
+	EncodedBatch part;
+	Status status;
+
+	arena_set_question(call->arena, &backend_may_continue);
+	for (size_t first = 0; first < encoded->n_windows; first += part.count)
+	{
+		ArenaMark mark = arena_mark(call->arena);
+
+		encode_states(call, wanted->model, encoded, first, &wants, &part);
+		check_memory(call, wanted->model, &part.batch, &wants, SPLADE_ROWS);
+		REPORT_UNLESS(splade_forward(wanted->model, &part.batch, &part.states, &wanted->splade,
+									 call->arena, rows + first * columns, &status),
+					  &status);
+		arena_rewind(call->arena, mark);
+	}
+}
+
+RowsWanted
+want_weights(ModelHandle *handle, Overflow overflow)
+{
+	RowsWanted wanted = {.overflow = overflow, .splade = handle->sentence.splade};
+
+	if (wanted.splade.pooling == SPLADE_NONE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("model \"%s\" is no sparse encoder", handle->name),
+						errhint("Import a SPLADE model, with its modules.json, and name it.")));
+	wanted.model = model_handle_bind(handle, handle->head == HEAD_PRETRAINING ? HEAD_PRETRAINING
+																			  : HEAD_MASKED_LM);
+	return wanted;
+}
+
 RowsWanted
 want_embeddings(ModelHandle *handle, Overflow overflow)
 {
-	return (RowsWanted){model_handle_bind(handle, HEAD_NONE), handle->sentence.pooling,
-						embeds_normalized(handle), overflow};
+	return (RowsWanted){.model = model_handle_bind(handle, HEAD_NONE),
+						.pooling = handle->sentence.pooling,
+						.normalize = embeds_normalized(handle),
+						.overflow = overflow};
 }
 
 size_t
 row_columns(const Call *call, const RowsWanted *wanted)
 {
+	if (wanted->splade.pooling != SPLADE_NONE)
+		return (size_t) call->handle->config.vocab_size;
 	switch (bert_model_head(wanted->model))
 	{
 		case HEAD_NONE:
@@ -255,7 +297,9 @@ compute_rows(Call *call, const RowsWanted *wanted, const WindowedTexts *texts)
 	/* (windows, columns) */
 	float *rows = call_take(call, texts->encoded.n_windows * columns, sizeof(float), "results");
 
-	if (embeddings)
+	if (wanted->splade.pooling != SPLADE_NONE)
+		compute_weights(call, wanted, texts, rows, columns);
+	else if (embeddings)
 		compute_embeddings(call, wanted, texts, rows, columns);
 	else
 		compute_logits(call, wanted, texts, rows, columns);
@@ -279,7 +323,7 @@ make_key(const Call *call, const RowsWanted *wanted, const InputText *input, con
 	{
 		uint64 serial, prompt, input, pair;
 		const BertModel *model;
-		int normalize, overflow, has_pair;
+		int normalize, overflow, has_pair, splade, twice;
 		char pooling[POOLING_TEXT_BYTES];
 	} fixed;
 	Sha256 hash;
@@ -297,6 +341,8 @@ make_key(const Call *call, const RowsWanted *wanted, const InputText *input, con
 	fixed.normalize = wanted->normalize;
 	fixed.overflow = (int) wanted->overflow;
 	fixed.has_pair = pair != NULL;
+	fixed.splade = (int) wanted->splade.pooling;
+	fixed.twice = wanted->splade.twice;
 	sha256_init(&hash);
 	sha256_update(&hash, &fixed, sizeof fixed);
 	sha256_update(&hash, call->prompt, fixed.prompt);

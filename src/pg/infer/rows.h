@@ -15,15 +15,19 @@ typedef struct RowsWanted
 	const BertModel *model; /* bound; with HEAD_NONE for embeddings */
 	PoolingModes pooling;   /* of embeddings */
 	bool normalize;
-	Overflow overflow; /* OVERFLOW_WINDOW: the mean over windows, before normalizing */
+	Overflow overflow;     /* OVERFLOW_WINDOW: the mean over windows, before normalizing */
+	SpladeSettings splade; /* weights of all words of the vocabulary, by a head that has them */
 } RowsWanted;
 
 /* Embeddings as the model's own files say they are made. */
 extern RowsWanted want_embeddings(ModelHandle *handle, Overflow overflow);
 
+/* Weights of words, for a sparse encoder; 22023 when the model is none. */
+extern RowsWanted want_weights(ModelHandle *handle, Overflow overflow);
+
 /*
- * Numbers in a row: an embedding's, or the head's logits for a text. Pretraining: those of its
- * next-sentence head.
+ * Numbers in a row: an embedding's, a sparse one's, or the head's logits for a text. Pretraining:
+ * those of its next-sentence head.
  */
 extern size_t row_columns(const Call *call, const RowsWanted *wanted);
 

@@ -60,6 +60,8 @@ write_sentence_files(ModelDefinition *definition, OutputFolder *folder)
 	SentenceFiles files;
 	Status status;
 
+	if (definition->table.head != HEAD_MASKED_LM && definition->table.head != HEAD_PRETRAINING)
+		definition->sentence.splade.pooling = SPLADE_NONE; /* it was, before it was trained on */
 	REPORT_UNLESS(sentence_files_write(definition->arena, &definition->sentence,
 									   definition->config.hidden_size, &files, &status),
 				  &status);

@@ -1,0 +1,20 @@
+/* splade.h: weights of words from a masked language model (Formal et al., "SPLADE v2", 2021). */
+#ifndef BERT_NN_SPLADE_H
+#define BERT_NN_SPLADE_H
+
+#include "files/sentence.h"
+#include "nn/model.h"
+
+/* Rows of logits that splade_forward computes at once. */
+#define SPLADE_ROWS 32
+
+/*
+ * out (B, vocab): of each sequence the greatest, or the sum, over its tokens, special ones
+ * included, of log(1 + relu(logit)). states: of the batch, with what head_wants(model) says. The
+ * model has a head with a vocabulary, else STATUS_INVALID_ARGUMENT. Scratch memory comes from the
+ * arena.
+ */
+bool splade_forward(const BertModel *model, const Batch *batch, const EncoderOutput *states,
+					const SpladeSettings *settings, Arena *arena, float *out, Status *status);
+
+#endif
