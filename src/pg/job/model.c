@@ -18,12 +18,29 @@
 
 /* The trainer of this process; its threads must be joined before anything else ends. */
 static Trainer *current_trainer;
+static Trainer *second_trainer; /* of a phase before; or NULL */
+
+void
+job_trainer_begin_second(Trainer *trainer)
+{
+	second_trainer = trainer;
+}
+
+void
+job_trainer_end_second(void)
+{
+	Trainer *trainer = second_trainer;
+
+	second_trainer = NULL;
+	trainer_destroy(trainer);
+}
 
 void
 job_trainer_destroy(void)
 {
 	Trainer *trainer = current_trainer;
 
+	job_trainer_end_second();
 	current_trainer = NULL;
 	trainer_destroy(trainer);
 }

@@ -83,6 +83,7 @@ static const Option options[] = {
 	OPTION(matryoshka_dims, DIMS, 0, NULL),
 	OPTION(label_smoothing, REAL, 0, NULL),
 	OPTION(class_weights, WEIGHTS, 0, NULL),
+	OPTION(few_shot, BOOL, false, NULL),
 	OPTION(teacher, STRING, 0, NULL),
 	OPTION(temperature, REAL, -1, NULL),
 	OPTION(threshold, REAL, SCORES_THRESHOLD, NULL),
@@ -257,6 +258,7 @@ check_together(const JobOptions *out, bool warmup_ratio_given)
 {
 	exclude(out->warmup_steps >= 0 && warmup_ratio_given, "warmup_steps", "warmup_ratio");
 	exclude(out->eval_query != NULL && out->eval_fraction > 0, "eval_query", "eval_fraction");
+	exclude(out->few_shot && out->teacher != NULL, "few_shot", "teacher");
 	exclude(out->teacher != NULL && out->class_weights != NULL, "teacher", "class_weights");
 	exclude(out->teacher != NULL && out->label_smoothing > 0, "teacher", "label_smoothing");
 	if (out->teacher == NULL && out->temperature > 0)
@@ -403,6 +405,8 @@ static const struct
 } class_options[] = {
 	{"threshold", 1u << TRAIN_SEQUENCE_CLASSIFICATION,
 	 "It is for rows with several labels in sequence_classification."},
+	{"few_shot", 1u << TRAIN_SEQUENCE_CLASSIFICATION,
+	 "It is for the task sequence_classification."},
 	{"teacher", 1u << TRAIN_SEQUENCE_CLASSIFICATION, "It is for the task sequence_classification."},
 	{"temperature", 1u << TRAIN_SEQUENCE_CLASSIFICATION,
 	 "It is for the task sequence_classification with a \"teacher\"."},

@@ -54,10 +54,11 @@ typedef struct JobOptions
 	JobDims matryoshka_dims;
 	double label_smoothing;
 	char *class_weights; /* NULL: none; see class_weights.h */
-	char *teacher;       /* model whose probabilities are learned; NULL: none */
-	double temperature;  /* of these; negative: the default */
-	double threshold;    /* several labels: of what counts as predicted in evaluations */
-	int threads;         /* 0: half the cores */
+	bool few_shot;
+	char *teacher;      /* model whose probabilities are learned; NULL: none */
+	double temperature; /* of these; negative: the default */
+	double threshold;   /* several labels: of what counts as predicted in evaluations */
+	int threads;        /* 0: half the cores */
 	char *precision;
 } JobOptions;
 

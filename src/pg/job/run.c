@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/job/checkpoint.h"
+#include "pg/job/few_shot.h"
 #include "pg/job/run.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -638,6 +639,11 @@ job_run(Job *job, MemoryContext context)
 	end_transaction(run);
 	restore_checkpoint(run);
 	MemoryContextSwitchTo(context);
+	if (run->options.few_shot && trainer_steps(run->trainer) == 0)
+	{
+		set_phase(run, "learning to tell classes apart");
+		few_shot_run(run);
+	}
 	train(run);
 	check_learned(run);
 	take_best(run);

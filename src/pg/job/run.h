@@ -56,6 +56,9 @@ extern void job_model_open(JobRun *run);
 extern void job_model_train(JobRun *run);
 /* the finished model; needs a transaction; returns its version */
 extern int64 job_model_store(JobRun *run, Jsonb *lineage);
+/* a second trainer, for a phase before; job_trainer_destroy ends it, too */
+extern void job_trainer_begin_second(Trainer *trainer);
+extern void job_trainer_end_second(void);
 /* joins the threads of the process's trainer, if any */
 extern void job_trainer_destroy(void);
 

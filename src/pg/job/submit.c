@@ -11,6 +11,7 @@
 #include "pg/model/handle.h"
 #include "pg/job/class_weights.h"
 #include "pg/job/embedding.h"
+#include "pg/job/few_shot.h"
 #include "pg/job/teacher.h"
 #include "pg/server/errors.h"
 #include "pg/server/values.h"
@@ -102,6 +103,20 @@ check_split(const JobOptions *options, uint64 rows)
 						errhint("Choose another eval_fraction or seed, or give an eval_query.")));
 }
 
+static void
+check_few_shot(const DataSummary *train)
+{
+	if (train->several)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"few_shot\" has no effect on rows with several labels"),
+						errhint("Give each row one label, or leave it out.")));
+	if (train->rows > FEW_SHOT_MAX_ROWS)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("option \"few_shot\" is for at most %d rows, not %llu",
+							   FEW_SHOT_MAX_ROWS, (unsigned long long) train->rows),
+						errhint("With so many rows a job needs no such help: leave it out.")));
+}
+
 /* What depends on whether rows have one label or several, and which. */
 static void
 check_class_options(const JobOptions *options, TrainTask task, bool several, const LabelSet *labels)
@@ -133,6 +148,8 @@ check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const c
 				job_training_length(options, task, base->max_length), ENCODE_TO_TRAIN);
 	job_data_check(&encoder, query, "query", &train);
 	check_split(options, train.rows);
+	if (options->few_shot)
+		check_few_shot(&train);
 	if (options->teacher != NULL)
 		teacher = teacher_open(options->teacher, train.several);
 	labels = check_labels(task, base, teacher, &train);

@@ -1,0 +1,226 @@
+/* few_shot.c: pairs of rows, and what the encoder learns from them. */
+#include "pg/server/compat.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "core/rng.h"
+#include "pg/job/embedding.h"
+#include "pg/job/few_shot.h"
+#include "pg/server/errors.h"
+#include "pg/server/memory.h"
+
+#define FEW_STREAM UINT64_C(0x6665770000000000) /* "few" */
+/* SetFit's: pairs of each kind for each row, pairs of a step, the rate of the encoder */
+#define PAIRS_A_ROW 20
+#define PAIRS_A_STEP 16
+#define LEARNING_RATE 2e-5
+#define WEIGHT_DECAY 0.01
+
+typedef struct RowPair
+{
+	uint32 a;
+	uint32 b;
+} RowPair;
+
+typedef struct FewShot
+{
+	JobRun *run;
+	Arena *arena; /* of rows and pairs */
+	uint32 n_rows;
+	Sample *rows; /* (n_rows) */
+	size_t n_pairs;
+	RowPair *pairs; /* (n_pairs) */
+	BertConfig config;
+	TensorTable table; /* of the encoder alone */
+	TrainOptions options;
+	Trainer *trainer;
+} FewShot;
+
+static void *
+take(Arena *arena, size_t n, size_t size)
+{
+	void *memory = arena_alloc_array(arena, n, size);
+
+	if (memory == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return memory;
+}
+
+static void
+read_rows(FewShot *few)
+{
+	Status status;
+
+	few->n_rows = (uint32) few->run->n_train;
+	few->rows = take(few->arena, few->n_rows, sizeof *few->rows);
+	for (uint32 i = 0; i < few->n_rows; i++)
+		REPORT_UNLESS(spill_read(few->run->data.train, i, few->arena, &few->rows[i], &status),
+					  &status);
+}
+
+/* Another row of the same class as row a, or of another one; false if there is none. */
+static bool
+draw_partner(const FewShot *few, Rng *rng, uint32 a, bool same, uint32 *partner)
+{
+	uint32 candidates = 0;
+	uint64 chosen;
+
+	for (uint32 i = 0; i < few->n_rows; i++)
+		candidates += i != a && (few->rows[i].labels[0] == few->rows[a].labels[0]) == same;
+	if (candidates == 0)
+		return false;
+	chosen = rng_below(rng, candidates);
+	for (uint32 i = 0; i < few->n_rows; i++)
+		if (i != a && (few->rows[i].labels[0] == few->rows[a].labels[0]) == same && chosen-- == 0)
+			*partner = i;
+	return true;
+}
+
+/* As many pairs of one class as of two, in random order. */
+static void
+make_pairs(FewShot *few)
+{
+	Rng rng;
+
+	rng_init(&rng, (uint64_t) few->run->options.seed, FEW_STREAM);
+	few->pairs = take(few->arena, (size_t) few->n_rows * 2 * PAIRS_A_ROW, sizeof *few->pairs);
+	for (uint32 a = 0; a < few->n_rows; a++)
+		for (int k = 0; k < 2 * PAIRS_A_ROW; k++)
+		{
+			uint32 b = 0;
+
+			CHECK_FOR_INTERRUPTS();
+			if (draw_partner(few, &rng, a, k % 2 == 0, &b))
+				few->pairs[few->n_pairs++] = (RowPair){a, b};
+		}
+	for (size_t i = few->n_pairs; i > 1; i--)
+	{
+		size_t j = (size_t) rng_below(&rng, i);
+		RowPair pair = few->pairs[i - 1];
+
+		few->pairs[i - 1] = few->pairs[j];
+		few->pairs[j] = pair;
+	}
+}
+
+/* Both texts of a pair as one sample, whose score is 1 for texts of one class. */
+static void
+join_pair(const FewShot *few, const RowPair *pair, Arena *arena, Sample *out)
+{
+	const Sample *sides[2] = {&few->rows[pair->a], &few->rows[pair->b]};
+	size_t at = 0;
+
+	memset(out, 0, sizeof *out);
+	out->n_sequences = 2;
+	out->n_tokens = sides[0]->n_tokens + sides[1]->n_tokens;
+	out->n_values = 1;
+	out->lengths = take(arena, 2, sizeof *out->lengths);
+	out->input_ids = take(arena, out->n_tokens, sizeof *out->input_ids);
+	out->token_type_ids = take(arena, out->n_tokens, sizeof *out->token_type_ids);
+	out->values = take(arena, 1, sizeof *out->values);
+	out->values[0] = sides[0]->labels[0] == sides[1]->labels[0] ? 1 : 0;
+	for (int s = 0; s < 2; s++)
+	{
+		out->lengths[s] = sides[s]->n_tokens;
+		memcpy(out->input_ids + at, sides[s]->input_ids,
+			   sides[s]->n_tokens * sizeof *out->input_ids);
+		memcpy(out->token_type_ids + at, sides[s]->token_type_ids, sides[s]->n_tokens);
+		at += sides[s]->n_tokens;
+	}
+}
+
+/* Weights of the tensors that both have, from one trainer to the other. */
+static void
+copy_weights(Trainer *from, const TensorTable *from_table, Trainer *to, const TensorTable *to_table)
+{
+	for (int i = 0; i < from_table->n_tensors; i++)
+	{
+		const TensorSpec *source = &from_table->tensors[i];
+		const TensorSpec *target = tensor_table_find(to_table, source->name);
+
+		if (target != NULL && target->elements == source->elements)
+			memcpy(trainer_block(to, target->block) + target->offset,
+				   trainer_block(from, source->block) + source->offset,
+				   source->elements * sizeof(float));
+	}
+}
+
+static void
+open_trainer(FewShot *few)
+{
+	JobRun *run = few->run;
+	int64 steps = (int64) ((few->n_pairs + PAIRS_A_STEP - 1) / PAIRS_A_STEP);
+	TrainerArenas arenas = {.state = arena_in_context(CurrentMemoryContext, 0),
+							.batch = arena_in_context(CurrentMemoryContext, 0),
+							.workspace = arena_in_context(CurrentMemoryContext, 0),
+							.features = arena_in_context(CurrentMemoryContext, 0)};
+	Status status;
+
+	few->config = run->config;
+	few->config.architecture = HEAD_NONE;
+	few->config.use_pooler = pooling_modes_have(&run->base->sentence.pooling, POOLING_POOLER);
+	REPORT_UNLESS(tensor_table_build(few->arena, &few->config, HEAD_NONE, &few->table, &status),
+				  &status);
+	memory_check_weights((few->table.elements + run->table.elements) * 4, true);
+	job_options_train(&run->options, steps, &few->options);
+	few->options.part = TRAIN_ALL;
+	few->options.learning_rate = LEARNING_RATE;
+	few->options.adamw.weight_decay = WEIGHT_DECAY;
+	few->options.schedule = schedule_default(SCHEDULE_LINEAR, (steps + 9) / 10, steps);
+	few->options.batch_size = PAIRS_A_STEP;
+	few->options.gradient_accumulation = 1;
+	few->options.loss = (LossSettings){0};
+	job_embedding_settings(&run->base->sentence, run->tokenizer, run->max_length,
+						   &few->options.embedding);
+	few->options.embedding.loss = embedding_loss_default(LOSS_COSINE_SIMILARITY);
+	few->trainer = trainer_create(&arenas, &few->config, &few->table, run->tokenizer, &few->options,
+								  "auto", &status);
+	REPORT_UNLESS(few->trainer != NULL, &status);
+	job_trainer_begin_second(few->trainer);
+	copy_weights(run->trainer, &run->table, few->trainer, &few->table);
+}
+
+static void
+learn_pairs(FewShot *few)
+{
+	for (size_t first = 0; first < few->n_pairs; first += PAIRS_A_STEP)
+	{
+		ArenaMark mark = arena_mark(few->arena);
+		size_t n = Min(PAIRS_A_STEP, few->n_pairs - first);
+		Sample bodies[PAIRS_A_STEP];
+		TrainSample samples[PAIRS_A_STEP];
+		StepResult result;
+		Status status;
+
+		for (size_t i = 0; i < n; i++)
+		{
+			join_pair(few, &few->pairs[first + i], few->arena, &bodies[i]);
+			samples[i] = (TrainSample){&bodies[i], first + i, 0};
+		}
+		REPORT_UNLESS(
+			trainer_step(few->trainer, samples, n, &result, &worker_may_continue, &status),
+			&status);
+		arena_rewind(few->arena, mark);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+void
+few_shot_run(JobRun *run)
+{
+	MemoryContext context =
+		AllocSetContextCreate(run->context, "bert few shot", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	FewShot few = {.run = run, .arena = arena_in_context(context, 0)};
+
+	read_rows(&few);
+	make_pairs(&few);
+	open_trainer(&few);
+	learn_pairs(&few);
+	copy_weights(few.trainer, &few.table, run->trainer, &run->table);
+	job_trainer_end_second();
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
