@@ -22,9 +22,10 @@ SET bert.default_model = 'pretraining';
 SELECT bert.next_sentence('a', 'b') = bert.next_sentence('a', 'b', 'pretraining') AS next_sentence,
 	(SELECT token FROM bert.fill_mask('a [MASK]', top_k => 1))
 		= (SELECT token FROM bert.fill_mask('a [MASK]', 'pretraining', 1)) AS fill_mask;
-SELECT bert.tag('a');
+SELECT bert.generate('a');
 SET bert.default_model = 'sentiment';
-SELECT bert.answer('a', 'b');
+SELECT bert.answer('a', 'b c') = bert.answer('a', 'b c', 'answer') AS answer_bundled;
+SELECT bert.generate('a');
 
 -- one for each task, and one for the others
 SET bert.default_model = ' embed = bare , classify=classifier,regress=regression, tag=tagger,'

@@ -48,7 +48,8 @@ SELECT count(DISTINCT m.block) AS blocks_shared FROM bert.tensors m
 SELECT m.label = s.label AND m.score = s.score AS same_bits
 FROM bert.classify('Dull and loud.', model => 'mine') AS m, bert.classify('Dull and loud.') AS s;
 SELECT bert.rename_model('mine', 'ours');
-SELECT name, head, source FROM bert.models ORDER BY name;
+SELECT name, head, source FROM bert.models
+WHERE name IN ('encoder', 'minilm', 'ours', 'sentiment') ORDER BY name;
 SELECT bert.drop_model('encoder');
 SELECT (bert.classify('Dull and loud.', model => 'ours')).label;
 SELECT bert.drop_model('ours');
