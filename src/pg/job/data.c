@@ -300,17 +300,18 @@ spill_query(const SpillQuery *spill)
 	while (task_query_next(query, &row))
 	{
 		ArenaMark mark = arena_mark(arena);
-		SpillSet *set = spill->set;
+		SpillSet *set;
+		bool held_back;
 		Sink sink;
 
 		if (row.sample.number % ROOM_ROWS == 0)
 			cache_make_room(0); /* of what was written so far */
 		if (spill->labels != NULL)
 			number_labels(spill, &row, arena);
-		if (spill->held_back > 0 &&
-			job_row_held_back(spill->seed, row.sample.number, spill->held_back))
-			set = spill->eval;
-		if (spill->teacher != NULL && set == spill->set)
+		held_back = spill->eval != NULL && spill->held_back > 0 &&
+					job_row_held_back(spill->seed, row.sample.number, spill->held_back);
+		set = held_back ? spill->eval : spill->set;
+		if (spill->teacher != NULL && !held_back)
 			teacher_tell(spill->teacher, &row.sample, arena);
 		sink.writer = set->writer;
 		REPORT_UNLESS(samples_encode(&set->encoder, &row.sample, arena, append_sample, &sink,
