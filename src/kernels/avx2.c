@@ -5,6 +5,6 @@
 #include "kernels/vector_avx2.h"
 #include "kernels/vector_table.h"
 
-VECTOR_TABLE(kernels_avx2, "avx2", "AVX2", 0x61320001, 0x61321001, 0x61322001);
+VECTOR_TABLE(kernels_avx2, "avx2", "AVX2", 0x61320001, 0x61321001, 0x61322002);
 
 #endif

@@ -10,6 +10,7 @@
  * panels. Their layout is the family's own; its number is in Kernels.layout. A is first brought
  * into the precision's form ("rows"): as is for fp32, rounded for bf16, quantized for int8 (a scale
  * and a zero-point for each row; weights have a scale for each output feature and no zero-point).
+ * Families without instructions for bf16 or for bytes take other forms: see Kernels.meaning.
  * Results are fp32, bf16 (for attention) or rows for the next GEMM. GemmEpilogue says what is
  * fused.
  */
@@ -155,6 +156,11 @@ typedef struct Kernels
 	/* bytes of scratch for attention at up to n_tokens tokens */
 	size_t (*attention_scratch_size)(Precision precision, size_t n_tokens, size_t head_size);
 	void (*attention)(const AttentionCall *call, void *scratch);
+
+	/* the plain C tables that compute the same numbers, but for the order of fp32 sums */
+	const struct Kernels *meaning[PRECISION_COUNT];
+	/* models in bf16 and int8 have their queries, keys and values in bf16; else in fp32 */
+	bool bf16_attention;
 } Kernels;
 
 /*

@@ -49,7 +49,7 @@ gemm_packed_size(Precision precision, size_t n, size_t k)
 }
 
 static void
-pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels)
+pack_int8(bool bounded, size_t n, size_t k, const float *w, size_t ld, void *panels)
 {
 	size_t padded = panels_of(n) * PANEL;
 	float *scales = panels;
@@ -58,20 +58,15 @@ pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels)
 
 	for (size_t j = 0; j < padded; j++)
 	{
-		float largest = 0;
-		float inverse;
+		Int8Scale scale = {0, 0};
 
-		scales[j] = 0;
-		sums[j] = 0;
 		if (j < n)
-			for (size_t i = 0; i < k; i++)
-				largest = fmaxf(largest, fabsf(w[j * ld + i]));
-		scales[j] = largest / 127;
-		inverse = largest > 0 ? 127 / largest : 0;
+			scale = int8_scale(bounded, k, w + j * ld);
+		scales[j] = scale.scale;
+		sums[j] = 0;
 		for (size_t i = 0; i < k; i++)
 		{
-			float value = j < n ? rintf(w[j * ld + i] * inverse) : 0;
-			int8_t q = (int8_t) fminf(fmaxf(value, -127), 127);
+			int8_t q = j < n ? int8_weight(w[j * ld + i], scale.inverse) : 0;
 
 			out[(j / PANEL * k + i) * PANEL + j % PANEL] = q;
 			sums[j] += q;
@@ -84,7 +79,7 @@ gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, vo
 {
 	if (precision == PRECISION_INT8)
 	{
-		pack_int8(n, k, w, ld, panels);
+		pack_int8(false, n, k, w, ld, panels);
 		return;
 	}
 	for (size_t j = 0; j < panels_of(n) * PANEL; j++)
@@ -585,6 +580,8 @@ const Kernels kernels_portable = {
 	.name = "portable",
 	.features = "plain C",
 	.layout = {0x706f0001, 0x706f1001, 0x706f2001},
+	.meaning = {&kernels_portable, &kernels_portable, &kernels_portable},
+	.bf16_attention = true,
 	.gemm_packed_size = gemm_packed_size,
 	.gemm_pack = gemm_pack,
 	.rows_size = rows_size,
@@ -593,6 +590,108 @@ const Kernels kernels_portable = {
 	.gemm = gemm,
 	.gemm_bf16 = gemm_bf16,
 	.gemm_rows = gemm_rows,
+	.layer_norm = portable_layer_norm,
+	.softmax = portable_softmax,
+	.activation = portable_activation,
+	.axpy = portable_axpy,
+	.dot = portable_dot,
+	.attention_scratch_size = portable_attention_scratch_size,
+	.attention = portable_attention,
+};
+
+/* bf16 in this form is fp32 but for the values of the weights */
+static Precision
+narrow_form(Precision precision)
+{
+	return precision == PRECISION_BF16 ? PRECISION_FP32 : precision;
+}
+
+static PackedMatrix
+narrow_matrix(const PackedMatrix *w)
+{
+	return (PackedMatrix){narrow_form(w->precision), w->n, w->k, w->panels};
+}
+
+static size_t
+narrow_packed_size(Precision precision, size_t n, size_t k)
+{
+	return gemm_packed_size(narrow_form(precision), n, k);
+}
+
+static void
+narrow_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+{
+	float *weights = panels;
+
+	if (precision == PRECISION_INT8)
+	{
+		pack_int8(true, n, k, w, ld, panels);
+		return;
+	}
+	gemm_pack(PRECISION_FP32, n, k, w, ld, panels);
+	for (size_t i = 0; i < panels_of(n) * PANEL * k && precision == PRECISION_BF16; i++)
+		weights[i] = bf16_to_float(float_to_bf16(weights[i]));
+}
+
+static size_t
+narrow_rows_size(Precision precision, size_t m, size_t k)
+{
+	return rows_size(narrow_form(precision), m, k);
+}
+
+static Rows
+narrow_rows_convert(Precision precision, size_t m, size_t k, const float *a, size_t ld,
+					void *buffer)
+{
+	return rows_convert(narrow_form(precision), m, k, a, ld, buffer);
+}
+
+static size_t
+narrow_scratch_size(Precision precision, size_t n, size_t k)
+{
+	return gemm_scratch_size(narrow_form(precision), n, k);
+}
+
+static void
+narrow_gemm(const PackedMatrix *w, size_t m, Rows rows, float *c, size_t ldc,
+			const GemmEpilogue *epilogue, void *scratch)
+{
+	PackedMatrix matrix = narrow_matrix(w);
+
+	gemm(&matrix, m, rows, c, ldc, epilogue, scratch);
+}
+
+static void
+narrow_gemm_bf16(const PackedMatrix *w, size_t m, Rows rows, uint16_t *c, size_t ldc,
+				 const GemmEpilogue *epilogue, void *scratch)
+{
+	PackedMatrix matrix = narrow_matrix(w);
+
+	gemm_bf16(&matrix, m, rows, c, ldc, epilogue, scratch);
+}
+
+static Rows
+narrow_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer,
+				 const GemmEpilogue *epilogue, void *scratch)
+{
+	PackedMatrix matrix = narrow_matrix(w);
+
+	return gemm_rows(&matrix, m, rows, buffer, epilogue, scratch);
+}
+
+const Kernels kernels_portable_narrow = {
+	.name = "portable",
+	.features = "plain C: numbers of CPUs without bf16 and byte dot products",
+	.layout = {0x706f0001, 0x706f1002, 0x706f2002},
+	.meaning = {&kernels_portable_narrow, &kernels_portable_narrow, &kernels_portable_narrow},
+	.gemm_packed_size = narrow_packed_size,
+	.gemm_pack = narrow_pack,
+	.rows_size = narrow_rows_size,
+	.rows_convert = narrow_rows_convert,
+	.gemm_scratch_size = narrow_scratch_size,
+	.gemm = narrow_gemm,
+	.gemm_bf16 = narrow_gemm_bf16,
+	.gemm_rows = narrow_gemm_rows,
 	.layer_norm = portable_layer_norm,
 	.softmax = portable_softmax,
 	.activation = portable_activation,

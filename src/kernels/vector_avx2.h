@@ -17,6 +17,7 @@
 #define VW 8
 #define NV 2
 #define QUANTIZED_OFFSET 0
+#define WIDENED_BF16 1
 
 typedef __m256 vf;
 typedef __m256i vi;
@@ -187,30 +188,34 @@ g_broadcast(const uint8_t *p)
 }
 
 INLINE vf
-dot_bf16(vf sum, vg a, vg b)
+g_first_bf16(vg pairs)
 {
-	vg high = _mm256_set1_epi32((int) 0xFFFF0000);
-
-	sum = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)),
-						  _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), sum);
-	return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, high)),
-						   _mm256_castsi256_ps(_mm256_and_si256(b, high)), sum);
+	return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
 }
 
+INLINE vf
+g_second_bf16(vg pairs)
+{
+	return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int) 0xFFFF0000)));
+}
+
+INLINE vf
+dot_bf16(vf sum, vg a, vg b)
+{
+	sum = _mm256_fmadd_ps(g_first_bf16(a), g_first_bf16(b), sum);
+	return _mm256_fmadd_ps(g_second_bf16(a), g_second_bf16(b), sum);
+}
+
+#ifdef HAVE_VNNI
 /* a: unsigned, b: signed bytes; exact */
 INLINE vi
 dot_int8(vi sum, vg a, vg b)
 {
-#ifdef HAVE_VNNI
 	return _mm256_dpbusd_avx_epi32(sum, a, b);
-#else
-	vg even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi32(0x00FF00FF)),
-								_mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
-	vg odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
-
-	return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
-#endif
 }
+#else
+#define WIDE_INT8 "kernels/avx2_int8.h"
+#endif
 
 /* the low halves of the lanes, of which the high halves are zero */
 INLINE __m128i
@@ -370,4 +375,70 @@ u_store_bytes(uint8_t *p, vu bits, size_t n)
 	_mm256_storeu_si256((__m256i *) lanes, bits);
 	for (size_t i = 0; i < VW && i < n; i++)
 		p[i] = (uint8_t) lanes[i];
+}
+
+#define HAVE_GELU
+
+/*
+ * GELU(x) - max(x, 0) is an even function: polynomials for 8 intervals of |x| up to 5.6, each a
+ * least-maximum fit (greatest error 4.4e-7), their coefficients picked from registers; nothing is
+ * left of it further out.
+ */
+static const float gelu_table[6][8] = {
+	{-3.52473137e-07f, -0.169374198f, -0.1130592f, -0.0375153944f, -0.00715439068f, -0.00081419287f,
+	 -5.60489716e-05f, -2.34764138e-06f},
+	{-0.34997353f, -0.0163952354f, 0.0901939198f, 0.0521587543f, 0.0137276938f, 0.00197459455f,
+	 0.000163712335f, 8.00283942e-06f},
+	{0.195158511f, 0.115803607f, 0.00158567273f, -0.0260626469f, -0.0113506196f, -0.002184154f,
+	 -0.000222951567f, -1.28098445e-05f},
+	{0.00145362725f, -0.0450303182f, -0.0250034593f, 0.00255633704f, 0.00498337857f, 0.00140959548f,
+	 0.000179919298f, 1.20763052e-05f},
+	{-0.0189674962f, -0.000422303885f, 0.0100358296f, 0.00252707582f, -0.00109837181f,
+	 -0.000538949564f, -8.55620674e-05f, -6.55360373e-06f},
+	{0.00295431027f, 0.00235948502f, -0.00126792444f, -0.00081860245f, 7.80818518e-05f,
+	 9.70630936e-05f, 1.85861627e-05f, 1.57228362e-06f},
+};
+
+INLINE vf
+gelu_coefficient(int degree, vi interval)
+{
+	return _mm256_permutevar8x32_ps(_mm256_loadu_ps(gelu_table[degree]), interval);
+}
+
+INLINE vf
+v_gelu(vf x)
+{
+	vf t = _mm256_min_ps(_mm256_mul_ps(v_abs(x), _mm256_set1_ps(8.0f / 5.6f)),
+						 _mm256_set1_ps(7.9999995f));
+	vi interval = _mm256_cvttps_epi32(t);
+	vf u = _mm256_sub_ps(t, _mm256_cvtepi32_ps(interval));
+	vf p = gelu_coefficient(5, interval);
+
+	p = _mm256_fmadd_ps(p, u, gelu_coefficient(4, interval));
+	p = _mm256_fmadd_ps(p, u, gelu_coefficient(3, interval));
+	p = _mm256_fmadd_ps(p, u, gelu_coefficient(2, interval));
+	p = _mm256_fmadd_ps(p, u, gelu_coefficient(1, interval));
+	p = _mm256_fmadd_ps(p, u, gelu_coefficient(0, interval));
+	return _mm256_add_ps(p, _mm256_max_ps(_mm256_setzero_ps(), x)); /* NaN stays */
+}
+
+#define HAVE_GELU_COARSE
+
+/* The same to 1.2e-4, for products of 8-bit numbers: one polynomial for |x| up to 4.6. */
+INLINE vf
+v_gelu_coarse(vf x)
+{
+	vf a = _mm256_min_ps(v_abs(x), _mm256_set1_ps(4.6f));
+	vf p = _mm256_set1_ps(-1.23464915e-05f);
+
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(0.000147930507f));
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(0.000169707113f));
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(-0.0110060405f));
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(0.0685674027f));
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(-0.169632807f));
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(0.0802893415f));
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(0.368695349f));
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(-0.495678663f));
+	p = _mm256_fmadd_ps(p, a, _mm256_set1_ps(-0.000101174628f));
+	return _mm256_add_ps(p, _mm256_max_ps(_mm256_setzero_ps(), x)); /* NaN stays */
 }

@@ -7,9 +7,13 @@
  * an EPYC of 2024 (48 KB of L1, 1 MB of L2 a core).
  */
 
+#ifndef GROUPS_PER_PART
 #define GROUPS_PER_PART 768
+#endif
 /* rows that go through all panels together; the scratch holds their tiles */
+#ifndef BLOCK_ROWS
 #define BLOCK_ROWS 192
+#endif
 /* the same, where the fp32 results wait in the scratch to be quantized */
 #define QUANTIZED_ROWS 64
 /* half of an L2: what is more is no longer there when it is needed again, and is fetched early */
@@ -22,11 +26,13 @@
 #define STRASSEN_MIN_ROWS 0
 #endif
 
-/* int8: room for QUANTIZED_ROWS rows of results */
+/* int8: room for QUANTIZED_ROWS rows of results; bf16 that is widened: for a panel's part */
 static size_t
-quantized_scratch(Precision precision, size_t n)
+other_scratch(Precision precision, size_t n)
 {
-	return precision == PRECISION_INT8 ? QUANTIZED_ROWS * padded_features(n) * sizeof(float) : 0;
+	if (precision == PRECISION_INT8)
+		return QUANTIZED_ROWS * padded_features(n) * sizeof(float);
+	return precision != rows_form(precision) ? GROUPS_PER_PART * PANEL * sizeof(float) : 0;
 }
 
 static size_t
@@ -37,7 +43,7 @@ vector_gemm_scratch_size(Precision precision, size_t n, size_t k)
 		strassen_scratch_size(k) > BLOCK_ROWS * PANEL * sizeof(float))
 		return strassen_scratch_size(k);
 #endif
-	return BLOCK_ROWS * PANEL * sizeof(float) + quantized_scratch(precision, n);
+	return BLOCK_ROWS * PANEL * sizeof(float) + other_scratch(precision, n);
 }
 
 /* A block of rows on its way through all panels. */
@@ -50,6 +56,7 @@ typedef struct GemmBlock
 	const Epilogue *epilogue;
 	uint8_t *tiles; /* (m, PANEL) accumulators between parts of a sum */
 	const MicroKernel (*micro)[4];
+	size_t most_rows; /* of micro */
 	EpilogueFunction function;
 	size_t groups; /* of the whole sum */
 	size_t parts;  /* of the sum */
@@ -59,6 +66,7 @@ typedef struct GemmBlock
 	 */
 	bool direct;
 	bool prefetch_early;
+	float *widened; /* bf16 that is widened: room for a panel's part; else NULL */
 } GemmBlock;
 
 /* Where a tile of the results is accumulated in place, and what it begins with. */
@@ -77,17 +85,19 @@ place_directly(const Epilogue *epilogue, size_t row, size_t column, bool begins,
 			gemm->residual_ld, gemm->bias == NULL ? NULL : gemm->bias + column};
 }
 
-/* All rows through `count` groups, from `first` on, of the panel that begins with `column`, at b.
+/*
+ * All rows through `count` groups, from `first` on, of the panel that begins with `column`, at b;
+ * what comes next lies at `next`.
  */
 INLINE void
-gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t count, const uint8_t *b)
+gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t count, const uint8_t *b,
+				const uint8_t *next)
 {
 	const size_t lines = PANEL * 4 / 64; /* of a panel's group */
-	const uint8_t *next = b + count * PANEL * 4;
 	size_t n = block->w->n - column < PANEL ? block->w->n - column : PANEL;
 	bool direct = block->direct && n == PANEL;
 	bool ends = first + count == block->groups && !direct;
-	size_t steps = (block->m + WIDE_ROWS - 1) / WIDE_ROWS;
+	size_t steps = (block->m + block->most_rows - 1) / block->most_rows;
 	size_t row = 0;
 	size_t fetched = 0;
 
@@ -102,7 +112,9 @@ gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t coun
 		MicroCall call = {.groups = count,
 						  .a = block->a + row * block->lda + first * 4,
 						  .lda = block->lda,
-						  .b = b,
+						  .b = step > 0 && block->widened != NULL ? (const uint8_t *) block->widened
+																  : b,
+						  .widened = block->widened,
 						  .c = tile,
 						  .ldc = PANEL,
 						  .init = {first > 0 ? tile : NULL, PANEL, NULL},
@@ -112,7 +124,12 @@ gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t coun
 			place_directly(block->epilogue, row, column, first == 0, &call);
 		if (ends && block->prefetch_early)
 			epilogue_prefetch(block->epilogue, row, rows, column);
-		block->micro[rows - 1][fetch == 4 ? 3 : fetch](&call);
+#if WIDENED_BF16
+		if (block->widened != NULL && step == 0)
+			widen[rows - 1](&call);
+		else
+#endif
+			block->micro[rows - 1][fetch == 4 ? 3 : fetch](&call);
 		fetched += fetch;
 		if (ends)
 			block->function(block->epilogue,
@@ -121,14 +138,40 @@ gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t coun
 	}
 }
 
+#if WIDENED_BF16
+/* m <= BLOCK_ROWS rows at a through all panels of bf16 weights, which are widened part by part */
+static TARGET void
+widened_block(const GemmBlock *block)
+{
+	const PackedMatrix *w = block->w;
+	size_t pairs = groups_of(PRECISION_BF16, w->k);
+	size_t per_part = (pairs + block->parts - 1) / block->parts;
+	const uint8_t *b = w->panels;
+
+	for (size_t column = 0; column < w->n; column += PANEL)
+		for (size_t first = 0; first < pairs; first += per_part)
+		{
+			size_t count = pairs - first < per_part ? pairs - first : per_part;
+			size_t end = 2 * (first + count);
+
+			/* a weight that fills up the last pair meets nothing */
+			gemm_panel_part(block, column, 2 * first, (end < w->k ? end : w->k) - 2 * first, b,
+							b + count * PANEL * 4);
+			b += count * PANEL * 4;
+		}
+}
+#endif
+
 /* m <= BLOCK_ROWS rows at a through all panels */
 static TARGET void
 gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const Epilogue *epilogue,
 		   uint8_t *tiles)
 {
-	size_t groups = groups_of(w->precision, w->k);
+	const Precision form = rows_form(w->precision);
+	size_t groups = groups_of(form, w->k);
 	size_t parts = (groups + GROUPS_PER_PART - 1) / GROUPS_PER_PART;
-	size_t per_part = (groups + parts - 1) / parts;
+	/* a run of int8 groups is in one part */
+	size_t per_part = ((groups + parts - 1) / parts + INT8_RUN - 1) / INT8_RUN * INT8_RUN;
 	const uint8_t *b = (const uint8_t *) w->panels + panels_offset(w->precision, w->n);
 	const GemmBlock block = {
 		.w = w,
@@ -137,24 +180,34 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 		.lda = lda,
 		.epilogue = epilogue,
 		.tiles = tiles,
-		.micro = w->precision == PRECISION_FP32   ? wide_fp32
-				 : w->precision == PRECISION_BF16 ? wide_bf16
-												  : wide_int8,
+		.micro = form == PRECISION_FP32   ? wide_fp32
+				 : form == PRECISION_BF16 ? wide_bf16
+										  : wide_int8,
+		.most_rows = form == PRECISION_INT8 ? INT8_ROWS : WIDE_ROWS,
 		.function = epilogue_choose(w->precision, epilogue->gemm->activation),
 		.groups = groups,
 		.parts = parts,
 		.direct = w->precision != PRECISION_INT8 && epilogue->gemm->activation == ACTIVATION_NONE &&
 				  !epilogue->to.bf16,
 		.prefetch_early = epilogue_bytes(epilogue, m) > PREFETCH_BYTES,
+		.widened = form == w->precision ? NULL : (float *) (tiles + BLOCK_ROWS * PANEL * 4),
 	};
 
+#if WIDENED_BF16
+	if (form != w->precision)
+	{
+		widened_block(&block);
+		return;
+	}
+#endif
 	for (size_t column = 0; column < w->n; column += PANEL)
 		for (size_t first = 0; first < groups; first += per_part)
 		{
 			size_t count = groups - first < per_part ? groups - first : per_part;
+			const uint8_t *next = b + count * PANEL * 4;
 
-			gemm_panel_part(&block, column, first, count, b);
-			b += count * PANEL * 4;
+			gemm_panel_part(&block, column, first, count, b, next);
+			b = next;
 		}
 }
 
@@ -248,16 +301,17 @@ vector_gemm_rows(const PackedMatrix *w, size_t m, Rows rows, void *buffer,
 				 const GemmEpilogue *epilogue, void *scratch)
 {
 	Rows out = rows_in(w->precision, m, w->n, buffer);
-	bool bf16 = w->precision == PRECISION_BF16;
+	bool bf16 = rows_form(w->precision) == PRECISION_BF16;
 
 	if (w->precision == PRECISION_INT8)
 	{
 		gemm_quantized(w, m, rows, out, epilogue, scratch);
 		return out;
 	}
-	gemm_to(w, m, rows, epilogue,
-			(Destination){(void *) out.data, out.stride / element_size(w->precision), bf16},
-			scratch);
+	gemm_to(
+		w, m, rows, epilogue,
+		(Destination){(void *) out.data, out.stride / element_size(rows_form(w->precision)), bf16},
+		scratch);
 	if (bf16 && w->n % 2 != 0)
 		for (size_t i = 0; i < m; i++)
 			((uint16_t *) ((uint8_t *) out.data + i * out.stride))[w->n] = 0;

@@ -60,23 +60,19 @@ pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels)
 	for (size_t j = 0; j < padded; j++)
 	{
 		int8_t *feature = out + (j / PANEL * groups * PANEL + j % PANEL) * 4;
-		float largest = 0;
-		float inverse;
+		Int8Scale scale = {0, 0};
 		int32_t sum = 0;
 
 		if (j < n)
-			for (size_t i = 0; i < k; i++)
-				largest = fabsf(w[j * ld + i]) > largest ? fabsf(w[j * ld + i]) : largest;
-		inverse = largest > 0 ? 127 / largest : 0;
+			scale = int8_scale(INT8_BOUNDED, k, w + j * ld);
 		for (size_t i = 0; i < groups * 4; i++)
 		{
-			float value = j < n && i < k ? rintf(w[j * ld + i] * inverse) : 0;
-			int8_t q = (int8_t) fminf(fmaxf(value, -127), 127);
+			int8_t q = j < n && i < k ? int8_weight(w[j * ld + i], scale.inverse) : 0;
 
 			feature[i / 4 * PANEL * 4 + i % 4] = q;
 			sum += q;
 		}
-		scales[j] = largest / 127;
+		scales[j] = scale.scale;
 		sums[j] = (float) sum;
 	}
 }

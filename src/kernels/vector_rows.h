@@ -6,6 +6,13 @@
  * block share all their cache sets; int8 rows have a RowScale each in front of all of them.
  */
 
+/* The form of rows: where products read bf16 weights widened, rows are fp32. */
+static Precision
+rows_form(Precision precision)
+{
+	return WIDENED_BF16 && precision == PRECISION_BF16 ? PRECISION_FP32 : precision;
+}
+
 /* One row of int8: x ~ scale * (q - zero) */
 typedef struct RowScale
 {
@@ -17,7 +24,7 @@ typedef struct RowScale
 static size_t
 row_bytes(Precision precision, size_t k)
 {
-	return size_align(groups_of(precision, k) * 4, ALIGNMENT) | ALIGNMENT;
+	return size_align(groups_of(rows_form(precision), k) * 4, ALIGNMENT) | ALIGNMENT;
 }
 
 static size_t
@@ -95,7 +102,7 @@ vector_rows_convert(Precision precision, size_t m, size_t k, const float *a, siz
 	Rows rows = rows_in(precision, m, k, buffer);
 	uint8_t *out = (uint8_t *) rows.data;
 
-	if (precision == PRECISION_FP32)
+	if (rows_form(precision) == PRECISION_FP32)
 		return (Rows){a, ld * sizeof(float), NULL};
 	for (size_t i = 0; i < m; i++, out += rows.stride, a += ld)
 		if (precision == PRECISION_BF16)

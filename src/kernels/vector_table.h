@@ -8,6 +8,12 @@
 #include "kernels/vector_elementwise.h"
 #include "kernels/vector_tile.h"
 
+#ifdef WIDE_INT8
+#include WIDE_INT8
+#else
+#define INT8_BOUNDED false
+#define INT8_MEANING kernels_portable
+#define INT8_ROWS WIDE_ROWS
 #define KIND int8
 #define ACC vi
 #define GROUP vg
@@ -19,6 +25,15 @@
 #define group_broadcast(p) g_broadcast(p)
 #define dot(c, a, b) dot_int8(c, a, b)
 #include "kernels/vector_micro.h"
+#endif
+
+#ifndef WIDENED_BF16
+#define WIDENED_BF16 0
+#define BF16_MEANING kernels_portable
+#else
+#define BF16_MEANING kernels_portable_narrow
+#include "kernels/vector_widen.h"
+#endif
 
 #include "kernels/vector_pack.h"
 #include "kernels/vector_rows.h"
@@ -31,6 +46,8 @@
 		.name = family,                                                                 \
 		.features = description,                                                        \
 		.layout = {fp32_layout, bf16_layout, int8_layout},                              \
+		.meaning = {&kernels_portable, &BF16_MEANING, &INT8_MEANING},                   \
+		.bf16_attention = !WIDENED_BF16,                                                \
 		.strassen_min_rows = STRASSEN_MIN_ROWS,                                         \
 		.gemm_packed_size = vector_gemm_packed_size,                                    \
 		.gemm_pack = vector_gemm_pack,                                                  \

@@ -33,6 +33,7 @@ typedef struct MicroCall
 	void *c;
 	size_t ldc; /* elements */
 	AccumulatorInit init;
+	float *widened;          /* where bf16 weights are widened to (vector_widen.h) */
 	const uint8_t *prefetch; /* the first of the cache lines that are asked for, some a group */
 } MicroCall;
 

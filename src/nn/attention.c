@@ -187,7 +187,7 @@ self_attention_forward(const LayerCall *call, const Span *span, const float *x, 
 	float *query_key_value = workspace->query_key_value; /* (S, 3A) */
 	bool plain = !is_special(model) && call->probs == NULL;
 
-	if (plain && model->precision != PRECISION_FP32 &&
+	if (plain && model->precision != PRECISION_FP32 && model->kernels->bf16_attention &&
 		all_visible(batch->attention_mask, span->first, span->end) && is_short(workspace, n_tokens))
 		return attention_bf16(workspace, batch, span, params, x, status);
 	if (!linear_forward(workspace, &params->query_key_value,

@@ -188,7 +188,7 @@ absolute_sum(const float *x, size_t n)
 static void
 check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 {
-	const Kernels *tables[2] = {&kernels_portable, run->kernels};
+	const Kernels *tables[2] = {run->kernels->meaning[precision], run->kernels};
 	size_t m = shape->m;
 	size_t n = shape->n;
 	size_t k = shape->k;
@@ -363,6 +363,92 @@ check_quantized_ends(CaseRun *run)
 	free(panels);
 	free(buffer);
 	free(scratch);
+}
+
+/* Weight i of k in a pattern that makes sums of products as large as they can be, or odd. */
+static float
+extreme_weight(Rng *rng, size_t pattern, size_t i)
+{
+	static const float rounded_up[4] = {0.500001f, 1.500001f, 2.500001f, 126.500001f};
+
+	switch (pattern)
+	{
+		case 0:
+			return 1;
+		case 1:
+			return -1;
+		case 2:
+			return i % 2 == 0 ? 1 : -1;
+		case 3: /* the first two of each group of four against the last two */
+			return i % 4 < 2 ? 1 : -1;
+		case 4:
+			return i % 4 < 2 ? -127 : 1;
+		case 5: /* one that is as large as all others of a run, at a run's end */
+			return i % 16 == 15 ? 127 : 18;
+		case 6:
+			return i < 16 ? 127 : 0.5f;
+		case 7: /* halves, which are all rounded up */
+			return rounded_up[rng_u32(rng) % 4];
+		case 8:
+			return i == 0 ? 1e-38f : 1e-39f;
+		default:
+			return (float) (2 * rng_uniform(rng) - 1) * (rng_u32(rng) % 4 == 0 ? 100 : 1);
+	}
+}
+
+/*
+ * int8 at the extremes: for each feature rows that are largest exactly where its weights are
+ * positive, or negative, and smallest elsewhere, and rows of nothing but the largest. A sum that
+ * saturates on its way would be far from what plain C gives.
+ */
+static void
+check_int8_extremes(CaseRun *run, size_t k, bool from_zero, Rng *rng)
+{
+	enum
+	{
+		N = 33,
+		M = 2 * N + 1
+	};
+	const Kernels *tables[2] = {run->kernels->meaning[PRECISION_INT8], run->kernels};
+	float *a = case_alloc(M * k * sizeof(float));
+	float *w = case_alloc(N * k * sizeof(float));
+	float *c[2];
+	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, false};
+
+	for (size_t j = 0; j < N; j++)
+		for (size_t i = 0; i < k; i++)
+			w[j * k + i] = extreme_weight(rng, j, i);
+	for (size_t row = 0; row < M; row++)
+		for (size_t i = 0; i < k; i++)
+		{
+			float sign = row % 2 == 0 ? 1 : -1;
+
+			a[row * k + i] = row == 2 * N || sign * w[row / 2 * k + i] > 0 ? 1 : from_zero ? 0 : -1;
+		}
+	for (int t = 0; t < 2; t++)
+	{
+		const Kernels *kernels = tables[t];
+		void *panels = case_alloc(kernels->gemm_packed_size(PRECISION_INT8, N, k));
+		void *buffer = case_alloc(kernels->rows_size(PRECISION_INT8, M, k));
+		void *scratch = case_alloc(kernels->gemm_scratch_size(PRECISION_INT8, N, k));
+		PackedMatrix packed = {PRECISION_INT8, N, k, panels};
+
+		c[t] = case_alloc(M * N * sizeof(float));
+		kernels->gemm_pack(PRECISION_INT8, N, k, w, k, panels);
+		kernels->gemm(&packed, M, kernels->rows_convert(PRECISION_INT8, M, k, a, k, buffer), c[t],
+					  N, &nothing, scratch);
+		free(panels);
+		free(buffer);
+		free(scratch);
+	}
+	for (size_t row = 0; row < M; row++)
+		for (size_t j = 0; j < N; j++)
+			case_near(run, "int8 extremes", row, j, k, c[1][row * N + j], c[0][row * N + j],
+					  2e-6 * absolute_sum(w + j * k, k));
+	free(a);
+	free(w);
+	free(c[0]);
+	free(c[1]);
 }
 
 static void
@@ -554,6 +640,9 @@ kernel_cases_run(const Kernels *kernels, uint64_t seed, size_t most)
 	}
 	check_quantized_ends(&portable);
 	check_quantized_ends(&run);
+	for (size_t k = 1; k <= 70; k++)
+		check_int8_extremes(&run, k, k % 2 == 0, &rng);
+	check_int8_extremes(&run, 4096, true, &rng);
 	for (size_t i = 0; i < N_ATTENTION_CASES; i++)
 		for (int bf16 = 0; bf16 < 2; bf16++)
 		{

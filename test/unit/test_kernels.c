@@ -16,6 +16,43 @@ families_agree_with_portable(void **state)
 			assert_true(kernel_cases_run(family->kernels, kernel_cases_seed(), MOST_PRODUCTS));
 }
 
+/* Whatever the weights, sums of a run's products with bytes fit 16 bits, and few bits are lost. */
+static void
+bounded_weights(void **state)
+{
+	Rng rng;
+
+	rng_init(&rng, kernel_cases_seed(), 1);
+	for (size_t round = 0; round < 20000; round++)
+	{
+		float w[100];
+		size_t k = rng_u32(&rng) % 100 + 1;
+		Int8Scale scale;
+
+		for (size_t i = 0; i < k; i++)
+			w[i] = extreme_weight(&rng, round % 12, i);
+		scale = int8_scale(true, k, w);
+		for (size_t run = 0; run < k; run += 4 * INT8_RUN)
+			for (size_t half = 0; half < 4; half += 2)
+			{
+				int above = 0;
+				int below = 0;
+
+				for (size_t i = run + half; i < run + 4 * INT8_RUN; i += 4)
+					for (size_t j = i; j < i + 2 && j < k; j++)
+					{
+						int q = int8_weight(w[j], scale.inverse);
+
+						above += q > 0 ? q : 0;
+						below += q < 0 ? q : 0;
+						assert_true(fabs(q * (double) scale.scale - (double) w[j]) <=
+									0.501 * (double) scale.scale + 1e-36);
+					}
+				assert_true(255 * above <= INT16_MAX && 255 * below >= INT16_MIN);
+			}
+	}
+}
+
 static void
 forced_kernels(void **state)
 {
@@ -59,6 +96,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(families_agree_with_portable),
+		cmocka_unit_test(bounded_weights),
 		cmocka_unit_test(forced_kernels),
 		cmocka_unit_test(sizes_that_overflow),
 	};
