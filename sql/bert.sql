@@ -313,10 +313,12 @@ CREATE FUNCTION bert.drop_model(name text) RETURNS void
 COMMENT ON FUNCTION bert.drop_model(text) IS
 	'drops a model, and the blocks that no other model has';
 
-CREATE FUNCTION bert.set_precision(name text, new_precision text) RETURNS void
+CREATE FUNCTION bert.set_precision(name text, new_precision text, max_loss real DEFAULT 0.005)
+	RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_set_precision' LANGUAGE C STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.set_precision(text, text) IS
-	'sets what a model computes with: fp32, bf16 or int8; the stored weights stay fp32';
+COMMENT ON FUNCTION bert.set_precision(text, text, real) IS
+	'sets what a model computes with: fp32, bf16, int8, or auto: the fastest of them on this machine'
+	' that loses no more than max_loss; the stored weights stay fp32';
 
 CREATE FUNCTION bert.prune_heads(name text, heads jsonb) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'bert_prune_heads' LANGUAGE C STRICT PARALLEL UNSAFE;

@@ -82,6 +82,16 @@ SELECT bert.set_precision('t_copy', 'int8');
 SELECT bert.pinned('t_copy') <> :'pinned' AS another,
 	split_part(bert.pinned(:'pinned'), '@', 2) = split_part(:'pinned', '@', 2) AS by_content;
 SELECT bert.set_precision('t_copy', 'int4');
+-- the fastest that loses little: nothing but fp32 loses nothing
+SET client_min_messages = warning;
+SELECT bert.set_precision('t_copy', 'auto', 0);
+SELECT precision FROM bert.models WHERE name = 't_copy';
+SELECT bert.set_precision('t_copy', 'auto', 1);
+SELECT precision IN ('fp32', 'bf16', 'int8') AS one FROM bert.models WHERE name = 't_copy';
+SELECT bert.set_precision('t_copy', 'int8');
+RESET client_min_messages;
+SELECT bert.set_precision('t_copy', 'auto', 2);
+SELECT bert.set_precision('t_copy', 'auto', 'NaN');
 SELECT bert.pinned('t_copy@0123456789abcdef');
 SELECT count(DISTINCT block) FROM bert.tensors
 WHERE model IN ('t_masked', 't_copy', 't_bytea', 't_large');

@@ -39,3 +39,9 @@ train_kernels_choose(const char *name, Status *status)
 				name);
 	return NULL;
 }
+
+bool
+train_bf16_is_faster(void)
+{
+	return cpu_features()->avx512_bf16 || cpu_features()->neon_bf16;
+}

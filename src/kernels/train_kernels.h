@@ -143,6 +143,10 @@ typedef struct TrainKernels
  */
 const TrainKernels *train_kernels_choose(const char *name, Status *status);
 
+/* Whether the best kernels multiply bf16 by instructions of its own: else it is slower than fp32.
+ */
+bool train_bf16_is_faster(void);
+
 extern const TrainKernels train_kernels_portable;
 #if defined(__x86_64__)
 extern const TrainKernels train_kernels_avx2;

@@ -11,6 +11,7 @@
 #include "utils/numeric.h"
 
 #include "core/names.h"
+#include "kernels/train_kernels.h"
 #include "nn/answers.h"
 #include "pg/job/class_weights.h"
 #include "pg/job/embedding.h"
@@ -295,7 +296,7 @@ warmup_of(const JobOptions *in, int64 total_steps)
 void
 job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
 {
-	static const char *const precisions[] = {"fp32", "bf16"};
+	static const char *const precisions[] = {"fp32", "bf16", "auto"};
 	ScheduleKind kind;
 	int precision;
 	Status status;
@@ -306,7 +307,7 @@ job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
 				  &status);
 	precision = name_parse(in->precision, "precision", precisions, lengthof(precisions), &status);
 	REPORT_UNLESS(precision >= 0, &status);
-	out->bf16 = precision == 1;
+	out->bf16 = precision == 1 || (precision == 2 && train_bf16_is_faster());
 	out->schedule = schedule_default(kind, warmup_of(in, total_steps), total_steps);
 	out->schedule.num_cycles = in->num_cycles;
 	out->schedule.power = in->power;

@@ -29,12 +29,8 @@ refuse_bundled(const char *name)
 						errhint("bert.copy_model makes a copy that can be.")));
 }
 
-/*
- * The model named by the first argument, which the current user may change. Several changes in one
- * statement see each other, as those of any volatile function do.
- */
-static ModelRow *
-changeable(FunctionCallInfo fcinfo)
+ModelRow *
+model_to_change(FunctionCallInfo fcinfo)
 {
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	ModelRow *row;
@@ -54,7 +50,7 @@ PG_FUNCTION_INFO_V1(bert_drop_model);
 PGDLLEXPORT Datum
 bert_drop_model(PG_FUNCTION_ARGS)
 {
-	store_drop(changeable(fcinfo));
+	store_drop(model_to_change(fcinfo));
 	PG_RETURN_VOID();
 }
 
@@ -62,21 +58,7 @@ PG_FUNCTION_INFO_V1(bert_rename_model);
 PGDLLEXPORT Datum
 bert_rename_model(PG_FUNCTION_ARGS)
 {
-	store_rename(changeable(fcinfo), text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	PG_RETURN_VOID();
-}
-
-PG_FUNCTION_INFO_V1(bert_set_precision);
-PGDLLEXPORT Datum
-bert_set_precision(PG_FUNCTION_ARGS)
-{
-	ModelRow *row = changeable(fcinfo);
-	Precision precision;
-	Status status;
-
-	if (!precision_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)), &precision, &status))
-		report_status(&status);
-	store_set_precision(row, precision);
+	store_rename(model_to_change(fcinfo), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	PG_RETURN_VOID();
 }
 
@@ -93,7 +75,7 @@ PG_FUNCTION_INFO_V1(bert_grant_model);
 PGDLLEXPORT Datum
 bert_grant_model(PG_FUNCTION_ARGS)
 {
-	ModelRow *row = changeable(fcinfo);
+	ModelRow *row = model_to_change(fcinfo);
 
 	store_grant(row, role_argument(fcinfo, 1));
 	PG_RETURN_VOID();
@@ -103,7 +85,7 @@ PG_FUNCTION_INFO_V1(bert_revoke_model);
 PGDLLEXPORT Datum
 bert_revoke_model(PG_FUNCTION_ARGS)
 {
-	ModelRow *row = changeable(fcinfo);
+	ModelRow *row = model_to_change(fcinfo);
 
 	if (!store_revoke(row, role_argument(fcinfo, 1)))
 		ereport(WARNING, (errmsg("model \"%s\" was not granted to \"%s\"", row->name,
@@ -116,7 +98,7 @@ PG_FUNCTION_INFO_V1(bert_set_model_owner);
 PGDLLEXPORT Datum
 bert_set_model_owner(PG_FUNCTION_ARGS)
 {
-	ModelRow *row = changeable(fcinfo);
+	ModelRow *row = model_to_change(fcinfo);
 	Oid role = PG_GETARG_OID(1);
 
 	(void) GetUserNameFromId(role, false); /* a number that is no role's */
@@ -211,7 +193,7 @@ PG_FUNCTION_INFO_V1(bert_alter_model);
 PGDLLEXPORT Datum
 bert_alter_model(PG_FUNCTION_ARGS)
 {
-	ModelRow *row = changeable(fcinfo);
+	ModelRow *row = model_to_change(fcinfo);
 	Jsonb *json = PG_GETARG_JSONB_P(1);
 	const char *text = json_text(json);
 	ModelDefinition *definition;
@@ -372,7 +354,7 @@ PG_FUNCTION_INFO_V1(bert_prune_heads);
 PGDLLEXPORT Datum
 bert_prune_heads(PG_FUNCTION_ARGS)
 {
-	ModelRow *row = changeable(fcinfo);
+	ModelRow *row = model_to_change(fcinfo);
 	Jsonb *json = PG_GETARG_JSONB_P(1);
 	ModelDefinition *definition;
 	PrunedHeads *prune;

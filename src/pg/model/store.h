@@ -139,6 +139,11 @@ extern void store_forget(
 	const char *name); /* the same, if it is there; nobody's rights are asked */
 extern void store_rename(const ModelRow *row, const char *name);
 extern void store_set_precision(const ModelRow *row, Precision precision);
+/*
+ * The model named by the first argument, which the current user may change. Several changes in one
+ * statement see each other, as those of any volatile function do. (manage.c)
+ */
+extern ModelRow *model_to_change(FunctionCallInfo fcinfo);
 /* role: ACL_ID_PUBLIC for all */
 extern void store_grant(const ModelRow *row, Oid role);
 extern bool store_revoke(const ModelRow *row, Oid role); /* false: it was not granted */
