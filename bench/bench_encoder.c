@@ -64,7 +64,7 @@ bench_shape(const Fixture *fixture, const Shape *shape, Precision precision, dou
 	int32_t *cu_seqlens = arena_alloc_array(arena, shape->n_sequences + 1, sizeof(int32_t));
 	int32_t *ids = arena_alloc_array(arena, n_tokens, sizeof(int32_t));
 	Batch batch = {.n_sequences = shape->n_sequences, .cu_seqlens = cu_seqlens, .input_ids = ids};
-	ForwardWants wants = {false, false, false};
+	ForwardWants wants = {0};
 	double best = 1e9;
 	double top = 0;
 	double rate;

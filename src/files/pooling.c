@@ -31,6 +31,15 @@ pooling_modes_have(const PoolingModes *modes, Pooling pooling)
 }
 
 bool
+pooling_modes_read_first(const PoolingModes *modes)
+{
+	for (int i = 0; i < modes->n; i++)
+		if (modes->modes[i] != POOLING_CLS && modes->modes[i] != POOLING_POOLER)
+			return false;
+	return true;
+}
+
+bool
 pooling_modes_add(PoolingModes *modes, Pooling pooling, Status *status)
 {
 	if (pooling_modes_have(modes, pooling))

@@ -33,6 +33,8 @@ typedef struct PoolingModes
 const char *pooling_name(Pooling pooling);
 PoolingModes pooling_single(Pooling pooling);
 bool pooling_modes_have(const PoolingModes *modes, Pooling pooling);
+/* Whether nothing but each sequence's first token counts. */
+bool pooling_modes_read_first(const PoolingModes *modes);
 /* Adds one at the end; 22023 when it is there already. */
 bool pooling_modes_add(PoolingModes *modes, Pooling pooling, Status *status);
 /* "mean", or "mean+max" as sentence-transformers prints it; 22023 for others. */

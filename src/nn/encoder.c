@@ -122,10 +122,13 @@ run(const BertModel *model, const EncoderInput *input, Arena *arena, EncoderOutp
 		return false;
 	for (int layer = 0; layer < model->config.num_hidden_layers; layer++)
 	{
+		bool first_only = wants->first_tokens && !wants->hidden_states &&
+						  batch->encoder_hidden_states == NULL &&
+						  layer == model->config.num_hidden_layers - 1;
 		float **probs =
 			wants->attentions ? output->attentions + (size_t) layer * batch->n_sequences : NULL;
 
-		if (!layer_forward(&(LayerCall){&workspace, batch, layer, cache, probs},
+		if (!layer_forward(&(LayerCall){&workspace, batch, layer, cache, probs, first_only},
 						   output->last_hidden_state, status))
 			return false;
 		if (wants->hidden_states &&

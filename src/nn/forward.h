@@ -156,8 +156,9 @@ typedef struct LayerCall
 	Workspace *workspace;
 	const Batch *batch;
 	int layer;
-	KvCache *cache; /* NULL, or the sequence's keys and values so far: the batch's own are added */
-	float **probs;  /* per sequence of the batch (heads, length, length), or NULL */
+	KvCache *cache;  /* NULL, or the sequence's keys and values so far: the batch's own are added */
+	float **probs;   /* per sequence of the batch (heads, length, length), or NULL */
+	bool first_only; /* what follows the attention is computed for first tokens only */
 } LayerCall;
 
 /* BertSelfAttention of a span: x (S, H) to workspace->context (S, A) */

@@ -1,4 +1,6 @@
 /* layer.c: BertLayer: BertSelfOutput after the attention, BertIntermediate, BertOutput. */
+#include <string.h>
+
 #include "nn/forward.h"
 
 /* BertSelfOutput, or what follows a cross-attention in the same way. */
@@ -62,6 +64,27 @@ feed_forward(Workspace *workspace, const LayerParams *params, size_t n_tokens, c
 }
 
 /*
+ * Between a span's rows and the first ones of its sequences, which then lie one after the other in
+ * front: of rows (S, width), in place.
+ */
+static void
+gather_first(const Batch *batch, const Span *span, size_t width, float *rows)
+{
+	for (size_t b = span->first_sequence; b < span->end_sequence; b++)
+		memmove(rows + (b - span->first_sequence) * width,
+				rows + ((size_t) batch->cu_seqlens[b] - span->first) * width,
+				width * sizeof(float));
+}
+
+static void
+scatter_first(const Batch *batch, const Span *span, size_t width, float *rows)
+{
+	for (size_t b = span->end_sequence; b-- > span->first_sequence;)
+		memmove(rows + ((size_t) batch->cu_seqlens[b] - span->first) * width,
+				rows + (b - span->first_sequence) * width, width * sizeof(float));
+}
+
+/*
  * x (S, H): the span's rows. What follows the last attention is done block by block, so that a
  * block's states stay in the caches.
  */
@@ -87,6 +110,13 @@ span_forward(const LayerCall *call, const Span *span, float *x, Status *status)
 			return false;
 		after = (SelfOutput){&params->cross_output, &params->cross_norm};
 	}
+	if (call->first_only)
+	{
+		gather_first(call->batch, span, after.dense->weight.k, workspace->context);
+		gather_first(call->batch, span, n, x);
+		n_tokens = span->end_sequence - span->first_sequence;
+		workspace->allow_strassen = false;
+	}
 	for (size_t row = 0; row < n_tokens; row += count)
 	{
 		float *block = cross ? attended + row * n : attended;
@@ -98,6 +128,8 @@ span_forward(const LayerCall *call, const Span *span, float *x, Status *status)
 			!feed_forward(workspace, params, count, block, x + row * n, status))
 			return false;
 	}
+	if (call->first_only)
+		scatter_first(call->batch, span, n, x);
 	return true;
 }
 

@@ -97,6 +97,12 @@ typedef struct ForwardWants
 	bool pooler_output;
 	bool hidden_states;
 	bool attentions;
+	/*
+	 * Of the last hidden states only those of each sequence's first token are read, by a pooler or
+	 * a head: the others are undefined, which saves most of the last layer. Changes nothing where
+	 * all hidden states are wanted, or with encoder states.
+	 */
+	bool first_tokens;
 } ForwardWants;
 
 typedef struct EncoderOutput

@@ -112,6 +112,43 @@ test_packing(void **state)
 	}
 }
 
+/* Where only first tokens are read they are what they are otherwise, to the last bit. */
+static void
+test_first_tokens(void **state)
+{
+	uint8_t mask[30 * 31 / 2];
+
+	for (int precision = 0; precision < PRECISION_COUNT; precision++)
+		for (int masked = 0; masked < 2; masked++)
+		{
+			Fixture fixture = load("bare", HEAD_NONE, (Precision) precision);
+			Batch batch = staircase(30, fixture.config.vocab_size, masked ? mask : NULL);
+			size_t hidden = (size_t) fixture.config.hidden_size;
+			ForwardWants wants = {.pooler_output = true};
+			EncoderOutput all;
+			EncoderOutput first;
+
+			assert_true(encoder_forward(fixture.model, &batch, &wants, arena, &all, NULL, &status));
+			wants.first_tokens = true;
+			assert_true(
+				encoder_forward(fixture.model, &batch, &wants, arena, &first, NULL, &status));
+			assert_memory_equal(first.pooler_output, all.pooler_output,
+								batch.n_sequences * hidden * sizeof(float));
+			for (size_t b = 0; b < batch.n_sequences; b++)
+				assert_memory_equal(first.last_hidden_state + (size_t) batch.cu_seqlens[b] * hidden,
+									all.last_hidden_state + (size_t) batch.cu_seqlens[b] * hidden,
+									hidden * sizeof(float));
+			/* it was left out */
+			assert_memory_not_equal(first.last_hidden_state, all.last_hidden_state,
+									(size_t) batch.cu_seqlens[30] * hidden * sizeof(float));
+			wants.hidden_states = true;
+			assert_true(
+				encoder_forward(fixture.model, &batch, &wants, arena, &first, NULL, &status));
+			assert_memory_equal(first.last_hidden_state, all.last_hidden_state,
+								(size_t) batch.cu_seqlens[30] * hidden * sizeof(float));
+		}
+}
+
 /* More sequences than the pooler takes at a time, and than a block has rows. */
 static void
 test_many_sequences(void **state)
@@ -347,7 +384,7 @@ static bool
 call(int which, const Everything *all, Arena *work, const MayContinue *question)
 {
 	static const int32_t prompt[] = {2, 70, 71};
-	const ForwardWants wants = {true, true, true};
+	const ForwardWants wants = {.pooler_output = true, .hidden_states = true, .attentions = true};
 	const AnswerOptions answer = {5, 10, true};
 	const GenerateOptions generate = {
 		.max_new_tokens = 10, .temperature = 1.0f, .top_p = 0.9f, .stop_id = -1};
@@ -473,7 +510,7 @@ test_announced_memory(void **state)
 			for (size_t n_sequences = 1; n_sequences <= 40; n_sequences += 13)
 			{
 				Batch batch = staircase(n_sequences, fixture.config.vocab_size, NULL);
-				ForwardWants wants = {outputs & 1, (outputs & 2) != 0, (outputs & 4) != 0};
+				ForwardWants wants = {outputs & 1, (outputs & 2) != 0, (outputs & 4) != 0, false};
 				EncoderOutput encoded;
 				size_t bytes;
 				Arena *work;
@@ -612,11 +649,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_packing),      cmocka_unit_test(test_many_sequences),
-		cmocka_unit_test(test_mixed_rows),   cmocka_unit_test(test_chosen_rows),
-		cmocka_unit_test(test_selection),    cmocka_unit_test(test_lack_of_memory),
-		cmocka_unit_test(test_cancellation), cmocka_unit_test(test_announced_memory),
-		cmocka_unit_test(test_bad_batches),  cmocka_unit_test(test_damaged_images),
+		cmocka_unit_test(test_packing),          cmocka_unit_test(test_first_tokens),
+		cmocka_unit_test(test_many_sequences),   cmocka_unit_test(test_mixed_rows),
+		cmocka_unit_test(test_chosen_rows),      cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_lack_of_memory),   cmocka_unit_test(test_cancellation),
+		cmocka_unit_test(test_announced_memory), cmocka_unit_test(test_bad_batches),
+		cmocka_unit_test(test_damaged_images),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -170,7 +170,9 @@ compute_embeddings(Call *call, const RowsWanted *wanted, const WindowedTexts *te
 	const size_t *skip = unpooled_tokens(call, texts);
 	size_t pooled_columns = (size_t) wanted->pooling.n * (size_t) call->handle->config.hidden_size;
 	bool dense = call->handle->config.n_dense > 0;
-	ForwardWants wants = {0}; /* pool_forward has a pooler of its own */
+	/* pool_forward has a pooler of its own */
+	ForwardWants wants = {.first_tokens =
+							  skip == NULL && pooling_modes_read_first(&wanted->pooling)};
 	EncodedBatch part;
 	Status status;
 
@@ -204,6 +206,7 @@ compute_logits(Call *call, const RowsWanted *wanted, const WindowedTexts *texts,
 	size_t no_rows[1];
 	Status status;
 
+	wants.first_tokens = true; /* as all heads with one row a text do */
 	for (size_t first = 0; first < encoded->n_windows; first += part.count)
 	{
 		ArenaMark mark = arena_mark(call->arena);
