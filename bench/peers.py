@@ -102,6 +102,50 @@ def onnx_files(model, work):
     return plain, quantized
 
 
+def onnx_fused_files(model, work):
+    """The graph as ONNX Runtime's own optimizer for transformers fuses it, and quantized per
+    channel: what its documentation advises for BERT.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.transformers import optimizer
+
+    plain, _ = onnx_files(model, work)
+    fused, quantized = str(work / "model.fused.onnx"), str(work / "model.fused.int8.onnx")
+    if not os.path.exists(quantized):
+        config = json.loads((model / "config.json").read_text())
+        optimizer.optimize_model(
+            plain,
+            model_type="bert",
+            num_heads=config["num_attention_heads"],
+            hidden_size=config["hidden_size"],
+        ).save_model_to_file(fused)
+        quantize_dynamic(
+            fused,
+            quantized,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            # of what comes out of fused operators, which ONNX's own inference does not know
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+    return fused, quantized
+
+
+def ctranslate2_encoder(model, work, precision):
+    import ctranslate2
+
+    folder = work / "ctranslate2"
+    if not folder.exists():
+        ctranslate2.converters.TransformersConverter(str(model)).convert(str(folder))
+    return ctranslate2.Encoder(
+        str(folder),
+        device="cpu",
+        compute_type={"fp32": "float32", "int8": "int8_float32"}[precision],
+        inter_threads=1,
+        intra_threads=1,
+    )
+
+
 def random_model(pattern, folder, **changes):
     """A sentence-transformers folder like the pattern, of another shape, with the reference
     library's random first weights.
@@ -129,6 +173,8 @@ NAMES = [
     for name, precisions in (
         ("torch", ("fp32", "bf16")),
         ("onnxruntime", ("fp32", "int8")),
+        ("onnxruntime-fused", ("fp32", "int8")),
+        ("ctranslate2", ("fp32", "int8")),
         ("openvino", ("fp32", "bf16")),
         ("sentence-transformers", ("fp32", "bf16")),
     )
@@ -162,20 +208,38 @@ def load(model, work, wanted):
                     )
 
             peers.append(Peer(model, name, precision, forward))
-    for precision, file in zip(("fp32", "int8"), (0, 1)):
-        name = f"onnxruntime {precision}"
-        if chosen(name):
+    for kind, files in (("onnxruntime", onnx_files), ("onnxruntime-fused", onnx_fused_files)):
+        for file, precision in enumerate(("fp32", "int8")):
+            name = f"{kind} {precision}"
+            if not chosen(name):
+                continue
             import onnxruntime
 
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
-            session = onnxruntime.InferenceSession(onnx_files(model, work)[file], options)
+            session = onnxruntime.InferenceSession(files(model, work)[file], options)
             peers.append(
                 Peer(
                     model,
                     name,
                     precision,
                     lambda ids, mask, s=session: s.run(None, {"ids": ids, "mask": mask})[0],
+                )
+            )
+    for precision in ("fp32", "int8"):
+        name = f"ctranslate2 {precision}"
+        if chosen(name):
+            encoder = ctranslate2_encoder(model, work, precision)
+            peers.append(
+                Peer(
+                    model,
+                    name,
+                    precision,
+                    lambda ids, mask, e=encoder: np.array(
+                        e.forward_batch(
+                            [row[:n].tolist() for row, n in zip(ids, mask.sum(1))]
+                        ).last_hidden_state
+                    ),
                 )
             )
     for precision, hint in (("fp32", "f32"), ("bf16", "bf16")):
@@ -217,6 +281,7 @@ def versions():
         "transformers",
         "sentence_transformers",
         "onnxruntime",
+        "ctranslate2",
         "openvino",
         "tokenizers",
     ):
