@@ -20,7 +20,8 @@ SELECT max(score) = min(score) AS by_parts
 FROM (SELECT score FROM bert.zero_shot('The final was won.', '{Sports/War}', multi_label => true)
 	UNION ALL SELECT max(score)
 	FROM bert.zero_shot('The final was won.', '{Sports,War}', multi_label => true)) AS s;
-SELECT label, score FROM bert.zero_shot('x', ARRAY['/', '']) ORDER BY label;
+SELECT label, round(score::numeric, 4) AS score
+FROM bert.zero_shot('x', ARRAY['/', '']) ORDER BY label;
 -- the template is the score's: other words, other numbers; equal ones, the same
 SELECT a.score = b.score AS same, a.score <> c.score AS other
 FROM bert.zero_shot('Won.', '{Sports,War}') AS a

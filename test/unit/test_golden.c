@@ -11,6 +11,7 @@
 
 #include <math.h>
 
+#include "kernels/portable.h"
 #include "model_fixture.h"
 #include "near.h"
 
@@ -362,12 +363,14 @@ static void
 run_all(Precision precision, const char *kernel)
 {
 	const Kernels *kernels = kernels_choose(kernel, NULL);
+	double times; /* weights whose sums are bounded are coarser, most of all in short sums */
 
 	if (kernels == NULL)
 	{
 		printf("# %s: not on this CPU\n", kernel);
 		return;
 	}
+	times = precision == PRECISION_INT8 && kernels->meaning[precision] != &kernels_portable ? 2 : 1;
 	for (size_t i = 0; i < n_cases; i++)
 	{
 		Differences worst = run_case(&cases[i], precision, kernels);
@@ -378,9 +381,10 @@ run_all(Precision precision, const char *kernel)
 			   shown(worst.attentions, text[1]), shown(worst.logits, text[2]),
 			   shown(worst.loss, text[3]));
 		assert_true(worst.states >= 0 || worst.logits >= 0);
-		if (!(worst.states <= value_limit[precision] &&
-			  worst.attentions <= value_limit[precision] &&
-			  worst.logits <= value_limit[precision] && worst.loss <= loss_limit[precision]))
+		if (!(worst.states <= times * value_limit[precision] &&
+			  worst.attentions <= times * value_limit[precision] &&
+			  worst.logits <= times * value_limit[precision] &&
+			  worst.loss <= times * loss_limit[precision]))
 			fail_msg("%s with %s, %s is too far from the reference", cases[i].name, kernels->name,
 					 precision_name(precision));
 	}
