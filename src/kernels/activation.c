@@ -19,6 +19,8 @@ static const struct
 	{"silu", ACTIVATION_SILU},
 	{"swish", ACTIVATION_SILU},
 	{"tanh", ACTIVATION_TANH},
+	{"quick_gelu", ACTIVATION_QUICK_GELU},
+	{"mish", ACTIVATION_MISH},
 };
 
 bool
@@ -32,5 +34,7 @@ activation_parse(const char *name, Activation *activation, Status *status)
 		}
 	status_fail(status, STATUS_UNSUPPORTED, "hidden_act \"%.40s\" is not supported", name);
 	return status_hint(
-		status, "Supported are gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu and tanh.");
+		status,
+		"Supported are gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, quick_gelu, relu, silu, "
+		"mish and tanh.");
 }

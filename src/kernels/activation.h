@@ -11,6 +11,8 @@ typedef enum Activation
 	ACTIVATION_RELU,
 	ACTIVATION_SILU, /* silu, swish */
 	ACTIVATION_TANH,
+	ACTIVATION_QUICK_GELU, /* x / (1 + exp(-1.702 x)) */
+	ACTIVATION_MISH,       /* x tanh(ln(1 + exp(x))) */
 	ACTIVATION_NONE
 } Activation;
 

@@ -458,6 +458,12 @@ portable_activation(Activation activation, size_t n, float *x)
 			case ACTIVATION_TANH:
 				x[i] = tanhf(x[i]);
 				break;
+			case ACTIVATION_QUICK_GELU:
+				x[i] = x[i] / (1 + expf(-1.702f * x[i]));
+				break;
+			case ACTIVATION_MISH:
+				x[i] = x[i] * tanhf(log1pf(expf(x[i])));
+				break;
 			case ACTIVATION_NONE:
 				return;
 		}

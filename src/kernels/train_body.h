@@ -32,6 +32,31 @@ v_normal(vf x, vf *density)
 }
 
 INLINE void
+quick_gelu_and_derivative(vf x, vf *y, vf *derivative)
+{
+	vf one = v_set(1.0f);
+	vf k = v_set(1.702f);
+	vf sigmoid = v_div(one, v_add(one, v_exp(v_sub(v_set(0.0f), v_mul(k, x)))));
+
+	*y = v_mul(x, sigmoid);
+	*derivative = v_fma(v_mul(k, *y), v_sub(one, sigmoid), sigmoid);
+}
+
+/* w + x (1 - w^2) sigmoid(x), w = tanh(ln(1 + e^x)) */
+INLINE void
+mish_and_derivative(vf x, vf *y, vf *derivative)
+{
+	vf e;
+	vf n;
+	vf w = v_tanh_softplus(x, &e, &n);
+	vf divisor = v_add(n, v_set(2.0f));
+	vf slope = v_div(v_mul(v_mul(v_set(4.0f), e), v_add(v_set(1.0f), e)), v_mul(divisor, divisor));
+
+	*y = v_mul(x, w);
+	*derivative = v_fma(v_min(v_set(20.0f), x), slope, w);
+}
+
+INLINE void
 activation_and_derivative(Activation activation, vf x, vf *y, vf *derivative)
 {
 	vf one = v_set(1.0f);
@@ -72,6 +97,12 @@ activation_and_derivative(Activation activation, vf x, vf *y, vf *derivative)
 			*derivative = v_fma(v_mul(*y, v_sub(one, sigmoid)), one, sigmoid);
 			break;
 		}
+		case ACTIVATION_QUICK_GELU:
+			quick_gelu_and_derivative(x, y, derivative);
+			break;
+		case ACTIVATION_MISH:
+			mish_and_derivative(x, y, derivative);
+			break;
 		case ACTIVATION_TANH:
 			*y = v_tanh(x);
 			*derivative = v_fma(v_sub(v_set(0.0f), *y), *y, one);
@@ -116,6 +147,12 @@ activation_forward(Activation activation, size_t n, float *u, float *y)
 			break;
 		case ACTIVATION_TANH:
 			activation_loop(ACTIVATION_TANH, n, u, y);
+			break;
+		case ACTIVATION_QUICK_GELU:
+			activation_loop(ACTIVATION_QUICK_GELU, n, u, y);
+			break;
+		case ACTIVATION_MISH:
+			activation_loop(ACTIVATION_MISH, n, u, y);
 			break;
 		default:
 			activation_loop(ACTIVATION_NONE, n, u, y);

@@ -34,6 +34,12 @@ vector_activation(Activation activation, size_t n, float *x)
 		case ACTIVATION_TANH:
 			activate_all(ACTIVATION_TANH, n, x);
 			break;
+		case ACTIVATION_QUICK_GELU:
+			activate_all(ACTIVATION_QUICK_GELU, n, x);
+			break;
+		case ACTIVATION_MISH:
+			activate_all(ACTIVATION_MISH, n, x);
+			break;
 		case ACTIVATION_NONE:
 			break;
 	}

@@ -4,8 +4,8 @@
  * set.
  *
  * Greatest errors, over all floats: exp 3e-7 relative (below e^-87: zero); GELU 1e-6 absolute or
- * 2e-7 relative (1.3e-4 absolute in products of 8-bit numbers); tanh 3e-7 absolute; SiLU and the
- * tanh GELU 1e-6 of max(1, |x|). NaN gives NaN.
+ * 2e-7 relative (1.3e-4 absolute in products of 8-bit numbers); tanh 3e-7 absolute; SiLU, the
+ * tanh GELU, quick GELU and Mish 1e-6 of max(1, |x|). NaN gives NaN.
  */
 
 /* the first vector of an array of which n >= 1 elements are left: whole, or n elements and zeros */
@@ -148,11 +148,21 @@ v_gelu_coarse(vf x)
 }
 #endif
 
+/* tanh(ln(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2); 1 above 20. *e = e^x */
+INLINE vf
+v_tanh_softplus(vf x, vf *e, vf *n)
+{
+	*e = v_exp(v_min(v_set(20.0f), x));
+	*n = v_mul(*e, v_add(*e, v_set(2.0f)));
+	return v_div(*n, v_add(*n, v_set(2.0f)));
+}
+
 /* activation is a constant in the callers that matter, so that this is one of its cases */
 INLINE vf
 v_activate(Activation activation, vf x)
 {
 	vf cube;
+	vf e;
 
 	switch (activation)
 	{
@@ -169,6 +179,10 @@ v_activate(Activation activation, vf x)
 			return v_div(x, v_add(v_set(1.0f), v_exp(v_sub(v_set(0.0f), x))));
 		case ACTIVATION_TANH:
 			return v_tanh(x);
+		case ACTIVATION_QUICK_GELU:
+			return v_div(x, v_add(v_set(1.0f), v_exp(v_mul(v_set(-1.702f), x))));
+		case ACTIVATION_MISH:
+			return v_mul(x, v_tanh_softplus(x, &e, &cube));
 		case ACTIVATION_NONE:
 			break;
 	}

@@ -256,6 +256,8 @@ def activations():
         "silu",
         "swish",
         "tanh",
+        "quick_gelu",
+        "mish",
     ):
         other = variant(model, "activations", act + ".json", hidden_act=act)
         case(

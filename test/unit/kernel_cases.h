@@ -56,6 +56,8 @@ static const GemmCase gemm_cases[] = {
 	{50, 40, 19, ACTIVATION_RELU, false, true, DATA_UNIFORM, false},
 	{7, 130, 64, ACTIVATION_GELU_TANH, true, false, DATA_UNIFORM, false},
 	{13, 2, 384, ACTIVATION_SILU, true, false, DATA_UNIFORM, false},
+	{9, 70, 64, ACTIVATION_QUICK_GELU, true, false, DATA_UNIFORM, false},
+	{9, 70, 64, ACTIVATION_MISH, true, true, DATA_UNIFORM, false},
 	{6, 40, 70, ACTIVATION_NONE, true, false, DATA_LARGE, false},
 	{6, 40, 70, ACTIVATION_NONE, true, false, DATA_DENORMAL, false},
 	{6, 40, 70, ACTIVATION_GELU, true, true, DATA_ZERO_ROWS, false},
@@ -572,8 +574,22 @@ check_vectors(CaseRun *run, Rng *rng)
 static void
 check_activations(CaseRun *run)
 {
-	static const Activation all[] = {ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_RELU,
-									 ACTIVATION_SILU, ACTIVATION_TANH,      ACTIVATION_NONE};
+	static const Activation all[] = {
+		ACTIVATION_GELU, ACTIVATION_GELU_TANH,  ACTIVATION_RELU, ACTIVATION_SILU,
+		ACTIVATION_TANH, ACTIVATION_QUICK_GELU, ACTIVATION_MISH, ACTIVATION_NONE,
+	};
+	/* what the reference's functions give at these five */
+	static const float points[] = {-3, -1, -0.125f, 0.5f, 2.5f};
+	static const float values[][5] = {
+		{-0.0040498674f, -0.15865529f, -0.056282721f, 0.3457312f, 2.4844759f},
+		{-0.0036374331f, -0.15880799f, -0.0562828f, 0.345714f, 2.4849157f},
+		{0, 0, 0, 0.5f, 2.5f},
+		{-0.14227761f, -0.26894143f, -0.058598828f, 0.31122968f, 2.3103545f},
+		{-0.99505478f, -0.76159418f, -0.124353f, 0.46211717f, 0.98661429f},
+		{-0.018071311f, -0.15420423f, -0.055876527f, 0.35038844f, 2.465014f},
+		{-0.14564747f, -0.30340144f, -0.069979906f, 0.37524524f, 2.4713924f},
+		{-3, -1, -0.125f, 0.5f, 2.5f},
+	};
 	static const float extremes[] = {0.0f,   -0.0f,   1e-40f, -1e-40f, 1e30f, -1e30f, INFINITY,
 									 100.0f, -100.0f, 88.8f,  -88.8f,  5.6f,  -5.6f,  3e38f};
 	float got[1000];
@@ -581,6 +597,10 @@ check_activations(CaseRun *run)
 
 	for (size_t a = 0; a < sizeof all / sizeof all[0]; a++)
 	{
+		memcpy(got, points, sizeof points);
+		run->kernels->activation(all[a], 5, got);
+		for (size_t i = 0; i < 5; i++)
+			case_near(run, "activation as the reference", a, 0, i, got[i], values[a][i], 5e-7);
 		for (size_t from = 0; from < 40000; from += 1000)
 		{
 			for (size_t i = 0; i < 1000; i++)

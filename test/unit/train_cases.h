@@ -265,6 +265,37 @@ train_check_product(TrainRun *run, int variant, float *scratch)
 		}
 }
 
+/* Every derivative against differences of the values, but at relu's corner; large ones too. */
+static void
+train_check_derivatives(TrainRun *run)
+{
+	enum
+	{
+		POINTS = 201
+	};
+	const float h = 0.01f;
+
+	for (int activation = 0; activation <= ACTIVATION_NONE; activation++)
+	{
+		float x[3][POINTS];
+		float y[3][POINTS];
+		float slope[POINTS];
+
+		for (int i = 0; i < POINTS; i++)
+			for (int side = 0; side < 3; side++)
+				x[side][i] = (float) (i - POINTS / 2) * 0.1f + 0.05f + (float) (side - 1) * h;
+		x[1][0] = -1e4f;
+		x[1][POINTS - 1] = 1e4f;
+		for (int side = 0; side < 3; side++)
+			run->kernels->activation_forward((Activation) activation, POINTS, x[side], y[side]);
+		for (int i = 0; i < POINTS; i++)
+			slope[i] = (y[2][i] - y[0][i]) / (2 * h);
+		slope[0] = activation == ACTIVATION_NONE ? 1 : 0;
+		slope[POINTS - 1] = activation == ACTIVATION_TANH ? 0 : 1;
+		train_near(run, "derivative and differences", POINTS, x[1], slope, 1e-3);
+	}
+}
+
 static inline bool
 train_cases_run(const TrainKernels *kernels, uint64_t seed)
 {
@@ -283,6 +314,7 @@ train_cases_run(const TrainKernels *kernels, uint64_t seed)
 		train_check_softmax(&run, n, NULL);
 		train_check_softmax(&run, n, bits[1]);
 	}
+	train_check_derivatives(&run);
 	for (int i = 0; scratch != NULL && i < 80; i++)
 		train_check_product(&run, i % 8, scratch);
 	free(scratch);
