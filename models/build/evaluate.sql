@@ -9,7 +9,7 @@
 \endif
 \if :{?answer} \else \set answer answer
 \endif
-\if :{?next} \else \set next next
+\if :{?follows} \else \set follows follows
 \endif
 \if :{?sentiment} \else \set sentiment sentiment
 \endif
@@ -31,6 +31,6 @@ SELECT * FROM bert.evaluate(:'sentiment', 'sequence_classification', 'SELECT bod
 \echo answer
 SELECT * FROM bert.evaluate(:'answer', 'question_answering', 'SELECT question, context,
 	answer_text, answer_start FROM train.answer WHERE held_back ORDER BY id');
-\echo next
-SELECT * FROM bert.evaluate(:'next', 'next_sentence', 'SELECT input, pair, label
+\echo follows
+SELECT * FROM bert.evaluate(:'follows', 'next_sentence', 'SELECT input, pair, label
 	FROM train.pair WHERE held_back ORDER BY id');

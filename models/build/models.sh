@@ -1,7 +1,7 @@
 # models.sh: what build makes. Sourced.
 # shellcheck disable=SC2034
 # topic and language are recipes whose models do not come along.
-ALL=(entities pos similarity answer next)
+ALL=(entities pos similarity answer follows)
 
 TABLES[entities]="entities document"
 TASKS[entities]=entities
@@ -27,6 +27,6 @@ TABLES[language]=document
 TASKS[language]="fill_mask next_sentence"
 DESCRIPTIONS[language]="missing words, next sentences; trained with Wikipedia and old English books"
 
-TABLES[next]=document
-TASKS[next]=next_sentence
-DESCRIPTIONS[next]="whether an English text follows another; trained with Wikipedia and old books"
+TABLES[follows]=document
+TASKS[follows]=next_sentence
+DESCRIPTIONS[follows]="whether an English text follows another; trained with Wikipedia and old books"

@@ -1,4 +1,4 @@
--- Pairs of pieces of documents, half of which follow each other: of next and language.
+-- Pairs of pieces of documents, half of which follow each other: of follows and language.
 CREATE TABLE IF NOT EXISTS train.pair (id serial, input text, pair text, label bool,
 	held_back bool);
 TRUNCATE train.pair RESTART IDENTITY;
