@@ -397,6 +397,9 @@ embeddings_run(const HeadRun *head, HeadResult *result, Status *status)
 		return true;
 	if (run->d_logits != NULL)
 		memcpy(saved->d_embeddings, run->d_logits, rows * result->n_columns * sizeof(float));
+	else if (embedding == NULL)
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "there is neither a loss of embeddings nor their gradient");
 	else
 	{
 		EmbeddingRows all = {result->n_columns, saved->embeddings, saved->d_embeddings,

@@ -14,8 +14,9 @@
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 
+#define N_SAMPLES 6
 /* What precisions are compared on: texts of several languages, lengths and kinds. */
-static const char *const samples[] = {
+static const char *const samples[N_SAMPLES] = {
 	"Where can I change the password of my account?",
 	"The committee voted 7 to 2 in favour of the new budget; the opposition called it a mistake.",
 	"Wie lange dauert die Lieferung nach \xc3\x96sterreich?",
@@ -24,7 +25,6 @@ static const char *const samples[] = {
 	"Good food, slow service, and far too loud to talk: I would not go there again with friends.",
 };
 
-#define N_SAMPLES (sizeof samples / sizeof samples[0])
 /* Passes of each precision, in alternation, of which the fastest counts; the first one warms up. */
 #define N_ROUNDS 4
 /* A less exact precision is not worth a gain of less than this. */
