@@ -244,7 +244,7 @@ static const Case catalogue[] = {
 	MEMBER("dropout_high", INVALID, "\"hidden_dropout_prob\" is 1.5", "hidden_dropout_prob", "1.5"),
 	MEMBER("dropout_text", INVALID, "not a number", "attention_probs_dropout_prob", "\"0.1\""),
 	MEMBER("epsilon_negative", INVALID, "\"layer_norm_eps\" is -1", "layer_norm_eps", "-1"),
-	MEMBER("activation_unknown", UNSUPPORTED, "hidden_act \"mish\"", "hidden_act", "\"mish\""),
+	MEMBER("activation_unknown", UNSUPPORTED, "hidden_act \"celu\"", "hidden_act", "\"celu\""),
 	MEMBER("activation_number", INVALID, "\"hidden_act\" is an integer, not a string", "hidden_act",
 		   "1"),
 	MEMBER("positions_unknown", UNSUPPORTED, "position_embedding_type \"rotary\"",
