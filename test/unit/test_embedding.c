@@ -2,7 +2,7 @@
  * Embeddings in training: losses and gradients against sentence-transformers
  * (test/golden/generate_embedding.py), the same in pieces, and the order of samples.
  */
-#include "files/checkpoint.h"
+#include "golden_tensors.h"
 #include "near.h"
 #include "train/embedding_step.h"
 #include "train_fixture.h"
@@ -29,41 +29,8 @@ typedef struct Case
 	Batch batch;
 	EmbeddingExamples examples;
 	Checkpoint golden;
+	ModelSource *source; /* of golden */
 } Case;
-
-static Checkpoint
-open_tensors(Arena *arena, const char *folder, const char *file)
-{
-	Checkpoint checkpoint = {0};
-	ModelSource *source;
-	ByteSource *bytes;
-	bool found;
-	Status status;
-
-	source = modelsource_open_directory(arena, folder, &status);
-	if (source == NULL)
-		fail_msg("%s", status.message);
-	check_status(source->open(source, file, &bytes, &found, &status), &status);
-	assert_true(found);
-	check_status(checkpoint_open_file(arena, bytes, &checkpoint, &status), &status);
-	return checkpoint;
-}
-
-static float *
-read_tensor(Arena *arena, const Checkpoint *checkpoint, const char *name, size_t *n)
-{
-	const CheckpointTensor *tensor = checkpoint_find(checkpoint, name);
-	float *values;
-	Status status;
-
-	*n = 0;
-	if (tensor == NULL)
-		return NULL;
-	*n = (size_t) tensor->elements;
-	values = arena_alloc_array(arena, *n, sizeof(float));
-	check_status(checkpoint_read(tensor, 0, *n, values, &status), &status);
-	return values;
-}
 
 static const char *
 golden_name(const TensorSpec *tensor)
@@ -77,7 +44,8 @@ golden_name(const TensorSpec *tensor)
 static void
 load_weights(Case *test)
 {
-	Checkpoint base = open_tensors(test->arena, BASE, "model.safetensors");
+	ModelSource *source;
+	Checkpoint base = open_tensors(test->arena, BASE, "model.safetensors", &source);
 
 	test->weights = arena_alloc_array(test->arena, test->table.elements, sizeof(float));
 	for (int i = 0; i < test->table.n_tensors; i++)
@@ -93,6 +61,7 @@ load_weights(Case *test)
 		memcpy(test->weights + network_tensor_offset(&test->table, tensor), values,
 			   n * sizeof(float));
 	}
+	modelsource_close(source);
 }
 
 static void
@@ -180,7 +149,7 @@ case_open(Case *test, const char *line)
 	test->normalize = normalize != 0;
 	snprintf(file, sizeof file, "%s.safetensors",
 			 strcmp(test->name, "activations") == 0 ? "ranking_dense" : test->name);
-	test->golden = open_tensors(test->arena, GOLDEN, file);
+	test->golden = open_tensors(test->arena, GOLDEN, file, &test->source);
 	check_status(pooling_modes_parse(pooling, &test->pooling, &status), &status);
 	check_status(embedding_loss_parse(kind, &test->loss.kind, &status), &status);
 	if (strcmp(distance, "-") != 0)
@@ -208,6 +177,7 @@ case_open(Case *test, const char *line)
 static void
 case_close(Case *test)
 {
+	modelsource_close(test->source);
 	arena_destroy(test->workspace);
 	arena_destroy(test->arena);
 }

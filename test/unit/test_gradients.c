@@ -4,7 +4,7 @@
  */
 #include <dirent.h>
 
-#include "files/checkpoint.h"
+#include "golden_tensors.h"
 #include "near.h"
 #include "train/adamw.h"
 #include "train/explain.h"
@@ -32,39 +32,6 @@ typedef struct Case
 	HeadTargets targets;
 	ModelSource *source;
 } Case;
-
-static Checkpoint
-open_tensors(Arena *arena, const char *folder, const char *file, ModelSource **source)
-{
-	Checkpoint checkpoint = {0};
-	ByteSource *bytes;
-	bool found;
-	Status status;
-
-	*source = modelsource_open_directory(arena, folder, &status);
-	if (*source == NULL)
-		fail_msg("%s", status.message);
-	check_status((*source)->open(*source, file, &bytes, &found, &status), &status);
-	assert_true(found);
-	check_status(checkpoint_open_file(arena, bytes, &checkpoint, &status), &status);
-	return checkpoint;
-}
-
-static float *
-read_tensor(Arena *arena, const Checkpoint *checkpoint, const char *name, size_t *n)
-{
-	const CheckpointTensor *tensor = checkpoint_find(checkpoint, name);
-	float *values;
-	Status status;
-
-	*n = 0;
-	if (tensor == NULL)
-		return NULL;
-	*n = (size_t) tensor->elements;
-	values = arena_alloc_array(arena, *n, sizeof(float));
-	check_status(checkpoint_read(tensor, 0, *n, values, &status), &status);
-	return values;
-}
 
 /* The decoder's bias goes by another name too; an untied decoder uses that one. */
 static const char *
