@@ -35,7 +35,8 @@ REGRESS_OPTS = --inputdir=$(SRCDIR) --load-extension=bert --encoding=UTF8 --no-l
 LIBRARIES = -lutf8proc -ljansson -lm -lpthread -ldl
 
 PG_CPPFLAGS = -I$(SRCDIR)/src
-PG_CFLAGS = -std=gnu11 -fvisibility=hidden -O3 -Wall -Wextra -Wno-unused-parameter \
+OPTIMIZE ?= -O3
+PG_CFLAGS = -std=gnu11 -fvisibility=hidden $(OPTIMIZE) -Wall -Wextra -Wno-unused-parameter \
 	-Wno-sign-compare -Wno-declaration-after-statement
 # The server exports a json_object of its own, and a shared jansson would call that instead of its
 # own one. So the module has jansson linked in, its names hidden. Debian's archive is not
