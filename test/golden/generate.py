@@ -81,18 +81,18 @@ def seeded(name):
     return torch.Generator().manual_seed(int.from_bytes(name.encode(), "little") % (2**31))
 
 
-def randomise(model, name):
+def randomise(model, name, scale=0.25):
     """Weights large enough that every term shows in the result, rounded to half precision."""
     generator = seeded(name)
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if "LayerNorm.weight" in key:
+            if "orm.weight" in key:  # LayerNorm.weight, layer_norm.weight
                 parameter.copy_(1 + 0.1 * noise)
             elif parameter.dim() == 1:
                 parameter.copy_(0.1 * noise)
             else:
-                parameter.copy_(0.25 * noise)
+                parameter.copy_(scale * noise)
             parameter.copy_(parameter.half().float())
 
 

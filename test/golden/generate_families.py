@@ -21,7 +21,8 @@ import safetensors.numpy
 import torch
 import transformers
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from generate import HERE, randomise, seeded
+
 ROOT = os.path.join(HERE, "families")
 SAMPLES = 5
 
@@ -137,25 +138,6 @@ FAMILIES = [
         num_hidden_groups=2,
     ),
 ]
-
-
-def seeded(name):
-    return torch.Generator().manual_seed(int.from_bytes(name.encode(), "little") % (2**31))
-
-
-def randomise(model, name):
-    """Weights large enough that every term shows in the result, rounded to half precision."""
-    generator = seeded(name)
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if "orm.weight" in key:
-                parameter.copy_(1 + 0.1 * noise)
-            elif parameter.dim() == 1:
-                parameter.copy_(0.1 * noise)
-            else:
-                parameter.copy_(0.3 * noise)
-            parameter.copy_(parameter.half().float())
 
 
 def save(family, model, folder):
@@ -300,7 +282,7 @@ def make(family, head):
         changes["is_decoder"] = True
     name = family.name + "_" + head
     model = family.model(head, family.config(**changes))
-    randomise(model, name)
+    randomise(model, name, 0.3)
     save(family, model, name)
     case(family, head, name, model)
 

@@ -10,24 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arena_fixture.h"
 #include "files/family.h"
 #include "files/json.h"
 #include "files/known_keys.h"
 #include "near.h"
-
-static int
-set_up(void **state)
-{
-	*state = arena_create(&allocator_malloc, 0);
-	return *state == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	arena_destroy(*state);
-	return 0;
-}
 
 static BertConfig
 parse(Arena *arena, const char *json)
@@ -294,5 +281,5 @@ main(void)
 		cmocka_unit_test(test_written),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, open_arena, close_arena);
 }

@@ -8,22 +8,9 @@
 
 #include <cmocka.h>
 
+#include "arena_fixture.h"
 #include "folder_fixture.h"
 #include "nn/folder.h"
-
-static int
-set_up(void **state)
-{
-	*state = arena_create(&allocator_malloc, 0);
-	return *state == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	arena_destroy(*state);
-	return 0;
-}
 
 static void
 open_folder(Folder *folder, HeadKind head, ModelFolder *model)
@@ -392,5 +379,5 @@ main(void)
 		cmocka_unit_test(test_cancelled),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, open_arena, close_arena);
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "nn/loss.h"
+#include "number_lists.h"
 
 #define MOST 64
 
@@ -29,17 +30,6 @@ typedef struct Case
 	double gradient[MOST];
 	double loss;
 } Case;
-
-static size_t
-read_numbers(char *text, double *out)
-{
-	char *rest;
-	size_t n = 0;
-
-	for (char *item = strtok_r(text, " ", &rest); item != NULL; item = strtok_r(NULL, " ", &rest))
-		out[n++] = atof(item);
-	return n;
-}
 
 static void
 read_case(char *line, Case *this)

@@ -10,21 +10,11 @@
 
 #include <cmocka.h>
 
+#include "number_lists.h"
 #include "train/label_scores.h"
 #include "train/metrics.h"
 
 #define MAX_ITEMS 1024
-
-static size_t
-read_numbers(char *text, double *out)
-{
-	char *rest;
-	size_t n = 0;
-
-	for (char *item = strtok_r(text, " ", &rest); item != NULL; item = strtok_r(NULL, " ", &rest))
-		out[n++] = atof(item);
-	return n;
-}
 
 static size_t
 read_words(char *text, const char **out)

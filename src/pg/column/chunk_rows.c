@@ -212,19 +212,12 @@ add_chunk(Chunks *chunks, int row)
 }
 
 static int
-count_tokens(Call *call, const char *words)
+tokens_of(Call *call, const char *words)
 {
 	InputText input;
-	size_t count;
-	Status status;
 
-	if (words[0] == '\0')
-		return 0;
 	input_text(cstring_to_text(words), &input);
-	REPORT_UNLESS(tokenizer_count(call->handle->tokenizer, call->arena, input.utf8, input.length,
-								  &backend_may_continue, &count, &status),
-				  &status);
-	return (int) Min(count, INT_MAX / 4);
+	return (int) Min(count_tokens(call, &input), INT_MAX / 4);
 }
 
 /* How long chunks may be that stand between these texts: a quarter of the model's at least. */
@@ -232,7 +225,7 @@ static int
 room_between(Call *call, const AutoWork *work, const char *before, const char *after)
 {
 	int room = chunk_room(call);
-	int taken = count_tokens(call, before) + count_tokens(call, after);
+	int taken = tokens_of(call, before) + tokens_of(call, after);
 
 	if (taken > room - Max(room / 4, 1))
 		ereport(ERROR,

@@ -24,7 +24,7 @@ overflow_argument(FunctionCallInfo fcinfo, int argument)
 	return (Overflow) overflow;
 }
 
-static size_t
+size_t
 count_tokens(Call *call, const InputText *input)
 {
 	size_t count;

@@ -21,6 +21,8 @@ extern void encode_with(Call *call, const InputText *input, const InputText *pai
 extern void encode_input(Call *call, const InputText *input, const InputText *pair,
 						 Overflow overflow, EncodeResult *encoded);
 
+/* Tokens of a text, special ones and the prompt left out. */
+extern size_t count_tokens(Call *call, const InputText *input);
 /* Tokens of the call's prompt at the beginning of a text, special ones included. */
 extern size_t count_prompt_tokens(Call *call);
 

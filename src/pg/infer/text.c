@@ -155,15 +155,10 @@ bert_count_tokens(PG_FUNCTION_ARGS)
 {
 	Call call;
 	InputText input;
-	size_t count;
-	Status status;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	REPORT_UNLESS(tokenizer_count(call.handle->tokenizer, call.arena, input.utf8, input.length,
-								  &backend_may_continue, &count, &status),
-				  &status);
-	PG_RETURN_INT32((int32) count);
+	PG_RETURN_INT32((int32) count_tokens(&call, &input));
 }

@@ -400,44 +400,40 @@ job_set_result(int64 number, int64 version, Jsonb *metrics, Jsonb *details)
 							  "coalesce(details, '{}') || coalesce($4, '{}') WHERE job = $1");
 }
 
-bool
-job_conclude(int64 number, const char *state, const char *sqlstate, const char *error)
+/* One that is in state from, and this worker's or nobody's (0). */
+static bool
+end_job(int64 number, const char *from, int64 worker, const char *state, const char *sqlstate,
+		const char *error)
 {
 	OwnStatement statement;
 	bool done;
 
 	own_begin(&statement);
 	own_add_int64(&statement, number);
+	own_add_text(&statement, from);
+	own_add_int64(&statement, worker);
 	own_add_text(&statement, state);
 	own_add_text(&statement, sqlstate);
 	own_add_text(&statement, error);
-	own_add_int64(&statement, MyProcPid);
-	done = own_run(&statement, "UPDATE bert.job SET state = $2, sqlstate = $3, error = $4, phase = "
-							   "NULL, worker_pid = NULL, finished = pg_catalog.clock_timestamp()"
-							   " WHERE job = $1 AND state = 'running' AND worker_pid = $5") == 1;
+	done = own_run(&statement,
+				   "UPDATE bert.job SET state = $4, sqlstate = $5, error = $6, phase = NULL, "
+				   "worker_pid = NULL, finished = pg_catalog.clock_timestamp() "
+				   "WHERE job = $1 AND state = $2 AND ($3 = 0 OR worker_pid = $3)") == 1;
 	own_end(&statement);
 	return done;
+}
+
+bool
+job_conclude(int64 number, const char *state, const char *sqlstate, const char *error)
+{
+	return end_job(number, "running", MyProcPid, state, sqlstate, error);
 }
 
 bool
 job_finish(int64 number, const char *from, const char *state, const char *sqlstate,
 		   const char *error)
 {
-	OwnStatement statement;
-	bool done;
-
-	own_begin(&statement);
-	own_add_int64(&statement, number);
-	own_add_text(&statement, state);
-	own_add_text(&statement, sqlstate);
-	own_add_text(&statement, error);
-	own_add_text(&statement, from);
-	done = own_run(&statement,
-				   "UPDATE bert.job SET state = $2, sqlstate = $3, error = $4, phase = NULL, "
-				   "worker_pid = NULL,"
-				   " finished = pg_catalog.clock_timestamp() WHERE job = $1 AND state = $5") == 1;
-	own_end(&statement);
-	return done;
+	return end_job(number, from, 0, state, sqlstate, error);
 }
 
 bool
