@@ -253,6 +253,90 @@ read_byte_level(Reader *reader, const json_t *object, PipelineStep *step)
 		   read_flag(reader, object, "use_regex", STEP_REGEX, step);
 }
 
+/* The regular expressions that published tokenizers split by, and what they mean. */
+static const struct
+{
+	const char *text;
+	SplitPattern pattern;
+	uint32_t flags;
+} known_patterns[] = {
+	{"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+	 PATTERN_WORDS, 0},
+	{"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+	 PATTERN_WORDS, 0},
+	{"\\s", PATTERN_SPACE, 0},
+	{"\\s+", PATTERN_SPACE, STEP_RUN},
+	{"\\S+", PATTERN_SPACE, STEP_RUN | STEP_INVERT},
+	{"[0-9]", PATTERN_DIGIT, 0},
+	{"[0-9]+", PATTERN_DIGIT, STEP_RUN},
+	{"\\p{N}", PATTERN_NUMBER, 0},
+	{"\\p{N}+", PATTERN_NUMBER, STEP_RUN},
+	{" ", PATTERN_CHARACTER, 0},
+	{" +", PATTERN_CHARACTER, STEP_RUN},
+};
+
+#define N_PATTERNS (sizeof known_patterns / sizeof known_patterns[0])
+
+static bool
+refuse_split(Reader *reader, const char *pattern, const char *why)
+{
+	status_fail(reader->status, STATUS_UNSUPPORTED,
+				"its %s splits by the pattern \"%.60s\"%s, which is not supported", reader->part,
+				pattern, why);
+	return status_hint(
+		reader->status,
+		"Supported are one character, the words of GPT-2, white space (\"\\s+\") and "
+		"digits (\"[0-9]\", \"\\p{N}\"), once or as a run. Use a model with another "
+		"tokenizer.");
+}
+
+/* The step's kind, pattern and flags for a regular expression; flags has STEP_INVERT. */
+static bool
+read_regex(Reader *reader, const char *regex, PipelineStep *step)
+{
+	bool invert = (step->flags & STEP_INVERT) != 0;
+	size_t i = 0;
+
+	while (i < N_PATTERNS && strcmp(known_patterns[i].text, regex) != 0)
+		i++;
+	if (i == N_PATTERNS)
+		return refuse_split(reader, regex, "");
+	step->count2 = (uint32_t) known_patterns[i].pattern;
+	step->flags ^= known_patterns[i].flags;
+	if (step->count2 == PATTERN_CHARACTER)
+		step->text = " ";
+	/* all of a text is matched: each word for itself, or nothing is left of it */
+	return step->count2 != PATTERN_WORDS || step->count == SPLIT_ISOLATED ||
+		   (step->count == SPLIT_REMOVED && invert) ||
+		   refuse_split(reader, regex, " with another behavior than Isolated");
+}
+
+static bool
+read_split(Reader *reader, const json_t *object, PipelineStep *step)
+{
+	const json_t *pattern = json_object_get(object, "pattern");
+	const json_t *regex = json_object_get(pattern, "Regex");
+
+	if (!read_punctuation(reader, object, step) ||
+		!read_flag(reader, object, "invert", STEP_INVERT, step))
+		return false;
+	if (regex != NULL)
+		return json_is_string(regex) ? read_regex(reader, json_string_value(regex), step)
+									 : status_fail(reader->status, STATUS_INVALID_DATA,
+												   "the %s's pattern is not a text", reader->part);
+	if (!read_text(reader, json_object_get(pattern, "String"), "pattern", &step->text))
+		return false;
+	return (step->text[0] != '\0' && character_bytes(step->text) == strlen(step->text)) ||
+		   refuse_split(reader, step->text, " of several characters");
+}
+
+static bool
+read_delimiter(Reader *reader, const json_t *object, PipelineStep *step)
+{
+	step->count = SPLIT_REMOVED;
+	return read_character(reader, json_object_get(object, "delimiter"), "delimiter", &step->text);
+}
+
 static const Stage pre_tokenizer_stages[] = {
 	{"WhitespaceSplit", "", STEP_WHITESPACE_SPLIT, NULL},
 	{"Whitespace", "", STEP_WHITESPACE, NULL},
@@ -261,6 +345,8 @@ static const Stage pre_tokenizer_stages[] = {
 	{"Metaspace", "replacement prepend_scheme add_prefix_space split str_rep", STEP_METASPACE,
 	 read_metaspace},
 	{"ByteLevel", "add_prefix_space trim_offsets use_regex", STEP_BYTE_LEVEL, read_byte_level},
+	{"Split", "pattern behavior invert", STEP_PATTERN, read_split},
+	{"CharDelimiterSplit", "delimiter", STEP_PATTERN, read_delimiter},
 	{NULL, NULL, 0, NULL},
 };
 

@@ -52,6 +52,7 @@ typedef enum StepKind
 	STEP_PUNCTUATION, /* count: SplitBehavior */
 	STEP_METASPACE,   /* text: one character; count: PrependScheme; flags: STEP_SPLIT */
 	STEP_BYTE_LEVEL,  /* flags: STEP_PREFIX_SPACE, STEP_REGEX */
+	STEP_PATTERN,     /* count: SplitBehavior; count2: SplitPattern; flags: STEP_RUN, STEP_INVERT */
 	/* decoders */
 	STEP_DECODE_METASPACE, /* as STEP_METASPACE */
 	STEP_DECODE_BYTE_LEVEL,
@@ -71,6 +72,8 @@ typedef enum StepKind
 #define STEP_REGEX 32
 #define STEP_CLEANUP 64
 #define STEP_ANY_SPACE 128 /* STEP_REPLACE_RUN: of any white space */
+#define STEP_RUN 256       /* a match is as many characters of the class as there are */
+#define STEP_INVERT 512    /* what lies between the matches counts as matched */
 
 typedef enum SplitBehavior
 {
@@ -80,6 +83,17 @@ typedef enum SplitBehavior
 	SPLIT_MERGED_WITH_NEXT,
 	SPLIT_CONTIGUOUS
 } SplitBehavior;
+
+/* What a Split looks for: a character of a class, or a run of them, or the words of GPT-2. */
+typedef enum SplitPattern
+{
+	PATTERN_CHARACTER, /* the step's text */
+	PATTERN_SPACE,     /* white space */
+	PATTERN_DIGIT,     /* 0 to 9 */
+	PATTERN_NUMBER,    /* of the Unicode category N */
+	PATTERN_WORDS,     /* those of byte-level BPE, which leave nothing between them */
+	PATTERN_COUNT
+} SplitPattern;
 
 typedef enum PrependScheme
 {

@@ -103,6 +103,32 @@ take_field(Message *message, Field *field)
 	}
 }
 
+/* UTF-8 without zero bytes, as JSON can say it again. */
+static bool
+is_text(const unsigned char *at, size_t length)
+{
+	static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+
+	for (const unsigned char *end = at + length; at < end;)
+	{
+		int trail = *at < 0x80 ? 0 : *at < 0xE0 ? 1 : *at < 0xF0 ? 2 : 3;
+		uint32_t c = trail == 0 ? *at : *at & (0x3Fu >> trail);
+
+		if (*at == 0 || (*at >= 0x80 && *at < 0xC2) || *at > 0xF4 || end - at <= trail)
+			return false;
+		at++;
+		for (int i = 0; i < trail; i++, at++)
+		{
+			if ((*at & 0xC0) != 0x80)
+				return false;
+			c = c << 6 | (*at & 0x3F);
+		}
+		if (c < least[trail] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
+			return false;
+	}
+	return true;
+}
+
 static bool
 read_piece(Message message, SentencePiece *piece, uint64_t *type)
 {
@@ -128,7 +154,9 @@ read_piece(Message message, SentencePiece *piece, uint64_t *type)
 		else if (field.number == PIECE_TYPE && field.wire == WIRE_VARINT)
 			*type = field.value;
 	}
-	return piece->length <= PIECES_MAX_LENGTH && piece->score > -1e30F && piece->score < 1e30F;
+	return piece->length <= PIECES_MAX_LENGTH &&
+		   is_text((const unsigned char *) piece->text, piece->length) && piece->score > -1e30F &&
+		   piece->score < 1e30F;
 }
 
 /* What is in a message of other settings: one number, one text. */
@@ -155,7 +183,7 @@ add_piece(Arena *arena, const SentencePiece *piece, uint64_t type, SentencePiece
 
 	if (type != PIECE_CONTROL && type != PIECE_USER_DEFINED)
 		return true;
-	if (piece->length == 0 || memchr(piece->text, 0, piece->length) != NULL)
+	if (piece->length == 0)
 		return damaged(status);
 	token.content = arena_strndup(arena, piece->text, piece->length);
 	if (token.content == NULL)

@@ -1,6 +1,6 @@
 /*
- * byte_level.c: the last pre-tokenizer of byte-level BPE. Words are what its regular expression
- * finds:
+ * byte_level.c: the last pre-tokenizer of byte-level BPE, and a Split by the same pattern, which
+ * may come before others. Words are what the regular expression finds:
  *
  *     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
  *
@@ -64,10 +64,31 @@ run_of(uint32_t c)
 	return (unicode_record(c).bits & UNICODE_SPACE) != 0 ? RUN_SPACES : RUN_OTHERS;
 }
 
-static void
-give(Composer *composer, const Splitter *splitter, size_t k)
+/* What the words go to: the next stage. Most often that is the end. */
+static inline void
+out_push(Composer *composer, size_t i, uint32_t c, uint32_t origin)
 {
-	word_push(composer, splitter->held[k], splitter->held_origins[k]);
+	if (i + 1 == composer->n_splitters)
+		word_push(composer, c, origin);
+	else
+		splitter_push(composer, i + 1, c, origin);
+}
+
+static inline void
+out_end(Composer *composer, size_t i)
+{
+	if (i + 1 == composer->n_splitters)
+		word_end(composer);
+	else
+		splitter_end(composer, i + 1);
+}
+
+static void
+give(Composer *composer, size_t i, size_t k)
+{
+	const Splitter *splitter = &composer->splitters[i];
+
+	out_push(composer, i, splitter->held[k], splitter->held_origins[k]);
 }
 
 static void
@@ -79,22 +100,26 @@ hold(Splitter *splitter, uint32_t c, uint32_t origin)
 
 /* Begins a run, or goes on with it; nothing is held. */
 static void
-push_run(Composer *composer, Splitter *splitter, uint8_t run, uint32_t c, uint32_t origin)
+push_run(Composer *composer, size_t i, uint8_t run, uint32_t c, uint32_t origin)
 {
+	Splitter *splitter = &composer->splitters[i];
+
 	if (splitter->kind != run)
-		word_end(composer);
+		out_end(composer, i);
 	splitter->kind = run;
-	word_push(composer, c, origin);
+	out_push(composer, i, c, origin);
 }
 
 /* White space is held, a character of it; what came was not white space. */
 static void
-leave_spaces(Composer *composer, Splitter *splitter, uint8_t run)
+leave_spaces(Composer *composer, size_t i, uint8_t run)
 {
-	word_end(composer);
-	give(composer, splitter, 0);
+	Splitter *splitter = &composer->splitters[i];
+
+	out_end(composer, i);
+	give(composer, i, 0);
 	if (splitter->held[0] != ' ')
-		word_end(composer);
+		out_end(composer, i);
 	splitter->n_held = 0;
 	splitter->kind = run;
 }
@@ -114,21 +139,40 @@ contraction(const Splitter *splitter, uint32_t c)
 
 /* What is held is an apostrophe and a letter perhaps, but no contraction. */
 static void
-leave_apostrophe(Composer *composer, Splitter *splitter)
+leave_apostrophe(Composer *composer, size_t i)
 {
+	Splitter *splitter = &composer->splitters[i];
 	size_t n = splitter->n_held;
 
 	splitter->n_held = 0;
-	word_end(composer);
-	give(composer, splitter, 0);
+	out_end(composer, i);
+	give(composer, i, 0);
 	splitter->kind = RUN_OTHERS;
 	if (n > 1)
-		push_run(composer, splitter, RUN_LETTERS, splitter->held[1], splitter->held_origins[1]);
+		push_run(composer, i, RUN_LETTERS, splitter->held[1], splitter->held_origins[1]);
 }
 
+/* What is held and c, of which contraction says that they are one, or may become one. */
 static void
-push(Composer *composer, Splitter *splitter, uint32_t c, uint32_t origin)
+push_contraction(Composer *composer, size_t i, bool complete, uint32_t c, uint32_t origin)
 {
+	Splitter *splitter = &composer->splitters[i];
+
+	hold(splitter, c, origin);
+	if (!complete)
+		return;
+	out_end(composer, i);
+	for (size_t k = 0; k < splitter->n_held; k++)
+		give(composer, i, k);
+	out_end(composer, i);
+	splitter->n_held = 0;
+	splitter->kind = RUN_NONE;
+}
+
+void
+words_push(Composer *composer, size_t i, uint32_t c, uint32_t origin)
+{
+	Splitter *splitter = &composer->splitters[i];
 	uint8_t run = run_of(c);
 
 	if (splitter->n_held > 0 && splitter->kind != RUN_SPACES)
@@ -137,25 +181,17 @@ push(Composer *composer, Splitter *splitter, uint32_t c, uint32_t origin)
 
 		if (found > 0)
 		{
-			hold(splitter, c, origin);
-			if (found < 2)
-				return;
-			word_end(composer);
-			for (size_t k = 0; k < splitter->n_held; k++)
-				give(composer, splitter, k);
-			word_end(composer);
-			splitter->n_held = 0;
-			splitter->kind = RUN_NONE;
+			push_contraction(composer, i, found == 2, c, origin);
 			return;
 		}
-		leave_apostrophe(composer, splitter);
+		leave_apostrophe(composer, i);
 	}
 	if (run == RUN_SPACES)
 	{
 		if (splitter->kind != RUN_SPACES)
-			word_end(composer);
+			out_end(composer, i);
 		else if (splitter->n_held > 0)
-			give(composer, splitter, 0);
+			give(composer, i, 0);
 		splitter->n_held = 0;
 		splitter->kind = RUN_SPACES;
 		hold(splitter, c, origin);
@@ -166,19 +202,17 @@ push(Composer *composer, Splitter *splitter, uint32_t c, uint32_t origin)
 		/* after anything but a blank an apostrophe begins a word */
 		bool blank = splitter->held[0] == ' ';
 
-		leave_spaces(composer, splitter, blank || c != '\'' ? run : RUN_NONE);
+		leave_spaces(composer, i, blank || c != '\'' ? run : RUN_NONE);
 		if (blank || c != '\'')
 		{
-			word_push(composer, c, origin);
+			out_push(composer, i, c, origin);
 			return;
 		}
 	}
 	if (c == '\'' && splitter->kind != RUN_OTHERS)
-	{
 		hold(splitter, c, origin);
-		return;
-	}
-	push_run(composer, splitter, run, c, origin);
+	else
+		push_run(composer, i, run, c, origin);
 }
 
 void
@@ -194,20 +228,19 @@ byte_level_push(Composer *composer, size_t i, uint32_t c, uint32_t origin)
 			byte_level_push(composer, i, ' ', origin);
 	}
 	if ((flags & STEP_REGEX) == 0)
-		word_push(composer, c, origin);
+		out_push(composer, i, c, origin);
 	else
-		push(composer, splitter, c, origin);
+		words_push(composer, i, c, origin);
 }
 
 void
-byte_level_end(Composer *composer, size_t i)
+words_end(Composer *composer, size_t i)
 {
 	Splitter *splitter = &composer->splitters[i];
 
-	if (splitter->n_held > 0 && splitter->kind == RUN_SPACES)
-		give(composer, splitter, 0);
-	else if (splitter->n_held > 0)
-		leave_apostrophe(composer, splitter);
+	if (splitter->kind == RUN_SPACES)
+		give(composer, i, 0);
+	else
+		leave_apostrophe(composer, i);
 	splitter->n_held = 0;
-	splitter->kind = RUN_NONE;
 }

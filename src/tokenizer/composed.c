@@ -41,7 +41,8 @@ composer_create(TextEncoder *encoder)
 		Splitter *splitter = &composer->splitters[i];
 
 		splitter->step = &t->steps[1][i];
-		if (splitter->step->kind == STEP_METASPACE)
+		if (splitter->step->kind == STEP_METASPACE ||
+			(splitter->step->kind == STEP_PATTERN && splitter->step->text_length > 0))
 			utf8_decode(t->strings + splitter->step->text, &splitter->delimiter);
 	}
 	encoder->composer = composer;

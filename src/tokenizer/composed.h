@@ -172,10 +172,11 @@ struct WordCache
 typedef struct Splitter
 {
 	const StepEntry *step;
-	bool begun;         /* the split has a character */
-	uint8_t kind;       /* of the last character */
-	bool matched;       /* the last character was a delimiter */
-	uint32_t delimiter; /* STEP_METASPACE: the replacement */
+	bool begun;   /* the split has a character */
+	uint8_t kind; /* of the last character */
+	bool matched; /* the last character was a delimiter */
+	/* STEP_METASPACE: the replacement; STEP_PATTERN: the character that is looked for */
+	uint32_t delimiter;
 	/* byte_level.c: characters that wait for the next one */
 	uint32_t held[4];
 	uint32_t held_origins[4];
@@ -208,7 +209,10 @@ struct Composer
 void splitter_push(Composer *composer, size_t i, uint32_t c, uint32_t origin);
 void splitter_end(Composer *composer, size_t i);
 void byte_level_push(Composer *composer, size_t i, uint32_t c, uint32_t origin);
-void byte_level_end(Composer *composer, size_t i);
+/* The words that byte-level BPE finds, as splits for the next stage. */
+void words_push(Composer *composer, size_t i, uint32_t c, uint32_t origin);
+/* Gives what is held; the splits' end is the caller's to say. */
+void words_end(Composer *composer, size_t i);
 /* The end of the chain: a character of a word, and its end. */
 void word_push(Composer *composer, uint32_t c, uint32_t origin);
 void word_end(Composer *composer);

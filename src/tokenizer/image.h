@@ -11,7 +11,7 @@
 #include "tokenizer/tokenizer.h"
 
 #define IMAGE_MAGIC "BERTTOK"
-#define IMAGE_VERSION 4
+#define IMAGE_VERSION 5
 #define IMAGE_BYTE_ORDER 0x01020304
 #define IMAGE_PREFIX_LENGTH 32 /* longest continuing_subword_prefix */
 /* bytes readable after the texts, so that they can be read in words */

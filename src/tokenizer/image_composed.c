@@ -215,12 +215,13 @@ static bool
 build_trie(Builder *b)
 {
 	TrieBuilder trie = {.b = b};
+	uint32_t unk = (uint32_t) b->pipeline->unk_id;
 	double least = 0;
 
-	if (b->pieces.scores == NULL || b->pipeline->unk_id >= (int32_t) b->pieces.n)
+	if (b->pieces.scores == NULL || unk >= b->pieces.n || b->offsets[unk] == b->offsets[unk + 1])
 		return status_fail(b->status, STATUS_INVALID_DATA,
-						   "the vocabulary of a Unigram model has no scores or no token %d",
-						   (int) b->pipeline->unk_id);
+						   "the vocabulary of a Unigram model has no scores or no token %u",
+						   (unsigned) unk);
 	trie.bits = 10;
 	while (trie.bits < MAX_TABLE_BITS && (size_t) 1 << trie.bits < b->n_lines * 4)
 		trie.bits++;
@@ -453,6 +454,9 @@ step_valid(const Tokenizer *t, const StepEntry *step, int list)
 			(step->kind != STEP_REPLACE && step->kind != STEP_METASPACE &&
 			 step->kind != STEP_DECODE_REPLACE && step->kind != STEP_DECODE_STRIP &&
 			 step->kind != STEP_DECODE_METASPACE)) &&
+		   (step->kind != STEP_PATTERN ||
+			(step->count <= SPLIT_CONTIGUOUS && step->count2 < PATTERN_COUNT &&
+			 (step->count2 != PATTERN_CHARACTER || step->text_length > 0))) &&
 		   (step->kind != STEP_REPLACE_RUN || (step->count >= 1 && step->count <= MOST_HELD));
 }
 

@@ -58,6 +58,65 @@ push_delimited(Composer *composer, size_t i, SplitBehavior behavior, bool matche
 	splitter_push(composer, i + 1, c, origin);
 }
 
+static bool
+in_pattern(const Splitter *splitter, uint32_t c)
+{
+	switch ((SplitPattern) splitter->step->count2)
+	{
+		case PATTERN_SPACE:
+			return (unicode_record(c).bits & UNICODE_SPACE) != 0;
+		case PATTERN_DIGIT:
+			return c >= '0' && c <= '9';
+		case PATTERN_NUMBER:
+			return (unicode_properties(c).bits & UNICODE_NUMBER) != 0;
+		default:
+			return c == splitter->delimiter;
+	}
+}
+
+/*
+ * Matches, and what lies between them, are spans; the behavior says which of them stay together,
+ * and which are left out.
+ */
+static void
+push_pattern(Composer *composer, size_t i, uint32_t c, uint32_t origin)
+{
+	Splitter *splitter = &composer->splitters[i];
+	uint32_t flags = splitter->step->flags;
+	bool invert = (flags & STEP_INVERT) != 0;
+	bool before = splitter->matched != invert; /* of the last span: whether it counts as matched */
+	bool found = in_pattern(splitter, c);
+	bool matches = found != invert;
+	bool together;
+
+	if (splitter->begun && found == splitter->matched && (!found || (flags & STEP_RUN) != 0))
+	{
+		if (splitter->step->count != SPLIT_REMOVED || !matches)
+			splitter_push(composer, i + 1, c, origin);
+		return;
+	}
+	switch ((SplitBehavior) splitter->step->count)
+	{
+		case SPLIT_MERGED_WITH_PREVIOUS:
+			together = matches && !before;
+			break;
+		case SPLIT_MERGED_WITH_NEXT:
+			together = before && !matches;
+			break;
+		case SPLIT_CONTIGUOUS:
+			together = before == matches;
+			break;
+		default:
+			together = false;
+	}
+	if (splitter->begun && !together)
+		split_here(composer, i);
+	splitter->begun = true;
+	splitter->matched = found;
+	if (splitter->step->count != SPLIT_REMOVED || !matches)
+		splitter_push(composer, i + 1, c, origin);
+}
+
 static void
 push_metaspace(Composer *composer, size_t i, uint32_t c, uint32_t origin)
 {
@@ -135,6 +194,12 @@ splitter_push(Composer *composer, size_t i, uint32_t c, uint32_t origin)
 		case STEP_BYTE_LEVEL:
 			byte_level_push(composer, i, c, origin);
 			return;
+		case STEP_PATTERN:
+			if (step->count2 == PATTERN_WORDS)
+				words_push(composer, i, c, origin);
+			else
+				push_pattern(composer, i, c, origin);
+			return;
 		default:
 			splitter_push(composer, i + 1, c, origin);
 	}
@@ -147,8 +212,8 @@ splitter_end(Composer *composer, size_t i)
 	{
 		Splitter *splitter = &composer->splitters[i];
 
-		if (splitter->step->kind == STEP_BYTE_LEVEL)
-			byte_level_end(composer, i);
+		if (splitter->n_held > 0)
+			words_end(composer, i);
 		splitter->begun = false;
 		splitter->matched = false;
 		splitter->kind = 0;

@@ -17,6 +17,8 @@ import sys
 import tokenizers
 from tokenizers import Tokenizer
 
+WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
 TEXTS = [
     "",
     "Hello world",
@@ -228,6 +230,32 @@ def kinds():
         post_processor=sequence("processors", byte_level(True), template()),
         decoder=byte_level(True),
     )
+    yield bpe(
+        pre_tokenizer=sequence(
+            "pretokenizers", splitting(WORDS, "Isolated"), byte_level(False, regex=False)
+        ),
+        post_processor=roberta(True, False),
+        decoder=byte_level(True),
+    )
+    yield unigram(
+        pre_tokenizer=sequence(
+            "pretokenizers",
+            splitting(" ", "MergedWithNext", regex=False),
+            splitting("[0-9]", "MergedWithPrevious"),
+            splitting(WORDS, "Removed", True),
+            splitting("\\s+", "Removed"),
+        ),
+        post_processor=template(),
+    )
+
+
+def splitting(pattern, behavior, invert=False, regex=True):
+    return {
+        "type": "Split",
+        "pattern": {"Regex" if regex else "String": pattern},
+        "behavior": behavior,
+        "invert": invert,
+    }
 
 
 def quoted(text):

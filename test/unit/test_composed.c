@@ -9,37 +9,13 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "composed_kinds.h"
 #include "files/pieces.h"
 #include "files/scores.h"
 #include "files/sentencepiece.h"
 #include "files/tokenizer_files.h"
 #include "files/tokenizer_json.h"
 #include "tokenizer/composed.h"
-
-typedef struct ComposedCase
-{
-	const char *text;
-	const char *pair;
-	const char *decoded;
-	size_t n;
-	int ids[64];
-	int types[64];
-	int starts[64];
-	int ends[64];
-	int words[64];
-} ComposedCase;
-
-typedef struct ComposedKind
-{
-	const char *json;
-	size_t length;
-	const ComposedCase *cases;
-	size_t n;
-} ComposedKind;
-
-#include "composed_cases.h"
-
-#define N_KINDS (sizeof composed_kinds / sizeof composed_kinds[0])
 
 static const char any_config[] =
 	"{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"model_input_names\": "
@@ -188,8 +164,8 @@ static void
 test_refused(void **state)
 {
 	(void) state;
-	check_refused("\"WhitespaceSplit\"", "\"CharDelimiterSplit\"", STATUS_UNSUPPORTED,
-				  "\"CharDelimiterSplit\"");
+	check_refused("\"WhitespaceSplit\"", "\"UnicodeScripts\"", STATUS_UNSUPPORTED,
+				  "\"UnicodeScripts\"");
 	check_refused("\"Precompiled\"", "\"ByteLevel\"", STATUS_UNSUPPORTED, "\"ByteLevel\"");
 	check_refused("\"Precompiled\",", "\"Precompiled\",\"later\":1,", STATUS_UNSUPPORTED,
 				  "\"later\"");
@@ -200,6 +176,13 @@ test_refused(void **state)
 	check_refused("\"unk_id\":3", "\"unk_id\":3000", STATUS_INVALID_DATA, "3000");
 	check_refused("\"unk_id\":3", "\"unk_id\":null", STATUS_UNSUPPORTED, "unk_id");
 	check_refused("[\"<unk>\",0.0]", "[\"<unk>\"]", STATUS_INVALID_DATA, "entry 3");
+	check_refused("[\"<unk>\",0.0]", "[\"\",0.0]", STATUS_INVALID_DATA, "no token 3");
+	check_refused("{\"type\":\"WhitespaceSplit\"}",
+				  "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a|b\"},\"behavior\":\"Isolated\"}",
+				  STATUS_UNSUPPORTED, "splits by the pattern \"a|b\"");
+	check_refused("{\"type\":\"WhitespaceSplit\"}",
+				  "{\"type\":\"Split\",\"pattern\":{\"String\":\"ab\"},\"behavior\":\"Isolated\"}",
+				  STATUS_UNSUPPORTED, "several characters");
 	check_refused("\"prepend_scheme\":\"always\"", "\"prepend_scheme\":\"last\"",
 				  STATUS_UNSUPPORTED, "\"last\"");
 	check_refused("\"precompiled_charsmap\":\"", "\"precompiled_charsmap\":\"!",
