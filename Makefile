@@ -43,7 +43,8 @@ PG_CFLAGS = -std=gnu11 -fvisibility=hidden $(OPTIMIZE) -Wall -Wextra -Wno-unused
 # position-independent in one place, a comparison with stdin that nothing here reaches: that name is
 # pointed to a variable of ours (src/pg/bert.c).
 SHLIB_LINK = $(subst -ljansson,build/libjansson.a,$(LIBRARIES)) -Wl,--exclude-libs,libjansson.a
-EXTRA_CLEAN = build/unit build/fast build/bench build/parity build/fuzz build/libjansson.a
+EXTRA_CLEAN = build/unit build/fast build/bench build/parity build/fuzz build/random \
+	build/libjansson.a
 
 # No LLVM bitcode: nothing here gains from being inlined into queries, and it would need clang.
 override with_llvm := no
@@ -165,6 +166,21 @@ build/fuzz/fuzz_%: test/fuzz/fuzz_%.c build/fuzz/libbert.a
 	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $^ -o $@ $(LIBRARIES)
 
 fuzz: $(FUZZ_PROGRAMS)
+
+# The same targets without libFuzzer, by any compiler: make build/random/fuzz_composed.
+RANDOM_CC ?= gcc
+RANDOM_OBJECTS = $(CORE_SOURCES:%.c=build/random/obj/%.o)
+
+build/random/obj/%.o: %.c $(ALL_HEADERS)
+	@mkdir -p $(@D)
+	$(RANDOM_CC) $(FUZZ_CFLAGS) -c $< -o $@
+
+build/random/libbert.a: $(RANDOM_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+build/random/fuzz_%: test/fuzz/fuzz_%.c test/fuzz/random.c build/random/libbert.a
+	$(RANDOM_CC) $(FUZZ_CFLAGS) $^ -o $@ $(LIBRARIES)
 
 .SECONDARY:
 

@@ -5,21 +5,7 @@
  * with a text, or changes to a good image. Beyond what the sanitizers see, the encoding must be
  * consistent in itself.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "tokenizer/image.h"
-
-#define MUST(condition)                                                     \
-	do                                                                      \
-	{                                                                       \
-		if (!(condition))                                                   \
-		{                                                                   \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                   \
-	} while (0)
+#include "encoding.h"
 
 static const char good_vocab[] =
 	"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nhello\nworld\nun\n##a\n##b\n##c\n##able\n##s\n."
@@ -57,80 +43,6 @@ make_settings(unsigned flags)
 								  .vocab_length = sizeof good_vocab - 1};
 
 	return settings;
-}
-
-/* A copy of its own size, so that the address sanitizer sees every byte past it. */
-static char *
-own_copy(const uint8_t *data, size_t size)
-{
-	char *copy = malloc(size == 0 ? 1 : size);
-
-	memcpy(copy, data, size);
-	return copy;
-}
-
-static void
-check_window(const Tokenizer *tokenizer, const Encoding *window, bool damaged)
-{
-	for (size_t i = 0; i < window->n && !damaged; i++)
-	{
-		size_t length;
-
-		MUST(window->starts[i] <= window->ends[i]);
-		MUST(tokenizer_token(tokenizer, window->ids[i], &length) != NULL);
-	}
-}
-
-static void
-use(const Tokenizer *tokenizer, Arena *arena, const uint8_t *data, size_t size, bool damaged)
-{
-	EncodeOptions options = {0};
-	EncodeResult result;
-	Status status = {0};
-	size_t split;
-	char *text;
-	char *pair;
-
-	if (size < 4)
-		return;
-	options.special_tokens = data[0] & 1;
-	options.truncation = (Truncation) (data[0] >> 1 & 3);
-	options.overflow = data[0] >> 3 & 1;
-	options.max_length = data[1];
-	options.stride = data[2] % 16;
-	split = size - 4 == 0 ? 0 : data[3] * (size - 4) / 256;
-	text = own_copy(data + 4, split);
-	pair = own_copy(data + 4 + split, size - 4 - split);
-	if (tokenizer_encode(
-			tokenizer, arena,
-			&(EncodeInput){text, split, (data[0] & 16) != 0 ? pair : NULL, size - 4 - split},
-			&options, NULL, &result, &status))
-	{
-		DecodedText decoded;
-
-		for (size_t i = 0; i < result.n_windows; i++)
-		{
-			check_window(tokenizer, &result.windows[i], damaged);
-			MUST(options.truncation == TRUNCATE_NONE ||
-				 (int) result.windows[i].n <= options.max_length);
-		}
-		if (!tokenizer_decode(
-				tokenizer, arena,
-				&(DecodeInput){result.windows[0].ids, result.windows[0].n, data[0] & 32}, NULL,
-				&decoded, &status))
-			MUST(damaged);
-		if (options.truncation == TRUNCATE_NONE && (data[0] & 16) == 0)
-		{
-			size_t count;
-
-			MUST(tokenizer_count(tokenizer, arena, text, split, NULL, &count, &status));
-			MUST(count + (options.special_tokens ? 2 : 0) == result.windows[0].n);
-		}
-	}
-	else
-		MUST(status.code != STATUS_NONE && status.code != STATUS_INTERNAL);
-	free(text);
-	free(pair);
 }
 
 static void

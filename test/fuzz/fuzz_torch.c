@@ -3,6 +3,8 @@
  * pickle is also read as an archive's data.pkl, which a checksum would keep from being changed,
  * with storages of at most 64 bytes.
  */
+#include "recycling.h"
+
 #include "files/checkpoint.h"
 #include "files/torch_dictionary.h"
 
@@ -11,50 +13,6 @@
 #define STORAGE_BYTES 64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/*
- * An allocator that keeps the last chunk it was given back: getting one for every input would take
- * most of the time.
- */
-static void *kept;
-static size_t kept_size;
-
-static void *
-allocate(void *context, size_t size)
-{
-	size_t *block;
-
-	(void) context;
-	if (kept != NULL && kept_size == size)
-	{
-		block = kept;
-		kept = NULL;
-	}
-	else
-		block = malloc(size + ARENA_ALIGNMENT);
-	if (block == NULL)
-		return NULL;
-	*block = size;
-	return (char *) block + ARENA_ALIGNMENT;
-}
-
-static void
-release(void *context, void *pointer)
-{
-	size_t *block = (size_t *) ((char *) pointer - ARENA_ALIGNMENT);
-
-	(void) context;
-	if (*block < kept_size)
-	{
-		free(block);
-		return;
-	}
-	free(kept);
-	kept = block;
-	kept_size = *block;
-}
-
-static const Allocator recycling = {allocate, release, NULL};
 
 static void
 read_tensors(const Checkpoint *checkpoint)
