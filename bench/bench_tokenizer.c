@@ -2,16 +2,20 @@
  * bench_tokenizer.c: megabytes of text per second on one core.
  *
  *     bench_tokenizer vocab.txt texts.txt [cased]
+ *     bench_tokenizer FOLDER texts.txt
  *
- * Every line of the file is one text (for a .csv file: its fields after the first, unquoted and
+ * A folder's tokenizer is what its files say (bench/tokenizers.py makes some and compares). Every
+ * line of the file is one text (for a .csv file: its fields after the first, unquoted and
  * joined by ". "), encoded with special tokens and without truncation. Rounds are repeated for two
  * seconds; the median counts.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#include "files/tokenizer_files.h"
 #include "tokenizer/tokenizer.h"
 
 #define MAX_ROUNDS 1000
@@ -87,6 +91,29 @@ join_fields(char *line, size_t length)
 	return out;
 }
 
+static bool
+is_folder(const char *path)
+{
+	struct stat about;
+
+	return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+/* What a model's folder says about its tokenizer. */
+static void
+read_folder(Arena *arena, const char *path, TokenizerSettings *settings)
+{
+	TokenizerContext context = {0};
+	Status status = {0};
+	ModelSource *source = modelsource_open_directory(arena, path, &status);
+
+	if (source == NULL || !tokenizer_files_read(arena, source, &context, settings, &status))
+	{
+		fprintf(stderr, "%s: %s\n", path, status.message);
+		exit(1);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -125,12 +152,15 @@ main(int argc, char **argv)
 
 	if (argc < 3)
 	{
-		fprintf(stderr, "usage: bench_tokenizer vocab.txt texts [cased]\n");
+		fprintf(stderr, "usage: bench_tokenizer vocab.txt|FOLDER texts [cased]\n");
 		return 2;
 	}
 	for (int i = 0; i < 5; i++)
 		added[i] = (AddedToken){.content = names[i], .id = -1, .special = true};
-	settings.vocab = read_file(argv[1], &settings.vocab_length);
+	if (is_folder(argv[1]))
+		read_folder(arena, argv[1], &settings);
+	else
+		settings.vocab = read_file(argv[1], &settings.vocab_length);
 	began = now();
 	if (!tokenizer_compile(arena, &settings, &image, &length, &status))
 	{
