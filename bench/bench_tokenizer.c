@@ -114,6 +114,110 @@ read_folder(Arena *arena, const char *path, TokenizerSettings *settings)
 	}
 }
 
+/* Lines of a file, those of a .csv without what separates fields. */
+typedef struct Texts
+{
+	char **texts;
+	size_t *lengths;
+	size_t n;
+	size_t bytes;
+} Texts;
+
+static Texts
+read_texts(const char *path)
+{
+	bool fields = strlen(path) > 4 && strcmp(path + strlen(path) - 4, ".csv") == 0;
+	size_t length;
+	char *text = read_file(path, &length);
+	Texts all = {malloc((length + 1) * sizeof *all.texts), malloc((length + 1) * sizeof(size_t)), 0,
+				 0};
+
+	for (char *line = text; line < text + length;)
+	{
+		char *end = memchr(line, '\n', (size_t) (text + length - line));
+		size_t line_length = (size_t) ((end == NULL ? text + length : end) - line);
+
+		all.lengths[all.n] = fields ? join_fields(line, line_length) : line_length;
+		all.bytes += all.lengths[all.n];
+		all.texts[all.n++] = line;
+		line += line_length + 1;
+	}
+	return all;
+}
+
+/* How many tokens all texts have. */
+static size_t
+encode_texts(const Tokenizer *tokenizer, Arena *arena, const Texts *all)
+{
+	EncodeOptions options = {.special_tokens = true};
+	size_t tokens = 0;
+	Status status;
+
+	for (size_t i = 0; i < all->n; i++)
+	{
+		ArenaMark mark = arena_mark(arena);
+		EncodeResult result;
+
+		if (!tokenizer_encode(tokenizer, arena,
+							  &(EncodeInput){all->texts[i], all->lengths[i], NULL, 0}, &options,
+							  NULL, &result, &status))
+		{
+			fprintf(stderr, "text %zu: %s\n", i, status.message);
+			exit(1);
+		}
+		tokens += result.windows[0].n;
+		arena_rewind(arena, mark);
+	}
+	return tokens;
+}
+
+static void
+time_encode(const Tokenizer *tokenizer, Arena *arena, const Texts *all)
+{
+	double seconds[MAX_ROUNDS];
+	double began = now();
+	size_t tokens = 0;
+	int rounds = 0;
+
+	while (rounds < MAX_ROUNDS && now() - began < 2.0)
+	{
+		double start = now();
+
+		tokens = encode_texts(tokenizer, arena, all);
+		seconds[rounds++] = now() - start;
+	}
+	qsort(seconds, (size_t) rounds, sizeof *seconds, compare);
+	printf("encode: %zu texts, %zu bytes, %zu tokens: median %.1f MB/s, best %.1f MB/s, %.1f "
+		   "ns/token (%d rounds)\n",
+		   all->n, all->bytes, tokens, (double) all->bytes / seconds[rounds / 2] / 1e6,
+		   (double) all->bytes / seconds[0] / 1e6, seconds[rounds / 2] / (double) tokens * 1e9,
+		   rounds);
+}
+
+static void
+time_count(const Tokenizer *tokenizer, Arena *arena, const Texts *all)
+{
+	double began = now();
+	size_t counted = 0;
+	Status status;
+
+	for (size_t i = 0; i < all->n; i++)
+	{
+		ArenaMark mark = arena_mark(arena);
+		size_t count;
+
+		if (!tokenizer_count(tokenizer, arena, all->texts[i], all->lengths[i], NULL, &count,
+							 &status))
+		{
+			fprintf(stderr, "text %zu: %s\n", i, status.message);
+			exit(1);
+		}
+		counted += count;
+		arena_rewind(arena, mark);
+	}
+	printf("count: %zu tokens, %.1f MB/s\n", counted, (double) all->bytes / (now() - began) / 1e6);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -134,20 +238,11 @@ main(int argc, char **argv)
 								  .max_input_chars_per_word = 100,
 								  .n_added = 5,
 								  .added = added};
-	EncodeOptions options = {.special_tokens = true};
 	Status status = {0};
-	double seconds[MAX_ROUNDS];
 	double began;
 	unsigned char *image;
-	char *text;
-	char **texts;
-	size_t *lengths;
 	size_t length;
-	size_t n = 0;
-	size_t bytes = 0;
-	size_t tokens = 0;
-	size_t counted = 0;
-	int rounds = 0;
+	Texts all;
 	Tokenizer *tokenizer;
 
 	if (argc < 3)
@@ -171,64 +266,9 @@ main(int argc, char **argv)
 	began = now();
 	tokenizer = tokenizer_open(arena, image, length, &status);
 	printf("open %.1f us\n", (now() - began) * 1e6);
-
-	text = read_file(argv[2], &length);
-	texts = malloc((length + 1) * sizeof *texts);
-	lengths = malloc((length + 1) * sizeof *lengths);
-	for (char *line = text; line < text + length;)
-	{
-		char *end = memchr(line, '\n', (size_t) (text + length - line));
-		size_t line_length = (size_t) ((end == NULL ? text + length : end) - line);
-
-		if (strlen(argv[2]) > 4 && strcmp(argv[2] + strlen(argv[2]) - 4, ".csv") == 0)
-			lengths[n] = join_fields(line, line_length);
-		else
-			lengths[n] = line_length;
-		bytes += lengths[n];
-		texts[n++] = line;
-		line += line_length + 1;
-	}
-
-	began = now();
-	while (rounds < MAX_ROUNDS && now() - began < 2.0)
-	{
-		double start = now();
-
-		tokens = 0;
-		for (size_t i = 0; i < n; i++)
-		{
-			ArenaMark mark = arena_mark(arena);
-			EncodeResult result;
-
-			if (!tokenizer_encode(tokenizer, arena, &(EncodeInput){texts[i], lengths[i], NULL, 0},
-								  &options, NULL, &result, &status))
-			{
-				fprintf(stderr, "text %zu: %s\n", i, status.message);
-				return 1;
-			}
-			tokens += result.windows[0].n;
-			arena_rewind(arena, mark);
-		}
-		seconds[rounds++] = now() - start;
-	}
-	qsort(seconds, (size_t) rounds, sizeof *seconds, compare);
-	printf("encode: %zu texts, %zu bytes, %zu tokens: median %.1f MB/s, best %.1f MB/s, %.1f "
-		   "ns/token (%d rounds)\n",
-		   n, bytes, tokens, (double) bytes / seconds[rounds / 2] / 1e6,
-		   (double) bytes / seconds[0] / 1e6, seconds[rounds / 2] / (double) tokens * 1e9, rounds);
-
-	began = now();
-	for (size_t i = 0; i < n; i++)
-	{
-		ArenaMark mark = arena_mark(arena);
-		size_t count;
-
-		if (!tokenizer_count(tokenizer, arena, texts[i], lengths[i], NULL, &count, &status))
-			return 1;
-		counted += count;
-		arena_rewind(arena, mark);
-	}
-	printf("count: %zu tokens, %.1f MB/s\n", counted, (double) bytes / (now() - began) / 1e6);
+	all = read_texts(argv[2]);
+	time_encode(tokenizer, arena, &all);
+	time_count(tokenizer, arena, &all);
 	arena_destroy(arena);
 	return 0;
 }

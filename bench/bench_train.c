@@ -114,6 +114,34 @@ load_model(Arena *arena, const char *folder, BertConfig *config, TensorTable *ta
 	CHECK(load_plan(arena, checkpoint, table, plan, &status));
 }
 
+/* A batch of random ids and labels, all of one length. */
+static TrainSample *
+random_samples(Arena *arena, size_t batch, uint32_t length, const BertConfig *config)
+{
+	TrainSample *samples = arena_alloc_array(arena, batch, sizeof *samples);
+	Rng rng;
+
+	rng_init(&rng, 1, 0);
+	for (size_t i = 0; i < batch; i++)
+	{
+		Sample *sample = arena_alloc_zero(arena, sizeof *sample);
+
+		*sample = (Sample){.n_sequences = 1, .n_tokens = length, .n_labels = 1};
+		sample->lengths = arena_alloc_array(arena, 1, sizeof(uint32_t));
+		sample->lengths[0] = length;
+		sample->input_ids = arena_alloc_array(arena, length, sizeof(int32_t));
+		sample->token_type_ids = arena_alloc_zero(arena, length);
+		sample->labels = arena_alloc_array(arena, 1, sizeof(int32_t));
+		sample->labels[0] = (int32_t) rng_below(&rng, 2);
+		for (uint32_t t = 0; t < length; t++)
+			sample->input_ids[t] =
+				1000 + (int32_t) rng_below(&rng, (uint64_t) config->vocab_size - 1000);
+		samples[i] = (TrainSample){sample, i, 0};
+	}
+	return samples;
+}
+
+/* Long: what the lines of standard input ask for shares all that is made before. */
 int
 main(int argc, char **argv)
 {
@@ -136,7 +164,6 @@ main(int argc, char **argv)
 	float *x;
 	float *y;
 	float *w;
-	Rng rng;
 	char line[64];
 	Status status;
 
@@ -159,24 +186,7 @@ main(int argc, char **argv)
 		die(&status);
 	for (int block = 0; block < table.n_blocks; block++)
 		CHECK(load_block(&plan, &config, block, 1, trainer_block(trainer, block), NULL, &status));
-	samples = arena_alloc_array(arena, batch, sizeof *samples);
-	rng_init(&rng, 1, 0);
-	for (size_t i = 0; i < batch; i++)
-	{
-		Sample *sample = arena_alloc_zero(arena, sizeof *sample);
-
-		*sample = (Sample){.n_sequences = 1, .n_tokens = length, .n_labels = 1};
-		sample->lengths = arena_alloc_array(arena, 1, sizeof(uint32_t));
-		sample->lengths[0] = length;
-		sample->input_ids = arena_alloc_array(arena, length, sizeof(int32_t));
-		sample->token_type_ids = arena_alloc_zero(arena, length);
-		sample->labels = arena_alloc_array(arena, 1, sizeof(int32_t));
-		sample->labels[0] = (int32_t) rng_below(&rng, 2);
-		for (uint32_t t = 0; t < length; t++)
-			sample->input_ids[t] =
-				1000 + (int32_t) rng_below(&rng, (uint64_t) config.vocab_size - 1000);
-		samples[i] = (TrainSample){sample, i};
-	}
+	samples = random_samples(arena, batch, length, &config);
 	widest = (size_t) (config.intermediate_size > 3 * config.hidden_size ? config.intermediate_size
 																		 : 3 * config.hidden_size);
 	x = arena_alloc_array_zero(arena, batch * length * widest, sizeof(float));

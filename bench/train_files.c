@@ -396,14 +396,58 @@ score_batch(Program *program, const Data *data, size_t from, size_t n, const Eva
 	}
 }
 
+/* What the task is measured by, at the end of a line. */
+static void
+print_scores(Program *program, const Data *data, Scores *scores)
+{
+	Status status;
+	double exact = 0;
+	double f1 = 0;
+
+	if (program->task == TRAIN_SEQUENCE_CLASSIFICATION)
+	{
+		ClassMetrics metrics;
+
+		CHECK(metrics_classes(&(ClassPredictions){data->n, (size_t) program->n_labels,
+												  scores->labels, scores->predictions},
+							  program->scratch, NULL, &metrics, &status));
+		printf(" accuracy %.4f f1_macro %.4f matthews %.4f", metrics.accuracy, metrics.f1_macro,
+			   metrics.matthews);
+	}
+	else if (program->task == TRAIN_TOKEN_CLASSIFICATION)
+	{
+		metrics_spans_finish(&scores->spans);
+		printf(" span precision %.4f recall %.4f f1 %.4f", scores->spans.precision,
+			   scores->spans.recall, scores->spans.f1);
+	}
+	else if (program->task == TRAIN_QUESTION_ANSWERING)
+	{
+		for (size_t i = 0; i < data->n_lines; i++)
+		{
+			const char *right = field(data->lines[i], 2);
+			double e;
+			double f;
+
+			CHECK(metrics_answer(program->scratch, (AnswerText){right, strlen(right)},
+								 (AnswerText){scores->answers[i], strlen(scores->answers[i])}, &e,
+								 &f, &status));
+			exact += e;
+			f1 += f;
+		}
+		printf(" exact_match %.4f f1 %.4f", exact / (double) data->n_lines,
+			   f1 / (double) data->n_lines);
+	}
+	else
+		printf(" perplexity %.2f accuracy %.4f", metrics_perplexity(scores->loss / scores->count),
+			   scores->correct / scores->count);
+}
+
 static void
 evaluate(Program *program, const Data *data, int64_t step)
 {
 	ArenaMark mark = arena_mark(program->scratch);
 	Scores scores = {0};
 	Status status;
-	double exact = 0;
-	double f1 = 0;
 
 	scores.labels = arena_alloc_array(program->scratch, data->n, sizeof(int32_t));
 	scores.predictions = arena_alloc_array(program->scratch, data->n, sizeof(int32_t));
@@ -435,42 +479,7 @@ evaluate(Program *program, const Data *data, int64_t step)
 		arena_rewind(program->scratch, inner);
 	}
 	printf("eval step %lld loss %.4f", (long long) step, scores.loss / scores.count);
-	if (program->task == TRAIN_SEQUENCE_CLASSIFICATION)
-	{
-		ClassMetrics metrics;
-
-		CHECK(metrics_classes(&(ClassPredictions){data->n, (size_t) program->n_labels,
-												  scores.labels, scores.predictions},
-							  program->scratch, NULL, &metrics, &status));
-		printf(" accuracy %.4f f1_macro %.4f matthews %.4f", metrics.accuracy, metrics.f1_macro,
-			   metrics.matthews);
-	}
-	else if (program->task == TRAIN_TOKEN_CLASSIFICATION)
-	{
-		metrics_spans_finish(&scores.spans);
-		printf(" span precision %.4f recall %.4f f1 %.4f", scores.spans.precision,
-			   scores.spans.recall, scores.spans.f1);
-	}
-	else if (program->task == TRAIN_QUESTION_ANSWERING)
-	{
-		for (size_t i = 0; i < data->n_lines; i++)
-		{
-			const char *right = field(data->lines[i], 2);
-			double e;
-			double f;
-
-			CHECK(metrics_answer(program->scratch, (AnswerText){right, strlen(right)},
-								 (AnswerText){scores.answers[i], strlen(scores.answers[i])}, &e, &f,
-								 &status));
-			exact += e;
-			f1 += f;
-		}
-		printf(" exact_match %.4f f1 %.4f", exact / (double) data->n_lines,
-			   f1 / (double) data->n_lines);
-	}
-	else
-		printf(" perplexity %.2f accuracy %.4f", metrics_perplexity(scores.loss / scores.count),
-			   scores.correct / scores.count);
+	print_scores(program, data, &scores);
 	printf("\n");
 	fflush(stdout);
 	arena_rewind(program->scratch, mark);
@@ -572,12 +581,51 @@ train(Program *program, const Data *training, const Data *dev)
 	free(order);
 }
 
-int
-main(int argc, char **argv)
+/* The trainer for as many steps as the program takes. */
+static void
+create_trainer(Program *program)
+{
+	TrainOptions options;
+	TrainerArenas arenas = {program->arena, arena_create(&allocator_malloc, 0),
+							arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};
+	ScheduleKind kind;
+	Status status;
+
+	options = train_options_default(program->steps);
+	CHECK(schedule_parse(program->schedule, &kind, &status));
+	options.schedule = schedule_default(kind, (int64_t) (program->warmup * (double) program->steps),
+										program->steps);
+	options.learning_rate = program->lr;
+	options.adamw.weight_decay = program->decay;
+	options.dropout = program->dropout;
+	options.seed = program->seed;
+	options.threads = program->threads;
+	options.bf16 = program->bf16;
+	options.feature_bytes = program->features;
+	CHECK(train_part_parse(program->part, &options.part, &options.top_layers, &status));
+	program->trainer = trainer_create(&arenas, &program->config, &program->table,
+									  program->tokenizer, &options, "auto", &status);
+	if (program->trainer == NULL)
+		die(&status);
+}
+
+static TrainTask
+task_of(const char *name)
 {
 	static const char *const names[] = {"classify", "tag", "answer", "mlm"};
 	static const TrainTask tasks[] = {TRAIN_SEQUENCE_CLASSIFICATION, TRAIN_TOKEN_CLASSIFICATION,
 									  TRAIN_QUESTION_ANSWERING, TRAIN_MASKED_LM};
+
+	for (int i = 0; i < 4; i++)
+		if (strcmp(name, names[i]) == 0)
+			return tasks[i];
+	fprintf(stderr, "train_files: unknown task \"%s\"\n", name);
+	exit(1);
+}
+
+int
+main(int argc, char **argv)
+{
 	Program program = {.epochs = 3,
 					   .batch = 32,
 					   .lr = 5e-5,
@@ -589,14 +637,10 @@ main(int argc, char **argv)
 					   .threads = 1,
 					   .part = "all",
 					   .schedule = "linear",
-					   .log = 50,
-					   .task = TRAIN_TASK_COUNT};
+					   .log = 50};
 	Data training = {.program = &program};
 	Data dev = {.program = &program};
-	TrainOptions options;
-	TrainerArenas arenas;
 	ModelSource *source;
-	ScheduleKind kind;
 	char *json;
 	Status status = {0};
 
@@ -606,14 +650,7 @@ main(int argc, char **argv)
 				"usage: train_files classify|tag|answer|mlm MODEL TRAIN DEV [option=value ...]\n");
 		return 1;
 	}
-	for (int i = 0; i < 4; i++)
-		if (strcmp(argv[1], names[i]) == 0)
-			program.task = tasks[i];
-	if (program.task == TRAIN_TASK_COUNT)
-	{
-		fprintf(stderr, "train_files: unknown task \"%s\"\n", argv[1]);
-		return 1;
-	}
+	program.task = task_of(argv[1]);
 	for (int i = 5; i < argc; i++)
 		parse_option(&program, argv[i]);
 	program.arena = arena_create(&allocator_malloc, 0);
@@ -633,25 +670,7 @@ main(int argc, char **argv)
 	if (program.steps == 0)
 		program.steps = (int64_t) ceil(program.epochs *
 									   (double) ((training.n + program.batch - 1) / program.batch));
-	options = train_options_default(program.steps);
-	CHECK(schedule_parse(program.schedule, &kind, &status));
-	options.schedule =
-		schedule_default(kind, (int64_t) (program.warmup * (double) program.steps), program.steps);
-	options.learning_rate = program.lr;
-	options.adamw.weight_decay = program.decay;
-	options.dropout = program.dropout;
-	options.seed = program.seed;
-	options.threads = program.threads;
-	options.bf16 = program.bf16;
-	options.feature_bytes = program.features;
-	CHECK(train_part_parse(program.part, &options.part, &options.top_layers, &status));
-	arenas =
-		(TrainerArenas){program.arena, arena_create(&allocator_malloc, 0),
-						arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};
-	program.trainer = trainer_create(&arenas, &program.config, &program.table, program.tokenizer,
-									 &options, "auto", &status);
-	if (program.trainer == NULL)
-		die(&status);
+	create_trainer(&program);
 	load_weights(&program, source);
 	modelsource_close(source);
 	train(&program, &training, &dev);

@@ -4,13 +4,12 @@
 # clang-format leaves: the name in the first column, `{` and `}` too. Types of functions and fields
 # that point to functions count by their parameters.
 #
-#   test/functions.sh [FOLDER...]   default: the folders that are clean
+#   test/functions.sh [FOLDER...]   default: all that hold C
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-clean=(src)
-[ $# -gt 0 ] && clean=("$@")
+[ $# -gt 0 ] || set -- src bench test
 
-find "${clean[@]}" -name '*.[ch]' | sort | xargs awk '
+find "$@" -name '*.[ch]' | sort | xargs awk '
 # parameters TEXT: of a list in parentheses, commas at its top level plus one
 function parameters(text,    i, c, depth, n) {
 	n = text ~ /\(\(?void\)/ ? 0 : 1

@@ -35,6 +35,7 @@ int_of(const json_t *task, const char *name)
 	return (int) json_integer_value(json_object_get(task, name));
 }
 
+/* Parameters: the options of encoding that tasks differ in. */
 static bool
 encode(const Driver *driver, Arena *arena, const char *text, const char *pair, int max_length,
 	   int stride, bool overflow, EncodeResult *encoded, Status *status)

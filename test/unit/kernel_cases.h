@@ -167,6 +167,7 @@ case_fail(CaseRun *run, const char *what, size_t a, size_t b, size_t c, double g
 			   (unsigned long long) run->seed);
 }
 
+/* Parameters: what and three numbers say where, for the message. */
 static void
 case_near(CaseRun *run, const char *what, size_t a, size_t b, size_t c, double got, double expected,
 		  double limit)
@@ -186,121 +187,180 @@ absolute_sum(const float *x, size_t n)
 	return sum;
 }
 
+#define SECOND_FEATURES ((size_t) 5) /* of the GEMM that reads the rows of the first */
+
+/* The numbers of one GEMM. */
+typedef struct GemmInput
+{
+	const GemmCase *shape;
+	Precision precision;
+	size_t lda;
+	size_t ldc;
+	float *a;        /* (m, lda), off by 4 bytes */
+	float *w;        /* (n, k + 1), off by 4 bytes */
+	float *w2;       /* (SECOND_FEATURES, n) */
+	float *bias;     /* (n), off by 4 bytes */
+	float *residual; /* (m, ldc) */
+} GemmInput;
+
+/* What a family of kernels makes of them. */
+typedef struct GemmResults
+{
+	float *c;          /* (m, ldc), by gemm */
+	uint16_t *rounded; /* (m, ldc), by gemm_bf16 */
+	float *c2;         /* (m, SECOND_FEATURES), by a GEMM on what gemm_rows gives */
+} GemmResults;
+
+static GemmInput
+gemm_input(const GemmCase *shape, Precision precision, Rng *rng)
+{
+	size_t m = shape->m;
+	size_t n = shape->n;
+	size_t k = shape->k;
+	GemmInput input = {shape, precision, k + 3, n + 5, NULL, NULL, NULL, NULL, NULL};
+
+	input.a = (float *) case_alloc((m * input.lda + 1) * sizeof(float)) + 1;
+	input.w = (float *) case_alloc((n * (k + 1) + 1) * sizeof(float)) + 1;
+	input.w2 = case_alloc(SECOND_FEATURES * n * sizeof(float));
+	input.bias = (float *) case_alloc((n + 1) * sizeof(float)) + 1;
+	input.residual = case_alloc(m * input.ldc * sizeof(float));
+	case_fill(rng, shape->data, m, k, input.lda, input.a);
+	case_fill(rng, DATA_UNIFORM, n, k, k + 1, input.w);
+	case_fill(rng, DATA_UNIFORM, SECOND_FEATURES, n, n, input.w2);
+	case_fill(rng, DATA_UNIFORM, 1, n, n, input.bias);
+	case_fill(rng, DATA_UNIFORM, m, n, input.ldc, input.residual);
+	if (n > 2) /* a feature without weights */
+		memset(input.w + k + 1, 0, k * sizeof(float));
+	return input;
+}
+
+static void
+gemm_input_free(const GemmInput *input)
+{
+	free(input->a - 1);
+	free(input->w - 1);
+	free(input->w2);
+	free(input->bias - 1);
+	free(input->residual);
+}
+
+static GemmResults
+gemm_results(const Kernels *kernels, const GemmInput *input)
+{
+	const GemmCase *shape = input->shape;
+	Precision precision = input->precision;
+	size_t m = shape->m;
+	size_t n = shape->n;
+	size_t k = shape->k;
+	size_t ldc = input->ldc;
+	void *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
+	void *panels2 = case_alloc(kernels->gemm_packed_size(precision, SECOND_FEATURES, n));
+	void *buffer = case_alloc(kernels->rows_size(precision, m, k));
+	void *buffer2 = case_alloc(kernels->rows_size(precision, m, n));
+	size_t scratch_size = kernels->gemm_scratch_size(precision, n, k);
+	size_t scratch_size2 = kernels->gemm_scratch_size(precision, SECOND_FEATURES, n);
+	void *scratch = case_alloc(scratch_size > scratch_size2 ? scratch_size : scratch_size2);
+	PackedMatrix packed = {precision, n, k, panels};
+	PackedMatrix packed2 = {precision, SECOND_FEATURES, n, panels2};
+	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, shape->strassen};
+	GemmEpilogue epilogue = {shape->bias ? input->bias : NULL, shape->activation, NULL, ldc,
+							 shape->strassen};
+	GemmResults results = {case_alloc(m * ldc * sizeof(float)),
+						   case_alloc(m * ldc * sizeof(uint16_t)),
+						   case_alloc(m * SECOND_FEATURES * sizeof(float))};
+	Rows rows;
+	Rows rows2;
+
+	kernels->gemm_pack(precision, n, k, input->w, k + 1, panels);
+	kernels->gemm_pack(precision, SECOND_FEATURES, n, input->w2, n, panels2);
+	rows = kernels->rows_convert(precision, m, k, input->a, input->lda, buffer);
+	if (shape->residual) /* the residual may be C itself */
+	{
+		memcpy(results.c, input->residual, m * ldc * sizeof(float));
+		epilogue.residual = results.c;
+	}
+	kernels->gemm(&packed, m, rows, results.c, ldc, &epilogue, scratch);
+	if (shape->residual)
+		epilogue.residual = input->residual;
+	kernels->gemm_bf16(&packed, m, rows, results.rounded, ldc, &epilogue, scratch);
+	rows2 = kernels->gemm_rows(&packed, m, rows, buffer2, &epilogue, scratch);
+	kernels->gemm(&packed2, m, rows2, results.c2, SECOND_FEATURES, &nothing, scratch);
+	free(panels);
+	free(panels2);
+	free(buffer);
+	free(buffer2);
+	free(scratch);
+	return results;
+}
+
+static void
+gemm_results_free(const GemmResults *results)
+{
+	free(results->c);
+	free(results->rounded);
+	free(results->c2);
+}
+
+/* Row i of both; sum: of absolute values of a, which the error grows with. */
+static void
+compare_gemm_row(CaseRun *run, const GemmInput *input, size_t i, double sum,
+				 const GemmResults *expected, const GemmResults *got)
+{
+	const GemmCase *shape = input->shape;
+	Precision precision = input->precision;
+	size_t n = shape->n;
+	size_t ldc = input->ldc;
+	double coarse =
+		precision == PRECISION_INT8 && shape->activation == ACTIVATION_GELU ? 1.3e-4 : 0;
+	double limit = 1e-6 * sum + 4e-6 + coarse;
+	double row_largest = 0;
+	double step; /* what rounding a result to the precision's rows may change */
+
+	for (size_t j = 0; j < n; j++)
+	{
+		double value = expected->c[i * ldc + j];
+
+		row_largest = fmax(row_largest, fabs(value));
+		case_near(run, precision_name(precision), i, j, shape->k, got->c[i * ldc + j], value,
+				  limit);
+		case_near(run, "gemm_bf16", i, j, shape->k, bf16_to_float(got->rounded[i * ldc + j]),
+				  bf16_to_float(expected->rounded[i * ldc + j]), limit + fabs(value) / 128);
+	}
+	/*
+	 * n results, each wrong by the limit and rounded, times weights of up to 1; roundings of n
+	 * results grow as the root
+	 */
+	step = precision == PRECISION_FP32   ? 0
+		   : precision == PRECISION_BF16 ? row_largest / 64
+										 : row_largest / 60;
+	for (size_t j = 0; j < SECOND_FEATURES; j++)
+		case_near(run, "gemm_rows", i, j, n, got->c2[i * SECOND_FEATURES + j],
+				  expected->c2[i * SECOND_FEATURES + j],
+				  (limit + 1e-6 * row_largest) * (double) n + step * sqrt((double) n));
+	for (size_t j = n; j < ldc; j++) /* nothing was written beside the result */
+		if (!shape->residual && memcmp(&got->c[i * ldc + j], "\xA5\xA5\xA5\xA5", 4) != 0)
+			case_fail(run, "written beyond a row", i, j, n, got->c[i * ldc + j], 0);
+}
+
 /* One shape in one precision: gemm, gemm_bf16, and gemm_rows followed by a second GEMM. */
 static void
 check_gemm(CaseRun *run, const GemmCase *shape, Precision precision, Rng *rng)
 {
-	const Kernels *tables[2] = {run->kernels->meaning[precision], run->kernels};
-	size_t m = shape->m;
-	size_t n = shape->n;
-	size_t k = shape->k;
-	size_t n2 = 5;
-	size_t lda = k + 3;
-	size_t ldc = n + 5;
-	float *a = (float *) case_alloc((m * lda + 1) * sizeof(float)) + 1; /* off by 4 bytes */
-	float *w = (float *) case_alloc((n * (k + 1) + 1) * sizeof(float)) + 1;
-	float *w2 = case_alloc(n2 * n * sizeof(float));
-	float *bias = (float *) case_alloc((n + 1) * sizeof(float)) + 1;
-	float *residual = case_alloc(m * ldc * sizeof(float));
-	float *c[2];
-	float *c2[2];
-	uint16_t *rounded[2];
-	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation,
-							 shape->residual ? residual : NULL, ldc, shape->strassen};
-	GemmEpilogue nothing = {NULL, ACTIVATION_NONE, NULL, 0, shape->strassen};
+	GemmInput input = gemm_input(shape, precision, rng);
+	GemmResults expected = gemm_results(run->kernels->meaning[precision], &input);
+	GemmResults got = gemm_results(run->kernels, &input);
 	double largest_sum = 0; /* of a row's absolute values */
 
-	case_fill(rng, shape->data, m, k, lda, a);
-	case_fill(rng, DATA_UNIFORM, n, k, k + 1, w);
-	case_fill(rng, DATA_UNIFORM, n2, n, n, w2);
-	case_fill(rng, DATA_UNIFORM, 1, n, n, bias);
-	case_fill(rng, DATA_UNIFORM, m, n, ldc, residual);
-	if (n > 2) /* a feature without weights */
-		memset(w + k + 1, 0, k * sizeof(float));
-	for (int t = 0; t < 2; t++)
-	{
-		const Kernels *kernels = tables[t];
-		void *panels = case_alloc(kernels->gemm_packed_size(precision, n, k));
-		void *panels2 = case_alloc(kernels->gemm_packed_size(precision, n2, n));
-		void *buffer = case_alloc(kernels->rows_size(precision, m, k));
-		void *buffer2 = case_alloc(kernels->rows_size(precision, m, n));
-		size_t scratch_size = kernels->gemm_scratch_size(precision, n, k);
-		size_t scratch_size2 = kernels->gemm_scratch_size(precision, n2, n);
-		void *scratch = case_alloc(scratch_size > scratch_size2 ? scratch_size : scratch_size2);
-		PackedMatrix packed = {precision, n, k, panels};
-		PackedMatrix packed2 = {precision, n2, n, panels2};
-		Rows rows;
-		Rows rows2;
-
-		c[t] = case_alloc(m * ldc * sizeof(float));
-		c2[t] = case_alloc(m * n2 * sizeof(float));
-		rounded[t] = case_alloc(m * ldc * sizeof(uint16_t));
-		kernels->gemm_pack(precision, n, k, w, k + 1, panels);
-		kernels->gemm_pack(precision, n2, n, w2, n, panels2);
-		rows = kernels->rows_convert(precision, m, k, a, lda, buffer);
-		if (shape->residual) /* the residual may be C itself */
-		{
-			memcpy(c[t], residual, m * ldc * sizeof(float));
-			epilogue.residual = c[t];
-		}
-		kernels->gemm(&packed, m, rows, c[t], ldc, &epilogue, scratch);
-		if (shape->residual)
-			epilogue.residual = residual;
-		kernels->gemm_bf16(&packed, m, rows, rounded[t], ldc, &epilogue, scratch);
-		rows2 = kernels->gemm_rows(&packed, m, rows, buffer2, &epilogue, scratch);
-		kernels->gemm(&packed2, m, rows2, c2[t], n2, &nothing, scratch);
-		free(panels);
-		free(panels2);
-		free(buffer);
-		free(buffer2);
-		free(scratch);
-	}
-	for (size_t i = 0; i < m; i++)
-		largest_sum = fmax(largest_sum, absolute_sum(a + i * lda, k));
-	for (size_t i = 0; i < m && shape->data != DATA_NOT_FINITE; i++)
-	{
-		double row_largest = 0;
-		double row_sum = shape->strassen ? 3 * largest_sum : absolute_sum(a + i * lda, k);
-		double coarse =
-			precision == PRECISION_INT8 && shape->activation == ACTIVATION_GELU ? 1.3e-4 : 0;
-		double limit = 1e-6 * row_sum + 4e-6 + coarse;
-		double step; /* what rounding a result to the precision's rows may change */
-
-		for (size_t j = 0; j < n; j++)
-		{
-			double expected = fabs((double) c[0][i * ldc + j]);
-
-			row_largest = fmax(row_largest, expected);
-			case_near(run, precision_name(precision), i, j, k, c[1][i * ldc + j], c[0][i * ldc + j],
-					  limit);
-			case_near(run, "gemm_bf16", i, j, k, bf16_to_float(rounded[1][i * ldc + j]),
-					  bf16_to_float(rounded[0][i * ldc + j]), limit + expected / 128);
-		}
-		/*
-		 * n results, each wrong by the limit and rounded, times weights of up to 1; roundings of n
-		 * results grow as the root
-		 */
-		step = precision == PRECISION_FP32   ? 0
-			   : precision == PRECISION_BF16 ? row_largest / 64
-											 : row_largest / 60;
-		for (size_t j = 0; j < n2; j++)
-			case_near(run, "gemm_rows", i, j, n, c2[1][i * n2 + j], c2[0][i * n2 + j],
-					  (limit + 1e-6 * row_largest) * (double) n + step * sqrt((double) n));
-		for (size_t j = n; j < ldc; j++) /* nothing was written beside the result */
-			if (!shape->residual && memcmp(&c[1][i * ldc + j], "\xA5\xA5\xA5\xA5", 4) != 0)
-				case_fail(run, "written beyond a row", i, j, n, c[1][i * ldc + j], 0);
-	}
-	for (int t = 0; t < 2; t++)
-	{
-		free(c[t]);
-		free(c2[t]);
-		free(rounded[t]);
-	}
-	free(a - 1);
-	free(w - 1);
-	free(w2);
-	free(bias - 1);
-	free(residual);
+	for (size_t i = 0; i < shape->m; i++)
+		largest_sum = fmax(largest_sum, absolute_sum(input.a + i * input.lda, shape->k));
+	for (size_t i = 0; i < shape->m && shape->data != DATA_NOT_FINITE; i++)
+		compare_gemm_row(run, &input, i,
+						 shape->strassen ? 3 * largest_sum
+										 : absolute_sum(input.a + i * input.lda, shape->k),
+						 &expected, &got);
+	gemm_results_free(&expected);
+	gemm_results_free(&got);
+	gemm_input_free(&input);
 }
 
 /* x, or the float that lies so many floats above or below it */
@@ -503,72 +563,73 @@ check_attention(CaseRun *run, const AttentionCase *shape, bool bf16, float sprea
 	free(context[1]);
 }
 
+/* n numbers so many floats beyond an aligned address: usual ones, large, tiny, huge, equal, and
+ * -inf among them. */
+static void
+check_vector(CaseRun *run, Rng *rng, size_t n, size_t offset, int kind)
+{
+	const Kernels *kernels = run->kernels;
+	float memory[5][80];
+	float *x = memory[0] + offset;
+	float *y = memory[1] + offset;
+	float *z = memory[2] + offset;
+	float *gamma = memory[3] + offset;
+	float *beta = memory[4] + offset;
+	float scale = kind == 1 ? 50 : kind == 2 ? 1e-39f : kind == 3 ? 1e18f : 1;
+	float product[2];
+
+	for (size_t i = 0; i < n + 2; i++)
+	{
+		x[i] = kind == 4 ? 3 : scale * (float) (2 * rng_uniform(rng) - 1);
+		gamma[i] = (float) (2 * rng_uniform(rng) - 1);
+		beta[i] = (float) (2 * rng_uniform(rng) - 1);
+	}
+	if (kind == 5 && n > 1)
+		x[n / 2] = -INFINITY;
+
+	if (kind != 3 && kind != 5)
+	{
+		product[0] = kernels_portable.dot(n, x, gamma);
+		product[1] = kernels->dot(n, x, gamma);
+		case_near(run, "dot", n, offset, (size_t) kind, product[1], product[0],
+				  1e-6 * n * fabsf(scale) + 1e-5);
+		memcpy(y, gamma, n * sizeof(float));
+		memcpy(z, gamma, n * sizeof(float));
+		kernels_portable.axpy(n, 0.3f, x, y);
+		kernels->axpy(n, 0.3f, x, z);
+		for (size_t i = 0; i < n; i++)
+			case_near(run, "axpy", n, i, (size_t) kind, z[i], y[i], 1e-6 * fmaxf(1, scale));
+	}
+	memcpy(y, x, (n + 2) * sizeof(float));
+	memcpy(z, x, (n + 2) * sizeof(float));
+	kernels_portable.softmax(1, n, y, n);
+	kernels->softmax(1, n, z, n);
+	for (size_t i = 0; i < n + 2; i++)
+		case_near(run, "softmax", n, i, (size_t) kind, z[i], y[i], i < n ? 1e-6 : 0);
+	if (kind == 5)
+		return;
+	memset(y, 0, sizeof memory[0] - 16);
+	memset(z, 0, sizeof memory[0] - 16);
+	LayerNorm norm = {n, gamma, beta, 1e-12f};
+
+	kernels_portable.layer_norm(&norm, 1, x, n, y, n);
+	kernels->layer_norm(&norm, 1, x, n, z, n);
+	/* equal or tiny values: what is left of them is rounding, and it is divided by its own size */
+	for (size_t i = 0; i < n + 2; i++)
+		case_near(run, "layer_norm", n, i, (size_t) kind, z[i], y[i],
+				  i >= n                ? 0
+				  : kind == 4 || n == 1 ? 4
+										: 1e-4);
+}
+
 /* Lengths 1 .. 2 * 16 + 1 from unaligned addresses. */
 static void
 check_vectors(CaseRun *run, Rng *rng)
 {
-	const Kernels *kernels = run->kernels;
-	float memory[6][80];
-
 	for (size_t n = 1; n <= 33; n++)
 		for (size_t offset = 0; offset < 3; offset++)
 			for (int kind = 0; kind < 6; kind++)
-			{
-				float *x = memory[0] + offset;
-				float *y = memory[1] + offset;
-				float *z = memory[2] + offset;
-				float *gamma = memory[3] + offset;
-				float *beta = memory[4] + offset;
-				float scale = kind == 1 ? 50 : kind == 2 ? 1e-39f : kind == 3 ? 1e18f : 1;
-				float product[2];
-
-				for (size_t i = 0; i < n + 2; i++)
-				{
-					x[i] = kind == 4 ? 3 : scale * (float) (2 * rng_uniform(rng) - 1);
-					gamma[i] = (float) (2 * rng_uniform(rng) - 1);
-					beta[i] = (float) (2 * rng_uniform(rng) - 1);
-				}
-				if (kind == 5 && n > 1)
-					x[n / 2] = -INFINITY;
-
-				if (kind != 3 && kind != 5)
-				{
-					product[0] = kernels_portable.dot(n, x, gamma);
-					product[1] = kernels->dot(n, x, gamma);
-					case_near(run, "dot", n, offset, (size_t) kind, product[1], product[0],
-							  1e-6 * n * fabsf(scale) + 1e-5);
-					memcpy(y, gamma, n * sizeof(float));
-					memcpy(z, gamma, n * sizeof(float));
-					kernels_portable.axpy(n, 0.3f, x, y);
-					kernels->axpy(n, 0.3f, x, z);
-					for (size_t i = 0; i < n; i++)
-						case_near(run, "axpy", n, i, (size_t) kind, z[i], y[i],
-								  1e-6 * fmaxf(1, scale));
-				}
-				memcpy(y, x, (n + 2) * sizeof(float));
-				memcpy(z, x, (n + 2) * sizeof(float));
-				kernels_portable.softmax(1, n, y, n);
-				kernels->softmax(1, n, z, n);
-				for (size_t i = 0; i < n + 2; i++)
-					case_near(run, "softmax", n, i, (size_t) kind, z[i], y[i], i < n ? 1e-6 : 0);
-				if (kind == 5)
-					continue;
-				memset(y, 0, sizeof memory[0] - 16);
-				memset(z, 0, sizeof memory[0] - 16);
-				LayerNorm norm = {n, gamma, beta, 1e-12f};
-
-				kernels_portable.layer_norm(&norm, 1, x, n, y, n);
-				kernels->layer_norm(&norm, 1, x, n, z, n);
-				/*
-				 * equal or tiny values: what is left of them is rounding, and it is divided by its
-				 * own size
-				 */
-				for (size_t i = 0; i < n + 2; i++)
-					case_near(run, "layer_norm", n, i, (size_t) kind, z[i], y[i],
-							  i >= n                ? 0
-							  : kind == 4 || n == 1 ? 4
-													: 1e-4);
-			}
+				check_vector(run, rng, n, offset, kind);
 }
 
 static void

@@ -92,6 +92,7 @@ fixture_block(Arena *arena, const Fixture *fixture, int block)
 	return data;
 }
 
+/* Parameters: each test chooses all of them. */
 static inline bool
 fixture_load(Arena *arena, const char *folder, const char *config_file, HeadKind head,
 			 Precision precision, const Kernels *kernels, Fixture *fixture, Status *status)

@@ -105,6 +105,7 @@ numbers(Arena *arena, Rng *rng, size_t n)
 	return x;
 }
 
+/* Long: every field of a call and of a workspace is given a value. */
 static void
 check(const Case *one, const Kernels *kernels)
 {

@@ -202,6 +202,7 @@ start_and_end(Arena *arena, const HeadOutput *output, size_t n_sequences, size_t
 	return rows;
 }
 
+/* Parameters: a case, what was computed of it, and where the differences go. */
 static void
 compare_head(Arena *arena, const Fixture *fixture, const Batch *batch, size_t length,
 			 size_t n_choices, const EncoderOutput *encoded, const CaseFile *file,

@@ -158,6 +158,46 @@ language_targets(Case *test, const int64_t *labels, size_t sequences, size_t len
 			}
 }
 
+/* Labels as the head has them; shape: of the ids. */
+static void
+open_targets(Case *test, Checkpoint *inputs, const int64_t *shape, size_t sequences, size_t length)
+{
+	size_t n;
+	float *values;
+
+	values = read_tensor(test->arena, inputs, "labels", &n);
+	test->targets.values = values;
+	test->targets.labels = to_labels(test->arena, values, n);
+	if (test->head == HEAD_SEQUENCE_CLASSIFICATION && n > sequences)
+		test->targets.labels = NULL; /* values, as their type tells the reference */
+	if (head_has_vocabulary(test->head))
+		language_targets(test, test->targets.labels, sequences, length);
+	test->targets.next_sentence_label = to_labels(
+		test->arena, read_tensor(test->arena, inputs, "next_sentence_label", &n), sequences);
+	if (test->head == HEAD_QUESTION_ANSWERING)
+	{
+		float *starts = read_tensor(test->arena, inputs, "start_positions", &n);
+		float *ends = read_tensor(test->arena, inputs, "end_positions", &n);
+		int64_t *spans = arena_alloc_array(test->arena, 2 * sequences, sizeof *spans);
+
+		for (size_t b = 0; b < sequences; b++)
+		{
+			spans[2 * b] = (int64_t) starts[b];
+			spans[2 * b + 1] = (int64_t) ends[b];
+		}
+		test->targets.labels = spans;
+	}
+	if (test->head == HEAD_MULTIPLE_CHOICE)
+	{
+		size_t *offsets = arena_alloc_array(test->arena, sequences + 1, sizeof *offsets);
+
+		test->targets.n_examples = (size_t) shape[0];
+		for (size_t e = 0; e <= test->targets.n_examples; e++)
+			offsets[e] = e * (size_t) shape[1];
+		test->targets.choice_offsets = offsets;
+	}
+}
+
 static void
 open_inputs(Case *test)
 {
@@ -170,7 +210,6 @@ open_inputs(Case *test)
 	size_t tokens;
 	size_t length;
 	size_t sequences;
-	float *values;
 
 	snprintf(file, sizeof file, "%s.safetensors", test->name);
 	snprintf(folder, sizeof folder, "%s/cases", test->root);
@@ -200,37 +239,7 @@ open_inputs(Case *test)
 			to_mask(test->arena, read_tensor(test->arena, &inputs, "encoder_attention_mask", &n),
 					encoder_tokens);
 	}
-	values = read_tensor(test->arena, &inputs, "labels", &n);
-	test->targets.values = values;
-	test->targets.labels = to_labels(test->arena, values, n);
-	if (test->head == HEAD_SEQUENCE_CLASSIFICATION && n > sequences)
-		test->targets.labels = NULL; /* values, as their type tells the reference */
-	if (head_has_vocabulary(test->head))
-		language_targets(test, test->targets.labels, sequences, length);
-	test->targets.next_sentence_label = to_labels(
-		test->arena, read_tensor(test->arena, &inputs, "next_sentence_label", &n), sequences);
-	if (test->head == HEAD_QUESTION_ANSWERING)
-	{
-		float *starts = read_tensor(test->arena, &inputs, "start_positions", &n);
-		float *ends = read_tensor(test->arena, &inputs, "end_positions", &n);
-		int64_t *spans = arena_alloc_array(test->arena, 2 * sequences, sizeof *spans);
-
-		for (size_t b = 0; b < sequences; b++)
-		{
-			spans[2 * b] = (int64_t) starts[b];
-			spans[2 * b + 1] = (int64_t) ends[b];
-		}
-		test->targets.labels = spans;
-	}
-	if (test->head == HEAD_MULTIPLE_CHOICE)
-	{
-		size_t *offsets = arena_alloc_array(test->arena, sequences + 1, sizeof *offsets);
-
-		test->targets.n_examples = (size_t) ids->shape[0];
-		for (size_t e = 0; e <= test->targets.n_examples; e++)
-			offsets[e] = e * (size_t) ids->shape[1];
-		test->targets.choice_offsets = offsets;
-	}
+	open_targets(test, &inputs, ids->shape, sequences, length);
 	modelsource_close(source);
 }
 

@@ -458,6 +458,7 @@ test_entries(void **state)
 
 /* --- Tensors: shapes and strides at the borders of what there is --- */
 
+/* Long: most of it is the table of cases. */
 static void
 test_views(void **state)
 {

@@ -69,7 +69,7 @@ fixture_open(Fixture *fixture, HeadKind head)
 				 &status);
 }
 
-/* Binds what the test has made of the config. */
+/* Binds what the test has made of the config. Parameters: each test chooses all of them. */
 static inline void
 fixture_bind(Fixture *fixture, HeadKind head, const char *kernels, int threads, TrainPart part,
 			 int top_layers, bool freeze_embeddings, double dropout)
