@@ -35,7 +35,7 @@ REGRESS_OPTS = --inputdir=$(SRCDIR) --load-extension=bert --encoding=UTF8 --no-l
 LIBRARIES = -lutf8proc -ljansson -lm -lpthread -ldl
 
 PG_CPPFLAGS = -I$(SRCDIR)/src
-OPTIMIZE ?= -O3
+OPTIMIZE = -O3
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden $(OPTIMIZE) -Wall -Wextra -Wno-unused-parameter \
 	-Wno-sign-compare -Wno-declaration-after-statement
 # The server exports a json_object of its own, and a shared jansson would call that instead of its
