@@ -113,6 +113,46 @@ tiny_model() {
 		\"max_position_embeddings\": 40}', '$vocabulary', '${3:-none}', ${4:-7})" >/dev/null
 }
 
+# own_database NAME: a database with the extension on the running server, current from here on and
+# dropped at the end.
+own_database() {
+	psql -X -q -d postgres -c "CREATE DATABASE $1" || exit 1
+	export PGDATABASE=$1
+	trap "psql -X -q -d postgres -c 'DROP DATABASE $1 WITH (FORCE)' >/dev/null" EXIT
+	sql "CREATE EXTENSION bert"
+}
+
+# failing_cluster NAME [SETTING...]: cluster_create of TEST_SCRATCH/NAME whose writes fail as the
+# file BERT_FAULTS says, see faults.c.
+failing_cluster() {
+	local name=$1
+	shift
+	"${CC:-cc}" -shared -fPIC -O1 -o "$TEST_SCRATCH/faults.so" test/t/faults.c -ldl || return
+	export BERT_FAULTS=$TEST_SCRATCH/fault
+	printf '0 nothing\n' >"$BERT_FAULTS"
+	LD_PRELOAD=$TEST_SCRATCH/faults.so cluster_create "$TEST_SCRATCH/$name" "$@" >/dev/null
+}
+
+# make_standby DIRECTORY: a base backup of the running server that cluster_start makes its standby;
+# its PGHOST is DIRECTORY/socket.
+make_standby() {
+	"$PG_BIN/pg_basebackup" -D "$1/data" -R -X stream -c fast >"$1.log" 2>&1 || cat "$1.log"
+	mkdir -m 700 "$1/socket"
+	printf "unix_socket_directories = '%s'\n" "$1/socket" >>"$1/data/postgresql.conf"
+	chmod 700 "$1/data"
+}
+
+# restore_as DATABASE: what pg_dump says of the current one, restored without an error into a new
+# one, which is current from then on.
+restore_as() {
+	"$PG_BIN/pg_dump" >"$TEST_SCRATCH/dump" 2>"$TEST_SCRATCH/dump.log"
+	sql "CREATE DATABASE $1"
+	PGDATABASE=$1 "$PG_BIN/psql" -X -q -v ON_ERROR_STOP=1 -f "$TEST_SCRATCH/dump" \
+		>"$TEST_SCRATCH/restore.log" 2>&1
+	is "restored without an error" "$(grep -c ERROR "$TEST_SCRATCH/restore.log")" 0
+	export PGDATABASE=$1
+}
+
 # kill_process PID: kill -9 of one of the server's processes, unless it has ended by itself.
 # Afterwards the server has recovered: with another checkpointer, for it takes connections until it
 # notices.
