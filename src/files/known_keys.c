@@ -335,6 +335,23 @@ static const KnownKey splade_keys[] = {
 	HARMLESS("chunk_size"),               /* tokens computed at once */
 };
 
+static const KnownKey static_keys[] = {
+	HARMLESS("frozen"), /* of training */
+	REFUSED("path"),    /* weights by words elsewhere; a folder that was saved has them itself */
+};
+
+static const KnownKey router_keys[] = {
+	USED("types", OBJECT),
+	USED("structure", OBJECT),
+	USED("parameters", OBJECT),
+};
+
+static const KnownKey router_parameters_keys[] = {
+	USED("default_route", TEXT),
+	HARMLESS("allow_empty_key"), /* the default route where none is said */
+	USED("route_mappings", OBJECT),
+};
+
 static const KnownKey normalize_keys[] = {
 	ONLY("module_input_name", TEXT, "sentence_embedding"),
 	ONLY("module_output_name", TEXT, "sentence_embedding"),
@@ -379,6 +396,9 @@ static const struct
 	[KNOWN_NORMALIZE] = TABLE(normalize_keys),
 	[KNOWN_DENSE] = TABLE(dense_keys),
 	[KNOWN_SPLADE] = TABLE(splade_keys),
+	[KNOWN_STATIC] = TABLE(static_keys),
+	[KNOWN_ROUTER] = TABLE(router_keys),
+	[KNOWN_ROUTER_PARAMETERS] = TABLE(router_parameters_keys),
 	[KNOWN_SENTENCE_TRANSFORMERS] = TABLE(sentence_transformers_keys),
 };
 

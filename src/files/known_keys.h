@@ -29,6 +29,9 @@ typedef enum KnownFile
 	KNOWN_NORMALIZE,
 	KNOWN_DENSE,
 	KNOWN_SPLADE,
+	KNOWN_STATIC, /* SparseStaticEmbedding */
+	KNOWN_ROUTER,
+	KNOWN_ROUTER_PARAMETERS,
 	KNOWN_SENTENCE_TRANSFORMERS, /* config_sentence_transformers.json */
 	KNOWN_FILE_COUNT
 } KnownFile;

@@ -6,6 +6,7 @@
 
 #include "core/names.h"
 #include "files/known_keys.h"
+#include "files/router.h"
 
 #define MAX_MODULES 16
 
@@ -157,6 +158,23 @@ read_splade(Arena *arena, ModelSource *source, const char *path, const SentenceF
 			status_prefix(status, "%s/config.json", path));
 }
 
+/* Documents as of any SPLADE model; the weights of a query's words as a Dense module of theirs. */
+static bool
+read_router(Arena *arena, ModelSource *source, const char *path, SentenceFolder *folder,
+			SentenceSettings *settings, Status *status)
+{
+	Router router;
+
+	if (!router_read(arena, source, path, folder->notes, &router, status) ||
+		!read_splade(arena, source, router.splade, folder, settings, status))
+		return false;
+	folder->transformer = router.transformer;
+	folder->dense[0] = router.query;
+	settings->n_dense = 1;
+	settings->dense[0] = (DenseModule){1, router.n_words, false, DENSE_IDENTITY};
+	return true;
+}
+
 static bool
 read_dense(Arena *arena, ModelSource *source, const char *path, SentenceFolder *folder,
 		   SentenceSettings *settings, Status *status)
@@ -198,11 +216,12 @@ typedef enum ModuleKind
 	MODULE_NORMALIZE,
 	MODULE_SPLADE, /* instead of all behind the first */
 	MODULE_MLM_TRANSFORMER,
+	MODULE_ROUTER, /* alone */
 	MODULE_COUNT
 } ModuleKind;
 
 static const char *const module_names[MODULE_COUNT] = {
-	"Transformer", "Pooling", "Dense", "Normalize", "SpladePooling", "MLMTransformer"};
+	"Transformer", "Pooling", "Dense", "Normalize", "SpladePooling", "MLMTransformer", "Router"};
 
 /*
  * Transformer, Pooling, any number of Dense, Normalize; the first two once, and none without the
@@ -214,15 +233,16 @@ check_order(int before, ModuleKind kind, Status *status)
 {
 	bool again = kind == MODULE_DENSE || kind == MODULE_NORMALIZE;
 
-	if (kind == MODULE_SPLADE ? before == MODULE_TRANSFORMER
-							  : before >= (int) kind - (kind == MODULE_NORMALIZE ? 2 : 1) &&
-									before <= (int) kind - (again ? 0 : 1))
+	if (kind == MODULE_ROUTER   ? before < 0
+		: kind == MODULE_SPLADE ? before == MODULE_TRANSFORMER
+								: before >= (int) kind - (kind == MODULE_NORMALIZE ? 2 : 1) &&
+									  before <= (int) kind - (again ? 0 : 1))
 		return true;
 	status_fail(status, STATUS_UNSUPPORTED, "modules.json has a %s module %s%s", module_names[kind],
 				before < 0 ? "first" : "after ", before < 0 ? "" : module_names[before]);
 	return status_hint(
 		status, "Supported are Transformer, Pooling, any Dense and Normalize, in this order, or "
-				"Transformer and SpladePooling.");
+				"Transformer and SpladePooling, or a Router alone.");
 }
 
 /* One entry of modules.json, by the last part of its Python class. */
@@ -247,7 +267,7 @@ read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceFol
 		status_fail(status, STATUS_UNSUPPORTED, "modules.json has a module of type \"%.80s\"",
 					type);
 		return status_hint(status, "Supported are Transformer, Pooling, Dense, Normalize, "
-								   "MLMTransformer and SpladePooling.");
+								   "MLMTransformer, SpladePooling and Router.");
 	}
 	if (kind == MODULE_MLM_TRANSFORMER)
 		kind = MODULE_TRANSFORMER;
@@ -256,6 +276,8 @@ read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceFol
 	*before = kind;
 	if (kind == MODULE_POOLING)
 		return read_pooling(arena, source, path, folder, settings, status);
+	if (kind == MODULE_ROUTER)
+		return read_router(arena, source, path, folder, settings, status);
 	if (kind == MODULE_SPLADE)
 		return read_splade(arena, source, path, folder, settings, status);
 	if (kind == MODULE_DENSE)
@@ -284,7 +306,7 @@ read_modules(Arena *arena, ModelSource *source, SentenceFolder *folder, Sentence
 			status_fail(status, STATUS_LIMIT, "modules.json has more than %d modules", MAX_MODULES);
 	for (size_t i = 0; ok && i < json_array_size(root); i++)
 		ok = read_module(arena, source, json_array_get(root, i), folder, &before, settings, status);
-	settings->present = before >= MODULE_POOLING && before != MODULE_SPLADE;
+	settings->present = before >= MODULE_POOLING && settings->splade.pooling == SPLADE_NONE;
 	return ok;
 }
 

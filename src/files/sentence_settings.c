@@ -225,8 +225,13 @@ sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *stat
 bool
 sentence_settings_put_dense(const SentenceSettings *settings, BertConfig *config, Status *status)
 {
-	int given = settings->pooling.n * config->hidden_size;
+	bool sparse = settings->splade.pooling != SPLADE_NONE;
+	int given = sparse ? 1 : settings->pooling.n * config->hidden_size;
 
+	if (sparse && settings->n_dense > 0 && settings->dense[0].out_features != config->vocab_size)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "there are weights of %d words for queries, but the vocabulary has %d",
+						   settings->dense[0].out_features, config->vocab_size);
 	for (int i = 0; i < settings->n_dense; i++)
 	{
 		if (settings->dense[i].in_features != given)
@@ -245,7 +250,8 @@ sentence_dimensions(const BertConfig *config, const PoolingModes *pooling)
 {
 	int given = pooling->n * config->hidden_size;
 
-	if (config->n_dense == 0)
+	/* the weights of a query's words come after no pooling */
+	if (config->n_dense == 0 || config->dense[0].in_features == 1)
 		return given;
 	return config->dense[0].in_features == given ? config->dense[config->n_dense - 1].out_features
 												 : 0;

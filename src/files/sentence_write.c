@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "files/router.h"
 #include "files/sentence_settings.h"
 
 /* The switches that versions before 5 read, in the order in which they put poolings together. */
@@ -190,7 +191,7 @@ write_model_settings(Writer *writer, const SentenceSettings *settings)
 }
 
 static bool
-write_transformer(Writer *writer, const SentenceSettings *settings)
+write_transformer(Writer *writer, const SentenceSettings *settings, const char *path)
 {
 	json_t *root;
 	bool complete = true;
@@ -200,7 +201,7 @@ write_transformer(Writer *writer, const SentenceSettings *settings)
 	root = json_object();
 	json_put(root, "max_seq_length", json_integer(settings->max_seq_length), &complete);
 	json_put(root, "do_lower_case", json_false(), &complete);
-	return add_file(writer, "sentence_bert_config.json", root, complete);
+	return add_file(writer, path, root, complete);
 }
 
 /* A sparse encoder's files: its network is that of a masked language model. */
@@ -218,7 +219,69 @@ write_sparse(Writer *writer, const SentenceSettings *settings)
 	root = splade_to_json(&settings->splade, &complete);
 	add_folder(writer, "1_SpladePooling");
 	return add_file(writer, "1_SpladePooling/config.json", root, complete) &&
-		   write_model_settings(writer, settings) && write_transformer(writer, settings);
+		   write_model_settings(writer, settings) &&
+		   write_transformer(writer, settings, "sentence_bert_config.json");
+}
+
+static json_t *
+list_of(const char *first, const char *second, bool *complete)
+{
+	json_t *list = json_array();
+
+	if (json_array_append_new(list, json_string(first)) != 0 ||
+		(second != NULL && json_array_append_new(list, json_string(second)) != 0))
+		*complete = false;
+	return list;
+}
+
+/* router_config.json: what modules there are, and which texts go through which of them. */
+static bool
+write_router_config(Writer *writer)
+{
+	json_t *root = json_object();
+	json_t *types = json_object();
+	json_t *structure = json_object();
+	json_t *parameters = json_object();
+	bool complete = true;
+
+	json_put(types, ROUTER_QUERY,
+			 json_string("sentence_transformers.sparse_encoder.models.SparseStaticEmbedding"),
+			 &complete);
+	json_put(types, ROUTER_DOCUMENT,
+			 json_string("sentence_transformers.sparse_encoder.models.MLMTransformer"), &complete);
+	json_put(types, ROUTER_SPLADE,
+			 json_string("sentence_transformers.sparse_encoder.models.SpladePooling"), &complete);
+	json_put(structure, "query", list_of(ROUTER_QUERY, NULL, &complete), &complete);
+	json_put(structure, "document", list_of(ROUTER_DOCUMENT, ROUTER_SPLADE, &complete), &complete);
+	json_put(parameters, "default_route", json_string("document"), &complete);
+	json_put(parameters, "allow_empty_key", json_true(), &complete);
+	json_put(root, "types", types, &complete);
+	json_put(root, "structure", structure, &complete);
+	json_put(root, "parameters", parameters, &complete);
+	return add_file(writer, "router_config.json", root, complete);
+}
+
+/* The same with weights of their own for queries. */
+static bool
+write_routes(Writer *writer, const SentenceSettings *settings)
+{
+	json_t *modules = json_array();
+	json_t *query = json_object();
+	bool complete = true;
+	bool splade_complete = true;
+
+	add_module(modules, "", "Router", &complete);
+	json_put(query, "frozen", json_true(), &complete);
+	add_folder(writer, ROUTER_QUERY);
+	add_folder(writer, ROUTER_DOCUMENT);
+	add_folder(writer, ROUTER_SPLADE);
+	if (!add_file(writer, "modules.json", modules, complete) ||
+		!add_file(writer, ROUTER_QUERY "/config.json", query, complete))
+		return false;
+	return add_file(writer, ROUTER_SPLADE "/config.json",
+					splade_to_json(&settings->splade, &splade_complete), splade_complete) &&
+		   write_router_config(writer) && write_model_settings(writer, settings) &&
+		   write_transformer(writer, settings, ROUTER_DOCUMENT "/sentence_bert_config.json");
 }
 
 bool
@@ -230,13 +293,15 @@ sentence_files_write(Arena *arena, const SentenceSettings *settings, int hidden_
 
 	files->n = 0;
 	if (settings->splade.pooling != SPLADE_NONE)
-		return write_sparse(&writer, settings);
+		return settings->n_dense > 0 ? write_routes(&writer, settings)
+									 : write_sparse(&writer, settings);
 	if (!settings->present)
 		return true;
 	snprintf(normalize, sizeof normalize, "%d_Normalize", settings->n_dense + 2);
 	if (!write_modules(&writer, settings, normalize) ||
 		!write_pooling(&writer, settings, hidden_size) || !write_dense(&writer, settings) ||
-		!write_model_settings(&writer, settings) || !write_transformer(&writer, settings))
+		!write_model_settings(&writer, settings) ||
+		!write_transformer(&writer, settings, "sentence_bert_config.json"))
 		return false;
 	if (settings->normalize)
 		add_folder(&writer, normalize);

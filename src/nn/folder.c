@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "files/router.h"
 #include "files/settings_change.h"
 #include "files/tokenizer_files.h"
 #include "nn/tied.h"
@@ -87,7 +88,8 @@ dense_modules_open(Arena *arena, ModelSource *source, const SentenceFolder *sent
 		module = modelsource_subfolder(arena, source, sentence->dense[i], status);
 		if (module == NULL)
 			return false;
-		if (!checkpoint_open(arena, module, &own, status))
+		if (!checkpoint_open(arena, module, &own, status) ||
+			(checkpoint_find(&own, "weight") != NULL && !router_name_weights(&own, status)))
 			return status_prefix(status, "%s", sentence->dense[i]);
 		if (!checkpoint_add_module(arena, checkpoint, &own, name, status))
 			return false;
@@ -106,6 +108,38 @@ change_sentence(Arena *arena, const FolderChoice *choice, ModelFolder *folder, S
 
 	return choice->sentence == NULL ||
 		   settings_change(arena, choice->sentence, strlen(choice->sentence), &change, status);
+}
+
+/* Queries and documents are read by one tokenizer here, so a Router's routes must have the same. */
+static bool
+check_query_tokenizer(Arena *arena, ModelSource *source, const SentenceFolder *sentence,
+					  const TokenizerContext *context, const ModelFolder *folder, Status *status)
+{
+	TokenizerContext silent = *context;
+	TokenizerSettings query;
+	ModelSource *inner;
+	const char *ours;
+	const char *theirs;
+
+	if (folder->sentence.splade.pooling == SPLADE_NONE || sentence->dense[0] == NULL)
+		return true;
+	silent.notes = NULL;
+	inner = modelsource_subfolder(arena, source, sentence->dense[0], status);
+	if (inner == NULL)
+		return false;
+	if (!tokenizer_files_read(arena, inner, &silent, &query, status))
+		return status_prefix(status, "%s", sentence->dense[0]);
+	ours = tokenizer_settings_write(arena, &folder->tokenizer, status);
+	theirs = tokenizer_settings_write(arena, &query, status);
+	if (ours == NULL || theirs == NULL)
+		return false;
+	if (strcmp(ours, theirs) == 0 && query.vocab_length == folder->tokenizer.vocab_length &&
+		memcmp(query.vocab, folder->tokenizer.vocab, query.vocab_length) == 0)
+		return true;
+	status_fail(status, STATUS_UNSUPPORTED,
+				"the tokenizers of queries (\"%s\") and documents (\"%s\") differ",
+				sentence->dense[0], sentence->transformer);
+	return status_hint(status, "Look at tokenizer_config.json and tokenizer.json of both folders.");
 }
 
 bool
@@ -134,6 +168,7 @@ modelfolder_open(Arena *arena, ModelSource *source, const FolderChoice *choice, 
 	context.rows = folder->config.vocab_size;
 	context.lowercase_first = sentence.lowercase_first;
 	if (!tokenizer_files_read(arena, inner, &context, &folder->tokenizer, status) ||
+		!check_query_tokenizer(arena, source, &sentence, &context, folder, status) ||
 		!modelfolder_compile_tokenizer(arena, folder, status))
 		return false;
 	folder->config.use_pooler = checkpoint_has_pooler(&folder->checkpoint, folder->config.family);

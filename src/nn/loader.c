@@ -512,6 +512,12 @@ export_declarations(Arena *arena, const TensorTable *table, int dense,
 		declaration->rank = spec->rank;
 		declaration->shape[0] = (int64_t) spec->shape[0];
 		declaration->shape[1] = (int64_t) spec->shape[1];
+		if (dense >= 0 && spec->rank == 2 && spec->shape[1] == 1)
+		{
+			/* a query's words' weights, of a module of their own */
+			declaration->name = "weight";
+			declaration->rank = 1;
+		}
 		(*tensors)[n++] = i;
 		if (spec->role == ROLE_DECODER_BIAS && untied && alias != NULL)
 		{

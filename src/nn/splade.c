@@ -36,6 +36,25 @@ finish_row(const SpladeSettings *settings, size_t n, float *row)
 }
 
 bool
+splade_weigh_query(const BertModel *model, const int32_t *tokens, size_t n, Arena *arena,
+				   float *out, Status *status)
+{
+	size_t words = (size_t) bert_model_config(model)->vocab_size;
+	float *weights = arena_alloc_array(arena, words, sizeof *weights);
+	float one = 1;
+
+	if (weights == NULL)
+		return arena_fail(arena, status, "the weights of words", words * sizeof *weights);
+	if (!dense_forward(model, 1, &one, weights, arena, arena_question(arena), status))
+		return false;
+	memset(out, 0, words * sizeof *out);
+	for (size_t i = 0; i < n; i++)
+		if (tokens[i] >= 0 && (size_t) tokens[i] < words)
+			out[tokens[i]] = weights[tokens[i]];
+	return true;
+}
+
+bool
 splade_forward(const BertModel *model, const Batch *batch, const EncoderOutput *states,
 			   const SpladeSettings *settings, Arena *arena, float *out, Status *status)
 {

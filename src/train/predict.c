@@ -5,6 +5,7 @@
 
 #include "files/sentence.h"
 #include "nn/select.h"
+#include "nn/splade.h"
 #include "train/batches.h"
 
 /* Right tokens of a language model. */
@@ -31,7 +32,8 @@ predict_embeddings(const Predictor *predictor, const AssembledBatch *assembled, 
 	size_t pooled = (size_t) embedding->pooling.n * (size_t) config->hidden_size;
 	size_t columns = (size_t) sentence_dimensions(config, &embedding->pooling);
 	float *poolings = arena_alloc_array(arena, rows * pooled, sizeof *poolings);
-	float *out = config->n_dense == 0 ? poolings : arena_alloc_array(arena, rows * columns, 4);
+	bool dense = config->n_dense > 0 && !splade_has_query_weights(config);
+	float *out = !dense ? poolings : arena_alloc_array(arena, rows * columns, 4);
 	PoolCall pool = {.modes = &embedding->pooling};
 	ForwardWants wants = {0};
 	EncoderOutput encoded;
@@ -45,8 +47,7 @@ predict_embeddings(const Predictor *predictor, const AssembledBatch *assembled, 
 	pool.skip = skip;
 	if (!pool_forward(model, &assembled->batch, encoded.last_hidden_state, &pool, arena, poolings,
 					  status) ||
-		(config->n_dense > 0 &&
-		 !dense_forward(model, rows, poolings, out, arena, question, status)) ||
+		(dense && !dense_forward(model, rows, poolings, out, arena, question, status)) ||
 		!batch_row_offsets(assembled, HEAD_NONE, arena, &evaluation->row_offsets, status))
 		return false;
 	if (embedding->normalize)

@@ -90,6 +90,8 @@ static const struct
 	 "embedding_dimension i include_prompt b"},
 	{KNOWN_DENSE, "in_features i out_features i bias b activation_function s"},
 	{KNOWN_SPLADE, "pooling_strategy s activation_function s"},
+	{KNOWN_ROUTER, "types o structure o parameters o"},
+	{KNOWN_ROUTER_PARAMETERS, "default_route s route_mappings o"},
 	{KNOWN_SENTENCE_TRANSFORMERS,
 	 "prompts o default_prompt_name s similarity_fn_name s activation_fn s model_type s"},
 };

@@ -137,6 +137,21 @@ encode_input(Call *call, const InputText *input, const InputText *pair, Overflow
 	call_count_text(call, tokens_of(encoded));
 }
 
+void
+encode_words(Call *call, const InputText *input, EncodeResult *encoded)
+{
+	int most = tokenizer_max_length(call->handle->tokenizer);
+	EncodeOptions options = {.truncation = most > 0 ? TRUNCATE_LONGEST_FIRST : TRUNCATE_NONE,
+							 .max_length = most};
+	InputText prompted = *input;
+
+	if (call->prompt[0] != '\0')
+		prompted = put_prompt(call, input);
+	encode_with(call, &prompted, NULL, &options, encoded);
+	call->counted.truncations += encoded->truncated;
+	call_count_text(call, tokens_of(encoded));
+}
+
 size_t
 count_prompt_tokens(Call *call)
 {

@@ -21,6 +21,12 @@ extern void encode_with(Call *call, const InputText *input, const InputText *pai
 extern void encode_input(Call *call, const InputText *input, const InputText *pair,
 						 Overflow overflow, EncodeResult *encoded);
 
+/*
+ * The words of a query whose words have weights of their own: the prompt's too, without special
+ * tokens, as many as the tokenizer takes; counts the input.
+ */
+extern void encode_words(Call *call, const InputText *input, EncodeResult *encoded);
+
 /* Tokens of a text, special ones and the prompt left out. */
 extern size_t count_tokens(Call *call, const InputText *input);
 /* Tokens of the call's prompt at the beginning of a text, special ones included. */

@@ -169,7 +169,8 @@ compute_embeddings(Call *call, const RowsWanted *wanted, const WindowedTexts *te
 	const EncodeResult *encoded = &texts->encoded;
 	const size_t *skip = unpooled_tokens(call, texts);
 	size_t pooled_columns = (size_t) wanted->pooling.n * (size_t) call->handle->config.hidden_size;
-	bool dense = call->handle->config.n_dense > 0;
+	bool dense =
+		call->handle->config.n_dense > 0 && !splade_has_query_weights(&call->handle->config);
 	/* pool_forward has a pooler of its own */
 	ForwardWants wants = {.first_tokens =
 							  skip == NULL && pooling_modes_read_first(&wanted->pooling)};

@@ -8,8 +8,12 @@
 #include "utils/builtins.h"
 
 #include "core/bulk.h"
+#include "nn/splade.h"
+#include "pg/infer/batch.h"
 #include "pg/infer/embedding.h"
 #include "pg/infer/rows.h"
+#include "pg/server/errors.h"
+#include "pg/server/memory.h"
 
 PG_FUNCTION_INFO_V1(bert_embed_sparse);
 PG_FUNCTION_INFO_V1(bert_sparse_text);
@@ -51,6 +55,22 @@ sparse_result(FunctionCallInfo fcinfo, const float *weights, size_t n)
 	return composite_result(fcinfo, values, nulls);
 }
 
+/* A query whose words have weights of their own: no network is computed. */
+static const float *
+query_row(Call *call, const RowsWanted *wanted, const InputText *input)
+{
+	float *row = call_take(call, row_columns(call, wanted), sizeof *row, "results");
+	EncodeResult encoded;
+	Status status;
+
+	encode_words(call, input, &encoded);
+	arena_set_question(call->arena, &backend_may_continue);
+	REPORT_UNLESS(splade_weigh_query(wanted->model, encoded.windows[0].ids, encoded.windows[0].n,
+									 call->arena, row, &status),
+				  &status);
+	return row;
+}
+
 /* bert.embed_sparse(input, model, kind) */
 PGDLLEXPORT Datum
 bert_embed_sparse(PG_FUNCTION_ARGS)
@@ -58,6 +78,7 @@ bert_embed_sparse(PG_FUNCTION_ARGS)
 	RowsWanted wanted;
 	PromptUse use;
 	InputText input;
+	const float *row;
 	Datum result;
 	Call call;
 
@@ -69,8 +90,10 @@ bert_embed_sparse(PG_FUNCTION_ARGS)
 	wanted = want_weights(call.handle, OVERFLOW_TRUNCATE);
 	use_prompt(&call, NULL, NULL, use);
 	input_text(PG_GETARG_TEXT_PP(0), &input);
-	result =
-		sparse_result(fcinfo, text_row(&call, &wanted, &input, NULL), row_columns(&call, &wanted));
+	row = use == PROMPT_QUERY && splade_has_query_weights(&call.handle->config)
+			  ? query_row(&call, &wanted, &input)
+			  : text_row(&call, &wanted, &input, NULL);
+	result = sparse_result(fcinfo, row, row_columns(&call, &wanted));
 	call_end(&call);
 	return result;
 }

@@ -8,6 +8,7 @@
 
 #include "pg/server/settings.h"
 #include "nn/loss.h"
+#include "nn/splade.h"
 #include "pg/job/class_weights.h"
 #include "pg/job/embedding.h"
 #include "pg/job/run.h"
@@ -73,7 +74,7 @@ job_model_open(JobRun *run)
 	run->tokenizer = tokenizer_open(run->arena, image, length, &status);
 	REPORT_UNLESS(run->tokenizer != NULL, &status);
 	run->config = run->base->config;
-	if (run->task != TRAIN_EMBEDDING)
+	if (run->task != TRAIN_EMBEDDING || splade_has_query_weights(&run->config))
 		run->config.n_dense = 0; /* nothing trains them: job_model_store adds them again */
 	run->model_length =
 		sentence_max_length(&run->base->sentence, run->settings.model_max_length, &run->config);

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "files/router.h"
 #include "files/sentence_write.h"
 #include "files/tokenizer_json.h"
 #include "nn/loader.h"
@@ -53,6 +54,13 @@ write_weights(ModelDefinition *definition, OutputFolder *folder, int dense, cons
 	output_close(folder);
 }
 
+/* Queries have weights of their own, and a folder. */
+static bool
+routes(const ModelDefinition *definition)
+{
+	return definition->sentence.splade.pooling != SPLADE_NONE && definition->sentence.n_dense > 0;
+}
+
 /* What makes it a sentence-transformers folder. */
 static void
 write_sentence_files(ModelDefinition *definition, OutputFolder *folder)
@@ -65,6 +73,8 @@ write_sentence_files(ModelDefinition *definition, OutputFolder *folder)
 	REPORT_UNLESS(sentence_files_write(definition->arena, &definition->sentence,
 									   definition->config.hidden_size, &files, &status),
 				  &status);
+	if (files.n == 0)
+		return;
 	for (int i = 0; i < files.n; i++)
 		if (files.files[i].text == NULL)
 			output_folder_make(folder, files.files[i].path);
@@ -76,8 +86,38 @@ write_sentence_files(ModelDefinition *definition, OutputFolder *folder)
 		char path[DENSE_PATH_BYTES];
 
 		dense_path(i, path);
-		write_weights(definition, folder, i, psprintf("%s/model.safetensors", path));
+		write_weights(definition, folder, i,
+					  psprintf("%s/model.safetensors", routes(definition) ? ROUTER_QUERY : path));
 	}
+}
+
+static void
+write_file(OutputFolder *folder, const char *prefix, const char *name, const char *text)
+{
+	output_folder_write(folder, psprintf("%s%s", prefix, name), text, strlen(text));
+}
+
+/* prefix: of the files' names: a folder's and a slash, or "" */
+static void
+write_tokenizer(ModelDefinition *definition, const TokenizerSettings *settings,
+				OutputFolder *folder, const char *prefix)
+{
+	Arena *arena = definition->arena;
+	Status status;
+	char *text;
+
+	if (!tokenizer_settings_composed(settings))
+		output_folder_write(folder, psprintf("%svocab.txt", prefix), settings->vocab,
+							settings->vocab_length);
+	text = tokenizer_settings_export(arena, settings, &status);
+	REPORT_UNLESS(text != NULL, &status);
+	write_file(folder, prefix, "tokenizer_config.json", text);
+	text = tokenizer_settings_write_special(arena, settings, &status);
+	REPORT_UNLESS(text != NULL, &status);
+	write_file(folder, prefix, "special_tokens_map.json", text);
+	text = tokenizer_json_write(arena, settings, &status);
+	REPORT_UNLESS(text != NULL, &status);
+	write_file(folder, prefix, "tokenizer.json", text);
 }
 
 static void
@@ -85,29 +125,23 @@ write_folder(ModelDefinition *definition, OutputFolder *folder)
 {
 	Arena *arena = definition->arena;
 	TokenizerSettings settings;
+	const char *prefix;
 	Status status;
 	char *text;
 
+	write_sentence_files(definition, folder);
+	prefix = routes(definition) ? ROUTER_DOCUMENT "/" : "";
 	text = config_write(arena, &definition->config, definition->table.head, &status);
 	REPORT_UNLESS(text != NULL, &status);
-	output_folder_write(folder, "config.json", text, strlen(text));
+	write_file(folder, prefix, "config.json", text);
 	definition_read_tokenizer(definition, arena, &settings);
 	/* a model without sentence-transformers' files says it there */
 	if (!definition->sentence.present && definition->sentence.max_seq_length > 0)
 		settings.model_max_length = definition->sentence.max_seq_length;
-	if (!tokenizer_settings_composed(&settings))
-		output_folder_write(folder, "vocab.txt", settings.vocab, settings.vocab_length);
-	text = tokenizer_settings_export(arena, &settings, &status);
-	REPORT_UNLESS(text != NULL, &status);
-	output_folder_write(folder, "tokenizer_config.json", text, strlen(text));
-	text = tokenizer_settings_write_special(arena, &settings, &status);
-	REPORT_UNLESS(text != NULL, &status);
-	output_folder_write(folder, "special_tokens_map.json", text, strlen(text));
-	text = tokenizer_json_write(arena, &settings, &status);
-	REPORT_UNLESS(text != NULL, &status);
-	output_folder_write(folder, "tokenizer.json", text, strlen(text));
-	write_sentence_files(definition, folder);
-	write_weights(definition, folder, -1, "model.safetensors");
+	write_tokenizer(definition, &settings, folder, prefix);
+	if (prefix[0] != '\0')
+		write_tokenizer(definition, &settings, folder, ROUTER_QUERY "/");
+	write_weights(definition, folder, -1, psprintf("%smodel.safetensors", prefix));
 }
 
 static void
