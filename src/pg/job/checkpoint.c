@@ -30,37 +30,69 @@ append_chunk(const JobCheckpoint *checkpoint, int chunk, const void *bytes, Size
 							  "VALUES ($1, $2, $3::pg_catalog.int4, $4, $5)");
 }
 
+/* Chunks of a new one, as they are filled. */
+typedef struct ChunkWriter
+{
+	const JobCheckpoint *checkpoint;
+	char *buffer; /* (CHUNK) */
+	Size filled;
+	int chunk;
+} ChunkWriter;
+
+static void
+flush_chunk(ChunkWriter *writer)
+{
+	if (writer->filled > 0)
+		append_chunk(writer->checkpoint, writer->chunk++, writer->buffer, writer->filled);
+	writer->filled = 0;
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+begin_chunks(ChunkWriter *writer, const JobCheckpoint *checkpoint)
+{
+	OwnStatement statement;
+
+	*writer = (ChunkWriter){checkpoint, palloc(CHUNK), 0, 0};
+	begin_statement(&statement, checkpoint->job, checkpoint->kind);
+	own_run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1 AND kind = $2");
+}
+
 void
 job_checkpoint_save(const JobCheckpoint *checkpoint, const StateRange *ranges, int n_ranges)
 {
-	OwnStatement statement;
-	char *buffer = palloc(CHUNK);
-	Size filled = 0;
-	int chunk = 0;
+	ChunkWriter writer;
 
-	begin_statement(&statement, checkpoint->job, checkpoint->kind);
-	own_run_alone(&statement, "DELETE FROM bert.job_checkpoint WHERE job = $1 AND kind = $2");
-	begin_statement(&statement, checkpoint->job, checkpoint->kind);
-	own_run_alone(&statement, "UPDATE bert.job SET crashes = 0 WHERE job = $1 AND crashes > 0 AND "
-							  "$2 = 'last'");
+	begin_chunks(&writer, checkpoint);
 	for (int i = 0; i < n_ranges; i++)
 		for (Size at = 0; at < ranges[i].size;)
 		{
-			Size n = Min(ranges[i].size - at, CHUNK - filled);
+			Size n = Min(ranges[i].size - at, CHUNK - writer.filled);
 
-			memcpy(buffer + filled, (const char *) ranges[i].bytes + at, n);
-			filled += n;
+			memcpy(writer.buffer + writer.filled, (const char *) ranges[i].bytes + at, n);
+			writer.filled += n;
 			at += n;
-			if (filled == CHUNK)
-			{
-				append_chunk(checkpoint, chunk++, buffer, filled);
-				filled = 0;
-				CHECK_FOR_INTERRUPTS();
-			}
+			if (writer.filled == CHUNK)
+				flush_chunk(&writer);
 		}
-	if (filled > 0)
-		append_chunk(checkpoint, chunk, buffer, filled);
-	pfree(buffer);
+	flush_chunk(&writer);
+	pfree(writer.buffer);
+}
+
+void
+checkpoint_file_copy(const CheckpointFile *file, const JobCheckpoint *checkpoint)
+{
+	ChunkWriter writer;
+	uint64 size = checkpoint_file_size(file);
+
+	begin_chunks(&writer, checkpoint);
+	for (uint64 at = 0; at < size; at += CHUNK)
+	{
+		writer.filled = Min(size - at, CHUNK);
+		checkpoint_file_read(file, at, writer.buffer, writer.filled);
+		flush_chunk(&writer);
+	}
+	pfree(writer.buffer);
 }
 
 int64
@@ -101,6 +133,19 @@ read_chunk(int64 number, const char *kind, int chunk)
 	}
 	own_end(&statement);
 	return data;
+}
+
+bool
+job_checkpoint_begin(int64 number, const char *kind, void *bytes, Size size)
+{
+	bytea *data = read_chunk(number, kind, 0);
+	bool enough = data != NULL && VARSIZE_ANY_EXHDR(data) >= size;
+
+	if (enough)
+		memcpy(bytes, VARDATA_ANY(data), size);
+	if (data != NULL)
+		pfree(data);
+	return enough;
 }
 
 bool

@@ -17,6 +17,7 @@
 #include "nn/answers.h"
 #include "nn/loss.h"
 #include "pg/model/cache.h"
+#include "pg/job/checkpoint.h"
 #include "pg/job/data.h"
 #include "pg/job/embedding.h"
 #include "pg/job/teacher.h"
@@ -51,7 +52,10 @@ at_transaction_end(XactEvent event, void *unused)
 
 	if (event == XACT_EVENT_COMMIT)
 		foreach (cell, dropped)
+		{
 			job_data_remove(*(int64 *) lfirst(cell));
+			checkpoint_files_remove(*(int64 *) lfirst(cell));
+		}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		dropped = NIL;
 }

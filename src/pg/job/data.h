@@ -108,8 +108,9 @@ extern void job_refuse_mixed_labels(const char *name);
  */
 extern bool job_row_held_back(int64 seed, uint64 row, double fraction);
 
-/* Removes a job's files. */
+/* Removes a job's data. */
 extern void job_data_remove(int64 number);
+/* and its checkpoints' files */
 extern void job_data_remove_at_commit(int64 number);
 /* Removes files that no job of this database needs, and those of databases that are gone. */
 extern void job_data_sweep(void);

@@ -88,6 +88,7 @@ typedef struct JobWaiting
 
 extern List *job_waiting(void); /* of JobWaiting * */
 extern void job_set_phase(int64 number, const char *phase);
+extern void job_set_kept(int64 number); /* it has a new checkpoint to go on from */
 
 /* What is noted of a job's data once its files are made. */
 typedef struct JobDataRecord

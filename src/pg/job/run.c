@@ -16,6 +16,7 @@
 
 #include "pg/job/checkpoint.h"
 #include "pg/job/few_shot.h"
+#include "pg/job/keep.h"
 #include "pg/job/run.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -25,9 +26,6 @@
 #define METRIC_POINTS 500 /* of the loss curve */
 #define PROGRESS_MS 1000
 #define SMOOTHING_SECONDS 30.0
-#define CHECKPOINT_MS 60000
-#define CHECKPOINT_SHARE 20
-#define CHECKPOINT_RATE 1e6 /* bytes a second, on average: they go through the write-ahead log */
 #define EVALUATION_BATCH_TOKENS 8192
 
 static bool
@@ -39,8 +37,8 @@ worker_may_go_on(void *context)
 const MayContinue worker_may_continue = {worker_may_go_on, NULL};
 
 /* Leaves the job's context current: a commit leaves TopMemoryContext. */
-static void
-end_transaction(const JobRun *run)
+void
+job_run_commit(const JobRun *run)
 {
 	worker_commit();
 	MemoryContextSwitchTo(run->context);
@@ -71,7 +69,7 @@ set_phase(const JobRun *run, const char *phase)
 	show_phase(run, phase);
 	worker_begin();
 	job_set_phase(run->job->job, phase);
-	end_transaction(run);
+	job_run_commit(run);
 }
 
 /* The submitter must still be somebody who could do this. */
@@ -156,97 +154,7 @@ open_data(JobRun *run)
 
 		job_set_data(run->job->job, &record);
 	}
-	end_transaction(run);
-}
-
-/* A checkpoint's stream: best score and step, then the trainer's ranges. */
-typedef struct CheckpointHead
-{
-	double best_score;
-	double best_loss;
-	int64 best_step;
-	int64 evaluations_since_best;
-} CheckpointHead;
-
-static void
-save_ranges(const JobRun *run, const char *kind, const StateRange *ranges, int n_ranges)
-{
-	JobCheckpoint checkpoint = {run->job->job, kind, trainer_steps(run->trainer)};
-
-	worker_begin();
-	job_checkpoint_save(&checkpoint, ranges, n_ranges);
-	end_transaction(run);
-}
-
-static void
-save_checkpoint(JobRun *run)
-{
-	CheckpointHead head = {run->best_score, run->best_loss, run->best_step,
-						   run->evaluations_since_best};
-	StateRange ranges[TRAINER_MAX_RANGES + 1] = {{"head", &head, sizeof head}};
-	int n = trainer_state(run->trainer, ranges + 1);
-
-	save_ranges(run, "last", ranges, n + 1);
-	show_step(run);
-}
-
-/* The weights alone. */
-static int
-weight_ranges(JobRun *run, StateRange *out)
-{
-	StateRange ranges[TRAINER_MAX_RANGES];
-	int n = trainer_state(run->trainer, ranges);
-	int kept = 0;
-
-	for (int i = 0; i < n; i++)
-		if (strcmp(ranges[i].name, "weights") == 0)
-			out[kept++] = ranges[i];
-	return kept;
-}
-
-/*
- * Seconds between checkpoints where nobody has said in steps: a minute, so long that writing one
- * (took seconds) is a twentieth of the time, and that all of them are CHECKPOINT_RATE.
- */
-static double
-checkpoint_pause(JobRun *run, double took)
-{
-	StateRange ranges[TRAINER_MAX_RANGES];
-	int n = trainer_state(run->trainer, ranges);
-	double bytes = 0;
-
-	for (int i = 0; i < n; i++)
-		bytes += (double) ranges[i].size;
-	return Max(Max(CHECKPOINT_MS / 1000.0, CHECKPOINT_SHARE * took), bytes / CHECKPOINT_RATE);
-}
-
-static void
-restore_checkpoint(JobRun *run)
-{
-	CheckpointHead head;
-	StateRange ranges[TRAINER_MAX_RANGES + 1] = {{"head", &head, sizeof head}};
-	Status status;
-
-	run->best_score = -INFINITY;
-	show_phase(run, "restoring the checkpoint");
-	worker_begin();
-	if (job_checkpoint_step(run->job->job, "last") >= 0)
-	{
-		int n = trainer_state(run->trainer, ranges + 1);
-
-		if (!job_checkpoint_load(run->job->job, "last", ranges, n + 1) ||
-			!trainer_state_restored(run->trainer, &status))
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("the checkpoint of job %lld does not fit the job",
-								   (long long) run->job->job)));
-		run->best_score = head.best_score;
-		run->best_loss = head.best_loss;
-		run->best_step = head.best_step;
-		run->evaluations_since_best = (int) head.evaluations_since_best;
-		ereport(LOG, (errmsg("bert job %lld resumes at step %lld", (long long) run->job->job,
-							 (long long) trainer_steps(run->trainer))));
-	}
-	end_transaction(run);
+	job_run_commit(run);
 }
 
 /* n samples from `first` on, or those of a step. */
@@ -336,7 +244,7 @@ report_progress(JobRun *run, Meter *meter, const StepResult *step, bool metric)
 	show_step(run);
 	worker_begin();
 	job_set_progress(run->job->job, &progress, metric);
-	end_transaction(run);
+	job_run_commit(run);
 	meter->reported = now;
 	meter_reset(meter);
 }
@@ -386,7 +294,7 @@ evaluate_and_report(JobRun *run)
 	worker_begin();
 	job_add_evaluation(run->job->job, step, (double) step / (double) run->steps_per_epoch,
 					   job_score_json(run->last_score));
-	end_transaction(run);
+	job_run_commit(run);
 	MemoryContextSwitchTo(run->context);
 }
 
@@ -403,14 +311,11 @@ evaluate_and_keep(JobRun *run)
 	loss = scores_loss(run->last_score->scores);
 	if (score > run->best_score || (score == run->best_score && loss < run->best_loss))
 	{
-		StateRange ranges[TRAINER_MAX_RANGES];
-		int n = weight_ranges(run, ranges);
-
 		run->best_score = score;
 		run->best_loss = loss;
 		run->best_step = step;
 		run->evaluations_since_best = 0;
-		save_ranges(run, "best", ranges, n);
+		job_keep_best(run);
 	}
 	else
 		run->evaluations_since_best++;
@@ -463,7 +368,7 @@ train(JobRun *run)
 	int64 eval_every = run->options.eval_steps > 0 ? run->options.eval_steps : run->steps_per_epoch;
 	Meter meter = {0};
 	TimestampTz checkpointed = GetCurrentTimestamp();
-	double pause = checkpoint_pause(run, 0);
+	double pause = job_keep_pause(run, 0);
 
 	open_sampler(run);
 	set_phase(run, "training");
@@ -471,6 +376,7 @@ train(JobRun *run)
 	if (run->task == TRAIN_EMBEDDING && run->n_eval > 0 && trainer_steps(run->trainer) == 0)
 		evaluate_and_report(run);
 	meter_reset(&meter);
+	job_keep_begin(run);
 	while (trainer_steps(run->trainer) < run->total_steps)
 	{
 		StepResult result;
@@ -500,9 +406,10 @@ train(JobRun *run)
 			(run->options.checkpoint_steps > 0 ? step % run->options.checkpoint_steps == 0
 											   : seconds_between(checkpointed, now) > pause))
 		{
-			save_checkpoint(run);
+			job_keep_state(run);
+			show_step(run);
 			checkpointed = GetCurrentTimestamp();
-			pause = checkpoint_pause(run, seconds_between(now, checkpointed));
+			pause = job_keep_pause(run, seconds_between(now, checkpointed));
 			meter_reset(&meter);
 		}
 	}
@@ -527,17 +434,9 @@ check_learned(const JobRun *run)
 static void
 take_best(JobRun *run)
 {
-	StateRange ranges[TRAINER_MAX_RANGES];
-	int n = weight_ranges(run, ranges);
-
 	if (run->n_eval == 0 || run->best_step == trainer_steps(run->trainer))
 		return;
-	worker_begin();
-	if (!job_checkpoint_load(run->job->job, "best", ranges, n))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the best weights of job %lld are gone", (long long) run->job->job)));
-	end_transaction(run);
+	job_keep_take_best(run);
 	if (run->last_score != NULL)
 		job_score_free(run->last_score);
 	run->last_score = evaluate(run);
@@ -591,8 +490,9 @@ finish(JobRun *run)
 	if (!job_conclude(run->job->job, "succeeded", NULL, NULL))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("job %lld is no longer running", (long long) run->job->job)));
-	end_transaction(run);
+	job_run_commit(run);
 	job_data_remove(run->job->job);
+	checkpoint_files_remove(run->job->job);
 }
 
 /* The files are closed however the job ends. */
@@ -630,14 +530,16 @@ job_run(Job *job, MemoryContext context)
 	check_role(job);
 	job_model_open(run);
 	check_base(run);
-	end_transaction(run);
+	job_run_commit(run);
 	open_data(run);
 	show_phase(run, "loading the weights");
 	worker_begin();
 	MemoryContextSwitchTo(context);
 	job_model_train(run);
-	end_transaction(run);
-	restore_checkpoint(run);
+	job_run_commit(run);
+	show_phase(run, "restoring the checkpoint");
+	job_keep_identify(run);
+	job_keep_restore(run);
 	MemoryContextSwitchTo(context);
 	if (run->options.few_shot && trainer_steps(run->trainer) == 0)
 	{

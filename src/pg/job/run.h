@@ -16,6 +16,17 @@
 #include "train/sampler.h"
 #include "train/trainer.h"
 
+/* job/keep.h's own */
+typedef struct JobKeep
+{
+	unsigned char identity[SHA256_BYTES];
+	TimestampTz since;  /* the training's beginning in this attempt */
+	int64 checkpoints;  /* made since */
+	uint64 logged;      /* bytes of write-ahead log that these have taken */
+	uint64 last_logged; /* the last one that was copied to the table; 0: none yet */
+	bool copied;        /* the table has a copy, which the next one replaces */
+} JobKeep;
+
 typedef struct JobRun
 {
 	Job *job;
@@ -44,10 +55,14 @@ typedef struct JobRun
 	int64 best_step;
 	int evaluations_since_best;
 	JobScore *last_score; /* of the last evaluation, or NULL */
+	JobKeep keep;
 } JobRun;
 
 /* context: of everything that the run holds; the caller deletes it, after an error too. */
 extern void job_run(Job *job, MemoryContext context);
+
+/* Ends the transaction, with the job's context current. */
+extern void job_run_commit(const JobRun *run);
 
 /* job/model.c */
 /* base, config, table, tokenizer; needs a transaction */

@@ -304,6 +304,16 @@ job_set_phase(int64 number, const char *phase)
 }
 
 void
+job_set_kept(int64 number)
+{
+	OwnStatement statement;
+
+	own_begin(&statement);
+	own_add_int64(&statement, number);
+	own_run_alone(&statement, "UPDATE bert.job SET crashes = 0 WHERE job = $1 AND crashes > 0");
+}
+
+void
 job_set_base(int64 number, int64 base_version, const void *digest, Size digest_length)
 {
 	OwnStatement statement;

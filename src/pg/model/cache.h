@@ -79,8 +79,10 @@ extern void cache_adds_models(void);
 extern void cache_remove_leftovers(void);
 /*
  * Removes prepared files, oldest first, until so many bytes more fit into bert.max_cache_size;
- * 53400 if they cannot.
+ * false if they cannot.
  */
+extern bool cache_has_room(size_t bytes);
+/* The same; 53400 if they cannot. */
 extern void cache_make_room(size_t bytes);
 
 /* One file of the directory, for the view bert.cache. */

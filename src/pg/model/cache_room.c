@@ -103,8 +103,8 @@ list_files(uint64 *total)
 	return files;
 }
 
-void
-cache_make_room(size_t bytes)
+bool
+cache_has_room(size_t bytes)
 {
 	uint64 limit = (uint64) guc_max_cache_size * 1024 * 1024;
 	List *files;
@@ -112,7 +112,7 @@ cache_make_room(size_t bytes)
 	uint64 total;
 
 	if (guc_max_cache_size == 0)
-		return;
+		return true;
 	files = list_files(&total);
 	list_sort(files, compare_age);
 	foreach (cell, files)
@@ -124,7 +124,13 @@ cache_make_room(size_t bytes)
 		if (unlink(file->path) == 0)
 			total -= file->bytes;
 	}
-	if (total + bytes > limit)
+	return total + bytes <= limit;
+}
+
+void
+cache_make_room(size_t bytes)
+{
+	if (!cache_has_room(bytes))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("the files in \"%s\" would take more than %d MB", cache_directory(),
