@@ -59,7 +59,7 @@ static bool
 uses_values(const BertConfig *config, HeadKind head, const Sample *sample)
 {
 	if (head == HEAD_NONE)
-		return sample_shape(sample) == EMBEDDING_SCORES;
+		return sample->n_values > 0;
 	if (head != HEAD_SEQUENCE_CLASSIFICATION)
 		return false;
 	if (config->problem_type == PROBLEM_UNSET)
@@ -154,7 +154,7 @@ measure(Assembly *assembly, const TrainSample *samples, size_t n, Status *status
 		return status_fail(status, STATUS_INVALID_ARGUMENT, "a batch without samples");
 	assembly->by_values = uses_values(assembly->config, assembly->head, samples[0].sample);
 	if (assembly->by_values && assembly->head == HEAD_NONE)
-		assembly->n_values = 1;
+		assembly->n_values = samples[0].sample->n_values;
 	else if (assembly->by_values || is_taught(assembly, samples[0].sample))
 		assembly->n_values = (size_t) assembly->config->num_labels;
 	for (size_t i = 0; i < n; i++)
@@ -235,6 +235,7 @@ batch_assemble(const BatchRequest *request, const TrainSample *samples, size_t n
 	assembled->targets.rows = assembly.rows;
 	assembled->targets.row_labels = assembly.row_labels;
 	assembled->targets.n_examples = n;
+	assembled->n_values = assembly.n_values;
 	assembled->targets.choice_offsets = assembly.choice_offsets;
 	assembled->shape = sample_shape(samples[0].sample);
 	return batch_validate(&assembled->batch, request->config, status);
@@ -246,6 +247,8 @@ batch_examples(const AssembledBatch *assembled)
 	return (EmbeddingExamples){.n = assembled->targets.n_examples,
 							   .offsets = assembled->sequence_offsets,
 							   .scores = assembled->targets.values,
+							   .targets = assembled->targets.values,
+							   .target_columns = assembled->n_values,
 							   .labels = assembled->targets.labels,
 							   .labelled = assembled->shape == EMBEDDING_LABELS};
 }

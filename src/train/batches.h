@@ -13,6 +13,7 @@ typedef struct AssembledBatch
 	HeadTargets targets;
 	size_t *sequence_offsets; /* (n + 1): sample i's sequences */
 	EmbeddingShape shape;     /* of the samples of a model without a head */
+	size_t n_values;          /* of each sample, in targets.values */
 } AssembledBatch;
 
 /* Where masks come from; used by the heads that predict masked tokens. */

@@ -7,6 +7,7 @@
 #include "core/names.h"
 
 #define SHAPE(shape) (1u << EMBEDDING_##shape)
+#define LOSS_USES_ALL (LOSS_USES_MARGIN | LOSS_USES_DISTANCE | LOSS_USES_DIMS)
 #define NEAR_NOTHING 1e-16 /* a triplet's loss that counts as 0, as in the reference */
 
 static const struct
@@ -18,18 +19,19 @@ static const struct
 	EmbeddingDistance distance;
 } losses[EMBEDDING_LOSS_COUNT] = {
 	[LOSS_MULTIPLE_NEGATIVES_RANKING] = {"multiple_negatives_ranking", SHAPE(PAIRS),
-										 LOSS_USES_SCALE, 0, DISTANCE_COSINE},
+										 LOSS_USES_SCALE | LOSS_USES_DIMS, 0, DISTANCE_COSINE},
 	[LOSS_MULTIPLE_NEGATIVES_SYMMETRIC_RANKING] = {"multiple_negatives_symmetric_ranking",
-												   SHAPE(PAIRS), LOSS_USES_SCALE, 0,
-												   DISTANCE_COSINE},
-	[LOSS_TRIPLET] = {"triplet", SHAPE(PAIRS), LOSS_USES_MARGIN | LOSS_USES_DISTANCE, 5,
-					  DISTANCE_EUCLIDEAN},
-	[LOSS_COSENT] = {"cosent", SHAPE(SCORES), LOSS_USES_SCALE, 0, DISTANCE_COSINE},
-	[LOSS_COSINE_SIMILARITY] = {"cosine_similarity", SHAPE(SCORES), 0, 0, DISTANCE_COSINE},
-	[LOSS_CONTRASTIVE] = {"contrastive", SHAPE(SCORES) | SHAPE(LABELS),
-						  LOSS_USES_MARGIN | LOSS_USES_DISTANCE, 0.5, DISTANCE_COSINE},
-	[LOSS_BATCH_ALL_TRIPLET] = {"batch_all_triplet", SHAPE(LABELS),
-								LOSS_USES_MARGIN | LOSS_USES_DISTANCE, 5, DISTANCE_EUCLIDEAN},
+												   SHAPE(PAIRS), LOSS_USES_SCALE | LOSS_USES_DIMS,
+												   0, DISTANCE_COSINE},
+	[LOSS_TRIPLET] = {"triplet", SHAPE(PAIRS), LOSS_USES_ALL, 5, DISTANCE_EUCLIDEAN},
+	[LOSS_COSENT] = {"cosent", SHAPE(SCORES), LOSS_USES_SCALE | LOSS_USES_DIMS, 0, DISTANCE_COSINE},
+	[LOSS_COSINE_SIMILARITY] = {"cosine_similarity", SHAPE(SCORES), LOSS_USES_DIMS, 0,
+								DISTANCE_COSINE},
+	[LOSS_CONTRASTIVE] = {"contrastive", SHAPE(SCORES) | SHAPE(LABELS), LOSS_USES_ALL, 0.5,
+						  DISTANCE_COSINE},
+	[LOSS_BATCH_ALL_TRIPLET] = {"batch_all_triplet", SHAPE(LABELS), LOSS_USES_ALL, 5,
+								DISTANCE_EUCLIDEAN},
+	[LOSS_MSE] = {"mse", SHAPE(TEXTS), 0, 0, DISTANCE_COSINE},
 };
 
 static const char *const distances[EMBEDDING_DISTANCE_COUNT] = {
@@ -41,6 +43,7 @@ static const char *const distances[EMBEDDING_DISTANCE_COUNT] = {
 static const char *const shapes[EMBEDDING_SHAPE_COUNT] = {
 	[EMBEDDING_PAIRS] = "(anchor, positive [, negative | negatives])",
 	[EMBEDDING_SCORES] = "(a, b, score)",
+	[EMBEDDING_TEXTS] = "(input)",
 	[EMBEDDING_LABELS] = "(input, label)",
 };
 
@@ -58,6 +61,7 @@ embedding_loss_of_shape(EmbeddingShape shape)
 {
 	return shape == EMBEDDING_PAIRS    ? LOSS_MULTIPLE_NEGATIVES_RANKING
 		   : shape == EMBEDDING_SCORES ? LOSS_COSENT
+		   : shape == EMBEDDING_TEXTS  ? LOSS_MSE
 									   : LOSS_BATCH_ALL_TRIPLET;
 }
 
@@ -574,6 +578,30 @@ contrastive_loss(const LossRun *run, double *value, Status *status)
 	return true;
 }
 
+/* --- Given embeddings --- */
+
+static bool
+mse_loss(const LossRun *run, double *value, Status *status)
+{
+	const float *targets = run->examples->targets;
+	double numbers = (double) run->rows * (double) run->n;
+	double sum = 0;
+
+	if (targets == NULL || run->examples->target_columns != run->n)
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "%zu numbers to learn for embeddings of %zu",
+						   targets == NULL ? 0 : run->examples->target_columns, run->n);
+	for (size_t i = 0; i < run->rows * run->n; i++)
+	{
+		double difference = (double) run->x[i] - (double) targets[i];
+
+		sum += difference * difference;
+		run->d[i] = (float) (2 * difference * run->weight / numbers);
+	}
+	*value = sum / numbers;
+	return true;
+}
+
 /* --- All of them --- */
 
 typedef bool (*LossFunction)(const LossRun *run, double *value, Status *status);
@@ -586,6 +614,7 @@ static const LossFunction functions[EMBEDDING_LOSS_COUNT] = {
 	[LOSS_COSINE_SIMILARITY] = cosine_loss,
 	[LOSS_CONTRASTIVE] = contrastive_loss,
 	[LOSS_BATCH_ALL_TRIPLET] = batch_all_loss,
+	[LOSS_MSE] = mse_loss,
 };
 
 /* The first n numbers of each embedding, and whether they are made unit vectors. */
@@ -627,8 +656,9 @@ loss_of_dims(const LossRun *run, const EmbeddingRows *rows, bool unit, double *v
 static bool
 reads_units(const EmbeddingLoss *loss)
 {
-	return loss->n_dims > 0 || (losses[loss->kind].uses & LOSS_USES_DISTANCE) == 0 ||
-		   loss->distance == DISTANCE_COSINE;
+	return loss->kind != LOSS_MSE &&
+		   (loss->n_dims > 0 || (losses[loss->kind].uses & LOSS_USES_DISTANCE) == 0 ||
+			loss->distance == DISTANCE_COSINE);
 }
 
 bool

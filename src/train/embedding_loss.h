@@ -6,6 +6,7 @@
  *
  * - EMBEDDING_PAIRS: anchor, positive and any number of negatives
  * - EMBEDDING_SCORES: two texts, and a number that says how alike they are
+ * - EMBEDDING_TEXTS: one text, and the embedding that it is to have
  * - EMBEDDING_LABELS: one text, and its class
  *
  * With cos the cosine and e_i the example's rows:
@@ -24,6 +25,7 @@
  *   same, else 0
  * - batch_all_triplet (BatchAllTripletLoss): max(0, d(a, p) - d(a, n) + margin) over all texts a, p
  *   of a class and n of another; the mean of those that are not 0
+ * - mse (MSELoss): the mean, over all numbers of all embeddings, of (e - target)^2
  *
  * With dims (MatryoshkaLoss) the loss is the sum over all of them of the loss of the embeddings'
  * first so many numbers, scaled to length 1.
@@ -37,6 +39,7 @@ typedef enum EmbeddingShape
 {
 	EMBEDDING_PAIRS,
 	EMBEDDING_SCORES,
+	EMBEDDING_TEXTS,
 	EMBEDDING_LABELS,
 	EMBEDDING_SHAPE_COUNT
 } EmbeddingShape;
@@ -50,6 +53,7 @@ typedef enum EmbeddingLossKind
 	LOSS_COSINE_SIMILARITY,
 	LOSS_CONTRASTIVE,
 	LOSS_BATCH_ALL_TRIPLET,
+	LOSS_MSE,
 	EMBEDDING_LOSS_COUNT
 } EmbeddingLossKind;
 
@@ -78,7 +82,8 @@ typedef enum EmbeddingLossUse
 {
 	LOSS_USES_SCALE = 1,
 	LOSS_USES_MARGIN = 2,
-	LOSS_USES_DISTANCE = 4
+	LOSS_USES_DISTANCE = 4,
+	LOSS_USES_DIMS = 8
 } EmbeddingLossUse;
 
 /* The reference's defaults. */
@@ -97,6 +102,8 @@ typedef struct EmbeddingExamples
 	size_t n;
 	const size_t *offsets; /* (n + 1): rows offsets[i] .. offsets[i + 1] - 1 are example i's */
 	const float *scores;   /* (n) of EMBEDDING_SCORES */
+	const float *targets;  /* (n, target_columns) of EMBEDDING_TEXTS */
+	size_t target_columns;
 	const int64_t *labels; /* (n) of EMBEDDING_LABELS */
 	bool labelled;         /* EMBEDDING_LABELS */
 } EmbeddingExamples;

@@ -202,6 +202,9 @@ begin(EmbeddingScores *scores, const Sample *first, const Evaluation *evaluation
 						   evaluation->n_columns);
 	scores->columns = dimensions == 0 ? evaluation->n_columns : dimensions;
 	scores->shape = sample_shape(first);
+	if (scores->shape == EMBEDDING_TEXTS)
+		return status_fail(status, STATUS_INVALID_ARGUMENT,
+						   "texts alone have nothing to compare with");
 	scores->cut = arena_alloc_array(scores->arena, 2 * scores->columns, sizeof(float));
 	return scores->cut != NULL ||
 		   arena_fail(scores->arena, status, "embeddings to score", 2 * scores->columns * 4);

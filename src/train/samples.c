@@ -395,9 +395,9 @@ encode_answer(SampleEncoder *encoder, const SampleRow *row, Arena *arena, Sample
 EmbeddingShape
 sample_shape(const Sample *sample)
 {
-	return sample->n_values > 0       ? EMBEDDING_SCORES
-		   : sample->n_sequences == 1 ? EMBEDDING_LABELS
-									  : EMBEDDING_PAIRS;
+	if (sample->n_sequences == 1)
+		return sample->n_labels == 2 ? EMBEDDING_TEXTS : EMBEDDING_LABELS;
+	return sample->n_values > 0 ? EMBEDDING_SCORES : EMBEDDING_PAIRS;
 }
 
 /* Where the keys begin among the labels. */
@@ -461,8 +461,10 @@ encode_texts(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleS
 			 void *context, const MayContinue *question, Status *status)
 {
 	/* evaluations search the positives: negatives do not count */
-	size_t n = row->shape == EMBEDDING_LABELS ? 1 : 2 + (encoder->scored ? 0 : row->n_items);
 	bool labelled = row->shape == EMBEDDING_LABELS;
+	bool taught = row->shape == EMBEDDING_TEXTS;
+	size_t n = labelled || taught ? 1 : 2 + (encoder->scored ? 0 : row->n_items);
+	size_t n_values = taught ? row->n_label_values : row->shape == EMBEDDING_SCORES ? 1 : 0;
 	EncodeResult *results = arena_alloc_array(arena, n, sizeof *results);
 	size_t n_tokens = 0;
 	bool truncated = false;
@@ -482,8 +484,7 @@ encode_texts(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleS
 		n_tokens += results[i].windows[0].n;
 		truncated |= results[i].truncated;
 	}
-	if (!sample_allocate(arena, &sample, n, n_tokens, 2 * n + labelled,
-						 row->shape == EMBEDDING_SCORES ? 1 : 0, status))
+	if (!sample_allocate(arena, &sample, n, n_tokens, 2 * n + labelled, n_values, status))
 		return false;
 	encoder->truncated += truncated;
 	n_tokens = 0;
@@ -498,6 +499,8 @@ encode_texts(SampleEncoder *encoder, const SampleRow *row, Arena *arena, SampleS
 		sample.labels[0] = row->label;
 	if (row->shape == EMBEDDING_SCORES)
 		sample.values[0] = row->value;
+	else if (n_values > 0)
+		memcpy(sample.values, row->label_values, n_values * sizeof(float));
 	sample.row = row->number;
 	return emit(context, &sample, status);
 }

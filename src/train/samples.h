@@ -44,7 +44,7 @@ typedef struct SampleText
 /*
  * A sample of the task embedding is its texts, one after the other. Its labels: the class, if it
  * has one, then two for each text, from which sample_text_key makes the text's key: equal texts
- * have equal keys. Its value: the score, if it has one.
+ * have equal keys. Its values: the score, if it has one, or a teacher's embedding.
  */
 EmbeddingShape sample_shape(const Sample *sample);
 uint64_t sample_text_key(const Sample *sample, uint32_t sequence);
@@ -67,7 +67,8 @@ typedef struct SampleRow
 	/* several labels: (n_label_values) 1 for those that the row has, 0 for the others; or NULL */
 	const float *label_values;
 	size_t n_label_values;
-	bool taught;         /* label_values are a teacher's logits, beside the label */
+	/* label_values are a teacher's logits, beside the label; of texts, its embedding */
+	bool taught;
 	SampleText answer;   /* empty: no answer */
 	size_t answer_start; /* in characters of pair */
 	/*

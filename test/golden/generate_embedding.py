@@ -5,8 +5,8 @@
 
 cases.txt has a line for each case: name, pooling, normalize (0 or 1), activation of a Dense module
 or "-", loss, scale, margin, distance, dimensions of Matryoshka or "-", shape. NAME.safetensors has
-its packed ids ("input_ids", "lengths", "offsets" of the examples), "scores" or "labels", the Dense
-module, the loss, and of every parameter with a gradient its norm and some elements. The model is
+its packed ids ("input_ids", "lengths", "offsets" of the examples), "scores", "labels" or "targets", the
+Dense module, the loss, and of every parameter with a gradient its norm and some elements. The model is
 sentence/bases/bert, in float64 and without dropout. evaluation.tsv has ids and what
 the evaluators give. Nothing is downloaded.
 """
@@ -58,6 +58,8 @@ CASES = [
     ("contrastive_labels", "mean", 1, "-", "contrastive", 0, 0.5, "cosine", "-", "labels"),
     ("batch_all", "mean", 0, "-", "batch_all_triplet", 0, 5, "euclidean", "-", "labels"),
     ("batch_all_cosine", "cls", 1, "-", "batch_all_triplet", 0, 0.3, "cosine", "-", "labels"),
+    ("mse", "mean", 1, "-", "mse", 0, 0, "-", "-", "texts"),
+    ("mse_dense", "mean+max", 0, "tanh", "mse", 0, 0, "-", "-", "texts"),
 ]
 
 
@@ -91,6 +93,8 @@ def loss_of(model, kind, scale, margin, distance, dims):
         loss = losses.CoSENTLoss(model, scale=scale)
     elif kind == "cosine_similarity":
         loss = losses.CosineSimilarityLoss(model)
+    elif kind == "mse":
+        loss = losses.MSELoss(model)
     elif kind == "triplet":
         metric = getattr(DISTANCES[kind], distance.upper())
         loss = losses.TripletLoss(model, distance_metric=metric, triplet_margin=margin)
@@ -126,7 +130,7 @@ def features(texts):
 def examples_of(shape, generator):
     """Columns of texts, and labels or None."""
     n = 8 if shape == "labels" else 6
-    columns = {"pairs": 2, "negative": 3, "negatives": 4, "scores": 2, "binary": 2, "labels": 1}
+    columns = {"pairs": 2, "negative": 3, "negatives": 4, "scores": 2, "binary": 2, "labels": 1, "texts": 1}
     texts = [[text(generator) for _ in range(n)] for _ in range(columns[shape])]
     labels = None
     if shape == "scores":
@@ -151,6 +155,10 @@ def make(case):
     model = build(pooling, normalize, activation)
     loss = loss_of(model, kind, scale, margin, distance, dims)
     columns, labels = examples_of(shape, generator)
+    if shape == "texts":
+        torch.manual_seed(6)
+        size = (len(columns[0]), model.get_embedding_dimension())
+        labels = torch.randn(*size, dtype=torch.float64).float().double()
     given, wanted = columns, labels
     if kind == "contrastive" and shape == "labels":
         given, wanted = all_pairs(columns[0], labels)
@@ -164,7 +172,7 @@ def make(case):
         "loss": numpy.array([value.item()], numpy.float32),
     }
     if labels is not None:
-        key = "labels" if shape == "labels" else "scores"
+        key = {"labels": "labels", "texts": "targets"}.get(shape, "scores")
         tensors[key] = labels.numpy().astype(numpy.float32)
     for key, parameter in model.named_parameters():
         dense = ".linear." in key

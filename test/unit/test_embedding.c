@@ -124,6 +124,8 @@ read_examples(Case *test)
 		classes[e] = (int64_t) labels[e];
 	test->examples.labels = classes;
 	test->examples.labelled = labels != NULL;
+	test->examples.targets = read_tensor(test->arena, &test->golden, "targets", &n);
+	test->examples.target_columns = n / test->examples.n;
 }
 
 /* A line of cases.txt. */
@@ -270,7 +272,7 @@ each_case(void (*check)(Case *test))
 		cases++;
 	}
 	fclose(file);
-	assert_int_equal(cases, 17);
+	assert_int_equal(cases, 19);
 }
 
 static void

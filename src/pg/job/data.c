@@ -422,18 +422,21 @@ static LabelSet *
 find_labels(const JobDataRequest *request, const SampleEncoder *encoder, const char *query,
 			const char *name, bool *several, Teacher **teacher)
 {
+	const char *taught_by = teacher == NULL ? NULL : request->options->teacher;
 	JobBase base = request->base;
 	DataSummary summary;
 
 	job_data_check(encoder, query, name, &summary);
 	*several = summary.several;
-	*teacher = NULL;
-	if (request->options->teacher != NULL)
+	if (taught_by != NULL)
 	{
-		ModelHandle *handle = teacher_open(request->options->teacher, summary.several);
+		ModelHandle *handle = teacher_open(taught_by, request->task, summary.several);
 
-		base.teacher = &handle->config;
-		*teacher = teacher_create(handle);
+		if (request->task == TRAIN_EMBEDDING)
+			teacher_check_columns(handle, base.config, &request->sentence->pooling);
+		else
+			base.teacher = &handle->config;
+		*teacher = teacher_create(handle, request->task, summary.several);
 	}
 	return job_labels(request->task, &base, &summary).set;
 }
@@ -450,10 +453,9 @@ static void
 spill_eval_query(const JobDataRequest *request, const LabelSet *labels, bool several, SpillSet *set)
 {
 	const char *text = request->options->eval_query;
-	Teacher *none;
 
 	if (request->task == TRAIN_EMBEDDING)
-		labels = find_labels(request, &set->encoder, text, "eval_query", &several, &none);
+		labels = find_labels(request, &set->encoder, text, "eval_query", &several, NULL);
 	spill_query(&(SpillQuery){
 		.text = text, .name = "eval_query", .labels = labels, .several = several, .set = set});
 }
@@ -470,7 +472,7 @@ build_files(const JobDataRequest *request, Arena *arena, JobData *data)
 	unsigned char digest[SHA256_BYTES];
 	LabelSet *labels;
 	bool several;
-	Teacher *teacher;
+	Teacher *teacher = NULL;
 	RoleSwitch role;
 	Status status;
 

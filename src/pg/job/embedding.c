@@ -59,6 +59,40 @@ losses_for(EmbeddingShape shape)
 	return text.data;
 }
 
+/* Rows of texts alone learn a teacher's embeddings, and no others do. */
+static void
+check_teacher(const JobOptions *options, EmbeddingShape shape)
+{
+	if (shape != EMBEDDING_TEXTS && options->teacher != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"teacher\" has no effect on rows of %s",
+							   embedding_shape_columns(shape)),
+						errhint("A teacher's embeddings are learned from rows of one column, "
+								"input.")));
+	if (shape != EMBEDDING_TEXTS)
+		return;
+	if (options->teacher == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("rows of texts alone need the option \"teacher\""),
+						errhint("Name the model whose embeddings are to be learned, or give other "
+								"columns: (anchor, positive), (a, b, score) or (input, label).")));
+	if (options->eval_fraction > 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"eval_fraction\" has no effect on rows of texts alone"),
+						errhint("They have nothing to compare with: give an \"eval_query\" with "
+								"other columns.")));
+}
+
+void
+job_refuse_bare_texts(EmbeddingShape shape, const char *name)
+{
+	if (shape == EMBEDDING_TEXTS)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("the %s has no column to compare the texts by", name),
+				 errhint("Give the columns (anchor, positive), (a, b, score) or (input, label).")));
+}
+
 static void
 check_fit(EmbeddingLossKind kind, const DataSummary *data)
 {
@@ -114,6 +148,7 @@ job_embedding_resolve(JobOptions *options, const DataSummary *data)
 	EmbeddingLoss loss;
 	unsigned int uses;
 
+	check_teacher(options, data->shape);
 	if (options->loss == NULL)
 		options->loss = pstrdup(embedding_loss_name(embedding_loss_of_shape(data->shape)));
 	loss = job_embedding_loss(options);
@@ -121,6 +156,7 @@ job_embedding_resolve(JobOptions *options, const DataSummary *data)
 	refuse_unused(loss.kind, LOSS_USES_SCALE, options->scale > 0, "scale");
 	refuse_unused(loss.kind, LOSS_USES_MARGIN, options->margin >= 0, "margin");
 	refuse_unused(loss.kind, LOSS_USES_DISTANCE, options->distance != NULL, "distance");
+	refuse_unused(loss.kind, LOSS_USES_DIMS, loss.n_dims > 0, "matryoshka_dims");
 	uses = embedding_loss_uses(loss.kind);
 	if (uses & LOSS_USES_SCALE)
 		options->scale = loss.scale;

@@ -25,4 +25,7 @@ extern void job_embedding_resolve(JobOptions *options, const DataSummary *data);
 /* The loss of resolved options; of others its defaults. */
 extern EmbeddingLoss job_embedding_loss(const JobOptions *options);
 
+/* 42703 where rows are texts alone, which nothing can be compared with. */
+extern void job_refuse_bare_texts(EmbeddingShape shape, const char *name);
+
 #endif

@@ -181,6 +181,8 @@ check_kind(const Evaluator *evaluator, const TaskQuery *query)
 										 "labels",
 										 evaluator->handle->name),
 						several ? errhint("Write ARRAY[label] AS label.") : 0));
+	if (evaluator->task == TRAIN_EMBEDDING)
+		job_refuse_bare_texts(task_query_shape(query), "query");
 }
 
 static uint64

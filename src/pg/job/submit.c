@@ -134,6 +134,20 @@ check_class_options(const JobOptions *options, TrainTask task, bool several, con
 						errhint("It is for rows whose label is an array.")));
 }
 
+static const ModelHandle *
+check_teacher(const JobOptions *options, TrainTask task, const ModelHandle *base, bool several)
+{
+	const ModelHandle *teacher = teacher_open(options->teacher, task, several);
+
+	if (task == TRAIN_EMBEDDING)
+		teacher_check_columns(teacher, &base->config, &base->sentence.pooling);
+	if (several && options->temperature > 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"temperature\" has no effect on rows with several labels"),
+						errhint("Leave it out: each label's own probability is learned.")));
+	return teacher;
+}
+
 /* The rows, read once as the submitter: shape, NULLs, labels. */
 static void
 check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const char *query)
@@ -151,8 +165,8 @@ check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const c
 	if (options->few_shot)
 		check_few_shot(&train);
 	if (options->teacher != NULL)
-		teacher = teacher_open(options->teacher, train.several);
-	labels = check_labels(task, base, teacher, &train);
+		teacher = check_teacher(options, task, base, train.several);
+	labels = check_labels(task, base, task == TRAIN_EMBEDDING ? NULL : teacher, &train);
 	check_class_options(options, task, train.several, labels);
 	if (task == TRAIN_EMBEDDING)
 		job_embedding_resolve(options, &train);
@@ -160,6 +174,8 @@ check_data(JobOptions *options, TrainTask task, const ModelHandle *base, const c
 		return;
 	job_encoder(&encoder, task, base->tokenizer, base->max_length, ENCODE_TO_EVALUATE);
 	job_data_check(&encoder, options->eval_query, "eval_query", &eval);
+	if (task == TRAIN_EMBEDDING)
+		job_refuse_bare_texts(eval.shape, "eval_query");
 	if (labels != NULL && eval.several != train.several)
 		job_refuse_mixed_labels("eval_query");
 	if (labels != NULL && task != TRAIN_EMBEDDING && label_set_missing(labels, eval.labels) != NULL)

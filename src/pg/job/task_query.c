@@ -87,6 +87,7 @@ static const TaskColumn embedding_columns[EMBEDDING_SHAPE_COUNT][MAX_COLUMNS + 1
 	[EMBEDDING_SCORES] = {{"a", COLUMN_INPUT, TYPE_TEXT, true, false},
 						  {"b", COLUMN_PAIR, TYPE_TEXT, true, false},
 						  {"score", COLUMN_VALUE, TYPE_NUMBER, true, false}},
+	[EMBEDDING_TEXTS] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false}},
 	[EMBEDDING_LABELS] = {{"input", COLUMN_INPUT, TYPE_TEXT, true, false},
 						  {"label", COLUMN_LABEL, TYPE_LABEL, true, false}},
 };

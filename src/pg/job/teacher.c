@@ -1,10 +1,13 @@
 /* teacher.c: what another model says of a job's rows. */
 #include "pg/server/compat.h"
 
+#include <math.h>
+
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 #include "nn/loss.h"
+#include "pg/infer/embedding.h"
 #include "pg/infer/rows.h"
 #include "pg/job/data.h"
 #include "pg/job/teacher.h"
@@ -13,25 +16,44 @@ struct Teacher
 {
 	ModelHandle *handle;
 	RowsWanted wanted;
+	bool several; /* labels a row */
 };
 
 ModelHandle *
-teacher_open(const char *name, bool several)
+teacher_open(const char *name, TrainTask task, bool several)
 {
-	ModelHandle *handle = model_handle_get(NULL, cstring_to_text(name), TASK_CLASSIFY);
+	ModelHandle *handle;
 
+	if (task == TRAIN_EMBEDDING)
+		return model_handle_get(NULL, cstring_to_text(name), TASK_EMBED);
+	handle = model_handle_get(NULL, cstring_to_text(name), TASK_CLASSIFY);
 	if (handle->head != HEAD_SEQUENCE_CLASSIFICATION ||
-		loss_problem_type(&handle->config, true) != PROBLEM_SINGLE_LABEL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("model \"%s\" cannot be the teacher: it does not give one class a text",
-						name)));
-	if (several)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"teacher\" has no effect on rows with several labels"),
-				 errhint("Give each row one label, the one to compare with in evaluations.")));
+		loss_problem_type(&handle->config, true) !=
+			(several ? PROBLEM_MULTI_LABEL : PROBLEM_SINGLE_LABEL))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("model \"%s\" cannot be the teacher: it does not give %s a text",
+							   name, several ? "several labels" : "one class"),
+						errhint("Rows with one label need a teacher that gives one class, rows "
+								"whose label is an array one that gives several labels.")));
 	return handle;
+}
+
+void
+teacher_check_columns(const ModelHandle *teacher, const BertConfig *base,
+					  const PoolingModes *pooling)
+{
+	int theirs = sentence_dimensions(&teacher->config, &teacher->sentence.pooling);
+	int ours = sentence_dimensions(base, pooling);
+
+	if (theirs != ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("embeddings of the teacher \"%s\" have %d numbers, those of the base %d",
+						teacher->name, theirs, ours),
+				 errhint("Take a teacher or a base with as many, or learn how alike the teacher "
+						 "finds two texts: rows (a, b, bert.similarity(a, b, '%s') AS score) with "
+						 "the loss cosine_similarity.",
+						 teacher->name)));
 }
 
 LabelSet *
@@ -49,13 +71,18 @@ teacher_labels(const BertConfig *config, const DataSummary *rows)
 }
 
 Teacher *
-teacher_create(ModelHandle *handle)
+teacher_create(ModelHandle *handle, TrainTask task, bool several)
 {
 	Teacher *teacher = palloc0(sizeof *teacher);
 
 	teacher->handle = handle;
-	teacher->wanted = (RowsWanted){.model = model_handle_bind(handle, HEAD_SEQUENCE_CLASSIFICATION),
-								   .overflow = OVERFLOW_TRUNCATE};
+	teacher->several = several;
+	if (task == TRAIN_EMBEDDING)
+		teacher->wanted = want_embeddings(handle, OVERFLOW_TRUNCATE);
+	else
+		teacher->wanted =
+			(RowsWanted){.model = model_handle_bind(handle, HEAD_SEQUENCE_CLASSIFICATION),
+						 .overflow = OVERFLOW_TRUNCATE};
 	return teacher;
 }
 
@@ -79,13 +106,16 @@ teacher_tell(Teacher *teacher, SampleRow *row, Arena *arena)
 	Call call;
 
 	call_begin_with(&call, teacher->handle, "teach");
+	if (bert_model_head(teacher->wanted.model) == HEAD_NONE)
+		use_prompt(&call, NULL, NULL, PROMPT_DEFAULT);
 	row->n_label_values = row_columns(&call, &teacher->wanted);
 	copy = arena_alloc_array(arena, row->n_label_values, sizeof *copy);
 	if (copy == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	logits = text_row(&call, &teacher->wanted, &input, row->has_pair ? &pair : NULL);
-	memcpy(copy, logits, row->n_label_values * sizeof *copy);
+	for (size_t i = 0; i < row->n_label_values; i++)
+		copy[i] = teacher->several ? (float) (1 / (1 + exp(-(double) logits[i]))) : logits[i];
 	call_end(&call);
 	row->label_values = copy;
-	row->taught = true;
+	row->taught = !teacher->several;
 }
