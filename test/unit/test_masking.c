@@ -199,6 +199,72 @@ test_words_by_place(void **state)
 	check_share("words", (double) chosen / WORDS, 0.15, WORDS);
 }
 
+/*
+ * Ten thousand texts of twelve words of one to three pieces: words are chosen with the probability,
+ * one as another, and none because of its neighbour. How many of a text are follows the binomial
+ * distribution (chi-squared of the numbers 0 .. 5 and more, 6 degrees of freedom, at 99.9 %).
+ */
+static void
+test_words_of_texts(void **state)
+{
+	enum
+	{
+		TEXTS = 10000,
+		WORDS = 12,
+		NUMBERS = 7
+	};
+	/* of Binomial(12, 0.15): 0, 1 .. 5 words, and more */
+	static const double expected[NUMBERS] = {0.142242, 0.301218, 0.292358, 0.171976,
+											 0.068284, 0.019280, 0.004642};
+	MaskingOptions words = options(true);
+	size_t found[NUMBERS] = {0};
+	size_t by_place[WORDS] = {0};
+	size_t neighbours = 0;
+	double chi = 0;
+
+	for (uint64_t t = 0; t < TEXTS; t++)
+	{
+		int32_t ids[3 * WORDS];
+		uint32_t starts[3 * WORDS];
+		uint32_t ends[3 * WORDS];
+		size_t first[WORDS + 1] = {0};
+		size_t number = 0;
+
+		for (size_t w = 0; w < WORDS; w++)
+		{
+			first[w + 1] = first[w] + 1 + (w + t) % 3;
+			for (size_t i = first[w]; i < first[w + 1]; i++)
+			{
+				ids[i] = 5 + (int32_t) (t + i) % 400;
+				starts[i] = (uint32_t) (10 * w + 2 * (i - first[w]));
+				ends[i] = starts[i] + 2;
+			}
+		}
+		masking_apply(&words, 42, t, 0, &(MaskedText){ids, first[WORDS], starts, ends}, labels);
+		for (size_t w = 0; w < WORDS; w++)
+		{
+			bool chosen = labels[first[w]] != LABEL_IGNORED;
+
+			for (size_t i = first[w]; i < first[w + 1]; i++)
+			{
+				assert_int_equal(labels[i] != LABEL_IGNORED, chosen);
+				assert_int_equal(ids[i] == MASK, chosen);
+			}
+			number += chosen;
+			by_place[w] += chosen;
+			neighbours += chosen && w > 0 && labels[first[w - 1]] != LABEL_IGNORED;
+		}
+		found[number < NUMBERS ? number : NUMBERS - 1]++;
+	}
+	for (size_t k = 0; k < NUMBERS; k++)
+		chi += pow((double) found[k] - expected[k] * TEXTS, 2) / (expected[k] * TEXTS);
+	assert_true(chi < 22.46);
+	for (size_t w = 0; w < WORDS; w++)
+		check_share("words at a place", (double) by_place[w] / TEXTS, 0.15, TEXTS);
+	check_share("neighbours", (double) neighbours / (TEXTS * (WORDS - 1)), 0.15 * 0.15,
+				TEXTS * (WORDS - 1));
+}
+
 static void
 test_pairs(void **state)
 {
@@ -336,13 +402,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shares),
-		cmocka_unit_test(test_reproducible),
-		cmocka_unit_test(test_whole_words),
-		cmocka_unit_test(test_words_by_place),
-		cmocka_unit_test(test_pairs),
-		cmocka_unit_test(test_sentences),
-		cmocka_unit_test(test_sentence_of_marks),
+		cmocka_unit_test(test_shares),         cmocka_unit_test(test_reproducible),
+		cmocka_unit_test(test_whole_words),    cmocka_unit_test(test_words_of_texts),
+		cmocka_unit_test(test_words_by_place), cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_sentences),      cmocka_unit_test(test_sentence_of_marks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
