@@ -65,6 +65,13 @@ typedef struct AutoBatch
 
 /* --- One batch --- */
 
+/*
+ * How long a batch waits for a lock. DROP EXTENSION may begin to wait for the batch when the worker
+ * has looked for a deadlock already, and would then be the one to fail, after the second that
+ * deadlock_timeout is by default.
+ */
+#define LOCK_TIMEOUT_OF_BATCHES "500ms"
+
 /* One transaction. Returns whether it found anything queued. */
 static bool
 run_batch(AutoBatch *batch)
@@ -77,6 +84,8 @@ run_batch(AutoBatch *batch)
 	worker_begin();
 	SetUserIdAndSecContext(my_role, SECURITY_LOCAL_USERID_CHANGE);
 	(void) set_config_option("search_path", automatic->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, WARNING, false);
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT_OF_BATCHES, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, WARNING, false);
 	opened = auto_work_open(automatic, my_role, &work);
 	if (opened == AUTO_OPENED)
@@ -104,7 +113,7 @@ run_batch(AutoBatch *batch)
 	return batch->n > 0;
 }
 
-/* A deadlock or the like is no fault of the row. */
+/* A deadlock or the like is no fault of the row or the column. */
 static bool
 is_passing(int sqlstate)
 {
@@ -119,6 +128,8 @@ note_failure(const AutoBatch *batch, const ErrorData *error)
 	const char *sqlstate = unpack_sql_state(error->sqlerrcode);
 	char *message = worker_error_text(error);
 
+	if (!batch->opened && is_passing(error->sqlerrcode))
+		return; /* the rows stay due */
 	worker_begin();
 	if (!batch->opened)
 	{
