@@ -41,7 +41,7 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	case_fill(&rng, DATA_UNIFORM, n, k, k, w);
 	case_fill(&rng, DATA_UNIFORM, 1, n, n, bias);
 	case_fill(&rng, DATA_UNIFORM, m, n, n, residual);
-	kernels->gemm_pack(precision, n, k, w, k, panels);
+	kernels->gemm_pack(precision, n, k, w, k, panels, NULL);
 	for (double until = now() + seconds; now() < until;)
 	{
 		double start;

@@ -29,14 +29,19 @@ blas_gemm_packed_size(Precision precision, size_t n, size_t k)
 									   : kernels_portable.gemm_packed_size(precision, n, k);
 }
 
-static void
-blas_gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+static bool
+blas_gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels,
+			   const MayContinue *question)
 {
-	if (precision == PRECISION_FP32)
-		for (size_t j = 0; j < n; j++)
-			memcpy((float *) panels + j * k, w + j * ld, k * sizeof(float));
-	else
-		kernels_portable.gemm_pack(precision, n, k, w, ld, panels);
+	if (precision != PRECISION_FP32)
+		return kernels_portable.gemm_pack(precision, n, k, w, ld, panels, question);
+	for (size_t j = 0; j < n; j++)
+	{
+		memcpy((float *) panels + j * k, w + j * ld, k * sizeof(float));
+		if (!may_continue(question, NULL))
+			return false;
+	}
+	return true;
 }
 
 static size_t

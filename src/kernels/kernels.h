@@ -112,10 +112,13 @@ typedef struct Kernels
 	 */
 	size_t strassen_min_rows;
 
-	/* bytes of the packed form of an (n,k) weight; 0 on overflow */
+	/*
+	 * bytes of the packed form of an (n,k) weight, 0 on overflow; and how to make it, which asks
+	 * after every few rows: false when the question, which may be NULL, was answered with no.
+	 */
 	size_t (*gemm_packed_size)(Precision precision, size_t n, size_t k);
-	void (*gemm_pack)(Precision precision, size_t n, size_t k, const float *w, size_t ld,
-					  void *panels);
+	bool (*gemm_pack)(Precision precision, size_t n, size_t k, const float *w, size_t ld,
+					  void *panels, const MayContinue *question);
 
 	/*
 	 * bytes of the buffer for m rows of k in the precision's form, and how to make them from fp32

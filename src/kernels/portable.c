@@ -48,8 +48,9 @@ gemm_packed_size(Precision precision, size_t n, size_t k)
 	return size_align(size - ALIGNMENT, ALIGNMENT);
 }
 
-static void
-pack_int8(bool bounded, size_t n, size_t k, const float *w, size_t ld, void *panels)
+static bool
+pack_int8(bool bounded, size_t n, size_t k, const float *w, size_t ld, void *panels,
+		  const MayContinue *question)
 {
 	size_t padded = panels_of(n) * PANEL;
 	float *scales = panels;
@@ -71,18 +72,20 @@ pack_int8(bool bounded, size_t n, size_t k, const float *w, size_t ld, void *pan
 			out[(j / PANEL * k + i) * PANEL + j % PANEL] = q;
 			sums[j] += q;
 		}
+		if (!may_continue(question, NULL))
+			return false;
 	}
+	return true;
 }
 
-static void
-gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+static bool
+gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels,
+		  const MayContinue *question)
 {
 	if (precision == PRECISION_INT8)
-	{
-		pack_int8(false, n, k, w, ld, panels);
-		return;
-	}
+		return pack_int8(false, n, k, w, ld, panels, question);
 	for (size_t j = 0; j < panels_of(n) * PANEL; j++)
+	{
 		for (size_t i = 0; i < k; i++)
 		{
 			float value = j < n ? w[j * ld + i] : 0;
@@ -93,6 +96,10 @@ gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, vo
 			else
 				((uint16_t *) panels)[at] = float_to_bf16(value);
 		}
+		if (!may_continue(question, NULL))
+			return false;
+	}
+	return true;
 }
 
 /* One row of int8: x ~ scale * (q - zero), q in 0 .. 255 */
@@ -624,19 +631,24 @@ narrow_packed_size(Precision precision, size_t n, size_t k)
 	return gemm_packed_size(narrow_form(precision), n, k);
 }
 
-static void
-narrow_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+static bool
+narrow_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels,
+			const MayContinue *question)
 {
 	float *weights = panels;
 
 	if (precision == PRECISION_INT8)
+		return pack_int8(true, n, k, w, ld, panels, question);
+	if (!gemm_pack(PRECISION_FP32, n, k, w, ld, panels, question))
+		return false;
+	for (size_t j = 0; j < panels_of(n) * PANEL && precision == PRECISION_BF16; j++)
 	{
-		pack_int8(true, n, k, w, ld, panels);
-		return;
+		for (size_t i = j * k; i < (j + 1) * k; i++)
+			weights[i] = bf16_to_float(float_to_bf16(weights[i]));
+		if (!may_continue(question, NULL))
+			return false;
 	}
-	gemm_pack(PRECISION_FP32, n, k, w, ld, panels);
-	for (size_t i = 0; i < panels_of(n) * PANEL * k && precision == PRECISION_BF16; i++)
-		weights[i] = bf16_to_float(float_to_bf16(weights[i]));
+	return true;
 }
 
 static size_t

@@ -48,8 +48,8 @@ vector_gemm_packed_size(Precision precision, size_t n, size_t k)
 	return size - ALIGNMENT;
 }
 
-static TARGET void
-pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels)
+static TARGET bool
+pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels, const MayContinue *question)
 {
 	size_t padded = padded_features(n);
 	size_t groups = groups_of(PRECISION_INT8, k);
@@ -74,7 +74,10 @@ pack_int8(size_t n, size_t k, const float *w, size_t ld, void *panels)
 		}
 		scales[j] = scale.scale;
 		sums[j] = (float) sum;
+		if (!may_continue(question, NULL))
+			return false;
 	}
+	return true;
 }
 
 /*
@@ -92,10 +95,12 @@ pack_edge(const float *w, size_t ld, size_t features, size_t inputs, uint32_t *t
 				to[c * PANEL + r] = 0;
 }
 
-static TARGET void
-pack_fp32(size_t n, size_t k, const float *w, size_t ld, uint32_t *panels)
+static TARGET bool
+pack_fp32(size_t n, size_t k, const float *w, size_t ld, uint32_t *panels,
+		  const MayContinue *question)
 {
 	for (size_t j = 0; j < padded_features(n); j += VW)
+	{
 		for (size_t i = 0; i < k; i += VW)
 		{
 			uint32_t *to = panels + j / PANEL * PANEL * k + i * PANEL + j % PANEL;
@@ -106,10 +111,15 @@ pack_fp32(size_t n, size_t k, const float *w, size_t ld, uint32_t *panels)
 			else
 				pack_edge(from, ld, j < n ? n - j : 0, k - i, to);
 		}
+		if (!may_continue(question, NULL))
+			return false;
+	}
+	return true;
 }
 
-static TARGET void
-pack_bf16(size_t n, size_t k, const float *w, size_t ld, uint16_t *panels)
+static TARGET bool
+pack_bf16(size_t n, size_t k, const float *w, size_t ld, uint16_t *panels,
+		  const MayContinue *question)
 {
 	size_t groups = groups_of(PRECISION_BF16, k);
 
@@ -119,16 +129,19 @@ pack_bf16(size_t n, size_t k, const float *w, size_t ld, uint16_t *panels)
 
 		for (size_t i = 0; i < groups * 2; i++)
 			feature[i / 2 * PANEL * 2 + i % 2] = float_to_bf16(j < n && i < k ? w[j * ld + i] : 0);
+		if (!may_continue(question, NULL))
+			return false;
 	}
+	return true;
 }
 
-static TARGET void
-vector_gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels)
+static TARGET bool
+vector_gemm_pack(Precision precision, size_t n, size_t k, const float *w, size_t ld, void *panels,
+				 const MayContinue *question)
 {
 	if (precision == PRECISION_INT8)
-		pack_int8(n, k, w, ld, panels);
-	else if (precision == PRECISION_BF16)
-		pack_bf16(n, k, w, ld, panels);
-	else
-		pack_fp32(n, k, w, ld, panels);
+		return pack_int8(n, k, w, ld, panels, question);
+	if (precision == PRECISION_BF16)
+		return pack_bf16(n, k, w, ld, panels, question);
+	return pack_fp32(n, k, w, ld, panels, question);
 }

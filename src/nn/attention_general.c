@@ -229,7 +229,7 @@ pack_windows(const Workspace *workspace, const GeneralAttention *call, const Gen
 					   n * sizeof(float));
 		}
 		workspace->kernels->gemm_pack(PRECISION_FP32, WINDOW, n, window, n,
-									  scratch + layout->windows + w * layout->window_bytes);
+									  scratch + layout->windows + w * layout->window_bytes, NULL);
 	}
 }
 
@@ -288,12 +288,12 @@ pack_head(const Workspace *workspace, const GeneralAttention *call, const Genera
 	const float *values = call->v + head * n;                     /* (n_keys, v_ld) */
 
 	kernels->gemm_pack(PRECISION_FP32, call->n_keys, n, call->k + head * n, call->k_ld,
-					   scratch + layout->keys);
+					   scratch + layout->keys, NULL);
 	for (size_t key = 0; key < call->n_keys; key++)
 		for (size_t i = 0; i < n; i++)
 			transposed[i * call->n_keys + key] = values[key * call->v_ld + i];
 	kernels->gemm_pack(PRECISION_FP32, n, call->n_keys, transposed, call->n_keys,
-					   scratch + layout->values);
+					   scratch + layout->values, NULL);
 }
 
 /* The head's biases by distance, from that of the last query and the first key on. */

@@ -416,11 +416,10 @@ static bool
 write_packed(const Preparation *preparation, const PartRecord *part, const float *source, void *out,
 			 const MayContinue *question, Status *status)
 {
-	if (!bulk_clear(out, part->bytes, question, status))
-		return false;
-	preparation->kernels->gemm_pack((Precision) part->precision, part->rows, part->columns, source,
-									part->columns, out);
-	return true;
+	return bulk_clear(out, part->bytes, question, status) &&
+		   (preparation->kernels->gemm_pack((Precision) part->precision, part->rows, part->columns,
+											source, part->columns, out, question) ||
+			status_fail(status, STATUS_CANCELLED, "canceled on request"));
 }
 
 bool

@@ -271,8 +271,8 @@ gemm_results(const Kernels *kernels, const GemmInput *input)
 	Rows rows;
 	Rows rows2;
 
-	kernels->gemm_pack(precision, n, k, input->w, k + 1, panels);
-	kernels->gemm_pack(precision, SECOND_FEATURES, n, input->w2, n, panels2);
+	kernels->gemm_pack(precision, n, k, input->w, k + 1, panels, NULL);
+	kernels->gemm_pack(precision, SECOND_FEATURES, n, input->w2, n, panels2, NULL);
 	rows = kernels->rows_convert(precision, m, k, input->a, input->lda, buffer);
 	if (shape->residual) /* the residual may be C itself */
 	{
@@ -413,7 +413,7 @@ check_quantized_ends(CaseRun *run)
 	}
 	for (size_t i = 0; i < K; i++)
 		one[i * K + i] = 1;
-	kernels->gemm_pack(PRECISION_INT8, K, K, one, K, panels);
+	kernels->gemm_pack(PRECISION_INT8, K, K, one, K, panels, NULL);
 	kernels->gemm(&packed, M, kernels->rows_convert(PRECISION_INT8, M, K, a, K, buffer), c, K,
 				  &nothing, scratch);
 	for (size_t i = 0; i < M; i++)
@@ -496,7 +496,7 @@ check_int8_extremes(CaseRun *run, size_t k, bool from_zero, Rng *rng)
 		PackedMatrix packed = {PRECISION_INT8, N, k, panels};
 
 		c[t] = case_alloc(M * N * sizeof(float));
-		kernels->gemm_pack(PRECISION_INT8, N, k, w, k, panels);
+		kernels->gemm_pack(PRECISION_INT8, N, k, w, k, panels, NULL);
 		kernels->gemm(&packed, M, kernels->rows_convert(PRECISION_INT8, M, k, a, k, buffer), c[t],
 					  N, &nothing, scratch);
 		free(panels);
