@@ -1,6 +1,7 @@
 /* tokenizer_json.c: reading tokenizer.json. */
 #include "files/tokenizer_json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -420,18 +421,38 @@ post_processor_value(const TokenizerSettings *settings, bool *complete)
 	return root;
 }
 
-/*
- * By token. Blank lines are one token to the reference, the empty one, and count where it gives ids
- * to tokens that the vocabulary does not have; so one is written where there was a blank line, or
- * where the added tokens say that there were some at the end.
- */
-static json_t *
-vocab_value(const Arena *arena, const TokenizerSettings *settings, bool *complete)
+/* A member "token":id; false when the token is not valid UTF-8. */
+static bool
+append_token(TextBuffer *buffer, const char *token, size_t length, int32_t id)
 {
-	json_t *vocab = json_object();
-	json_int_t id = 0;
-	json_int_t blank = -1;
+	json_t *value = json_stringn(token, length);
+	char number[16];
+
+	if (value == NULL)
+		return false;
+	json_decref(value);
+	if (buffer->length > 0 && buffer->text[buffer->length - 1] != '{')
+		text_append(buffer, ",", 1);
+	text_append_string(buffer, token, length);
+	text_append(buffer, number, (size_t) snprintf(number, sizeof number, ":%d", (int) id));
+	return true;
+}
+
+/*
+ * By token, behind the brace that opens them. Blank lines are one token to the reference, the empty
+ * one, and count where it gives ids to tokens that the vocabulary does not have; so one is written
+ * where there was a blank line, or where the added tokens say that there were some at the end.
+ *
+ * jansson does not write them: it hashes all members of an object anew whenever there are twice as
+ * many, which takes long for a million and cannot be interrupted.
+ */
+static bool
+append_vocab(TextBuffer *buffer, const TokenizerSettings *settings, Status *status)
+{
+	int32_t id = 0;
+	int32_t blank = -1;
 	bool follows = false;
+	bool complete = true;
 
 	for (const char *at = settings->vocab, *end = at + settings->vocab_length; at < end; id++)
 	{
@@ -440,14 +461,11 @@ vocab_value(const Arena *arena, const TokenizerSettings *settings, bool *complet
 
 		if (length == 0)
 			blank = id;
-		else if (json_object_setn_new(vocab, at, length, json_integer(id)) != 0)
-			*complete = false;
+		else
+			complete = complete && append_token(buffer, at, length, id);
 		at += length + 1;
-		if (bulk_turn((size_t) id, ASK_TOKENS) && !arena_may_continue(arena, NULL))
-		{
-			*complete = false;
-			return vocab;
-		}
+		if (bulk_turn((size_t) id, ASK_TOKENS) && !arena_may_continue(buffer->arena, status))
+			return false;
 	}
 	for (size_t i = 0; i < settings->n_added; i++)
 	{
@@ -456,12 +474,14 @@ vocab_value(const Arena *arena, const TokenizerSettings *settings, bool *complet
 			blank = id;
 	}
 	if (blank >= 0 && !(blank == id && follows))
-		json_put(vocab, "", json_integer(blank), complete);
-	return vocab;
+		complete = complete && append_token(buffer, "", 0, blank);
+	return complete || status_fail(status, STATUS_INVALID_DATA,
+								   "could not write tokenizer.json: a token is not valid UTF-8");
 }
 
+/* The vocabulary, still empty, comes last. */
 static json_t *
-model_value(const Arena *arena, const TokenizerSettings *settings, bool *complete)
+model_value(const TokenizerSettings *settings, bool *complete)
 {
 	json_t *model = json_object();
 
@@ -471,7 +491,7 @@ model_value(const Arena *arena, const TokenizerSettings *settings, bool *complet
 			 complete);
 	json_put(model, "max_input_chars_per_word", json_integer(settings->max_input_chars_per_word),
 			 complete);
-	json_put(model, "vocab", vocab_value(arena, settings, complete), complete);
+	json_put(model, "vocab", json_object(), complete);
 	return model;
 }
 
@@ -628,6 +648,8 @@ own_post_processor(const TokenizerSettings *settings)
 char *
 tokenizer_json_write(Arena *arena, const TokenizerSettings *settings, Status *status)
 {
+	static const char ends[] = "}}}"; /* of the vocabulary, the model and all */
+	TextBuffer buffer = {.arena = arena};
 	json_t *root;
 	json_t *own;
 	char *text;
@@ -650,8 +672,17 @@ tokenizer_json_write(Arena *arena, const TokenizerSettings *settings, Status *st
 			 json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix",
 					   settings->continuing_subword_prefix, "cleanup", 1),
 			 &complete);
-	json_put(root, "model", model_value(arena, settings, &complete), &complete);
+	json_put(root, "model", model_value(settings, &complete), &complete);
 	text = json_write(arena, root, JSON_COMPACT, complete, "tokenizer.json", status);
 	json_decref(own);
-	return text;
+	if (text == NULL)
+		return NULL;
+	text_append(&buffer, text, strlen(text) - strlen(ends));
+	if (!append_vocab(&buffer, settings, status))
+		return NULL;
+	text_append(&buffer, ends, strlen(ends));
+	if (!buffer.failed)
+		return buffer.text;
+	arena_fail(arena, status, "tokenizer.json", buffer.length);
+	return NULL;
 }
