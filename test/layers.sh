@@ -1,7 +1,7 @@
 #!/bin/bash
 # A layer includes only itself and what lies below; only src/pg sees postgres.h, only src/kernels
 # intrinsics. Within src/pg a floor includes only itself and the floors below; job and column lie
-# side by side and never include each other.
+# side by side and never include each other. Arguments that may be large are read interruptibly.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 shopt -s nullglob
 
@@ -74,6 +74,10 @@ for layer in "${layers[@]}"; do
 		'^[[:space:]]*#[[:space:]]*include[[:space:]]*<([a-z]*intrin|arm_neon|cblas|openblas.*)\.h>' \
 		"src/$layer")
 done
+while IFS= read -r line; do
+	complain "$line: what may be large is read through src/pg/server/detoast.h"
+done < <(grep -rnE 'PG_GETARG_(TEXT|BYTEA|VARCHAR|BPCHAR|JSONB|ARRAYTYPE)_P|PG_DETOAST_DATUM_COPY' \
+	--include='*.[ch]' src/pg | grep -v '^src/pg/server/detoast.h:')
 check_floor server "server"
 check_floor model "server model"
 check_floor infer "server model infer"

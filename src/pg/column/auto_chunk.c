@@ -29,6 +29,7 @@
 #include "pg/column/statement.h"
 #include "pg/infer/chunk.h"
 #include "pg/infer/embedding.h"
+#include "pg/server/detoast.h"
 #include "pg/server/role.h"
 #include "pg/server/values.h"
 
@@ -366,7 +367,7 @@ bert_auto_chunk(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 0, "relation");
 	require_argument(fcinfo, 2, "target");
-	target = PG_GETARG_TEXT_PP(2);
+	target = ARGUMENT_TEXT(2);
 	PreventCommandIfReadOnly("bert.auto_chunk()");
 	if (!PG_ARGISNULL(4))
 		automatic->max_tokens = int_argument(fcinfo, 4, "max_tokens", 1, INT_MAX, 0);
@@ -375,7 +376,7 @@ bert_auto_chunk(PG_FUNCTION_ARGS)
 	template_parse(automatic->template, &request.template);
 	request.target = quoted_target(target);
 	table_column_open(PG_GETARG_OID(0), source, NULL, &request.column);
-	begin_chunks(&request, target, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3),
+	begin_chunks(&request, target, PG_ARGISNULL(3) ? NULL : ARGUMENT_TEXT(3),
 				 PG_ARGISNULL(7) ? "real[]" : text_argument(fcinfo, 7, "embedding_type"));
 	PG_RETURN_OID(automatic->chunks);
 }
@@ -452,7 +453,7 @@ bert_auto_chunk_names(PG_FUNCTION_ARGS)
 		char *names[1 + TEMPLATE_MAX_COLUMNS] = {0};
 		Template template;
 
-		template_parse(text_to_cstring(PG_GETARG_TEXT_PP(2)), &template);
+		template_parse(text_to_cstring(ARGUMENT_TEXT(2)), &template);
 		for (int i = 0; i < columns.n_texts; i++)
 			names[i] = get_attname(RelationGetRelid(relation), columns.texts[i], false);
 		values[1] = CStringGetTextDatum(names[0]);

@@ -17,6 +17,7 @@
 #include "pg/column/auto_key.h"
 #include "pg/column/auto_trigger.h"
 #include "pg/column/statement.h"
+#include "pg/server/detoast.h"
 #include "pg/server/role.h"
 #include "pg/server/values.h"
 
@@ -213,7 +214,7 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("bert.auto_embed()");
 	form = column_form_arguments(fcinfo, 4, 5);
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
-	auto_embed_begin(&column, &form, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), &automatic);
+	auto_embed_begin(&column, &form, PG_ARGISNULL(3) ? NULL : ARGUMENT_TEXT(3), &automatic);
 	mention_older_rows(&column, &automatic);
 	PG_RETURN_VOID();
 }
@@ -251,7 +252,7 @@ is_meant(FunctionCallInfo fcinfo, Relation relation, const AutoColumn *automatic
 	if (!PG_ARGISNULL(2) &&
 		(!present || get_attnum(RelationGetRelid(relation), NameStr(*PG_GETARG_NAME(2))) != target))
 		return false;
-	return PG_ARGISNULL(3) || strcmp(text_to_cstring(PG_GETARG_TEXT_PP(3)), automatic->model) == 0;
+	return PG_ARGISNULL(3) || strcmp(text_to_cstring(ARGUMENT_TEXT(3)), automatic->model) == 0;
 }
 
 static void

@@ -20,6 +20,7 @@
 #include "pg/column/chunk_trigger.h"
 #include "pg/infer/chunk.h"
 #include "pg/infer/embedding.h"
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 #include "pg/server/role.h"
@@ -339,7 +340,7 @@ keep_embedding(void *context, TupleTableSlot *slot)
 	if (slot->tts_isnull[0] || slot->tts_isnull[1] || slot->tts_isnull[2])
 		return true;
 	row = DatumGetInt32(slot->tts_values[0]);
-	words = DatumGetTextPP(slot->tts_values[1]);
+	words = (text *) detoast_packed(slot->tts_values[1]);
 	for (int i = 0; i < kept->chunks->n; i++)
 	{
 		Chunk *chunk = &kept->chunks->chunks[i];
@@ -349,7 +350,7 @@ keep_embedding(void *context, TupleTableSlot *slot)
 			memcmp(VARDATA_ANY(chunk->text), VARDATA_ANY(words), VARSIZE_ANY_EXHDR(words)) != 0)
 			continue;
 		previous = MemoryContextSwitchTo(kept->context);
-		chunk->embedding = PointerGetDatum(PG_DETOAST_DATUM_COPY(slot->tts_values[2]));
+		chunk->embedding = PointerGetDatum(detoast_copy(slot->tts_values[2]));
 		MemoryContextSwitchTo(previous);
 		chunk->embedded = true;
 	}

@@ -23,6 +23,7 @@
 #include "utils/syscache.h"
 
 #include "pg/column/column.h"
+#include "pg/server/detoast.h"
 #include "pg/server/encoding.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
@@ -291,7 +292,7 @@ column_form_arguments(FunctionCallInfo fcinfo, int prompt_name, int dimensions)
 	ColumnForm form = {0};
 
 	if (!PG_ARGISNULL(prompt_name))
-		form.prompt_name = text_to_cstring(PG_GETARG_TEXT_PP(prompt_name));
+		form.prompt_name = text_to_cstring(ARGUMENT_TEXT(prompt_name));
 	if (!PG_ARGISNULL(dimensions))
 		form.dimensions = int_argument(fcinfo, dimensions, "dimensions", 1, INT_MAX, 0);
 	return form;

@@ -30,6 +30,7 @@
 
 #include "pg/column/auto_launch.h"
 #include "pg/column/call.h"
+#include "pg/server/detoast.h"
 #include "pg/server/own_lock.h"
 #include "pg/server/settings.h"
 #include "pg/infer/call.h"
@@ -375,7 +376,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 		.begin = begin_batch, .commit = commit_batch, .goes_on = goes_on, .context = &call};
 	char *source = name_argument(fcinfo, 1, "source");
 	char *target = name_argument(fcinfo, 2, "target");
-	char *condition = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
+	char *condition = PG_ARGISNULL(6) ? NULL : text_to_cstring(ARGUMENT_TEXT(6));
 	TableColumn column;
 	ErrorContextCallback tell = {error_context_stack, tell_committed, NULL};
 	OwnLock lock;
@@ -395,7 +396,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	call.context = context;
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	MemoryContextSwitchTo(context);
-	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3), TASK_EMBED);
+	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : ARGUMENT_TEXT(3), TASK_EMBED);
 	column.form = column_form_arguments(fcinfo, 7, 8);
 	table_column_check_form(&column, turn.model);
 	lock = (OwnLock){OWN_LOCK_COLUMN, MyDatabaseId, column.relation, (uint32) column.target};

@@ -13,6 +13,7 @@
 #include "pg/infer/embedding.h"
 #include "pg/infer/rows.h"
 #include "pg/column/statement.h"
+#include "pg/server/detoast.h"
 
 /* Texts and embeddings held at once; a batch ends early with what is larger. */
 #define BATCH_BYTES ((Size) 32 * 1024 * 1024)
@@ -56,7 +57,7 @@ take_row(void *context, TupleTableSlot *slot)
 	row->table = DatumGetObjectId(slot->tts_values[1]);
 	ItemPointerCopy((ItemPointer) DatumGetPointer(slot->tts_values[2]), &row->tid);
 	previous = MemoryContextSwitchTo(reading->context);
-	row->text = PointerGetDatum(PG_DETOAST_DATUM_COPY(slot->tts_values[3]));
+	row->text = PointerGetDatum(detoast_copy(slot->tts_values[3]));
 	MemoryContextSwitchTo(previous);
 	rows->bytes += VARSIZE(DatumGetPointer(row->text)) + rows->row_bytes;
 	return true;
@@ -149,7 +150,7 @@ compute(EmbedRows *rows, const TableColumn *column, ModelHandle *model)
 	PopActiveSnapshot();
 }
 
-/* Notes the row's place now and that we hold it. */
+/* Notes the row's place now and that we hold it, if it has the text that was embedded. */
 static bool
 take_locked(void *context, TupleTableSlot *slot)
 {
@@ -158,33 +159,37 @@ take_locked(void *context, TupleTableSlot *slot)
 
 	slot_getallattrs(slot);
 	row = &rows->rows[DatumGetInt32(slot->tts_values[0])];
+	if (slot->tts_isnull[3] || !detoast_equal(slot->tts_values[3], row->text))
+		return true;
 	row->table = DatumGetObjectId(slot->tts_values[1]);
 	ItemPointerCopy((ItemPointer) DatumGetPointer(slot->tts_values[2]), &row->tid);
 	row->written = true;
 	return true;
 }
 
+/*
+ * The texts are compared here, not in the statement, which would have to copy each of them into its
+ * input and to read it at once.
+ */
 static void
 lock(EmbedRows *rows, const TableColumn *column)
 {
-	static const char *const names[] = {"n", "t", "c", "source"};
-	static const Oid types[] = {INT4OID, OIDOID, TIDOID, TEXTOID};
-	bool nulls[4] = {false};
+	static const char *const names[] = {"n", "t", "c"};
+	static const Oid types[] = {INT4OID, OIDOID, TIDOID};
+	bool nulls[3] = {false};
 	InputRows input;
 	const char *sql = psprintf(
-		"SELECT k.n, l.tableoid, l.ctid FROM bert_batch AS k, %s AS l"
+		"SELECT k.n, l.tableoid, l.ctid, l.%s::pg_catalog.text FROM bert_batch AS k, %s AS l"
 		" WHERE l.ctid OPERATOR(pg_catalog.=) k.c AND l.tableoid OPERATOR(pg_catalog.=) k.t AND "
-		"l.%s IS NULL"
-		" AND l.%s::pg_catalog.text COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) k.source"
-		" FOR NO KEY UPDATE OF l SKIP LOCKED",
-		column->table_sql, column->target_sql, column->source_sql);
+		"l.%s IS NULL FOR NO KEY UPDATE OF l SKIP LOCKED",
+		column->source_sql, column->table_sql, column->target_sql);
 
-	input_rows_begin(&input, 4, names, types);
+	input_rows_begin(&input, 3, names, types);
 	for (int i = 0; i < rows->n; i++)
 	{
 		EmbedRow *row = &rows->rows[i];
-		Datum values[4] = {Int32GetDatum(i), ObjectIdGetDatum(row->table),
-						   PointerGetDatum(&row->tid), row->text};
+		Datum values[3] = {Int32GetDatum(i), ObjectIdGetDatum(row->table),
+						   PointerGetDatum(&row->tid)};
 
 		input_rows_add(&input, values, nulls);
 	}

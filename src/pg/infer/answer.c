@@ -5,6 +5,7 @@
 
 #include "nn/answers.h"
 #include "pg/infer/input.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -44,8 +45,8 @@ find_answers(Call *call, FunctionCallInfo fcinfo, InputText *context, const Answ
 	EncodeResult encoded;
 	Status status;
 
-	input_text(PG_GETARG_TEXT_PP(0), &question);
-	input_text(PG_GETARG_TEXT_PP(1), context);
+	input_text(ARGUMENT_TEXT(0), &question);
+	input_text(ARGUMENT_TEXT(1), context);
 	encode_context(call, &question, context, stride, &encoded);
 	REPORT_UNLESS(answer_question(&(AnswerRequest){model, &encoded, options}, call->arena, answers,
 								  n_answers, &backend_may_continue, &status),

@@ -5,6 +5,7 @@
 
 #include "core/names.h"
 #include "pg/infer/batch.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -17,7 +18,7 @@ overflow_argument(FunctionCallInfo fcinfo, int argument)
 
 	if (!PG_ARGISNULL(argument))
 	{
-		overflow = name_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), "overflow", names,
+		overflow = name_parse(text_to_cstring(ARGUMENT_TEXT(argument)), "overflow", names,
 							  lengthof(names), &status);
 		REPORT_UNLESS(overflow >= 0, &status);
 	}

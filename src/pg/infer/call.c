@@ -11,6 +11,7 @@
 
 #include "core/bulk.h"
 #include "core/names.h"
+#include "pg/server/detoast.h"
 #include "pg/server/encoding.h"
 #include "pg/server/settings.h"
 #include "pg/infer/call.h"
@@ -80,7 +81,7 @@ call_begin(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask ta
 void
 call_begin_as(Call *call, FunctionCallInfo fcinfo, int model_argument, ModelTask task, bool pinned)
 {
-	text *model = PG_ARGISNULL(model_argument) ? NULL : PG_GETARG_TEXT_PP(model_argument);
+	text *model = PG_ARGISNULL(model_argument) ? NULL : ARGUMENT_TEXT(model_argument);
 
 	if (!pinned)
 	{

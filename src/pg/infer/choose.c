@@ -4,6 +4,7 @@
 #include "nn/select.h"
 #include "nn/windows.h"
 #include "pg/infer/rows.h"
+#include "pg/server/detoast.h"
 
 PG_FUNCTION_INFO_V1(bert_choose);
 PG_FUNCTION_INFO_V1(bert_choose_all);
@@ -35,11 +36,11 @@ score_choices(FunctionCallInfo fcinfo, Choices *choices, TextInputs *inputs, con
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return false;
-	inputs_of_array(PG_GETARG_ARRAYTYPE_P(1), inputs);
+	inputs_of_array(ARGUMENT_ARRAY(1), inputs);
 	if (inputs->n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("choices must not be empty")));
-	if (array_contains_nulls(PG_GETARG_ARRAYTYPE_P(1)))
+	if (array_contains_nulls(ARGUMENT_ARRAY(1)))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("choices must not contain NULL")));
 	call_begin(&call, fcinfo, 2, TASK_CHOOSE);
@@ -47,7 +48,7 @@ score_choices(FunctionCallInfo fcinfo, Choices *choices, TextInputs *inputs, con
 	wanted.model = model_handle_bind(call.handle, HEAD_MULTIPLE_CHOICE);
 	choices->logits = palloc((Size) inputs->n * sizeof(float));
 	choices->scores = palloc((Size) inputs->n * sizeof(float));
-	input_text(PG_GETARG_TEXT_PP(0), &prompt);
+	input_text(ARGUMENT_TEXT(0), &prompt);
 	inputs->prefix = &prompt;
 	texts_to_rows(&call, inputs, &wanted, take_logits, choices);
 	memcpy(choices->scores, choices->logits, choices->n_scored * sizeof(float));

@@ -6,6 +6,7 @@
 #include "miscadmin.h"
 
 #include "pg/infer/chunk.h"
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 
@@ -144,7 +145,7 @@ bert_chunk(PG_FUNCTION_ARGS)
 		max_tokens = Max(chunk_room(&call), 1);
 		overlap = window_stride(call.handle, overlap);
 	}
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	chunk_walk_begin(&walk, &call, &input, max_tokens, overlap);
 	while (chunk_walk_next(&walk))
 	{

@@ -10,6 +10,7 @@
 #include "nn/windows.h"
 #include "pg/infer/embedding.h"
 #include "pg/infer/rows.h"
+#include "pg/server/detoast.h"
 
 PG_FUNCTION_INFO_V1(bert_classify);
 PG_FUNCTION_INFO_V1(bert_classify_pinned);
@@ -94,9 +95,9 @@ logits_of_pair(Call *call, FunctionCallInfo fcinfo, const BertModel *model, size
 	InputText input;
 	InputText pair;
 
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	if (!PG_ARGISNULL(2))
-		input_text(PG_GETARG_TEXT_PP(2), &pair);
+		input_text(ARGUMENT_TEXT(2), &pair);
 	*columns = row_columns(call, &wanted);
 	return text_row(call, &wanted, &input, PG_ARGISNULL(2) ? NULL : &pair);
 }
@@ -216,9 +217,9 @@ classify_many(FunctionCallInfo fcinfo, bool pinned)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	inputs_of_array(PG_GETARG_ARRAYTYPE_P(0), &inputs);
+	inputs_of_array(ARGUMENT_ARRAY(0), &inputs);
 	if (!PG_ARGISNULL(2))
-		pairs_of_array(PG_GETARG_ARRAYTYPE_P(2), &inputs);
+		pairs_of_array(ARGUMENT_ARRAY(2), &inputs);
 	wanted.overflow = overflow_argument(fcinfo, 3);
 	call_begin_as(&call, fcinfo, 1, TASK_CLASSIFY, pinned);
 	wanted.model = bind_classifier(call.handle);
@@ -422,9 +423,9 @@ bert_rank(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	overflow = overflow_argument(fcinfo, 3);
-	inputs_of_array(PG_GETARG_ARRAYTYPE_P(1), &inputs);
+	inputs_of_array(ARGUMENT_ARRAY(1), &inputs);
 	call_begin(&call, fcinfo, 2, TASK_RANK);
-	input_text(PG_GETARG_TEXT_PP(0), &query);
+	input_text(ARGUMENT_TEXT(0), &query);
 	ranking.found = palloc((Size) Max(inputs.n, 1) * sizeof(Scored));
 	if (call.handle->head == HEAD_SEQUENCE_CLASSIFICATION)
 	{

@@ -2,16 +2,20 @@
  */
 #include "pg/server/compat.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "tcop/dest.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "core/bulk.h"
 #include "pg/infer/corpus.h"
 #include "pg/infer/input.h"
+#include "pg/server/detoast.h"
+#include "pg/server/encoding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "tokenizer/vocab_builder.h"
@@ -22,42 +26,100 @@ PG_FUNCTION_INFO_V1(bert_build_vocab);
 PG_FUNCTION_INFO_V1(bert_sentence_pairs);
 
 #define VOCAB_MAX_SIZE 1000000
-#define FETCH_ROWS 1000
 #define PAIRS_MAX_TOKENS 100000
+
+/* Takes the rows as they come: SPI's own table of them would copy every text. */
+typedef struct TextReceiver
+{
+	DestReceiver public;
+	const char *name; /* of the argument */
+	Oid type;
+	Oid output;        /* of the type */
+	MemoryContext row; /* emptied after each */
+	VisitText visit;
+	void *context;
+} TextReceiver;
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	TextReceiver *receiver = (TextReceiver *) self;
+	bool varlena;
+
+	(void) operation;
+	if (desc->natts != 1)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("%s returns %d columns, not one", receiver->name, desc->natts)));
+	receiver->type = getBaseType(TupleDescAttr(desc, 0)->atttypid);
+	getTypeOutputInfo(receiver->type, &receiver->output, &varlena);
+}
+
+/* The value as its type writes it, in UTF-8. */
+static const char *
+value_text(const TextReceiver *receiver, Datum value, size_t *length)
+{
+	const text *raw;
+	const char *written;
+
+	if (receiver->type == TEXTOID || receiver->type == VARCHAROID)
+	{
+		/* their output functions would copy it once more */
+		raw = (text *) detoast_packed(value);
+		return encoding_to_utf8(VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw), length);
+	}
+	written = OidOutputFunctionCall(receiver->output, value);
+	return encoding_to_utf8(written, strlen(written), length);
+}
+
+static bool
+receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	TextReceiver *receiver = (TextReceiver *) self;
+	MemoryContext caller;
+	const char *utf8;
+	size_t length;
+	bool is_null;
+	Datum value = slot_getattr(slot, 1, &is_null);
+
+	CHECK_FOR_INTERRUPTS();
+	if (is_null)
+		return true;
+	caller = MemoryContextSwitchTo(receiver->row);
+	utf8 = value_text(receiver, value, &length);
+	MemoryContextSwitchTo(caller);
+	receiver->visit(receiver->context, utf8, length);
+	MemoryContextReset(receiver->row);
+	return true;
+}
+
+static void
+receiver_shutdown(DestReceiver *self)
+{
+	(void) self;
+}
 
 void
 visit_texts(const char *query, const char *name, VisitText visit, void *context)
 {
 	SPIPlanPtr plan = SPI_prepare_cursor(query, 0, NULL, CURSOR_OPT_NO_SCROLL);
-	Portal portal;
+	TextReceiver receiver = {
+		.public = {receive, receiver_startup, receiver_shutdown, receiver_shutdown, DestNone},
+		.name = name,
+		.row =
+			AllocSetContextCreate(CurrentMemoryContext, "text of a query", ALLOCSET_DEFAULT_SIZES),
+		.visit = visit,
+		.context = context};
+	SPIExecuteOptions options = {.read_only = true, .dest = &receiver.public};
+	int result;
 
 	if (plan == NULL || !SPI_is_cursor_plan(plan))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s does not return rows", name),
 				 errhint("Give one SELECT with one column of text.")));
-	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-	if (portal->tupDesc->natts != 1)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("%s returns %d columns, not one", name, portal->tupDesc->natts)));
-	while (SPI_cursor_fetch(portal, true, FETCH_ROWS), SPI_processed > 0)
-	{
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			char *value = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-			char *utf8;
-
-			CHECK_FOR_INTERRUPTS();
-			if (value == NULL)
-				continue;
-			utf8 = pg_server_to_any(value, (int) strlen(value), PG_UTF8);
-			visit(context, utf8, strlen(utf8));
-			if (utf8 != value)
-				pfree(utf8);
-			pfree(value);
-		}
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
+	result = SPI_execute_plan_extended(plan, &options);
+	if (result < 0)
+		elog(ERROR, "%s failed: %s", name, SPI_result_code_string(result));
+	MemoryContextDelete(receiver.row);
 }
 
 static void
@@ -76,7 +138,7 @@ count_words(void *context, const char *utf8, size_t length)
 Datum
 bert_build_vocab(PG_FUNCTION_ARGS)
 {
-	char *query = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *query = text_to_cstring(ARGUMENT_TEXT(0));
 	int size = PG_GETARG_INT32(1);
 	VocabBuilderOptions options = vocab_builder_defaults(size, PG_GETARG_BOOL(2));
 	Arena *arena;
@@ -245,12 +307,12 @@ bert_sentence_pairs(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	max_tokens = int_argument(fcinfo, 2, "max_tokens", 2, PAIRS_MAX_TOKENS, 128);
 	corpus.tokenizer =
-		model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), TASK_EMBED)
+		model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : ARGUMENT_TEXT(1), TASK_EMBED)
 			->tokenizer;
 	corpus.arena = arena_for_call();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	visit_texts(text_to_cstring(PG_GETARG_TEXT_PP(0)), "query", add_document, &corpus);
+	visit_texts(text_to_cstring(ARGUMENT_TEXT(0)), "query", add_document, &corpus);
 	SPI_finish();
 	if (corpus.n_documents > 0)
 	{

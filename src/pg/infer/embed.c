@@ -9,6 +9,7 @@
 
 #include "pg/infer/embedding.h"
 #include "pg/infer/rows.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "pg/server/settings.h"
@@ -32,7 +33,7 @@ typedef struct EmbedOptions
 static char *
 text_or_null(FunctionCallInfo fcinfo, int argument)
 {
-	return PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	return PG_ARGISNULL(argument) ? NULL : text_to_cstring(ARGUMENT_TEXT(argument));
 }
 
 static EmbedOptions
@@ -71,7 +72,7 @@ embed_text(FunctionCallInfo fcinfo, Call *call, const EmbedOptions *options)
 	InputText input;
 	Datum result;
 
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	result = embedding_datum(text_row(call, &options->wanted, &input, NULL),
 							 row_columns(call, &options->wanted), options);
 	call_end(call);
@@ -174,7 +175,7 @@ embed_many(FunctionCallInfo fcinfo, bool pinned)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	inputs_of_array(PG_GETARG_ARRAYTYPE_P(0), &inputs);
+	inputs_of_array(ARGUMENT_ARRAY(0), &inputs);
 	overflow = overflow_argument(fcinfo, 7);
 	call_begin_as(&call, fcinfo, 1, TASK_EMBED, pinned);
 	many.options = embed_options(fcinfo, &call, overflow);
@@ -247,7 +248,7 @@ static const float *
 embedding_argument(FunctionCallInfo fcinfo, int argument, int *n)
 {
 	static const char *const names[] = {"a", "b"};
-	ArrayType *array = PG_GETARG_ARRAYTYPE_P(argument);
+	ArrayType *array = ARGUMENT_ARRAY(argument);
 
 	if (ARR_NDIM(array) != 1)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),

@@ -8,6 +8,7 @@
 
 #include "pg/infer/batch.h"
 #include "pg/infer/embedding.h"
+#include "pg/server/detoast.h"
 #include "pg/server/encoding.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
@@ -58,7 +59,7 @@ pooling_argument(FunctionCallInfo fcinfo, int argument, const ModelHandle *handl
 
 	if (!PG_ARGISNULL(argument))
 		REPORT_UNLESS(
-			pooling_modes_parse(text_to_cstring(PG_GETARG_TEXT_PP(argument)), &pooling, &status),
+			pooling_modes_parse(text_to_cstring(ARGUMENT_TEXT(argument)), &pooling, &status),
 			&status);
 	check_pooling(handle, &pooling);
 	return pooling;

@@ -10,6 +10,7 @@
 #include "nn/windows.h"
 #include "pg/model/definition.h"
 #include "pg/infer/batch.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "train/explain.h"
@@ -141,9 +142,9 @@ bert_explain(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
 	call_name(&call, "explain");
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	if (has_pair)
-		input_text(PG_GETARG_TEXT_PP(2), &pair);
+		input_text(ARGUMENT_TEXT(2), &pair);
 	encode_input(&call, &input, has_pair ? &pair : NULL, OVERFLOW_TRUNCATE, &encoded);
 	definition = definition_open(call.handle->name);
 	check_head(definition);

@@ -5,6 +5,7 @@
 
 #include "nn/fill.h"
 #include "pg/infer/rows.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -40,7 +41,7 @@ bert_fill_mask(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_FILL_MASK);
 	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	encode_input(&call, &input, NULL, OVERFLOW_REFUSE, &encoded);
 	REPORT_UNLESS(
 		fill_masks(&(FillRequest){model, call.handle->tokenizer, &encoded.windows[0], top_k},
@@ -78,7 +79,7 @@ bert_pseudo_perplexity(PG_FUNCTION_ARGS)
 	call_name(&call, "pseudo_perplexity");
 	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
 	stride = window_stride(call.handle, STRIDE);
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	encode_windows(&call, &input, stride, &encoded);
 	REPORT_UNLESS(pseudo_perplexity(&(PerplexityRequest){model, call.handle->tokenizer, &encoded,
 														 (size_t) stride},
@@ -101,8 +102,8 @@ bert_next_sentence(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 2, TASK_NEXT_SENTENCE);
 	wanted.model = bind_or_pretraining(call.handle, HEAD_NEXT_SENTENCE);
-	input_text(PG_GETARG_TEXT_PP(0), &texts[0]);
-	input_text(PG_GETARG_TEXT_PP(1), &texts[1]);
+	input_text(ARGUMENT_TEXT(0), &texts[0]);
+	input_text(ARGUMENT_TEXT(1), &texts[1]);
 	scores = text_row(&call, &wanted, &texts[0], &texts[1]);
 	softmax_rows(1, row_columns(&call, &wanted), scores);
 	call_end(&call);

@@ -11,6 +11,7 @@
 
 #include "core/names.h"
 #include "pg/infer/batch.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -85,7 +86,7 @@ array_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 
 	if (PG_ARGISNULL(argument))
 		return NULL;
-	array = PG_GETARG_ARRAYTYPE_P(argument);
+	array = ARGUMENT_ARRAY(argument);
 	if (array_contains_nulls(array))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("%s must not contain NULL", name)));
@@ -185,7 +186,7 @@ read_head(Forward *forward)
 	forward->head = forward->call.handle->head;
 	if (!PG_ARGISNULL(ARG_HEAD))
 		REPORT_UNLESS(
-			head_kind_parse(text_to_cstring(PG_GETARG_TEXT_PP(ARG_HEAD)), &forward->head, &status),
+			head_kind_parse(text_to_cstring(ARGUMENT_TEXT(ARG_HEAD)), &forward->head, &status),
 			&status);
 	forward->model = model_handle_bind(forward->call.handle, forward->head);
 	if (forward->wanted[OUT_POOLER_OUTPUT] &&
@@ -551,7 +552,7 @@ bert_forward(PG_FUNCTION_ARGS)
 	read_input(&forward);
 	read_encoder_states(&forward);
 	if (!PG_ARGISNULL(ARG_LABELS))
-		check_labels(&forward, PG_GETARG_ARRAYTYPE_P(ARG_LABELS));
+		check_labels(&forward, ARGUMENT_ARRAY(ARG_LABELS));
 	compute(&forward);
 	hidden = forward.call.handle->config.hidden_size;
 	layers = forward.call.handle->config.num_hidden_layers;

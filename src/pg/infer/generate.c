@@ -6,6 +6,7 @@
 
 #include "nn/generate.h"
 #include "pg/infer/batch.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -60,7 +61,7 @@ bert_generate(PG_FUNCTION_ARGS)
 				 errhint("Use a model with a causal_lm head, or train one with bert.finetune.")));
 	model = model_handle_bind(call.handle, HEAD_CAUSAL_LM);
 	options.stop_id = tokenizer_sep_id(call.handle->tokenizer);
-	input_text(PG_GETARG_TEXT_PP(0), &prompt);
+	input_text(ARGUMENT_TEXT(0), &prompt);
 	encode_with(&call, &prompt, NULL, &encode, &encoded);
 	window = &encoded.windows[0];
 	/* A text is [CLS] ... [SEP]: what is to be continued has no end yet. */

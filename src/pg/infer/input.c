@@ -25,9 +25,7 @@ input_text(const text *value, InputText *input)
 	input->seen_characters = input->seen_bytes = 0;
 	if (encoding == PG_UTF8 || input->n_bytes == 0)
 		return;
-	input->utf8 = pg_server_to_any(input->bytes, (int) input->n_bytes, PG_UTF8);
-	if (input->utf8 != input->bytes)
-		input->length = strlen(input->utf8);
+	input->utf8 = encoding_to_utf8(input->bytes, input->n_bytes, &input->length);
 }
 
 static size_t

@@ -11,6 +11,7 @@
 #include "pg/infer/batch.h"
 #include "pg/infer/embedding.h"
 #include "pg/model/store.h"
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 
@@ -160,7 +161,7 @@ PGDLLEXPORT Datum
 bert_set_precision(PG_FUNCTION_ARGS)
 {
 	ModelRow *row = model_to_change(fcinfo);
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *name = text_to_cstring(ARGUMENT_TEXT(1));
 	float4 max_loss = PG_GETARG_FLOAT4(2);
 	Precision precision;
 	Status status;

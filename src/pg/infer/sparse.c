@@ -12,6 +12,7 @@
 #include "pg/infer/batch.h"
 #include "pg/infer/embedding.h"
 #include "pg/infer/rows.h"
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 
@@ -22,7 +23,7 @@ static PromptUse
 kind_argument(FunctionCallInfo fcinfo, int argument)
 {
 	const char *kind =
-		PG_ARGISNULL(argument) ? "document" : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+		PG_ARGISNULL(argument) ? "document" : text_to_cstring(ARGUMENT_TEXT(argument));
 
 	if (strcmp(kind, "document") == 0)
 		return PROMPT_DOCUMENT;
@@ -89,7 +90,7 @@ bert_embed_sparse(PG_FUNCTION_ARGS)
 	call_name(&call, "embed_sparse");
 	wanted = want_weights(call.handle, OVERFLOW_TRUNCATE);
 	use_prompt(&call, NULL, NULL, use);
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	row = use == PROMPT_QUERY && splade_has_query_weights(&call.handle->config)
 			  ? query_row(&call, &wanted, &input)
 			  : text_row(&call, &wanted, &input, NULL);
@@ -110,7 +111,7 @@ sparse_array(HeapTupleHeader row, const char *name, Oid type)
 {
 	bool is_null;
 	Datum value = GetAttributeByName(row, name, &is_null);
-	ArrayType *array = is_null ? NULL : DatumGetArrayTypeP(value);
+	ArrayType *array = is_null ? NULL : (ArrayType *) detoast(value);
 
 	if (array == NULL || ARR_NDIM(array) > 1 || array_contains_nulls(array) ||
 		ARR_ELEMTYPE(array) != type)

@@ -5,6 +5,7 @@
 
 #include "nn/entities.h"
 #include "pg/infer/batch.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -48,7 +49,7 @@ bert_tag(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_TAG);
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	find_entities(&call, model_handle_bind(call.handle, HEAD_TOKEN_CLASSIFICATION), &input,
 				  AGGREGATE_NONE, true, &tags, &n_tags);
 	for (size_t i = 0; i < n_tags; i++)
@@ -80,14 +81,13 @@ bert_entities(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!PG_ARGISNULL(2))
-		REPORT_UNLESS(
-			aggregation_parse(text_to_cstring(PG_GETARG_TEXT_PP(2)), &aggregation, &status),
-			&status);
+		REPORT_UNLESS(aggregation_parse(text_to_cstring(ARGUMENT_TEXT(2)), &aggregation, &status),
+					  &status);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_ENTITIES);
 	call_name(&call, "entities");
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	find_entities(&call, model_handle_bind(call.handle, HEAD_TOKEN_CLASSIFICATION), &input,
 				  aggregation, false, &entities, &n_entities);
 	for (size_t i = 0; i < n_entities; i++)

@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "pg/infer/batch.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -47,9 +48,9 @@ bert_tokenize(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	if (!PG_ARGISNULL(2))
-		input_text(PG_GETARG_TEXT_PP(2), &pair);
+		input_text(ARGUMENT_TEXT(2), &pair);
 	encode_with(&call, &input, PG_ARGISNULL(2) ? NULL : &pair, &options, &encoded);
 	PG_RETURN_ARRAYTYPE_P(token_array(call.handle->tokenizer, &encoded.windows[0]));
 }
@@ -89,9 +90,9 @@ bert_encode(PG_FUNCTION_ARGS)
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
 	options.max_length = int_argument(fcinfo, 3, "max_length", 1, INT_MAX, call.handle->max_length);
 	options.special_tokens = PG_ARGISNULL(4) || PG_GETARG_BOOL(4);
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	if (!PG_ARGISNULL(2))
-		input_text(PG_GETARG_TEXT_PP(2), &pair);
+		input_text(ARGUMENT_TEXT(2), &pair);
 	encode_with(&call, &input, PG_ARGISNULL(2) ? NULL : &pair, &options, &encoded);
 	encoding = &encoded.windows[0];
 	numbers =
@@ -133,7 +134,7 @@ bert_decode(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	ids = PG_GETARG_ARRAYTYPE_P(0);
+	ids = ARGUMENT_ARRAY(0);
 	if (array_contains_nulls(ids))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("ids must not contain NULL")));
@@ -159,6 +160,6 @@ bert_count_tokens(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	PG_RETURN_INT32((int32) count_tokens(&call, &input));
 }

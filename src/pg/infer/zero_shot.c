@@ -9,6 +9,7 @@
 #include "nn/windows.h"
 #include "pg/infer/embedding.h"
 #include "pg/infer/rows.h"
+#include "pg/server/detoast.h"
 
 PG_FUNCTION_INFO_V1(bert_zero_shot);
 
@@ -79,7 +80,7 @@ template_argument(FunctionCallInfo fcinfo, int argument, bool entails)
 {
 	char *template = PG_ARGISNULL(argument)
 						 ? pstrdup(entails ? ENTAILMENT_TEMPLATE : ENCODER_TEMPLATE)
-						 : text_to_cstring(PG_GETARG_TEXT_PP(argument));
+						 : text_to_cstring(ARGUMENT_TEXT(argument));
 
 	if (strstr(template, PLACE) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -109,7 +110,7 @@ hypothesis(const char *template, const char *label)
 static void
 labels_argument(FunctionCallInfo fcinfo, int argument, TextInputs *labels)
 {
-	inputs_of_array(PG_GETARG_ARRAYTYPE_P(argument), labels);
+	inputs_of_array(ARGUMENT_ARRAY(argument), labels);
 	if (labels->n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("labels must not be empty")));
@@ -345,7 +346,7 @@ bert_zero_shot(PG_FUNCTION_ARGS)
 	template = template_argument(fcinfo, 3, entails);
 	shot.order = palloc((Size) shot.labels.n * sizeof(double));
 	shot.scores = palloc((Size) shot.labels.n * sizeof(float));
-	input_text(PG_GETARG_TEXT_PP(0), &input);
+	input_text(ARGUMENT_TEXT(0), &input);
 	if (entails)
 	{
 		make_hypotheses(&shot, template);

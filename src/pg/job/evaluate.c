@@ -15,6 +15,7 @@
 #include "pg/job/embedding.h"
 #include "pg/job/options.h"
 #include "pg/job/score.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "train/predict.h"
@@ -343,15 +344,15 @@ create_score(const Evaluator *evaluator, int dimensions)
 Datum
 bert_evaluate(PG_FUNCTION_ARGS)
 {
-	char *task_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char *query = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char *task_name = text_to_cstring(ARGUMENT_TEXT(1));
+	char *query = text_to_cstring(ARGUMENT_TEXT(2));
 	Evaluator *evaluator = palloc0(sizeof *evaluator);
 	Status status;
 
 	REPORT_UNLESS(train_task_parse(task_name, &evaluator->task, &status), &status);
 	InitMaterializedSRF(fcinfo, 0);
-	evaluator->handle = model_handle_get(fcinfo->flinfo, PG_GETARG_TEXT_PP(0), TASK_EMBED);
-	read_options(evaluator, PG_GETARG_JSONB_P(3));
+	evaluator->handle = model_handle_get(fcinfo->flinfo, ARGUMENT_TEXT(0), TASK_EMBED);
+	read_options(evaluator, ARGUMENT_JSONB(3));
 	evaluator->model = model_handle_bind(evaluator->handle, train_task_head(evaluator->task));
 	if (evaluator->task == TRAIN_EMBEDDING)
 		job_embedding_settings(&evaluator->handle->sentence, evaluator->handle->tokenizer,

@@ -6,6 +6,7 @@
 #include "utils/numeric.h"
 
 #include "core/names.h"
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "train/schedules.h"
 
@@ -59,7 +60,7 @@ read_schedule_options(Jsonb *options, Schedule *schedule)
 Datum
 bert_learning_rate(PG_FUNCTION_ARGS)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *name = text_to_cstring(ARGUMENT_TEXT(0));
 	int64 step = PG_GETARG_INT64(1);
 	double base_lr = PG_GETARG_FLOAT8(4);
 	Schedule schedule;
@@ -68,7 +69,7 @@ bert_learning_rate(PG_FUNCTION_ARGS)
 
 	REPORT_UNLESS(schedule_parse(name, &kind, &status), &status);
 	schedule = schedule_default(kind, PG_GETARG_INT64(2), PG_GETARG_INT64(3));
-	read_schedule_options(PG_GETARG_JSONB_P(5), &schedule);
+	read_schedule_options(ARGUMENT_JSONB(5), &schedule);
 	if (step < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("step must not be negative")));

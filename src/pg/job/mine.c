@@ -21,6 +21,7 @@
 #include "pg/job/embedding.h"
 #include "pg/job/text_set.h"
 #include "pg/model/handle.h"
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 #include "pg/server/values.h"
@@ -375,9 +376,9 @@ bert_mine_negatives(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 2, "options");
 	InitMaterializedSRF(fcinfo, 0);
-	read_options(PG_GETARG_JSONB_P(2), &miner->options);
+	read_options(ARGUMENT_JSONB(2), &miner->options);
 	miner->handle =
-		model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), TASK_EMBED);
+		model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : ARGUMENT_TEXT(1), TASK_EMBED);
 	miner->arena = arena_for_call();
 	job_embedding_settings(&miner->handle->sentence, miner->handle->tokenizer,
 						   miner->handle->max_length, &miner->embedding);

@@ -13,6 +13,7 @@
 #include "pg/job/embedding.h"
 #include "pg/job/few_shot.h"
 #include "pg/job/teacher.h"
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/values.h"
 #include "pg/model/store.h"
@@ -213,10 +214,10 @@ bert_finetune(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 4, "options");
 	PreventCommandIfReadOnly("bert.finetune()");
 	REPORT_UNLESS(train_task_parse(task_name, &task, &status), &status);
-	job_options_parse(PG_GETARG_JSONB_P(4), &options);
-	job_options_check_use(PG_GETARG_JSONB_P(4), &options, task);
+	job_options_parse(ARGUMENT_JSONB(4), &options);
+	job_options_check_use(ARGUMENT_JSONB(4), &options, task);
 	check_target(name);
-	handle = model_handle_get(fcinfo->flinfo, PG_GETARG_TEXT_PP(1), TASK_EMBED);
+	handle = model_handle_get(fcinfo->flinfo, ARGUMENT_TEXT(1), TASK_EMBED);
 	check_options(&options, task, handle);
 	check_data(&options, task, handle, query);
 	job.name = name;

@@ -13,6 +13,7 @@
 #include "utils/snapmgr.h"
 
 #include "pg/job/job.h"
+#include "pg/server/detoast.h"
 #include "pg/server/own.h"
 #include "pg/server/own_statement.h"
 #include "pg/server/settings.h"
@@ -162,7 +163,7 @@ read_job(OwnStatement *statement, Job *job)
 	job->task = result_text(4);
 	job->query = result_text(5);
 	job->search_path = result_text(6);
-	job->options = (Jsonb *) PG_DETOAST_DATUM_COPY(own_result(0, 7, &is_null));
+	job->options = (Jsonb *) detoast_copy(own_result(0, 7, &is_null));
 	job->who.role = DatumGetObjectId(own_result(0, 8, &is_null));
 	job->state = result_text(9);
 	job->worker_pid = (int) result_int64(10, 0);

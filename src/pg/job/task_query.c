@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "pg/job/task_query.h"
+#include "pg/server/detoast.h"
 #include "pg/server/encoding.h"
 
 #define FETCH_ROWS 1000
@@ -365,7 +366,7 @@ datum_as_text(Datum value, Oid type)
 	switch (find_coercion_pathway(TEXTOID, type, COERCION_EXPLICIT, &function))
 	{
 		case COERCION_PATH_RELABELTYPE:
-			return DatumGetTextPP(value);
+			return (text *) detoast_packed(value);
 		case COERCION_PATH_FUNC:
 			if (get_func_nargs(function) == 1)
 				return DatumGetTextPP(OidFunctionCall1(function, value));
@@ -373,7 +374,8 @@ datum_as_text(Datum value, Oid type)
 		default:
 			break;
 	}
-	return type == TEXTOID ? DatumGetTextPP(value) : cstring_to_text(datum_output(value, type));
+	return type == TEXTOID ? (text *) detoast_packed(value)
+						   : cstring_to_text(datum_output(value, type));
 }
 
 static SampleText
@@ -413,7 +415,7 @@ datum_integer(Datum value, Oid type)
 static size_t
 datum_items(const TaskQuery *query, const TaskColumn *column, Datum value, SampleText **items)
 {
-	ArrayType *array = DatumGetArrayTypeP(value);
+	ArrayType *array = (ArrayType *) detoast(value);
 	Oid element = getBaseType(ARR_ELEMTYPE(array));
 	int16 length;
 	bool by_value;

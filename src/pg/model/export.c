@@ -14,6 +14,7 @@
 #include "nn/loader.h"
 #include "pg/model/definition.h"
 #include "pg/model/output_folder.h"
+#include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 
@@ -163,8 +164,8 @@ bert_export_model(PG_FUNCTION_ARGS)
 						errmsg("permission denied to write a model to the server's files"),
 						errdetail("Only roles with privileges of the \"%s\" role may do so.",
 								  "pg_write_server_files")));
-	definition = definition_open(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	output_folder_init(&folder, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	definition = definition_open(text_to_cstring(ARGUMENT_TEXT(0)));
+	output_folder_init(&folder, text_to_cstring(ARGUMENT_TEXT(1)));
 	/* at an error and at the process's end: a termination is no error that is caught */
 	PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&folder));
 	{

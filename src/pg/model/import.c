@@ -13,6 +13,7 @@
 
 #include "files/tokenizer_files.h"
 #include "nn/folder.h"
+#include "pg/server/detoast.h"
 #include "pg/server/encoding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -182,7 +183,7 @@ head_argument(FunctionCallInfo fcinfo, int n, HeadKind *head)
 
 	if (PG_ARGISNULL(n))
 		return NULL;
-	if (!head_kind_parse(text_to_cstring(PG_GETARG_TEXT_PP(n)), head, &status))
+	if (!head_kind_parse(text_to_cstring(ARGUMENT_TEXT(n)), head, &status))
 		report_status(&status);
 	return head;
 }
@@ -334,13 +335,13 @@ small_sources(FunctionCallInfo fcinfo, ByteSource sources[MAX_SOURCES])
 {
 	size_t n = 0;
 
-	source_from_jsonb(&sources[n++], "config.json", PG_GETARG_JSONB_P(1));
+	source_from_jsonb(&sources[n++], "config.json", ARGUMENT_JSONB(1));
 	if (!PG_ARGISNULL(2))
-		source_from_text(&sources[n++], "vocab.txt", PG_GETARG_TEXT_PP(2));
+		source_from_text(&sources[n++], "vocab.txt", ARGUMENT_TEXT(2));
 	if (!PG_ARGISNULL(4))
-		source_from_jsonb(&sources[n++], "tokenizer_config.json", PG_GETARG_JSONB_P(4));
+		source_from_jsonb(&sources[n++], "tokenizer_config.json", ARGUMENT_JSONB(4));
 	if (!PG_ARGISNULL(8))
-		source_from_jsonb(&sources[n++], "tokenizer.json", PG_GETARG_JSONB_P(8));
+		source_from_jsonb(&sources[n++], "tokenizer.json", ARGUMENT_JSONB(8));
 	return n;
 }
 
@@ -372,13 +373,13 @@ import_arguments(FunctionCallInfo fcinfo, bool large_object)
 		source_from_large_object(&sources[n++], "model.safetensors", &object, PG_GETARG_OID(3));
 	else
 	{
-		bytea *weights = PG_GETARG_BYTEA_PP(3);
+		bytea *weights = ARGUMENT_BYTEA(3);
 
 		source_from_memory(&sources[n++], "model.safetensors", VARDATA_ANY(weights),
 						   VARSIZE_ANY_EXHDR(weights));
 	}
 	if (!PG_ARGISNULL(7))
-		choice.sentence = utf8_of_jsonb(PG_GETARG_JSONB_P(7));
+		choice.sentence = utf8_of_jsonb(ARGUMENT_JSONB(7));
 	source = modelsource_from_sources(arena, "arguments", sources, n, &status);
 	if (source == NULL)
 		report_status(&status);
@@ -458,10 +459,10 @@ bert_create_model(PG_FUNCTION_ARGS)
 	store_check_name(name);
 	require_argument(fcinfo, 1, "config");
 	require_argument(fcinfo, 2, "vocab");
-	source_from_text(&vocab, "vocab.txt", PG_GETARG_TEXT_PP(2));
+	source_from_text(&vocab, "vocab.txt", ARGUMENT_TEXT(2));
 	if (!head_kind_parse(text_argument(fcinfo, 3, "head"), &model.head, &status))
 		report_status(&status);
-	read_config(arena, name, PG_GETARG_JSONB_P(1), &model.config);
+	read_config(arena, name, ARGUMENT_JSONB(1), &model.config);
 	context_of_tokenizer.rows = model.config.vocab_size;
 	if (!tokenizer_files_from_vocab(arena, vocab.memory, (size_t) vocab.size, &context_of_tokenizer,
 									&model.tokenizer, &status))

@@ -14,6 +14,7 @@
 #include "files/settings_change.h"
 #include "nn/prune.h"
 #include "pg/model/definition.h"
+#include "pg/server/detoast.h"
 #include "pg/server/encoding.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -32,7 +33,7 @@ refuse_bundled(const char *name)
 ModelRow *
 model_to_change(FunctionCallInfo fcinfo)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *name = text_to_cstring(ARGUMENT_TEXT(0));
 	ModelRow *row;
 
 	CommandCounterIncrement();
@@ -58,7 +59,7 @@ PG_FUNCTION_INFO_V1(bert_rename_model);
 PGDLLEXPORT Datum
 bert_rename_model(PG_FUNCTION_ARGS)
 {
-	store_rename(model_to_change(fcinfo), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	store_rename(model_to_change(fcinfo), text_to_cstring(ARGUMENT_TEXT(1)));
 	PG_RETURN_VOID();
 }
 
@@ -66,7 +67,7 @@ bert_rename_model(PG_FUNCTION_ARGS)
 static Oid
 role_argument(FunctionCallInfo fcinfo, int argument)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	char *name = text_to_cstring(ARGUMENT_TEXT(argument));
 
 	return strcmp(name, "public") == 0 ? ACL_ID_PUBLIC : get_role_oid(name, false);
 }
@@ -89,7 +90,7 @@ bert_revoke_model(PG_FUNCTION_ARGS)
 
 	if (!store_revoke(row, role_argument(fcinfo, 1)))
 		ereport(WARNING, (errmsg("model \"%s\" was not granted to \"%s\"", row->name,
-								 text_to_cstring(PG_GETARG_TEXT_PP(1)))));
+								 text_to_cstring(ARGUMENT_TEXT(1)))));
 	PG_RETURN_VOID();
 }
 
@@ -111,7 +112,7 @@ PG_FUNCTION_INFO_V1(bert_pinned);
 PGDLLEXPORT Datum
 bert_pinned(PG_FUNCTION_ARGS)
 {
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *name = text_to_cstring(ARGUMENT_TEXT(0));
 
 	PG_RETURN_TEXT_P(cstring_to_text(definition_pinned_name(definition_open(name))));
 }
@@ -164,8 +165,8 @@ PG_FUNCTION_INFO_V1(bert_copy_model);
 PGDLLEXPORT Datum
 bert_copy_model(PG_FUNCTION_ARGS)
 {
-	char *source = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *target = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char *source = text_to_cstring(ARGUMENT_TEXT(0));
+	char *target = text_to_cstring(ARGUMENT_TEXT(1));
 	ModelDefinition *definition;
 	ModelDraft draft;
 	int64 version;
@@ -194,7 +195,7 @@ PGDLLEXPORT Datum
 bert_alter_model(PG_FUNCTION_ARGS)
 {
 	ModelRow *row = model_to_change(fcinfo);
-	Jsonb *json = PG_GETARG_JSONB_P(1);
+	Jsonb *json = ARGUMENT_JSONB(1);
 	const char *text = json_text(json);
 	ModelDefinition *definition;
 	BertConfig config;
@@ -355,7 +356,7 @@ PGDLLEXPORT Datum
 bert_prune_heads(PG_FUNCTION_ARGS)
 {
 	ModelRow *row = model_to_change(fcinfo);
-	Jsonb *json = PG_GETARG_JSONB_P(1);
+	Jsonb *json = ARGUMENT_JSONB(1);
 	ModelDefinition *definition;
 	PrunedHeads *prune;
 	int n_prune;

@@ -17,6 +17,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 #include "pg/server/own.h"
@@ -131,7 +132,7 @@ get_bool(const StoreScan *scan, HeapTuple tuple, const char *column)
 static char *
 get_bytes(const StoreScan *scan, HeapTuple tuple, const char *column)
 {
-	bytea *value = DatumGetByteaPP(get(scan, tuple, column, BYTEAOID, NULL));
+	bytea *value = (bytea *) detoast_packed(get(scan, tuple, column, BYTEAOID, NULL));
 
 	return pnstrdup(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
@@ -139,7 +140,7 @@ get_bytes(const StoreScan *scan, HeapTuple tuple, const char *column)
 static void
 get_hash(const StoreScan *scan, HeapTuple tuple, const char *column, BlockHash *hash)
 {
-	bytea *value = DatumGetByteaPP(get(scan, tuple, column, BYTEAOID, NULL));
+	bytea *value = (bytea *) detoast_packed(get(scan, tuple, column, BYTEAOID, NULL));
 
 	if (VARSIZE_ANY_EXHDR(value) != SHA256_BYTES)
 		ereport(ERROR,

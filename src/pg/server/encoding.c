@@ -2,15 +2,51 @@
 #include "pg/server/compat.h"
 
 #include "catalog/namespace.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 
 #include "pg/server/encoding.h"
+
+#define PIECE_BYTES (1024 * 1024)
+
+/* A conversion is done in one go: of a long text piece by piece, each of whole characters. */
+static const char *
+convert_pieces(const char *text, size_t length, size_t *out_length)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (size_t done = 0; done < length;)
+	{
+		int n = pg_mbcliplen(text + done, (int) (length - done), PIECE_BYTES);
+		const char *piece = text + done;
+		char *converted = pg_server_to_any(piece, n, PG_UTF8);
+
+		if (converted == piece)
+			appendBinaryStringInfo(&out, piece, n);
+		else
+		{
+			appendStringInfoString(&out, converted);
+			pfree(converted);
+		}
+		done += (size_t) n;
+		CHECK_FOR_INTERRUPTS();
+	}
+	*out_length = (size_t) out.len;
+	return out.data;
+}
 
 const char *
 encoding_to_utf8(const char *text, size_t length, size_t *out_length)
 {
-	const char *utf8 = pg_server_to_any(text, (int) length, PG_UTF8);
+	int encoding = GetDatabaseEncoding();
+	const char *utf8;
 
+	/* with the first two nothing is converted, and the second does not know where characters end */
+	if (encoding != PG_UTF8 && encoding != PG_SQL_ASCII && length > PIECE_BYTES)
+		return convert_pieces(text, length, out_length);
+	utf8 = pg_server_to_any(text, (int) length, PG_UTF8);
 	*out_length = utf8 == text ? length : strlen(utf8);
 	return utf8;
 }

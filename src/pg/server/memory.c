@@ -12,18 +12,18 @@
 #define LARGE_PAGE ((Size) 2 * 1024 * 1024)
 
 /*
- * Asks for large pages where there is room for them. A page is cleared when it is first touched and
- * given back at the end, whether the work is done or cancelled; for a gigabyte of small ones that
- * is a tenth of a second each that nothing can interrupt.
+ * A page is cleared when it is first touched and given back at the end, whether the work is done or
+ * cancelled; for a gigabyte of small ones that is a tenth of a second each that nothing can
+ * interrupt.
  */
-static void
-prefer_large_pages(void *memory, Size size)
+void
+memory_prefer_large_pages(void *memory, Size size)
 {
 #ifdef MADV_HUGEPAGE
 	char *begin = (char *) TYPEALIGN(LARGE_PAGE, memory);
 	char *end = (char *) TYPEALIGN_DOWN(LARGE_PAGE, (char *) memory + size);
 
-	if (begin < end)
+	if (size >= 2 * LARGE_PAGE && begin < end)
 		(void) madvise(begin, (Size) (end - begin), MADV_HUGEPAGE);
 #endif
 }
@@ -36,8 +36,8 @@ context_allocate(void *context, size_t size)
 	if (size > MaxAllocHugeSize)
 		return NULL;
 	memory = MemoryContextAllocExtended(context, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
-	if (memory != NULL && size >= 2 * LARGE_PAGE)
-		prefer_large_pages(memory, size);
+	if (memory != NULL)
+		memory_prefer_large_pages(memory, size);
 	return memory;
 }
 
@@ -149,7 +149,7 @@ memory_for_weights(Size elements, bool shared_work)
 
 	memory_check_weights(elements, shared_work);
 	memory = MemoryContextAllocHuge(CurrentMemoryContext, Max(elements, 1) * sizeof(float));
-	prefer_large_pages(memory, elements * sizeof(float));
+	memory_prefer_large_pages(memory, elements * sizeof(float));
 	return memory;
 }
 

@@ -30,6 +30,9 @@ extern void memory_check_weights(Size elements, bool shared_work);
 /* The same, limited by bert.max_memory, in CurrentMemoryContext. */
 extern Arena *arena_for_call(void);
 
+/* Asks the system for large pages where there is room for several of them. */
+extern void memory_prefer_large_pages(void *memory, Size size);
+
 /* Says no when an interrupt is pending that ends the statement; raise_interrupt then raises it. */
 extern const MayContinue backend_may_continue;
 

@@ -11,6 +11,7 @@
 #include "utils/lsyscache.h"
 
 #include "core/bulk.h"
+#include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
 #include "pg/server/values.h"
@@ -28,7 +29,7 @@ char *
 text_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	require_argument(fcinfo, argument, name);
-	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	return text_to_cstring(ARGUMENT_TEXT(argument));
 }
 
 char *
@@ -268,7 +269,11 @@ append_json_string(StringInfo out, const char *bytes, int length)
 				appendStringInfo(out, "\\%c", c);
 		}
 		if (bulk_turn((size_t) i, 64 * ASK_ELEMENTS))
+		{
+			appendBinaryStringInfo(out, bytes + plain, i + 1 - plain);
+			plain = i + 1;
 			CHECK_FOR_INTERRUPTS();
+		}
 	}
 	appendBinaryStringInfo(out, bytes + plain, length - plain);
 	appendStringInfoCharMacro(out, '"');
