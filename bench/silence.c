@@ -9,11 +9,16 @@
  *   silence_begin() → void
  *   silence_end(OUT p99 float8, OUT longest float8, OUT total float8)
  *
+ *   silence_where() → text
+ *
  * p99: what 99 of 100 moments would have waited for at most; longest: the worst one; total: the
- * processor time since silence_begin. All in ms; silences below three are not seen.
+ * processor time since silence_begin. All in ms; silences below three are not seen. silence_where:
+ * the functions that were running, innermost first, in the middle of the longest one; those without
+ * a name are the library and a number.
  */
 #include "postgres.h"
 
+#include <execinfo.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <time.h>
@@ -21,7 +26,9 @@
 #include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 
 PG_MODULE_MAGIC;
 
@@ -38,6 +45,22 @@ static volatile double raised_at; /* ms of processor time */
 static volatile double last_up;   /* when it was seen up last, or raised */
 static double begun_at;
 
+#define MAX_FRAMES 24
+#define HANDLER_FRAMES 2 /* tick and the return from the signal */
+#define MAX_STACKS 256
+
+/* What was running at the ticks of a silence. */
+typedef struct Stacks
+{
+	double length; /* ms */
+	int n;
+	int depth[MAX_STACKS];
+	void *frames[MAX_STACKS][MAX_FRAMES];
+} Stacks;
+
+static Stacks stacks[2];
+static int now_filled; /* of the silence that goes on; the other one is the longest's */
+
 static double
 processor_ms(void)
 {
@@ -47,19 +70,36 @@ processor_ms(void)
 	return (double) now.tv_sec * 1e3 + (double) now.tv_nsec / 1e6;
 }
 
+/* Notes a silence that is over: the flag was taken down after the last tick. */
+static void
+note_end(void)
+{
+	if (!raised || InterruptPending)
+		return;
+	if (last_up > raised_at)
+		silences[(int) Min(last_up - raised_at + 2 * TICK_US / 1000, MAX_MS)]++;
+	raised = false;
+	if (stacks[now_filled].length > stacks[!now_filled].length)
+		now_filled = !now_filled;
+	stacks[now_filled].n = 0;
+	stacks[now_filled].length = 0;
+}
+
 static void
 tick(int number)
 {
 	int saved = errno;
 	double now = processor_ms();
+	Stacks *filled;
 
 	(void) number;
-	if (raised && !InterruptPending)
+	note_end();
+	filled = &stacks[now_filled];
+	if (raised && filled->n < MAX_STACKS)
 	{
-		/* it was taken down after the tick before this one, and had been down for one at most */
-		if (last_up > raised_at)
-			silences[(int) Min(last_up - raised_at + 2 * TICK_US / 1000, MAX_MS)]++;
-		raised = false;
+		filled->length = now - raised_at;
+		filled->depth[filled->n] = backtrace(filled->frames[filled->n], MAX_FRAMES);
+		filled->n++;
 	}
 	if (!raised)
 	{
@@ -88,6 +128,9 @@ silence_begin(PG_FUNCTION_ARGS)
 
 	memset((void *) silences, 0, sizeof silences);
 	raised = false;
+	memset(stacks, 0, sizeof stacks);
+	/* the first call loads a library, which a signal's handler may not */
+	(void) backtrace(stacks[0].frames[0], MAX_FRAMES);
 	action.sa_handler = tick;
 	action.sa_flags = SA_RESTART;
 	sigemptyset(&action.sa_mask);
@@ -121,6 +164,7 @@ silence_end(PG_FUNCTION_ARGS)
 	int longest = MAX_MS;
 
 	set_timer(0);
+	note_end();
 	while (p99 < MAX_MS && share_above(p99, total) > 0.01)
 		p99++;
 	while (longest > 0 && silences[longest] == 0)
@@ -131,4 +175,35 @@ silence_end(PG_FUNCTION_ARGS)
 	values[1] = Float8GetDatum((double) longest);
 	values[2] = Float8GetDatum(total);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
+}
+
+PG_FUNCTION_INFO_V1(silence_where);
+Datum
+silence_where(PG_FUNCTION_ARGS)
+{
+	const Stacks *longest = &stacks[!now_filled];
+	int middle = longest->n / 2;
+	int depth = longest->depth[middle];
+	char **names = backtrace_symbols(longest->frames[middle], depth);
+	StringInfoData text;
+
+	(void) fcinfo;
+	initStringInfo(&text);
+	for (int i = HANDLER_FRAMES; names != NULL && i < depth; i++)
+	{
+		/* library(function+offset) [address]; the server's own name is its process's title */
+		const char *open = strrchr(names[i], '(');
+		const char *slash = strrchr(names[i], '/');
+		const char *library = slash == NULL ? "postgres" : slash + 1;
+
+		if (open == NULL)
+			continue;
+		appendStringInfoString(&text, text.len > 0 ? " < " : "");
+		if (open[1] == '+' || open[1] == ')')
+			appendStringInfo(&text, "%.*s", (int) strcspn(library, "("), library);
+		appendStringInfo(&text, "%.*s", (int) strcspn(open + 1, open[1] == '+' ? ")" : "+)"),
+						 open + 1);
+	}
+	free(names);
+	PG_RETURN_TEXT_P(cstring_to_text(text.data));
 }
