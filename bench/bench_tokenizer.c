@@ -4,8 +4,8 @@
  *     bench_tokenizer vocab.txt texts.txt [cased]
  *     bench_tokenizer FOLDER texts.txt
  *
- * A folder's tokenizer is what its files say (bench/tokenizers.py makes some and compares). Every
- * line of the file is one text (for a .csv file: its fields after the first, unquoted and
+ * A folder's tokenizer is what its files say (bench/tokenizer_speed.py compares).
+ * Every line of the file is one text (for a .csv file: its fields after the first, unquoted and
  * joined by ". "), encoded with special tokens and without truncation. Rounds are repeated for two
  * seconds; the median counts.
  */
