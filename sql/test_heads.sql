@@ -51,6 +51,11 @@ SELECT bert.labels('the cat', 't_value');
 SELECT bert.label('the cat', 't_value');
 SELECT bert.label(repeat('cat ', 100), 't_class', overflow => 'error');
 SELECT bert.labels(repeat('cat ', 100), 't_many', overflow => 'error');
+SET bert.default_model = 'classify=t_class, labels=t_many';
+SELECT bert.label('the cat') = bert.label('the cat', 't_class') AS label,
+	bert.labels('the cat', threshold => 0)
+		= bert.labels('the cat', 't_many', threshold => 0) AS labels;
+RESET bert.default_model;
 SELECT bert.label_pinned('the cat', 't_class');
 SELECT bert.label_pinned('the cat');
 SELECT count(*) AS tokens, bool_and(label IN ('O', 'B-PER', 'I-PER')) AS labels,

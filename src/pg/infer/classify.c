@@ -265,7 +265,7 @@ bert_labels(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
+	call_begin(&call, fcinfo, 1, TASK_LABELS);
 	call_name(&call, "labels");
 	model = bind_classifier(call.handle);
 	if (call.handle->config.problem_type != PROBLEM_MULTI_LABEL)

@@ -9,8 +9,8 @@
 static char *default_model;
 
 static const char *const task_names[MODEL_TASK_COUNT] = {
-	"embed",     "classify",      "regress", "tag",      "entities", "answer",
-	"fill_mask", "next_sentence", "choose",  "generate", "rank",     "zero_shot"};
+	"embed",     "classify",      "labels", "regress",  "tag",  "entities", "answer",
+	"fill_mask", "next_sentence", "choose", "generate", "rank", "zero_shot"};
 
 /* A part of the setting: [task =] model. */
 typedef struct ChoiceItem

@@ -12,6 +12,7 @@ typedef enum ModelTask
 {
 	TASK_EMBED, /* also tokenizing and everything that needs an encoder only */
 	TASK_CLASSIFY,
+	TASK_LABELS,
 	TASK_REGRESS,
 	TASK_TAG,
 	TASK_ENTITIES,

@@ -442,6 +442,8 @@ can_do(const ModelHandle *model, ModelTask task)
 			return true;
 		case TASK_CLASSIFY:
 			return classifier && !config_is_regression(&model->config);
+		case TASK_LABELS:
+			return classifier && model->config.problem_type == PROBLEM_MULTI_LABEL;
 		case TASK_REGRESS:
 			return classifier && model->config.num_labels == 1;
 		case TASK_RANK: /* by its head, or by embeddings */
