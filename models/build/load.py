@@ -114,6 +114,8 @@ def tag(data):
 
 
 def topic(data):
+    """AG News: of the test set, whose texts have titles, every second one is held back."""
+
     def clean(text):
         text = re.sub(r" ?#(\d+);", r"&#\1;", text.replace("\\", " "))
         return html.unescape(html.unescape(text)).strip()
@@ -123,8 +125,8 @@ def topic(data):
         for text, label in csv.reader(f, delimiter="\t", quoting=csv.QUOTE_NONE):
             yield clean(text), label, False
     with open(data / "agnews/test.csv", encoding="utf-8", newline="") as f:
-        for label, title, text in csv.reader(f):
-            yield clean(title + " " + text), names[label], True
+        for i, (label, title, text) in enumerate(csv.reader(f)):
+            yield clean(title + " " + text), names[label], i % 2 == 1
 
 
 def similarity(data):
@@ -160,6 +162,30 @@ def answer(data):
                 )
 
 
+def question(data):
+    """QNLI: whether a sentence answers a question. rank.sql leaves out held-back articles of SQuAD."""
+    with open(data / "qnli/dev.tsv", encoding="utf-8", newline="") as f:
+        rows = list(csv.reader(f, delimiter="\t", quoting=csv.QUOTE_NONE))
+    for _, text, sentence, label in rows[1:]:
+        yield text, sentence, label == "entailment"
+
+
+def choice(data):
+    """HellaSwag: the last 1,000 are held back. CODAH and ARC: every fifth question."""
+    lines = (data / "hellaswag/hellaswag.txt").read_text(encoding="utf-8").split("\n")
+    items = [lines[i : i + 6] for i in range(0, len(lines) - 5, 6)]
+    for i, (prompt, label, *endings) in enumerate(items):
+        yield "hellaswag", prompt, endings, int(label) + 1, i >= len(items) - 1000
+    with open(data / "codah/full_data.tsv", encoding="utf-8", newline="") as f:
+        for i, row in enumerate(csv.reader(f, delimiter="\t", quoting=csv.QUOTE_NONE)):
+            yield "codah", row[1], row[2:6], int(row[6]) + 1, i % 5 == 4
+    for path in sorted((data / "arc").glob("*.csv")):
+        with open(path, encoding="utf-8", newline="") as f:
+            for i, row in enumerate(csv.reader(f)):
+                if len(row) == 6 and row[5] in "ABCD":
+                    yield "arc", row[0], row[1:5], "ABCD".index(row[5]) + 1, i % 5 == 4
+
+
 def document(data):
     """Articles and books; books in pieces of some 40 paragraphs. One of 40 is held back."""
     for path in sorted((data / "enwiki").glob("text_*")):
@@ -189,6 +215,8 @@ TABLES = {
     "similarity": (similarity, "a b score held_back"),
     "sentiment": (sentiment, "body label held_back"),
     "answer": (answer, "article question context answer_text answer_start answers held_back"),
+    "question": (question, "question sentence label"),
+    "choice": (choice, "source prompt choices label held_back"),
     "document": (documents, "source body held_back"),
 }
 

@@ -1,7 +1,6 @@
 # models.sh: what build makes. Sourced.
 # shellcheck disable=SC2034
-# topic and language are recipes whose models do not come along.
-ALL=(entities pos similarity answer follows)
+ALL=(entities pos similarity topic mentions answer rank choose language)
 
 TABLES[entities]="entities document"
 TASKS[entities]=entities
@@ -19,14 +18,22 @@ TABLES[topic]=topic
 TASKS[topic]=
 DESCRIPTIONS[topic]="topic of English news: World, Sports, Business, Sci/Tech; trained with AG News"
 
+TABLES[mentions]=entities
+TASKS[mentions]=labels
+DESCRIPTIONS[mentions]="kinds of names in English: person, organization, location, other name"
+
 TABLES[answer]=answer
 TASKS[answer]=answer
 DESCRIPTIONS[answer]="where an English text answers a question; trained with SQuAD 1.1"
 
+TABLES[rank]="answer question"
+TASKS[rank]=
+DESCRIPTIONS[rank]="whether an English text answers a question; trained with SQuAD 1.1, QNLI"
+
+TABLES[choose]=choice
+TASKS[choose]=choose
+DESCRIPTIONS[choose]="how an English text goes on best; trained with HellaSwag, CODAH, ARC"
+
 TABLES[language]=document
 TASKS[language]="fill_mask next_sentence"
 DESCRIPTIONS[language]="missing words, next sentences; trained with Wikipedia and old English books"
-
-TABLES[follows]=document
-TASKS[follows]=next_sentence
-DESCRIPTIONS[follows]="whether an English text follows another; trained with Wikipedia and old books"

@@ -10,3 +10,6 @@ CREATE TABLE IF NOT EXISTS train.sentiment (id serial, body text, label text, he
 CREATE TABLE IF NOT EXISTS train.answer (id serial, article text, question text, context text,
 	answer_text text, answer_start int, answers text[], held_back bool);
 CREATE TABLE IF NOT EXISTS train.document (id serial, source text, body text, held_back bool);
+CREATE TABLE IF NOT EXISTS train.choice (id serial, source text, prompt text, choices text[],
+	label int, held_back bool);
+CREATE TABLE IF NOT EXISTS train.question (id serial, question text, sentence text, label bool);
