@@ -1038,7 +1038,8 @@ COMMENT ON PROCEDURE
 	' named; only the first dimensions';
 
 CREATE FUNCTION bert.list_progress()
-	RETURNS TABLE (pid int, role regrole, relation regclass, source text, target text, model text,
+	RETURNS TABLE (pid int, role regrole, function text, model text, phase text, unit text,
+		done bigint, total bigint, relation regclass, source text, target text,
 		workers int, pass int, blocks_total bigint, blocks_done bigint, rows_total bigint,
 		rows_done bigint, rows_skipped bigint, rows_per_second float8, eta interval,
 		started_at timestamptz)
@@ -1048,14 +1049,20 @@ COMMENT ON FUNCTION bert.list_progress() IS 'what the view bert.progress shows';
 
 CREATE VIEW bert.progress AS SELECT * FROM bert.list_progress();
 COMMENT ON VIEW bert.progress IS
-	'the calls of bert.embed_column that are running: yours, or all for members of'
-	' pg_read_all_stats';
+	'calls that run and take long, those of bert.embed_column with what concerns its table: yours,'
+	' or all for members of pg_read_all_stats';
 COMMENT ON COLUMN bert.progress.pid IS 'process of the session that called';
 COMMENT ON COLUMN bert.progress.role IS 'who called';
+COMMENT ON COLUMN bert.progress.function IS
+	'the function; first use: a model is prepared for this machine';
+COMMENT ON COLUMN bert.progress.model IS 'the model';
+COMMENT ON COLUMN bert.progress.phase IS 'what it does at this moment';
+COMMENT ON COLUMN bert.progress.unit IS 'what is counted in this phase; NULL: nothing';
+COMMENT ON COLUMN bert.progress.done IS 'so many of these are done';
+COMMENT ON COLUMN bert.progress.total IS 'of so many; NULL: that is not known';
 COMMENT ON COLUMN bert.progress.relation IS 'the table';
 COMMENT ON COLUMN bert.progress.source IS 'column of the texts';
 COMMENT ON COLUMN bert.progress.target IS 'column of the embeddings';
-COMMENT ON COLUMN bert.progress.model IS 'the model';
 COMMENT ON COLUMN bert.progress.workers IS 'processes at work, the callers included';
 COMMENT ON COLUMN bert.progress.pass IS
 	'1; more when rows were in use, or have moved, during the pass before';
@@ -1067,7 +1074,8 @@ COMMENT ON COLUMN bert.progress.rows_total IS
 COMMENT ON COLUMN bert.progress.rows_done IS 'rows written';
 COMMENT ON COLUMN bert.progress.rows_skipped IS 'rows left out in this pass';
 COMMENT ON COLUMN bert.progress.rows_per_second IS 'rows written in a second, from the start';
-COMMENT ON COLUMN bert.progress.eta IS 'time left, estimated; NULL at the beginning';
+COMMENT ON COLUMN bert.progress.eta IS
+	'time left, estimated, of bert.embed_column in all, else of the phase; NULL at the beginning';
 COMMENT ON COLUMN bert.progress.started_at IS 'when the call began';
 GRANT SELECT ON bert.progress TO PUBLIC;
 

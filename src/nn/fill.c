@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/note.h"
 #include "nn/loss.h"
 #include "nn/select.h"
 
@@ -199,6 +200,7 @@ pseudo_perplexity(const PerplexityRequest *request, Arena *arena, double *perple
 		if (!score_masked(request, map.tokens + first, count, arena, &total, question, status))
 			return false;
 		arena_rewind(arena, mark);
+		note_done(question, first + count);
 	}
 	*perplexity = exp(-total / (double) map.n_tokens); /* 0 / 0: NaN */
 	return true;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "core/note.h"
 #include "core/rng.h"
 #include "nn/select.h"
 
@@ -202,6 +203,7 @@ generate_tokens(const GenerateRequest *request, Arena *arena, int32_t **out, siz
 		ids[made] = next;
 		bounds[1] = 1;
 		batch.input_ids = &ids[made++];
+		note_done(question, made);
 	}
 	*out = ids;
 	*n_out = made;

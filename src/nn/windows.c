@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/bulk.h"
+#include "core/note.h"
 
 /*
  * Tokens computed at once: enough to keep the GEMMs busy (bench/bench_encoder: 512 are), little
@@ -182,6 +183,7 @@ windows_forward(const BertModel *model, const EncodeResult *encoded, WindowTake 
 					  output.n_columns, status))
 				return false;
 		arena_rewind(arena, mark);
+		note_done(question, first + count);
 	}
 	return true;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/bulk.h"
+#include "core/note.h"
 #include "tokenizer/unicode.h"
 
 #define NONE UINT32_MAX
@@ -622,6 +623,7 @@ merge_pairs(Merger *m)
 		}
 		if (!push_touched(m) || !may_continue(m->question, m->status))
 			return false;
+		note_done(m->question, m->n_pieces);
 	}
 	return true;
 }

@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "core/note.h"
+
 #define BATCH_TOKENS 1024
 #define BATCH_MOST 256
 
@@ -67,6 +69,8 @@ embed_task(void *context, size_t task, int worker)
 
 	if (atomic_load(&embedder->stop) || embedder->failed[worker])
 		return;
+	if (worker == 0)
+		note_done(embedder->question, first);
 	if (embed_batch(embedder, first, embedder->starts[task + 1] - first, &question,
 					&embedder->statuses[worker]))
 		return;

@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "core/note.h"
+
 #define TILE_QUERIES ((size_t) 32)
 #define TILE_DOCUMENTS ((size_t) 2048)
 
@@ -105,6 +107,8 @@ search_task(void *context, size_t task, int worker)
 	size_t first = task * TILE_QUERIES;
 	size_t rows = call->n_queries - first < TILE_QUERIES ? call->n_queries - first : TILE_QUERIES;
 
+	if (worker == 0)
+		note_done(search->question, first);
 	for (size_t d = 0; d < call->n_documents && !atomic_load(&search->stop); d += TILE_DOCUMENTS)
 	{
 		size_t columns =

@@ -7,6 +7,7 @@
 #include "pg/infer/input.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/errors.h"
 
 PG_FUNCTION_INFO_V1(bert_answer);
@@ -34,6 +35,8 @@ encode_context(Call *call, const InputText *question, const InputText *context, 
 	for (size_t w = 0; w < encoded->n_windows; w++)
 		tokens += (int64) encoded->windows[w].n;
 	call_count_text(call, tokens);
+	progress_phase("computing", "windows", (int64) encoded->n_windows);
+	progress_follow(0);
 }
 
 static void

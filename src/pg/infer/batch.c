@@ -7,6 +7,7 @@
 #include "pg/infer/batch.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/errors.h"
 
 Overflow
@@ -188,6 +189,8 @@ encode_windows(Call *call, const InputText *input, int stride, EncodeResult *enc
 
 	encode_with(call, input, NULL, &options, encoded);
 	call_count_text(call, tokens_of(encoded));
+	progress_phase("computing", "windows", (int64) encoded->n_windows);
+	progress_follow(0);
 }
 
 void

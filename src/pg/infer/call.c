@@ -17,6 +17,7 @@
 #include "pg/infer/call.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
+#include "pg/server/progress.h"
 #include "pg/server/shared.h"
 
 /* What an idle backend may keep; more is given back. */
@@ -65,9 +66,11 @@ static void
 begin(Call *call, FmgrInfo *flinfo, const text *model, ModelTask task)
 {
 	memset(call, 0, sizeof *call);
-	INSTR_TIME_SET_CURRENT(call->started);
+	call->started = progress_begin(model_task_name(task), NULL);
+	call->told = true;
 	call->handle = model_handle_get(flinfo, model, task);
 	call_name(call, model_task_name(task));
+	progress_phase("tokenizing", NULL, -1);
 	call->prompt = "";
 	call->arena = call_arena();
 }
@@ -129,6 +132,8 @@ void
 call_name(Call *call, const char *function)
 {
 	strlcpy(call->counted.function, function, sizeof call->counted.function);
+	if (call->told)
+		progress_name(function, call->handle->name);
 }
 
 void
@@ -150,4 +155,13 @@ call_end(Call *call)
 	call->counted.calls = 1;
 	call->counted.ms = INSTR_TIME_GET_MILLISEC(elapsed);
 	stats_count(&call->counted);
+	call_leave(call);
+}
+
+void
+call_leave(Call *call)
+{
+	if (call->told)
+		progress_end();
+	call->told = false;
 }

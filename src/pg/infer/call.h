@@ -26,6 +26,8 @@ typedef struct Call
 	size_t unpooled_tokens; /* the prompt's, where the model leaves it out of the pooling; else 0 */
 	/* the value that texts_to_rows is converting to UTF-8, which may fail; else -1 */
 	int reading;
+	bool told;          /* bert.progress shows it by itself */
+	bool tells_windows; /* what is counted is windows of one text */
 } Call;
 
 /* model_argument: its index; NULL means the task's default. */
@@ -39,8 +41,10 @@ extern void call_begin_with(Call *call, ModelHandle *handle, const char *functio
 extern void call_name(Call *call, const char *function);
 /* Counts a text that is computed. */
 extern void call_count_text(Call *call, int64 tokens);
-/* Counts the call in bert.stats. */
+/* Ends the call and counts it in bert.stats. */
 extern void call_end(Call *call);
+/* Ends one that is not counted. */
+extern void call_leave(Call *call);
 
 /* Memory of the call's arena; 53200 naming what it was for. */
 extern void *call_take(Call *call, size_t count, size_t size, const char *what);

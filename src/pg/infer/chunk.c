@@ -9,6 +9,7 @@
 #include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 
 PG_FUNCTION_INFO_V1(bert_chunk);
 
@@ -140,6 +141,7 @@ bert_chunk(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	call_name(&call, "chunk");
 	if (PG_ARGISNULL(2)) /* a chunk with its special tokens is what the model reads at once */
 	{
 		max_tokens = Max(chunk_room(&call), 1);
@@ -147,6 +149,7 @@ bert_chunk(PG_FUNCTION_ARGS)
 	}
 	input_text(ARGUMENT_TEXT(0), &input);
 	chunk_walk_begin(&walk, &call, &input, max_tokens, overlap);
+	progress_phase("cutting", "chunks", -1);
 	while (chunk_walk_next(&walk))
 	{
 		Datum values[4];
@@ -158,6 +161,8 @@ bert_chunk(PG_FUNCTION_ARGS)
 		values[3] = Int32GetDatum(input_position(&call, &input, walk.end));
 		put_row(fcinfo, values, nulls);
 		pfree(DatumGetPointer(values[1]));
+		progress_add(1);
 	}
+	call_leave(&call);
 	return (Datum) 0;
 }

@@ -17,6 +17,7 @@
 #include "pg/server/detoast.h"
 #include "pg/server/encoding.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/errors.h"
 #include "tokenizer/vocab_builder.h"
 #include "train/masking.h"
@@ -88,6 +89,7 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	utf8 = value_text(receiver, value, &length);
 	MemoryContextSwitchTo(caller);
 	receiver->visit(receiver->context, utf8, length);
+	progress_add(1);
 	MemoryContextReset(receiver->row);
 	return true;
 }
@@ -154,12 +156,17 @@ bert_build_vocab(PG_FUNCTION_ARGS)
 	arena = arena_for_call();
 	builder = vocab_builder_create(arena, &options, &status);
 	REPORT_UNLESS(builder != NULL, &status);
+	progress_begin("build_vocab", NULL);
+	progress_phase("reading texts", "texts", -1);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	visit_texts(query, "query", count_words, builder);
 	SPI_finish();
+	progress_phase("choosing pieces", "pieces", size);
+	progress_follow(0);
 	REPORT_UNLESS(vocab_builder_finish(builder, &backend_may_continue, &vocab, &length, &status),
 				  &status);
+	progress_end();
 	result = output_text(vocab, length);
 	arena_destroy(arena);
 	PG_RETURN_TEXT_P(result);
@@ -281,6 +288,7 @@ put_pairs(FunctionCallInfo fcinfo, const Corpus *corpus, const SentencePair *pai
 		bool nulls[3] = {false, false, false};
 
 		CHECK_FOR_INTERRUPTS();
+		progress_add(1);
 		put_row(fcinfo, values, nulls);
 		MemoryContextReset(row);
 	}
@@ -297,6 +305,7 @@ bert_sentence_pairs(PG_FUNCTION_ARGS)
 {
 	Corpus corpus = {.context = CurrentMemoryContext};
 	Documents documents;
+	ModelHandle *model;
 	SentencePair *pairs = NULL;
 	size_t n_pairs;
 	int max_tokens;
@@ -306,22 +315,26 @@ bert_sentence_pairs(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
 		return (Datum) 0;
 	max_tokens = int_argument(fcinfo, 2, "max_tokens", 2, PAIRS_MAX_TOKENS, 128);
-	corpus.tokenizer =
-		model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : ARGUMENT_TEXT(1), TASK_EMBED)
-			->tokenizer;
+	progress_begin("sentence_pairs", NULL);
+	model = model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : ARGUMENT_TEXT(1), TASK_EMBED);
+	progress_name("sentence_pairs", model->name);
+	corpus.tokenizer = model->tokenizer;
 	corpus.arena = arena_for_call();
+	progress_phase("reading texts", "texts", -1);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	visit_texts(text_to_cstring(ARGUMENT_TEXT(0)), "query", add_document, &corpus);
 	SPI_finish();
 	if (corpus.n_documents > 0)
 	{
+		progress_phase("making pairs", "pairs", -1);
 		documents = (Documents){corpus.n_documents, corpus.starts, corpus.lengths};
 		REPORT_UNLESS(sentence_pairs_make(corpus.arena, &documents, (size_t) max_tokens,
 										  (uint64_t) PG_GETARG_INT64(3), &pairs, &n_pairs, &status),
 					  &status);
 		put_pairs(fcinfo, &corpus, pairs, n_pairs);
 	}
+	progress_end();
 	arena_destroy(corpus.arena);
 	return (Datum) 0;
 }

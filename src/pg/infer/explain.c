@@ -13,6 +13,7 @@
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
+#include "pg/server/progress.h"
 #include "train/explain.h"
 
 PG_FUNCTION_INFO_V1(bert_explain);
@@ -146,6 +147,7 @@ bert_explain(PG_FUNCTION_ARGS)
 	if (has_pair)
 		input_text(ARGUMENT_TEXT(2), &pair);
 	encode_input(&call, &input, has_pair ? &pair : NULL, OVERFLOW_TRUNCATE, &encoded);
+	progress_phase("computing", NULL, -1);
 	definition = definition_open(call.handle->name);
 	check_head(definition);
 	attributions = arena_alloc_array(call.arena, encoded.windows[0].n, sizeof *attributions);

@@ -7,6 +7,7 @@
 #include "pg/infer/rows.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/errors.h"
 
 PG_FUNCTION_INFO_V1(bert_fill_mask);
@@ -43,6 +44,7 @@ bert_fill_mask(PG_FUNCTION_ARGS)
 	model = bind_or_pretraining(call.handle, HEAD_MASKED_LM);
 	input_text(ARGUMENT_TEXT(0), &input);
 	encode_input(&call, &input, NULL, OVERFLOW_REFUSE, &encoded);
+	progress_phase("computing", NULL, -1);
 	REPORT_UNLESS(
 		fill_masks(&(FillRequest){model, call.handle->tokenizer, &encoded.windows[0], top_k},
 				   call.arena, &fills, &n_fills, &backend_may_continue, &status),
@@ -81,6 +83,8 @@ bert_pseudo_perplexity(PG_FUNCTION_ARGS)
 	stride = window_stride(call.handle, STRIDE);
 	input_text(ARGUMENT_TEXT(0), &input);
 	encode_windows(&call, &input, stride, &encoded);
+	progress_phase("computing", "tokens", call.counted.tokens);
+	progress_follow(0);
 	REPORT_UNLESS(pseudo_perplexity(&(PerplexityRequest){model, call.handle->tokenizer, &encoded,
 														 (size_t) stride},
 									call.arena, &perplexity, &backend_may_continue, &status),

@@ -14,6 +14,7 @@
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
+#include "pg/server/progress.h"
 
 PG_FUNCTION_INFO_V1(bert_forward);
 
@@ -548,6 +549,7 @@ bert_forward(PG_FUNCTION_ARGS)
 	read_wanted(&forward);
 	call_begin(&forward.call, fcinfo, ARG_MODEL, TASK_EMBED);
 	call_name(&forward.call, "forward");
+	progress_phase("computing", NULL, -1);
 	read_head(&forward);
 	read_input(&forward);
 	read_encoder_states(&forward);

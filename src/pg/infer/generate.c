@@ -8,6 +8,7 @@
 #include "pg/infer/batch.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/errors.h"
 
 PG_FUNCTION_INFO_V1(bert_generate);
@@ -64,6 +65,8 @@ bert_generate(PG_FUNCTION_ARGS)
 	input_text(ARGUMENT_TEXT(0), &prompt);
 	encode_with(&call, &prompt, NULL, &encode, &encoded);
 	window = &encoded.windows[0];
+	progress_phase("computing", "tokens", (int64) options.max_new_tokens);
+	progress_follow(0);
 	/* A text is [CLS] ... [SEP]: what is to be continued has no end yet. */
 	REPORT_UNLESS(generate_tokens(&(GenerateRequest){model, window->ids, window->n - 1, &options},
 								  call.arena, &ids, &n, &backend_may_continue, &status),

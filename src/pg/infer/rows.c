@@ -11,6 +11,7 @@
 #include "pg/infer/rows.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 
 /* Tokens computed at once: enough to keep the GEMMs busy, little enough for the caches. */
 #define TOKENS_PER_BATCH 1024
@@ -67,6 +68,14 @@ typedef struct EncodedBatch
 	Batch batch;
 	EncoderOutput states;
 } EncodedBatch;
+
+/* Of one text they are what bert.progress counts. */
+static void
+tell_windows(const Call *call, size_t done)
+{
+	if (call->tells_windows)
+		progress_set((int64) done);
+}
 
 /* As many windows from the first on as are worth computing together, through the encoder. */
 static void
@@ -184,6 +193,7 @@ compute_embeddings(Call *call, const RowsWanted *wanted, const WindowedTexts *te
 		float *out = rows + first * columns;
 		float *pooled;
 
+		tell_windows(call, first);
 		encode_states(call, wanted->model, encoded, first, &wants, &part);
 		pooled =
 			dense ? call_take(call, part.count * pooled_columns, sizeof(float), "poolings") : out;
@@ -213,6 +223,7 @@ compute_logits(Call *call, const RowsWanted *wanted, const WindowedTexts *texts,
 		ArenaMark mark = arena_mark(call->arena);
 		HeadOutput output;
 
+		tell_windows(call, first);
 		encode_states(call, wanted->model, encoded, first, &wants, &part);
 		REPORT_UNLESS(head_forward(wanted->model,
 								   &(HeadInput){&part.batch, &part.states,
@@ -242,6 +253,7 @@ compute_weights(Call *call, const RowsWanted *wanted, const WindowedTexts *texts
 	{
 		ArenaMark mark = arena_mark(call->arena);
 
+		tell_windows(call, first);
 		encode_states(call, wanted->model, encoded, first, &wants, &part);
 		check_memory(call, wanted->model, &part.batch, &wants, SPLADE_ROWS);
 		REPORT_UNLESS(splade_forward(wanted->model, &part.batch, &part.states, &wanted->splade,
@@ -387,7 +399,11 @@ text_row(Call *call, const RowsWanted *wanted, const InputText *input, const Inp
 	}
 	encode_input(call, input, pair, wanted->overflow, &texts.encoded);
 	first_window[1] = texts.encoded.n_windows;
+	call->tells_windows = call->told;
+	if (call->told)
+		progress_phase("computing", "windows", (int64) texts.encoded.n_windows);
 	row = compute_rows(call, wanted, &texts);
+	call->tells_windows = false;
 	if (keyed)
 		memo_store(&key, &(MemoRow){row, columns, call->counted.truncations > truncations});
 	return row;
@@ -584,6 +600,8 @@ texts_to_rows(Call *call, const TextInputs *inputs, const RowsWanted *wanted, Ro
 	int next = 0;
 
 	most = Max(Min(most, TEXTS_PER_GROUP), 1);
+	if (call->told)
+		progress_phase("computing", "texts", inputs->n);
 	while (next < inputs->n)
 	{
 		ArenaMark mark = arena_mark(call->arena);
@@ -605,6 +623,8 @@ texts_to_rows(Call *call, const TextInputs *inputs, const RowsWanted *wanted, Ro
 		group_rows(call, &group, wanted, &rows);
 		take(context, call, &rows);
 		arena_rewind(call->arena, mark);
+		if (call->told)
+			progress_set(next);
 		CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -44,15 +44,19 @@ bert_tokenize(PG_FUNCTION_ARGS)
 	InputText input;
 	InputText pair;
 	EncodeResult encoded;
+	ArrayType *tokens;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	call_name(&call, "tokenize");
 	input_text(ARGUMENT_TEXT(0), &input);
 	if (!PG_ARGISNULL(2))
 		input_text(ARGUMENT_TEXT(2), &pair);
 	encode_with(&call, &input, PG_ARGISNULL(2) ? NULL : &pair, &options, &encoded);
-	PG_RETURN_ARRAYTYPE_P(token_array(call.handle->tokenizer, &encoded.windows[0]));
+	tokens = token_array(call.handle->tokenizer, &encoded.windows[0]);
+	call_leave(&call);
+	PG_RETURN_ARRAYTYPE_P(tokens);
 }
 
 /* Start and end of each token in characters of its text. */
@@ -88,6 +92,7 @@ bert_encode(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	call_name(&call, "encode");
 	options.max_length = int_argument(fcinfo, 3, "max_length", 1, INT_MAX, call.handle->max_length);
 	options.special_tokens = PG_ARGISNULL(4) || PG_GETARG_BOOL(4);
 	input_text(ARGUMENT_TEXT(0), &input);
@@ -106,6 +111,7 @@ bert_encode(PG_FUNCTION_ARGS)
 	for (size_t i = 0; i < encoding->n; i++)
 		numbers[i] = 1;
 	values[2] = PointerGetDatum(int_array(numbers, encoding->n));
+	call_leave(&call);
 	return composite_result(fcinfo, values, nulls);
 }
 
@@ -139,6 +145,7 @@ bert_decode(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("ids must not contain NULL")));
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	call_name(&call, "decode");
 	check_ids(ids, call.handle->config.vocab_size);
 	REPORT_UNLESS(
 		tokenizer_decode(call.handle->tokenizer, call.arena,
@@ -147,6 +154,7 @@ bert_decode(PG_FUNCTION_ARGS)
 										PG_ARGISNULL(2) || PG_GETARG_BOOL(2)},
 						 &backend_may_continue, &decoded, &status),
 		&status);
+	call_leave(&call);
 	PG_RETURN_TEXT_P(output_text(decoded.text, decoded.length));
 }
 
@@ -156,10 +164,14 @@ bert_count_tokens(PG_FUNCTION_ARGS)
 {
 	Call call;
 	InputText input;
+	size_t count;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	call_name(&call, "count_tokens");
 	input_text(ARGUMENT_TEXT(0), &input);
-	PG_RETURN_INT32((int32) count_tokens(&call, &input));
+	count = count_tokens(&call, &input);
+	call_leave(&call);
+	PG_RETURN_INT32((int32) count);
 }

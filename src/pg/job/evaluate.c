@@ -17,6 +17,7 @@
 #include "pg/job/score.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/errors.h"
 #include "train/predict.h"
 
@@ -216,6 +217,7 @@ evaluate_query(Evaluator *evaluator, const char *text)
 		REPORT_UNLESS(samples_encode(&encoder, &row.sample, evaluator->arena, take_sample,
 									 evaluator, &backend_may_continue, &status),
 					  &status);
+		progress_add(1);
 		/* the row's texts go when the next one is read */
 		if (evaluator->task == TRAIN_QUESTION_ANSWERING || evaluator->tokens >= BATCH_TOKENS ||
 			evaluator->n >= MAX_BATCH / 4)
@@ -351,7 +353,9 @@ bert_evaluate(PG_FUNCTION_ARGS)
 
 	REPORT_UNLESS(train_task_parse(task_name, &evaluator->task, &status), &status);
 	InitMaterializedSRF(fcinfo, 0);
+	progress_begin("evaluate", NULL);
 	evaluator->handle = model_handle_get(fcinfo->flinfo, ARGUMENT_TEXT(0), TASK_EMBED);
+	progress_name("evaluate", evaluator->handle->name);
 	read_options(evaluator, ARGUMENT_JSONB(3));
 	evaluator->model = model_handle_bind(evaluator->handle, train_task_head(evaluator->task));
 	if (evaluator->task == TRAIN_EMBEDDING)
@@ -365,11 +369,14 @@ bert_evaluate(PG_FUNCTION_ARGS)
 	evaluator->start = arena_mark(evaluator->arena);
 	evaluator->capacity = MAX_BATCH;
 	evaluator->samples = palloc(evaluator->capacity * sizeof *evaluator->samples);
+	progress_phase("computing", "rows", -1);
 	if (evaluate_query(evaluator, query) == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the query returns no rows")));
+	progress_phase("scoring", NULL, -1);
 	job_score_finish(evaluator->score, &backend_may_continue);
 	put_scores(evaluator, (ReturnSetInfo *) fcinfo->resultinfo);
 	put_cuts(evaluator, (ReturnSetInfo *) fcinfo->resultinfo);
 	job_score_free(evaluator->score);
+	progress_end();
 	return (Datum) 0;
 }

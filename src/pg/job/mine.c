@@ -24,6 +24,7 @@
 #include "pg/server/detoast.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/values.h"
 #include "train/embedder.h"
 #include "train/mining.h"
@@ -216,6 +217,7 @@ read_texts(Miner *miner, const char *text)
 		MemoryContext old = MemoryContextSwitchTo(caller);
 
 		take_pair(miner, &row.sample);
+		progress_add(1);
 		MemoryContextSwitchTo(old);
 	}
 	task_query_close(query);
@@ -300,7 +302,11 @@ embed_texts(Miner *miner, const TextSet *set, EmbeddingPrompt use, size_t column
 	miner->encoder.prompts[EMBEDDING_PROMPT_DEFAULT] = miner->encoder.prompts[use];
 	miner->embedding.unpooled[EMBEDDING_PROMPT_DEFAULT] = miner->embedding.unpooled[use];
 	for (size_t first = 0; first < set->n; first += TEXTS_AT_ONCE)
+	{
+		progress_set((int64) first);
+		progress_follow((int64) first);
 		embed_group(miner, set, first, Min(set->n - first, TEXTS_AT_ONCE), &call);
+	}
 	miner->encoder.prompts[EMBEDDING_PROMPT_DEFAULT] = prompt;
 	miner->embedding.unpooled[EMBEDDING_PROMPT_DEFAULT] = unpooled;
 	normalize_rows(set->n, columns, rows);
@@ -352,12 +358,16 @@ mine(FunctionCallInfo fcinfo, Miner *miner)
 	bool ok;
 
 	data.columns = (size_t) sentence_dimensions(&miner->handle->config, &miner->embedding.pooling);
+	progress_phase("embedding anchors", "texts", (int64) miner->anchors.n);
 	data.anchors = embed_texts(miner, &miner->anchors, EMBEDDING_PROMPT_QUERY, data.columns);
+	progress_phase("embedding documents", "texts", (int64) miner->documents.n);
 	data.documents = embed_texts(miner, &miner->documents, EMBEDDING_PROMPT_DOCUMENT, data.columns);
 	REPORT_UNLESS(relevance_make(miner->arena, miner->pairs, miner->n_pairs, miner->anchors.n,
 								 &positives, &status),
 				  &status);
 	data.positives = &positives;
+	progress_phase("searching", "anchors", (int64) miner->anchors.n);
+	progress_follow(0);
 	data.pool = threadpool_create(miner->options.threads, &status);
 	REPORT_UNLESS(data.pool != NULL, &status);
 	ok = mining_find(&data, &miner->options.mining, miner->arena, &mined, &backend_may_continue,
@@ -377,8 +387,10 @@ bert_mine_negatives(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 2, "options");
 	InitMaterializedSRF(fcinfo, 0);
 	read_options(ARGUMENT_JSONB(2), &miner->options);
+	progress_begin("mine_negatives", NULL);
 	miner->handle =
 		model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : ARGUMENT_TEXT(1), TASK_EMBED);
+	progress_name("mine_negatives", miner->handle->name);
 	miner->arena = arena_for_call();
 	job_embedding_settings(&miner->handle->sentence, miner->handle->tokenizer,
 						   miner->handle->max_length, &miner->embedding);
@@ -389,8 +401,10 @@ bert_mine_negatives(PG_FUNCTION_ARGS)
 	miner->predictor = (Predictor){.model = model_handle_bind(miner->handle, HEAD_NONE),
 								   .tokenizer = miner->handle->tokenizer,
 								   .embedding = &miner->embedding};
+	progress_phase("reading texts", "rows", -1);
 	read_texts(miner, query);
 	mine(fcinfo, miner);
+	progress_end();
 	arena_destroy(miner->arena);
 	return (Datum) 0;
 }

@@ -16,6 +16,7 @@
 #include "pg/model/output_folder.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/errors.h"
 
 /* dense: of that Dense module; -1: of the rest */
@@ -169,11 +170,14 @@ bert_export_model(PG_FUNCTION_ARGS)
 	/* at an error and at the process's end: a termination is no error that is caught */
 	PG_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&folder));
 	{
+		progress_begin("export_model", definition->name);
+		progress_phase("writing files", "bytes", -1);
 		output_folder_begin(&folder);
 		write_folder(definition, &folder);
 		output_folder_commit(&folder);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(abandon, PointerGetDatum(&folder));
+	progress_end();
 	definition_close(definition);
 	PG_RETURN_VOID();
 }

@@ -23,6 +23,7 @@
 #include "pg/model/handle.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
+#include "pg/server/progress.h"
 
 #define MAX_IDLE_HANDLES 16 /* unpinned ones that are kept */
 #define MAX_NAMES_PER_SITE 8
@@ -723,12 +724,16 @@ map_blocks(Handle *handle, Bound *bound, PreparedImage *images)
 	CacheMade before = cache_made;
 	size_t bytes;
 
+	progress_begin_aside(handle->public.name);
+	progress_phase("preparing the model", "blocks", bound->table.n_blocks);
 	for (int i = 0; i < bound->table.n_blocks; i++)
 	{
+		progress_set(i);
 		bound->files[i] = get_block(handle, bound, i);
 		bound->n_files = i + 1;
 		images[i].bytes = cache_payload(bound->files[i], &images[i].size);
 	}
+	progress_end();
 	bytes = cache_made.bytes - before.bytes;
 	if (bytes >= WORTH_TELLING)
 		ereport(NOTICE, (errmsg("model \"%s\" was prepared for this machine in %.1f s, and %zu MB "

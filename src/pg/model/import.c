@@ -16,6 +16,7 @@
 #include "pg/server/detoast.h"
 #include "pg/server/encoding.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/errors.h"
 #include "pg/server/values.h"
 #include "pg/model/store.h"
@@ -31,9 +32,14 @@ save_model(const char *name, Arena *arena, const ModelFolder *model, const char 
 	ModelDraft draft = {0};
 	Status status;
 	BlockHash *hashes = palloc0(sizeof(BlockHash) * (size_t) model->table.n_blocks);
+	int64 total = 0;
+	int64 done = 0;
 	char *tokenizer = tokenizer_settings_write(arena, &model->tokenizer, &status);
 
 	REPORT_UNLESS(tokenizer != NULL, &status);
+	for (int b = 0; b < model->table.n_blocks; b++)
+		total += (int64) (model->table.blocks[b].elements * sizeof(float));
+	progress_phase("storing weights", "bytes", total);
 	store_begin_write();
 	for (int b = 0; b < model->table.n_blocks; b++)
 	{
@@ -43,6 +49,8 @@ save_model(const char *name, Arena *arena, const ModelFolder *model, const char 
 		read(context, model, b, floats);
 		store_put_block(floats, bytes, &hashes[b]);
 		pfree(floats);
+		done += (int64) bytes;
+		progress_set(done);
 	}
 	store_put_block(model->tokenizer.vocab, model->tokenizer.vocab_length, &draft.vocab);
 	draft.name = name;
@@ -168,9 +176,12 @@ import_source(FunctionCallInfo fcinfo, const char *name, Arena *arena, ModelSour
 	callback->func = close_source;
 	callback->arg = source;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	progress_begin("import_model", name);
+	progress_phase("reading files", NULL, -1);
 	if (!modelfolder_open(arena, source, choice, &model, &backend_may_continue, &status))
 		fail(&status);
 	save_model(name, arena, &model, "imported", read_from_plan, &model.plan, replace);
+	progress_end();
 	return_report(fcinfo, name, &model.plan.report);
 	warn_of_random_weights(name, &model);
 }
@@ -471,7 +482,9 @@ bert_create_model(PG_FUNCTION_ARGS)
 	if (!modelfolder_compile_tokenizer(arena, &model, &status) ||
 		!tensor_table_build(arena, &model.config, model.head, &model.table, &status))
 		report_status(&status);
+	progress_begin("create_model", name);
 	version = save_model(name, arena, &model, "created", read_random, &seed, false);
+	progress_end();
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
 	PG_RETURN_INT64(version);

@@ -12,6 +12,7 @@
 #include "pg/model/output_folder.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 
 #define WRITE_BYTES (1024 * 1024)
 #define DIRECTORY_MODE (S_IRWXU | S_IRGRP | S_IXGRP | S_IROTH | S_IXOTH)
@@ -207,6 +208,7 @@ output_write(void *context, const void *bytes, size_t length, Status *status)
 			return status_fail_errno(status, errno == 0 ? ENOSPC : errno,
 									 "could not write file \"%s\"", folder->file_path);
 		done += (size_t) n;
+		progress_add(n);
 	}
 	return true;
 }

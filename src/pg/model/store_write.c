@@ -16,6 +16,7 @@
 #include "pg/model/cache.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 #include "pg/server/own.h"
 #include "pg/server/owner.h"
 #include "pg/server/own_statement.h"
@@ -101,6 +102,7 @@ store_put_block(const void *bytes, size_t length, BlockHash *hash)
 				elog(ERROR, "could not insert into bert.block");
 			pfree(data);
 			done += n;
+			progress_add((int64) n);
 		}
 	}
 	own_end(&statement);

@@ -8,6 +8,7 @@
 
 #include "pg/server/settings.h"
 #include "pg/server/memory.h"
+#include "pg/server/progress.h"
 
 #define LARGE_PAGE ((Size) 2 * 1024 * 1024)
 
@@ -61,6 +62,7 @@ no_interrupt_pending(void *context)
 	MemoryContext caller = CurrentMemoryContext;
 	volatile bool proceed = true;
 
+	progress_tell();
 	if (!INTERRUPTS_PENDING_CONDITION() || InterruptHoldoffCount != 0 || CritSectionCount != 0)
 		return true;
 	if (QueryCancelPending || ProcDiePending)

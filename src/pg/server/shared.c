@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "pg/server/progress.h"
 #include "pg/server/shared.h"
 #include "pg/server/stats.h"
 
@@ -461,7 +462,8 @@ request(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(Shared)), stats_size()));
+	RequestAddinShmemSpace(
+		add_size(MAXALIGN(sizeof(Shared)), add_size(stats_size(), progress_size())));
 }
 
 void
