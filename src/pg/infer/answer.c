@@ -3,8 +3,10 @@
 
 #include <limits.h>
 
+#include "access/htup_details.h"
+
 #include "nn/answers.h"
-#include "pg/infer/input.h"
+#include "pg/infer/result.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/progress.h"
@@ -39,20 +41,42 @@ encode_context(Call *call, const InputText *question, const InputText *context, 
 	progress_follow(0);
 }
 
-static void
-find_answers(Call *call, FunctionCallInfo fcinfo, InputText *context, const AnswerOptions *options,
-			 int stride, Answer **answers, size_t *n_answers)
+/* What is asked. */
+typedef struct Asked
 {
-	const BertModel *model = model_handle_bind(call->handle, HEAD_QUESTION_ANSWERING);
 	InputText question;
+	InputText context;
+	const BertModel *model;
+	AnswerOptions options;
+	int stride;
+	CallResult result;
+} Asked;
+
+/* Reads question and context; true when the result is remembered. */
+static bool
+is_remembered(Call *call, FunctionCallInfo fcinfo, Asked *asked)
+{
+	ResultOf of = {.options = {(int64) asked->options.top_k,
+							   (int64) asked->options.max_answer_tokens, asked->options.null_answer,
+							   asked->stride},
+				   .input = &asked->question,
+				   .second = &asked->context};
+
+	of.model = asked->model = model_handle_bind(call->handle, HEAD_QUESTION_ANSWERING);
+	input_text(ARGUMENT_TEXT(0), &asked->question);
+	input_text(ARGUMENT_TEXT(1), &asked->context);
+	return result_find(call, &of, &asked->result);
+}
+
+static void
+find_answers(Call *call, Asked *asked, Answer **answers, size_t *n_answers)
+{
 	EncodeResult encoded;
 	Status status;
 
-	input_text(ARGUMENT_TEXT(0), &question);
-	input_text(ARGUMENT_TEXT(1), context);
-	encode_context(call, &question, context, stride, &encoded);
-	REPORT_UNLESS(answer_question(&(AnswerRequest){model, &encoded, options}, call->arena, answers,
-								  n_answers, &backend_may_continue, &status),
+	encode_context(call, &asked->question, &asked->context, asked->stride, &encoded);
+	REPORT_UNLESS(answer_question(&(AnswerRequest){asked->model, &encoded, &asked->options},
+								  call->arena, answers, n_answers, &backend_may_continue, &status),
 				  &status);
 }
 
@@ -65,60 +89,86 @@ answer_values(Call *call, InputText *context, const Answer *answer, Datum *value
 	values[3] = Int32GetDatum(input_position(call, context, answer->end));
 }
 
+/* The best answer, a composite value; NULL: there is none. */
+static HeapTupleHeader
+best_answer(Call *call, FunctionCallInfo fcinfo, Asked *asked)
+{
+	Answer *answers;
+	size_t n_answers;
+	HeapTupleHeader row = NULL;
+	Datum values[4];
+	bool nulls[4] = {false};
+
+	find_answers(call, asked, &answers, &n_answers);
+	if (n_answers > 0)
+	{
+		answer_values(call, &asked->context, &answers[0], values);
+		row = DatumGetHeapTupleHeader(composite_result(fcinfo, values, nulls));
+	}
+	result_store(&asked->result, row, row == NULL ? 0 : HeapTupleHeaderGetDatumLength(row));
+	return row;
+}
+
 /* bert.answer(question, context, model, null_answer) */
 PGDLLEXPORT Datum
 bert_answer(PG_FUNCTION_ARGS)
 {
-	AnswerOptions options = {.top_k = 1, .max_answer_tokens = ANSWER_MAX_TOKENS};
+	Asked asked = {.options = {.top_k = 1, .max_answer_tokens = ANSWER_MAX_TOKENS},
+				   .stride = ANSWER_STRIDE};
 	Call call;
-	InputText context;
-	Answer *answers;
-	size_t n_answers;
-	Datum values[4];
-	bool nulls[4] = {false};
+	HeapTupleHeader row;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	options.null_answer = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	asked.options.null_answer = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 	call_begin(&call, fcinfo, 2, TASK_ANSWER);
-	find_answers(&call, fcinfo, &context, &options, ANSWER_STRIDE, &answers, &n_answers);
+	row = is_remembered(&call, fcinfo, &asked) ? result_found(&asked.result)
+											   : best_answer(&call, fcinfo, &asked);
 	call_end(&call);
-	if (n_answers == 0)
+	if (row == NULL)
 		PG_RETURN_NULL();
-	answer_values(&call, &context, &answers[0], values);
-	return composite_result(fcinfo, values, nulls);
+	PG_RETURN_HEAPTUPLEHEADER(row);
+}
+
+static void
+put_answers(Call *call, FunctionCallInfo fcinfo, Asked *asked)
+{
+	Answer *answers;
+	size_t n_answers;
+
+	find_answers(call, asked, &answers, &n_answers);
+	for (size_t i = 0; i < n_answers; i++)
+	{
+		Datum values[4];
+		bool nulls[4] = {false};
+
+		answer_values(call, &asked->context, &answers[i], values);
+		result_put(&asked->result, fcinfo, values, nulls);
+	}
+	result_end(&asked->result);
 }
 
 /* bert.answers(question, context, model, top_k, max_answer_tokens, stride, null_answer) */
 PGDLLEXPORT Datum
 bert_answers(PG_FUNCTION_ARGS)
 {
-	AnswerOptions options = {0};
+	Asked asked = {.stride = 0};
 	Call call;
-	InputText context;
-	Answer *answers;
-	size_t n_answers;
-	int stride;
 
 	InitMaterializedSRF(fcinfo, 0);
-	options.top_k = (size_t) int_argument(fcinfo, 3, "top_k", 1, MAX_TOP_K, 5);
-	options.max_answer_tokens =
+	asked.options.top_k = (size_t) int_argument(fcinfo, 3, "top_k", 1, MAX_TOP_K, 5);
+	asked.options.max_answer_tokens =
 		(size_t) int_argument(fcinfo, 4, "max_answer_tokens", 1, INT_MAX, ANSWER_MAX_TOKENS);
-	stride = int_argument(fcinfo, 5, "stride", 0, INT_MAX, ANSWER_STRIDE);
-	options.null_answer = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
+	asked.stride = int_argument(fcinfo, 5, "stride", 0, INT_MAX, ANSWER_STRIDE);
+	asked.options.null_answer = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	call_begin(&call, fcinfo, 2, TASK_ANSWER);
 	call_name(&call, "answers");
-	find_answers(&call, fcinfo, &context, &options, stride, &answers, &n_answers);
-	for (size_t i = 0; i < n_answers; i++)
-	{
-		Datum values[4];
-		bool nulls[4] = {false};
-
-		answer_values(&call, &context, &answers[i], values);
-		put_row(fcinfo, values, nulls);
-	}
+	if (is_remembered(&call, fcinfo, &asked))
+		result_put_found(&asked.result, fcinfo);
+	else
+		put_answers(&call, fcinfo, &asked);
 	call_end(&call);
 	return (Datum) 0;
 }

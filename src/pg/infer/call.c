@@ -145,6 +145,22 @@ call_count_text(Call *call, int64 tokens)
 }
 
 void
+call_count_remembered(Call *call, bool truncated)
+{
+	call->counted.texts++;
+	call->counted.truncations += truncated;
+	call->counted.cached++;
+}
+
+void
+call_count_duplicate(Call *call, bool truncated)
+{
+	call->counted.texts++;
+	call->counted.truncations += truncated;
+	call->counted.deduplicated++;
+}
+
+void
 call_end(Call *call)
 {
 	instr_time elapsed;

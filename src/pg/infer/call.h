@@ -41,6 +41,9 @@ extern void call_begin_with(Call *call, ModelHandle *handle, const char *functio
 extern void call_name(Call *call, const char *function);
 /* Counts a text that is computed. */
 extern void call_count_text(Call *call, int64 tokens);
+/* Counts a text that is not computed like the one whose result it gets. */
+extern void call_count_remembered(Call *call, bool truncated);
+extern void call_count_duplicate(Call *call, bool truncated);
 /* Ends the call and counts it in bert.stats. */
 extern void call_end(Call *call);
 /* Ends one that is not counted. */

@@ -10,6 +10,7 @@
 #include "nn/windows.h"
 #include "pg/model/definition.h"
 #include "pg/infer/batch.h"
+#include "pg/infer/result.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
@@ -102,7 +103,7 @@ check_head(const ModelDefinition *definition)
 
 static void
 put_tokens(Call *call, FunctionCallInfo fcinfo, InputText *input, InputText *pair,
-		   const Encoding *encoding, const float *attributions)
+		   const Encoding *encoding, const float *attributions, CallResult *result)
 {
 	for (size_t t = 0; t < encoding->n; t++)
 	{
@@ -119,8 +120,40 @@ put_tokens(Call *call, FunctionCallInfo fcinfo, InputText *input, InputText *pai
 			values[1] = Int32GetDatum(input_position(call, text, encoding->starts[t]));
 			values[2] = Int32GetDatum(input_position(call, text, encoding->ends[t]));
 		}
-		put_row(fcinfo, values, nulls);
+		result_put(result, fcinfo, values, nulls);
 	}
+	result_end(result);
+}
+
+static void
+explain_text(Call *call, FunctionCallInfo fcinfo, InputText *input, InputText *pair,
+			 CallResult *result)
+{
+	EncodeResult encoded;
+	ModelDefinition *definition;
+	Batch batch = {.n_sequences = 1};
+	float *attributions;
+	size_t predicted;
+	Status status;
+
+	encode_input(call, input, pair, OVERFLOW_TRUNCATE, &encoded);
+	progress_phase("computing", NULL, -1);
+	definition = definition_open(call->handle->name);
+	check_head(definition);
+	attributions = arena_alloc_array(call->arena, encoded.windows[0].n, sizeof *attributions);
+	if (attributions == NULL || !windows_batch(&encoded, 0, 1, call->arena, &batch, &status) ||
+		!explain_prediction(&(ExplainRequest){&definition->config, &definition->table,
+											  read_weights(definition, fcinfo->flinfo->fn_mcxt),
+											  &batch},
+							call->arena, attributions, &predicted, &backend_may_continue, &status))
+	{
+		if (attributions == NULL)
+			arena_fail(call->arena, &status, "attributions",
+					   encoded.windows[0].n * sizeof *attributions);
+		report_status(&status);
+	}
+	put_tokens(call, fcinfo, input, pair, &encoded.windows[0], attributions, result);
+	definition_close(definition);
 }
 
 /* bert.explain(input, model, pair) */
@@ -130,13 +163,8 @@ bert_explain(PG_FUNCTION_ARGS)
 	Call call;
 	InputText input;
 	InputText pair;
-	bool has_pair = !PG_ARGISNULL(2);
-	EncodeResult encoded;
-	ModelDefinition *definition;
-	Batch batch = {.n_sequences = 1};
-	float *attributions;
-	size_t predicted;
-	Status status;
+	InputText *second = PG_ARGISNULL(2) ? NULL : &pair;
+	CallResult result;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
@@ -144,26 +172,12 @@ bert_explain(PG_FUNCTION_ARGS)
 	call_begin(&call, fcinfo, 1, TASK_CLASSIFY);
 	call_name(&call, "explain");
 	input_text(ARGUMENT_TEXT(0), &input);
-	if (has_pair)
-		input_text(ARGUMENT_TEXT(2), &pair);
-	encode_input(&call, &input, has_pair ? &pair : NULL, OVERFLOW_TRUNCATE, &encoded);
-	progress_phase("computing", NULL, -1);
-	definition = definition_open(call.handle->name);
-	check_head(definition);
-	attributions = arena_alloc_array(call.arena, encoded.windows[0].n, sizeof *attributions);
-	if (attributions == NULL || !windows_batch(&encoded, 0, 1, call.arena, &batch, &status) ||
-		!explain_prediction(&(ExplainRequest){&definition->config, &definition->table,
-											  read_weights(definition, fcinfo->flinfo->fn_mcxt),
-											  &batch},
-							call.arena, attributions, &predicted, &backend_may_continue, &status))
-	{
-		if (attributions == NULL)
-			arena_fail(call.arena, &status, "attributions",
-					   encoded.windows[0].n * sizeof *attributions);
-		report_status(&status);
-	}
-	put_tokens(&call, fcinfo, &input, &pair, &encoded.windows[0], attributions);
-	definition_close(definition);
+	if (second != NULL)
+		input_text(ARGUMENT_TEXT(2), second);
+	if (result_find(&call, &(ResultOf){.input = &input, .second = second}, &result))
+		result_put_found(&result, fcinfo);
+	else
+		explain_text(&call, fcinfo, &input, second, &result);
 	call_end(&call);
 	return (Datum) 0;
 }

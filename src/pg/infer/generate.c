@@ -6,6 +6,7 @@
 
 #include "nn/generate.h"
 #include "pg/infer/batch.h"
+#include "pg/infer/result.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
 #include "pg/server/progress.h"
@@ -30,21 +31,54 @@ check_options(const GenerateOptions *options)
 						errmsg("top_p must be over 0 and at most 1, not %g", options->top_p)));
 }
 
-/* bert.generate(prompt, model, max_new_tokens, temperature, top_k, top_p, seed) */
-PGDLLEXPORT Datum
-bert_generate(PG_FUNCTION_ARGS)
+static int64
+bits_of(float value)
+{
+	uint32 bits;
+
+	memcpy(&bits, &value, sizeof bits);
+	return bits;
+}
+
+/* What follows the prompt. */
+static text *
+continue_text(Call *call, const InputText *prompt, const BertModel *model,
+			  const GenerateOptions *options)
 {
 	EncodeOptions encode = {.special_tokens = true, .truncation = TRUNCATE_NONE};
-	GenerateOptions options = {0};
-	Call call;
-	InputText prompt;
 	EncodeResult encoded;
-	const BertModel *model;
 	const Encoding *window;
 	int32_t *ids;
 	size_t n;
 	DecodedText decoded;
 	Status status;
+
+	encode_with(call, prompt, NULL, &encode, &encoded);
+	window = &encoded.windows[0];
+	progress_phase("computing", "tokens", (int64) options->max_new_tokens);
+	progress_follow(0);
+	/* A text is [CLS] ... [SEP]: what is to be continued has no end yet. */
+	REPORT_UNLESS(generate_tokens(&(GenerateRequest){model, window->ids, window->n - 1, options},
+								  call->arena, &ids, &n, &backend_may_continue, &status),
+				  &status);
+	REPORT_UNLESS(tokenizer_decode(call->handle->tokenizer, call->arena,
+								   &(DecodeInput){ids, n, true}, &backend_may_continue, &decoded,
+								   &status),
+				  &status);
+	call_count_text(call, (int64) (window->n - 1 + n));
+	return output_text(decoded.text, decoded.length);
+}
+
+/* bert.generate(prompt, model, max_new_tokens, temperature, top_k, top_p, seed) */
+PGDLLEXPORT Datum
+bert_generate(PG_FUNCTION_ARGS)
+{
+	GenerateOptions options = {0};
+	Call call;
+	InputText prompt;
+	ResultOf of = {.input = &prompt};
+	CallResult result;
+	text *generated;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -60,21 +94,21 @@ bert_generate(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("model \"%s\" is not a decoder and cannot generate", call.handle->name),
 				 errhint("Use a model with a causal_lm head, or train one with bert.finetune.")));
-	model = model_handle_bind(call.handle, HEAD_CAUSAL_LM);
+	of.model = model_handle_bind(call.handle, HEAD_CAUSAL_LM);
 	options.stop_id = tokenizer_sep_id(call.handle->tokenizer);
 	input_text(ARGUMENT_TEXT(0), &prompt);
-	encode_with(&call, &prompt, NULL, &encode, &encoded);
-	window = &encoded.windows[0];
-	progress_phase("computing", "tokens", (int64) options.max_new_tokens);
-	progress_follow(0);
-	/* A text is [CLS] ... [SEP]: what is to be continued has no end yet. */
-	REPORT_UNLESS(generate_tokens(&(GenerateRequest){model, window->ids, window->n - 1, &options},
-								  call.arena, &ids, &n, &backend_may_continue, &status),
-				  &status);
-	REPORT_UNLESS(tokenizer_decode(call.handle->tokenizer, call.arena, &(DecodeInput){ids, n, true},
-								   &backend_may_continue, &decoded, &status),
-				  &status);
-	call_count_text(&call, (int64) (window->n - 1 + n));
+	of.options[0] = (int64) options.max_new_tokens;
+	of.options[1] = bits_of(options.temperature);
+	of.options[2] = (int64) options.top_k;
+	of.options[3] = bits_of(options.top_p);
+	of.options[4] = (int64) options.seed;
+	if (result_find(&call, &of, &result))
+		generated = result_found(&result);
+	else
+	{
+		generated = continue_text(&call, &prompt, of.model, &options);
+		result_store(&result, generated, VARSIZE(generated));
+	}
 	call_end(&call);
-	PG_RETURN_TEXT_P(output_text(decoded.text, decoded.length));
+	PG_RETURN_TEXT_P(generated);
 }

@@ -1,4 +1,4 @@
-/* memo.c: rows that this backend has computed, least recently used out. */
+/* memo.c: what this backend has computed, least recently used out. */
 #include "pg/server/compat.h"
 
 #include "lib/ilist.h"
@@ -62,9 +62,9 @@ make_table(void)
 }
 
 static Size
-entry_size(size_t n)
+entry_size(size_t size)
 {
-	return sizeof(Entry) + n * sizeof(float) + 64; /* what the allocators add */
+	return sizeof(Entry) + size + 64; /* what the allocators add */
 }
 
 static void
@@ -74,9 +74,9 @@ make_room(Size wanted)
 	{
 		Entry *entry = dlist_container(Entry, node, dlist_tail_node(&by_use));
 
-		used -= entry_size(entry->row.n);
+		used -= entry_size(entry->row.size);
 		dlist_delete(&entry->node);
-		pfree(unconstify(float *, entry->row.values));
+		pfree(unconstify(void *, entry->row.bytes));
 		(void) hash_search(entries, &entry->key, HASH_REMOVE, NULL);
 	}
 	/* the table itself only grows: give it back with the last of what it held */
@@ -102,25 +102,26 @@ memo_find(const MemoKey *key, MemoRow *row)
 void
 memo_store(const MemoKey *key, const MemoRow *row)
 {
-	Size size = entry_size(row->n);
-	float *values;
+	Size size = entry_size(row->size);
+	void *bytes;
 	Entry *entry;
 	bool found;
 
 	make_room(size);
 	if (size > limit() || !make_table())
 		return;
-	values = MemoryContextAllocExtended(context, Max(row->n, 1) * sizeof(float), MCXT_ALLOC_NO_OOM);
-	if (values == NULL)
+	bytes = MemoryContextAllocExtended(context, Max(row->size, 1), MCXT_ALLOC_NO_OOM);
+	if (bytes == NULL)
 		return;
 	entry = hash_search(entries, key, HASH_ENTER_NULL, &found);
 	if (entry == NULL || found)
 	{
-		pfree(values);
+		pfree(bytes);
 		return;
 	}
-	memcpy(values, row->values, row->n * sizeof(float));
-	entry->row = (MemoRow){values, row->n, row->truncated};
+	if (row->size > 0)
+		memcpy(bytes, row->bytes, row->size);
+	entry->row = (MemoRow){bytes, row->size, row->truncated};
 	dlist_push_head(&by_use, &entry->node);
 	used += size;
 }

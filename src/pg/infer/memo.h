@@ -1,28 +1,34 @@
 /*
- * memo.h: rows of numbers that this backend has computed, by what they are of: a text is computed
- * once, however often a plan calls the functions.
+ * memo.h: what this backend has computed, by what it is of: a text is computed once, however often
+ * a plan calls the functions.
  *
- * A row (an embedding, or a head's logits) is found again by the SHA-256 of all that decides it:
- * the model's contents and precision (ModelHandle.serial), kernels, head, pooling, prompt,
- * overflow, text and pair. So nothing in here can become wrong, and nothing has to be invalidated:
- * a model that was changed is another one. The least recently used rows make room;
- * bert.result_cache_size bounds them all.
+ * A row of numbers (an embedding, or a head's logits; rows.h) or another result (result.h) is found
+ * again by the SHA-256 of all that decides it: the model's contents and precision
+ * (ModelHandle.serial), kernels, head, function, options, prompt, text and pair. So nothing in here
+ * can become wrong, and nothing has to be invalidated: a model that was changed is another one. The
+ * least recently used ones make room; bert.result_cache_size bounds them all.
  */
 #ifndef BERT_PG_INFER_MEMO_H
 #define BERT_PG_INFER_MEMO_H
 
 #include "core/hash.h"
 
+/*
+ * Longer texts are not remembered: where a model reads only their beginning, a hash of all of it
+ * would take longer.
+ */
+#define MEMO_MAX_TEXT ((size_t) 64 * 1024)
+
 typedef struct MemoKey
 {
 	unsigned char bytes[SHA256_BYTES];
 } MemoKey;
 
-/* A remembered row; it stays where it is until the next memo_store. */
+/* What is remembered, MAXALIGNed; it stays where it is until the next memo_store. */
 typedef struct MemoRow
 {
-	const float *values; /* (n) */
-	size_t n;
+	const void *bytes;
+	size_t size;
 	bool truncated; /* its text was cut */
 } MemoRow;
 
@@ -32,7 +38,7 @@ extern bool memo_enabled(void);
 /* False when it is not there. */
 extern bool memo_find(const MemoKey *key, MemoRow *row);
 
-/* Copies the row; does nothing where it is too large, or memory is short. */
+/* Copies it; does nothing where it is too large, or memory is short. */
 extern void memo_store(const MemoKey *key, const MemoRow *row);
 
 #endif

@@ -18,9 +18,6 @@
 #define TEXTS_PER_GROUP 1024
 /* What a group's rows may take, unless it is one text. */
 #define BYTES_PER_GROUP ((size_t) 512 * 1024)
-/* Longer texts are not remembered: where a model reads only their beginning, a hash of all of it
- * would take longer. */
-#define MAX_KEYED_BYTES ((size_t) 64 * 1024)
 /* Of a group's table of keys, a power of two over TEXTS_PER_GROUP. */
 #define KEY_SLOTS 2048
 
@@ -344,8 +341,8 @@ make_key(const Call *call, const RowsWanted *wanted, const InputText *input, con
 	} fixed;
 	Sha256 hash;
 
-	if (!memo_enabled() || input->length > MAX_KEYED_BYTES ||
-		(pair != NULL && pair->length > MAX_KEYED_BYTES))
+	if (!memo_enabled() || input->length > MEMO_MAX_TEXT ||
+		(pair != NULL && pair->length > MEMO_MAX_TEXT))
 		return false;
 	memset(&fixed, 0, sizeof fixed);
 	fixed.serial = call->handle->serial;
@@ -369,15 +366,6 @@ make_key(const Call *call, const RowsWanted *wanted, const InputText *input, con
 	return true;
 }
 
-/* A text that is not computed counts like the one whose row it gets. */
-static void
-count_uncomputed(Call *call, int64 *kind, bool truncated)
-{
-	call->counted.texts++;
-	call->counted.truncations += truncated;
-	(*kind)++;
-}
-
 float *
 text_row(Call *call, const RowsWanted *wanted, const InputText *input, const InputText *pair)
 {
@@ -393,8 +381,8 @@ text_row(Call *call, const RowsWanted *wanted, const InputText *input, const Inp
 	if (keyed && memo_find(&key, &found))
 	{
 		row = call_take(call, columns, sizeof(float), "results");
-		memcpy(row, found.values, columns * sizeof(float));
-		count_uncomputed(call, &call->counted.cached, found.truncated);
+		memcpy(row, found.bytes, columns * sizeof(float));
+		call_count_remembered(call, found.truncated);
 		return row;
 	}
 	encode_input(call, input, pair, wanted->overflow, &texts.encoded);
@@ -405,7 +393,8 @@ text_row(Call *call, const RowsWanted *wanted, const InputText *input, const Inp
 	row = compute_rows(call, wanted, &texts);
 	call->tells_windows = false;
 	if (keyed)
-		memo_store(&key, &(MemoRow){row, columns, call->counted.truncations > truncations});
+		memo_store(&key, &(MemoRow){row, columns * sizeof(float),
+									call->counted.truncations > truncations});
 	return row;
 }
 
@@ -515,15 +504,15 @@ group_add(Call *call, TextGroup *group, const RowsWanted *wanted, const InputTex
 	{
 		if (memo_find(&key, &found))
 		{
-			*place = (Place){IS_REMEMBERED, found.values};
-			count_uncomputed(call, &call->counted.cached, found.truncated);
+			*place = (Place){IS_REMEMBERED, found.bytes};
+			call_count_remembered(call, found.truncated);
 			return;
 		}
 		slot = find_slot(group, &key);
 		if (*slot != 0)
 		{
 			place->computed = *slot - 1;
-			count_uncomputed(call, &call->counted.deduplicated, group->truncated[*slot - 1]);
+			call_count_duplicate(call, group->truncated[*slot - 1]);
 			return;
 		}
 	}
@@ -588,8 +577,8 @@ group_rows(Call *call, const TextGroup *group, const RowsWanted *wanted, TextRow
 	}
 	for (size_t i = 0; i < group->computed.n_texts; i++)
 		if (group->keyed[i])
-			memo_store(&group->keys[i],
-					   &(MemoRow){computed + i * columns, columns, group->truncated[i]});
+			memo_store(&group->keys[i], &(MemoRow){computed + i * columns, columns * sizeof(float),
+												   group->truncated[i]});
 }
 
 void
