@@ -525,10 +525,16 @@ COMMENT ON FUNCTION bert.sparse_text(bert.sparse) IS
 CREATE CAST (bert.sparse AS text) WITH FUNCTION bert.sparse_text(bert.sparse) AS ASSIGNMENT;
 COMMENT ON CAST (bert.sparse AS text) IS 'in the notation of pgvector''s sparsevec';
 
+CREATE FUNCTION bert.computed_once(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'bert_computed_once' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.computed_once(internal) IS
+	'has the planner compute the embedding of a constant text once a query, before its rows';
+
 CREATE FUNCTION bert.embed_sparse(input text, model text DEFAULT NULL,
 		kind text DEFAULT 'document')
 	RETURNS bert.sparse
-	AS 'MODULE_PATHNAME', 'bert_embed_sparse' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'bert_embed_sparse' LANGUAGE C STABLE PARALLEL SAFE COST 100000
+	SUPPORT bert.computed_once;
 COMMENT ON FUNCTION bert.embed_sparse(text, text, text) IS
 	'the weights of words that a SPLADE model gives a text, with its prompt for documents or'
 	' queries';
@@ -547,7 +553,8 @@ CREATE FUNCTION bert.embed(input text, model text DEFAULT NULL, pooling text DEF
 		normalize_embeddings bool DEFAULT NULL, prompt_name text DEFAULT NULL,
 		prompt text DEFAULT NULL, dimensions int DEFAULT NULL, overflow text DEFAULT 'truncate')
 	RETURNS real[]
-	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_embed' LANGUAGE C STABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_once;
 COMMENT ON FUNCTION bert.embed(text, text, text, bool, text, text, int, text) IS
 	'the embedding of a text; pooling mean, cls, max, pooler, mean_sqrt_len_tokens, weightedmean or'
 	' lasttoken or several (mean+max), and whether it has length 1 (NULL: what the model was made'
@@ -582,14 +589,16 @@ COMMENT ON FUNCTION bert.embed_pinned(text[], text, text, bool, text, text, int,
 
 CREATE FUNCTION bert.embed_query(input text, model text DEFAULT NULL, dimensions int DEFAULT NULL)
 	RETURNS real[]
-	AS 'MODULE_PATHNAME', 'bert_embed_query' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_embed_query' LANGUAGE C STABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_once;
 COMMENT ON FUNCTION bert.embed_query(text, text, int) IS
 	'the embedding of a query, with the model''s prompt for queries if it has one';
 
 CREATE FUNCTION bert.embed_document(input text, model text DEFAULT NULL,
 		dimensions int DEFAULT NULL)
 	RETURNS real[]
-	AS 'MODULE_PATHNAME', 'bert_embed_document' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_embed_document' LANGUAGE C STABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_once;
 COMMENT ON FUNCTION bert.embed_document(text, text, int) IS
 	'the embedding of a document, with the model''s prompt for documents if it has one';
 
