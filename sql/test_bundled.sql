@@ -15,6 +15,14 @@ SELECT bert.next_sentence('She bought a new bicycle last week.', 'It was stolen 
 SELECT bert.regress('A man is playing a guitar.', pair => 'A man plays the guitar.') > 3.5 AS alike,
 	bert.regress('A man is playing a guitar.', pair => 'Stocks fell on Monday.') < 1.5 AS unlike;
 SELECT document FROM bert.rank('Who plays music?', '{Stocks fell.,The band is on stage.}') LIMIT 1;
+SELECT bert.labels('Angela Merkel met Tim Cook in Berlin.') AS mentions,
+	bert.labels('The zipper broke after two days.') AS none;
+SELECT sequence FROM bert.fill_mask('I would like a cup of [MASK], please.', top_k => 1);
+SELECT bert.pseudo_perplexity('The children go to school every morning.')
+	< bert.pseudo_perplexity('The school go children to every morning.') AS usual;
+SELECT label FROM bert.classify('The striker scored twice in the second half.', 'topic');
+SELECT text FROM bert.choose('Which of these do plants need to grow?',
+	'{telephones,sunlight,shoes,music}');
 
 -- the others
 SELECT bert.generate('Once upon a time');

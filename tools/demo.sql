@@ -73,6 +73,15 @@ FROM message, bert.tag(body) WHERE id = 8;
 SELECT answer, round(score::numeric, 2) AS score, start_pos, body
 FROM message, bert.answer('How long does it take to boil water?', body) WHERE id = 8;
 
+\echo '== A missing word'
+SELECT token, round(score::numeric, 2) AS score, sequence
+FROM bert.fill_mask('Please send the replacement to my [MASK] in Vienna.', top_k => 3);
+
+\echo '== Which kinds of names a text has; which answer fits'
+SELECT id, bert.labels(body) AS mentions, body FROM message WHERE id IN (3, 7, 12);
+SELECT text FROM bert.choose('My parcel has not arrived.',
+    '{Reset your password.,Ask the courier where it is.,Wash it at thirty degrees.}');
+
 \echo '== What belongs together'
 SELECT round(bert.next_sentence(body, 'I will never buy from this shop again.')::numeric, 2)
            AS follows,

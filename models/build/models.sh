@@ -1,6 +1,7 @@
 # models.sh: what build makes. Sourced.
 # shellcheck disable=SC2034
-ALL=(entities pos similarity topic mentions answer rank choose language)
+# rank is a recipe whose model does not come along.
+ALL=(entities pos similarity topic mentions answer choose language)
 
 TABLES[entities]="entities document"
 TASKS[entities]=entities
