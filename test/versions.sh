@@ -17,7 +17,7 @@ same() {
 }
 
 # shellcheck disable=SC2046
-same META.json $(sed -n 's/^ *"version": "\([^"]*\)",*$/\1/p' META.json | grep -v '^1\.0\.0$')
+same META.json $(sed -n '/"meta-spec"/q; s/^ *"version": "\([^"]*\)",*$/\1/p' META.json)
 # shellcheck disable=SC2046
 same debian/changelog $(sed -n '1s/^[^(]*(\([^)]*\)).*/\1/p' debian/changelog)
 # shellcheck disable=SC2046

@@ -153,6 +153,10 @@ bert_list_progress(PG_FUNCTION_ARGS)
 	ListCell *cell;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (((ReturnSetInfo *) fcinfo->resultinfo)->setDesc->natts != N_COLUMNS) /* 0.9.0 had fewer */
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("extension \"bert\" of this database is older than its library"),
+						errhint("Run ALTER EXTENSION bert UPDATE.")));
 	foreach (cell, calls)
 	{
 		EmbedProgress progress;

@@ -1,0 +1,59 @@
+-- From 0.9.0 to 1.0.0.
+\echo Use "ALTER EXTENSION bert UPDATE" to load this file. \quit
+
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+
+-- embeddings of constants: once a query
+CREATE FUNCTION bert.computed_once(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'bert_computed_once' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.computed_once(internal) IS
+	'has the planner compute the embedding of a constant text once a query, before its rows';
+ALTER FUNCTION bert.embed_sparse(text, text, text) SUPPORT bert.computed_once;
+ALTER FUNCTION bert.embed(text, text, text, bool, text, text, int, text) SUPPORT bert.computed_once;
+ALTER FUNCTION bert.embed_query(text, text, int) SUPPORT bert.computed_once;
+ALTER FUNCTION bert.embed_document(text, text, int) SUPPORT bert.computed_once;
+
+-- all calls that take long, not those of bert.embed_column alone
+DROP VIEW bert.progress;
+DROP FUNCTION bert.list_progress();
+CREATE FUNCTION bert.list_progress()
+	RETURNS TABLE (pid int, role regrole, function text, model text, phase text, unit text,
+		done bigint, total bigint, relation regclass, source text, target text,
+		workers int, pass int, blocks_total bigint, blocks_done bigint, rows_total bigint,
+		rows_done bigint, rows_skipped bigint, rows_per_second float8, eta interval,
+		started_at timestamptz)
+	AS 'MODULE_PATHNAME', 'bert_list_progress'
+	LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 100 ROWS 1;
+COMMENT ON FUNCTION bert.list_progress() IS 'what the view bert.progress shows';
+
+CREATE VIEW bert.progress AS SELECT * FROM bert.list_progress();
+COMMENT ON VIEW bert.progress IS
+	'calls that run and take long, those of bert.embed_column with what concerns its table: yours,'
+	' or all for members of pg_read_all_stats';
+COMMENT ON COLUMN bert.progress.pid IS 'process of the session that called';
+COMMENT ON COLUMN bert.progress.role IS 'who called';
+COMMENT ON COLUMN bert.progress.function IS
+	'the function; first use: a model is prepared for this machine';
+COMMENT ON COLUMN bert.progress.model IS 'the model';
+COMMENT ON COLUMN bert.progress.phase IS 'what it does at this moment';
+COMMENT ON COLUMN bert.progress.unit IS 'what is counted in this phase; NULL: nothing';
+COMMENT ON COLUMN bert.progress.done IS 'so many of these are done';
+COMMENT ON COLUMN bert.progress.total IS 'of so many; NULL: that is not known';
+COMMENT ON COLUMN bert.progress.relation IS 'the table';
+COMMENT ON COLUMN bert.progress.source IS 'column of the texts';
+COMMENT ON COLUMN bert.progress.target IS 'column of the embeddings';
+COMMENT ON COLUMN bert.progress.workers IS 'processes at work, the callers included';
+COMMENT ON COLUMN bert.progress.pass IS
+	'1; more when rows were in use, or have moved, during the pass before';
+COMMENT ON COLUMN bert.progress.blocks_total IS
+	'blocks of the table in this pass; of partitioned ones: of the largest part';
+COMMENT ON COLUMN bert.progress.blocks_done IS 'blocks of them that are done';
+COMMENT ON COLUMN bert.progress.rows_total IS
+	'rows to fill, estimated from the blocks that are done; NULL at the beginning';
+COMMENT ON COLUMN bert.progress.rows_done IS 'rows written';
+COMMENT ON COLUMN bert.progress.rows_skipped IS 'rows left out in this pass';
+COMMENT ON COLUMN bert.progress.rows_per_second IS 'rows written in a second, from the start';
+COMMENT ON COLUMN bert.progress.eta IS
+	'time left, estimated, of bert.embed_column in all, else of the phase; NULL at the beginning';
+COMMENT ON COLUMN bert.progress.started_at IS 'when the call began';
+GRANT SELECT ON bert.progress TO PUBLIC;
