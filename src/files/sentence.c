@@ -262,7 +262,7 @@ read_module(Arena *arena, ModelSource *source, const json_t *module, SentenceFol
 						   "modules.json has an entry without type or path");
 	class = strrchr(type, '.');
 	kind = name_find(class == NULL ? type : class + 1, module_names, MODULE_COUNT);
-	if (kind < 0)
+	if (kind < 0 || kind >= MODULE_COUNT)
 	{
 		status_fail(status, STATUS_UNSUPPORTED, "modules.json has a module of type \"%.80s\"",
 					type);

@@ -302,6 +302,7 @@ prepare(Arena *arena, Status *status)
 	float *floats;
 	void *image;
 	size_t size;
+	size_t elements;
 	int block = 0;
 
 	if (!config_default(arena, &config, status))
@@ -317,7 +318,10 @@ prepare(Arena *arena, Status *status)
 		block++;
 	if (!prepared_size(&preparation, block, &size, status))
 		return false;
-	floats = arena_alloc_array_zero(arena, table.blocks[block].elements, sizeof *floats);
+	elements = table.blocks[block].elements;
+	if (prepared_needs_embeddings(&table, &config, block))
+		elements += table.tensors[0].elements; /* the decoder's weights, behind the block's own */
+	floats = arena_alloc_array_zero(arena, elements, sizeof *floats);
 	image = arena_alloc(arena, size);
 	assert_true(floats != NULL && image != NULL);
 	return prepared_write(&preparation, block, floats, image, size, &question, status);
