@@ -32,16 +32,48 @@ expand(Expand expander, const char *in, size_t in_bytes, char *out, size_t out_b
 	return ok;
 }
 
+typedef struct Stream
+{
+	const char *in;
+	size_t in_bytes;
+	const char *out;
+} Stream;
+
+typedef struct Damaged
+{
+	const char *in;
+	size_t in_bytes;
+	size_t out_bytes;
+} Damaged;
+
+static void
+check_streams(Expand expander, const Stream *cases, size_t n)
+{
+	char out[64];
+
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t length = strlen(cases[i].out);
+
+		assert_true(expand(expander, cases[i].in, cases[i].in_bytes, out, length));
+		assert_memory_equal(out, cases[i].out, length);
+	}
+}
+
+static void
+check_damaged(Expand expander, const Damaged *cases, size_t n)
+{
+	char out[64];
+
+	for (size_t i = 0; i < n; i++)
+		assert_false(expand(expander, cases[i].in, cases[i].in_bytes, out, cases[i].out_bytes));
+}
+
 static void
 test_pglz(void **state)
 {
 	/* flags, items; 0x1N 0xMM: N + 3 bytes from 0x1MM back */
-	static const struct
-	{
-		const char *in;
-		size_t in_bytes;
-		const char *out;
-	} cases[] = {
+	static const Stream cases[] = {
 		{"", 0, ""},
 		{"\x00"
 		 "abc",
@@ -71,27 +103,15 @@ test_pglz(void **state)
 		 "ab\x0c\x02",
 		 5, "abababa"},
 	};
-	char out[64];
 
 	(void) state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-	{
-		size_t length = strlen(cases[i].out);
-
-		assert_true(expand(expand_pglz, cases[i].in, cases[i].in_bytes, out, length));
-		assert_memory_equal(out, cases[i].out, length);
-	}
+	check_streams(expand_pglz, cases, sizeof cases / sizeof cases[0]);
 }
 
 static void
 test_pglz_damaged(void **state)
 {
-	static const struct
-	{
-		const char *in;
-		size_t in_bytes;
-		size_t out_bytes;
-	} cases[] = {
+	static const Damaged cases[] = {
 		{"", 0, 1},               /* too little */
 		{"\x00", 1, 1},           /* */
 		{"\x00zz", 3, 3},         /* */
@@ -105,11 +125,9 @@ test_pglz_damaged(void **state)
 		{"\x02z\x0f\x01", 4, 20}, /* within its length */
 		{"\x02z", 2, 4},          /* before it */
 	};
-	char out[64];
 
 	(void) state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		assert_false(expand(expand_pglz, cases[i].in, cases[i].in_bytes, out, cases[i].out_bytes));
+	check_damaged(expand_pglz, cases, sizeof cases / sizeof cases[0]);
 }
 
 static size_t asked;
@@ -164,12 +182,7 @@ static void
 test_lz4(void **state)
 {
 	/* a token, bytes as they are, how far back (the lower byte first) */
-	static const struct
-	{
-		const char *in;
-		size_t in_bytes;
-		const char *out;
-	} cases[] = {
+	static const Stream cases[] = {
 		{"\x00", 1, ""},
 		{"\x30"
 		 "abc",
@@ -188,27 +201,15 @@ test_lz4(void **state)
 		 "a\x01\x00\x03\x00",
 		 6, "aaaaaaaaaaaaaaaaaaaaaaa"},
 	};
-	char out[64];
 
 	(void) state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-	{
-		size_t length = strlen(cases[i].out);
-
-		assert_true(expand(expand_lz4, cases[i].in, cases[i].in_bytes, out, length));
-		assert_memory_equal(out, cases[i].out, length);
-	}
+	check_streams(expand_lz4, cases, sizeof cases / sizeof cases[0]);
 }
 
 static void
 test_lz4_damaged(void **state)
 {
-	static const struct
-	{
-		const char *in;
-		size_t in_bytes;
-		size_t out_bytes;
-	} cases[] = {
+	static const Damaged cases[] = {
 		{"", 0, 1},                   /* too little */
 		{"\x20zz", 3, 3},             /* */
 		{"\x20zz", 3, 1},             /* too much */
@@ -221,11 +222,9 @@ test_lz4_damaged(void **state)
 		{"\x10z\x02\x00\x00", 5, 5},  /* before the beginning */
 		{"\x10z\x00\x00\x00", 5, 5},  /* what is not there yet */
 	};
-	char out[64];
 
 	(void) state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		assert_false(expand(expand_lz4, cases[i].in, cases[i].in_bytes, out, cases[i].out_bytes));
+	check_damaged(expand_lz4, cases, sizeof cases / sizeof cases[0]);
 }
 
 /* One repetition of 64 MB. */
