@@ -51,33 +51,6 @@ composer_create(TextEncoder *encoder)
 
 /* --- Words --- */
 
-static bool
-grow_word(TextEncoder *encoder)
-{
-	size_t larger = encoder->word_capacity * 2;
-	unsigned char *word = arena_alloc(encoder->arena, larger + IMAGE_PADDING);
-	uint32_t *origins = arena_alloc_array(encoder->arena, larger, sizeof *origins);
-
-	if (word == NULL || origins == NULL)
-	{
-		encoder->failed = true;
-		encoder->wanted = larger * (1 + sizeof *origins);
-		return false;
-	}
-	memset(word + larger, 0, IMAGE_PADDING);
-	if (!bulk_copy(word, encoder->word, encoder->word_bytes, encoder->question, encoder->status) ||
-		!bulk_copy(origins, encoder->origins, encoder->word_bytes * sizeof *origins,
-				   encoder->question, encoder->status))
-	{
-		encoder->stopped = true;
-		return false;
-	}
-	encoder->word = word;
-	encoder->origins = origins;
-	encoder->word_capacity = larger;
-	return true;
-}
-
 /* The begin of a long word, as far as it is decided; what is left of it moves to the front. */
 static void
 encode_begin(Composer *composer)
@@ -104,7 +77,7 @@ word_push(Composer *composer, uint32_t c, uint32_t origin)
 	int bytes;
 
 	if (encoder->word_capacity - encoder->word_bytes < 4 &&
-		(encoder->failed || encoder->stopped || !grow_word(encoder)))
+		(encoder->failed || encoder->stopped || !pretokenizer_grow(encoder)))
 		return;
 	bytes = utf8_encode(c, encoder->word + encoder->word_bytes);
 	for (int i = 0; i < bytes; i++)

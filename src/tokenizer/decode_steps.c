@@ -146,19 +146,27 @@ decode_wordpiece(const Work *work, const StepEntry *step, DecodedPart *part, boo
 
 /* --- Steps on the whole list --- */
 
+/* As many bytes as all parts have; NULL: out of memory. */
+static char *
+room_for_all(const Work *work)
+{
+	const DecodedParts *parts = work->parts;
+	size_t total = 0;
+
+	for (size_t i = 0; i < parts->n; i++)
+		total += parts->items[i].length;
+	return room(work, total);
+}
+
 static bool
 fuse(const Work *work)
 {
 	DecodedParts *parts = work->parts;
+	char *out = room_for_all(work);
 	size_t total = 0;
-	char *out;
 
-	for (size_t i = 0; i < parts->n; i++)
-		total += parts->items[i].length;
-	out = room(work, total);
 	if (out == NULL)
 		return false;
-	total = 0;
 	for (size_t i = 0; i < parts->n; i++)
 	{
 		memcpy(out + total, parts->items[i].text, parts->items[i].length);
@@ -263,15 +271,11 @@ static bool
 decode_byte_level(const Work *work)
 {
 	DecodedParts *parts = work->parts;
+	char *out = room_for_all(work);
 	size_t total = 0;
-	char *out;
 
-	for (size_t i = 0; i < parts->n; i++)
-		total += parts->items[i].length;
-	out = room(work, total);
 	if (out == NULL)
 		return false;
-	total = 0;
 	for (size_t i = 0; i < parts->n; i++)
 	{
 		total += put_bytes(&parts->items[i], out + total);

@@ -114,6 +114,9 @@ normalizer_idle(const Normalizer *normalizer)
 }
 
 /* pretokenizer.c */
+
+/* Room for a word of twice the length; false: encoder->failed or encoder->stopped says why. */
+bool pretokenizer_grow(TextEncoder *encoder);
 void pretokenizer_push(void *encoder, uint32_t c, uint8_t bits, uint32_t origin);
 void pretokenizer_flush(TextEncoder *encoder);
 

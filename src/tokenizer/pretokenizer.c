@@ -1,4 +1,5 @@
 /* pretokenizer.c: words: split at white space, punctuation stands alone. */
+#include "core/bulk.h"
 #include "tokenizer/encoder.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/vocabulary.h"
@@ -10,8 +11,8 @@
 #define KEY_SHIFT(i) (56 - (i) *8)
 #endif
 
-static bool
-grow_word(TextEncoder *encoder)
+bool
+pretokenizer_grow(TextEncoder *encoder)
 {
 	size_t larger = encoder->word_capacity * 2;
 	unsigned char *word = arena_alloc(encoder->arena, larger + IMAGE_PADDING);
@@ -23,9 +24,14 @@ grow_word(TextEncoder *encoder)
 		encoder->wanted = larger * (1 + sizeof *origins);
 		return false;
 	}
-	memcpy(word, encoder->word, encoder->word_bytes);
 	memset(word + larger, 0, IMAGE_PADDING);
-	memcpy(origins, encoder->origins, encoder->word_bytes * sizeof *origins);
+	if (!bulk_copy(word, encoder->word, encoder->word_bytes, encoder->question, encoder->status) ||
+		!bulk_copy(origins, encoder->origins, encoder->word_bytes * sizeof *origins,
+				   encoder->question, encoder->status))
+	{
+		encoder->stopped = true;
+		return false;
+	}
 	encoder->word = word;
 	encoder->origins = origins;
 	encoder->word_capacity = larger;
@@ -56,7 +62,7 @@ append(TextEncoder *encoder, uint32_t c, uint32_t origin)
 	/* What is too long is unknown whatever it is: its text need not be kept. */
 	if (++encoder->word_chars > encoder->tokenizer->max_chars)
 		return;
-	if (encoder->word_capacity - encoder->word_bytes < 4 && !grow_word(encoder))
+	if (encoder->word_capacity - encoder->word_bytes < 4 && !pretokenizer_grow(encoder))
 		return;
 	bytes = utf8_encode(c, encoder->word + encoder->word_bytes);
 	for (int i = 0; i < bytes; i++)

@@ -20,7 +20,7 @@
 
 typedef struct Area
 {
-	slock_t lock;
+	slock_t lock; /* first: see shared_locked_area */
 	ProgressRow rows[SLOTS];
 } Area;
 
@@ -53,19 +53,11 @@ progress_size(void)
 	return MAXALIGN(sizeof(Area));
 }
 
-static void
-initialize(void *memory)
-{
-	SpinLockInit(&((Area *) memory)->lock);
-}
-
 static Area *
 get_area(void)
 {
-	bool own;
-
 	if (area == NULL)
-		area = shared_area("bert progress", sizeof(Area), initialize, &own);
+		area = shared_locked_area("bert progress", sizeof(Area));
 	return area;
 }
 

@@ -57,7 +57,8 @@ initialize(void *memory)
 			pg_atomic_init_u64(&area->verified[i][j], 0);
 }
 
-void *
+/* *own: there was no room, and it is this backend's own. */
+static void *
 shared_area(const char *name, Size size, void (*init)(void *area), bool *own)
 {
 	MemoryContext context = CurrentMemoryContext;
@@ -89,6 +90,20 @@ shared_area(const char *name, Size size, void (*init)(void *area), bool *own)
 	}
 	PG_END_TRY();
 	return area;
+}
+
+static void
+initialize_lock(void *area)
+{
+	SpinLockInit((slock_t *) area);
+}
+
+void *
+shared_locked_area(const char *name, Size size)
+{
+	bool own;
+
+	return shared_area(name, size, initialize_lock, &own);
 }
 
 static Shared *

@@ -13,10 +13,10 @@
 #include "nodes/pg_list.h"
 
 /*
- * An area of shared memory by its name, zeroed and then initialized by whoever comes first; *own:
- * there was no room, and it is this backend's own.
+ * An area of shared memory by its name, that begins with a slock_t; whoever comes first zeroes it
+ * and initializes the lock. Without room for it, an area of this backend's own.
  */
-extern void *shared_area(const char *name, Size size, void (*init)(void *area), bool *own);
+extern void *shared_locked_area(const char *name, Size size);
 
 /*
  * Files whose contents have been found right, by a fingerprint of identity, size and times of

@@ -28,7 +28,7 @@ typedef struct Slot
 
 typedef struct Area
 {
-	slock_t lock;
+	slock_t lock; /* first: see shared_locked_area */
 	uint64 clock;
 	Slot slots[SLOTS];
 } Area;
@@ -46,19 +46,11 @@ stats_size(void)
 	return MAXALIGN(sizeof(Area));
 }
 
-static void
-initialize(void *memory)
-{
-	SpinLockInit(&((Area *) memory)->lock);
-}
-
 static Area *
 get_area(void)
 {
-	bool own;
-
 	if (area == NULL)
-		area = shared_area("bert stats", sizeof(Area), initialize, &own);
+		area = shared_locked_area("bert stats", sizeof(Area));
 	return area;
 }
 
