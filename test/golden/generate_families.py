@@ -21,7 +21,7 @@ import safetensors.numpy
 import torch
 import transformers
 
-from generate import HERE, randomise, seeded
+from fixtures import HERE, randomise, seeded
 
 ROOT = os.path.join(HERE, "families")
 SAMPLES = 5

@@ -21,8 +21,7 @@ import torch
 import transformers
 from transformers import BertConfig
 
-import generate
-from generate import HEADS, HERE, MAJOR
+from fixtures import HEADS, HERE, MAJOR
 
 SAMPLES = 96
 STEPS = 10
