@@ -34,22 +34,30 @@ limit_of(const MiningOptions *options, double positive)
 	return limit;
 }
 
-static void
-set_limits(const Mining *mining, const NearestCall *call)
+bool
+mining_has_margin(const MiningOptions *options)
 {
-	const MiningData *data = mining->data;
+	return !isnan(options->absolute_margin) || !isnan(options->relative_margin);
+}
+
+void
+mining_limits(const MiningData *data, const MiningOptions *options, const TrainKernels *kernels,
+			  double *limits)
+{
+	bool margins = mining_has_margin(options);
 
 	for (size_t a = 0; a < data->n_anchors; a++)
 	{
 		double least = INFINITY;
 
-		for (size_t i = data->positives->starts[a]; i < data->positives->starts[a + 1]; i++)
+		for (size_t i = data->positives->starts[a]; margins && i < data->positives->starts[a + 1];
+			 i++)
 			least = fmin(least,
 						 (double) nearest_similarity(
-							 call->kernels, call->similarity, data->columns,
+							 kernels, data->similarity, data->columns,
 							 data->anchors + a * data->columns,
 							 data->documents + data->positives->pairs[i].document * data->columns));
-		mining->limits[a] = limit_of(mining->options, least);
+		limits[a] = limit_of(options, least);
 	}
 }
 
@@ -92,7 +100,7 @@ mining_find(const MiningData *data, const MiningOptions *options, Arena *arena, 
 	mining.limits = arena_alloc_array(arena, call.n_queries, sizeof *mining.limits);
 	if (call.found == NULL || call.counts == NULL || mining.limits == NULL)
 		return arena_fail(arena, status, "negatives", call.n_queries * call.k * sizeof(Neighbour));
-	set_limits(&mining, &call);
+	mining_limits(data, options, call.kernels, mining.limits);
 	if (!nearest_find(&call, arena, question, status))
 		return false;
 	skip_best(&call, options->range_min < call.k ? options->range_min : call.k);

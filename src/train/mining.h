@@ -24,8 +24,9 @@ typedef struct MiningData
 	size_t n_anchors;
 	size_t n_documents;
 	size_t columns;
-	const float *anchors;   /* (n_anchors, columns), of length 1 */
-	const float *documents; /* (n_documents, columns), of length 1 */
+	const float *anchors; /* (n_anchors, columns), of length 1 */
+	/* (n_documents, columns), of length 1; the limits without margins do without */
+	const float *documents;
 	const Relevance *positives;
 	Similarity similarity;
 	ThreadPool *pool; /* or NULL */
@@ -38,6 +39,13 @@ typedef struct MinedNegatives
 	const Neighbour *found;
 	const size_t *counts;
 } MinedNegatives;
+
+/* Whether limits hang on how alike the positives are. */
+bool mining_has_margin(const MiningOptions *options);
+
+/* limits (n_anchors): what max_score and the margins leave to the negatives of each anchor */
+void mining_limits(const MiningData *data, const MiningOptions *options,
+				   const TrainKernels *kernels, double *limits);
 
 /* Memory comes from the arena. */
 bool mining_find(const MiningData *data, const MiningOptions *options, Arena *arena,

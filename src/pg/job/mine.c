@@ -2,23 +2,20 @@
  * mine.c: bert.mine_negatives: for pairs of texts, other positives that are alike but not right.
  *
  * Texts are embedded and searched on several threads of this process. Between their start and their
- * end nothing of PostgreSQL runs but the question whether to go on, on the calling thread.
+ * end nothing of PostgreSQL runs but the question whether to go on, on the calling thread. Where a
+ * table has the documents' embeddings, the server searches them instead, anchor by anchor.
  */
 #include "pg/server/compat.h"
-
-#include <math.h>
-#include <unistd.h>
 
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 
-#include "core/names.h"
 #include "pg/infer/corpus.h"
 #include "pg/infer/input.h"
 #include "pg/job/embedding.h"
+#include "pg/job/mine_options.h"
 #include "pg/job/text_set.h"
 #include "pg/model/handle.h"
 #include "pg/server/detoast.h"
@@ -32,15 +29,6 @@
 PG_FUNCTION_INFO_V1(bert_mine_negatives);
 
 #define TEXTS_AT_ONCE 2048
-#define MOST_NEGATIVES 1000
-#define MOST_SKIPPED 1000000
-
-typedef struct MineOptions
-{
-	MiningOptions mining;
-	char *corpus_query; /* NULL: none */
-	int threads;
-} MineOptions;
 
 /* One call. */
 typedef struct Miner
@@ -56,113 +44,9 @@ typedef struct Miner
 	uint64 n_pairs;
 	uint64 capacity;
 	RelevantPair *pairs; /* (n_pairs): anchors and their positives */
+	uint32 *seen;        /* (documents.capacity): the anchor + 1 whose search met it last */
+	size_t n_seen;
 } Miner;
-
-/* --- Options --- */
-
-static double
-number_option(const char *name, const JsonbValue *value, double least, double most, bool whole)
-{
-	double number;
-
-	if (value->type != jbvNumeric)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be a number", name)));
-	number = DatumGetFloat8(
-		DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
-	if (!(number >= least && number <= most) || (whole && number != floor(number)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" is out of range: %g", name, number),
-						errhint("It must be %s from %g to %g.",
-								whole ? "a whole number" : "a number", least, most)));
-	return number;
-}
-
-typedef enum MineOption
-{
-	MINE_NUM_NEGATIVES,
-	MINE_RANGE_MIN,
-	MINE_MAX_SCORE,
-	MINE_MIN_SCORE,
-	MINE_ABSOLUTE_MARGIN,
-	MINE_RELATIVE_MARGIN,
-	MINE_CORPUS_QUERY,
-	MINE_THREADS,
-	MINE_OPTIONS
-} MineOption;
-
-static const char *const option_names[MINE_OPTIONS] = {
-	"num_negatives",   "range_min",       "max_score",    "min_score",
-	"absolute_margin", "relative_margin", "corpus_query", "threads"};
-
-static void
-set_option(MineOptions *out, MineOption option, const JsonbValue *value)
-{
-	const char *name = option_names[option];
-	MiningOptions *mining = &out->mining;
-
-	switch (option)
-	{
-		case MINE_NUM_NEGATIVES:
-			mining->num_negatives = (size_t) number_option(name, value, 1, MOST_NEGATIVES, true);
-			break;
-		case MINE_RANGE_MIN:
-			mining->range_min = (size_t) number_option(name, value, 0, MOST_SKIPPED, true);
-			break;
-		case MINE_MAX_SCORE:
-			mining->max_score = number_option(name, value, -1e9, 1e9, false);
-			break;
-		case MINE_MIN_SCORE:
-			mining->min_score = number_option(name, value, -1e9, 1e9, false);
-			break;
-		case MINE_ABSOLUTE_MARGIN:
-			mining->absolute_margin = number_option(name, value, 0, 1e9, false);
-			break;
-		case MINE_RELATIVE_MARGIN:
-			mining->relative_margin = number_option(name, value, 0, 1, false);
-			break;
-		case MINE_CORPUS_QUERY:
-			if (value->type != jbvString)
-				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-								errmsg("option \"%s\" must be a string", name)));
-			out->corpus_query = pnstrdup(value->val.string.val, value->val.string.len);
-			break;
-		case MINE_THREADS:
-			out->threads = (int) number_option(name, value, 1, COMPUTE_MAX_THREADS, true);
-			break;
-		case MINE_OPTIONS:
-			break;
-	}
-}
-
-static void
-read_options(Jsonb *json, MineOptions *out)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
-	JsonbIteratorToken token;
-	JsonbValue value;
-	int option = 0;
-	Status status;
-
-	*out = (MineOptions){.mining = {.num_negatives = 3,
-									.max_score = INFINITY,
-									.min_score = -INFINITY,
-									.absolute_margin = NAN,
-									.relative_margin = NAN}};
-	out->threads = (int) Max(1, Min(sysconf(_SC_NPROCESSORS_ONLN), COMPUTE_MAX_THREADS));
-	if (!JB_ROOT_IS_OBJECT(json))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("options must be a JSON object")));
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-		if (token == WJB_KEY)
-		{
-			option = name_parse(pnstrdup(value.val.string.val, value.val.string.len), "option",
-								option_names, MINE_OPTIONS, &status);
-			REPORT_UNLESS(option >= 0, &status);
-		}
-		else if (token == WJB_VALUE && value.type != jbvNull)
-			set_option(out, (MineOption) option, &value);
-}
 
 /* --- Texts --- */
 
@@ -199,6 +83,13 @@ take_document(void *context, const char *utf8, size_t length)
 	(void) take_text(miner, &miner->documents, utf8, length);
 }
 
+/* Numbers of an embedding. */
+static size_t
+columns_of(const Miner *miner)
+{
+	return (size_t) sentence_dimensions(&miner->handle->config, &miner->embedding.pooling);
+}
+
 static void
 read_texts(Miner *miner, const char *text)
 {
@@ -223,6 +114,10 @@ read_texts(Miner *miner, const char *text)
 	task_query_close(query);
 	if (miner->options.corpus_query != NULL)
 		visit_texts(miner->options.corpus_query, "corpus_query", take_document, miner);
+	/* what is wrong with the table is said before anything is computed */
+	if (miner->options.corpus.table != NULL)
+		mine_table_close(mine_table_open(&miner->options.corpus, miner->handle->sentence.similarity,
+										 columns_of(miner)));
 	SPI_finish();
 	if (miner->n_pairs == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA), errmsg("the query returns no rows")));
@@ -286,7 +181,10 @@ embed_group(Miner *miner, const TextSet *set, size_t first, size_t n, EmbedderCa
 	arena_rewind(miner->arena, mark);
 }
 
-/* Embeddings (texts, columns) of length 1, with the prompt of the use. */
+/*
+ * Embeddings (texts, columns) with the prompt of the use, of length 1; those that stored ones are
+ * compared with by anything but the angle stay as they are.
+ */
 static float *
 embed_texts(Miner *miner, const TextSet *set, EmbeddingPrompt use, size_t columns)
 {
@@ -309,7 +207,9 @@ embed_texts(Miner *miner, const TextSet *set, EmbeddingPrompt use, size_t column
 	}
 	miner->encoder.prompts[EMBEDDING_PROMPT_DEFAULT] = prompt;
 	miner->embedding.unpooled[EMBEDDING_PROMPT_DEFAULT] = unpooled;
-	normalize_rows(set->n, columns, rows);
+	if (miner->options.corpus.table == NULL ||
+		miner->handle->sentence.similarity == SIMILARITY_COSINE)
+		normalize_rows(set->n, columns, rows);
 	return rows;
 }
 
@@ -347,6 +247,138 @@ put_negatives(FunctionCallInfo fcinfo, const Miner *miner, const MiningData *dat
 }
 
 static void
+embed_documents(Miner *miner, MiningData *data)
+{
+	progress_phase("embedding documents", "texts", (int64) miner->documents.n);
+	data->documents =
+		embed_texts(miner, &miner->documents, EMBEDDING_PROMPT_DOCUMENT, data->columns);
+}
+
+/* Among all documents, on all threads. */
+static void
+search_documents(Miner *miner, MiningData *data, MinedNegatives *mined)
+{
+	Status status;
+	bool ok;
+
+	progress_phase("searching", "anchors", (int64) miner->anchors.n);
+	progress_follow(0);
+	data->pool = threadpool_create(miner->options.threads, &status);
+	REPORT_UNLESS(data->pool != NULL, &status);
+	ok = mining_find(data, &miner->options.mining, miner->arena, mined, &backend_may_continue,
+					 &status);
+	threadpool_destroy(data->pool);
+	REPORT_UNLESS(ok, &status);
+}
+
+/* --- Search in a table --- */
+
+/* What was found for one anchor. */
+typedef struct AnchorSearch
+{
+	Miner *miner;
+	const MiningData *data;
+	size_t anchor;
+	double limit;
+	size_t skipped; /* of range_min */
+	size_t n;
+	Neighbour *found; /* (num_negatives) */
+} AnchorSearch;
+
+/* True when the anchor's search has not met the document before. */
+static bool
+meet(Miner *miner, size_t anchor, uint32 document)
+{
+	if (document >= miner->n_seen)
+	{
+		size_t n = miner->documents.capacity;
+
+		miner->seen = miner->seen == NULL
+						  ? palloc_extended(n * sizeof *miner->seen, MCXT_ALLOC_HUGE)
+						  : repalloc_huge(miner->seen, n * sizeof *miner->seen);
+		memset(miner->seen + miner->n_seen, 0, (n - miner->n_seen) * sizeof *miner->seen);
+		miner->n_seen = n;
+	}
+	if (miner->seen[document] == anchor + 1)
+		return false;
+	miner->seen[document] = (uint32) anchor + 1;
+	return true;
+}
+
+static bool
+visit_document(void *context, const char *utf8, size_t length, double score)
+{
+	AnchorSearch *search = context;
+	const MiningOptions *options = &search->miner->options.mining;
+	uint32 document;
+
+	if (score < options->min_score)
+		return false;
+	if (score > search->limit)
+		return true;
+	document = take_text(search->miner, &search->miner->documents, utf8, length);
+	if (!meet(search->miner, search->anchor, document) ||
+		relevance_has(search->data->positives, search->anchor, document))
+		return true;
+	if (search->skipped < options->range_min)
+		search->skipped++;
+	else
+		search->found[search->n++] = (Neighbour){document, (float) score};
+	return search->n < options->num_negatives;
+}
+
+static void
+search_anchors(Miner *miner, const MiningData *data, const double *limits, MinedNegatives *mined,
+			   Neighbour *found, size_t *counts)
+{
+	const MiningOptions *options = &miner->options.mining;
+	TableSearch *table;
+
+	SPI_connect();
+	table = mine_table_open(&miner->options.corpus, data->similarity, data->columns);
+	progress_phase("searching", "anchors", (int64) data->n_anchors);
+	for (size_t a = 0; a < data->n_anchors; a++)
+	{
+		size_t positives = data->positives->starts[a + 1] - data->positives->starts[a];
+		AnchorSearch search = {.miner = miner,
+							   .data = data,
+							   .anchor = a,
+							   .limit = limits[a],
+							   .found = found + a * options->num_negatives};
+
+		mine_table_search(table, data->anchors + a * data->columns,
+						  options->range_min + options->num_negatives + positives, visit_document,
+						  &search);
+		counts[a] = search.n;
+		progress_add(1);
+	}
+	mine_table_close(table);
+	SPI_finish();
+	*mined = (MinedNegatives){options->num_negatives, found, counts};
+}
+
+/* Among the rows of a table. The positives' embeddings are made only where a margin asks for them.
+ */
+static void
+search_table(Miner *miner, MiningData *data, MinedNegatives *mined)
+{
+	const MiningOptions *options = &miner->options.mining;
+	size_t n = data->n_anchors;
+	double *limits = take_memory(miner, n, sizeof *limits);
+	Neighbour *found = take_memory(miner, n * options->num_negatives, sizeof *found);
+	size_t *counts = take_memory(miner, n, sizeof *counts);
+	const TrainKernels *kernels;
+	Status status;
+
+	kernels = train_kernels_choose("auto", &status);
+	REPORT_UNLESS(kernels != NULL, &status);
+	if (mining_has_margin(options))
+		embed_documents(miner, data);
+	mining_limits(data, options, kernels, limits);
+	search_anchors(miner, data, limits, mined, found, counts);
+}
+
+static void
 mine(FunctionCallInfo fcinfo, Miner *miner)
 {
 	MiningData data = {.n_anchors = miner->anchors.n,
@@ -355,25 +387,21 @@ mine(FunctionCallInfo fcinfo, Miner *miner)
 	MinedNegatives mined;
 	Relevance positives;
 	Status status;
-	bool ok;
 
-	data.columns = (size_t) sentence_dimensions(&miner->handle->config, &miner->embedding.pooling);
+	data.columns = columns_of(miner);
 	progress_phase("embedding anchors", "texts", (int64) miner->anchors.n);
 	data.anchors = embed_texts(miner, &miner->anchors, EMBEDDING_PROMPT_QUERY, data.columns);
-	progress_phase("embedding documents", "texts", (int64) miner->documents.n);
-	data.documents = embed_texts(miner, &miner->documents, EMBEDDING_PROMPT_DOCUMENT, data.columns);
 	REPORT_UNLESS(relevance_make(miner->arena, miner->pairs, miner->n_pairs, miner->anchors.n,
 								 &positives, &status),
 				  &status);
 	data.positives = &positives;
-	progress_phase("searching", "anchors", (int64) miner->anchors.n);
-	progress_follow(0);
-	data.pool = threadpool_create(miner->options.threads, &status);
-	REPORT_UNLESS(data.pool != NULL, &status);
-	ok = mining_find(&data, &miner->options.mining, miner->arena, &mined, &backend_may_continue,
-					 &status);
-	threadpool_destroy(data.pool);
-	REPORT_UNLESS(ok, &status);
+	if (miner->options.corpus.table != NULL)
+		search_table(miner, &data, &mined);
+	else
+	{
+		embed_documents(miner, &data);
+		search_documents(miner, &data, &mined);
+	}
 	put_negatives(fcinfo, miner, &data, &mined);
 }
 
@@ -386,7 +414,7 @@ bert_mine_negatives(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 2, "options");
 	InitMaterializedSRF(fcinfo, 0);
-	read_options(ARGUMENT_JSONB(2), &miner->options);
+	mine_options_read(ARGUMENT_JSONB(2), &miner->options);
 	progress_begin("mine_negatives", NULL);
 	miner->handle =
 		model_handle_get(fcinfo->flinfo, PG_ARGISNULL(1) ? NULL : ARGUMENT_TEXT(1), TASK_EMBED);
