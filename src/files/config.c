@@ -630,8 +630,10 @@ config_write(Arena *arena, const BertConfig *config, HeadKind head, Status *stat
 	json_t *root = json_object();
 	json_t *architectures = json_array();
 	const Family *family = config->family;
-	bool complete =
-		json_array_append_new(architectures, json_string(family->heads[head].class)) == 0;
+	/* a classifier of embeddings stands beside the bare model */
+	bool bare = config_head_shape(config, head)->reads == READS_EMBEDDING;
+	const char *class = family->heads[bare ? HEAD_NONE : head].class;
+	bool complete = json_array_append_new(architectures, json_string(class)) == 0;
 
 	json_put(root, "architectures", architectures, &complete);
 	json_put(root, "model_type", json_string(family->model_type), &complete);

@@ -113,6 +113,10 @@ typedef struct BertConfig
 	bool use_pooler; /* not in config.json: the checkpoint has a pooler */
 	int n_dense;     /* not in config.json either: the modules that follow the pooling */
 	DenseModule dense[DENSE_MAX];
+	/* nor these: SetFit's classifier reads the embedding that these poolings and modules make */
+	bool classifies_embedding;
+	bool embedding_normalized;
+	PoolingModes embedding_pooling;
 	ProblemType problem_type;
 	ScoreActivation score_activation;
 	int num_labels;  /* 2 when neither id2label nor num_labels is given */
@@ -179,6 +183,8 @@ int config_next_position(const BertConfig *config, int32_t token, size_t *count)
 /* Layers with weights of their own, and whose weights a layer has. */
 int config_layer_blocks(const BertConfig *config);
 int config_layer_block(const BertConfig *config, int layer);
+/* What the head reads and has: the family's, unless its classifier reads the embedding. */
+const struct HeadShape *config_head_shape(const BertConfig *config, HeadKind head);
 /* True when the head reads the pooler's output; false also for the bare model. */
 bool config_head_uses_pooler(const BertConfig *config, HeadKind head);
 /* The probability of the dropout in the head; 0: it has none. */

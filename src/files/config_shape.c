@@ -62,16 +62,27 @@ config_layer_block(const BertConfig *config, int layer)
 			   : layer;
 }
 
+const HeadShape *
+config_head_shape(const BertConfig *config, HeadKind head)
+{
+	static const HeadShape of_embedding = {
+		.class = "SetFitModel", .reads = READS_EMBEDDING, .classifier = "model_head"};
+
+	return head == HEAD_SEQUENCE_CLASSIFICATION && config->classifies_embedding
+			   ? &of_embedding
+			   : &config->family->heads[head];
+}
+
 bool
 config_head_uses_pooler(const BertConfig *config, HeadKind head)
 {
-	return config->family->heads[head].reads == READS_POOLER;
+	return config_head_shape(config, head)->reads == READS_POOLER;
 }
 
 float
 config_head_dropout(const BertConfig *config, HeadKind head)
 {
-	size_t offset = config->family->heads[head].dropout;
+	size_t offset = config_head_shape(config, head)->dropout;
 	float probability = offset == 0 ? 0 : *(const float *) ((const char *) config + offset);
 
 	return probability < 0 ? config->hidden_dropout_prob : probability;

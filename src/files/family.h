@@ -14,10 +14,11 @@
 /* What a head's first layer reads. */
 typedef enum HeadReads
 {
-	READS_NOTHING, /* the bare model, and heads that the family has not */
-	READS_TOKENS,  /* every token's state */
-	READS_POOLER,  /* the pooler's output */
-	READS_FIRST    /* the first token's state */
+	READS_NOTHING,  /* the bare model, and heads that the family has not */
+	READS_TOKENS,   /* every token's state */
+	READS_POOLER,   /* the pooler's output */
+	READS_FIRST,    /* the first token's state */
+	READS_EMBEDDING /* a row for each text: SetFit's classifier, in every family */
 } HeadReads;
 
 /*

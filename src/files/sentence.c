@@ -431,9 +431,7 @@ look_at_others(ModelSource *source, const SentenceFolder *folder, Status *status
 		return status_hint(status, "Merge it into its base model first: load it with peft, call "
 								   "merge_and_unload() and save_pretrained().");
 	}
-	if (!source->open(source, "model_head.pkl", &file, &found, status))
-		return false;
-	return !found || notes_add(folder->notes, NOTE_IGNORED, "model_head.pkl", NULL, status);
+	return true;
 }
 
 bool

@@ -45,9 +45,13 @@ typedef struct SentenceSettings
 	int n_dense; /* after the pooling, before normalising */
 	DenseModule dense[DENSE_MAX];
 	SpladeSettings splade; /* of a sparse encoder, which is not present */
+	/* SetFit's classifier reads embeddings of so many values; 0: there is none */
+	int classified_features;
+	bool classified_normalized; /* whatever normalize says of embeddings that are wanted */
 	/*
 	 * What a column of the store keeps, JSON: {"prompts", "default_prompt_name",
-	 * "similarity_fn_name", "include_prompt", "dense", "splade"}, those that are not defaults.
+	 * "similarity_fn_name", "include_prompt", "dense", "splade", "classifier"}, those that are not
+	 * defaults.
 	 * NULL: nothing but defaults.
 	 */
 	const char *saved;
@@ -62,6 +66,12 @@ typedef enum PromptUse
 
 /* Reads "saved" again: sets similarity, exclude_prompt, dense and splade. */
 bool sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *status);
+
+/* Takes the classifier out: what is made of the model has a head of its own, or none. */
+bool sentence_settings_drop_classifier(Arena *arena, SentenceSettings *settings, Status *status);
+
+/* The classifier's part of "saved" is set anew; the rest stays. */
+bool sentence_settings_save_again(Arena *arena, SentenceSettings *settings, Status *status);
 
 /*
  * The model's Dense modules into its config, for the tensor table. STATUS_INVALID_DATA when they do

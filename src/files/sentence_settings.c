@@ -138,6 +138,17 @@ dense_to_json(const DenseModule *dense, bool *complete)
 	return root;
 }
 
+/* What SetFit's classifier reads. */
+static json_t *
+classifier_to_json(const SentenceSettings *settings, bool *complete)
+{
+	json_t *root = json_object();
+
+	json_put(root, "in_features", json_integer(settings->classified_features), complete);
+	json_put(root, "normalize", json_boolean(settings->classified_normalized), complete);
+	return root;
+}
+
 bool
 sentence_settings_save(Arena *arena, SentenceSettings *settings, json_t *prompts,
 					   json_t *default_prompt_name, Status *status)
@@ -166,6 +177,8 @@ sentence_settings_save(Arena *arena, SentenceSettings *settings, json_t *prompts
 	}
 	if (settings->splade.pooling != SPLADE_NONE)
 		json_put(kept, "splade", splade_to_json(&settings->splade, &complete), &complete);
+	if (settings->classified_features > 0)
+		json_put(kept, "classifier", classifier_to_json(settings, &complete), &complete);
 	if (json_object_size(kept) == 0)
 	{
 		json_decref(kept);
@@ -183,6 +196,36 @@ sentence_settings_open(Arena *arena, const SentenceSettings *settings, Status *s
 
 	return json_open_object(arena, "the sentence settings", text, strlen(text), SENTENCE_FILE_BYTES,
 							status);
+}
+
+bool
+sentence_settings_save_again(Arena *arena, SentenceSettings *settings, Status *status)
+{
+	json_t *old = sentence_settings_open(arena, settings, status);
+
+	return old != NULL &&
+		   sentence_settings_save(arena, settings, json_object_get(old, "prompts"),
+								  json_object_get(old, "default_prompt_name"), status);
+}
+
+bool
+sentence_settings_drop_classifier(Arena *arena, SentenceSettings *settings, Status *status)
+{
+	if (settings->classified_features == 0)
+		return true;
+	settings->classified_features = 0;
+	settings->classified_normalized = false;
+	return sentence_settings_save_again(arena, settings, status);
+}
+
+static bool
+restore_classifier(const json_t *root, SentenceSettings *settings, Status *status)
+{
+	if (root == NULL)
+		return true;
+	return json_get_int(root, "in_features", 1, DENSE_MAX_FEATURES, &settings->classified_features,
+						status) &&
+		   json_get_bool(root, "normalize", &settings->classified_normalized, status);
 }
 
 static bool
@@ -214,7 +257,8 @@ sentence_settings_restore(Arena *arena, SentenceSettings *settings, Status *stat
 	ok = sentence_prompts_check(root, status) &&
 		 similarity_get(root, "similarity_fn_name", &settings->similarity, status) &&
 		 json_get_bool(root, "include_prompt", &include, status) &&
-		 restore_dense(arena, json_object_get(root, "dense"), settings, status);
+		 restore_dense(arena, json_object_get(root, "dense"), settings, status) &&
+		 restore_classifier(json_object_get(root, "classifier"), settings, status);
 	splade = json_object_get(root, "splade");
 	if (ok && splade != NULL)
 		ok = splade_parse(splade, &settings->splade, status);
@@ -242,6 +286,13 @@ sentence_settings_put_dense(const SentenceSettings *settings, BertConfig *config
 		given = settings->dense[i].out_features;
 	}
 	config->n_dense = settings->n_dense;
+	if (settings->classified_features > 0 && settings->classified_features != given)
+		return status_fail(status, STATUS_INVALID_DATA,
+						   "the classifier reads embeddings of %d values, but they have %d",
+						   settings->classified_features, given);
+	config->classifies_embedding = settings->classified_features > 0;
+	config->embedding_normalized = settings->normalize || settings->classified_normalized;
+	config->embedding_pooling = settings->pooling;
 	return true;
 }
 

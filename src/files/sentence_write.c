@@ -204,6 +204,27 @@ write_transformer(Writer *writer, const SentenceSettings *settings, const char *
 	return add_file(writer, path, root, complete);
 }
 
+/* config_setfit.json: what the numbers of the classes in model_head.pkl mean. */
+static bool
+write_classifier(Writer *writer, const SentenceSettings *settings, const SentenceEncoder *encoder)
+{
+	json_t *root;
+	json_t *labels;
+	bool complete = true;
+
+	if (settings->classified_features == 0)
+		return true;
+	root = json_object();
+	labels = json_array();
+	for (int i = 0; i < encoder->n_labels; i++)
+		if (json_array_append_new(labels, json_string(encoder->labels[i])) != 0)
+			complete = false;
+	json_put(root, "normalize_embeddings", json_boolean(settings->classified_normalized),
+			 &complete);
+	json_put(root, "labels", labels, &complete);
+	return add_file(writer, "config_setfit.json", root, complete);
+}
+
 /* A sparse encoder's files: its network is that of a masked language model. */
 static bool
 write_sparse(Writer *writer, const SentenceSettings *settings)
@@ -285,7 +306,7 @@ write_routes(Writer *writer, const SentenceSettings *settings)
 }
 
 bool
-sentence_files_write(Arena *arena, const SentenceSettings *settings, int hidden_size,
+sentence_files_write(Arena *arena, const SentenceSettings *settings, const SentenceEncoder *encoder,
 					 SentenceFiles *files, Status *status)
 {
 	Writer writer = {arena, files, status};
@@ -299,9 +320,10 @@ sentence_files_write(Arena *arena, const SentenceSettings *settings, int hidden_
 		return true;
 	snprintf(normalize, sizeof normalize, "%d_Normalize", settings->n_dense + 2);
 	if (!write_modules(&writer, settings, normalize) ||
-		!write_pooling(&writer, settings, hidden_size) || !write_dense(&writer, settings) ||
-		!write_model_settings(&writer, settings) ||
-		!write_transformer(&writer, settings, "sentence_bert_config.json"))
+		!write_pooling(&writer, settings, encoder->hidden_size) ||
+		!write_dense(&writer, settings) || !write_model_settings(&writer, settings) ||
+		!write_transformer(&writer, settings, "sentence_bert_config.json") ||
+		!write_classifier(&writer, settings, encoder))
 		return false;
 	if (settings->normalize)
 		add_folder(&writer, normalize);

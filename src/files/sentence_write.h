@@ -13,11 +13,19 @@ typedef struct SentenceFile
 typedef struct SentenceFiles
 {
 	int n;
-	SentenceFile files[8 + 2 * DENSE_MAX];
+	SentenceFile files[9 + 2 * DENSE_MAX];
 } SentenceFiles;
 
+/* What the files say of the model itself. */
+typedef struct SentenceEncoder
+{
+	int hidden_size;
+	int n_labels; /* of the classifier, if the settings have one */
+	const char *const *labels;
+} SentenceEncoder;
+
 /* All but the modules' weights; none when the settings are not present. In the arena. */
-bool sentence_files_write(Arena *arena, const SentenceSettings *settings, int hidden_size,
-						  SentenceFiles *files, Status *status);
+bool sentence_files_write(Arena *arena, const SentenceSettings *settings,
+						  const SentenceEncoder *encoder, SentenceFiles *files, Status *status);
 
 #endif

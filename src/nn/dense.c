@@ -64,32 +64,33 @@ dense_activate(DenseActivation activation, float x)
 	return x;
 }
 
-/* One module: x (m, in) to y (m, out) */
-static bool
-forward_one(Workspace *workspace, int module, size_t m, const float *x, float *y, Arena *arena,
-			Status *status)
+bool
+dense_linear(const BertModel *model, const LinearParams *linear, const DenseCall *call,
+			 Arena *arena, const MayContinue *question, Status *status)
 {
-	const BertModel *model = workspace->model;
 	const Kernels *kernels = model->kernels;
-	const LinearParams *linear = &model->dense[module];
 	size_t in = linear->weight.k;
 	size_t out = linear->weight.n;
-	size_t rows = kernels->rows_size(PRECISION_FP32, workspace->block_rows, in);
+	Workspace workspace = {.model = model,
+						   .kernels = kernels,
+						   .question = question,
+						   .block_rows = call->m < DENSE_ROWS ? call->m : DENSE_ROWS,
+						   .step_flops = STEP_FLOPS_PORTABLE};
+	size_t rows = kernels->rows_size(PRECISION_FP32, workspace.block_rows, in);
 	size_t scratch = kernels->gemm_scratch_size(PRECISION_FP32, out, in);
 
-	workspace->rows = rows == 0 ? NULL : arena_alloc(arena, rows);
-	workspace->gemm_scratch = scratch == 0 ? NULL : arena_alloc(arena, scratch);
-	if ((rows > 0 && workspace->rows == NULL) || (scratch > 0 && workspace->gemm_scratch == NULL))
+	workspace.rows = rows == 0 ? NULL : arena_alloc(arena, rows);
+	workspace.gemm_scratch = scratch == 0 ? NULL : arena_alloc(arena, scratch);
+	if ((rows > 0 && workspace.rows == NULL) || (scratch > 0 && workspace.gemm_scratch == NULL))
 		return arena_fail(arena, status, "a Dense module", rows + scratch);
-	if (!linear_forward(
-			workspace, linear,
-			&(LinearCall){
-				.m = m, .x = x, .ldx = in, .y = y, .ldy = out, .activation = ACTIVATION_NONE},
-			status))
-		return false;
-	for (size_t i = 0; i < m * out; i++)
-		y[i] = dense_activate(model->config.dense[module].activation, y[i]);
-	return true;
+	return linear_forward(&workspace, linear,
+						  &(LinearCall){.m = call->m,
+										.x = call->x,
+										.ldx = in,
+										.y = call->y,
+										.ldy = out,
+										.activation = ACTIVATION_NONE},
+						  status);
 }
 
 bool
@@ -97,22 +98,18 @@ dense_forward(const BertModel *model, size_t m, const float *x, float *out, Aren
 			  const MayContinue *question, Status *status)
 {
 	int last = model->config.n_dense - 1;
-	Workspace workspace = {.model = model,
-						   .kernels = model->kernels,
-						   .question = question,
-						   .block_rows = m < DENSE_ROWS ? m : DENSE_ROWS,
-						   .step_flops = STEP_FLOPS_PORTABLE};
 
 	for (int i = 0; i <= last; i++)
 	{
-		float *y =
-			i == last ? out : arena_alloc_array(arena, m, model->dense[i].weight.n * sizeof *y);
+		size_t columns = model->dense[i].weight.n;
+		float *y = i == last ? out : arena_alloc_array(arena, m, columns * sizeof *y);
 
 		if (y == NULL)
-			return arena_fail(arena, status, "a Dense module",
-							  m * model->dense[i].weight.n * sizeof *y);
-		if (!forward_one(&workspace, i, m, x, y, arena, status))
+			return arena_fail(arena, status, "a Dense module", m * columns * sizeof *y);
+		if (!dense_linear(model, &model->dense[i], &(DenseCall){m, x, y}, arena, question, status))
 			return false;
+		for (size_t j = 0; j < m * columns; j++)
+			y[j] = dense_activate(model->config.dense[i].activation, y[j]);
 		x = y;
 	}
 	return true;

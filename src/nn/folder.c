@@ -6,6 +6,7 @@
 #include "files/router.h"
 #include "files/settings_change.h"
 #include "files/tokenizer_files.h"
+#include "nn/folder_head.h"
 #include "nn/tied.h"
 #include "tokenizer/tokenizer.h"
 
@@ -151,6 +152,7 @@ modelfolder_open(Arena *arena, ModelSource *source, const FolderChoice *choice, 
 	SentenceFolder sentence = {.notes = &notes};
 	TokenizerContext context = {.notes = &notes};
 	ModelSource *inner;
+	bool classified;
 
 	memset(folder, 0, sizeof *folder);
 	if (!sentence_settings_read(arena, source, &sentence, &folder->sentence, status))
@@ -161,7 +163,8 @@ modelfolder_open(Arena *arena, ModelSource *source, const FolderChoice *choice, 
 		!change_sentence(arena, choice, folder, status) ||
 		!sentence_settings_put_dense(&folder->sentence, &folder->config, status) ||
 		!checkpoint_open(arena, inner, &folder->checkpoint, status) ||
-		!dense_modules_open(arena, source, &sentence, &folder->checkpoint, status))
+		!dense_modules_open(arena, source, &sentence, &folder->checkpoint, status) ||
+		!folder_head_open(arena, source, choice, folder, &notes, &classified, status))
 		return false;
 	if (sentence.score_activation != SCORE_UNSET)
 		folder->config.score_activation = sentence.score_activation;
@@ -172,7 +175,9 @@ modelfolder_open(Arena *arena, ModelSource *source, const FolderChoice *choice, 
 		!modelfolder_compile_tokenizer(arena, folder, status))
 		return false;
 	folder->config.use_pooler = checkpoint_has_pooler(&folder->checkpoint, folder->config.family);
-	folder->head = head != NULL ? *head : checkpoint_head(&folder->checkpoint, &folder->config);
+	folder->head = head != NULL ? *head
+				   : classified ? HEAD_SEQUENCE_CLASSIFICATION
+								: checkpoint_head(&folder->checkpoint, &folder->config);
 	if (head_has_vocabulary(folder->head) &&
 		!tied_resolve(arena, &folder->checkpoint, &folder->config, &notes, question, status))
 		return false;

@@ -98,6 +98,17 @@ typedef struct LinearCall
 	size_t residual_ld;
 } LinearCall;
 
+/* x (m, in) to y (m, out), whatever the widths, with scratch memory of its own: the arena's. */
+typedef struct DenseCall
+{
+	size_t m;
+	const float *x;
+	float *y;
+} DenseCall;
+
+bool dense_linear(const BertModel *model, const LinearParams *linear, const DenseCall *call,
+				  Arena *arena, const MayContinue *question, Status *status);
+
 bool linear_forward(Workspace *workspace, const LinearParams *linear, const LinearCall *call,
 					Status *status);
 /* The same in one go for m <= linear_step rows, with bf16 results. */

@@ -113,6 +113,10 @@ head_forward_memory(const BertModel *model, size_t n_rows, size_t *bytes, Status
 	size_t projected = model->task.projection.weight.panels == NULL ? 0 : 2 * model->hidden_size;
 	size_t total;
 
+	if (model->head == HEAD_SEQUENCE_CLASSIFICATION && model->config.classifies_embedding)
+		/* poolings, embeddings, and rows for the linear layers */
+		projected = 4 * ((size_t) model->config.embedding_pooling.n * model->hidden_size +
+						 model->task.classifier.weight.k);
 	if (!size_mul(n_rows, (columns + projected) * sizeof(float), &total) ||
 		!size_add(total, 1024 * 1024, &total))
 		return status_fail(status, STATUS_LIMIT, "the logits are too large");
@@ -160,6 +164,35 @@ classifier_input(Workspace *workspace, const float *states, const int32_t *rows,
 						  status);
 }
 
+/* SetFit's classifier: embeddings as bert.embed makes them, (B, D), and a linear layer. */
+static bool
+embedding_forward(Workspace *workspace, const HeadInput *input, Arena *arena, HeadOutput *output,
+				  Status *status)
+{
+	const BertModel *model = workspace->model;
+	const LinearParams *classifier = &model->task.classifier;
+	const PoolCall call = {&model->config.embedding_pooling, NULL};
+	size_t m = input->batch->n_sequences;
+	size_t pooled = (size_t) call.modes->n * model->hidden_size;
+	float *x = arena_alloc_array(arena, m, pooled * sizeof *x);
+	float *embedding = x;
+
+	output->logits = arena_alloc_array(arena, m, classifier->weight.n * sizeof(float));
+	if (model->config.n_dense > 0)
+		embedding = arena_alloc_array(arena, m, classifier->weight.k * sizeof *x);
+	if (x == NULL || embedding == NULL || output->logits == NULL)
+		return arena_fail(arena, status, "embeddings", m * pooled * sizeof *x);
+	if (!pool_forward(model, input->batch, input->encoded->last_hidden_state, &call, arena, x,
+					  status) ||
+		(model->config.n_dense > 0 &&
+		 !dense_forward(model, m, x, embedding, arena, workspace->question, status)))
+		return false;
+	if (model->config.embedding_normalized)
+		normalize_rows(m, classifier->weight.k, embedding);
+	return dense_linear(model, classifier, &(DenseCall){m, embedding, output->logits}, arena,
+						workspace->question, status);
+}
+
 /* One row of logits for each sequence or token, as the head's shape says. */
 static bool
 classifier_forward(Workspace *workspace, const HeadInput *input, Arena *arena, HeadOutput *output,
@@ -167,13 +200,15 @@ classifier_forward(Workspace *workspace, const HeadInput *input, Arena *arena, H
 {
 	const BertModel *model = workspace->model;
 	const Batch *batch = input->batch;
-	HeadReads reads = model->config.family->heads[model->head].reads;
+	HeadReads reads = config_head_shape(&model->config, model->head)->reads;
 	const float *x =
 		reads == READS_POOLER ? input->encoded->pooler_output : input->encoded->last_hidden_state;
 
 	output->n_rows =
 		reads == READS_TOKENS ? (size_t) batch->cu_seqlens[batch->n_sequences] : batch->n_sequences;
 	output->n_columns = model->task.classifier.weight.n;
+	if (reads == READS_EMBEDDING)
+		return embedding_forward(workspace, input, arena, output, status);
 	return classifier_input(workspace, x, reads == READS_FIRST ? batch->cu_seqlens : NULL,
 							output->n_rows, arena, &x, status) &&
 		   classify_rows(workspace, &model->task.classifier, output->n_rows, x, arena,

@@ -270,8 +270,10 @@ published_name(const TensorTable *table, const TensorSpec *spec)
 {
 	const char *base = table->family->base;
 
-	return table->head == HEAD_NONE && starts_with(spec->name, base) ? spec->name + strlen(base)
-																	 : spec->name;
+	/* a classifier of embeddings stands beside the bare model */
+	bool bare = table->head == HEAD_NONE || tensor_table_find(table, "model_head.bias") != NULL;
+
+	return bare && starts_with(spec->name, base) ? spec->name + strlen(base) : spec->name;
 }
 
 /* Where a tensor of the encoder is missing: what else the checkpoint may call it. */
@@ -505,7 +507,8 @@ export_declarations(Arena *arena, const TensorTable *table, int dense,
 		const BlockSpec *block = &table->blocks[spec->block];
 		CheckpointDeclaration *declaration = &(*declarations)[n];
 
-		if ((block->kind == BLOCK_DENSE ? block->layer : -1) != dense)
+		if ((block->kind == BLOCK_DENSE ? block->layer : -1) != dense ||
+			starts_with(spec->name, "model_head."))
 			continue;
 		declaration->name = dense >= 0 ? strchr(spec->name, '.') + 1 : published_name(table, spec);
 		declaration->dtype = DTYPE_F32;

@@ -9,6 +9,7 @@
 #include "core/checked.h"
 #include "core/hash.h"
 #include "core/rng.h"
+#include "files/sentence.h"
 #include "kernels/activation.h"
 
 #define ASK_ELEMENTS 65536 /* random numbers between two questions: some milliseconds */
@@ -31,6 +32,7 @@ typedef enum Dim
 	DIM_LABELS,
 	DIM_DENSE_IN, /* of a Dense module */
 	DIM_DENSE_OUT,
+	DIM_SENTENCE, /* values of an embedding that a classifier reads */
 	DIM_ONE,
 	DIM_TWO
 } Dim;
@@ -198,6 +200,8 @@ dim_size(const BertConfig *config, int layer, Dim dim)
 			return (size_t) config->dense[layer].in_features;
 		case DIM_DENSE_OUT:
 			return (size_t) config->dense[layer].out_features;
+		case DIM_SENTENCE:
+			return (size_t) sentence_dimensions(config, &config->embedding_pooling);
 		case DIM_TWO:
 			return 2;
 		case DIM_ONE:
@@ -340,12 +344,13 @@ append_predictions(const Maker *maker)
 static bool
 append_classifier(const Maker *maker, Dim labels)
 {
-	const HeadShape *shape = &maker->config->family->heads[maker->table->head];
+	const HeadShape *shape = config_head_shape(maker->config, maker->table->head);
+	Dim in = shape->reads == READS_EMBEDDING ? DIM_SENTENCE : DIM_HIDDEN;
 	const Pattern projection[] = {
 		LINEAR(shape->projection, ROLE_PROJECTION, DIM_HIDDEN, DIM_HIDDEN),
 	};
 	const Pattern classifier[] = {
-		LINEAR(shape->classifier, ROLE_CLASSIFIER, labels, DIM_HIDDEN),
+		LINEAR(shape->classifier, ROLE_CLASSIFIER, labels, in),
 	};
 
 	return (shape->projection == NULL || APPEND(maker, projection)) && APPEND(maker, classifier);
@@ -445,7 +450,7 @@ check_head(const BertConfig *config, HeadKind head, Status *status)
 bool
 head_activation(const BertConfig *config, HeadKind head, Activation *activation, Status *status)
 {
-	const HeadShape *shape = &config->family->heads[head];
+	const HeadShape *shape = config_head_shape(config, head);
 	const char *name = shape->activation;
 
 	*activation = ACTIVATION_NONE;
@@ -489,8 +494,10 @@ tensor_table_build(Arena *arena, const BertConfig *config, HeadKind head, Tensor
 	for (int layer = 0; layer < config_layer_blocks(config); layer++)
 		if (!append_layer(table, config, layer, status))
 			return false;
-	if (head == HEAD_NONE ? config->use_pooler && config->family->has_pooler
-						  : config_head_uses_pooler(config, head))
+	/* what reads the embedding has the bare model's pooler, for who asks for it */
+	if (head == HEAD_NONE || config_head_shape(config, head)->reads == READS_EMBEDDING
+			? config->use_pooler && config->family->has_pooler
+			: config_head_uses_pooler(config, head))
 	{
 		if (!append_pooler(table, config, status))
 			return false;

@@ -206,7 +206,7 @@ static void
 choose_part(Network *network, const NetworkSetup *setup)
 {
 	const BertConfig *config = setup->config;
-	const HeadShape *shape = &config->family->heads[setup->table->head];
+	const HeadShape *shape = config_head_shape(config, setup->table->head);
 	int layers = config->num_hidden_layers;
 	bool own = setup->dropout < 0;
 
@@ -257,6 +257,10 @@ network_init(Network *network, const NetworkSetup *setup, Arena *arena, Arena *w
 			 Status *status)
 {
 	int layers = setup->config->num_hidden_layers;
+
+	if (config_head_shape(setup->config, setup->table->head)->reads == READS_EMBEDDING)
+		return status_fail(status, STATUS_UNSUPPORTED,
+						   "there are no gradients of a classifier that reads the embedding");
 
 	memset(network, 0, sizeof *network);
 	if (setup->part == TRAIN_TOP && setup->config->family->shared_layers)

@@ -9,6 +9,8 @@
  * pair 1, skip_special_tokens, n, ids Answers on standard output: 0: windows, truncated, then per
  * window n, ids, type_ids, starts, ends, words, sequences (all 32 bits) or -1, status code 1:
  * length, text; or -1, status code 2: length, text: answers with the number of tokens
+ * 3: n, n lengths, n texts, answers with n numbers of tokens (-1: refused), then, if none is
+ * refused, all ids, all types and so on
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +137,82 @@ count(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
 	*cursor += length;
 }
 
+#define N_FIELDS 6
+
+typedef struct Column
+{
+	int32_t *values;
+	size_t n;
+	size_t capacity;
+} Column;
+
+static void
+append(Column *column, const void *values, size_t n)
+{
+	if (column->n + n > column->capacity)
+	{
+		column->capacity = (column->n + n) * 2;
+		column->values = realloc(column->values, column->capacity * sizeof(int32_t));
+		if (column->values == NULL)
+			exit(2);
+	}
+	memcpy(column->values + column->n, values, n * sizeof(int32_t));
+	column->n += n;
+}
+
+static void
+append_window(Column columns[N_FIELDS], const Encoding *window)
+{
+	append(&columns[0], window->ids, window->n);
+	append(&columns[1], window->type_ids, window->n);
+	append(&columns[2], window->starts, window->n);
+	append(&columns[3], window->ends, window->n);
+	append(&columns[4], window->words, window->n);
+	for (size_t i = 0; i < window->n; i++)
+		append(&columns[5], &(int32_t){window->sequences[i]}, 1);
+}
+
+/* Many texts, each whole and with special tokens. */
+static void
+encode_many(const Tokenizer *tokenizer, Arena *arena, const char **cursor)
+{
+	const EncodeOptions options = {.special_tokens = true};
+	int32_t n = take(cursor);
+	const char *lengths = *cursor;
+	Column columns[N_FIELDS] = {0};
+	bool refused = false;
+
+	*cursor += (size_t) n * sizeof(int32_t);
+	for (int32_t i = 0; i < n; i++)
+	{
+		ArenaMark mark = arena_mark(arena);
+		Status status = {0};
+		size_t length = (size_t) take(&lengths);
+		EncodeResult result;
+
+		if (tokenizer_encode(tokenizer, arena, &(EncodeInput){*cursor, length, NULL, 0}, &options,
+							 NULL, &result, &status) &&
+			result.n_windows == 1)
+		{
+			put((int32_t) result.windows[0].n);
+			append_window(columns, &result.windows[0]);
+		}
+		else
+		{
+			put(-1);
+			refused = true;
+		}
+		*cursor += length;
+		arena_rewind(arena, mark);
+	}
+	for (int i = 0; i < N_FIELDS; i++)
+	{
+		if (!refused)
+			fwrite(columns[i].values, sizeof(int32_t), columns[i].n, stdout);
+		free(columns[i].values);
+	}
+}
+
 static void
 take_arguments(TokenizerSettings *settings, FILE *file, int argc, char **argv)
 {
@@ -211,8 +289,10 @@ main(int argc, char **argv)
 			encode(tokenizer, arena, &cursor);
 		else if (kind == 1)
 			decode(tokenizer, arena, &cursor);
-		else
+		else if (kind == 2)
 			count(tokenizer, arena, &cursor);
+		else
+			encode_many(tokenizer, arena, &cursor);
 		arena_rewind(arena, mark);
 	}
 	return 0;

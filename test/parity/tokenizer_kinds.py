@@ -5,7 +5,9 @@ AutoTokenizer makes them from their folders.
     make build/parity/tokenizer_driver
     python3 test/parity/tokenizer_kinds.py --kinds DIR --data DIR --random 1000000 [--only NAME]
 
-Exit status 1 if anything differs.
+Texts are compared in bulk (bulk.py), each kind with strings of its own; pairs, truncation,
+decoding and counts one by one. One thread unless TOKENIZERS_PARALLELISM says otherwise. Exit
+status 1 if anything differs.
 """
 
 import argparse
@@ -13,10 +15,15 @@ import os
 import random
 import sys
 import time
+import zlib
 
-from transformers import AutoTokenizer
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["RUST_BACKTRACE"] = "0"  # it panics where it refuses a stride
 
-import tokenizer as parity
+from transformers import AutoTokenizer  # noqa: E402
+
+import bulk  # noqa: E402
+import tokenizer as parity  # noqa: E402
 
 WORDS = ["<s>", "</s>", "<mask>", "<unk>", "<pad>", "[MASK]", "[CLS]", "Menschen", "[x]", "\ufb01n"]
 WORDS += ["Droits", "<x>", "yes", "caf\u00e9", "cafe\u0301", "\u2581", "\u2581\u2581a"]
@@ -34,7 +41,7 @@ class Kind(parity.Pair):
         self.command = [parity.Pair.driver, folder]
 
 
-def more_random(rng, count):
+def some_random(rng, count):
     """Words, spaces and special tokens in a row, beside what tokenizer.py makes."""
     for text in parity.random_strings(rng, count):
         if rng.random() < 0.4:
@@ -55,6 +62,22 @@ def without_types(expected):
     return changed
 
 
+def say(kind, what, report, begun):
+    print(
+        "%s, %s: %d compared, %d tokens, %.1f MB, %d different, %.0f s"
+        % (
+            kind.name,
+            what,
+            report.compared,
+            report.tokens,
+            report.bytes / 1e6,
+            report.different,
+            time.time() - begun,
+        ),
+        flush=True,
+    )
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kinds", required=True)
@@ -71,27 +94,20 @@ def main():
         report = parity.Report()
         rng = random.Random(options.seed)
         begun = time.time()
-        if options.data:
-            parity.compare_texts(kind, parity.file_lines(options.data), report)
-        parity.compare_texts(kind, more_random(rng, options.random), report)
-        texts = list(more_random(rng, 2000))
+        texts = list(some_random(rng, 2000))
         texts += [line for line in list(parity.file_lines(options.data))[::997] if line][:2000]
         some = min(options.random // 10 + 500, 20000)
         parity.compare_pairs(kind, texts, rng, report, some)
         parity.compare_decoding(kind, texts, rng, report, some + 500)
         parity.compare_counts(kind, texts, report)
-        print(
-            "%s: %d compared, %d tokens, %.1f MB, %d different, %.0f s"
-            % (
-                kind.name,
-                report.compared,
-                report.tokens,
-                report.bytes / 1e6,
-                report.different,
-                time.time() - begun,
-            ),
-            flush=True,
-        )
+        say(kind, "pairs, decoding, counts", report, begun)
+        for batch in bulk.batches(parity.file_lines(options.data)):
+            bulk.compare(kind, batch, report)
+        say(kind, "and data", report, begun)
+        seed = zlib.crc32(name.encode()) + options.seed
+        for batch in bulk.strings(seed, options.random, WORDS + parity.SPECIAL, SPACES):
+            bulk.compare(kind, batch, report)
+        say(kind, "and generated strings", report, begun)
         failed |= report.different > 0
     sys.exit(failed)
 

@@ -214,7 +214,8 @@ compute_logits(Call *call, const RowsWanted *wanted, const WindowedTexts *texts,
 	size_t no_rows[1];
 	Status status;
 
-	wants.first_tokens = true; /* as all heads with one row a text do */
+	/* as all heads with one row a text do, but for those that read the embedding */
+	wants.first_tokens = !bert_model_config(wanted->model)->classifies_embedding;
 	for (size_t first = 0; first < encoded->n_windows; first += part.count)
 	{
 		ArenaMark mark = arena_mark(call->arena);

@@ -382,6 +382,12 @@ other_kind(TrainTask task, const JobBase *base, const DataSummary *summary)
 							: "It gives several labels, where the rows have one class.";
 }
 
+HeadKind
+job_base_head(HeadKind head, const BertConfig *config)
+{
+	return config_head_shape(config, head)->reads == READS_EMBEDDING ? HEAD_NONE : head;
+}
+
 JobLabels
 job_labels(TrainTask task, const JobBase *base, const DataSummary *summary)
 {

@@ -76,6 +76,9 @@ typedef struct JobLabels
 	const char *added; /* the labels that the base's classifier gets besides its own; or NULL */
 } JobLabels;
 
+/* What a base is to who learns from it: SetFit's classifier stays with the base. */
+extern HeadKind job_base_head(HeadKind head, const BertConfig *config);
+
 extern JobLabels job_labels(TrainTask task, const JobBase *base, const DataSummary *summary);
 
 /*

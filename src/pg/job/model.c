@@ -74,6 +74,11 @@ job_model_open(JobRun *run)
 	run->tokenizer = tokenizer_open(run->arena, image, length, &status);
 	REPORT_UNLESS(run->tokenizer != NULL, &status);
 	run->config = run->base->config;
+	/* what learns has the family's own head, or none: SetFit's stays the base's */
+	run->config.classifies_embedding = false;
+	REPORT_UNLESS(
+		sentence_settings_drop_classifier(run->base->arena, &run->base->sentence, &status),
+		&status);
 	if (run->task != TRAIN_EMBEDDING || splade_has_query_weights(&run->config))
 		run->config.n_dense = 0; /* nothing trains them: job_model_store adds them again */
 	run->model_length =
@@ -127,7 +132,8 @@ kept_classes(const JobRun *run)
 {
 	const BertConfig *base = &run->base->config;
 
-	if (run->base->table.head != run->table.head || base->num_labels > run->config.num_labels)
+	if (job_base_head(run->base->table.head, base) != run->table.head ||
+		base->num_labels > run->config.num_labels)
 		return 0;
 	if (run->data.n_labels == 0)
 		return base->num_labels == run->config.num_labels ? base->num_labels : 0;

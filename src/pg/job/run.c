@@ -113,7 +113,8 @@ open_data(JobRun *run)
 							  .tokenizer = run->tokenizer,
 							  .max_length = run->max_length,
 							  .model_length = run->model_length,
-							  .base = {run->base->table.head, &run->base->config, NULL},
+							  .base = {job_base_head(run->base->table.head, &run->base->config),
+									   &run->base->config, NULL},
 							  .sentence = &run->base->sentence};
 	bool rebuilt;
 

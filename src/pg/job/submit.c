@@ -73,8 +73,13 @@ static LabelSet *
 check_labels(TrainTask task, const ModelHandle *base, const ModelHandle *teacher,
 			 const DataSummary *train)
 {
-	JobBase job_base = {base->head, &base->config, teacher == NULL ? NULL : &teacher->config};
+	HeadKind head = job_base_head(base->head, &base->config);
+	JobBase job_base = {head, &base->config, teacher == NULL ? NULL : &teacher->config};
 	JobLabels labels = job_labels(task, &job_base, train);
+
+	if (head != base->head && task == TRAIN_SEQUENCE_CLASSIFICATION)
+		ereport(NOTICE, (errmsg("the classifier of model \"%s\" is made anew", base->name),
+						 errdetail("The base's reads the embedding, which is not trained.")));
 
 	if (labels.set != NULL)
 		check_label_count(train, labels.set);

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "files/logistic_head.h"
 #include "files/router.h"
 #include "files/sentence_write.h"
 #include "files/tokenizer_json.h"
@@ -72,9 +73,13 @@ write_sentence_files(ModelDefinition *definition, OutputFolder *folder)
 
 	if (definition->table.head != HEAD_MASKED_LM && definition->table.head != HEAD_PRETRAINING)
 		definition->sentence.splade.pooling = SPLADE_NONE; /* it was, before it was trained on */
-	REPORT_UNLESS(sentence_files_write(definition->arena, &definition->sentence,
-									   definition->config.hidden_size, &files, &status),
-				  &status);
+	REPORT_UNLESS(
+		sentence_files_write(definition->arena, &definition->sentence,
+							 &(SentenceEncoder){definition->config.hidden_size,
+												definition->config.num_labels,
+												(const char *const *) definition->config.id2label},
+							 &files, &status),
+		&status);
 	if (files.n == 0)
 		return;
 	for (int i = 0; i < files.n; i++)
@@ -91,6 +96,33 @@ write_sentence_files(ModelDefinition *definition, OutputFolder *folder)
 		write_weights(definition, folder, i,
 					  psprintf("%s/model.safetensors", routes(definition) ? ROUTER_QUERY : path));
 	}
+}
+
+/* SetFit's classifier, as the file that SetFit reads. */
+static void
+write_classifier(ModelDefinition *definition, OutputFolder *folder)
+{
+	const BertConfig *config = &definition->config;
+	const TensorTable *table = &definition->table;
+	const TensorSpec *weight = tensor_table_find(table, "model_head.weight");
+	const TensorSpec *bias = tensor_table_find(table, "model_head.bias");
+	LogisticHead head = {.n_labels = config->num_labels,
+						 .several = config->problem_type == PROBLEM_MULTI_LABEL};
+	const unsigned char *bytes;
+	size_t length;
+	float *floats;
+	Status status;
+
+	if (weight == NULL || bias == NULL)
+		return;
+	floats = memory_for_weights(table->blocks[weight->block].elements, false);
+	definition_read_block(definition, weight->block, floats);
+	head.n_features = (int) weight->shape[1];
+	head.weight = floats + weight->offset;
+	head.bias = floats + bias->offset;
+	REPORT_UNLESS(logistic_head_write(definition->arena, &head, &bytes, &length, &status), &status);
+	output_folder_write(folder, "model_head.pkl", (const char *) bytes, length);
+	pfree(floats);
 }
 
 static void
@@ -143,6 +175,7 @@ write_folder(ModelDefinition *definition, OutputFolder *folder)
 	write_tokenizer(definition, &settings, folder, prefix);
 	if (prefix[0] != '\0')
 		write_tokenizer(definition, &settings, folder, ROUTER_QUERY "/");
+	write_classifier(definition, folder);
 	write_weights(definition, folder, -1, psprintf("%smodel.safetensors", prefix));
 }
 
