@@ -1,7 +1,8 @@
 #!/bin/bash
 # A layer includes only itself and what lies below; only src/pg sees postgres.h, only src/kernels
-# intrinsics. Within src/pg a floor includes only itself and the floors below; job and column lie
-# side by side and never include each other. Arguments that may be large are read interruptibly.
+# intrinsics, but for the hash that layers below it need. Within src/pg a floor includes only itself
+# and the floors below; job and column lie side by side and never include each other. Arguments that
+# may be large are read interruptibly.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 shopt -s nullglob
 
@@ -69,7 +70,8 @@ for layer in "${layers[@]}"; do
 	check_layer "$layer" "$allowed"
 	[ "$layer" = kernels ] && continue
 	while IFS= read -r line; do
-		complain "$line: intrinsics belong to src/kernels"
+		[ "${line%%:*}" = src/core/hash_blocks.c ] ||
+			complain "$line: intrinsics belong to src/kernels"
 	done < <(grep -rnE \
 		'^[[:space:]]*#[[:space:]]*include[[:space:]]*<([a-z]*intrin|arm_neon|cblas|openblas.*)\.h>' \
 		"src/$layer")

@@ -1,10 +1,12 @@
-/* hash.c: SHA-256 and CRC-32C in portable C. */
+/* hash.c: SHA-256 and CRC-32C. */
 #include "core/hash.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-static const uint32_t round_constants[64] = {
+#include "core/hash_blocks.h"
+
+const uint32_t sha256_constants[64] = {
 	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
 	0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
 	0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -56,7 +58,7 @@ compress(uint32_t state[8], const unsigned char *block)
 	{
 		uint32_t s1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
 		uint32_t s0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
-		uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + round_constants[i] + w[i];
+		uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + sha256_constants[i] + w[i];
 		uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
 
 		h = g;
@@ -76,6 +78,23 @@ compress(uint32_t state[8], const unsigned char *block)
 	state[5] += f;
 	state[6] += g;
 	state[7] += h;
+}
+
+void
+sha256_blocks_portable(uint32_t state[8], const unsigned char *blocks, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		compress(state, blocks + 64 * i);
+}
+
+static Sha256Blocks compress_blocks = sha256_blocks_portable;
+
+static void __attribute__((constructor)) choose_blocks(void)
+{
+	Sha256Blocks of_cpu = sha256_blocks_of_cpu();
+
+	if (of_cpu != NULL)
+		compress_blocks = of_cpu;
 }
 
 void
@@ -107,11 +126,10 @@ sha256_update(Sha256 *hash, const void *data, size_t length)
 		length -= n;
 		if (n < room)
 			return;
-		compress(hash->state, hash->buffer);
+		compress_blocks(hash->state, hash->buffer, 1);
 	}
-	for (; length >= 64; at += 64, length -= 64)
-		compress(hash->state, at);
-	memcpy(hash->buffer, at, length);
+	compress_blocks(hash->state, at, length / 64);
+	memcpy(hash->buffer, at + length / 64 * 64, length % 64);
 }
 
 void

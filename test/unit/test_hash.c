@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/hash.h"
+#include "core/hash_blocks.h"
 
 static void
 sha256_text(const void *data, size_t length, size_t step, char out[65])
@@ -51,6 +52,31 @@ test_sha256(void **state)
 	free(million);
 }
 
+/* The CPU's own instructions give the portable code's states, from any state and block. */
+static void
+test_sha256_blocks(void **state)
+{
+	Sha256Blocks of_cpu = sha256_blocks_of_cpu();
+	unsigned char blocks[8 * 64];
+	uint32_t portable[8];
+	uint32_t own[8];
+	uint32_t x = 1;
+
+	(void) state;
+	if (of_cpu == NULL)
+		skip();
+	for (int turn = 0; turn < 500; turn++)
+	{
+		for (size_t i = 0; i < sizeof blocks; i++)
+			blocks[i] = (unsigned char) ((x = x * 1664525 + 1013904223) >> 24);
+		for (int i = 0; i < 8; i++)
+			portable[i] = own[i] = x = x * 1664525 + 1013904223;
+		sha256_blocks_portable(portable, blocks, (size_t) turn % 9);
+		of_cpu(own, blocks, (size_t) turn % 9);
+		assert_memory_equal(own, portable, sizeof own);
+	}
+}
+
 /* RFC 3720, B.4. */
 static void
 test_crc32c(void **state)
@@ -84,6 +110,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sha256),
+		cmocka_unit_test(test_sha256_blocks),
 		cmocka_unit_test(test_crc32c),
 		cmocka_unit_test(test_crc32_zip),
 	};
