@@ -4,6 +4,7 @@
 #include "pg/column/auto_launch.h"
 #include "pg/server/settings.h"
 #include "pg/job/job.h"
+#include "pg/infer/gather.h"
 #include "pg/launcher.h"
 #include "pg/model/choice.h"
 #include "pg/server/shared.h"
@@ -25,4 +26,5 @@ _PG_init(void)
 	auto_init();
 	launcher_init();
 	shared_init();
+	gather_init();
 }

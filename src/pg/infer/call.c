@@ -145,11 +145,11 @@ call_count_text(Call *call, int64 tokens)
 }
 
 void
-call_count_remembered(Call *call, bool truncated)
+call_count_remembered(Call *call, bool truncated, bool ahead)
 {
 	call->counted.texts++;
 	call->counted.truncations += truncated;
-	call->counted.cached++;
+	call->counted.cached += !ahead;
 }
 
 void
@@ -160,18 +160,33 @@ call_count_duplicate(Call *call, bool truncated)
 	call->counted.deduplicated++;
 }
 
-void
-call_end(Call *call)
+static void
+count(Call *call, int64 calls)
 {
 	instr_time elapsed;
 
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, call->started);
 	strlcpy(call->counted.model, call->handle->name, sizeof call->counted.model);
-	call->counted.calls = 1;
+	call->counted.calls = calls;
 	call->counted.ms = INSTR_TIME_GET_MILLISEC(elapsed);
 	stats_count(&call->counted);
 	call_leave(call);
+}
+
+void
+call_end(Call *call)
+{
+	count(call, 1);
+}
+
+void
+call_end_ahead(Call *call)
+{
+	Stats *counted = &call->counted;
+
+	counted->texts = counted->cached = counted->deduplicated = counted->truncations = 0;
+	count(call, 0);
 }
 
 void

@@ -26,6 +26,7 @@ typedef struct Call
 	size_t unpooled_tokens; /* the prompt's, where the model leaves it out of the pooling; else 0 */
 	/* the value that texts_to_rows is converting to UTF-8, which may fail; else -1 */
 	int reading;
+	bool ahead;         /* of texts that will be asked for, and counted, one by one */
 	bool told;          /* bert.progress shows it by itself */
 	bool tells_windows; /* what is counted is windows of one text */
 } Call;
@@ -41,11 +42,16 @@ extern void call_begin_with(Call *call, ModelHandle *handle, const char *functio
 extern void call_name(Call *call, const char *function);
 /* Counts a text that is computed. */
 extern void call_count_text(Call *call, int64 tokens);
-/* Counts a text that is not computed like the one whose result it gets. */
-extern void call_count_remembered(Call *call, bool truncated);
+/*
+ * Counts a text that is not computed like the one whose result it gets. ahead: that was computed
+ * for this one.
+ */
+extern void call_count_remembered(Call *call, bool truncated, bool ahead);
 extern void call_count_duplicate(Call *call, bool truncated);
 /* Ends the call and counts it in bert.stats. */
 extern void call_end(Call *call);
+/* Ends one whose texts are counted when they are asked for: its work is. */
+extern void call_end_ahead(Call *call);
 /* Ends one that is not counted. */
 extern void call_leave(Call *call);
 

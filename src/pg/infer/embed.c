@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 
 #include "pg/infer/embedding.h"
+#include "pg/infer/gather.h"
 #include "pg/infer/rows.h"
 #include "pg/server/detoast.h"
 #include "pg/server/memory.h"
@@ -97,32 +98,38 @@ embed_one(FunctionCallInfo fcinfo, bool pinned)
 	return embed_text(fcinfo, &call, &options);
 }
 
-/* (input, model, dimensions) */
+/* Begins a call with the arguments (input, model, dimensions). */
+static EmbedOptions
+begin_for(FunctionCallInfo fcinfo, PromptUse use, Call *call)
+{
+	call_begin(call, fcinfo, 1, TASK_EMBED);
+	call_name(call, use == PROMPT_QUERY ? "embed_query" : "embed_document");
+	use_prompt(call, NULL, NULL, use);
+	return with_dimensions(fcinfo, 2, call, want_embeddings(call->handle, OVERFLOW_TRUNCATE));
+}
+
 static Datum
-embed_for(FunctionCallInfo fcinfo, PromptUse use, const char *function)
+embed_for(FunctionCallInfo fcinfo, PromptUse use)
 {
 	Call call;
 	EmbedOptions options;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	call_begin(&call, fcinfo, 1, TASK_EMBED);
-	call_name(&call, function);
-	options = with_dimensions(fcinfo, 2, &call, want_embeddings(call.handle, OVERFLOW_TRUNCATE));
-	use_prompt(&call, NULL, NULL, use);
+	options = begin_for(fcinfo, use, &call);
 	return embed_text(fcinfo, &call, &options);
 }
 
 PGDLLEXPORT Datum
 bert_embed_query(PG_FUNCTION_ARGS)
 {
-	return embed_for(fcinfo, PROMPT_QUERY, "embed_query");
+	return embed_for(fcinfo, PROMPT_QUERY);
 }
 
 PGDLLEXPORT Datum
 bert_embed_document(PG_FUNCTION_ARGS)
 {
-	return embed_for(fcinfo, PROMPT_DOCUMENT, "embed_document");
+	return embed_for(fcinfo, PROMPT_DOCUMENT);
 }
 
 PGDLLEXPORT Datum
@@ -135,6 +142,51 @@ PGDLLEXPORT Datum
 bert_embed_pinned(PG_FUNCTION_ARGS)
 {
 	return embed_one(fcinfo, true);
+}
+
+/* --- Texts that will be asked for one by one --- */
+
+static void
+only_remember(void *context, Call *call, const TextRows *rows)
+{
+}
+
+static void
+embed_ahead(Call *call, const EmbedOptions *options, const TextInputs *inputs)
+{
+	call->ahead = true;
+	texts_to_rows(call, inputs, &options->wanted, only_remember, NULL);
+	call_end_ahead(call);
+}
+
+void
+gather_embed(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	Overflow overflow = overflow_argument(fcinfo, 7);
+	EmbedOptions options;
+	Call call;
+
+	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	options = embed_options(fcinfo, &call, overflow);
+	embed_ahead(&call, &options, inputs);
+}
+
+void
+gather_embed_query(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	Call call;
+	EmbedOptions options = begin_for(fcinfo, PROMPT_QUERY, &call);
+
+	embed_ahead(&call, &options, inputs);
+}
+
+void
+gather_embed_document(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	Call call;
+	EmbedOptions options = begin_for(fcinfo, PROMPT_DOCUMENT, &call);
+
+	embed_ahead(&call, &options, inputs);
 }
 
 typedef struct EmbedMany

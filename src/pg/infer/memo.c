@@ -88,7 +88,13 @@ make_room(Size wanted)
 }
 
 bool
-memo_find(const MemoKey *key, MemoRow *row)
+memo_has_room(size_t bytes)
+{
+	return bytes <= limit() / 4;
+}
+
+bool
+memo_find(const MemoKey *key, bool asked, MemoRow *row)
 {
 	Entry *entry = entries == NULL ? NULL : hash_search(entries, key, HASH_FIND, NULL);
 
@@ -96,6 +102,8 @@ memo_find(const MemoKey *key, MemoRow *row)
 		return false;
 	dlist_move_head(&by_use, &entry->node);
 	*row = entry->row;
+	if (asked)
+		entry->row.ahead = false;
 	return true;
 }
 
@@ -121,7 +129,7 @@ memo_store(const MemoKey *key, const MemoRow *row)
 	}
 	if (row->size > 0)
 		memcpy(bytes, row->bytes, row->size);
-	entry->row = (MemoRow){bytes, row->size, row->truncated};
+	entry->row = (MemoRow){bytes, row->size, row->truncated, row->ahead};
 	dlist_push_head(&by_use, &entry->node);
 	used += size;
 }

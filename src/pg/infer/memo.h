@@ -30,13 +30,18 @@ typedef struct MemoRow
 	const void *bytes;
 	size_t size;
 	bool truncated; /* its text was cut */
+	bool ahead;     /* computed before it was asked for */
 } MemoRow;
 
 /* Whether anything is to be remembered: bert.result_cache_size is not 0. */
 extern bool memo_enabled(void);
 
-/* False when it is not there. */
-extern bool memo_find(const MemoKey *key, MemoRow *row);
+/* Whether so many bytes more would leave the most of what is remembered where it is. */
+extern bool memo_has_room(size_t bytes);
+
+/* False when it is not there. asked: it is needed now, and no longer ahead of that the next time.
+ */
+extern bool memo_find(const MemoKey *key, bool asked, MemoRow *row);
 
 /* Copies it; does nothing where it is too large, or memory is short. */
 extern void memo_store(const MemoKey *key, const MemoRow *row);

@@ -51,9 +51,9 @@ result_find(Call *call, const ResultOf *of, CallResult *result)
 	result->keyed = make_key(call, of, &result->key);
 	if (!result->keyed)
 		return false;
-	if (memo_find(&result->key, &result->found))
+	if (memo_find(&result->key, true, &result->found))
 	{
-		call_count_remembered(call, result->found.truncated);
+		call_count_remembered(call, result->found.truncated, false);
 		return true;
 	}
 	initStringInfo(&result->rows);
@@ -124,7 +124,7 @@ void
 result_store(const CallResult *result, const void *value, size_t size)
 {
 	if (result->keyed && size <= MAX_RESULT_BYTES)
-		memo_store(&result->key, &(MemoRow){value, size, false});
+		memo_store(&result->key, &(MemoRow){value, size, false, false});
 }
 
 void *

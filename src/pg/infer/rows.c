@@ -379,11 +379,11 @@ text_row(Call *call, const RowsWanted *wanted, const InputText *input, const Inp
 	MemoRow found;
 	float *row;
 
-	if (keyed && memo_find(&key, &found))
+	if (keyed && memo_find(&key, !call->ahead, &found))
 	{
 		row = call_take(call, columns, sizeof(float), "results");
 		memcpy(row, found.bytes, columns * sizeof(float));
-		call_count_remembered(call, found.truncated);
+		call_count_remembered(call, found.truncated, found.ahead);
 		return row;
 	}
 	encode_input(call, input, pair, wanted->overflow, &texts.encoded);
@@ -395,7 +395,7 @@ text_row(Call *call, const RowsWanted *wanted, const InputText *input, const Inp
 	call->tells_windows = false;
 	if (keyed)
 		memo_store(&key, &(MemoRow){row, columns * sizeof(float),
-									call->counted.truncations > truncations});
+									call->counted.truncations > truncations, false});
 	return row;
 }
 
@@ -503,10 +503,10 @@ group_add(Call *call, TextGroup *group, const RowsWanted *wanted, const InputTex
 
 	if (group->keys != NULL && make_key(call, wanted, input, pair, &key))
 	{
-		if (memo_find(&key, &found))
+		if (memo_find(&key, !call->ahead, &found))
 		{
 			*place = (Place){IS_REMEMBERED, found.bytes};
-			call_count_remembered(call, found.truncated);
+			call_count_remembered(call, found.truncated, found.ahead);
 			return;
 		}
 		slot = find_slot(group, &key);
@@ -579,7 +579,7 @@ group_rows(Call *call, const TextGroup *group, const RowsWanted *wanted, TextRow
 	for (size_t i = 0; i < group->computed.n_texts; i++)
 		if (group->keyed[i])
 			memo_store(&group->keys[i], &(MemoRow){computed + i * columns, columns * sizeof(float),
-												   group->truncated[i]});
+												   group->truncated[i], call->ahead});
 }
 
 void

@@ -59,6 +59,14 @@
 #define RUN_EXECUTOR(desc) ExecutorRun(desc, ForwardScanDirection, 0)
 #endif
 
+/* ExplainProperty...() */
+#if PG_VERSION_NUM < 180000
+#include "commands/explain.h"
+#else
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
+
 /* All settings of the server: struct config_generic ** and their number. */
 #if PG_VERSION_NUM < 160000
 #define ALL_SETTINGS(n) (*(n) = GetNumConfigOptions(), get_guc_variables())

@@ -21,6 +21,7 @@ int guc_job_retention;
 int guc_max_cache_size;
 int guc_max_table_workers;
 int guc_result_cache_size;
+bool guc_gather_texts;
 int guc_table_workers_limit;
 
 /* A kernel that the CPU lacks is refused here, so a later query cannot meet it. */
@@ -42,6 +43,20 @@ table_workers_limit(void)
 {
 	return guc_table_workers_limit >= 0 ? guc_table_workers_limit
 										: Max(max_worker_processes / 2, 1);
+}
+
+static void
+define_results(void)
+{
+	DefineCustomIntVariable(
+		"bert.result_cache_size",
+		"How much memory a session may use for results of texts that it may be asked for again.",
+		"0: each text is computed each time.", &guc_result_cache_size, 16 * 1024, 0, MAX_KILOBYTES,
+		PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"bert.gather_texts", "Short texts of a scan are computed together.",
+		"Plans then read some rows ahead of the calls (BertGather in EXPLAIN).", &guc_gather_texts,
+		true, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 void
@@ -97,10 +112,6 @@ guc_init(void)
 		"The most background workers that all calls of bert.embed_column in the server may use.",
 		"Roles that call at the same time get equal shares. -1: half of max_worker_processes.",
 		&guc_table_workers_limit, -1, -1, 1024, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable(
-		"bert.result_cache_size",
-		"How much memory a session may use for results of texts that it may be asked for again.",
-		"0: each text is computed each time.", &guc_result_cache_size, 16 * 1024, 0, MAX_KILOBYTES,
-		PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	define_results();
 	MarkGUCPrefixReserved("bert");
 }

@@ -22,6 +22,8 @@ extern int guc_job_timeout;
 extern int guc_max_table_workers;
 /* bert.result_cache_size: kilobytes of results that a backend remembers; 0: none */
 extern int guc_result_cache_size;
+/* bert.gather_texts: short texts of a scan are computed together */
+extern bool guc_gather_texts;
 /* bert.table_workers_limit: background workers of all calls in the server; -1: see below */
 extern int guc_table_workers_limit;
 

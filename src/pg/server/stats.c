@@ -197,7 +197,8 @@ stats_count(const Stats *more)
 	TimestampTz now;
 
 	add(&slot->stats, more);
-	slot->stats.times[place(stats_time_limits, lengthof(stats_time_limits), more->ms)]++;
+	if (more->calls > 0)
+		slot->stats.times[place(stats_time_limits, lengthof(stats_time_limits), more->ms)]++;
 	now = GetCurrentTimestamp();
 	if (!IsTransactionState() || TimestampDifferenceExceeds(last_flush, now, FLUSH_MS))
 	{
