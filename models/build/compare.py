@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Trains with the reference library what a job of bert.finetune has trained, and prints its scores.
 
-    compare.py JOB EXPORTED_ENCODER [--threads N] [--held-back QUERY]
+    compare.py JOB EXPORTED_BASE [--threads N] [--held-back QUERY]
 
 The rows, the evaluation rows and the options are those of the job, read with psql from the database
-of PGHOST, PGDATABASE ...; EXPORTED_ENCODER is the folder that bert.export_model writes of minilm.
-PyTorch in fp32, transformers' BERT, AdamW, the same sizes of batches, rates and frozen layers;
-another order of the rows. Knows classes, values, tokens and answers. Needs torch and transformers.
+of PGHOST, PGDATABASE ...; EXPORTED_BASE is the folder that bert.export_model writes of the job's
+base. PyTorch in fp32, transformers' BERT, AdamW, the same sizes of batches, rates and frozen
+layers; another order of the rows. Knows classes, values, tokens and answers. Needs torch and
+transformers.
 """
 
-import argparse, collections, json, os, random, re, string, subprocess
+import argparse, collections, json, os, random, re, string, subprocess, sys
 
 os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
 import numpy as np
@@ -198,6 +199,16 @@ def overlap(told, wanted):
     return 2 * same / (len(a) + len(b)) if same else float(a == b)
 
 
+# What the jobs' recipes have no use for, and this program does not do.
+OTHER = {
+    "class_weights": None,
+    "dropout": 0.1,
+    "few_shot": False,
+    "gradient_accumulation": 1,
+    "label_smoothing": 0,
+    "schedule": "linear",
+}
+
 TASKS = {
     "sequence_classification": Classes,
     "regression": Classes,
@@ -229,7 +240,7 @@ def freeze(model, options):
 
 def train(model, task, samples, options):
     size = options["batch_size"]
-    steps = int(np.ceil(len(samples) / size) * options["epochs"])
+    steps = int(np.ceil(options["epochs"] * np.ceil(len(samples) / size)))
     named = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [
@@ -265,7 +276,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("job", type=int)
-    parser.add_argument("encoder")
+    parser.add_argument("base")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--held-back", help="a query, where the job has no eval_query")
     arguments = parser.parse_args()
@@ -273,12 +284,15 @@ def main():
 
     job = rows_of(f"SELECT task, query, options FROM bert.jobs WHERE job = {arguments.job}")[0]
     options = job["options"]
+    for name, value in OTHER.items():
+        if options.get(name, value) != value:
+            sys.exit(f"{name} {options[name]} is not known here")
     torch.manual_seed(options["seed"])
     random.seed(options["seed"])
     rows, held = rows_of(job["query"]), rows_of(arguments.held_back or options["eval_query"])
-    tokenizer = transformers.BertTokenizerFast.from_pretrained(arguments.encoder)
+    tokenizer = transformers.BertTokenizerFast.from_pretrained(arguments.base)
     task = TASKS[job["task"]](rows, job["task"], tokenizer, options)
-    model = task.model(arguments.encoder)
+    model = task.model(arguments.base)
     freeze(model, options)
     train(model, task, list(task.samples(rows)), options)
     if isinstance(task, Answers):

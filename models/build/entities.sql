@@ -73,6 +73,5 @@ SELECT bert.finetune('trained_entities', 'minilm', 'token_classification',
 	CROSS JOIN generate_series(0, CASE WHEN copy = 0 THEN 1 ELSE 0 END) AS twice
 	ORDER BY copy, id, md5(tokens::text), twice$$,
 	$${"epochs": 1, "batch_size": 16, "learning_rate": 3e-4, "weight_decay": 0.01,
-	"train": "top:5", "max_length": 128, "threads": 1, "seed": 1, "eval_steps": 712,
-	"eval_query": "SELECT tokens, labels FROM train.entities
-	WHERE held_back AND source = 'wikigold' ORDER BY number"}$$);
+	"train": "top:5", "max_length": 128, "threads": 1, "seed": 1, "eval_steps": 712, "eval_query":
+	"SELECT tokens, labels FROM train.entities WHERE held_back AND source = 'wikigold'"}$$);
