@@ -1,9 +1,12 @@
 /*
- * bench_train: the speed of training steps of a sequence classifier, of the same recipe as the
- * reference's (AdamW, dropout of the config, all layers), and of the step's own matrix products
- * alone, by our kernels and by OpenBLAS.
+ * bench_train: the speed of training steps of a sequence classifier, or of an embedder that learns
+ * from pairs, of the same recipe as the reference's (AdamW, dropout of the config, all layers), and
+ * of the step's own matrix products alone, by our kernels and by OpenBLAS.
  *
- *     bench_train MODEL BATCH LENGTH THREADS [PRECISION [KERNELS]]
+ *     bench_train MODEL BATCH LENGTH THREADS [PRECISION [KERNELS [TASK]]]
+ *
+ * TASK: classification or embedding, whose BATCH texts are pairs of two (multiple negatives
+ * ranking, mean pooling, unit length).
  *
  * Reads commands, one a line: "step" takes a training step, "gemm" multiplies every matrix pair of
  * a step once, "blas" does so with OpenBLAS; answers a line each: milliseconds of wall clock and of
@@ -93,7 +96,7 @@ run_gemms(Compute *compute, const BertConfig *config, size_t tokens, float *x, f
 }
 
 static void
-load_model(Arena *arena, const char *folder, BertConfig *config, TensorTable *table,
+load_model(Arena *arena, const char *folder, HeadKind head, BertConfig *config, TensorTable *table,
 		   Checkpoint *checkpoint, LoadPlan *plan)
 {
 	ModelSource *source;
@@ -109,31 +112,42 @@ load_model(Arena *arena, const char *folder, BertConfig *config, TensorTable *ta
 	json = source_read_all(arena, bytes, 1 << 20, &status);
 	CHECK(json != NULL && config_parse(arena, json, strlen(json), config, &status));
 	CHECK(config_set_labels(arena, config, 2, (const char *const[]){"0", "1"}, &status));
-	CHECK(tensor_table_build(arena, config, HEAD_SEQUENCE_CLASSIFICATION, table, &status));
+	config->use_pooler = head != HEAD_NONE;
+	CHECK(tensor_table_build(arena, config, head, table, &status));
 	CHECK(checkpoint_open(arena, source, checkpoint, &status));
 	CHECK(load_plan(arena, checkpoint, table, plan, &status));
 }
 
-/* A batch of random ids and labels, all of one length. */
+/*
+ * Samples of random ids, of so many texts of one length each, with a label; of pairs with what
+ * tells their texts apart.
+ */
 static TrainSample *
-random_samples(Arena *arena, size_t batch, uint32_t length, const BertConfig *config)
+random_samples(Arena *arena, size_t n, uint32_t texts, uint32_t length, const BertConfig *config)
 {
-	TrainSample *samples = arena_alloc_array(arena, batch, sizeof *samples);
+	TrainSample *samples = arena_alloc_array(arena, n, sizeof *samples);
 	Rng rng;
 
 	rng_init(&rng, 1, 0);
-	for (size_t i = 0; i < batch; i++)
+	for (size_t i = 0; i < n; i++)
 	{
 		Sample *sample = arena_alloc_zero(arena, sizeof *sample);
 
-		*sample = (Sample){.n_sequences = 1, .n_tokens = length, .n_labels = 1};
-		sample->lengths = arena_alloc_array(arena, 1, sizeof(uint32_t));
-		sample->lengths[0] = length;
-		sample->input_ids = arena_alloc_array(arena, length, sizeof(int32_t));
-		sample->token_type_ids = arena_alloc_zero(arena, length);
-		sample->labels = arena_alloc_array(arena, 1, sizeof(int32_t));
+		*sample = (Sample){.n_sequences = texts, .n_tokens = texts * length, .n_labels = 1};
+		sample->lengths = arena_alloc_array(arena, texts, sizeof(uint32_t));
+		sample->input_ids = arena_alloc_array(arena, sample->n_tokens, sizeof(int32_t));
+		sample->token_type_ids = arena_alloc_zero(arena, sample->n_tokens);
+		sample->labels = arena_alloc_array(arena, 4, sizeof(int32_t));
 		sample->labels[0] = (int32_t) rng_below(&rng, 2);
-		for (uint32_t t = 0; t < length; t++)
+		if (texts == 2)
+		{
+			sample->n_labels = 4;
+			for (int32_t key = 0; key < 4; key++)
+				sample->labels[key] = (int32_t) i * 4 + key;
+		}
+		for (uint32_t t = 0; t < texts; t++)
+			sample->lengths[t] = length;
+		for (uint32_t t = 0; t < sample->n_tokens; t++)
 			sample->input_ids[t] =
 				1000 + (int32_t) rng_below(&rng, (uint64_t) config->vocab_size - 1000);
 		samples[i] = (TrainSample){sample, i, 0};
@@ -160,6 +174,7 @@ main(int argc, char **argv)
 	size_t batch;
 	uint32_t length;
 	size_t widest;
+	uint32_t texts; /* of a sample */
 	TrainSample *samples;
 	float *x;
 	float *y;
@@ -169,7 +184,8 @@ main(int argc, char **argv)
 
 	if (argc < 5)
 	{
-		fprintf(stderr, "usage: bench_train MODEL BATCH LENGTH THREADS [PRECISION [KERNELS]]\n");
+		fprintf(stderr,
+				"usage: bench_train MODEL BATCH LENGTH THREADS [PRECISION [KERNELS [TASK]]]\n");
 		return 1;
 	}
 	batch = (size_t) atol(argv[2]);
@@ -179,14 +195,22 @@ main(int argc, char **argv)
 	options.learning_rate = 2e-5;
 	options.adamw.weight_decay = 0.01;
 	options.adamw.max_grad_norm = 0;
-	load_model(arena, argv[1], &config, &table, &checkpoint, &plan);
+	texts = argc > 7 && strcmp(argv[7], "embedding") == 0 ? 2 : 1;
+	if (texts == 2)
+	{
+		options.embedding.pooling = pooling_single(POOLING_MEAN);
+		options.embedding.normalize = true;
+		options.embedding.loss = embedding_loss_default(LOSS_MULTIPLE_NEGATIVES_RANKING);
+	}
+	load_model(arena, argv[1], texts == 2 ? HEAD_NONE : HEAD_SEQUENCE_CLASSIFICATION, &config,
+			   &table, &checkpoint, &plan);
 	trainer = trainer_create(&arenas, &config, &table, NULL, &options, argc > 6 ? argv[6] : "auto",
 							 &status);
 	if (trainer == NULL)
 		die(&status);
 	for (int block = 0; block < table.n_blocks; block++)
 		CHECK(load_block(&plan, &config, block, 1, trainer_block(trainer, block), NULL, &status));
-	samples = random_samples(arena, batch, length, &config);
+	samples = random_samples(arena, batch / texts, texts, length, &config);
 	widest = (size_t) (config.intermediate_size > 3 * config.hidden_size ? config.intermediate_size
 																		 : 3 * config.hidden_size);
 	x = arena_alloc_array_zero(arena, batch * length * widest, sizeof(float));
@@ -212,7 +236,7 @@ main(int argc, char **argv)
 							  w + widest * (size_t) config.hidden_size);
 		else
 		{
-			CHECK(trainer_step(trainer, samples, batch, &result, NULL, &status));
+			CHECK(trainer_step(trainer, samples, batch / texts, &result, NULL, &status));
 			flops = 3 * forward_flops(&config, (double) batch, length);
 		}
 		wall = milliseconds(CLOCK_MONOTONIC) - wall;

@@ -31,6 +31,7 @@ static const OptionBounds bounds[] = {
 	{"early_stopping", 1, 1000000, false, false},
 	{"checkpoint_steps", 1, 1e12, false, false},
 	{"mask_probability", 0, 1, true, true},
+	{"few_shot_pairs", 1, 1000, false, false},
 	{"scale", 0, 1e6, true, false},
 	{"margin", 0, 1e6, false, false},
 	{"label_smoothing", 0, 1, false, true},

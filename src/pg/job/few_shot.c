@@ -1,4 +1,4 @@
-/* few_shot.c: pairs of rows, and what the encoder learns from them. */
+/* few_shot.c: pairs of rows, what the encoder learns from them, and a head that fits them. */
 #include "pg/server/compat.h"
 
 #include "access/xact.h"
@@ -6,10 +6,13 @@
 #include "utils/memutils.h"
 
 #include "core/rng.h"
+#include "nn/tensor_table.h"
 #include "pg/job/embedding.h"
 #include "pg/job/few_shot.h"
 #include "pg/server/errors.h"
 #include "pg/server/memory.h"
+#include "train/logistic.h"
+#include "train/mean_layer.h"
 
 #define FEW_STREAM UINT64_C(0x6665770000000000) /* "few" */
 /* SetFit's: pairs of each kind for each row, pairs of a step, the rate of the encoder */
@@ -17,6 +20,10 @@
 #define PAIRS_A_STEP 16
 #define LEARNING_RATE 2e-5
 #define WEIGHT_DECAY 0.01
+#define HEAD_STRENGTH 4.0 /* scikit-learn's C; with 1 some classes are told worse */
+/* The head's own dense layer passes states through the nearly straight part of its activation. */
+#define STATE_SCALE 0.25f
+#define STATE_SHIFT 2.0f /* of activations that have none about 0 */
 
 typedef struct RowPair
 {
@@ -82,12 +89,14 @@ draw_partner(const FewShot *few, Rng *rng, uint32 a, bool same, uint32 *partner)
 static void
 make_pairs(FewShot *few)
 {
+	int given = few->run->options.few_shot_pairs;
+	int of_each = given > 0 ? given : PAIRS_A_ROW;
 	Rng rng;
 
 	rng_init(&rng, (uint64_t) few->run->options.seed, FEW_STREAM);
-	few->pairs = take(few->arena, (size_t) few->n_rows * 2 * PAIRS_A_ROW, sizeof *few->pairs);
+	few->pairs = take(few->arena, (size_t) few->n_rows * 2 * (size_t) of_each, sizeof *few->pairs);
 	for (uint32 a = 0; a < few->n_rows; a++)
-		for (int k = 0; k < 2 * PAIRS_A_ROW; k++)
+		for (int k = 0; k < 2 * of_each; k++)
 		{
 			uint32 b = 0;
 
@@ -160,6 +169,7 @@ open_trainer(FewShot *few)
 
 	few->config = run->config;
 	few->config.architecture = HEAD_NONE;
+	few->config.num_hidden_layers = run->base->config.num_hidden_layers;
 	few->config.use_pooler = pooling_modes_have(&run->base->sentence.pooling, POOLING_POOLER);
 	REPORT_UNLESS(tensor_table_build(few->arena, &few->config, HEAD_NONE, &few->table, &status),
 				  &status);
@@ -175,6 +185,10 @@ open_trainer(FewShot *few)
 	job_embedding_settings(&run->base->sentence, run->tokenizer, run->max_length,
 						   &few->options.embedding);
 	few->options.embedding.loss = embedding_loss_default(LOSS_COSINE_SIMILARITY);
+	if (run->few_shot_head == FEW_SHOT_FIRST)
+		few->options.embedding.pooling = pooling_single(POOLING_CLS);
+	if (run->few_shot_head != FEW_SHOT_PLAIN) /* the head's states have any length */
+		few->options.embedding.normalize = false;
 	few->trainer = trainer_create(&arenas, &few->config, &few->table, run->tokenizer, &few->options,
 								  "auto", &status);
 	REPORT_UNLESS(few->trainer != NULL, &status);
@@ -207,6 +221,136 @@ learn_pairs(FewShot *few)
 	}
 }
 
+/* --- The head --- */
+
+static float *
+tensor_of(JobRun *run, TensorRole role)
+{
+	const TensorSpec *tensor = tensor_table_role(&run->table, role, -1);
+
+	return tensor == NULL ? NULL : trainer_block(run->trainer, tensor->block) + tensor->offset;
+}
+
+static Activation
+head_dense_activation(const JobRun *run)
+{
+	HeadKind head = HEAD_SEQUENCE_CLASSIFICATION;
+	Activation activation = ACTIVATION_TANH; /* a pooler's */
+	Status status;
+
+	if (run->config.family->heads[head].reads != READS_POOLER)
+		REPORT_UNLESS(head_activation(&run->config, head, &activation, &status), &status);
+	return activation;
+}
+
+/* The head's dense layer passes its input on; returns what is added to each number of it. */
+static float
+open_dense(JobRun *run, Activation activation)
+{
+	size_t hidden = (size_t) run->config.hidden_size;
+	float *weight = tensor_of(run, ROLE_POOLER_WEIGHT);
+	float *bias = tensor_of(run, ROLE_POOLER_BIAS);
+	float shift = activation == ACTIVATION_TANH || activation == ACTIVATION_NONE ? 0 : STATE_SHIFT;
+
+	if (weight == NULL)
+	{
+		weight = tensor_of(run, ROLE_PROJECTION_WEIGHT);
+		bias = tensor_of(run, ROLE_PROJECTION_BIAS);
+	}
+	memset(weight, 0, hidden * hidden * sizeof *weight);
+	for (size_t i = 0; i < hidden; i++)
+	{
+		weight[i * hidden + i] = STATE_SCALE;
+		bias[i] = shift;
+	}
+	return shift;
+}
+
+/* What the classifier sees of a text whose embedding is given, which is overwritten. */
+static void
+pass_dense(const JobRun *run, const TrainKernels *kernels, float shift, const float *embedding,
+		   float *out)
+{
+	size_t hidden = (size_t) run->config.hidden_size;
+	float *state = palloc(hidden * sizeof *state);
+
+	if (run->few_shot_head == FEW_SHOT_MEAN)
+		mean_layer_state(hidden, run->config.layer_norm_eps, embedding, state);
+	else
+		memcpy(state, embedding, hidden * sizeof *state);
+	for (size_t i = 0; i < hidden; i++)
+		state[i] = state[i] * STATE_SCALE + shift;
+	kernels->activation_forward(head_dense_activation(run), hidden, state, out);
+	pfree(state);
+}
+
+/* (rows, hidden) */
+static float *
+head_states(FewShot *few, const TrainKernels *kernels, float shift)
+{
+	size_t hidden = (size_t) few->config.hidden_size;
+	float *states = take(few->arena, few->n_rows, hidden * sizeof *states);
+
+	for (uint32 i = 0; i < few->n_rows; i++)
+	{
+		ArenaMark mark = arena_mark(few->arena);
+		int32_t keys[3] = {0}; /* as a text of the task embedding has them */
+		Sample text = few->rows[i];
+		TrainSample sample = {&text, i, 0};
+		Evaluation evaluation;
+		Status status;
+
+		text.n_labels = lengthof(keys);
+		text.labels = keys;
+		REPORT_UNLESS(trainer_evaluate(few->trainer, &sample, 1, few->arena, &evaluation,
+									   &worker_may_continue, &status),
+					  &status);
+		pass_dense(few->run, kernels, shift, evaluation.logits, states + i * hidden);
+		arena_rewind(few->arena, mark);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return states;
+}
+
+/* SetFit's second phase: a logistic regression, in the head's own layers. */
+static void
+fit_head(FewShot *few)
+{
+	JobRun *run = few->run;
+	uint32 *labels = take(few->arena, few->n_rows, sizeof *labels);
+	LogisticCall call = {.n = few->n_rows,
+						 .columns = (size_t) run->config.hidden_size,
+						 .classes = (size_t) run->config.num_labels,
+						 .labels = labels,
+						 .weights = run->train_options.loss.weights,
+						 .strength = HEAD_STRENGTH,
+						 .weight = tensor_of(run, ROLE_CLASSIFIER_WEIGHT),
+						 .bias = tensor_of(run, ROLE_CLASSIFIER_BIAS)};
+	float shift = open_dense(run, head_dense_activation(run));
+	Status status;
+
+	call.kernels = train_kernels_choose("auto", &status);
+	REPORT_UNLESS(call.kernels != NULL, &status);
+	for (uint32 i = 0; i < few->n_rows; i++)
+		labels[i] = (uint32) few->rows[i].labels[0];
+	call.rows = head_states(few, call.kernels, shift);
+	REPORT_UNLESS(logistic_fit(&call, few->arena, &worker_may_continue, &status), &status);
+}
+
+FewShotHead
+few_shot_head(const JobRun *run, bool kept)
+{
+	const HeadShape *shape = &run->config.family->heads[HEAD_SEQUENCE_CLASSIFICATION];
+	const PoolingModes *pooling = &run->base->sentence.pooling;
+
+	if (!run->options.few_shot || kept || run->config.is_decoder ||
+		(shape->reads != READS_POOLER && shape->projection == NULL))
+		return FEW_SHOT_PLAIN;
+	return pooling->n == 1 && pooling->modes[0] == POOLING_MEAN && mean_layer_fits(&run->config)
+			   ? FEW_SHOT_MEAN
+			   : FEW_SHOT_FIRST;
+}
+
 void
 few_shot_run(JobRun *run)
 {
@@ -220,6 +364,8 @@ few_shot_run(JobRun *run)
 	open_trainer(&few);
 	learn_pairs(&few);
 	copy_weights(few.trainer, &few.table, run->trainer, &run->table);
+	if (run->few_shot_head != FEW_SHOT_PLAIN)
+		fit_head(&few);
 	job_trainer_end_second();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

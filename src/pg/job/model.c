@@ -11,11 +11,13 @@
 #include "nn/splade.h"
 #include "pg/job/class_weights.h"
 #include "pg/job/embedding.h"
+#include "pg/job/few_shot.h"
 #include "pg/job/run.h"
 #include "pg/server/memory.h"
 #include "pg/server/errors.h"
 #include "pg/server/role.h"
 #include "pg/model/store.h"
+#include "train/mean_layer.h"
 
 /* The trainer of this process; its threads must be joined before anything else ends. */
 static Trainer *current_trainer;
@@ -184,6 +186,19 @@ copy_tensor(const JobRun *run, const TensorSpec *from, const float *floats, int 
 	return true;
 }
 
+/* A tensor of the layer that the base has not. */
+static bool
+fill_mean_layer(const JobRun *run, const TensorSpec *tensor)
+{
+	const BlockSpec *block = &run->table.blocks[tensor->block];
+
+	if (run->few_shot_head != FEW_SHOT_MEAN || block->kind != BLOCK_LAYER ||
+		block->layer < run->base->config.num_hidden_layers)
+		return false;
+	mean_layer_fill(tensor, trainer_block(run->trainer, tensor->block) + tensor->offset);
+	return true;
+}
+
 /*
  * Copies what the base has of a tensor's name and shape; the rest is initialized as the reference
  * does.
@@ -214,8 +229,24 @@ fill_weights(JobRun *run)
 		CHECK_FOR_INTERRUPTS();
 	}
 	for (int i = 0; i < table->n_tensors; i++)
-		if (!filled[i])
+		if (!filled[i] && !fill_mean_layer(run, &table->tensors[i]))
 			initialize(run, &table->tensors[i]);
+}
+
+/* Few rows: the head that they get may need one more layer. */
+static void
+add_mean_layer(JobRun *run)
+{
+	Status status;
+
+	run->few_shot_head = few_shot_head(run, kept_classes(run) > 0);
+	if (run->few_shot_head != FEW_SHOT_MEAN)
+		return;
+	run->config.num_hidden_layers++;
+	REPORT_UNLESS(
+		config_validate(&run->config, &status) &&
+			tensor_table_build(run->arena, &run->config, run->table.head, &run->table, &status),
+		&status);
 }
 
 void
@@ -231,6 +262,7 @@ job_model_train(JobRun *run)
 	Status status;
 
 	set_head(run);
+	add_mean_layer(run);
 	/* weights, gradients, both moments */
 	memory_check_weights(run->table.elements * 4, true);
 	job_options_train(&run->options, run->total_steps, &run->train_options);

@@ -85,6 +85,7 @@ static const Option options[] = {
 	OPTION(label_smoothing, REAL, 0, NULL),
 	OPTION(class_weights, WEIGHTS, 0, NULL),
 	OPTION(few_shot, BOOL, false, NULL),
+	OPTION(few_shot_pairs, INT, 0, NULL),
 	OPTION(teacher, STRING, 0, NULL),
 	OPTION(temperature, REAL, -1, NULL),
 	OPTION(threshold, REAL, SCORES_THRESHOLD, NULL),
@@ -265,6 +266,9 @@ check_together(const JobOptions *out, bool warmup_ratio_given)
 	if (out->teacher == NULL && out->temperature > 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"temperature\" has no effect without a \"teacher\"")));
+	if (!out->few_shot && out->few_shot_pairs > 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"few_shot_pairs\" has no effect without \"few_shot\"")));
 	if (out->eval_query == NULL && out->eval_fraction == 0 &&
 		(out->eval_steps > 0 || out->early_stopping > 0))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -360,6 +364,7 @@ job_options_parse(Jsonb *json, JobOptions *out)
 	JsonbValue value;
 	const Option *option = NULL;
 	bool warmup_ratio_given = false;
+	bool train_given = false;
 
 	set_defaults(out);
 	if (!JB_ROOT_IS_OBJECT(json))
@@ -376,8 +381,12 @@ job_options_parse(Jsonb *json, JobOptions *out)
 				continue;
 			read_value(out, option, &value);
 			warmup_ratio_given |= strcmp(option->name, "warmup_ratio") == 0;
+			train_given |= strcmp(option->name, "train") == 0;
 		}
 	}
+	/* so few rows teach the encoder no more than their pairs did */
+	if (out->few_shot && !train_given)
+		out->train = pstrdup("head");
 	check_together(out, warmup_ratio_given);
 }
 

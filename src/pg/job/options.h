@@ -55,6 +55,7 @@ typedef struct JobOptions
 	double label_smoothing;
 	char *class_weights; /* NULL: none; see class_weights.h */
 	bool few_shot;
+	int few_shot_pairs; /* of each kind, for each row; 0: the default */
 	char *teacher;      /* model whose probabilities are learned; NULL: none */
 	double temperature; /* of these; negative: the default */
 	double threshold;   /* several labels: of what counts as predicted in evaluations */

@@ -503,11 +503,19 @@ close_data(void *run)
 	job_data_close(&((JobRun *) run)->data);
 }
 
+static void
+learn_few(JobRun *run)
+{
+	set_phase(run, "learning to tell classes apart");
+	few_shot_run(run);
+}
+
 void
 job_run(Job *job, MemoryContext context)
 {
 	MemoryContextCallback *callback;
 	JobRun *run;
+	bool few_frozen; /* checkpoints have not all that few rows taught */
 	Status status;
 
 	MemoryContextSwitchTo(context);
@@ -538,15 +546,15 @@ job_run(Job *job, MemoryContext context)
 	MemoryContextSwitchTo(context);
 	job_model_train(run);
 	job_run_commit(run);
+	few_frozen = run->options.few_shot && trainer_first_trained_block(run->trainer) > 0;
+	if (few_frozen)
+		learn_few(run);
 	show_phase(run, "restoring the checkpoint");
 	job_keep_identify(run);
 	job_keep_restore(run);
 	MemoryContextSwitchTo(context);
-	if (run->options.few_shot && trainer_steps(run->trainer) == 0)
-	{
-		set_phase(run, "learning to tell classes apart");
-		few_shot_run(run);
-	}
+	if (run->options.few_shot && !few_frozen && trainer_steps(run->trainer) == 0)
+		learn_few(run);
 	train(run);
 	check_learned(run);
 	take_best(run);

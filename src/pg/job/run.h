@@ -27,6 +27,14 @@ typedef struct JobKeep
 	bool copied;        /* the table has a copy, which the next one replaces */
 } JobKeep;
 
+/* What the head of a job of few rows reads. */
+typedef enum FewShotHead
+{
+	FEW_SHOT_PLAIN, /* as any job's; it is not fitted */
+	FEW_SHOT_FIRST, /* the first token's state */
+	FEW_SHOT_MEAN   /* the mean of all states, which one more layer makes */
+} FewShotHead;
+
 typedef struct JobRun
 {
 	Job *job;
@@ -35,6 +43,7 @@ typedef struct JobRun
 	MemoryContext context; /* of everything below */
 	Arena *arena;          /* config, table, options */
 	BertConfig config;     /* of the model to be */
+	FewShotHead few_shot_head;
 	TensorTable table;
 	Tokenizer *tokenizer;
 	int max_length;   /* tokens of a training sequence */
