@@ -24,6 +24,12 @@ has_avx512_bf16(void)
 }
 
 static bool
+has_amx(void)
+{
+	return cpu_features()->amx && has_avx512_bf16() && cpu_allow_tiles();
+}
+
+static bool
 has_avx512_vnni(void)
 {
 	return cpu_features()->avx512_vnni;
@@ -74,6 +80,8 @@ has_blas(void)
 
 const KernelFamily kernel_families[] = {
 #if defined(__x86_64__)
+	{&kernels_amx, has_amx,
+	 "AMX with bf16 and int8, AVX-512 VNNI and BF16, and Linux 5.16 or later"},
 	{&kernels_avx512_bf16, has_avx512_bf16, "AVX-512 F, BW, DQ and VL"},
 	{&kernels_avx512_vnni, has_avx512_vnni, "AVX-512 F, BW, DQ and VL"},
 	{&kernels_avx512, has_avx512, "AVX-512 F, BW, DQ and VL"},

@@ -12,6 +12,7 @@ typedef struct KernelFamily
 } KernelFamily;
 
 #if defined(__x86_64__)
+extern const Kernels kernels_amx;
 extern const Kernels kernels_avx512_bf16;
 extern const Kernels kernels_avx512_vnni;
 extern const Kernels kernels_avx512;

@@ -8,8 +8,9 @@
 
 #include <cpuid.h>
 
-#define XCR0_AVX 0x06u    /* SSE and AVX state */
-#define XCR0_AVX512 0xE6u /* and opmask, upper halves, upper registers */
+#define XCR0_AVX 0x06u      /* SSE and AVX state */
+#define XCR0_AVX512 0xE6u   /* and opmask, upper halves, upper registers */
+#define XCR0_TILES 0x60000u /* shapes of tiles, tiles */
 
 static uint64_t
 read_xcr0(void)
@@ -28,6 +29,7 @@ detect(CpuFeatures *cpu)
 	uint32_t leaf1_c;
 	uint32_t leaf7_b;
 	uint32_t leaf7_c;
+	uint32_t leaf7_d;
 	uint32_t subleaves;
 	uint64_t xcr0;
 	char vendor[13] = "";
@@ -42,7 +44,7 @@ detect(CpuFeatures *cpu)
 		return;
 	xcr0 = read_xcr0();
 	if ((xcr0 & XCR0_AVX) != XCR0_AVX ||
-		!__get_cpuid_count(7, 0, &subleaves, &leaf7_b, &leaf7_c, &d))
+		!__get_cpuid_count(7, 0, &subleaves, &leaf7_b, &leaf7_c, &leaf7_d))
 		return;
 	cpu->avx2 = (leaf7_b & bit_AVX2) && (leaf1_c & bit_FMA) && (leaf1_c & bit_F16C);
 	a = 0;
@@ -55,7 +57,35 @@ detect(CpuFeatures *cpu)
 				  (leaf7_b & bit_AVX512VL);
 	cpu->avx512_vnni = cpu->avx512 && (leaf7_c >> 11 & 1);
 	cpu->avx512_bf16 = cpu->avx512 && (a >> 5 & 1);
+	/* bf16, tiles, bytes */
+	cpu->amx = (xcr0 & XCR0_TILES) == XCR0_TILES && (leaf7_d >> 22 & 1) && (leaf7_d >> 24 & 1) &&
+			   (leaf7_d >> 25 & 1);
 }
+
+#if defined(__linux__)
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* of arch_prctl, which has no function in the C library; asm/prctl.h of 2022 has the name */
+#define REQUEST_STATE_COMPONENT 0x1023 /* ARCH_REQ_XCOMP_PERM */
+#define TILE_DATA 18
+
+static bool
+request_tiles(void)
+{
+	return syscall(SYS_arch_prctl, REQUEST_STATE_COMPONENT, TILE_DATA) == 0;
+}
+
+#else
+
+static bool
+request_tiles(void)
+{
+	return false;
+}
+
+#endif
 
 #elif defined(__aarch64__)
 
@@ -98,4 +128,22 @@ cpu_features(void)
 		known = true;
 	}
 	return &cpu;
+}
+
+bool
+cpu_allow_tiles(void)
+{
+#if defined(__x86_64__)
+	static bool asked;
+	static bool allowed;
+
+	if (!asked)
+	{
+		allowed = cpu_features()->amx && request_tiles();
+		asked = true;
+	}
+	return allowed;
+#else
+	return false;
+#endif
 }

@@ -12,6 +12,7 @@ typedef struct CpuFeatures
 	bool avx512; /* F, BW, DQ, VL */
 	bool avx512_vnni;
 	bool avx512_bf16;
+	bool amx; /* tiles of bytes and of bf16; whether a process may use them says cpu_allow_tiles */
 	bool neon;
 	bool neon_dotprod;
 	bool neon_bf16;
@@ -20,5 +21,11 @@ typedef struct CpuFeatures
 
 /* Found out once per process. */
 const CpuFeatures *cpu_features(void);
+
+/*
+ * Linux has room for tiles only in processes that ask for it: asks once, for all threads of this
+ * process and for those that it forks. False where the answer is no.
+ */
+bool cpu_allow_tiles(void);
 
 #endif

@@ -98,8 +98,9 @@ typedef struct LayerNorm
 
 typedef struct Kernels
 {
-	/* "avx512", "avx2", "neon", "blas", "portable": what bert.kernel takes */
+	/* "amx", "avx512", "avx2", "neon", "blas", "portable": what bert.kernel takes */
 	const char *name;
+	const char *panels;   /* the family that packs the same panels; NULL: none but itself */
 	const char *features; /* for people: "AVX-512 VNNI BF16" */
 	/* identifies the packed layout; part of the cache file's name */
 	uint32_t layout[PRECISION_COUNT];

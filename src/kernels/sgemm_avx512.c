@@ -12,7 +12,9 @@
 TARGET void
 sgemm_avx512(const SgemmCall *call, float *scratch)
 {
-	if (call->bf16 && cpu_features()->avx512_bf16)
+	if (call->bf16 && cpu_allow_tiles())
+		sgemm_amx(call, scratch);
+	else if (call->bf16 && cpu_features()->avx512_bf16)
 		sgemm_avx512_bf16(call, scratch);
 	else
 		vector_sgemm(call, scratch);

@@ -155,6 +155,7 @@ extern const TrainKernels train_kernels_avx512;
 void sgemm_avx2(const SgemmCall *call, float *scratch);
 void sgemm_avx512(const SgemmCall *call, float *scratch);
 void sgemm_avx512_bf16(const SgemmCall *call, float *scratch);
+void sgemm_amx(const SgemmCall *call, float *scratch);
 #elif defined(__aarch64__)
 extern const TrainKernels train_kernels_neon;
 

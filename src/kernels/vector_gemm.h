@@ -26,6 +26,30 @@
 #define STRASSEN_MIN_ROWS 0
 #endif
 
+#ifdef HAVE_AMX
+#define STEP_ROWS TILE_STEP
+/* blocks of rows that are not all begin with a multiple of this */
+#define ROW_UNIT TILE_ROWS
+#define PART_UNIT TILE_GROUPS /* the same of groups */
+#else
+#define STEP_ROWS WIDE_ROWS
+#define ROW_UNIT ((size_t) 1)
+#define PART_UNIT INT8_RUN
+#define tiles_begin() ((void) 0)
+#define tiles_end() ((void) 0)
+#endif
+
+static bool
+gemm_by_tiles(Precision form, size_t m, size_t groups)
+{
+#ifdef HAVE_AMX
+	return form != PRECISION_FP32 && groups >= TILE_GROUPS &&
+		   (form == PRECISION_BF16 || m >= TILE_MIN_ROWS_INT8);
+#else
+	return false;
+#endif
+}
+
 /* int8: room for QUANTIZED_ROWS rows of results; bf16 that is widened: for a panel's part */
 static size_t
 other_scratch(Precision precision, size_t n)
@@ -57,6 +81,7 @@ typedef struct GemmBlock
 	uint8_t *tiles; /* (m, PANEL) accumulators between parts of a sum */
 	const MicroKernel (*micro)[4];
 	size_t most_rows; /* of micro */
+	bool by_tiles;    /* of AMX: TILE_STEP rows at a time */
 	EpilogueFunction function;
 	size_t groups; /* of the whole sum */
 	size_t parts;  /* of the sum */
@@ -85,6 +110,44 @@ place_directly(const Epilogue *epilogue, size_t row, size_t column, bool begins,
 			gemm->residual_ld, gemm->bias == NULL ? NULL : gemm->bias + column};
 }
 
+#ifdef HAVE_AMX
+/* By tiles, as far as there are whole ones along the sum; the rest by the usual micro-kernels. */
+INLINE void
+tiles_multiply(const GemmBlock *block, size_t rows, size_t fetch, const MicroCall *call)
+{
+	size_t whole = call->groups / TILE_GROUPS * TILE_GROUPS;
+	TileCall tiles = {.groups = whole,
+					  .a = call->a,
+					  .lda = call->lda,
+					  .b = call->b,
+					  .ldb = PANEL * 4,
+					  .c = call->c,
+					  .ldc = call->ldc * 4,
+					  .from = call->init.tile,
+					  .from_ld = call->init.ld * 4,
+					  .prefetch = call->prefetch,
+					  .prefetch_bytes = fetch * 64 * TILE_GROUPS};
+
+	if (block->w->precision == PRECISION_INT8)
+		tile_panel(true, rows, false, &tiles);
+	else
+		tile_panel(false, rows, false, &tiles);
+	for (size_t row = 0; row < rows && whole < call->groups; row += WIDE_ROWS)
+	{
+		uint32_t *c = (uint32_t *) call->c + row * call->ldc;
+		const MicroCall rest = {.groups = call->groups - whole,
+								.a = call->a + row * call->lda + whole * 4,
+								.lda = call->lda,
+								.b = call->b + whole * PANEL * 4,
+								.c = c,
+								.ldc = call->ldc,
+								.init = {c, call->ldc, NULL}};
+
+		block->micro[size_min(rows - row, WIDE_ROWS) - 1][0](&rest);
+	}
+}
+#endif
+
 /*
  * All rows through `count` groups, from `first` on, of the panel that begins with `column`, at b;
  * what comes next lies at `next`.
@@ -103,10 +166,11 @@ gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t coun
 
 	for (size_t step = 0; step < steps; step++)
 	{
-		size_t rows = block->m / steps + (step < block->m % steps);
+		size_t rows = block->by_tiles ? size_min(block->m - row, block->most_rows)
+									  : block->m / steps + (step < block->m % steps);
 		/* lines of the next panel a group: 0, 1, 2 or 4, all of them early, few at a time */
 		size_t fetch = steps >= lines ? step < lines : (step + 1) * lines / steps - fetched;
-		_Alignas(64) uint32_t local[WIDE_ROWS * PANEL];
+		_Alignas(64) uint32_t local[STEP_ROWS * PANEL];
 		uint8_t *tile =
 			block->parts == 1 ? (uint8_t *) local : block->tiles + row * PANEL * sizeof(uint32_t);
 		MicroCall call = {.groups = count,
@@ -127,6 +191,11 @@ gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t coun
 #if WIDENED_BF16
 		if (block->widened != NULL && step == 0)
 			widen[rows - 1](&call);
+		else
+#endif
+#ifdef HAVE_AMX
+			if (block->by_tiles)
+			tiles_multiply(block, rows, fetch, &call);
 		else
 #endif
 			block->micro[rows - 1][fetch == 4 ? 3 : fetch](&call);
@@ -170,9 +239,10 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 	const Precision form = rows_form(w->precision);
 	size_t groups = groups_of(form, w->k);
 	size_t parts = (groups + GROUPS_PER_PART - 1) / GROUPS_PER_PART;
-	/* a run of int8 groups is in one part */
-	size_t per_part = ((groups + parts - 1) / parts + INT8_RUN - 1) / INT8_RUN * INT8_RUN;
+	/* a run of int8 groups, or a row of a tile, is in one part */
+	size_t per_part = ((groups + parts - 1) / parts + PART_UNIT - 1) / PART_UNIT * PART_UNIT;
 	const uint8_t *b = (const uint8_t *) w->panels + panels_offset(w->precision, w->n);
+	const bool by_tiles = gemm_by_tiles(form, m, groups);
 	const GemmBlock block = {
 		.w = w,
 		.m = m,
@@ -183,12 +253,15 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 		.micro = form == PRECISION_FP32   ? wide_fp32
 				 : form == PRECISION_BF16 ? wide_bf16
 										  : wide_int8,
-		.most_rows = form == PRECISION_INT8 ? INT8_ROWS : WIDE_ROWS,
+		.most_rows = by_tiles                 ? STEP_ROWS
+					 : form == PRECISION_INT8 ? INT8_ROWS
+											  : WIDE_ROWS,
+		.by_tiles = by_tiles,
 		.function = epilogue_choose(w->precision, epilogue->gemm->activation),
 		.groups = groups,
 		.parts = parts,
 		.direct = w->precision != PRECISION_INT8 && epilogue->gemm->activation == ACTIVATION_NONE &&
-				  !epilogue->to.bf16,
+				  !epilogue->to.bf16 && !by_tiles,
 		.prefetch_early = epilogue_bytes(epilogue, m) > PREFETCH_BYTES,
 		.widened = form == w->precision ? NULL : (float *) (tiles + BLOCK_ROWS * PANEL * 4),
 	};
@@ -200,6 +273,8 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 		return;
 	}
 #endif
+	if (by_tiles)
+		tiles_begin();
 	for (size_t column = 0; column < w->n; column += PANEL)
 		for (size_t first = 0; first < groups; first += per_part)
 		{
@@ -209,6 +284,8 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 			gemm_panel_part(&block, column, first, count, b, next);
 			b = next;
 		}
+	if (by_tiles)
+		tiles_end();
 }
 
 static TARGET void
@@ -259,6 +336,7 @@ gemm_quantized(const PackedMatrix *w, size_t m, Rows rows, Rows out, const GemmE
 	/* (QUANTIZED_ROWS, padded n) */
 	float *results = (float *) ((uint8_t *) scratch + BLOCK_ROWS * PANEL * sizeof(float));
 	size_t ld = padded_features(w->n);
+	size_t units = (m + ROW_UNIT - 1) / ROW_UNIT;
 	size_t blocks = (m + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
 	bool bounded =
 		epilogue->activation == ACTIVATION_GELU && epilogue->residual == NULL && w->n % PANEL == 0;
@@ -266,7 +344,7 @@ gemm_quantized(const PackedMatrix *w, size_t m, Rows rows, Rows out, const GemmE
 
 	for (size_t block = 0, row = 0; block < blocks; block++)
 	{
-		size_t count = m / blocks + (block < m % blocks);
+		size_t count = size_min(m - row, (units / blocks + (block < units % blocks)) * ROW_UNIT);
 		GemmEpilogue part = *epilogue;
 		Epilogue tiles = {&part,
 						  (const RowScale *) rows.scales + row,

@@ -45,6 +45,10 @@ vector_rows_size(Precision precision, size_t m, size_t k)
 {
 	size_t size;
 
+#ifdef HAVE_AMX
+	if (precision != PRECISION_FP32 && m <= SIZE_MAX / 64)
+		m = size_align(m, TILE_ROWS); /* what is read with the last rows */
+#endif
 	if (k > SIZE_MAX / 64 || m > SIZE_MAX / 64 || !size_mul(m, row_bytes(precision, k), &size) ||
 		!size_add(size, rows_offset(precision, m) + ALIGNMENT, &size))
 		return 0;

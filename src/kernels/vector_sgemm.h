@@ -9,10 +9,14 @@
  * either way.
  *
  * Packed elements lie in groups of 4 bytes along the sum: one fp32 or two bf16. Groups are moved
- * about as floats.
+ * about as floats. For tiles (vector_amx.h) a part's groups are filled up with zeros to whole
+ * tiles, on both sides.
  */
 #include "kernels/vector_math.h"
 #include "kernels/vector_tile.h"
+#ifdef HAVE_AMX
+#include "kernels/vector_amx.h"
+#endif
 
 #define PART_DEPTH SGEMM_SCRATCH_DEPTH
 #define PART_COLUMNS SGEMM_SCRATCH_COLUMNS
@@ -53,10 +57,22 @@ group_size(const SgemmCall *call)
 	return call->bf16 ? 2 : 1;
 }
 
+/* Groups that have elements. */
 INLINE size_t
 groups_of(const SgemmCall *call, size_t depth)
 {
 	return (depth + group_size(call) - 1) / group_size(call);
+}
+
+/* Groups that are packed. */
+INLINE size_t
+packed_groups(const SgemmCall *call, size_t depth)
+{
+#ifdef HAVE_AMX
+	if (call->bf16)
+		return size_align(groups_of(call, depth), TILE_GROUPS);
+#endif
+	return groups_of(call, depth);
 }
 
 /* out (rows, 2 * ldo) in bf16 = x (rows, n) */
@@ -107,6 +123,8 @@ pack_turned_panel(const SgemmCall *call, const float *b, size_t depth, size_t n,
 	}
 	for (size_t g = 0; g < groups && n < width; g++)
 		memset(panel + g * width + n, 0, (width - n) * sizeof(float));
+	memset(panel + groups * width, 0,
+		   (packed_groups(call, depth) - groups) * width * sizeof(float));
 }
 
 static TARGET void
@@ -126,6 +144,7 @@ pack_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t
 		if (whole < width)
 			memset(panel + whole, 0, (width - whole) * sizeof(float));
 	}
+	memset(panel, 0, (packed_groups(call, depth) - groups_of(call, depth)) * width * sizeof(float));
 }
 
 /* turned (rows, TURNED_LD) = rows of op(A) where they cannot be read as they lie */
@@ -134,6 +153,11 @@ pack_rows(const SgemmCall *call, const float *a, size_t rows, size_t depth, floa
 {
 	float pairs[VW * BLOCK_ROWS];
 	size_t step = VW * group_size(call);
+	size_t groups = groups_of(call, depth);
+	size_t beyond = packed_groups(call, depth) - groups;
+
+	for (size_t r = 0; r < rows && beyond > 0; r++)
+		memset(turned + r * TURNED_LD + groups, 0, beyond * sizeof(float));
 
 	if (!call->transpose_a)
 		round_rows(rows, depth, a, call->lda, turned, TURNED_LD);
@@ -176,6 +200,52 @@ typedef struct PanelCall
 	size_t ldc;
 	const float *next; /* the next panel, fetched meanwhile */
 } PanelCall;
+
+#ifdef HAVE_AMX
+/* The same by tiles; where C does not hold whole ones, or does not begin the sum, by a copy. */
+static TARGET void
+multiply_panel_by_tiles(const PanelCall *call)
+{
+	const bool half = call->width < PANEL;
+	const size_t steps = (call->rows + TILE_STEP - 1) / TILE_STEP;
+	const size_t lines = call->width / VW; /* of a group of the next panel */
+	size_t fetched = 0;
+
+	for (size_t row = 0; row < call->rows; row += TILE_STEP)
+	{
+		size_t rows = size_min(call->rows - row, TILE_STEP);
+		size_t fetch = size_min(lines - fetched, (lines + steps - 1) / steps);
+		float *c = call->c + row * call->ldc;
+		_Alignas(64) float local[TILE_STEP * PANEL];
+		bool whole = call->n == call->width && rows % TILE_ROWS == 0;
+		bool copied = (!whole && call->accumulate) || call->bias != NULL;
+		float *tile = whole ? c : local;
+		size_t ld = whole ? call->ldc : call->width;
+		TileCall tiles = {.groups = call->groups,
+						  .a = (const uint8_t *) (call->a + row * call->lda),
+						  .lda = call->lda * sizeof(float),
+						  .b = (const uint8_t *) call->panel,
+						  .ldb = call->width * sizeof(float),
+						  .c = (uint32_t *) tile,
+						  .ldc = ld * sizeof(float),
+						  .from = copied             ? (const uint32_t *) local
+								  : call->accumulate ? (const uint32_t *) c
+													 : NULL,
+						  .from_ld = (copied ? call->width : call->ldc) * sizeof(float),
+						  .prefetch = (const uint8_t *) call->next + fetched * 64 * call->groups,
+						  .prefetch_bytes = fetch * 64 * TILE_GROUPS};
+
+		fetched += fetch;
+		for (size_t r = 0; r < rows && call->bias != NULL; r++)
+			copy_columns(1, call->n, call->bias, 0, local + r * call->width, 0);
+		if (call->bias == NULL && copied)
+			copy_columns(rows, call->n, c, call->ldc, local, call->width);
+		tile_panel(false, rows, half, &tiles);
+		if (!whole)
+			copy_columns(rows, call->n, local, call->width, c, call->ldc);
+	}
+}
+#endif
 
 static TARGET void
 multiply_panel(const PanelCall *call)
@@ -246,7 +316,7 @@ multiply_block(const SgemmCall *call, const Part *part, size_t row, size_t rows,
 {
 	PanelCall panel = {.bf16 = call->bf16,
 					   .rows = rows,
-					   .groups = groups_of(call, part->depth),
+					   .groups = packed_groups(call, part->depth),
 					   .panel = part->panels,
 					   .accumulate = call->accumulate || part->from > 0,
 					   .ldc = call->ldc};
@@ -267,7 +337,12 @@ multiply_block(const SgemmCall *call, const Part *part, size_t row, size_t rows,
 		panel.next = panel.panel + panel.groups * panel.width;
 		panel.bias = part->from > 0 || call->bias == NULL ? NULL : call->bias + part->column + j;
 		panel.c = call->c + row * call->ldc + part->column + j;
-		multiply_panel(&panel);
+#ifdef HAVE_AMX
+		if (call->bf16)
+			multiply_panel_by_tiles(&panel);
+		else
+#endif
+			multiply_panel(&panel);
 		panel.panel = panel.next;
 	}
 }
@@ -288,7 +363,7 @@ pack_part(const SgemmCall *call, const Part *part, float *panel)
 		else
 			pack_panel(call, call->b + part->from * call->ldb + column, part->depth, n, width,
 					   panel);
-		panel += groups_of(call, part->depth) * width;
+		panel += packed_groups(call, part->depth) * width;
 	}
 }
 
@@ -310,6 +385,9 @@ vector_sgemm(const SgemmCall *call, float *scratch)
 
 	if (call->k == 0)
 		empty_sum(call);
+#ifdef HAVE_AMX
+	tiles_begin();
+#endif
 	for (size_t column = 0; column < call->n; column += PART_COLUMNS)
 		for (size_t from = 0; from < call->k; from += PART_DEPTH)
 		{
@@ -323,4 +401,7 @@ vector_sgemm(const SgemmCall *call, float *scratch)
 			for (size_t row = 0; row < call->m; row += BLOCK_ROWS)
 				multiply_block(call, &part, row, size_min(call->m - row, BLOCK_ROWS), turned);
 		}
+#ifdef HAVE_AMX
+	tiles_end();
+#endif
 }

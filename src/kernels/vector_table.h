@@ -35,15 +35,23 @@
 #include "kernels/vector_widen.h"
 #endif
 
+#ifdef HAVE_AMX
+#include "kernels/vector_amx.h"
+#endif
 #include "kernels/vector_pack.h"
 #include "kernels/vector_rows.h"
 #include "kernels/vector_epilogue.h"
 #include "kernels/vector_gemm.h"
 #include "kernels/vector_attention.h"
 
+#ifndef PANELS_OF
+#define PANELS_OF NULL
+#endif
+
 #define VECTOR_TABLE(table, family, description, fp32_layout, bf16_layout, int8_layout) \
 	const Kernels table = {                                                             \
 		.name = family,                                                                 \
+		.panels = PANELS_OF,                                                            \
 		.features = description,                                                        \
 		.layout = {fp32_layout, bf16_layout, int8_layout},                              \
 		.meaning = {&kernels_portable, &BF16_MEANING, &INT8_MEANING},                   \

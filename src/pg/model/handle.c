@@ -642,7 +642,7 @@ get_block(Handle *handle, const Bound *bound, int block)
 	memcpy(key.content,
 		   definition->blocks[definition_find_block(definition, spec->kind, spec->layer)].bytes,
 		   SHA256_BYTES);
-	key.kernel = bound->kernels->name;
+	key.kernel = bound->kernels->panels != NULL ? bound->kernels->panels : bound->kernels->name;
 	key.layout = bound->kernels->layout[handle->public.precision];
 	key.rest = rest;
 	if (!prepared_size(

@@ -24,13 +24,16 @@ int guc_result_cache_size;
 bool guc_gather_texts;
 int guc_table_workers_limit;
 
-/* A kernel that the CPU lacks is refused here, so a later query cannot meet it. */
+/*
+ * A kernel that the CPU lacks is refused here, so a later query cannot meet it. "auto" always finds
+ * one, and looks in the processes that compute: AMX has to be asked for.
+ */
 static bool
 check_kernel(char **value, void **extra, GucSource source)
 {
 	Status status;
 
-	if (kernels_choose(*value, &status) != NULL)
+	if (strcmp(*value, "auto") == 0 || kernels_choose(*value, &status) != NULL)
 		return true;
 	GUC_check_errmsg("%s", status.message);
 	if (status.hint[0] != '\0')
