@@ -105,8 +105,6 @@ void
 embed_shared_count(EmbedShared *shared, int found, int written, const EmbedRow *skipped)
 {
 	SpinLockAcquire(&shared->lock);
-	if (shared->progress.pass == 1)
-		shared->progress.rows_seen += found;
 	shared->progress.rows_done += written;
 	if (skipped != NULL)
 		shared->skipped = *skipped;
@@ -115,10 +113,12 @@ embed_shared_count(EmbedShared *shared, int found, int written, const EmbedRow *
 }
 
 void
-embed_shared_count_blocks(EmbedShared *shared, uint32 blocks)
+embed_shared_count_range(EmbedShared *shared, uint32 blocks, int64 found)
 {
 	SpinLockAcquire(&shared->lock);
 	shared->progress.blocks_done += blocks;
+	if (shared->progress.pass == 1)
+		shared->progress.rows_seen += found;
 	SpinLockRelease(&shared->lock);
 }
 
@@ -245,6 +245,7 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 	MemoryContextSwitchTo(previous);
 	turn->commit(turn);
 	embed_shared_count(shared, rows.n, written, skipped);
+	turn->found += rows.n;
 	return rows.cut || rows.n == turn->batch;
 }
 
@@ -262,6 +263,7 @@ embed_turn_run(EmbedTurn *turn)
 		bool has_after = false;
 		bool more = true;
 
+		turn->found = 0;
 		while (more && !embed_shared_stopping(turn->shared))
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -271,7 +273,7 @@ embed_turn_run(EmbedTurn *turn)
 			(void) turn->goes_on(turn);
 			more = run_batch(turn, context, first, end, &after, &has_after);
 		}
-		embed_shared_count_blocks(turn->shared, end - first);
+		embed_shared_count_range(turn->shared, end - first, turn->found);
 	}
 	MemoryContextDelete(context);
 }

@@ -42,7 +42,7 @@ typedef struct EmbedProgress
 	uint32 next_block;  /* the first that nobody has taken */
 	uint32 blocks_done; /* of this pass */
 	double table_rows;  /* -1: no estimate */
-	int64 rows_seen;    /* found without embedding, in the first pass */
+	int64 rows_seen;    /* found without embedding in blocks_done, in the first pass */
 	int64 rows_done;
 	int64 rows_skipped; /* of this pass */
 } EmbedProgress;
@@ -94,7 +94,8 @@ extern bool embed_shared_take(EmbedShared *shared, uint32 *first, uint32 *end);
 /* Counts a batch: rows found, rows written; skipped: one that was not, or NULL. */
 extern void embed_shared_count(EmbedShared *shared, int found, int written,
 							   const EmbedRow *skipped);
-extern void embed_shared_count_blocks(EmbedShared *shared, uint32 blocks);
+/* Counts a range that is done, with what was found in all its batches. */
+extern void embed_shared_count_range(EmbedShared *shared, uint32 blocks, int64 found);
 
 extern bool embed_shared_stopping(EmbedShared *shared);
 extern void embed_shared_fail(EmbedShared *shared, const ErrorData *error);
@@ -114,6 +115,7 @@ typedef struct EmbedTurn
 	bool (*goes_on)(struct EmbedTurn *turn);
 	void *context; /* of goes_on */
 	int batch;     /* rows of the last batch, 0 before the first: see embed_turn_run */
+	int64 found;   /* rows without embedding in this range so far */
 } EmbedTurn;
 
 /* The worker has ended, or could not start; who notes it first gives its place back. */
