@@ -489,6 +489,12 @@ static const Case catalogue[] = {
 	WHOLE("works_sentence_without_modules", STATUS_NONE, "", TINY, "sentence_bert_config.json",
 		  "{\"max_seq_length\": 0}"),
 	WHOLE("works_model_head", STATUS_NONE, "", TINY, "model_head.pkl", "\x80\x04"),
+	WHOLE("works_model_head_of_others", STATUS_NONE, "", SENTENCE, "model_head.pkl",
+		  "\x80\x04"
+		  "cos\nsystem\n."),
+	WHOLE("works_model_head_none", STATUS_NONE, "", SENTENCE, "model_head.pkl", "\x80\x04N."),
+	WHOLE("model_head_cut", INVALID, "model_head.pkl: the pickle is cut off", SENTENCE,
+		  "model_head.pkl", "\x80\x04"),
 	BYTES("works_odd_header", STATUS_NONE, "", header_odd),
 	BYTES("works_padded_header", STATUS_NONE, "", header_padded),
 	BYTES("works_f16", STATUS_NONE, "", weights_f16),
