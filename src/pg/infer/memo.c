@@ -2,6 +2,7 @@
 #include "pg/server/compat.h"
 
 #include "lib/ilist.h"
+#include "port/pg_bitutils.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -61,10 +62,13 @@ make_table(void)
 	return entries != NULL;
 }
 
+/* Up to ALLOC_CHUNK_LIMIT memory comes in powers of two: 1,536 bytes of an embedding take 2,048. */
 static Size
 entry_size(size_t size)
 {
-	return sizeof(Entry) + size + 64; /* what the allocators add */
+	Size taken = size <= 8192 ? (Size) pg_nextpower2_64(Max(size, 8)) : size;
+
+	return sizeof(Entry) + taken + 64; /* what the allocators and the table add */
 }
 
 static void
