@@ -581,6 +581,14 @@ write_all(int fd, const char *path, const void *bytes, size_t length)
 	}
 }
 
+/* Nobody has written to the file between the two. */
+static bool
+same_contents(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		   a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 /*
  * image: the file to be, file_bytes(size) long, with the payload in its place and zeros elsewhere.
  */
@@ -591,6 +599,9 @@ write_file(const char *name, const char *temporary, char *image, size_t size)
 	const char *payload = image + HEADER_BYTES;
 	size_t length = file_bytes(size);
 	char *path = path_of(name);
+	struct stat before;
+	struct stat after;
+	bool read_back;
 	int fd;
 	int error;
 	bool ok;
@@ -620,18 +631,22 @@ write_file(const char *name, const char *temporary, char *image, size_t size)
 				 errmsg("could not reserve %zu bytes for file \"%s\": %m", length, temporary)));
 	}
 	write_all(fd, temporary, image, length);
+	read_back = fstat(fd, &before) == 0;
 	if (read_crc(fd, size, &ok) != header->payload_crc || !ok)
 		ereport(ERROR, (errcode(ERRCODE_IO_ERROR),
 						errmsg("file \"%s\" does not read back as it was written", temporary)));
 	if (pg_fsync(fd) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(), errmsg("could not fsync file \"%s\": %m", temporary)));
-	if (CloseTransientFile(fd) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(), errmsg("could not close file \"%s\": %m", temporary)));
 	if (rename(temporary, path) != 0)
 		ereport(ERROR, (errcode_for_file_access(),
 						errmsg("could not rename file \"%s\" to \"%s\": %m", temporary, path)));
+	/* what was read back needs no reading again; a rename changes the ctime alone */
+	if (read_back && fstat(fd, &after) == 0 && same_contents(&before, &after))
+		shared_set_verified(fingerprint_of(&after));
+	if (CloseTransientFile(fd) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not close file \"%s\": %m", path)));
 	fsync_fname(cache_directory(), true);
 }
 
