@@ -30,7 +30,9 @@ parser.add_argument("--precisions", default="fp32,bf16")
 parser.add_argument("--avx2", action="store_true")
 options = parser.parse_args()
 if options.avx2:
-    os.environ.update(ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2")
+    os.environ.update(
+        ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", MKL_ENABLE_INSTRUCTIONS="AVX2"
+    )
 os.environ.update(OMP_NUM_THREADS=str(options.threads), HF_HUB_OFFLINE="1")
 
 import torch

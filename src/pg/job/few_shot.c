@@ -4,6 +4,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "core/rng.h"
 #include "nn/tensor_table.h"
@@ -18,6 +19,7 @@
 /* SetFit's: pairs of each kind for each row, pairs of a step, the rate of the encoder */
 #define PAIRS_A_ROW 20
 #define PAIRS_A_STEP 16
+#define PROGRESS_MS 1000
 #define LEARNING_RATE 2e-5
 #define WEIGHT_DECAY 0.01
 #define HEAD_STRENGTH 4.0 /* scikit-learn's C; with 1 some classes are told worse */
@@ -196,9 +198,27 @@ open_trainer(FewShot *few)
 	copy_weights(run->trainer, &run->table, few->trainer, &few->table);
 }
 
+/* Once in a while, how far it is. */
+static void
+tell_progress(const FewShot *few, size_t done, TimestampTz *told)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(*told, now, PROGRESS_MS))
+		return;
+	job_run_set_phase(few->run, psprintf("learning to tell classes apart, step %zu of %zu",
+										 done / PAIRS_A_STEP + 1,
+										 (few->n_pairs + PAIRS_A_STEP - 1) / PAIRS_A_STEP));
+	MemoryContextSwitchTo(caller);
+	*told = now;
+}
+
 static void
 learn_pairs(FewShot *few)
 {
+	TimestampTz told = GetCurrentTimestamp();
+
 	for (size_t first = 0; first < few->n_pairs; first += PAIRS_A_STEP)
 	{
 		ArenaMark mark = arena_mark(few->arena);
@@ -218,6 +238,7 @@ learn_pairs(FewShot *few)
 			&status);
 		arena_rewind(few->arena, mark);
 		CHECK_FOR_INTERRUPTS();
+		tell_progress(few, first, &told);
 	}
 }
 

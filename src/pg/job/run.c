@@ -63,8 +63,8 @@ show_step(const JobRun *run)
 	show_phase(run, phase);
 }
 
-static void
-set_phase(const JobRun *run, const char *phase)
+void
+job_run_set_phase(const JobRun *run, const char *phase)
 {
 	show_phase(run, phase);
 	worker_begin();
@@ -372,7 +372,7 @@ train(JobRun *run)
 	double pause = job_keep_pause(run, 0);
 
 	open_sampler(run);
-	set_phase(run, "training");
+	job_run_set_phase(run, "training");
 	/* what the base is worth, to compare with: an embedding needs no head to be of use */
 	if (run->task == TRAIN_EMBEDDING && run->n_eval > 0 && trainer_steps(run->trainer) == 0)
 		evaluate_and_report(run);
@@ -506,7 +506,7 @@ close_data(void *run)
 static void
 learn_few(JobRun *run)
 {
-	set_phase(run, "learning to tell classes apart");
+	job_run_set_phase(run, "learning to tell classes apart");
 	few_shot_run(run);
 }
 

@@ -73,6 +73,9 @@ extern void job_run(Job *job, MemoryContext context);
 /* Ends the transaction, with the job's context current. */
 extern void job_run_commit(const JobRun *run);
 
+/* What it does now, for bert.jobs and for who waits; a transaction of its own. */
+extern void job_run_set_phase(const JobRun *run, const char *phase);
+
 /* job/model.c */
 /* base, config, table, tokenizer; needs a transaction */
 extern void job_model_open(JobRun *run);
