@@ -15,7 +15,7 @@
 #define TILE_ROWS 16
 #define TILE_GROUPS 16            /* of 4 bytes: one row of a tile */
 #define TILE_STEP (2 * TILE_ROWS) /* rows that are multiplied at a time */
-#define TILE_MIN_ROWS_INT8 3      /* fewer are faster without */
+#define TILE_MIN_ROWS_INT8 5      /* fewer are faster without */
 
 /* What LDTILECFG reads: all eight tiles whole. */
 typedef struct TileConfig

@@ -18,7 +18,8 @@
 /* 255 is the largest quantized element, 127 the largest weight: no sum leaves 32 bits. */
 _Static_assert((int64_t) 255 * 127 * CONFIG_MAX_INTERMEDIATE <= INT32_MAX, "int8 sums fit");
 
-static const size_t edges[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 191, 192, 200};
+static const size_t edges[] = {1,  2,  4,  5,  15, 16, 17,  31,  32,
+							   33, 48, 63, 64, 65, 80, 191, 192, 200};
 
 #define N_EDGES (sizeof edges / sizeof edges[0])
 
