@@ -3,7 +3,11 @@
 
 CREATE TEMP VIEW member AS
 SELECT d.classid, d.objid FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
-WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'bert';
+WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'bert'
+	-- from 18 on types that come by themselves are members, too: of arrays and of relations' rows
+	AND NOT (d.classid = 'pg_type'::regclass AND EXISTS (SELECT FROM pg_type AS t
+		LEFT JOIN pg_class AS c ON c.oid = t.typrelid
+		WHERE t.oid = d.objid AND (t.typcategory = 'A' OR c.relkind <> 'c')));
 
 -- objects, columns of views and attributes of types without a comment
 SELECT pg_describe_object(classid, objid, 0) AS without_comment FROM pg_temp.member
