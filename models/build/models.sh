@@ -1,7 +1,11 @@
 # models.sh: what build makes. Sourced.
 # shellcheck disable=SC2034
 # rank is a recipe whose model does not come along.
-ALL=(entities pos similarity topic mentions answer choose language)
+ALL=(sentiment entities pos similarity topic mentions answer choose language)
+
+TABLES[sentiment]=sentiment
+TASKS[sentiment]=classify
+DESCRIPTIONS[sentiment]="sentiment of English sentences, trained with SST-2"
 
 TABLES[entities]="entities document"
 TASKS[entities]=entities
