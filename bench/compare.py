@@ -9,6 +9,15 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
     TRANSFORMERS_VERBOSITY="error",
 )
+AVX2 = "--avx2" in sys.argv
+if AVX2:  # before they are loaded; ONNX Runtime has no such switch
+    os.environ.update(
+        ATEN_CPU_CAPABILITY="avx2",
+        ONEDNN_MAX_CPU_ISA="AVX2",
+        DNNL_MAX_CPU_ISA="AVX2",
+        MKL_ENABLE_INSTRUCTIONS="AVX2",
+        CT2_FORCE_CPU_ISA="AVX2",
+    )
 import numpy as np
 
 import chart
@@ -42,6 +51,8 @@ class Extension:
         self.name, self.precision = f"bert {precision}", precision
         self.connection = Connection()
         self.pid = self.connection.rows("SELECT pg_backend_pid()")[0][0]
+        if AVX2:
+            self.connection.do("SET bert.kernel = 'avx2'")
 
     def texts_query(self):
         self.connection.do(f"SET bert.default_model = 'bench_{self.precision}'")
@@ -458,7 +469,8 @@ class Bench:
             )
         clock = "processor time, on a machine in use" if PROCESSOR_TIME else "elapsed time"
         (directory / "machine.txt").write_text(
-            f"{datetime.date.today()}, {clock}\n{cpu()}, one thread\n{peers.versions()}\n"
+            f"{datetime.date.today()}, {clock}\n"
+            f"{cpu()}, one thread{', no more than AVX2' if AVX2 else ''}\n{peers.versions()}\n"
             f"Python {platform.python_version()}\n"
             f"{self.connection.rows('SELECT version()')[0][0]}\n"
         )
@@ -490,6 +502,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=1024)
     parser.add_argument("--processor-time", action="store_true")
+    parser.add_argument("--avx2", action="store_true")
     parser.add_argument("--only")
     parser.add_argument("--contenders")
     options = parser.parse_args()
