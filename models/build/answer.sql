@@ -1,10 +1,12 @@
--- answer: where in a context a question is answered. Learns from pieces of 200 to 900 characters
--- around the answer, cut at spaces; what is measured are whole contexts.
-CREATE OR REPLACE VIEW train.answer_piece AS
+-- answer: where in a context a question is answered. Learns from two pieces of 200 to 900
+-- characters around each answer, cut at spaces, then from whole contexts; what is measured are whole
+-- contexts.
+DROP VIEW IF EXISTS train.answer_piece;
+CREATE VIEW train.answer_piece AS
 WITH cut AS (
-	SELECT *, 200 + (hashtext(question) & 1023) % 700 AS room,
-		(hashtext(question || context) & 1023) / 1023.0 AS share
-	FROM train.answer WHERE NOT held_back),
+	SELECT *, 200 + (hashtext(question || part) & 1023) % 700 AS room,
+		(hashtext(question || context || part) & 1023) / 1023.0 AS share
+	FROM train.answer, generate_series(1, 2) AS part WHERE NOT held_back),
 edges AS (
 	SELECT *, greatest(0, answer_start - (share * room)::int) AS low,
 		answer_start + length(answer_text) + ((1 - share) * room)::int AS high
@@ -16,11 +18,16 @@ words AS (
 		CASE WHEN high >= length(context) THEN length(context)
 			ELSE high + position(' ' IN substr(context || ' ', high + 1)) - 1 END AS behind
 	FROM edges)
-SELECT id, question, substr(context, first + 1, behind - first) AS context, answer_text,
+SELECT part, id, question, substr(context, first + 1, behind - first) AS context, answer_text,
 	answer_start - first AS answer_start
 FROM words;
 
 SELECT bert.finetune('trained_answer', 'minilm', 'question_answering',
-	'SELECT question, context, answer_text, answer_start FROM train.answer_piece ORDER BY id',
-	'{"epochs": 1, "batch_size": 8, "learning_rate": 3e-4, "weight_decay": 0.01, "train": "top:4",
-	"max_length": 320, "threads": 1, "seed": 1}');
+	'SELECT question, context, answer_text, answer_start FROM (
+		SELECT * FROM train.answer_piece
+		UNION ALL
+		SELECT 3, id, question, context, answer_text, answer_start FROM train.answer
+		WHERE NOT held_back) AS r
+	ORDER BY part, id',
+	'{"epochs": 1, "batch_size": 8, "learning_rate": 2e-4, "weight_decay": 0.01, "train": "top:5",
+	"max_length": 320, "threads": 1, "seed": 1, "precision": "bf16"}');

@@ -1,6 +1,6 @@
 # models.sh: what build makes. Sourced.
 # shellcheck disable=SC2034
-# rank is a recipe whose model does not come along.
+# rank and those that others are trained from (BASES) are recipes whose models do not come along.
 ALL=(sentiment entities pos similarity topic mentions answer choose language)
 
 TABLES[sentiment]=sentiment
@@ -15,7 +15,11 @@ TABLES[pos]=tag
 TASKS[pos]=tag
 DESCRIPTIONS[pos]="universal parts of speech of English words; trained with UD English EWT"
 
+TABLES[similarity_first]=similarity
+TABLES[similarity_second]=similarity
+BASES[similarity_second]=similarity_first
 TABLES[similarity]=similarity
+BASES[similarity]=similarity_second
 TASKS[similarity]=regress
 DESCRIPTIONS[similarity]="how alike two English sentences are, 0 to 5; trained with STS-B"
 
