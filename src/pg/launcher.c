@@ -14,6 +14,7 @@
 #include "access/tableam.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
@@ -169,8 +170,10 @@ bert_launcher_main(Datum unused)
 			visit(lfirst_oid(cell));
 			CHECK_FOR_INTERRUPTS();
 		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LAUNCHER_INTERVAL_MS, WAIT_EVENT("BertLauncherMain"));
+		/* A visit may have taken the latch of a reload that asks for another look. */
+		if (!ConfigReloadPending)
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 LAUNCHER_INTERVAL_MS, WAIT_EVENT("BertLauncherMain"));
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		worker_reload_settings();
