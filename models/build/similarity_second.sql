@@ -36,11 +36,14 @@ line AS (
 UPDATE train.similar SET score = least(greatest((slope * cosine + intercept
 	+ bert.regress(a, 'trained_similarity_first', b)) / 2, 0), 5) FROM line;
 
+-- What both last steps learn.
+CREATE OR REPLACE VIEW train.similar_row AS
+SELECT a, b, score FROM train.similar
+UNION ALL
+SELECT a, b, score FROM train.similarity, generate_series(1, 2) WHERE NOT held_back;
+
 SELECT bert.finetune('trained_similarity_second', 'trained_similarity_first', 'regression',
-	$$SELECT a AS input, b AS pair, score AS label FROM (
-		SELECT a, b, score FROM train.similar
-		UNION ALL
-		SELECT a, b, score FROM train.similarity, generate_series(1, 2) WHERE NOT held_back) AS r
+	$$SELECT a AS input, b AS pair, score AS label FROM train.similar_row
 	ORDER BY md5(a || ' ' || b)$$,
 	'{"epochs": 1, "batch_size": 16, "learning_rate": 1e-4, "weight_decay": 0.01, "train": "top:6",
 	"max_length": 128, "threads": 1, "seed": 1, "precision": "bf16"}');

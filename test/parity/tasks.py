@@ -82,6 +82,36 @@ def compare(name, tasks, got, expected, keys):
     return wrong
 
 
+def entities_of(pipe, line):
+    """What the reference's pipeline finds in a line, under our names."""
+    return [
+        {
+            "label": e.get("entity", e.get("entity_group")),
+            "word": e["word"],
+            "score": float(e["score"]),
+            "start": int(e["start"]),
+            "end": int(e["end"]),
+        }
+        for e in pipe(line)
+    ]
+
+
+def spans_of(found):
+    """The reference's answers, each span once."""
+    spans, seen = [], set()
+    for answer in found:
+        if (answer["start"], answer["end"]) not in seen:
+            seen.add((answer["start"], answer["end"]))
+            spans.append(
+                {
+                    "start": int(answer["start"]),
+                    "end": int(answer["end"]),
+                    "score": float(answer["score"]),
+                }
+            )
+    return spans
+
+
 def entity_tasks(encoder, folder, lines):
     model, tokenizer = with_head(
         BertForTokenClassification,
@@ -97,19 +127,7 @@ def entity_tasks(encoder, folder, lines):
             "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy=strategy
         )
         tasks = [{"task": "entities", "text": line, "aggregation": strategy} for line in lines]
-        expected = [
-            [
-                {
-                    "label": e.get("entity", e.get("entity_group")),
-                    "word": e["word"],
-                    "score": float(e["score"]),
-                    "start": int(e["start"]),
-                    "end": int(e["end"]),
-                }
-                for e in pipe(line)
-            ]
-            for line in lines
-        ]
+        expected = [entities_of(pipe, line) for line in lines]
         wrong += compare(
             "entities, " + strategy,
             tasks,
@@ -149,18 +167,7 @@ def answer_tasks(encoder, folder, questions):
                 doc_stride=stride,
                 handle_impossible_answer=null_answer,
             )
-            spans, seen = [], set()
-            for answer in found:
-                if (answer["start"], answer["end"]) not in seen:
-                    seen.add((answer["start"], answer["end"]))
-                    spans.append(
-                        {
-                            "start": int(answer["start"]),
-                            "end": int(answer["end"]),
-                            "score": float(answer["score"]),
-                        }
-                    )
-            expected.append(spans[:5])
+            expected.append(spans_of(found)[:5])
         wrong += compare(
             "answers, %d tokens%s" % (max_length, ", null answer" if null_answer else ""),
             tasks,

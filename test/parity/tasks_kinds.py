@@ -81,19 +81,7 @@ def entities(kind, folder, lines):
             "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy=strategy
         )
         asked = [{"task": "entities", "text": line, "aggregation": strategy} for line in lines]
-        expected = [
-            [
-                {
-                    "label": e.get("entity", e.get("entity_group")),
-                    "word": e["word"],
-                    "score": float(e["score"]),
-                    "start": int(e["start"]),
-                    "end": int(e["end"]),
-                }
-                for e in pipe(line)
-            ]
-            for line in lines
-        ]
+        expected = [tasks.entities_of(pipe, line) for line in lines]
         wrong += tasks.compare(
             "%s, entities, %s" % (os.path.basename(kind), strategy),
             asked,
@@ -130,12 +118,7 @@ def answers(kind, folder, questions):
             max_seq_len=100,
             doc_stride=30,
         )
-        spans, seen = [], set()
-        for answer in found:
-            if (answer["start"], answer["end"]) not in seen:
-                seen.add((answer["start"], answer["end"]))
-                spans.append({k: answer[k] for k in ("start", "end", "score")})
-        expected.append(spans[:5])
+        expected.append(tasks.spans_of(found)[:5])
     return tasks.compare(
         "%s, answers in windows" % os.path.basename(kind),
         asked,

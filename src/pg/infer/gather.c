@@ -75,12 +75,9 @@ gather_node(Plan *child, List *target_list, List *calls, int most, int number)
 static void
 begin_call(Ahead *ahead, AheadCall *call, FuncExpr *function)
 {
-	Node *column = linitial(function->args);
 	ListCell *cell;
 
-	while (IsA(column, RelabelType))
-		column = (Node *) ((RelabelType *) column)->arg;
-	call->column = ((Var *) column)->varattno;
+	call->column = gather_column(linitial(function->args))->varattno;
 	fmgr_info_cxt(function->funcid, &call->function, CurrentMemoryContext);
 	call->gather = gather_function(function->funcid);
 	if (call->gather == NULL)

@@ -37,7 +37,9 @@ extern void gather_embed(FunctionCallInfo arguments, const TextInputs *inputs);
 extern void gather_embed_query(FunctionCallInfo arguments, const TextInputs *inputs);
 extern void gather_embed_document(FunctionCallInfo arguments, const TextInputs *inputs);
 
-/* gather_plan.c: what gathers for a function; NULL if nothing does. */
+/* gather_plan.c: the column that an argument is, NULL if it is none. */
+extern Var *gather_column(Node *argument);
+/* What gathers for a function; NULL if nothing does. */
 extern GatherTexts gather_function(Oid function);
 
 #endif

@@ -59,17 +59,20 @@ gather_function(Oid function)
 
 		if (form->prolang == ClanguageId && !null &&
 			form->pronamespace == get_namespace_oid("bert", true))
+		{
+			const char *name = TextDatumGetCString(symbol);
+
 			for (size_t i = 0; i < lengthof(known); i++)
-				if (strcmp(TextDatumGetCString(symbol), known[i].symbol) == 0)
+				if (strcmp(name, known[i].symbol) == 0)
 					gather = known[i].gather;
+		}
 		ReleaseSysCache(tuple);
 	}
 	return gather;
 }
 
-/* The column that an argument is, or NULL. */
-static Var *
-column_of(Node *argument)
+Var *
+gather_column(Node *argument)
 {
 	while (argument != NULL && IsA(argument, RelabelType))
 		argument = (Node *) ((RelabelType *) argument)->arg;
@@ -83,7 +86,7 @@ is_call(const FuncExpr *function)
 {
 	ListCell *cell;
 
-	if (function->args == NIL || column_of(linitial(function->args)) == NULL ||
+	if (function->args == NIL || gather_column(linitial(function->args)) == NULL ||
 		gather_function(function->funcid) == NULL)
 		return false;
 	for_each_from(cell, function->args, 1)
