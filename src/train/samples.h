@@ -61,7 +61,7 @@ typedef struct SampleRow
 	SampleText pair; /* the context of an answer */
 	size_t n_items;  /* choices, or words */
 	const SampleText *items;
-	const int32_t *item_labels; /* (n_items) label ids of the words */
+	const int32_t *item_labels; /* (n_items) label ids of the words, or LABEL_IGNORED */
 	int32_t label;              /* class id, choice (0-based), or 0 "follows" / 1 "does not" */
 	float value;                /* for regression */
 	/* several labels: (n_label_values) 1 for those that the row has, 0 for the others; or NULL */

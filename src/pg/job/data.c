@@ -273,7 +273,7 @@ number_labels(const SpillQuery *spill, TaskRow *row, Arena *arena)
 	{
 		const char *label = words ? row->item_labels[i] : row->label;
 
-		ids[i] = label_set_id(spill->labels, label);
+		ids[i] = label == NULL ? LABEL_IGNORED : label_set_id(spill->labels, label);
 		check_label(spill, row, ids[i] < 0 ? label : NULL);
 	}
 	if (words)

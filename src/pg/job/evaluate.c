@@ -163,7 +163,9 @@ number_labels(const Evaluator *evaluator, LabelSet *labels, TaskRow *row, float 
 		int32_t *ids = palloc(Max(row->sample.n_items, 1) * sizeof *ids);
 
 		for (size_t i = 0; i < row->sample.n_items; i++)
-			ids[i] = label_id(evaluator, labels, number, row->item_labels[i]);
+			ids[i] = row->item_labels[i] == NULL
+						 ? LABEL_IGNORED
+						 : label_id(evaluator, labels, number, row->item_labels[i]);
 		row->sample.item_labels = ids;
 	}
 }

@@ -86,8 +86,11 @@ void
 label_set_add_row(LabelSet *set, TrainTask task, const TaskRow *row)
 {
 	if (row->item_labels != NULL)
+	{
 		for (size_t i = 0; i < row->n_item_labels; i++)
-			label_set_add(set, row->item_labels[i]);
+			if (row->item_labels[i] != NULL)
+				label_set_add(set, row->item_labels[i]);
+	}
 	else if (task == TRAIN_SEQUENCE_CLASSIFICATION || task == TRAIN_EMBEDDING)
 		label_set_add(set, row->label);
 }

@@ -58,7 +58,7 @@ check_options(const JobOptions *options, TrainTask task, const ModelHandle *base
 static void
 check_label_count(const DataSummary *train, const LabelSet *labels)
 {
-	if (train->several && label_set_count(labels) == 0)
+	if (label_set_count(labels) == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("no row of the query has a label")));
 	if (!train->several && labels == train->labels && label_set_count(labels) < 2)

@@ -411,7 +411,7 @@ datum_integer(Datum value, Oid type)
 							 : DatumGetInt64(value);
 }
 
-/* A one-dimensional text array; *items is palloc'd. */
+/* A one-dimensional text array; *items is palloc'd. A NULL has no bytes, where a NULL may be. */
 static size_t
 datum_items(const TaskQuery *query, const TaskColumn *column, Datum value, SampleText **items)
 {
@@ -434,12 +434,12 @@ datum_items(const TaskQuery *query, const TaskColumn *column, Datum value, Sampl
 	*items = palloc(Max(count, 1) * sizeof **items);
 	for (int i = 0; i < count; i++)
 	{
-		if (nulls[i])
+		if (nulls[i] && column->meaning != COLUMN_ITEM_LABELS)
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("row %llu of the %s: element %d of column \"%s\" is NULL",
 								   (unsigned long long) query->row + 1, query->name, i + 1,
 								   column->name)));
-		(*items)[i] = datum_utf8(values[i], element);
+		(*items)[i] = nulls[i] ? (SampleText){0} : datum_utf8(values[i], element);
 	}
 	return (size_t) count;
 }
@@ -487,7 +487,8 @@ read_labels(const TaskQuery *query, const TaskColumn *column, Datum value, TaskR
 	row->n_item_labels = n;
 	row->item_labels = palloc(Max(n, 1) * sizeof *row->item_labels);
 	for (size_t i = 0; i < n; i++)
-		row->item_labels[i] = pnstrdup(items[i].bytes, items[i].length);
+		row->item_labels[i] =
+			items[i].bytes == NULL ? NULL : pnstrdup(items[i].bytes, items[i].length);
 }
 
 static void

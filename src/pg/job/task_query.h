@@ -18,7 +18,7 @@ typedef struct TaskRow
 {
 	SampleRow sample;         /* without label ids */
 	const char *label;        /* of sequence_classification and embedding; NULL: several */
-	const char **item_labels; /* (n_item_labels) of words, or the several labels of the row */
+	const char **item_labels; /* (n_item_labels) of words, NULL: unknown; or the row's several */
 	size_t n_item_labels;
 	bool no_answer_start; /* the column was NULL */
 } TaskRow;
