@@ -57,3 +57,61 @@ COMMENT ON COLUMN bert.progress.eta IS
 	'time left, estimated, of bert.embed_column in all, else of the phase; NULL at the beginning';
 COMMENT ON COLUMN bert.progress.started_at IS 'when the call began';
 GRANT SELECT ON bert.progress TO PUBLIC;
+
+-- texts of several columns by a template
+DROP PROCEDURE bert.embed_column(regclass, name, name, text, int, int, text, text, int);
+CREATE PROCEDURE bert.embed_column(relation regclass, source name, target name,
+		model text DEFAULT NULL, workers int DEFAULT 2, batch_rows int DEFAULT 500,
+		filter text DEFAULT NULL, prompt_name text DEFAULT NULL, dimensions int DEFAULT NULL,
+		template text DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'bert_embed_column' LANGUAGE C;
+COMMENT ON PROCEDURE
+	bert.embed_column(regclass, name, name, text, int, int, text, text, int, text) IS
+	'fills the target column with embeddings of the source column wherever it is NULL, in'
+	' committed batches, on several processes; with the model''s prompt for documents, or the one'
+	' named; only the first dimensions; of the template''s columns, the source among them';
+
+DROP FUNCTION bert.auto_embed(regclass, name, name, text, text, int);
+CREATE FUNCTION bert.auto_embed(relation regclass, source name, target name,
+		model text DEFAULT NULL, prompt_name text DEFAULT NULL, dimensions int DEFAULT NULL,
+		template text DEFAULT NULL)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'bert_auto_embed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION bert.auto_embed(regclass, name, name, text, text, int, text) IS
+	'has the target column filled with the source column''s embedding shortly after each insert or'
+	' update commits; with the model''s prompt for documents, or the one named; only the first'
+	' dimensions; of the template''s columns, the source among them';
+
+CREATE FUNCTION bert.auto_embed_template(relation oid, number bigint, template text) RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_auto_embed_template' LANGUAGE C VOLATILE STRICT
+	PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bert.auto_embed_template(oid, bigint, text) IS
+	'the template that the view bert.auto_embeds shows, with the names of now';
+
+CREATE OR REPLACE VIEW bert.auto_embeds WITH (security_invoker = true) AS
+SELECT a.relation::regclass, c.source, c.target, a.model, a.prompt_name, a.dimensions,
+	bert.auto_embed_role(a.number) AS role, a.started,
+	(SELECT count(*) FROM bert.auto_queue AS q
+		WHERE q.number = a.number AND q.error IS NULL) AS queued,
+	(SELECT count(*) FROM bert.auto_queue AS q
+		WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
+	a.sqlstate, a.error, a.failed AS failed_at, nullif(a.next_try, '-infinity') AS next_try,
+	bert.auto_embed_template(a.relation, a.number, a.template) AS template
+FROM bert.auto_column AS a, LATERAL bert.auto_column_names(a.relation, a.number) AS c
+WHERE c.target IS NOT NULL;
+COMMENT ON COLUMN bert.auto_embeds.template IS
+	'what the text of a row is; NULL: the source';
+CREATE OR REPLACE VIEW bert.auto_chunks WITH (security_invoker = true) AS
+SELECT a.relation::regclass, c.source, a.chunks::regclass AS target, a.model, a.max_tokens,
+	a.overlap, c.template, bert.auto_embed_role(a.number) AS role, a.started,
+	(SELECT count(*) FROM bert.auto_queue AS q
+		WHERE q.number = a.number AND q.error IS NULL) AS queued,
+	(SELECT count(*) FROM bert.auto_queue AS q
+		WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
+	a.sqlstate, a.error, a.failed AS failed_at, nullif(a.next_try, '-infinity') AS next_try
+FROM bert.auto_column AS a, LATERAL bert.auto_chunk_names(a.relation, a.number, a.template) AS c
+WHERE a.chunks IS NOT NULL AND c.source IS NOT NULL;
+-- a table that is gone would be dumped as a number, and mean another one where that is restored
+SELECT pg_catalog.pg_extension_config_dump('bert.auto_column',
+	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation) AND'
+	' (chunks IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = chunks))');

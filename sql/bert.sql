@@ -1038,13 +1038,14 @@ COMMENT ON FUNCTION bert.job_report(bigint) IS
 
 CREATE PROCEDURE bert.embed_column(relation regclass, source name, target name,
 		model text DEFAULT NULL, workers int DEFAULT 2, batch_rows int DEFAULT 500,
-		filter text DEFAULT NULL, prompt_name text DEFAULT NULL, dimensions int DEFAULT NULL)
+		filter text DEFAULT NULL, prompt_name text DEFAULT NULL, dimensions int DEFAULT NULL,
+		template text DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'bert_embed_column' LANGUAGE C;
 COMMENT ON PROCEDURE
-	bert.embed_column(regclass, name, name, text, int, int, text, text, int) IS
+	bert.embed_column(regclass, name, name, text, int, int, text, text, int, text) IS
 	'fills the target column with embeddings of the source column wherever it is NULL, in'
 	' committed batches, on several processes; with the model''s prompt for documents, or the one'
-	' named; only the first dimensions';
+	' named; only the first dimensions; of the template''s columns, the source among them';
 
 CREATE FUNCTION bert.list_progress()
 	RETURNS TABLE (pid int, role regrole, function text, model text, phase text, unit text,
@@ -1173,7 +1174,7 @@ SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue_id', '');
 -- a table that is gone would be dumped as a number, and mean another one where that is restored
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_column',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation) AND'
-	' (template IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = chunks))');
+	' (chunks IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = chunks))');
 SELECT pg_catalog.pg_extension_config_dump('bert.auto_queue',
 	'WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)');
 
@@ -1188,13 +1189,14 @@ CREATE TRIGGER replicated BEFORE INSERT OR UPDATE OR DELETE ON bert.auto_queue
 ALTER TABLE bert.auto_queue ENABLE REPLICA TRIGGER replicated;
 
 CREATE FUNCTION bert.auto_embed(relation regclass, source name, target name,
-		model text DEFAULT NULL, prompt_name text DEFAULT NULL, dimensions int DEFAULT NULL)
+		model text DEFAULT NULL, prompt_name text DEFAULT NULL, dimensions int DEFAULT NULL,
+		template text DEFAULT NULL)
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'bert_auto_embed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION bert.auto_embed(regclass, name, name, text, text, int) IS
+COMMENT ON FUNCTION bert.auto_embed(regclass, name, name, text, text, int, text) IS
 	'has the target column filled with the source column''s embedding shortly after each insert or'
 	' update commits; with the model''s prompt for documents, or the one named; only the first'
-	' dimensions';
+	' dimensions; of the template''s columns, the source among them';
 
 CREATE FUNCTION bert.stop_auto_embed(relation regclass, source name DEFAULT NULL,
 		target name DEFAULT NULL, model text DEFAULT NULL)
@@ -1244,6 +1246,12 @@ CREATE FUNCTION bert.auto_column_names(relation oid, number bigint, OUT source t
 COMMENT ON FUNCTION bert.auto_column_names(oid, bigint) IS
 	'the columns that the view bert.auto_embeds names';
 
+CREATE FUNCTION bert.auto_embed_template(relation oid, number bigint, template text) RETURNS text
+	AS 'MODULE_PATHNAME', 'bert_auto_embed_template' LANGUAGE C VOLATILE STRICT
+	PARALLEL RESTRICTED;
+COMMENT ON FUNCTION bert.auto_embed_template(oid, bigint, text) IS
+	'the template that the view bert.auto_embeds shows, with the names of now';
+
 CREATE VIEW bert.auto_embeds WITH (security_invoker = true) AS
 SELECT a.relation::regclass, c.source, c.target, a.model, a.prompt_name, a.dimensions,
 	bert.auto_embed_role(a.number) AS role, a.started,
@@ -1251,7 +1259,8 @@ SELECT a.relation::regclass, c.source, c.target, a.model, a.prompt_name, a.dimen
 		WHERE q.number = a.number AND q.error IS NULL) AS queued,
 	(SELECT count(*) FROM bert.auto_queue AS q
 		WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
-	a.sqlstate, a.error, a.failed AS failed_at, nullif(a.next_try, '-infinity') AS next_try
+	a.sqlstate, a.error, a.failed AS failed_at, nullif(a.next_try, '-infinity') AS next_try,
+	bert.auto_embed_template(a.relation, a.number, a.template) AS template
 FROM bert.auto_column AS a, LATERAL bert.auto_column_names(a.relation, a.number) AS c
 WHERE c.target IS NOT NULL;
 COMMENT ON VIEW bert.auto_embeds IS
@@ -1276,6 +1285,8 @@ COMMENT ON COLUMN bert.auto_embeds.error IS 'message of it';
 COMMENT ON COLUMN bert.auto_embeds.failed_at IS 'when that was seen last';
 COMMENT ON COLUMN bert.auto_embeds.next_try IS
 	'until when it is paused; infinity: its worker has crashed twice, and auto_embed must begin anew';
+COMMENT ON COLUMN bert.auto_embeds.template IS
+	'what the text of a row is; NULL: the source';
 
 CREATE VIEW bert.auto_chunks WITH (security_invoker = true) AS
 SELECT a.relation::regclass, c.source, a.chunks::regclass AS target, a.model, a.max_tokens,
@@ -1286,7 +1297,7 @@ SELECT a.relation::regclass, c.source, a.chunks::regclass AS target, a.model, a.
 		WHERE q.number = a.number AND q.error IS NOT NULL) AS failed,
 	a.sqlstate, a.error, a.failed AS failed_at, nullif(a.next_try, '-infinity') AS next_try
 FROM bert.auto_column AS a, LATERAL bert.auto_chunk_names(a.relation, a.number, a.template) AS c
-WHERE a.template IS NOT NULL AND c.source IS NOT NULL;
+WHERE a.chunks IS NOT NULL AND c.source IS NOT NULL;
 COMMENT ON VIEW bert.auto_chunks IS
 	'the tables of chunks that you have had made by bert.auto_chunk (all, for a superuser), rows'
 	' waiting and failed, and why one is paused; their embeddings are in bert.auto_embeds';

@@ -18,6 +18,18 @@ CALL bert.embed_column('note', 'body', 'e');
 SELECT count(*) AS moved FROM note JOIN before USING (id) WHERE note.ctid <> place;
 SELECT * FROM bert.progress;
 
+-- several columns by a template
+CREATE TABLE letter (id int PRIMARY KEY, title text, body text, e real[]);
+INSERT INTO letter VALUES (1, 'a', 'b'), (2, NULL, 'b'), (3, 'a', NULL);
+CALL bert.embed_column('letter', 'body', 'e', template => '{{{title}}}: {body}');
+SELECT id, e = bert.embed('{a}: b') AS whole, e = bert.embed('{}: b') AS without_title FROM letter
+ORDER BY id;
+CALL bert.embed_column('letter', 'body', 'e', template => '{title}');
+CALL bert.embed_column('letter', 'body', 'e', template => '{body}: {e}');
+CALL bert.embed_column('letter', 'body', 'e', template => '{body}: {titel}');
+CALL bert.embed_column('letter', 'body', 'e', template => '{body');
+DROP TABLE letter;
+
 -- the condition is one expression of the caller's, and no more
 CALL bert.embed_column('note', 'body', 'e', filter => 'true); DROP TABLE note; --');
 CALL bert.embed_column('note', 'body', 'e', filter => 'true) OR (true');

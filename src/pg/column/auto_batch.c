@@ -5,6 +5,7 @@
 #include "utils/lsyscache.h"
 
 #include "pg/column/auto_batch.h"
+#include "pg/column/value_text.h"
 
 #define MAX_MORE 8
 
@@ -61,7 +62,7 @@ auto_batch_keys(Relation relation, const AutoBatchRows *chosen, AutoBatchKeys *k
 		auto_key_condition(&condition, &keys->columns[i], i);
 	}
 	keys->condition = condition.data;
-	level = auto_key_begin_text();
+	level = value_text_begin();
 	for (int i = 0; i < keys->n_key; i++)
 	{
 		Oid function;
@@ -72,7 +73,7 @@ auto_batch_keys(Relation relation, const AutoBatchRows *chosen, AutoBatchKeys *k
 			keys->values[r * keys->n_key + i] =
 				OidInputFunctionCall(function, chosen->rows[r]->key[i], parameter, -1);
 	}
-	auto_key_end_text(level);
+	value_text_end(level);
 }
 
 void

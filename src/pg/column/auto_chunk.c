@@ -27,6 +27,7 @@
 #include "pg/column/auto_trigger.h"
 #include "pg/column/chunk_trigger.h"
 #include "pg/column/statement.h"
+#include "pg/column/value_text.h"
 #include "pg/infer/chunk.h"
 #include "pg/infer/embedding.h"
 #include "pg/server/detoast.h"
@@ -253,12 +254,12 @@ queue_row(void *context, TupleTableSlot *slot)
 	Queueing *queueing = context;
 	MemoryContext previous = MemoryContextSwitchTo(queueing->context);
 	Datum key[AUTO_MAX_KEY];
-	int level = auto_key_begin_text();
+	int level = value_text_begin();
 
 	slot_getallattrs(slot);
 	for (int i = 0; i < queueing->request->key.n; i++)
 		key[i] = CStringGetTextDatum(OutputFunctionCall(&queueing->output[i], slot->tts_values[i]));
-	auto_key_end_text(level);
+	value_text_end(level);
 	auto_queue_insert(queueing->request->automatic.number, queueing->part, false,
 					  queueing->request->key.n, queueing->names, key);
 	queueing->n++;
@@ -349,6 +350,7 @@ begin_chunks(Request *request, const text *target, const text *model, const char
 	check_names(request);
 	check_model(request, model, type);
 	automatic->chunks = make_table(request, target);
+	automatic->cuts = true;
 	auto_columns_sweep();
 	automatic->number = auto_column_insert(automatic);
 	chunk_triggers_create(column, automatic, &request->template, &request->key);
@@ -373,7 +375,7 @@ bert_auto_chunk(PG_FUNCTION_ARGS)
 		automatic->max_tokens = int_argument(fcinfo, 4, "max_tokens", 1, INT_MAX, 0);
 	automatic->overlap = int_argument(fcinfo, 5, "overlap", 0, INT_MAX, 32);
 	automatic->template = PG_ARGISNULL(6) ? "{chunk}" : text_argument(fcinfo, 6, "template");
-	template_parse(automatic->template, &request.template);
+	template_parse(automatic->template, true, &request.template);
 	request.target = quoted_target(target);
 	table_column_open(PG_GETARG_OID(0), source, NULL, &request.column);
 	begin_chunks(&request, target, PG_ARGISNULL(3) ? NULL : ARGUMENT_TEXT(3),
@@ -453,7 +455,7 @@ bert_auto_chunk_names(PG_FUNCTION_ARGS)
 		char *names[1 + TEMPLATE_MAX_COLUMNS] = {0};
 		Template template;
 
-		template_parse(text_to_cstring(ARGUMENT_TEXT(2)), &template);
+		template_parse(text_to_cstring(ARGUMENT_TEXT(2)), true, &template);
 		for (int i = 0; i < columns.n_texts; i++)
 			names[i] = get_attname(RelationGetRelid(relation), columns.texts[i], false);
 		values[1] = CStringGetTextDatum(names[0]);

@@ -54,6 +54,7 @@ read_chunks(uint64 row, AutoColumn *column)
 	bool is_null;
 	Datum value = own_result(row, 9, &is_null);
 
+	column->cuts = !is_null;
 	column->chunks = is_null ? InvalidOid : DatumGetObjectId(value);
 	value = own_result(row, 10, &is_null);
 	column->template = is_null ? NULL : TextDatumGetCString(value);
@@ -85,6 +86,7 @@ read_column(OwnStatement *statement, uint64 row)
 	dimensions = DatumGetInt32(own_result(row, 8, &is_null));
 	column->form.dimensions = is_null ? 0 : dimensions;
 	read_chunks(row, column);
+	column->form.template = column->cuts ? NULL : column->template;
 	if (SPI_tuptable->tupdesc->natts > N_COLUMN_COLUMNS)
 		column->part = DatumGetObjectId(own_result(row, N_COLUMN_COLUMNS + 1, &is_null));
 	MemoryContextSwitchTo(spi);
@@ -122,10 +124,10 @@ auto_column_insert(const AutoColumn *column)
 	own_add_text(&statement, column->form.prompt_name);
 	own_add(&statement, INT4OID, Int32GetDatum(column->form.dimensions),
 			column->form.dimensions == 0);
-	own_add(&statement, OIDOID, ObjectIdGetDatum(column->chunks), column->template == NULL);
+	own_add(&statement, OIDOID, ObjectIdGetDatum(column->chunks), !column->cuts);
 	own_add_text(&statement, column->template);
 	own_add(&statement, INT4OID, Int32GetDatum(column->max_tokens), column->max_tokens == 0);
-	own_add(&statement, INT4OID, Int32GetDatum(column->overlap), column->template == NULL);
+	own_add(&statement, INT4OID, Int32GetDatum(column->overlap), !column->cuts);
 	own_run(&statement,
 			"INSERT INTO bert.auto_column (relation, model, search_path, by_owner, prompt_name,"
 			" dimensions, chunks, template, max_tokens, overlap) VALUES ($1::pg_catalog.regclass,"
@@ -190,15 +192,15 @@ auto_columns_of(Oid relation)
 {
 	return columns_with(relation, "SELECT" COLUMN_COLUMNS
 								  " FROM bert.auto_column AS a WHERE a.relation = $1 AND"
-								  " a.template IS NULL ORDER BY a.number");
+								  " a.chunks IS NULL ORDER BY a.number");
 }
 
 List *
 auto_columns_into(Oid chunks)
 {
-	return columns_with(chunks, "SELECT" COLUMN_COLUMNS
-								" FROM bert.auto_column AS a WHERE a.chunks = $1 AND"
-								" a.template IS NOT NULL ORDER BY a.number");
+	return columns_with(chunks,
+						"SELECT" COLUMN_COLUMNS " FROM bert.auto_column AS a WHERE a.chunks = $1"
+						" ORDER BY a.number");
 }
 
 void
@@ -222,7 +224,7 @@ auto_columns_sweep(void)
 	/* what an open transaction holds is left to it, or to the next who sweeps */
 	own_run(&statement, "DELETE FROM bert.auto_column WHERE number = ANY (ARRAY(SELECT a.number"
 						" FROM bert.auto_column AS a WHERE NOT EXISTS (SELECT FROM "
-						"pg_catalog.pg_class AS c WHERE c.oid = a.relation) OR a.template IS NOT"
+						"pg_catalog.pg_class AS c WHERE c.oid = a.relation) OR a.chunks IS NOT"
 						" NULL AND NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid ="
 						" a.chunks) FOR UPDATE SKIP LOCKED))");
 	own_run(&statement, "DELETE FROM bert.auto_attempt WHERE number = ANY (ARRAY(SELECT t.number"
@@ -287,7 +289,7 @@ auto_attempt_begin(const AutoColumn *column, Oid role)
 			&statement,
 			"UPDATE bert.auto_column SET sqlstate = '58000', error = 'paused: the process that "
 			"embeds it has crashed twice. See the server''s log, mend the cause, ' || CASE WHEN "
-			"template IS NULL THEN 'call bert.stop_auto_embed and bert.auto_embed, then "
+			"chunks IS NULL THEN 'call bert.stop_auto_embed and bert.auto_embed, then "
 			"bert.embed_column.' ELSE 'call bert.stop_auto_chunk, drop the table of chunks, "
 			"and call bert.auto_chunk.' END, failed = pg_catalog.clock_timestamp(), next_try = "
 			"'infinity' WHERE number = $1");

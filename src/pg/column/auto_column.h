@@ -17,12 +17,13 @@ typedef struct AutoColumn
 	Oid role; /* as stored */
 	char *model;
 	char *search_path;
-	ColumnForm form;
-	bool by_owner; /* the owner of each row's table acts, not role */
-	Oid part;      /* that table, of rows that are due; InvalidOid: all of them */
-	/* for bert.auto_chunk; template NULL: it is bert.auto_embed's */
-	Oid chunks; /* the table of chunks; InvalidOid: it is gone */
-	char *template;
+	ColumnForm form; /* of bert.auto_embed */
+	bool by_owner;   /* the owner of each row's table acts, not role */
+	Oid part;        /* that table, of rows that are due; InvalidOid: all of them */
+	char *template;  /* NULL: none */
+	/* for bert.auto_chunk */
+	bool cuts;      /* it is not bert.auto_embed's */
+	Oid chunks;     /* the table of chunks; InvalidOid: it is gone */
 	int max_tokens; /* 0: what the model reads */
 	int overlap;
 } AutoColumn;

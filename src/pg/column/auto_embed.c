@@ -47,9 +47,15 @@ auto_check_table(const TableColumn *column, AutoKey *key)
 	relation_close(relation, NoLock);
 }
 
+static bool
+is_generated(Relation relation, AttrNumber number)
+{
+	return TupleDescAttr(RelationGetDescr(relation), number - 1)->attgenerated != '\0';
+}
+
 /*
- * What the table must have, besides what embed_column asks for. Returns whether the source is
- * generated.
+ * What the table must have, besides what embed_column asks for. Returns whether a column of the
+ * text is generated.
  */
 static bool
 check_table(const TableColumn *column)
@@ -60,7 +66,9 @@ check_table(const TableColumn *column)
 
 	auto_check_table(column, &key);
 	relation = relation_open(column->relation, NoLock);
-	generated = TupleDescAttr(RelationGetDescr(relation), column->source - 1)->attgenerated != '\0';
+	generated = is_generated(relation, column->source);
+	for (int i = 0; i < column->texts.n; i++)
+		generated = generated || is_generated(relation, column->texts.numbers[i]);
 	if (auto_trigger_fills(relation, column->target))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("column \"%s\" of table \"%s\" is embedded automatically already",
@@ -158,9 +166,13 @@ mention_older_rows(const TableColumn *column, const AutoColumn *automatic)
 		ereport(
 			NOTICE,
 			(errmsg("table \"%s\" has rows without embedding", column->name),
-			 errhint("For those that are there already: CALL bert.embed_column(%s, %s, %s).",
-					 quote_literal_cstr(column->table_sql), quote_literal_cstr(column->source_name),
-					 quote_literal_cstr(column->target_name))));
+			 errhint(
+				 "For those that are there already: CALL bert.embed_column(%s, %s, %s%s).",
+				 quote_literal_cstr(column->table_sql), quote_literal_cstr(column->source_name),
+				 quote_literal_cstr(column->target_name),
+				 column->form.template == NULL
+					 ? ""
+					 : psprintf(", template => %s", quote_literal_cstr(column->form.template)))));
 }
 
 void
@@ -188,19 +200,21 @@ auto_embed_begin(TableColumn *column, const ColumnForm *form, const text *model,
 {
 	bool generated;
 
+	column->form = automatic->form = *form;
+	automatic->template = form->template == NULL ? NULL : pstrdup(form->template);
 	auto_acts(column, automatic);
+	table_column_find_texts(column);
 	table_column_check_rights(column, GetUserId());
 	table_column_check_rights(column, automatic->role);
 	auto_check_trigger(column);
 	generated = check_table(column);
-	column->form = automatic->form = *form;
 	automatic->model = check_model(column, model, automatic);
 	auto_columns_sweep();
 	automatic->number = auto_column_insert(automatic);
 	auto_triggers_create(column, automatic->number, generated);
 }
 
-/* (relation, source, target, model, prompt_name, dimensions) */
+/* (relation, source, target, model, prompt_name, dimensions, template) */
 PGDLLEXPORT Datum
 bert_auto_embed(PG_FUNCTION_ARGS)
 {
@@ -212,7 +226,7 @@ bert_auto_embed(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 0, "relation");
 	PreventCommandIfReadOnly("bert.auto_embed()");
-	form = column_form_arguments(fcinfo, 4, 5);
+	form = column_form_arguments(fcinfo, 4, 5, 6);
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
 	auto_embed_begin(&column, &form, PG_ARGISNULL(3) ? NULL : ARGUMENT_TEXT(3), &automatic);
 	mention_older_rows(&column, &automatic);
@@ -242,15 +256,14 @@ auto_forget(int64 number)
 static bool
 is_meant(FunctionCallInfo fcinfo, Relation relation, const AutoColumn *automatic)
 {
-	AttrNumber source = InvalidAttrNumber;
-	AttrNumber target = InvalidAttrNumber;
-	bool present = auto_trigger_columns(relation, automatic->number, &source, &target);
+	EmbedColumns columns;
+	bool present = auto_trigger_columns(relation, automatic->number, &columns);
 
-	if (!PG_ARGISNULL(1) &&
-		(!present || get_attnum(RelationGetRelid(relation), NameStr(*PG_GETARG_NAME(1))) != source))
+	if (!PG_ARGISNULL(1) && (!present || get_attnum(RelationGetRelid(relation),
+													NameStr(*PG_GETARG_NAME(1))) != columns.source))
 		return false;
-	if (!PG_ARGISNULL(2) &&
-		(!present || get_attnum(RelationGetRelid(relation), NameStr(*PG_GETARG_NAME(2))) != target))
+	if (!PG_ARGISNULL(2) && (!present || get_attnum(RelationGetRelid(relation),
+													NameStr(*PG_GETARG_NAME(2))) != columns.target))
 		return false;
 	return PG_ARGISNULL(3) || strcmp(text_to_cstring(ARGUMENT_TEXT(3)), automatic->model) == 0;
 }

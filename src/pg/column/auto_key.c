@@ -16,13 +16,12 @@
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "pg/column/auto_key.h"
+#include "pg/column/value_text.h"
 
 /* "OPERATOR(schema.=)" */
 static char *
@@ -68,19 +67,6 @@ auto_key_collate(Oid collation)
 	return sql;
 }
 
-/* Reads back as the same whatever the settings. */
-static bool
-is_plain_type(Oid type)
-{
-	static const Oid plain[] = {BOOLOID, INT2OID,    INT4OID,   INT8OID, NUMERICOID, TEXTOID,
-								NAMEOID, VARCHAROID, BPCHAROID, UUIDOID, OIDOID};
-
-	for (int i = 0; i < lengthof(plain); i++)
-		if (plain[i] == type)
-			return true;
-	return false;
-}
-
 /* false: its values cannot be compared */
 static bool
 describe(Relation relation, AttrNumber number, Oid family, Oid input, Oid collation,
@@ -98,7 +84,7 @@ describe(Relation relation, AttrNumber number, Oid family, Oid input, Oid collat
 		return false;
 	out->name = pstrdup(NameStr(form->attname));
 	out->type = type;
-	out->plain = is_plain_type(type);
+	out->plain = value_type_is_plain(type);
 	out->equality = qualified_operator(operator);
 	out->cast = cast_to(pseudo ? type : input);
 	out->collate = auto_key_collate(collation);
@@ -198,25 +184,4 @@ auto_key_condition(StringInfo sql, const AutoKeyColumn *column, int n)
 {
 	appendStringInfo(sql, " AND l.%s%s %s k.k%d%s%s", quote_identifier(column->name), column->cast,
 					 column->equality, n, column->cast, column->collate);
-}
-
-int
-auto_key_begin_text(void)
-{
-	static const char *const settings[][2] = {
-		{"datestyle", "ISO"},        {"intervalstyle", "postgres"},
-		{"extra_float_digits", "1"}, {"bytea_output", "hex"},
-		{"lc_monetary", "C"},        {"search_path", "pg_catalog, pg_temp"}};
-	int level = NewGUCNestLevel();
-
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
-
-void
-auto_key_end_text(int level)
-{
-	AtEOXact_GUC(true, level);
 }

@@ -35,8 +35,5 @@ extern void auto_key_column(Relation relation, const char *name, const AutoKey *
 extern char *auto_key_collate(Oid collation);
 /* Appends " AND l.column = k.kn". */
 extern void auto_key_condition(StringInfo sql, const AutoKeyColumn *column, int n);
-/* Between the two, values become text, and text values, the same way for everybody. */
-extern int auto_key_begin_text(void);
-extern void auto_key_end_text(int level);
 
 #endif

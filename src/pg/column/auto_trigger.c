@@ -26,37 +26,52 @@
 #include "pg/column/auto_launch.h"
 #include "pg/column/auto_queue.h"
 #include "pg/column/auto_trigger.h"
+#include "pg/column/value_text.h"
+#include "pg/server/detoast.h"
 #include "pg/server/role.h"
 
 PG_FUNCTION_INFO_V1(bert_auto_embed_clear);
 PG_FUNCTION_INFO_V1(bert_auto_embed_queue);
 PG_FUNCTION_INFO_V1(bert_auto_column_names);
+PG_FUNCTION_INFO_V1(bert_auto_embed_template);
 
 /* --- The triggers' conditions --- */
 
-/*
- * The column of a row, NEW or OLD, that the condition tests for (not) being NULL; 0: none. The
- * names that a user sees there may change.
- */
-static AttrNumber
-tested_column(Node *node, int row, NullTestType test)
+/* The columns of a row, NEW or OLD, that a condition tests for (not) being NULL, in their order. */
+typedef struct Tested
+{
+	int row;
+	NullTestType test;
+	int n;
+	AttrNumber numbers[1 + TEMPLATE_MAX_COLUMNS];
+} Tested;
+
+/* The names that a user sees there may change. */
+static void
+find_tested(Node *node, Tested *tested)
 {
 	ListCell *cell;
 
 	if (node == NULL)
-		return InvalidAttrNumber;
-	if (IsA(node, NullTest) && ((NullTest *) node)->nulltesttype == test &&
-		IsA(((NullTest *) node)->arg, Var) && ((Var *) ((NullTest *) node)->arg)->varno == row)
-		return ((Var *) ((NullTest *) node)->arg)->varattno;
+		return;
+	if (IsA(node, NullTest) && ((NullTest *) node)->nulltesttype == tested->test &&
+		IsA(((NullTest *) node)->arg, Var) &&
+		((Var *) ((NullTest *) node)->arg)->varno == tested->row &&
+		tested->n < lengthof(tested->numbers))
+		tested->numbers[tested->n++] = ((Var *) ((NullTest *) node)->arg)->varattno;
 	if (IsA(node, BoolExpr))
 		foreach (cell, ((BoolExpr *) node)->args)
-		{
-			AttrNumber found = tested_column(lfirst(cell), row, test);
+			find_tested(lfirst(cell), tested);
+}
 
-			if (found != InvalidAttrNumber)
-				return found;
-		}
-	return InvalidAttrNumber;
+/* The first one; 0: none. */
+static AttrNumber
+tested_column(Node *node, int row, NullTestType test)
+{
+	Tested tested = {.row = row, .test = test};
+
+	find_tested(node, &tested);
+	return tested.n == 0 ? InvalidAttrNumber : tested.numbers[0];
 }
 
 static AttrNumber
@@ -82,8 +97,25 @@ auto_trigger_number(const Trigger *trigger)
 	return trigger->tgnargs == 1 ? strtoll(trigger->tgargs[0], NULL, 10) : 0;
 }
 
+/* The target is tested for NULL, then the template's columns are. */
+static bool
+read_columns(const Trigger *trigger, EmbedColumns *columns)
+{
+	Tested nulls = {.row = PRS2_NEW_VARNO, .test = IS_NULL};
+
+	columns->source = trigger_column(trigger, IS_NOT_NULL);
+	if (trigger->tgqual != NULL)
+		find_tested(stringToNode(trigger->tgqual), &nulls);
+	if (nulls.n == 0)
+		return false;
+	columns->target = nulls.numbers[0];
+	columns->texts.n = nulls.n - 1;
+	memcpy(columns->texts.numbers, nulls.numbers + 1, sizeof columns->texts.numbers);
+	return columns->source > 0 && columns->target > 0;
+}
+
 bool
-auto_trigger_columns(Relation relation, int64 number, AttrNumber *source, AttrNumber *target)
+auto_trigger_columns(Relation relation, int64 number, EmbedColumns *columns)
 {
 	for (int i = 0; relation->trigdesc != NULL && i < relation->trigdesc->numtriggers; i++)
 	{
@@ -92,9 +124,7 @@ auto_trigger_columns(Relation relation, int64 number, AttrNumber *source, AttrNu
 		if (!auto_trigger_runs(trigger, "auto_embed_queue") ||
 			auto_trigger_number(trigger) != number)
 			continue;
-		*target = trigger_column(trigger, IS_NULL);
-		*source = trigger_column(trigger, IS_NOT_NULL);
-		if (*source > 0 && *target > 0)
+		if (read_columns(trigger, columns))
 			return true;
 	}
 	return false;
@@ -122,15 +152,61 @@ auto_trigger_sql(const char *sql)
 }
 
 void
+auto_trigger_append_changed(StringInfo sql, const char *column)
+{
+	appendStringInfo(sql,
+					 "%sOLD.%s::pg_catalog.text COLLATE pg_catalog.\"C\" IS DISTINCT FROM "
+					 "NEW.%s::pg_catalog.text COLLATE pg_catalog.\"C\"",
+					 sql->len == 0 ? "" : " OR ", column, column);
+}
+
+/* The columns of the text: the source, or the template's. */
+static int
+text_columns(const TableColumn *column, const char *const **names)
+{
+	*names = column->texts.n > 0 ? column->texts_sql : &column->source_sql;
+	return Max(column->texts.n, 1);
+}
+
+/* One of them has changed. */
+static char *
+changed_condition(const TableColumn *column)
+{
+	StringInfoData sql;
+	const char *const *names;
+	int n = text_columns(column, &names);
+
+	initStringInfo(&sql);
+	for (int i = 0; i < n; i++)
+		auto_trigger_append_changed(&sql, names[i]);
+	return sql.data;
+}
+
+/* Always true; it names these columns of the row. */
+static void
+append_names(StringInfo sql, const char *row, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+		appendStringInfo(sql, "%s(%s.%s IS NULL OR %s.%s IS NOT NULL)",
+						 sql->len == 0 ? "" : " AND ", row, names[i], row, names[i]);
+}
+
+void
 auto_triggers_create(const TableColumn *column, int64 number, bool generated)
 {
-	const char *source = column->source_sql;
 	const char *target = column->target_sql;
-	const char *changed =
-		psprintf("OLD.%s::pg_catalog.text COLLATE pg_catalog.\"C\" IS DISTINCT FROM "
-				 "NEW.%s::pg_catalog.text COLLATE pg_catalog.\"C\"",
-				 source, source);
+	const char *changed = changed_condition(column);
+	const char *const *names;
+	int n_names = text_columns(column, &names);
+	StringInfoData named;
+	StringInfoData wanting;
 	int level = NewGUCNestLevel();
+
+	initStringInfo(&named);
+	append_names(&named, "OLD", names, n_names);
+	initStringInfo(&wanting);
+	appendStringInfo(&wanting, "NEW.%s IS NULL AND NEW.%s IS NOT NULL", target, column->source_sql);
+	append_names(&wanting, "NEW", column->texts_sql, column->texts.n);
 
 	/* IS DISTINCT FROM takes its operator from the path */
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
@@ -139,23 +215,22 @@ auto_triggers_create(const TableColumn *column, int64 number, bool generated)
 	/*
 	 * The first one's name makes it fire last, after what other triggers do to the text; the third
 	 * sees what one with a later name has done. A generated text is not there yet when the first
-	 * one fires: it looks at what the text is made of, and the condition only names the column.
+	 * one fires: it looks at what the text is made of, and the condition only names the columns.
+	 * The second one names a template's columns too, for whoever reads them there.
 	 */
-	auto_trigger_sql(psprintf(
-		"CREATE TRIGGER \"~bert_auto_embed_%lld\" BEFORE UPDATE ON %s FOR EACH ROW"
-		" WHEN (%s AND NEW.%s IS NOT NULL)"
-		" EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
-		(long long) number, column->table_sql,
-		generated ? psprintf("(OLD.%s IS NOT NULL OR OLD.%s IS NULL)", source, source) : changed,
-		target, (long long) number));
+	auto_trigger_sql(
+		psprintf("CREATE TRIGGER \"~bert_auto_embed_%lld\" BEFORE UPDATE ON %s FOR EACH ROW"
+				 " WHEN ((%s) AND NEW.%s IS NOT NULL)"
+				 " EXECUTE FUNCTION bert.auto_embed_clear('%lld')",
+				 (long long) number, column->table_sql, generated ? named.data : changed, target,
+				 (long long) number));
 	auto_trigger_sql(
 		psprintf("CREATE TRIGGER bert_auto_embed_%lld AFTER INSERT OR UPDATE ON %s FOR EACH "
-				 "ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
-				 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
-				 (long long) number, column->table_sql, target, source, (long long) number));
+				 "ROW WHEN (%s) EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
+				 (long long) number, column->table_sql, wanting.data, (long long) number));
 	auto_trigger_sql(
 		psprintf("CREATE TRIGGER bert_auto_embed_%lld_stale AFTER UPDATE ON %s FOR EACH ROW"
-				 " WHEN (%s AND NEW.%s IS NOT NULL)"
+				 " WHEN ((%s) AND NEW.%s IS NOT NULL)"
 				 " EXECUTE FUNCTION bert.auto_embed_queue('%lld')",
 				 (long long) number, column->table_sql, changed, target, (long long) number));
 	SPI_finish();
@@ -202,8 +277,20 @@ trigger_data(FunctionCallInfo fcinfo, const char *function)
 typedef struct ClearSite
 {
 	AttrNumber target; /* 0: nothing to clear */
-	Bitmapset *bases;  /* of a generated text: the columns that it is made of */
+	Bitmapset *bases;  /* where the text is generated, in part: the columns that it is made of */
 } ClearSite;
+
+/* The column, or those that it is generated from. */
+static void
+add_bases(ClearSite *site, TupleDesc desc, AttrNumber number)
+{
+	if (TupleDescAttr(desc, number - 1)->attgenerated == '\0')
+		site->bases = bms_add_member(site->bases, number - FirstLowInvalidHeapAttributeNumber);
+	else
+		for (int i = 0; i < desc->constr->num_defval; i++)
+			if (desc->constr->defval[i].adnum == number)
+				pull_varattnos(stringToNode(desc->constr->defval[i].adbin), 1, &site->bases);
+}
 
 static ClearSite *
 clear_site(FunctionCallInfo fcinfo, const TriggerData *data)
@@ -211,8 +298,8 @@ clear_site(FunctionCallInfo fcinfo, const TriggerData *data)
 	ClearSite *site = fcinfo->flinfo->fn_extra;
 	MemoryContext previous;
 	TupleDesc desc = RelationGetDescr(data->tg_relation);
+	Tested texts = {.row = PRS2_OLD_VARNO, .test = IS_NOT_NULL};
 	Node *condition;
-	AttrNumber source;
 
 	if (site != NULL)
 		return site;
@@ -220,11 +307,10 @@ clear_site(FunctionCallInfo fcinfo, const TriggerData *data)
 	site = palloc0(sizeof *site);
 	condition = data->tg_trigger->tgqual == NULL ? NULL : stringToNode(data->tg_trigger->tgqual);
 	site->target = tested_column(condition, PRS2_NEW_VARNO, IS_NOT_NULL);
-	source = tested_column(condition, PRS2_OLD_VARNO, IS_NOT_NULL);
-	if (source > 0 && TupleDescAttr(desc, source - 1)->attgenerated != '\0')
-		for (int i = 0; i < desc->constr->num_defval; i++)
-			if (desc->constr->defval[i].adnum == source)
-				pull_varattnos(stringToNode(desc->constr->defval[i].adbin), 1, &site->bases);
+	find_tested(condition, &texts);
+	for (int i = 0; i < texts.n; i++)
+		if (texts.numbers[i] > 0)
+			add_bases(site, desc, texts.numbers[i]);
 	MemoryContextSwitchTo(previous);
 	fcinfo->flinfo->fn_extra = site;
 	return site;
@@ -245,7 +331,7 @@ auto_trigger_same(const TriggerData *data, AttrNumber number)
 	return datum_image_eq(old, new, form->attbyval, form->attlen);
 }
 
-/* Whether all columns that a generated text is made of are as they were. */
+/* Whether all columns that a text is made of are as they were; false where that is not known. */
 static bool
 same_bases(const TriggerData *data, const Bitmapset *bases)
 {
@@ -311,7 +397,7 @@ queue_key_add(QueueKey *key, Relation relation, const AutoKeyColumn *column)
 void
 queue_key_texts(QueueKey *key, Relation relation, HeapTuple tuple, Datum *texts)
 {
-	int level = key->plain ? 0 : auto_key_begin_text();
+	int level = key->plain ? 0 : value_text_begin();
 
 	for (int i = 0; i < key->n; i++)
 	{
@@ -321,7 +407,7 @@ queue_key_texts(QueueKey *key, Relation relation, HeapTuple tuple, Datum *texts)
 		texts[i] = CStringGetTextDatum(is_null ? "" : OutputFunctionCall(&key->output[i], value));
 	}
 	if (!key->plain)
-		auto_key_end_text(level);
+		value_text_end(level);
 }
 
 /* What a statement's queueing needs to know of a table. */
@@ -414,21 +500,47 @@ PGDLLEXPORT Datum
 bert_auto_column_names(PG_FUNCTION_ARGS)
 {
 	Relation relation = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
-	AttrNumber source;
-	AttrNumber target;
+	EmbedColumns columns;
 	Datum values[2] = {0};
 	bool nulls[2] = {true, true};
 	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (relation != NULL && auto_trigger_columns(relation, PG_GETARG_INT64(1), &source, &target))
+	if (relation != NULL && auto_trigger_columns(relation, PG_GETARG_INT64(1), &columns))
 	{
-		values[0] = CStringGetTextDatum(get_attname(RelationGetRelid(relation), source, false));
-		values[1] = CStringGetTextDatum(get_attname(RelationGetRelid(relation), target, false));
+		values[0] =
+			CStringGetTextDatum(get_attname(RelationGetRelid(relation), columns.source, false));
+		values[1] =
+			CStringGetTextDatum(get_attname(RelationGetRelid(relation), columns.target, false));
 		nulls[0] = nulls[1] = false;
 	}
 	if (relation != NULL)
 		relation_close(relation, AccessShareLock);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* bert.auto_embed_template(relation, number, template): with the names of now; NULL as above */
+PGDLLEXPORT Datum
+bert_auto_embed_template(PG_FUNCTION_ARGS)
+{
+	Relation relation = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
+	char *names[TEMPLATE_MAX_COLUMNS];
+	EmbedColumns columns;
+	Template template;
+	text *now = NULL;
+
+	if (relation != NULL && auto_trigger_columns(relation, PG_GETARG_INT64(1), &columns))
+	{
+		template_parse(text_to_cstring(ARGUMENT_TEXT(2)), false, &template);
+		for (int i = 0; i < columns.texts.n; i++)
+			names[i] = get_attname(RelationGetRelid(relation), columns.texts.numbers[i], false);
+		if (template.n_columns == columns.texts.n)
+			now = cstring_to_text(template_with_names(&template, names));
+	}
+	if (relation != NULL)
+		relation_close(relation, AccessShareLock);
+	if (now == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(now);
 }

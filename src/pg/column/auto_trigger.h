@@ -7,13 +7,22 @@
 #include "pg/column/auto_key.h"
 #include "pg/column/column.h"
 
+/* The columns of bert.auto_embed, which its triggers name. */
+typedef struct EmbedColumns
+{
+	AttrNumber source;
+	AttrNumber target;
+	TextColumns texts; /* of the template */
+} EmbedColumns;
+
 /* false: no such trigger */
-extern bool auto_trigger_columns(Relation relation, int64 number, AttrNumber *source,
-								 AttrNumber *target);
+extern bool auto_trigger_columns(Relation relation, int64 number, EmbedColumns *columns);
 
 /* Whether one of them fills this column. */
 extern bool auto_trigger_fills(Relation relation, AttrNumber target);
-/* generated: the source is a generated column. */
+/* Appends to a condition: or the column's text is another one. */
+extern void auto_trigger_append_changed(StringInfo sql, const char *column);
+/* generated: a column of the text is a generated one. */
 extern void auto_triggers_create(const TableColumn *column, int64 number, bool generated);
 /* bert.auto_chunk's as well */
 extern void auto_triggers_drop(Relation relation, int64 number);

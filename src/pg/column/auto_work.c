@@ -36,11 +36,10 @@ find_columns(const AutoColumn *automatic, Oid table, AutoWork *work)
 	Relation relation = try_relation_open(table, AccessShareLock);
 	bool present = relation != NULL && auto_belongs(automatic, relation);
 
-	if (present && automatic->template != NULL)
+	if (present && automatic->cuts)
 		present = chunk_rows_find(automatic, relation, &work->chunks);
 	else if (present)
-		present = auto_trigger_columns(relation, automatic->number, &work->column.source,
-									   &work->column.target);
+		present = auto_trigger_columns(relation, automatic->number, &work->embeds);
 	if (relation != NULL)
 		relation_close(relation, NoLock);
 	return present;
@@ -55,16 +54,17 @@ auto_work_open(const AutoColumn *automatic, Oid me, AutoWork *work)
 	*work = (AutoWork){.automatic = automatic};
 	if (!find_columns(automatic, table, work))
 		return AUTO_GONE;
-	if (automatic->template != NULL)
-		column->source = work->chunks.columns.texts[0];
-	table_column_reopen(table, column->source, column->target, column);
+	if (automatic->cuts)
+		work->embeds.source = work->chunks.columns.texts[0];
+	table_column_reopen(table, work->embeds.source, work->embeds.target, column);
 	if (!is_mine(automatic, table, me))
 		return AUTO_NOT_MINE;
 	name_table(column);
+	column->form = automatic->form;
+	table_column_know_texts(column, &work->embeds.texts);
 	table_column_check_rights(column, me);
 	work->model = model_handle_get(NULL, cstring_to_text(automatic->model), TASK_EMBED);
-	column->form = automatic->form;
-	if (automatic->template == NULL)
+	if (!automatic->cuts)
 		table_column_check_form(column, work->model);
 	else
 		chunk_rows_open(automatic, table, me, &work->chunks);
@@ -98,11 +98,10 @@ embed_chosen(AutoWork *work, AutoBatchRows *chosen, const AutoBatchKeys *keys, I
 	int *busy = palloc((Size) chosen->n * sizeof *busy);
 	int n_busy = 0;
 	EmbedRows found;
-	const char *sql =
-		psprintf("SELECT k.n, l.tableoid, l.ctid, l.%s::pg_catalog.text FROM bert_batch AS k, "
-				 "%s AS l WHERE l.%s IS NULL AND l.%s IS NOT NULL%s",
-				 column->source_sql, column->table_sql, column->target_sql, column->source_sql,
-				 keys->condition);
+	const char *sql = psprintf("SELECT k.n, l.tableoid, l.ctid, %s FROM bert_batch AS k, "
+							   "%s AS l WHERE l.%s IS NULL AND l.%s IS NOT NULL%s",
+							   table_column_texts_sql(column, "l."), column->table_sql,
+							   column->target_sql, column->source_sql, keys->condition);
 
 	embed_rows_begin(&found, chosen->n, column, work->model);
 	found.function = "auto_embed";
@@ -134,7 +133,7 @@ auto_work_run(AutoWork *work, List *taken)
 	auto_batch_choose(taken, &chosen);
 	auto_batch_keys(relation, &chosen, &keys);
 	relation_close(relation, NoLock);
-	if (work->automatic->template != NULL)
+	if (work->automatic->cuts)
 	{
 		chunk_rows_run(work, &chosen, &keys);
 		return;

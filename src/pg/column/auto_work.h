@@ -7,6 +7,7 @@
 
 #include "pg/column/auto_batch.h"
 #include "pg/column/auto_column.h"
+#include "pg/column/auto_trigger.h"
 #include "pg/column/chunk_table.h"
 
 typedef enum AutoOpened
@@ -28,6 +29,7 @@ typedef struct ChunkRows
 typedef struct AutoWork
 {
 	const AutoColumn *automatic;
+	EmbedColumns embeds;
 	TableColumn column; /* without a target, of bert.auto_chunk */
 	ModelHandle *model;
 	ChunkRows chunks;

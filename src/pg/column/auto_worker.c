@@ -48,7 +48,7 @@ static Oid my_role;
 static const char *
 auto_function(const AutoColumn *column)
 {
-	return column->template == NULL ? "auto_embed" : "auto_chunk";
+	return column->cuts ? "auto_chunk" : "auto_embed";
 }
 
 /* How far a batch has come, for whoever catches its error. */

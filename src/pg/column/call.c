@@ -31,8 +31,10 @@ embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const c
 	Size condition_size = condition == NULL ? 0 : strlen(condition) + 1;
 	const char *prompt = column->form.prompt_name;
 	Size prompt_size = prompt == NULL ? 0 : strlen(prompt) + 1;
+	const char *template = column->form.template;
+	Size template_size = template == NULL ? 0 : strlen(template) + 1;
 	dsm_segment *segment = dsm_create(offsetof(EmbedShared, bytes) + model_size + condition_size +
-										  settings_size + prompt_size,
+										  settings_size + prompt_size + template_size,
 									  0);
 	EmbedShared *shared = dsm_segment_address(segment);
 
@@ -50,6 +52,10 @@ embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const c
 	shared->prompt = prompt == NULL ? 0 : shared->settings + settings_size;
 	if (prompt != NULL)
 		memcpy((char *) shared + shared->prompt, prompt, prompt_size);
+	shared->template = template == NULL ? 0 : shared->settings + settings_size + prompt_size;
+	if (template != NULL)
+		memcpy((char *) shared + shared->template, template, template_size);
+	shared->texts = column->texts;
 	shared->dimensions = column->form.dimensions;
 	shared->progress.pid = MyProcPid;
 	shared->progress.role = shared->role;
@@ -63,11 +69,19 @@ embed_shared_create(const EmbedShared *fixed, const TableColumn *column, const c
 	return segment;
 }
 
-ColumnForm
-embed_shared_form(const EmbedShared *shared)
+static const char *
+carried_text(const EmbedShared *shared, Size offset)
 {
-	return (ColumnForm){shared->prompt == 0 ? NULL : (const char *) shared + shared->prompt,
-						shared->dimensions};
+	return offset == 0 ? NULL : (const char *) shared + offset;
+}
+
+void
+embed_shared_open(const EmbedShared *shared, TableColumn *column)
+{
+	table_column_reopen(shared->progress.relation, shared->source, shared->target, column);
+	column->form = (ColumnForm){carried_text(shared, shared->prompt), shared->dimensions,
+								carried_text(shared, shared->template)};
+	table_column_know_texts(column, &shared->texts);
 }
 
 void
@@ -181,9 +195,9 @@ batch_sql(const TableColumn *column, const char *condition, uint32 first, uint32
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql,
-					 "SELECT 0, tableoid, ctid, %s::pg_catalog.text FROM %s WHERE ctid "
+					 "SELECT 0, tableoid, ctid, %s FROM %s WHERE ctid "
 					 "OPERATOR(pg_catalog.<) '(%u,0)'::pg_catalog.tid",
-					 column->source_sql, column->table_sql, end);
+					 table_column_texts_sql(column, ""), column->table_sql, end);
 	if (after != NULL && !column->has_children)
 		appendStringInfo(&sql, " AND ctid OPERATOR(pg_catalog.>) '(%u,%u)'::pg_catalog.tid",
 						 ItemPointerGetBlockNumberNoCheck(&after->tid),
@@ -223,13 +237,11 @@ run_batch(EmbedTurn *turn, MemoryContext context, uint32 first, uint32 end, Embe
 	turn->batch = Min(turn->batch == 0 ? FIRST_BATCH_ROWS : 2 * turn->batch, shared->batch_rows);
 	turn->begin(turn);
 	previous = MemoryContextSwitchTo(context);
-	table_column_reopen(shared->progress.relation, shared->source, shared->target, &column);
-	column.form = embed_shared_form(shared);
+	embed_shared_open(shared, &column);
 	embed_rows_begin(&rows, turn->batch, &column, turn->model);
 	embed_rows_read(&rows, &column,
-					batch_sql(&column,
-							  shared->condition == 0 ? NULL : (char *) shared + shared->condition,
-							  first, end, *has_after ? after : NULL, turn->batch),
+					batch_sql(&column, carried_text(shared, shared->condition), first, end,
+							  *has_after ? after : NULL, turn->batch),
 					NULL);
 	if (rows.n > 0)
 	{

@@ -67,6 +67,7 @@ typedef struct EmbedShared
 	Oid role;
 	AttrNumber source;
 	AttrNumber target;
+	TextColumns texts; /* of the template */
 	int batch_rows;
 	int max_workers;
 	int call;       /* in the list of running calls */
@@ -74,6 +75,7 @@ typedef struct EmbedShared
 	Size condition; /* 0: none */
 	Size settings;  /* of carried_settings.c */
 	Size prompt;    /* the prompt's name; 0: none */
+	Size template;  /* 0: none */
 	int dimensions; /* 0: all */
 	char bytes[FLEXIBLE_ARRAY_MEMBER];
 } EmbedShared;
@@ -83,8 +85,8 @@ extern dsm_segment *embed_shared_create(const EmbedShared *fixed, const TableCol
 										const char *model, const char *pinned_model,
 										const char *condition);
 
-/* Prompt and dimensions that the call asked for. */
-extern ColumnForm embed_shared_form(const EmbedShared *shared);
+/* Opens the column to write it, with what the call asked for. */
+extern void embed_shared_open(const EmbedShared *shared, TableColumn *column);
 
 extern void embed_shared_begin_pass(EmbedShared *shared, uint32 blocks, double table_rows);
 

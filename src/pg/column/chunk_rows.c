@@ -18,6 +18,7 @@
 
 #include "pg/column/auto_work.h"
 #include "pg/column/chunk_trigger.h"
+#include "pg/column/value_text.h"
 #include "pg/infer/chunk.h"
 #include "pg/infer/embedding.h"
 #include "pg/server/detoast.h"
@@ -58,7 +59,7 @@ chunk_rows_open(const AutoColumn *automatic, Oid table, Oid me, ChunkRows *chunk
 						errmsg("a superuser's rows are not cut into another owner's table of "
 							   "chunks"),
 						errhint("Give table and chunks the same owner.")));
-	template_parse(automatic->template, &chunks->template);
+	template_parse(automatic->template, true, &chunks->template);
 	for (int i = 0; i < chunks->columns.n_texts; i++)
 		chunks->names[i] = quote_identifier(get_attname(table, chunks->columns.texts[i], false));
 }
@@ -76,7 +77,7 @@ typedef struct SourceRows
 {
 	const ChunkRows *chunks;
 	MemoryContext context;
-	ChunkValue values[1 + TEMPLATE_MAX_COLUMNS];
+	ValueText values[1 + TEMPLATE_MAX_COLUMNS];
 	SourceRow *rows;
 	int n;
 	Size bytes;
@@ -90,7 +91,7 @@ take_row(void *context, TupleTableSlot *slot)
 	int n_texts = rows->chunks->columns.n_texts;
 	MemoryContext previous;
 	SourceRow *row = &rows->rows[rows->n];
-	int level = auto_key_begin_text();
+	int level = value_text_begin();
 
 	slot_getallattrs(slot);
 	previous = MemoryContextSwitchTo(rows->context);
@@ -99,15 +100,14 @@ take_row(void *context, TupleTableSlot *slot)
 	for (int i = 0; i < n_texts; i++)
 	{
 		if (rows->n == 0)
-			chunk_value_begin(&rows->values[i],
-							  TupleDescAttr(slot->tts_tupleDescriptor, i + 1)->atttypid);
-		row->texts[i] = slot->tts_isnull[i + 1]
-							? NULL
-							: chunk_value_text(&rows->values[i], slot->tts_values[i + 1]);
+			value_text_describe(&rows->values[i],
+								TupleDescAttr(slot->tts_tupleDescriptor, i + 1)->atttypid);
+		row->texts[i] =
+			slot->tts_isnull[i + 1] ? NULL : value_text(&rows->values[i], slot->tts_values[i + 1]);
 		rows->bytes += row->texts[i] == NULL ? 0 : strlen(row->texts[i]);
 	}
 	MemoryContextSwitchTo(previous);
-	auto_key_end_text(level);
+	value_text_end(level);
 	rows->n++;
 	rows->cut = rows->bytes > BATCH_BYTES;
 	return !rows->cut;

@@ -114,25 +114,3 @@ chunk_table_key_names(const ChunkTable *table)
 		appendStringInfo(&sql, "%s%s", i == 0 ? "" : ", ", quote_identifier(table->key[i].name));
 	return sql.data;
 }
-
-void
-chunk_value_begin(ChunkValue *value, Oid type)
-{
-	Oid output;
-	bool varlena;
-
-	value->padded = getBaseType(type) == BPCHAROID;
-	getTypeOutputInfo(type, &output, &varlena);
-	fmgr_info(output, &value->output);
-}
-
-char *
-chunk_value_text(ChunkValue *value, Datum datum)
-{
-	char *text = OutputFunctionCall(&value->output, datum);
-	size_t length = strlen(text);
-
-	while (value->padded && length > 0 && text[length - 1] == ' ')
-		text[--length] = '\0';
-	return text;
-}

@@ -11,7 +11,7 @@
 
 #include "pg/column/auto_column.h"
 #include "pg/column/auto_key.h"
-#include "pg/column/auto_template.h"
+#include "pg/column/template.h"
 
 /* Of the source, or of a partition of it. */
 typedef struct ChunkColumns
@@ -58,16 +58,5 @@ extern const char *chunk_table_open(const AutoColumn *automatic, const ChunkColu
 extern const char *chunk_table_condition(const ChunkTable *table);
 /* "key, key2" */
 extern const char *chunk_table_key_names(const ChunkTable *table);
-
-/* A value of a column that a template names, or of the source, as text; for one type. */
-typedef struct ChunkValue
-{
-	bool padded;
-	FmgrInfo output;
-} ChunkValue;
-
-extern void chunk_value_begin(ChunkValue *value, Oid type);
-/* Between auto_key_begin_text and its end. */
-extern char *chunk_value_text(ChunkValue *value, Datum datum);
 
 #endif

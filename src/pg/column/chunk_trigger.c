@@ -27,6 +27,7 @@
 #include "pg/column/auto_queue.h"
 #include "pg/column/auto_trigger.h"
 #include "pg/column/chunk_trigger.h"
+#include "pg/column/value_text.h"
 #include "pg/server/role.h"
 
 #define FUNCTION "auto_chunk_follow"
@@ -89,24 +90,15 @@ chunk_trigger_columns(Relation relation, int64 number, ChunkColumns *columns)
 
 /* --- Making them --- */
 
-static void
-append_changed(StringInfo sql, const char *column)
-{
-	appendStringInfo(sql,
-					 "%sOLD.%s::pg_catalog.text COLLATE pg_catalog.\"C\" IS DISTINCT FROM "
-					 "NEW.%s::pg_catalog.text COLLATE pg_catalog.\"C\"",
-					 sql->len == 0 ? "" : " OR ", column, column);
-}
-
 static char *
 changed_condition(const TableColumn *column, const Template *template, const AutoKey *key)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	append_changed(&sql, column->source_sql);
+	auto_trigger_append_changed(&sql, column->source_sql);
 	for (int i = 0; i < template->n_columns; i++)
-		append_changed(&sql, quote_identifier(template->names[i]));
+		auto_trigger_append_changed(&sql, quote_identifier(template->names[i]));
 	for (int i = 0; i < key->n; i++)
 	{
 		const AutoKeyColumn *part = &key->columns[i];
@@ -168,7 +160,7 @@ typedef struct FollowSite
 	Oid acting;
 	bool may_connect; /* the acting role */
 	QueueKey key;
-	ChunkValue values[1 + TEMPLATE_MAX_COLUMNS];
+	ValueText values[1 + TEMPLATE_MAX_COLUMNS];
 	Oid types[MAX_PARAMETERS];
 	SPIPlanPtr move;
 	SPIPlanPtr drop;
@@ -180,7 +172,7 @@ static void
 describe_rows(FollowSite *site, Relation relation)
 {
 	for (int i = 0; i < site->columns.n_texts; i++)
-		chunk_value_begin(
+		value_text_describe(
 			&site->values[i],
 			TupleDescAttr(RelationGetDescr(relation), site->columns.texts[i] - 1)->atttypid);
 	queue_key_begin(&site->key);
@@ -219,7 +211,7 @@ find_columns(FollowSite *site, Relation relation, int64 number)
 	Relation source;
 	bool found;
 
-	if (!auto_column_load(number, &site->automatic) || site->automatic.template == NULL ||
+	if (!auto_column_load(number, &site->automatic) || !site->automatic.cuts ||
 		!auto_belongs(&site->automatic, relation))
 		return false;
 	source = table_open(site->automatic.relation, AccessShareLock);
@@ -257,7 +249,7 @@ follow_site(FunctionCallInfo fcinfo, const TriggerData *data)
 	{
 		site->acting = auto_acting_role(&site->automatic, RelationGetRelid(relation));
 		site->may_connect = role_may_connect(site->acting);
-		template_parse(site->automatic.template, &site->template);
+		template_parse(site->automatic.template, true, &site->template);
 		describe_rows(site, relation);
 	}
 	MemoryContextSwitchTo(previous);
@@ -434,7 +426,7 @@ take_texts(FollowSite *site, const TriggerData *data, FollowRow *row)
 	char *texts[1 + TEMPLATE_MAX_COLUMNS];
 	StringInfoData around[2];
 	int first = 2 * site->columns.n_key;
-	int level = auto_key_begin_text();
+	int level = value_text_begin();
 
 	for (int i = 0; i < site->columns.n_texts; i++)
 	{
@@ -442,9 +434,9 @@ take_texts(FollowSite *site, const TriggerData *data, FollowRow *row)
 		Datum value = heap_getattr(data->tg_newtuple, site->columns.texts[i],
 								   RelationGetDescr(data->tg_relation), &is_null);
 
-		texts[i] = is_null ? NULL : chunk_value_text(&site->values[i], value);
+		texts[i] = is_null ? NULL : value_text(&site->values[i], value);
 	}
-	auto_key_end_text(level);
+	value_text_end(level);
 	initStringInfo(&around[0]);
 	initStringInfo(&around[1]);
 	template_around(&site->template, texts + 1, &around[0], &around[1]);

@@ -243,6 +243,84 @@ table_column_reopen(Oid relation, AttrNumber source, AttrNumber target, TableCol
 	relation_close(opened, NoLock);
 }
 
+/* --- Texts by a template --- */
+
+static void
+name_texts(Relation relation, TableColumn *column)
+{
+	for (int i = 0; i < column->texts.n; i++)
+		column->texts_sql[i] = quote_identifier(
+			pstrdup(NameStr(column_form(relation, column->texts.numbers[i])->attname)));
+}
+
+pg_noreturn static void
+refuse_template(const TableColumn *column, const char *what, const char *name)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("template \"%s\" %s \"%s\"", column->form.template, what, name),
+					errhint("It names the source, and the other columns of the text.")));
+}
+
+void
+table_column_find_texts(TableColumn *column)
+{
+	Relation relation;
+	bool has_source = false;
+
+	if (column->form.template == NULL)
+		return;
+	template_parse(column->form.template, false, &column->template);
+	relation = relation_open(column->relation, NoLock);
+	column->texts.n = column->template.n_columns;
+	for (int i = 0; i < column->texts.n; i++)
+	{
+		AttrNumber number = find_column(relation, column->template.names[i]);
+
+		if (number == column->target)
+			refuse_template(column, "names the target", column->target_name);
+		has_source = has_source || number == column->source;
+		column->texts.numbers[i] = number;
+	}
+	if (!has_source)
+		refuse_template(column, "does not name the source", column->source_name);
+	name_texts(relation, column);
+	relation_close(relation, NoLock);
+}
+
+void
+table_column_know_texts(TableColumn *column, const TextColumns *texts)
+{
+	Relation relation;
+
+	if (column->form.template == NULL)
+		return;
+	template_parse(column->form.template, false, &column->template);
+	if (texts->n != column->template.n_columns)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the columns of template \"%s\" are not known any more",
+							   column->form.template),
+						errhint("Call bert.stop_auto_embed, and bert.auto_embed anew.")));
+	column->texts = *texts;
+	relation = relation_open(column->relation, NoLock);
+	name_texts(relation, column);
+	relation_close(relation, NoLock);
+}
+
+const char *
+table_column_texts_sql(const TableColumn *column, const char *table)
+{
+	StringInfoData sql;
+
+	if (column->form.template == NULL)
+		return psprintf("%s%s::pg_catalog.text", table, column->source_sql);
+	initStringInfo(&sql);
+	for (int i = 0; i < column->texts.n; i++)
+		appendStringInfo(&sql, "%s%s%s", i == 0 ? "" : ", ", table, column->texts_sql[i]);
+	return sql.data;
+}
+
+/* --- Rights --- */
+
 static void
 check_right(const TableColumn *column, AttrNumber number, const char *name, Oid role, AclMode mode)
 {
@@ -262,6 +340,10 @@ void
 table_column_check_rights(const TableColumn *column, Oid role)
 {
 	check_right(column, column->source, column->source_name, role, ACL_SELECT);
+	for (int i = 0; i < column->texts.n; i++)
+		check_right(column, column->texts.numbers[i],
+					get_attname(column->relation, column->texts.numbers[i], false), role,
+					ACL_SELECT);
 	if (column->target == InvalidAttrNumber)
 	{
 		/* rows are locked while their texts are used */
@@ -286,8 +368,10 @@ table_column_check_readable(const TableColumn *column, const char *name, Oid rol
 	relation_close(relation, NoLock);
 }
 
+/* --- How texts are embedded --- */
+
 ColumnForm
-column_form_arguments(FunctionCallInfo fcinfo, int prompt_name, int dimensions)
+column_form_arguments(FunctionCallInfo fcinfo, int prompt_name, int dimensions, int template)
 {
 	ColumnForm form = {0};
 
@@ -295,6 +379,8 @@ column_form_arguments(FunctionCallInfo fcinfo, int prompt_name, int dimensions)
 		form.prompt_name = text_to_cstring(ARGUMENT_TEXT(prompt_name));
 	if (!PG_ARGISNULL(dimensions))
 		form.dimensions = int_argument(fcinfo, dimensions, "dimensions", 1, INT_MAX, 0);
+	if (!PG_ARGISNULL(template))
+		form.template = text_argument(fcinfo, template, "template");
 	return form;
 }
 

@@ -9,14 +9,23 @@
 
 #include "access/attnum.h"
 #include "fmgr.h"
+#include "pg/column/template.h"
 #include "pg/model/handle.h"
 
-/* How the texts are embedded, beside the model. */
+/* What the texts are and how they are embedded, beside the model. */
 typedef struct ColumnForm
 {
 	const char *prompt_name; /* one of the model's prompts; NULL: its one for documents */
 	int dimensions;          /* the first so many; 0: all */
+	const char *template;    /* what a row's text is; NULL: the source */
 } ColumnForm;
+
+/* The columns that a text is made of, by a template; none without one. */
+typedef struct TextColumns
+{
+	int n;
+	AttrNumber numbers[TEMPLATE_MAX_COLUMNS];
+} TextColumns;
 
 typedef struct TableColumn
 {
@@ -34,6 +43,9 @@ typedef struct TableColumn
 	bool has_children; /* partitions or inheritance */
 	bool temporary;    /* other processes cannot read it */
 	ColumnForm form;   /* the caller's to set; nothing is asked for when a column is opened */
+	Template template; /* of the form, set by table_column_find_texts or _know_texts */
+	TextColumns texts; /* of the template */
+	const char *texts_sql[TEMPLATE_MAX_COLUMNS]; /* quoted */
 } TableColumn;
 
 /*
@@ -47,7 +59,20 @@ extern void table_column_open(Oid relation, const char *source, const char *targ
 extern void table_column_reopen(Oid relation, AttrNumber source, AttrNumber target,
 								TableColumn *column);
 
-/* 42501 unless the role may read both columns and write the target; without one, some column. */
+/*
+ * The columns that the form's template names, by their names, or again by their numbers: 22023 for
+ * a template that is none, or does not name the source; 42703 for names that are none.
+ */
+extern void table_column_find_texts(TableColumn *column);
+extern void table_column_know_texts(TableColumn *column, const TextColumns *texts);
+
+/* "l.title, l.body": what a row's text is made of; the source as text, without a template. */
+extern const char *table_column_texts_sql(const TableColumn *column, const char *table);
+
+/*
+ * 42501 unless the role may read both columns, and the template's, and write the target; without
+ * one, some column.
+ */
 extern void table_column_check_rights(const TableColumn *column, Oid role);
 
 /* Whether the column gets weights of words from the model, not embeddings. */
@@ -69,8 +94,9 @@ extern void table_column_check_readable(const TableColumn *column, const char *n
  * 22023 for a form that the model does not know.
  */
 extern void table_column_check_form(const TableColumn *column, const ModelHandle *model);
-/* From two arguments; checked later, with the model. */
-extern ColumnForm column_form_arguments(FunctionCallInfo fcinfo, int prompt_name, int dimensions);
+/* From three arguments; checked later, with the table and the model. */
+extern ColumnForm column_form_arguments(FunctionCallInfo fcinfo, int prompt_name, int dimensions,
+										int template);
 
 /* The most blocks that one table of the tree has. */
 extern uint32 table_column_blocks(const TableColumn *column);

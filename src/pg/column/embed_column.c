@@ -231,7 +231,7 @@ run_pass(EmbedCall *call, EmbedTurn *turn, int workers)
 
 	turn->begin(turn);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	table_column_reopen(shared->progress.relation, shared->source, shared->target, &column);
+	embed_shared_open(shared, &column);
 	blocks = table_column_blocks(&column);
 	embed_shared_begin_pass(shared, blocks, table_column_rows(&column));
 	PopActiveSnapshot();
@@ -252,8 +252,7 @@ wait_for_row(EmbedTurn *turn, const EmbedRow *row)
 	TableColumn column;
 
 	turn->begin(turn);
-	table_column_reopen(turn->shared->progress.relation, turn->shared->source, turn->shared->target,
-						&column);
+	embed_shared_open(turn->shared, &column);
 	embed_rows_wait(row, &column);
 	turn->commit(turn);
 }
@@ -365,7 +364,20 @@ describe_call(FunctionCallInfo fcinfo)
 	return fixed;
 }
 
-/* (relation, source, target, model, workers, batch_rows, filter, prompt_name, dimensions) */
+/* What is embedded, as the caller may. */
+static void
+check_column(FunctionCallInfo fcinfo, EmbedShared *fixed, TableColumn *column)
+{
+	column->form = column_form_arguments(fcinfo, 7, 8, 9);
+	table_column_find_texts(column);
+	table_column_check_rights(column, fixed->role);
+	fixed->source = column->source;
+	fixed->target = column->target;
+}
+
+/*
+ * (relation, source, target, model, workers, batch_rows, filter, prompt_name, dimensions, template)
+ */
 PGDLLEXPORT Datum
 bert_embed_column(PG_FUNCTION_ARGS)
 {
@@ -386,9 +398,7 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 0, "relation");
 	fixed = describe_call(fcinfo);
 	table_column_open(PG_GETARG_OID(0), source, target, &column);
-	fixed.source = column.source;
-	fixed.target = column.target;
-	table_column_check_rights(&column, fixed.role);
+	check_column(fcinfo, &fixed, &column);
 	if (condition != NULL)
 		check_condition(&column, condition);
 
@@ -397,7 +407,6 @@ bert_embed_column(PG_FUNCTION_ARGS)
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	MemoryContextSwitchTo(context);
 	turn.model = model_handle_get(NULL, PG_ARGISNULL(3) ? NULL : ARGUMENT_TEXT(3), TASK_EMBED);
-	column.form = column_form_arguments(fcinfo, 7, 8);
 	table_column_check_form(&column, turn.model);
 	lock = (OwnLock){OWN_LOCK_COLUMN, MyDatabaseId, column.relation, (uint32) column.target};
 	SPI_commit(); /* who waits shall hold up nobody */

@@ -13,6 +13,7 @@
 #include "pg/infer/embedding.h"
 #include "pg/infer/rows.h"
 #include "pg/column/statement.h"
+#include "pg/column/value_text.h"
 #include "pg/server/detoast.h"
 
 /* Texts and embeddings held at once; a batch ends early with what is larger. */
@@ -32,11 +33,88 @@ embed_rows_begin(EmbedRows *rows, int capacity, const TableColumn *column, const
 	rows->rows = palloc0((Size) capacity * sizeof *rows->rows);
 }
 
+/* --- A row's text: where the statement has its columns, from the fourth on --- */
+
+#define FIRST_TEXT 3
+
 typedef struct Reading
 {
 	EmbedRows *rows;
-	MemoryContext context;
+	const TableColumn *column;
+	MemoryContext context; /* of what is kept */
+	bool described;
+	bool plain;
+	ValueText values[TEMPLATE_MAX_COLUMNS]; /* of the template's columns */
 } Reading;
+
+static void
+describe_values(Reading *reading, const TupleTableSlot *slot)
+{
+	MemoryContext previous = MemoryContextSwitchTo(reading->context);
+
+	reading->plain = true;
+	for (int i = 0; i < reading->column->texts.n; i++)
+	{
+		value_text_describe(&reading->values[i],
+							TupleDescAttr(slot->tts_tupleDescriptor, FIRST_TEXT + i)->atttypid);
+		reading->plain = reading->plain && reading->values[i].plain;
+	}
+	reading->described = true;
+	MemoryContextSwitchTo(previous);
+}
+
+/* By the template, in CurrentMemoryContext; 0: the source is NULL. */
+static Datum
+filled_text(Reading *reading, const TupleTableSlot *slot)
+{
+	const TableColumn *column = reading->column;
+	char *values[TEMPLATE_MAX_COLUMNS] = {NULL};
+	StringInfoData text;
+	Datum filled;
+	int level;
+	bool has_source = false;
+
+	if (!reading->described)
+		describe_values(reading, slot);
+	level = reading->plain ? 0 : value_text_begin();
+	for (int i = 0; i < column->texts.n; i++)
+		if (!slot->tts_isnull[FIRST_TEXT + i])
+		{
+			values[i] = value_text(&reading->values[i], slot->tts_values[FIRST_TEXT + i]);
+			has_source = has_source || column->texts.numbers[i] == column->source;
+		}
+	if (!reading->plain)
+		value_text_end(level);
+	if (!has_source)
+		return (Datum) 0;
+	initStringInfo(&text);
+	template_around(&column->template, values, &text, NULL);
+	for (int i = 0; i < column->texts.n; i++)
+		if (values[i] != NULL)
+			pfree(values[i]);
+	filled = PointerGetDatum(cstring_to_text_with_len(text.data, text.len));
+	pfree(text.data);
+	return filled;
+}
+
+/* Whether the row has this text still. */
+static bool
+has_text(Reading *reading, const TupleTableSlot *slot, Datum text)
+{
+	Datum now;
+	bool same;
+
+	if (reading->column->form.template == NULL)
+		return !slot->tts_isnull[FIRST_TEXT] && detoast_equal(slot->tts_values[FIRST_TEXT], text);
+	now = filled_text(reading, slot);
+	if (now == (Datum) 0)
+		return false;
+	same = detoast_equal(now, text);
+	pfree(DatumGetPointer(now));
+	return same;
+}
+
+/* --- Reading --- */
 
 static bool
 take_row(void *context, TupleTableSlot *slot)
@@ -57,7 +135,9 @@ take_row(void *context, TupleTableSlot *slot)
 	row->table = DatumGetObjectId(slot->tts_values[1]);
 	ItemPointerCopy((ItemPointer) DatumGetPointer(slot->tts_values[2]), &row->tid);
 	previous = MemoryContextSwitchTo(reading->context);
-	row->text = PointerGetDatum(detoast_copy(slot->tts_values[3]));
+	row->text = reading->column->form.template == NULL
+					? PointerGetDatum(detoast_copy(slot->tts_values[FIRST_TEXT]))
+					: filled_text(reading, slot);
 	MemoryContextSwitchTo(previous);
 	rows->bytes += VARSIZE(DatumGetPointer(row->text)) + rows->row_bytes;
 	return true;
@@ -66,10 +146,12 @@ take_row(void *context, TupleTableSlot *slot)
 void
 embed_rows_read(EmbedRows *rows, const TableColumn *column, const char *sql, const InputRows *input)
 {
-	Reading reading = {rows, CurrentMemoryContext};
+	Reading reading = {.rows = rows, .column = column, .context = CurrentMemoryContext};
 
 	(void) table_statement_run(sql, column->relation, true, input, take_row, &reading);
 }
+
+/* --- Embedding --- */
 
 typedef struct Embedding
 {
@@ -150,16 +232,18 @@ compute(EmbedRows *rows, const TableColumn *column, ModelHandle *model)
 	PopActiveSnapshot();
 }
 
+/* --- Writing --- */
+
 /* Notes the row's place now and that we hold it, if it has the text that was embedded. */
 static bool
 take_locked(void *context, TupleTableSlot *slot)
 {
-	EmbedRows *rows = context;
+	Reading *reading = context;
 	EmbedRow *row;
 
 	slot_getallattrs(slot);
-	row = &rows->rows[DatumGetInt32(slot->tts_values[0])];
-	if (slot->tts_isnull[3] || !detoast_equal(slot->tts_values[3], row->text))
+	row = &reading->rows->rows[DatumGetInt32(slot->tts_values[0])];
+	if (!has_text(reading, slot, row->text))
 		return true;
 	row->table = DatumGetObjectId(slot->tts_values[1]);
 	ItemPointerCopy((ItemPointer) DatumGetPointer(slot->tts_values[2]), &row->tid);
@@ -177,12 +261,13 @@ lock(EmbedRows *rows, const TableColumn *column)
 	static const char *const names[] = {"n", "t", "c"};
 	static const Oid types[] = {INT4OID, OIDOID, TIDOID};
 	bool nulls[3] = {false};
+	Reading reading = {.rows = rows, .column = column, .context = CurrentMemoryContext};
 	InputRows input;
 	const char *sql = psprintf(
-		"SELECT k.n, l.tableoid, l.ctid, l.%s::pg_catalog.text FROM bert_batch AS k, %s AS l"
+		"SELECT k.n, l.tableoid, l.ctid, %s FROM bert_batch AS k, %s AS l"
 		" WHERE l.ctid OPERATOR(pg_catalog.=) k.c AND l.tableoid OPERATOR(pg_catalog.=) k.t AND "
 		"l.%s IS NULL FOR NO KEY UPDATE OF l SKIP LOCKED",
-		column->source_sql, column->table_sql, column->target_sql);
+		table_column_texts_sql(column, "l."), column->table_sql, column->target_sql);
 
 	input_rows_begin(&input, 3, names, types);
 	for (int i = 0; i < rows->n; i++)
@@ -193,7 +278,7 @@ lock(EmbedRows *rows, const TableColumn *column)
 
 		input_rows_add(&input, values, nulls);
 	}
-	(void) table_statement_run(sql, column->relation, false, &input, take_locked, rows);
+	(void) table_statement_run(sql, column->relation, false, &input, take_locked, &reading);
 	input_rows_end(&input);
 }
 

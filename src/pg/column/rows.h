@@ -36,7 +36,10 @@ typedef struct EmbedRows
 extern void embed_rows_begin(EmbedRows *rows, int capacity, const TableColumn *column,
 							 const ModelHandle *model);
 
-/* Adds what a SELECT gives: number int4, tableoid, ctid, text. In CurrentMemoryContext. */
+/*
+ * Adds what a SELECT gives: number int4, tableoid, ctid, and table_column_texts_sql, where the
+ * source is not NULL. In CurrentMemoryContext.
+ */
 struct InputRows;
 extern void embed_rows_read(EmbedRows *rows, const TableColumn *column, const char *sql,
 							const struct InputRows *input);

@@ -1,18 +1,26 @@
-/* auto_template.c: templates of bert.auto_chunk, parsed and filled in. */
+/* template.c: templates, parsed and filled in. */
 #include "pg/server/compat.h"
 
 #include "mb/pg_wchar.h"
 
-#include "pg/column/auto_template.h"
+#include "pg/column/template.h"
 
-pg_noreturn static void refuse(const char *template, const char *why);
+typedef struct Parsing
+{
+	const char *text;
+	bool of_chunks;
+	Template *template;
+} Parsing;
+
+pg_noreturn static void refuse(const Parsing *parsing, const char *why);
 
 static void
-refuse(const char *template, const char *why)
+refuse(const Parsing *parsing, const char *why)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("template \"%s\" is none", template), errdetail_internal("%s", why),
-					errhint("Columns' names stand in braces, as in '{title}: {chunk}'.")));
+					errmsg("template \"%s\" is none", parsing->text), errdetail_internal("%s", why),
+					errhint("Columns' names stand in braces, as in '{title}: {%s}'.",
+							parsing->of_chunks ? "chunk" : "body")));
 }
 
 static void
@@ -24,12 +32,13 @@ add_literal(Template *template, StringInfo literal)
 }
 
 static void
-add_name(Template *template, const char *text, const char *name, int length)
+add_name(const Parsing *parsing, const char *name, int length)
 {
+	Template *template = parsing->template;
 	char *column = pnstrdup(name, (Size) length);
 	int i;
 
-	if (strcmp(column, "chunk") == 0)
+	if (parsing->of_chunks && strcmp(column, "chunk") == 0)
 	{
 		template->pieces[template->n_pieces++] = (TemplatePiece){NULL, -1};
 		return;
@@ -38,15 +47,16 @@ add_name(Template *template, const char *text, const char *name, int length)
 		if (strcmp(template->names[i], column) == 0)
 			break;
 	if (i == TEMPLATE_MAX_COLUMNS)
-		refuse(text, psprintf("It names more than %d columns.", TEMPLATE_MAX_COLUMNS));
+		refuse(parsing, psprintf("It names more than %d columns.", TEMPLATE_MAX_COLUMNS));
 	if (i == template->n_columns)
 		template->names[template->n_columns++] = column;
 	template->pieces[template->n_pieces++] = (TemplatePiece){NULL, i};
 }
 
 void
-template_parse(const char *text, Template *template)
+template_parse(const char *text, bool of_chunks, Template *template)
 {
+	const Parsing parsing = {text, of_chunks, template};
 	StringInfoData literal;
 	int chunks = 0;
 
@@ -66,13 +76,13 @@ template_parse(const char *text, Template *template)
 			const char *end = strchr(at, '}');
 
 			if (end == NULL || end == at + 1)
-				refuse(text, "A brace opens that does not close around a name.");
+				refuse(&parsing, "A brace opens that does not close around a name.");
 			add_literal(template, &literal);
-			add_name(template, text, at + 1, (int) (end - at - 1));
+			add_name(&parsing, at + 1, (int) (end - at - 1));
 			at = end + 1;
 		}
 		else if (*at == '}')
-			refuse(text, "A brace closes that was not open.");
+			refuse(&parsing, "A brace closes that was not open.");
 		else
 		{
 			appendBinaryStringInfo(&literal, at, length);
@@ -82,8 +92,8 @@ template_parse(const char *text, Template *template)
 	add_literal(template, &literal);
 	for (int i = 0; i < template->n_pieces; i++)
 		chunks += template->pieces[i].text == NULL && template->pieces[i].column < 0;
-	if (chunks != 1)
-		refuse(text, "{chunk} stands in it once.");
+	if (of_chunks && chunks != 1)
+		refuse(&parsing, "{chunk} stands in it once.");
 }
 
 void

@@ -1,9 +1,10 @@
 /*
- * auto_template.h: what is embedded of a chunk: '{title}: {chunk}'. Names in braces are columns of
- * its table, {chunk} is the chunk, which stands there once; {{ and }} are braces.
+ * template.h: what is embedded of a row, '{title}: {body}', or of a chunk, '{title}: {chunk}'.
+ * Names in braces are columns of its table; {chunk} is the chunk, which stands there once; {{ and
+ * }} are braces.
  */
-#ifndef BERT_PG_COLUMN_AUTO_TEMPLATE_H
-#define BERT_PG_COLUMN_AUTO_TEMPLATE_H
+#ifndef BERT_PG_COLUMN_TEMPLATE_H
+#define BERT_PG_COLUMN_TEMPLATE_H
 
 #include "lib/stringinfo.h"
 
@@ -23,10 +24,13 @@ typedef struct Template
 	char *names[TEMPLATE_MAX_COLUMNS]; /* each once, in the order of their first places */
 } Template;
 
-/* 22023 for one that is none. */
-extern void template_parse(const char *text, Template *template);
+/* 22023 for one that is none. of_chunks: {chunk} is no column. */
+extern void template_parse(const char *text, bool of_chunks, Template *template);
 
-/* What stands before the chunk and after it; values (n_columns), NULL: nothing. */
+/*
+ * What stands before the chunk and after it; without chunks all is before. values (n_columns),
+ * NULL: nothing.
+ */
 extern void template_around(const Template *template, char *const *values, StringInfo before,
 							StringInfo after);
 
