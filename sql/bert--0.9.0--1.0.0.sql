@@ -13,6 +13,22 @@ ALTER FUNCTION bert.embed(text, text, text, bool, text, text, int, text) SUPPORT
 ALTER FUNCTION bert.embed_query(text, text, int) SUPPORT bert.computed_once;
 ALTER FUNCTION bert.embed_document(text, text, int) SUPPORT bert.computed_once;
 
+-- texts of a scan: computed together
+CREATE FUNCTION bert.computed_together(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'bert_computed_together' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.computed_together(internal) IS
+	'has the library loaded when a query is planned whose texts it computes together';
+ALTER FUNCTION bert.embed_pinned(text, text, text, bool, text, text, int, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.similarity(text, text, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.classify(text, text, text, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.classify_pinned(text, text, text, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.label(text, text, text, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.label_pinned(text, text, text, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.labels(text, text, text, real, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.regress(text, text, text, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.regress_pinned(text, text, text, text) SUPPORT bert.computed_together;
+ALTER FUNCTION bert.next_sentence(text, text, text) SUPPORT bert.computed_together;
+
 -- all calls that take long, not those of bert.embed_column alone
 DROP VIEW bert.progress;
 DROP FUNCTION bert.list_progress();

@@ -530,6 +530,11 @@ CREATE FUNCTION bert.computed_once(internal) RETURNS internal
 COMMENT ON FUNCTION bert.computed_once(internal) IS
 	'has the planner compute the embedding of a constant text once a query, before its rows';
 
+CREATE FUNCTION bert.computed_together(internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'bert_computed_together' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION bert.computed_together(internal) IS
+	'has the library loaded when a query is planned whose texts it computes together';
+
 CREATE FUNCTION bert.embed_sparse(input text, model text DEFAULT NULL,
 		kind text DEFAULT 'document')
 	RETURNS bert.sparse
@@ -573,7 +578,8 @@ CREATE FUNCTION bert.embed_pinned(input text, model text DEFAULT NULL, pooling t
 		normalize_embeddings bool DEFAULT NULL, prompt_name text DEFAULT NULL,
 		prompt text DEFAULT NULL, dimensions int DEFAULT NULL, overflow text DEFAULT 'truncate')
 	RETURNS real[]
-	AS 'MODULE_PATHNAME', 'bert_embed_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_embed_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.embed_pinned(text, text, text, bool, text, text, int, text) IS
 	'bert.embed by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
@@ -603,7 +609,8 @@ COMMENT ON FUNCTION bert.embed_document(text, text, int) IS
 	'the embedding of a document, with the model''s prompt for documents if it has one';
 
 CREATE FUNCTION bert.similarity(a text, b text, model text DEFAULT NULL) RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_similarity' LANGUAGE C STABLE PARALLEL SAFE COST 20000;
+	AS 'MODULE_PATHNAME', 'bert_similarity' LANGUAGE C STABLE PARALLEL SAFE COST 20000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.similarity(text, text, text) IS
 	'how alike two texts are, by the model''s own function: the cosine of their embeddings, their dot'
 	' product, or minus their distance';
@@ -617,7 +624,8 @@ COMMENT ON FUNCTION bert.similarity(real[], real[]) IS
 CREATE FUNCTION bert.classify(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_classify' LANGUAGE C STABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.classify(text, text, text, text) IS
 	'the most probable class of a text, or of a text and a pair';
 
@@ -632,7 +640,8 @@ COMMENT ON FUNCTION bert.classify(text[], text, text[], text) IS
 CREATE FUNCTION bert.classify_pinned(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS bert.classification
-	AS 'MODULE_PATHNAME', 'bert_classify_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_classify_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.classify_pinned(text, text, text, text) IS
 	'bert.classify by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
@@ -654,21 +663,24 @@ COMMENT ON FUNCTION bert.classify_all(text, text, text, text) IS
 CREATE FUNCTION bert.label(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS text
-	AS 'MODULE_PATHNAME', 'bert_label' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_label' LANGUAGE C STABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.label(text, text, text, text) IS
 	'the label alone of what bert.classify gives';
 
 CREATE FUNCTION bert.label_pinned(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS text
-	AS 'MODULE_PATHNAME', 'bert_label_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_label_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.label_pinned(text, text, text, text) IS
 	'bert.label by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
 CREATE FUNCTION bert.labels(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		threshold real DEFAULT 0.5, overflow text DEFAULT 'truncate')
 	RETURNS text[]
-	AS 'MODULE_PATHNAME', 'bert_labels' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_labels' LANGUAGE C STABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.labels(text, text, text, real, text) IS
 	'the labels that a multi-label model gives a text with at least this probability, best first';
 
@@ -684,14 +696,16 @@ COMMENT ON FUNCTION bert.zero_shot(text, text[], text, text, bool) IS
 CREATE FUNCTION bert.regress(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_regress' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_regress' LANGUAGE C STABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.regress(text, text, text, text) IS
 	'the value that a regression model gives a text, or a text and a pair';
 
 CREATE FUNCTION bert.regress_pinned(input text, model text DEFAULT NULL, pair text DEFAULT NULL,
 		overflow text DEFAULT 'truncate')
 	RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_regress_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_regress_pinned' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.regress_pinned(text, text, text, text) IS
 	'bert.regress by a name that bert.pinned gave; immutable, for generated columns and indexes';
 
@@ -738,7 +752,8 @@ COMMENT ON FUNCTION bert.fill_mask(text, text, int) IS
 	'the top_k best tokens for every mask of a text, mask after mask';
 
 CREATE FUNCTION bert.next_sentence(a text, b text, model text DEFAULT NULL) RETURNS real
-	AS 'MODULE_PATHNAME', 'bert_next_sentence' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+	AS 'MODULE_PATHNAME', 'bert_next_sentence' LANGUAGE C STABLE PARALLEL SAFE COST 10000
+	SUPPORT bert.computed_together;
 COMMENT ON FUNCTION bert.next_sentence(text, text, text) IS 'the probability that b follows a';
 
 CREATE FUNCTION bert.choose(prompt text, choices text[], model text DEFAULT NULL)

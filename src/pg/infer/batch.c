@@ -193,22 +193,40 @@ encode_windows(Call *call, const InputText *input, int stride, EncodeResult *enc
 	progress_follow(0);
 }
 
+/* The bytes that the forward pass takes, and where n_rows rows of the head are wanted, these. */
+static void
+memory_needed(const BertModel *model, const Batch *batch, const ForwardWants *wants, size_t n_rows,
+			  size_t needed[2])
+{
+	Status status;
+
+	needed[1] = 0;
+	REPORT_UNLESS(encoder_forward_memory(model, batch, wants, &needed[0], &status), &status);
+	if (n_rows > 0)
+		REPORT_UNLESS(head_forward_memory(model, n_rows, &needed[1], &status), &status);
+}
+
+bool
+memory_suffices(const BertModel *model, const Batch *batch, const ForwardWants *wants)
+{
+	size_t needed[2];
+
+	memory_needed(model, batch, wants, 0, needed);
+	return needed[0] <= memory_limit();
+}
+
 void
 check_memory(Call *call, const BertModel *model, const Batch *batch, const ForwardWants *wants,
 			 size_t n_rows)
 {
-	size_t bytes;
-	size_t head_bytes = 0;
 	size_t limit = memory_limit();
-	Status status;
+	size_t needed[2];
 
-	REPORT_UNLESS(encoder_forward_memory(model, batch, wants, &bytes, &status), &status);
-	if (n_rows > 0)
-		REPORT_UNLESS(head_forward_memory(model, n_rows, &head_bytes, &status), &status);
-	if (bytes > limit || head_bytes > limit - bytes)
+	memory_needed(model, batch, wants, n_rows, needed);
+	if (needed[0] > limit || needed[1] > limit - needed[0])
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY),
 						errmsg("the call needs %zu MB of memory, %s is %zu MB",
-							   bytes / 1048576 + head_bytes / 1048576 + 1, memory_limit_name(),
+							   needed[0] / 1048576 + needed[1] / 1048576 + 1, memory_limit_name(),
 							   limit / 1048576),
 						errhint("Raise %s, or give fewer or shorter inputs at a time.",
 								memory_limit_name())));

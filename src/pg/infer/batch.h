@@ -40,5 +40,7 @@ extern void encode_windows(Call *call, const InputText *input, int stride, Encod
 /* Raises 53200 with a hint when a forward pass would take more than bert.max_memory. */
 extern void check_memory(Call *call, const BertModel *model, const Batch *batch,
 						 const ForwardWants *wants, size_t n_rows);
+/* Whether the encoder alone would be allowed to. */
+extern bool memory_suffices(const BertModel *model, const Batch *batch, const ForwardWants *wants);
 
 #endif

@@ -9,6 +9,7 @@
 #include "nn/select.h"
 #include "nn/windows.h"
 #include "pg/infer/embedding.h"
+#include "pg/infer/gather.h"
 #include "pg/infer/rows.h"
 #include "pg/server/detoast.h"
 
@@ -336,6 +337,69 @@ bert_regress_pinned(PG_FUNCTION_ARGS)
 {
 	return regress(fcinfo, true);
 }
+
+/* --- Texts that will be asked for one by one --- */
+
+/* A text that is too long for the model is an error in its row. */
+static void
+gather_logits(FunctionCallInfo fcinfo, ModelTask task, const char *name, bool pinned,
+			  const TextInputs *inputs)
+{
+	RowsWanted wanted = {.overflow = overflow_argument(fcinfo, PG_NARGS() - 1)};
+	Call call;
+
+	if (wanted.overflow == OVERFLOW_ERROR)
+		return;
+	call_begin_as(&call, fcinfo, 1, task, pinned);
+	call_name(&call, name);
+	wanted.model =
+		task == TASK_REGRESS ? bind_regressor(call.handle) : bind_classifier(call.handle);
+	texts_ahead(&call, &wanted, inputs);
+}
+
+void
+gather_classify(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_logits(fcinfo, TASK_CLASSIFY, "classify", false, inputs);
+}
+
+void
+gather_classify_pinned(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_logits(fcinfo, TASK_CLASSIFY, "classify", true, inputs);
+}
+
+void
+gather_label(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_logits(fcinfo, TASK_CLASSIFY, "label", false, inputs);
+}
+
+void
+gather_label_pinned(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_logits(fcinfo, TASK_CLASSIFY, "label", true, inputs);
+}
+
+void
+gather_labels(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_logits(fcinfo, TASK_LABELS, "labels", false, inputs);
+}
+
+void
+gather_regress(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_logits(fcinfo, TASK_REGRESS, "regress", false, inputs);
+}
+
+void
+gather_regress_pinned(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_logits(fcinfo, TASK_REGRESS, "regress", true, inputs);
+}
+
+/* --- bert.rank --- */
 
 typedef struct Scored
 {

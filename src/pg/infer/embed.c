@@ -144,31 +144,43 @@ bert_embed_pinned(PG_FUNCTION_ARGS)
 	return embed_one(fcinfo, true);
 }
 
+/* Begins a call with the arguments (a, b, model). */
+static RowsWanted
+begin_similarity(FunctionCallInfo fcinfo, Call *call)
+{
+	call_begin(call, fcinfo, 2, TASK_EMBED);
+	call_name(call, "similarity");
+	use_prompt(call, NULL, NULL, PROMPT_DEFAULT);
+	return want_embeddings(call->handle, OVERFLOW_TRUNCATE);
+}
+
 /* --- Texts that will be asked for one by one --- */
 
+/* A text that is too long for the model is an error in its row. */
 static void
-only_remember(void *context, Call *call, const TextRows *rows)
-{
-}
-
-static void
-embed_ahead(Call *call, const EmbedOptions *options, const TextInputs *inputs)
-{
-	call->ahead = true;
-	texts_to_rows(call, inputs, &options->wanted, only_remember, NULL);
-	call_end_ahead(call);
-}
-
-void
-gather_embed(FunctionCallInfo fcinfo, const TextInputs *inputs)
+gather_embed_as(FunctionCallInfo fcinfo, bool pinned, const TextInputs *inputs)
 {
 	Overflow overflow = overflow_argument(fcinfo, 7);
 	EmbedOptions options;
 	Call call;
 
-	call_begin(&call, fcinfo, 1, TASK_EMBED);
+	if (overflow == OVERFLOW_ERROR)
+		return;
+	call_begin_as(&call, fcinfo, 1, TASK_EMBED, pinned);
 	options = embed_options(fcinfo, &call, overflow);
-	embed_ahead(&call, &options, inputs);
+	texts_ahead(&call, &options.wanted, inputs);
+}
+
+void
+gather_embed(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_embed_as(fcinfo, false, inputs);
+}
+
+void
+gather_embed_pinned(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	gather_embed_as(fcinfo, true, inputs);
 }
 
 void
@@ -177,7 +189,7 @@ gather_embed_query(FunctionCallInfo fcinfo, const TextInputs *inputs)
 	Call call;
 	EmbedOptions options = begin_for(fcinfo, PROMPT_QUERY, &call);
 
-	embed_ahead(&call, &options, inputs);
+	texts_ahead(&call, &options.wanted, inputs);
 }
 
 void
@@ -186,7 +198,23 @@ gather_embed_document(FunctionCallInfo fcinfo, const TextInputs *inputs)
 	Call call;
 	EmbedOptions options = begin_for(fcinfo, PROMPT_DOCUMENT, &call);
 
-	embed_ahead(&call, &options, inputs);
+	texts_ahead(&call, &options.wanted, inputs);
+}
+
+/* Both sides, each a text of its own. */
+void
+gather_similarity(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	int n = inputs->n;
+	Datum *sides = palloc(2 * (Size) n * sizeof *sides);
+	TextInputs all = {.n = 2 * n, .values = sides, .nulls = palloc0(2 * (Size) n * sizeof(bool))};
+	RowsWanted wanted;
+	Call call;
+
+	memcpy(sides, inputs->values, (Size) n * sizeof *sides);
+	memcpy(sides + n, inputs->pairs, (Size) n * sizeof *sides);
+	wanted = begin_similarity(fcinfo, &call);
+	texts_ahead(&call, &wanted, &all);
 }
 
 typedef struct EmbedMany
@@ -282,10 +310,7 @@ bert_similarity(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	texts[0] = PG_GETARG_DATUM(0);
 	texts[1] = PG_GETARG_DATUM(1);
-	call_begin(&call, fcinfo, 2, TASK_EMBED);
-	call_name(&call, "similarity");
-	use_prompt(&call, NULL, NULL, PROMPT_DEFAULT);
-	wanted = want_embeddings(call.handle, OVERFLOW_TRUNCATE);
+	wanted = begin_similarity(fcinfo, &call);
 	hidden = row_columns(&call, &wanted);
 	sides.rows = call_take(&call, 2 * hidden, sizeof(float), "results");
 	texts_to_rows(&call, &inputs, &wanted, take_sides, &sides);

@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "nn/fill.h"
+#include "pg/infer/gather.h"
 #include "pg/infer/result.h"
 #include "pg/infer/rows.h"
 #include "pg/server/detoast.h"
@@ -142,4 +143,15 @@ bert_next_sentence(PG_FUNCTION_ARGS)
 	softmax_rows(1, row_columns(&call, &wanted), scores);
 	call_end(&call);
 	PG_RETURN_FLOAT4(scores[0]);
+}
+
+void
+gather_next_sentence(FunctionCallInfo fcinfo, const TextInputs *inputs)
+{
+	RowsWanted wanted = {.overflow = OVERFLOW_TRUNCATE};
+	Call call;
+
+	call_begin(&call, fcinfo, 2, TASK_NEXT_SENTENCE);
+	wanted.model = bind_or_pretraining(call.handle, HEAD_NEXT_SENTENCE);
+	texts_ahead(&call, &wanted, inputs);
 }

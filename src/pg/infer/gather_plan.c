@@ -7,23 +7,18 @@
  */
 #include "pg/server/compat.h"
 
-#include "access/htup_details.h"
 #include "access/parallel.h"
-#include "access/transam.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_language.h"
-#include "catalog/pg_proc.h"
 #include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
-#include "utils/builtins.h"
-#include "utils/syscache.h"
 
 #include "pg/infer/gather.h"
 #include "pg/server/settings.h"
+
+PG_FUNCTION_INFO_V1(bert_computed_together);
 
 static ExecutorStart_hook_type previous_start;
 
@@ -33,97 +28,16 @@ typedef struct Rewriting
 	bool looking; /* only count */
 } Rewriting;
 
-/* --- Calls --- */
-
-GatherTexts
-gather_function(Oid function)
-{
-	static const struct
-	{
-		const char *symbol;
-		GatherTexts gather;
-	} known[] = {{"bert_embed", gather_embed},
-				 {"bert_embed_query", gather_embed_query},
-				 {"bert_embed_document", gather_embed_document}};
-	GatherTexts gather = NULL;
-	HeapTuple tuple;
-
-	if (function < FirstNormalObjectId)
-		return NULL;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
-		bool null;
-		Datum symbol = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &null);
-
-		if (form->prolang == ClanguageId && !null &&
-			form->pronamespace == get_namespace_oid("bert", true))
-		{
-			const char *name = TextDatumGetCString(symbol);
-
-			for (size_t i = 0; i < lengthof(known); i++)
-				if (strcmp(name, known[i].symbol) == 0)
-					gather = known[i].gather;
-		}
-		ReleaseSysCache(tuple);
-	}
-	return gather;
-}
-
-Var *
-gather_column(Node *argument)
-{
-	while (argument != NULL && IsA(argument, RelabelType))
-		argument = (Node *) ((RelabelType *) argument)->arg;
-	return argument != NULL && IsA(argument, Var) && ((Var *) argument)->varattno > 0
-			   ? (Var *) argument
-			   : NULL;
-}
-
-static bool
-is_call(const FuncExpr *function)
-{
-	ListCell *cell;
-
-	if (function->args == NIL || gather_column(linitial(function->args)) == NULL ||
-		gather_function(function->funcid) == NULL)
-		return false;
-	for_each_from(cell, function->args, 1)
-	{
-		const Node *argument = lfirst(cell);
-
-		if (!IsA(argument, Const) &&
-			!(IsA(argument, Param) && ((const Param *) argument)->paramkind == PARAM_EXTERN))
-			return false;
-	}
-	return true;
-}
-
-/* Collects calls that are made for every row: not those of a branch that may not be taken. */
-static bool
-find_calls(Node *node, List **calls)
-{
-	if (node == NULL || IsA(node, CaseExpr) || IsA(node, CoalesceExpr) || IsA(node, BoolExpr) ||
-		IsA(node, SubPlan) || IsA(node, AlternativeSubPlan))
-		return false;
-	if (IsA(node, Aggref) && ((Aggref *) node)->aggfilter != NULL)
-		return false;
-	if (IsA(node, FuncExpr) && is_call((FuncExpr *) node))
-		*calls = lappend(*calls, node);
-	return expression_tree_walker(node, find_calls, calls);
-}
+/* --- What may be read ahead --- */
 
 static List *
-calls_of(Plan *plan)
+calls_of(Node *expression)
 {
 	List *calls = NIL;
 
-	(void) find_calls((Node *) plan->targetlist, &calls);
+	(void) gather_find_calls(expression, &calls);
 	return calls;
 }
-
-/* --- What may be read ahead --- */
 
 /* Functions may tell when they run; subplans may have such ones. */
 static bool
@@ -208,26 +122,6 @@ over_child(Node *node, Columns *columns)
 	return expression_tree_mutator(node, over_child, columns);
 }
 
-/* The scan hands up columns, and a node above it has the scan's target list. */
-static Plan *
-split_scan(Plan *scan, Rewriting *rewriting, int most)
-{
-	Columns columns = {NIL};
-	List *calls;
-	List *target_list;
-
-	if (calls_of(scan) == NIL || scan->targetlist == NIL || !is_calm(scan))
-		return scan;
-	rewriting->n++;
-	if (rewriting->looking)
-		return scan;
-	target_list = (List *) over_child((Node *) scan->targetlist, &columns);
-	scan->targetlist = columns.target_list;
-	calls = NIL;
-	(void) find_calls((Node *) target_list, &calls);
-	return gather_node(scan, target_list, copyObject(calls), most, rewriting->n);
-}
-
 /* What the child has, all of it. */
 static List *
 same_columns(const Plan *child)
@@ -248,20 +142,95 @@ same_columns(const Plan *child)
 	return out;
 }
 
+/* Quals before the first one that makes calls. */
+static int
+quals_without_calls(const List *quals)
+{
+	int n = 0;
+
+	while (n < list_length(quals) && calls_of(list_nth(quals, n)) == NIL)
+		n++;
+	return n;
+}
+
+/*
+ * A node for each qual that makes calls, which has the quals up to the next one as well: they are
+ * evaluated in the order that the planner gave them, for the same rows.
+ */
+static Plan *
+split_quals(Plan *plan, List *quals, Rewriting *rewriting)
+{
+	while (quals != NIL)
+	{
+		Node *first = linitial(quals);
+		List *rest = list_copy_tail(quals, 1);
+		int n = quals_without_calls(rest);
+
+		rewriting->n++;
+		plan = gather_node(plan, &(GatherNode){.target_list = same_columns(plan),
+											   .quals = lcons(first, list_copy_head(rest, n)),
+											   .calls = copyObject(calls_of(first)),
+											   .number = rewriting->n});
+		quals = list_copy_tail(rest, n);
+	}
+	return plan;
+}
+
+/*
+ * The scan hands up columns, and nodes above it have the quals from the first one on that makes
+ * calls, unless a limit leaves open how many rows these will see, and the scan's target list.
+ */
+static Plan *
+split_scan(Plan *scan, Rewriting *rewriting, int most)
+{
+	int n_quals = list_length(scan->qual);
+	int n = most > 0 ? n_quals : quals_without_calls(scan->qual);
+	bool calls = scan->targetlist != NIL && calls_of((Node *) scan->targetlist) != NIL;
+	Columns columns = {NIL};
+	List *target_list;
+	List *quals;
+	Plan *plan;
+
+	if ((n == n_quals && !calls) || !is_calm(scan))
+		return scan;
+	if (rewriting->looking)
+	{
+		rewriting->n++;
+		return scan;
+	}
+	target_list = (List *) over_child((Node *) scan->targetlist, &columns);
+	quals = (List *) over_child((Node *) list_copy_tail(scan->qual, n), &columns);
+	scan->qual = list_copy_head(scan->qual, n);
+	scan->targetlist = columns.target_list;
+	plan = split_quals(scan, quals, rewriting);
+	if (calls)
+	{
+		rewriting->n++;
+		return gather_node(plan, &(GatherNode){.target_list = target_list,
+											   .calls = copyObject(calls_of((Node *) target_list)),
+											   .most = most,
+											   .number = rewriting->n});
+	}
+	plan->targetlist = target_list;
+	return plan;
+}
+
 /* A node between the plan, which makes the calls, and its child. */
 static void
 put_below(Plan *plan, Rewriting *rewriting, int most)
 {
 	Plan *child = outerPlan(plan);
-	List *calls = calls_of(plan);
+	List *calls = calls_of((Node *) plan->targetlist);
 
 	if (calls == NIL || child == NULL || child->targetlist == NIL || is_volatile(plan) ||
 		!is_calm(child))
 		return;
 	rewriting->n++;
 	if (!rewriting->looking)
-		outerPlan(plan) =
-			gather_node(child, same_columns(child), copyObject(calls), most, rewriting->n);
+		outerPlan(plan) = gather_node(child, &(GatherNode){.target_list = same_columns(child),
+														   .calls = copyObject(calls),
+														   .most = most,
+														   .number = rewriting->n});
 }
 
 /* Rows that a limit reads, 0 if that is not known before it runs. */
@@ -348,6 +317,16 @@ gather_plan(PlannedStmt *statement)
 }
 
 /* --- The hook --- */
+
+/*
+ * bert.computed_together(internal): that the planner asks is enough, for by then this library, and
+ * its hook, are there before the statement starts.
+ */
+PGDLLEXPORT Datum
+bert_computed_together(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(NULL);
+}
 
 static void
 start(QueryDesc *query, int flags)

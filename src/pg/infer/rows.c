@@ -74,7 +74,10 @@ tell_windows(const Call *call, size_t done)
 		progress_set((int64) done);
 }
 
-/* As many windows from the first on as are worth computing together, through the encoder. */
+/*
+ * As many windows from the first on as are worth computing together, and as there is memory for,
+ * through the encoder.
+ */
 static void
 encode_states(Call *call, const BertModel *model, const EncodeResult *encoded, size_t first,
 			  const ForwardWants *wants, EncodedBatch *out)
@@ -82,8 +85,17 @@ encode_states(Call *call, const BertModel *model, const EncodeResult *encoded, s
 	Status status;
 
 	out->count = windows_in_budget(encoded, first, TOKENS_PER_BATCH);
-	REPORT_UNLESS(windows_batch(encoded, first, out->count, call->arena, &out->batch, &status),
-				  &status);
+	for (;;)
+	{
+		ArenaMark mark = arena_mark(call->arena);
+
+		REPORT_UNLESS(windows_batch(encoded, first, out->count, call->arena, &out->batch, &status),
+					  &status);
+		if (out->count == 1 || memory_suffices(model, &out->batch, wants))
+			break;
+		arena_rewind(call->arena, mark);
+		out->count = (out->count + 1) / 2;
+	}
 	check_memory(call, model, &out->batch, wants, 0);
 	REPORT_UNLESS(encoder_forward(model, &out->batch, wants, call->arena, &out->states,
 								  &backend_may_continue, &status),
@@ -617,4 +629,17 @@ texts_to_rows(Call *call, const TextInputs *inputs, const RowsWanted *wanted, Ro
 			progress_set(next);
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+static void
+only_remember(void *context, Call *call, const TextRows *rows)
+{
+}
+
+void
+texts_ahead(Call *call, const RowsWanted *wanted, const TextInputs *inputs)
+{
+	call->ahead = true;
+	texts_to_rows(call, inputs, wanted, only_remember, NULL);
+	call_end_ahead(call);
 }

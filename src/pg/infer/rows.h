@@ -74,4 +74,7 @@ typedef void (*RowsTake)(void *context, Call *call, const TextRows *rows);
 extern void texts_to_rows(Call *call, const TextInputs *inputs, const RowsWanted *wanted,
 						  RowsTake take, void *context);
 
+/* Computes and remembers rows that will be asked for one by one; ends the call. */
+extern void texts_ahead(Call *call, const RowsWanted *wanted, const TextInputs *inputs);
+
 #endif
