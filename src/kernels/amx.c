@@ -4,7 +4,7 @@
 
 #define TARGET_NAME                                                  \
 	"amx-tile,amx-int8,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl," \
-	"avx512vnni,avx512bf16,avx2,fma,f16c"
+	"avx512vnni,avx512bf16,avx512vbmi,avx2,fma,f16c"
 #define HAVE_VNNI
 #define HAVE_BF16
 #define HAVE_AMX

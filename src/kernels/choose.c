@@ -148,6 +148,13 @@ kernels_choose(const char *name, Status *status)
 	return NULL;
 }
 
+size_t
+kernels_strassen_from(const Kernels *kernels)
+{
+	return cpu_features()->intel || kernels->strassen_min_rows == 0 ? SIZE_MAX
+																	: kernels->strassen_min_rows;
+}
+
 const char *const *
 kernels_names(void)
 {

@@ -57,9 +57,9 @@ detect(CpuFeatures *cpu)
 				  (leaf7_b & bit_AVX512VL);
 	cpu->avx512_vnni = cpu->avx512 && (leaf7_c >> 11 & 1);
 	cpu->avx512_bf16 = cpu->avx512 && (a >> 5 & 1);
-	/* bf16, tiles, bytes */
+	/* bf16, tiles, bytes; and AVX-512's permutations of bytes (VBMI) */
 	cpu->amx = (xcr0 & XCR0_TILES) == XCR0_TILES && (leaf7_d >> 22 & 1) && (leaf7_d >> 24 & 1) &&
-			   (leaf7_d >> 25 & 1);
+			   (leaf7_d >> 25 & 1) && cpu->avx512 && (leaf7_c >> 1 & 1);
 }
 
 #if defined(__linux__)

@@ -12,7 +12,8 @@ typedef struct CpuFeatures
 	bool avx512; /* F, BW, DQ, VL */
 	bool avx512_vnni;
 	bool avx512_bf16;
-	bool amx; /* tiles of bytes and of bf16; whether a process may use them says cpu_allow_tiles */
+	/* tiles of bytes and of bf16, and VBMI; whether a process may use them says cpu_allow_tiles */
+	bool amx;
 	bool neon;
 	bool neon_dotprod;
 	bool neon_bf16;

@@ -106,10 +106,10 @@ typedef struct Kernels
 	uint32_t layout[PRECISION_COUNT];
 
 	/*
-	 * fp32 products of this many rows or more, all of one text, gain from
-	 * GemmEpilogue.allow_strassen: seven multiplications instead of eight, errors up to three times
-	 * as large and relative to the largest row, last bits of each row that depend on the others.
-	 * 0: never.
+	 * fp32 products of this many rows or more, all of one text, take GemmEpilogue.allow_strassen:
+	 * seven multiplications instead of eight, errors up to three times as large and relative to
+	 * the largest row, last bits of each row that depend on the others. 0: never. Where it gains
+	 * says kernels_strassen_from.
 	 */
 	size_t strassen_min_rows;
 
@@ -173,6 +173,12 @@ typedef struct Kernels
  * "auto" never changes in a process.
  */
 const Kernels *kernels_choose(const char *name, Status *status);
+
+/*
+ * From how many rows on Strassen's way gains on this processor, SIZE_MAX: never. Not on Intel's,
+ * where additions take the ports of the multiplications that they save; AMD's have their own.
+ */
+size_t kernels_strassen_from(const Kernels *kernels);
 
 /* Names compiled in, best first, NULL-terminated; the CPU may lack some. */
 const char *const *kernels_names(void);

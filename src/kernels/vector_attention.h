@@ -5,23 +5,18 @@
  * Head by head, keys are transposed into panels and values padded into panels once; then blocks of
  * up to BLOCK_QUERIES queries get a strip of scores (BLOCK_QUERIES, keys), which becomes
  * probabilities in place. The strip, not the matrix, is what is held: memory is linear in the
- * length. With bf16 input both products are bf16 with fp32 sums, by tiles where there are some
- * (vector_amx.h), and probabilities are rounded to bf16.
+ * length. With bf16 input both products are bf16 with fp32 sums, and probabilities are rounded to
+ * bf16; by tiles where there are some (vector_attention_tiles.h).
  */
 #define QUERY_ROWS NARROW_ROWS
-/* the most rows of a block: with tiles one tile, whose softmax is taken in two halves */
-#ifdef HAVE_AMX
-#define BLOCK_QUERIES TILE_ROWS
-#else
-#define BLOCK_QUERIES QUERY_ROWS
-#endif
-#define SOFTMAX_ROWS ((size_t) 8)
+/* by tiles: queries and keys that meet at a time */
+#define BLOCK_QUERIES ((size_t) 32)
+#define BLOCK_KEYS ((size_t) 256)
 /* keys and columns of values are padded to a multiple of this */
 #define HALF_PANEL (NV / 2 * VW)
 
 typedef struct AttentionLayout
 {
-	bool by_tiles;      /* of AMX: both products, bf16 alone */
 	size_t head_groups; /* groups of a query or key */
 	size_t key_groups;  /* groups of keys */
 	size_t padded_keys;
@@ -49,23 +44,27 @@ static AttentionLayout
 attention_layout(Precision precision, size_t n_tokens, size_t head_size)
 {
 	AttentionLayout layout;
+	size_t rows = QUERY_ROWS;
+	size_t strip_keys = padded_features(n_tokens);
 
-	layout.by_tiles = attention_by_tiles(precision, head_size);
 	layout.head_groups = groups_of(precision, head_size);
 	layout.key_groups = groups_of(precision, n_tokens);
-	if (layout.by_tiles)
-		layout.key_groups = size_align(layout.key_groups, PART_UNIT);
 	layout.padded_keys = padded_features(n_tokens);
+	if (attention_by_tiles(precision, head_size))
+	{
+		layout.key_groups = size_align(layout.key_groups, PART_UNIT);
+		rows = BLOCK_QUERIES;
+		strip_keys = BLOCK_KEYS;
+	}
 	layout.value_columns = (head_size + HALF_PANEL - 1) / HALF_PANEL * HALF_PANEL;
 	layout.keys = 0;
 	layout.values =
 		size_align(layout.keys + layout.padded_keys * layout.head_groups * 4, ALIGNMENT);
 	layout.strip =
 		size_align(layout.values + layout.key_groups * layout.value_columns * 4, ALIGNMENT);
-	layout.queries =
-		size_align(layout.strip + BLOCK_QUERIES * (layout.padded_keys * 4 + ALIGNMENT), ALIGNMENT);
-	layout.out = size_align(layout.queries + BLOCK_QUERIES * layout.head_groups * 4, ALIGNMENT);
-	layout.size = size_align(layout.out + BLOCK_QUERIES * layout.value_columns * 4, ALIGNMENT);
+	layout.queries = size_align(layout.strip + rows * (strip_keys * 4 + ALIGNMENT), ALIGNMENT);
+	layout.out = size_align(layout.queries + rows * layout.head_groups * 4, ALIGNMENT);
+	layout.size = size_align(layout.out + rows * layout.value_columns * 4, ALIGNMENT);
 	return layout;
 }
 
@@ -327,7 +326,7 @@ typedef struct HeadBlock
 	const AttentionLayout *layout;
 	size_t head;
 	uint8_t *scratch;
-	float *strip;    /* (BLOCK_QUERIES, strip_ld) */
+	float *strip;    /* (QUERY_ROWS, strip_ld) */
 	size_t strip_ld; /* floats */
 	size_t first;    /* query */
 	size_t rows;
@@ -338,23 +337,8 @@ typedef struct HeadBlock
  * rows; c is (rows, ldc) floats
  */
 INLINE void
-query_tile(const bool bf16, const bool by_tiles, size_t rows, size_t columns, MicroCall *call)
+query_tile(const bool bf16, size_t rows, size_t columns, MicroCall *call)
 {
-#ifdef HAVE_AMX
-	if (by_tiles)
-	{
-		TileCall tiles = {.groups = call->groups,
-						  .a = call->a,
-						  .lda = call->lda,
-						  .b = call->b,
-						  .ldb = columns * 4,
-						  .c = call->c,
-						  .ldc = call->ldc * 4};
-
-		tile_panel(false, rows, columns < PANEL, &tiles);
-		return;
-	}
-#endif
 	const MicroKernel(*wide)[4] = bf16 ? wide_bf16 : wide_fp32;
 	const MicroKernel *narrow = bf16 ? narrow_bf16 : narrow_fp32;
 	size_t upper = rows < WIDE_ROWS ? rows : (rows + 1) / 2;
@@ -383,13 +367,13 @@ attention_scores(const bool bf16, const HeadBlock *block)
 	size_t ld = call->qkv_ld * size;
 	const uint8_t *q = (const uint8_t *) call->q + block->head * head_bytes + block->first * ld;
 
-	/* the last group of a query is filled up with zeros, and so is a tile */
-	if (head_bytes % 4 != 0 || (layout->by_tiles && block->rows < BLOCK_QUERIES))
+	/* the last group of a query is filled up with zeros */
+	if (head_bytes % 4 != 0)
 	{
 		uint8_t *copy = block->scratch + layout->queries;
 		size_t copy_ld = layout->head_groups * 4;
 
-		memset(copy, 0, (layout->by_tiles ? BLOCK_QUERIES : block->rows) * copy_ld);
+		memset(copy, 0, block->rows * copy_ld);
 		for (size_t r = 0; r < block->rows; r++)
 			memcpy(copy + r * copy_ld, q + r * ld, head_bytes);
 		q = copy;
@@ -406,7 +390,7 @@ attention_scores(const bool bf16, const HeadBlock *block)
 						   .ldc = block->strip_ld,
 						   .prefetch = panel};
 
-		query_tile(bf16, layout->by_tiles, block->rows, key_width(call->n_tokens, key), &micro);
+		query_tile(bf16, block->rows, key_width(call->n_tokens, key), &micro);
 	}
 }
 
@@ -428,7 +412,7 @@ attention_values(const bool bf16, const HeadBlock *block, float *out)
 						   .ldc = layout->value_columns,
 						   .prefetch = values};
 
-		query_tile(bf16, layout->by_tiles, block->rows, width, &micro);
+		query_tile(bf16, block->rows, width, &micro);
 		column += width;
 		values += layout->key_groups * width * 4;
 	}
@@ -478,17 +462,14 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 				(uint32_t *) (scratch + layout.values));
 	for (; block.first < call->n_tokens; block.first += block.rows)
 	{
-		size_t most = layout.by_tiles ? BLOCK_QUERIES : QUERY_ROWS;
-		size_t together = layout.by_tiles ? SOFTMAX_ROWS : QUERY_ROWS;
-		float inverses[BLOCK_QUERIES + QUERY_ROWS];
+		float inverses[QUERY_ROWS];
 
-		block.rows = size_min(call->n_tokens - block.first, most);
+		block.rows = size_min(call->n_tokens - block.first, QUERY_ROWS);
 		attention_scores(bf16, &block);
 		for (size_t r = 0; r < block.rows && call->n_tokens < keys; r++)
 			hide_keys(block.strip + r * block.strip_ld + call->n_tokens, keys - call->n_tokens);
-		for (size_t r = 0; r < block.rows; r += together)
-			strip_softmax(bf16, size_min(block.rows - r, together), keys, call->scale * 1.44269504f,
-						  block.strip + r * block.strip_ld, block.strip_ld, inverses + r);
+		strip_softmax(bf16, block.rows, keys, call->scale * 1.44269504f, block.strip,
+					  block.strip_ld, inverses);
 		if (call->n_tokens * ld > PREFETCH_BYTES)
 			prefetch_next(call, size, head, block.first, block.rows);
 		attention_values(bf16, &block, out);
@@ -496,19 +477,26 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 	}
 }
 
+#ifdef HAVE_AMX
+#include "kernels/vector_attention_tiles.h"
+#endif
+
 static TARGET void
 vector_attention(const AttentionCall *call, void *scratch)
 {
-	const bool by_tiles =
-		attention_by_tiles(call->bf16 ? PRECISION_BF16 : PRECISION_FP32, call->head_size);
-
-	if (by_tiles)
+#ifdef HAVE_AMX
+	if (call->bf16 && attention_by_tiles(PRECISION_BF16, call->head_size))
+	{
 		tiles_begin();
+		for (size_t head = 0; head < call->n_heads; head++)
+			attention_head_tiles(call, head, scratch);
+		tiles_end();
+		return;
+	}
+#endif
 	for (size_t head = 0; head < call->n_heads; head++)
 		if (call->bf16)
 			attention_head(true, call, head, scratch);
 		else
 			attention_head(false, call, head, scratch);
-	if (by_tiles)
-		tiles_end();
 }

@@ -21,6 +21,7 @@
 #define VW 16
 #define NV 4
 #define HAVE_STRASSEN
+#define GROUPS_PER_PART 96 /* of a panel: 24 KB, that stay in L1 while the block's rows pass */
 #define QUANTIZED_OFFSET 0 /* quantized values are stored as they are */
 
 typedef __m512 vf;
@@ -415,7 +416,7 @@ v_exp2_negative_coarse(vf x)
 #define EXP2_BF16_UNIT 128.0f
 #define EXP2_BF16_ONE (127 * 128.0f)
 
-static const uint16_t exp2_bf16_table[64] = {
+static const uint8_t exp2_bf16_table[64] = {
 	0,  1,  1,  2,  2,  3,  4,  4,  5,  5,  5,  6,  6,  7,  7,  8,  8,  8,  9,  9,  9,  9,
 	10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10,
 	10, 10, 9,  9,  9,  8,  8,  8,  7,  7,  6,  6,  5,  5,  4,  3,  3,  2,  1,  1,
@@ -429,14 +430,33 @@ v_exp2_bf16(uint16_t *out, vf a, vf b, vf total)
 	const __m512i in_order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
 	__m512i p = _mm512_permutexvar_epi64(
 		in_order, _mm512_packus_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b)));
-	__m512i excess =
-		_mm512_permutex2var_epi16(_mm512_loadu_si512(exp2_bf16_table), _mm512_srli_epi16(p, 1),
-								  _mm512_loadu_si512(exp2_bf16_table + 32));
+	__m512i excess = _mm512_permutex2var_epi16(
+		_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *) exp2_bf16_table)),
+		_mm512_srli_epi16(p, 1),
+		_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *) (exp2_bf16_table + 32))));
 
 	p = _mm512_sub_epi16(p, excess);
 	_mm512_storeu_si512(out, p);
 	return dot_bf16(total, p, _mm512_set1_epi32(0x3F803F80));
 }
+
+#ifdef HAVE_AMX
+/*
+ * The same, as packing leaves them: four of 2^a and four of 2^b in turn. Processors with tiles have
+ * AVX-512 VBMI, too.
+ */
+INLINE vf
+v_exp2_pairs(uint16_t *out, vf a, vf b, vf total)
+{
+	__m512i p = _mm512_packus_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+	__m512i excess = _mm512_maskz_permutexvar_epi8(0x5555555555555555, _mm512_srli_epi16(p, 1),
+												   _mm512_loadu_si512(exp2_bf16_table));
+
+	p = _mm512_sub_epi16(p, excess);
+	_mm512_storeu_si512(out, p);
+	return dot_bf16(total, p, _mm512_set1_epi32(0x3F803F80));
+}
+#endif
 
 #define HAVE_ROW_REDUCTIONS
 

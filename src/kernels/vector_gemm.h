@@ -4,7 +4,8 @@
  * A block of up to WIDE_ROWS rows passes through a panel, then the next block; meanwhile the next
  * panel is fetched into L2. Long sums are cut into parts of GROUPS_PER_PART groups, with tiles of
  * accumulators in the scratch memory. The sizes here are the best that bench/bench_kernels found on
- * an EPYC of 2024 (48 KB of L1, 1 MB of L2 a core).
+ * an EPYC of 2024 (48 KB of L1, 1 MB of L2 a core); an instruction set's primitives may have their
+ * own.
  */
 
 #ifndef GROUPS_PER_PART

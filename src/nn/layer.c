@@ -144,8 +144,7 @@ strassen_from(const BertModel *model, const LayerCall *call)
 				 call->batch->attention_mask == NULL &&
 				 call->batch->encoder_hidden_states == NULL && call->cache == NULL;
 
-	return plain && model->kernels->strassen_min_rows > 0 ? model->kernels->strassen_min_rows
-														  : SIZE_MAX;
+	return plain ? kernels_strassen_from(model->kernels) : SIZE_MAX;
 }
 
 bool
