@@ -1,13 +1,16 @@
 /*
  * bpe.c: a word's bytes merged into tokens, the merge of least rank first, the leftmost of equals.
  *
- * The order is that of the reference's queue, which also keeps merges whose symbols have changed
- * since: such a one is done if what is there now gives the same token.
+ * Between two bytes that no merge brings together (image.h: joins) a word is cut: each part is
+ * merged by itself. A short part looks for its best merge in a list, a long one keeps them in a
+ * heap. A word that is too long to be remembered as a whole has its short parts remembered.
  */
 #include "tokenizer/composed.h"
 
 #define ASK_SYMBOLS 8192
+#define ASK_PARTS 2048
 #define NOBODY UINT32_MAX
+#define NO_MERGE UINT64_MAX
 
 typedef struct BpeSymbol
 {
@@ -123,6 +126,7 @@ offer(const Composer *composer, size_t *n, uint32_t position)
 		heap_put(composer->heap, n, (BpeMerge){merge->rank, position, merge->id});
 }
 
+/* The queue also has merges whose symbols have changed since: nothing becomes of them. */
 static void
 merge_all(Composer *composer, size_t bytes)
 {
@@ -173,24 +177,19 @@ whole_word(const Tokenizer *t, const unsigned char *word, size_t bytes)
 	return tokenizer_id(t, text, length);
 }
 
-void
-bpe_word(Composer *composer)
+/* --- Parts of a word --- */
+
+/* A part of more than WORD_BYTES bytes. */
+static void
+long_part(Composer *composer, size_t begin, size_t bytes)
 {
 	TextEncoder *encoder = composer->encoder;
 	const Tokenizer *t = encoder->tokenizer;
-	size_t bytes = encoder->word_bytes;
-	size_t begin = 0;
-	int32_t id = t->header->ignore_merges != 0 ? whole_word(t, encoder->word, bytes) : -1;
 
-	if (id >= 0)
-	{
-		word_token(composer, id, 0, bytes);
-		return;
-	}
 	if (!make_room(composer, bytes))
 		return;
 	for (size_t i = 0; i < bytes && !told_to_stop(encoder, i); i++)
-		composer->symbols[i] = (BpeSymbol){(uint32_t) t->byte_ids[encoder->word[i]],
+		composer->symbols[i] = (BpeSymbol){(uint32_t) t->byte_ids[encoder->word[begin + i]],
 										   i == 0 ? NOBODY : (uint32_t) (i - 1),
 										   i + 1 == bytes ? NOBODY : (uint32_t) (i + 1), 1};
 	if (encoder->stopped)
@@ -203,5 +202,122 @@ bpe_word(Composer *composer)
 
 		word_token(composer, (int32_t) composer->symbols[i].id, begin, begin + length);
 		begin += length;
+	}
+}
+
+/* What two tokens become, with its rank in the upper half. */
+static inline uint64_t
+ranked_merge(const Tokenizer *t, int32_t left, int32_t right)
+{
+	const MergeSlot *merge = find_merge(t, (uint32_t) left, (uint32_t) right);
+
+	return merge == NULL ? NO_MERGE : (uint64_t) merge->rank << 32 | merge->id;
+}
+
+/* Tokens of 1 to WORD_BYTES bytes, and where each ends; returns how many. */
+static size_t
+merge_short(const Tokenizer *t, const unsigned char *bytes, size_t n, int32_t *ids, uint8_t *ends)
+{
+	uint64_t merges[WORD_BYTES]; /* of a token and the next one */
+
+	for (size_t i = 0; i < n; i++)
+	{
+		ids[i] = t->byte_ids[bytes[i]];
+		ends[i] = (uint8_t) (i + 1);
+	}
+	for (size_t i = 0; i + 1 < n; i++)
+		merges[i] = ranked_merge(t, ids[i], ids[i + 1]);
+	while (n > 1)
+	{
+		size_t best = 0;
+
+		for (size_t i = 1; i + 1 < n; i++)
+			if (merges[i] < merges[best])
+				best = i;
+		if (merges[best] == NO_MERGE)
+			break;
+		ids[best] = (int32_t) (uint32_t) merges[best];
+		ends[best] = ends[best + 1];
+		n--;
+		for (size_t i = best + 1; i < n; i++)
+		{
+			ids[i] = ids[i + 1];
+			ends[i] = ends[i + 1];
+			merges[i - 1] = merges[i];
+		}
+		if (best > 0)
+			merges[best - 1] = ranked_merge(t, ids[best - 1], ids[best]);
+		if (best + 1 < n)
+			merges[best] = ranked_merge(t, ids[best], ids[best + 1]);
+	}
+	return n;
+}
+
+/* A part of at most WORD_BYTES bytes; place: where it is remembered, or NULL. */
+static void
+short_part(Composer *composer, size_t begin, size_t bytes, WordCacheEntry *place)
+{
+	const TextEncoder *encoder = composer->encoder;
+	const unsigned char *word = encoder->word + begin;
+	int32_t ids[WORD_BYTES];
+	uint8_t ends[WORD_BYTES];
+	size_t n;
+	size_t done = 0;
+
+	if (place != NULL && cache_holds(place, word, bytes))
+	{
+		for (size_t i = 0; i < place->n; done = place->ends[i++])
+			word_token(composer, place->ids[i], begin + done, begin + place->ends[i]);
+		return;
+	}
+	n = merge_short(encoder->tokenizer, word, bytes, ids, ends);
+	for (size_t i = 0; i < n; done = ends[i++])
+		word_token(composer, ids[i], begin + done, begin + ends[i]);
+	if (place != NULL && n <= WORD_TOKENS)
+		cache_fill(place, word, bytes, ids, ends, n);
+}
+
+static inline bool
+joins(const Tokenizer *t, unsigned char left, unsigned char right)
+{
+	return (t->joins[JOINS_BYTE(left, right)] & JOINS_BIT(right)) != 0;
+}
+
+void
+bpe_word(Composer *composer)
+{
+	TextEncoder *encoder = composer->encoder;
+	const Tokenizer *t = encoder->tokenizer;
+	const unsigned char *word = encoder->word;
+	size_t bytes = encoder->word_bytes;
+	bool ignore_merges = t->header->ignore_merges != 0;
+	bool remember = bytes > WORD_BYTES && !ignore_merges;
+	int32_t id = ignore_merges ? whole_word(t, word, bytes) : -1;
+
+	if (id >= 0)
+	{
+		word_token(composer, id, 0, bytes);
+		return;
+	}
+	for (size_t begin = 0, turn = 0; begin < bytes && !encoder->failed; turn++)
+	{
+		size_t end = begin + 1;
+		size_t length;
+
+		if (bulk_turn(turn, ASK_PARTS) && told_to_stop(encoder, ASK_SYMBOLS - 1))
+			return;
+		while (end < bytes && joins(t, word[end - 1], word[end]))
+			end++;
+		length = end - begin;
+		if (length == 1)
+			word_token(composer, t->byte_ids[word[begin]], begin, end);
+		else if (length > WORD_BYTES)
+			long_part(composer, begin, length);
+		else
+			short_part(composer, begin, length,
+					   remember ? cache_place(t, word + begin, length) : NULL);
+		if (encoder->stopped)
+			return;
+		begin = end;
 	}
 }

@@ -7,6 +7,8 @@
  * The last character of white space waits for the next one: a blank goes with a word, everything
  * else stands alone, and what is before it is a word of its own. An apostrophe at the beginning of
  * a word waits for up to two more.
+ *
+ * Words of ASCII characters that the normalizers leave alone are cut out of the text directly.
  */
 #include "tokenizer/composed.h"
 
@@ -243,4 +245,173 @@ words_end(Composer *composer, size_t i)
 	else
 		leave_apostrophe(composer, i);
 	splitter->n_held = 0;
+}
+
+/* --- Words of ASCII --- */
+
+#define LONGEST_ASCII 4096 /* a longer word streams */
+
+bool
+byte_level_direct(const Tokenizer *t)
+{
+	const StepEntry *first = t->steps[1];
+	const StepEntry *last;
+
+	if (t->kind != TOKENIZER_BPE)
+		return false;
+	last = first + t->header->n_steps[1] - 1;
+	if (first == last)
+		return (last->flags & STEP_REGEX) != 0;
+	return first + 1 == last && first->kind == STEP_PATTERN && first->count2 == PATTERN_WORDS &&
+		   (last->flags & (STEP_REGEX | STEP_PREFIX_SPACE)) == 0;
+}
+
+uint8_t
+byte_level_run(uint32_t c)
+{
+	return run_of(c);
+}
+
+static inline size_t
+run_end(const uint8_t *runs, const unsigned char *text, size_t at, size_t end)
+{
+	uint8_t run = runs[text[at]];
+
+	do
+		at++;
+	while (at < end && runs[text[at]] == run);
+	return at;
+}
+
+/* How many bytes a contraction has that begins with the apostrophe at `at`; 0: there is none. */
+static size_t
+ascii_contraction(const unsigned char *text, size_t at, size_t end)
+{
+	unsigned char second = at + 1 < end ? text[at + 1] : 0;
+	unsigned char third = at + 2 < end ? text[at + 2] : 0;
+
+	if (second == 's' || second == 't' || second == 'm' || second == 'd')
+		return 2;
+	return ((second == 'r' || second == 'v') && third == 'e') || (second == 'l' && third == 'l')
+			   ? 3
+			   : 0;
+}
+
+/*
+ * The end of the word at `at`, where no other has begun; or `at` itself, where characters count
+ * that are not known here. What follows a word is known, too.
+ */
+static size_t
+ascii_word_end(const uint8_t *runs, const unsigned char *text, size_t at, size_t end)
+{
+	size_t stop = at;
+
+	if (runs[text[at]] == RUN_SPACES)
+	{
+		stop = run_end(runs, text, at, end);
+		if (stop < end && runs[text[stop]] == RUN_NONE)
+			return at;
+		if (stop == end || (stop == at + 1 && text[at] != ' '))
+			return stop;
+		if (stop > at + 1)
+			return stop - 1;
+	}
+	else if (text[at] == '\'')
+	{
+		size_t bytes = ascii_contraction(text, at, end);
+
+		if (bytes > 0)
+			return at + bytes == end || runs[text[at + bytes]] != RUN_NONE ? at + bytes : at;
+		/* what becomes of a letter that is not known may make it one */
+		if (at + 2 < end && runs[text[at + 1]] == RUN_LETTERS && runs[text[at + 2]] == RUN_NONE)
+			return at;
+	}
+	if (runs[text[stop]] == RUN_NONE)
+		return at;
+	stop = run_end(runs, text, stop, end);
+	return stop == end || runs[text[stop]] != RUN_NONE ? stop : at;
+}
+
+/* The tokens of a word that is remembered; its bytes are in the encoder. */
+static void
+put_remembered(TextEncoder *encoder, const WordCacheEntry *entry, const AsciiText *text, size_t at)
+{
+	TokenList *list = &encoder->list;
+	size_t n = list->n;
+	size_t begin = 0;
+
+	if (!token_list_reserve(encoder, entry->n))
+		return;
+	list->n += entry->n;
+	if (list->counting)
+		return;
+	for (size_t i = 0; i < entry->n; begin = entry->ends[i++], n++)
+	{
+		size_t last = entry->ends[i] - (size_t) 1;
+
+		list->ids[n] = entry->ids[i];
+		list->starts[n] = ascii_origin(text, at + begin);
+		list->ends[n] = ascii_origin(text, at + last) + 1;
+		list->words[n] = (int32_t) encoder->next_word;
+		if (list->trims != NULL)
+			token_trim_bytes(encoder, n, encoder->word + begin, last + 1 - begin);
+	}
+}
+
+static void
+ascii_word(Composer *composer, const AsciiText *text, size_t at, size_t bytes)
+{
+	TextEncoder *encoder = composer->encoder;
+
+	if (bytes > WORD_BYTES)
+	{
+		for (size_t i = at; i < at + bytes; i++)
+			word_push(composer, text->bytes[i], ascii_origin(text, i));
+		word_end(composer);
+		return;
+	}
+	/* a fixed number of bytes is faster to copy */
+	if (text->end - at >= WORD_BYTES)
+		memcpy(encoder->word, text->bytes + at, WORD_BYTES);
+	else
+		memcpy(encoder->word, text->bytes + at, bytes);
+	{
+		const WordCacheEntry *entry = cache_place(encoder->tokenizer, encoder->word, bytes);
+
+		if (cache_holds(entry, encoder->word, bytes))
+		{
+			put_remembered(encoder, entry, text, at);
+			encoder->next_word++;
+			return;
+		}
+	}
+	for (size_t i = 0; i < bytes; i++)
+		encoder->origins[i] = ascii_origin(text, at + i);
+	encoder->word_bytes = bytes;
+	word_end(composer);
+}
+
+size_t
+words_ascii(Composer *composer, const AsciiText *text, size_t at, size_t soft_end)
+{
+	TextEncoder *encoder = composer->encoder;
+	Splitter *splitter = &composer->splitters[0];
+	uint8_t run = text->runs[text->bytes[at]];
+	size_t stop;
+
+	if (run == RUN_NONE || splitter->n_held > 0 || splitter->kind == RUN_SPACES ||
+		splitter->kind == run || (composer->prefix_space && !splitter->begun))
+		return at;
+	for (; at < soft_end && encoder->list.n <= encoder->limit; at = stop)
+	{
+		stop = ascii_word_end(text->runs, text->bytes, at, text->end);
+		if (stop == at || stop - at > LONGEST_ASCII || encoder->failed || encoder->stopped)
+			break;
+		if (splitter->kind != RUN_NONE)
+			word_end(composer);
+		splitter->begun = true;
+		splitter->kind = RUN_NONE;
+		ascii_word(composer, text, at, stop - at);
+	}
+	return at;
 }

@@ -45,6 +45,9 @@ composer_create(TextEncoder *encoder)
 			(splitter->step->kind == STEP_PATTERN && splitter->step->text_length > 0))
 			utf8_decode(t->strings + splitter->step->text, &splitter->delimiter);
 	}
+	composer->direct = byte_level_direct(t);
+	composer->prefix_space = composer->direct && composer->n_splitters == 1 &&
+							 (composer->splitters[0].step->flags & STEP_PREFIX_SPACE) != 0;
 	encoder->composer = composer;
 	return true;
 }
@@ -88,17 +91,6 @@ word_push(Composer *composer, uint32_t c, uint32_t origin)
 
 /* --- Words that came before --- */
 
-/* Where a word of at most WORD_BYTES bytes is remembered. */
-static WordCacheEntry *
-cache_place(const TextEncoder *encoder)
-{
-	const Tokenizer *t = encoder->tokenizer;
-	size_t bytes = encoder->word_bytes;
-
-	return &t->cache->entries[hash_long(encoder->word, bytes, (uint32_t) bytes, t->seed) >>
-							  (64 - WORD_CACHE_BITS)];
-}
-
 /* Tokens that lie side by side are recorded as long as there is room. */
 static void
 record(Composer *composer, int32_t id, size_t begin, size_t end)
@@ -133,9 +125,12 @@ word_token(Composer *composer, int32_t id, size_t begin, size_t end)
 	list->starts[n] = encoder->origins[begin];
 	list->ends[n] = encoder->origins[end - 1] + 1;
 	list->words[n] = (int32_t) encoder->next_word;
-	if (list->trims != NULL)
-		token_trim(encoder, n, encoder->word + begin, end - begin,
-				   encoder->tokenizer->kind == TOKENIZER_BPE);
+	if (list->trims == NULL)
+		return;
+	if (encoder->tokenizer->kind == TOKENIZER_BPE)
+		token_trim_bytes(encoder, n, encoder->word + begin, end - begin);
+	else
+		token_trim(encoder, n, encoder->word + begin, end - begin, false);
 }
 
 /* The tokens of a word that is remembered; false when it is not. */
@@ -145,8 +140,7 @@ recall(Composer *composer, const WordCacheEntry *entry)
 	const TextEncoder *encoder = composer->encoder;
 	size_t begin = 0;
 
-	if (entry->length != encoder->word_bytes ||
-		!same_bytes(entry->key, encoder->word, entry->length))
+	if (!cache_holds(entry, encoder->word, encoder->word_bytes))
 		return false;
 	for (int i = 0; i < entry->n; i++)
 	{
@@ -157,19 +151,6 @@ recall(Composer *composer, const WordCacheEntry *entry)
 }
 
 static void
-remember(const Composer *composer, WordCacheEntry *entry)
-{
-	const TextEncoder *encoder = composer->encoder;
-
-	memset(entry, 0, sizeof *entry);
-	memcpy(entry->key, encoder->word, encoder->word_bytes);
-	entry->length = (uint8_t) encoder->word_bytes;
-	entry->n = (uint8_t) composer->n_recorded;
-	memcpy(entry->ends, composer->recorded_ends, sizeof entry->ends);
-	memcpy(entry->ids, composer->recorded_ids, sizeof entry->ids);
-}
-
-static void
 encode_word(Composer *composer)
 {
 	TextEncoder *encoder = composer->encoder;
@@ -177,7 +158,7 @@ encode_word(Composer *composer)
 
 	if (encoder->word_bytes <= WORD_BYTES && !composer->partial)
 	{
-		entry = cache_place(encoder);
+		entry = cache_place(encoder->tokenizer, encoder->word, encoder->word_bytes);
 		if (recall(composer, entry))
 			return;
 	}
@@ -188,7 +169,8 @@ encode_word(Composer *composer)
 		bpe_word(composer);
 	if (entry != NULL && composer->n_recorded <= WORD_TOKENS && !encoder->failed &&
 		!encoder->stopped)
-		remember(composer, entry);
+		cache_fill(entry, encoder->word, encoder->word_bytes, composer->recorded_ids,
+				   composer->recorded_ends, composer->n_recorded);
 }
 
 void
@@ -241,13 +223,76 @@ push_normalized(Chain *chain, uint32_t c, uint32_t origin, const unsigned char *
 	return chain_idle(chain);
 }
 
+/*
+ * Characters of a word at `at` that no splitter cuts, into the word; returns where they end, which
+ * is `at` when they have to go the long way.
+ */
+static size_t
+word_append(Composer *composer, const AsciiText *text, size_t at, size_t soft_end)
+{
+	TextEncoder *encoder = composer->encoder;
+	size_t stop = at;
+	unsigned char *word;
+	uint32_t *origins;
+
+	if (encoder->word_bytes == 0)
+		return at;
+	for (size_t i = 0; i < composer->n_splitters; i++)
+		if (composer->splitters[i].matched)
+			return at;
+	while (stop < soft_end && text->runs[text->bytes[stop]] != 0)
+		stop++;
+	/* before the normalizers what follows may change the last one */
+	if (text->origins == NULL && stop > at && stop < text->end && text->bytes[stop] >= 0x80)
+		stop--;
+	while (encoder->word_capacity - encoder->word_bytes < stop - at)
+		if (encoder->failed || encoder->stopped || !pretokenizer_grow(encoder))
+			return at;
+	word = encoder->word + encoder->word_bytes;
+	origins = encoder->origins + encoder->word_bytes;
+	for (size_t i = at; i < stop; i++)
+	{
+		*word++ = text->bytes[i];
+		*origins++ = ascii_origin(text, i);
+	}
+	encoder->word_bytes += stop - at;
+	if (encoder->word_bytes >= composer->next_try && encoder->tokenizer->kind == TOKENIZER_UNIGRAM)
+		encode_begin(composer);
+	return stop;
+}
+
+/*
+ * One or more characters of text[position .. end) that the normalizers leave alone, when they are
+ * idle; returns the new position, or the old one.
+ */
+static inline size_t
+pass_by(Composer *composer, const AsciiText *text, size_t position, size_t soft_end)
+{
+	const uint8_t *plain = composer->encoder->tokenizer->plain;
+	unsigned char byte = text->bytes[position];
+
+	if (byte >= 0x80 || plain[byte] == 0 ||
+		(position + 1 < text->end && text->bytes[position + 1] >= 0x80))
+		return position;
+	if (text->runs[byte] != 0)
+	{
+		size_t stop = composer->direct ? words_ascii(composer, text, position, soft_end)
+									   : word_append(composer, text, position, soft_end);
+
+		if (stop > position)
+			return stop;
+	}
+	splitter_push(composer, 0, plain[byte], (uint32_t) (text->first + position));
+	return position + 1;
+}
+
 bool
 composed_encode(TextEncoder *encoder, const unsigned char *text, size_t begin, size_t end,
 				size_t character)
 {
 	Composer *composer = encoder->composer;
 	Chain *chain = &composer->chain;
-	const uint8_t *plain = encoder->tokenizer->plain;
+	AsciiText ascii = {text, end, encoder->tokenizer->ascii_runs[0], NULL, 0};
 	size_t next_ask = begin + ASK_BYTES;
 	bool passed = false;
 	bool idle;
@@ -256,28 +301,28 @@ composed_encode(TextEncoder *encoder, const unsigned char *text, size_t begin, s
 	idle = chain_idle(chain);
 	for (size_t position = begin; position < end && encoder->list.n <= encoder->limit;)
 	{
-		unsigned char byte = text[position];
+		size_t stop = position;
 		uint32_t c;
 
-		if (idle && byte < 0x80 && plain[byte] != 0 &&
-			(position + 1 == end || text[position + 1] < 0x80))
+		if (idle)
 		{
-			splitter_push(composer, 0, plain[byte], (uint32_t) character++);
-			position++;
-			passed = true;
+			ascii.first = character - position;
+			stop = pass_by(composer, &ascii, position, next_ask < end ? next_ask : end);
+			character += stop - position;
+			passed |= stop > position;
 		}
-		else
+		if (stop == position)
 		{
 			if (passed)
 				chain_passed(chain);
 			passed = false;
-			position += (size_t) utf8_decode(text + position, &c);
+			stop += (size_t) utf8_decode(text + position, &c);
 			if (chain->n > 0)
-				idle =
-					push_normalized(chain, c, (uint32_t) character++, text + position, text + end);
+				idle = push_normalized(chain, c, (uint32_t) character++, text + stop, text + end);
 			else
 				splitter_push(composer, 0, c, (uint32_t) character++);
 		}
+		position = stop;
 		if (position < next_ask)
 			continue;
 		next_ask = position + ASK_BYTES;
@@ -291,22 +336,52 @@ composed_encode(TextEncoder *encoder, const unsigned char *text, size_t begin, s
 	return has_failed(encoder) ? fail(encoder) : true;
 }
 
+/* How many characters at text[position] the idle normalizers leave alone, at most ASK_BYTES. */
+static size_t
+count_plain(const uint8_t *plain, const unsigned char *text, size_t position, size_t end)
+{
+	size_t stop = position;
+
+	if (end - position > ASK_BYTES)
+		end = position + ASK_BYTES; /* one less then, for what follows */
+	while (stop < end && text[stop] < 0x80 && plain[text[stop]] != 0)
+		stop++;
+	if (stop > position && stop < end && text[stop] >= 0x80)
+		stop--;
+	return stop - position;
+}
+
 bool
 composed_normalize(TextEncoder *encoder, const unsigned char *text, const size_t range[2],
-				   size_t character, EmitCharacter emit_character, void *context)
+				   size_t character, const CharacterSink *sink)
 {
 	Chain *chain = &encoder->composer->chain;
+	const uint8_t *plain = encoder->tokenizer->plain;
 	size_t next_ask = range[0] + ASK_BYTES;
+	bool idle;
 
 	chain_reset(chain);
-	chain->emit = emit_character;
-	chain->context = context;
+	idle = chain_idle(chain);
+	chain->emit = sink->one;
+	chain->context = sink->context;
 	for (size_t position = range[0]; position < range[1];)
 	{
+		size_t n = idle ? count_plain(plain, text, position, range[1]) : 0;
 		uint32_t c;
 
-		position += (size_t) utf8_decode(text + position, &c);
-		chain_push(chain, 0, c, (uint32_t) character++);
+		if (n > 0)
+		{
+			sink->many(sink->context, text + position, n, plain, (uint32_t) character);
+			chain_passed(chain);
+			character += n;
+			position += n;
+		}
+		else
+		{
+			position += (size_t) utf8_decode(text + position, &c);
+			idle =
+				push_normalized(chain, c, (uint32_t) character++, text + position, text + range[1]);
+		}
 		if (position < next_ask)
 			continue;
 		next_ask = position + ASK_BYTES;
@@ -320,14 +395,40 @@ composed_normalize(TextEncoder *encoder, const unsigned char *text, const size_t
 	return has_failed(encoder) ? fail(encoder) : may_continue(encoder->question, encoder->status);
 }
 
-void
-composed_push(TextEncoder *encoder, uint32_t c, uint32_t origin)
+bool
+composed_encode_normal(TextEncoder *encoder, const unsigned char *text, const uint32_t *origins,
+					   size_t begin, size_t end)
 {
-	splitter_push(encoder->composer, 0, c, origin);
-}
+	Composer *composer = encoder->composer;
+	AsciiText ascii = {text, end, encoder->tokenizer->ascii_runs[1], origins, 0};
+	size_t next_ask = begin + ASK_BYTES;
 
-void
-composed_end(TextEncoder *encoder)
-{
-	splitter_end(encoder->composer, 0);
+	for (size_t position = begin; position < end && encoder->list.n <= encoder->limit;)
+	{
+		size_t stop = position;
+		uint32_t c;
+
+		if (ascii.runs[text[position]] != 0)
+		{
+			size_t soft_end = next_ask < end ? next_ask : end;
+
+			stop = composer->direct ? words_ascii(composer, &ascii, position, soft_end)
+									: word_append(composer, &ascii, position, soft_end);
+		}
+		if (stop == position)
+		{
+			stop += (size_t) utf8_decode(text + position, &c);
+			splitter_push(composer, 0, c, origins[position]);
+		}
+		position = stop;
+		if (position < next_ask)
+			continue;
+		next_ask = position + ASK_BYTES;
+		if (has_failed(encoder))
+			return fail(encoder);
+		if (!may_continue(encoder->question, encoder->status))
+			return false;
+	}
+	splitter_end(composer, 0);
+	return has_failed(encoder) ? fail(encoder) : true;
 }

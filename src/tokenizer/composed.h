@@ -152,7 +152,7 @@ void precompiled_settle(Chain *chain, size_t link);
 
 #define WORD_CACHE_BITS 12
 #define WORD_BYTES 32 /* longest word that is remembered */
-#define WORD_TOKENS 6 /* and most tokens that it has */
+#define WORD_TOKENS 6
 
 /* A word that came before; a place of its hash. 64 bytes. */
 typedef struct WordCacheEntry
@@ -168,6 +168,33 @@ struct WordCache
 {
 	WordCacheEntry entries[1 << WORD_CACHE_BITS];
 };
+
+/* Where a word of at most WORD_BYTES bytes is remembered. Keys are readable 8 bytes past them. */
+static inline WordCacheEntry *
+cache_place(const Tokenizer *t, const unsigned char *key, size_t bytes)
+{
+	return &t->cache->entries[hash_long(key, bytes, (uint32_t) bytes, t->seed) >>
+							  (64 - WORD_CACHE_BITS)];
+}
+
+static inline bool
+cache_holds(const WordCacheEntry *entry, const unsigned char *key, size_t bytes)
+{
+	return entry->length == bytes && same_bytes(entry->key, key, bytes);
+}
+
+/* ids and ends: of at most WORD_TOKENS tokens. */
+static inline void
+cache_fill(WordCacheEntry *entry, const unsigned char *key, size_t bytes, const int32_t *ids,
+		   const uint8_t *ends, size_t n)
+{
+	memset(entry, 0, sizeof *entry);
+	memcpy(entry->key, key, bytes);
+	entry->length = (uint8_t) bytes;
+	entry->n = (uint8_t) n;
+	memcpy(entry->ends, ends, n);
+	memcpy(entry->ids, ids, n * sizeof *ids);
+}
 
 typedef struct Splitter
 {
@@ -189,6 +216,8 @@ struct Composer
 	Chain chain;
 	Splitter splitters[PIPELINE_STEPS];
 	size_t n_splitters;
+	bool direct;       /* words of ASCII are found by words_ascii */
+	bool prefix_space; /* ... but not the first of a piece */
 	/* unigram.c */
 	size_t next_try; /* bytes of a word at which its begin is tried to be encoded */
 	bool partial;    /* it has been: the rest belongs to the same word */
@@ -213,6 +242,34 @@ void byte_level_push(Composer *composer, size_t i, uint32_t c, uint32_t origin);
 void words_push(Composer *composer, size_t i, uint32_t c, uint32_t origin);
 /* Gives what is held; the splits' end is the caller's to say. */
 void words_end(Composer *composer, size_t i);
+
+/* A text on the way past the normalizers, or behind them. */
+typedef struct AsciiText
+{
+	const unsigned char *bytes;
+	size_t end;
+	const uint8_t *runs;     /* of Tokenizer.ascii_runs */
+	const uint32_t *origins; /* per byte, or NULL: byte i is character first + i */
+	size_t first;            /* may be less than zero, wrapped */
+} AsciiText;
+
+static inline uint32_t
+ascii_origin(const AsciiText *text, size_t at)
+{
+	return text->origins != NULL ? text->origins[at] : (uint32_t) (text->first + at);
+}
+
+/*
+ * Encodes words of ASCII that begin at `at`, where one may begin, and before soft_end; returns
+ * where it stopped, which is `at` when the characters have to go the long way. Only if direct.
+ */
+size_t words_ascii(Composer *composer, const AsciiText *text, size_t at, size_t soft_end);
+/* Whether the first splitter finds words as above and those after it change nothing. */
+bool byte_level_direct(const Tokenizer *tokenizer);
+/* What kind of run a character belongs to there; not 0. */
+uint8_t byte_level_run(uint32_t c);
+/* Fills ascii_runs; plain is filled. */
+void splitter_runs(Tokenizer *tokenizer);
 /* The end of the chain: a character of a word, and its end. */
 void word_push(Composer *composer, uint32_t c, uint32_t origin);
 void word_end(Composer *composer);
@@ -222,6 +279,8 @@ void word_end(Composer *composer);
  * as far as nothing that follows can change it; returns the bytes that were encoded then.
  */
 size_t unigram_word(Composer *composer, bool part);
+/* Fills roots. */
+void unigram_roots(Tokenizer *tokenizer);
 void bpe_word(Composer *composer);
 
 /* A token of the word: bytes [begin, end) of it. */

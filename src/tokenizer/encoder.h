@@ -190,6 +190,16 @@ void added_emit(TextEncoder *encoder, const AddedMatch *match, const unsigned ch
  */
 void token_trim(TextEncoder *encoder, size_t token, const unsigned char *text, size_t length,
 				bool bytes);
+/* The same of a BPE word, which mostly has no blank at an end. */
+static inline void
+token_trim_bytes(TextEncoder *encoder, size_t token, const unsigned char *text, size_t length)
+{
+	if (text[0] == ' ' || text[length - 1] == ' ')
+		token_trim(encoder, token, text, length, true);
+	else
+		encoder->list.trims[token] = 0;
+}
+
 /* The same for a token whose place in its window had to be known: see TokenList. */
 void token_trim_placed(uint32_t trim, bool first, uint32_t *start, uint32_t *end);
 
@@ -198,12 +208,22 @@ bool composer_create(TextEncoder *encoder);
 /* The piece text[begin .. end), whose first character has that index. */
 bool composed_encode(TextEncoder *encoder, const unsigned char *text, size_t begin, size_t end,
 					 size_t character);
+/* Where normalized characters go: one, or n of ASCII side by side, each of which becomes plain's.
+ */
+typedef struct CharacterSink
+{
+	EmitCharacter one;
+	void (*many)(void *context, const unsigned char *bytes, size_t n, const uint8_t plain[128],
+				 uint32_t origin);
+	void *context;
+} CharacterSink;
+
 /* Only its normalizers; range: begin and end. */
 bool composed_normalize(TextEncoder *encoder, const unsigned char *text, const size_t range[2],
-						size_t character, EmitCharacter emit_character, void *context);
-/* A character of normalized text, and the end of a piece of it. */
-void composed_push(TextEncoder *encoder, uint32_t c, uint32_t origin);
-void composed_end(TextEncoder *encoder);
+						size_t character, const CharacterSink *sink);
+/* text[begin .. end) after normalization, with the origin of each byte. */
+bool composed_encode_normal(TextEncoder *encoder, const unsigned char *text,
+							const uint32_t *origins, size_t begin, size_t end);
 
 /* encode.c: how many bytes are valid UTF-8; false when told to stop. */
 bool text_valid_prefix(const unsigned char *bytes, size_t length, size_t *prefix,

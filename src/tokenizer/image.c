@@ -126,9 +126,13 @@ place_composed(Builder *b, size_t *length)
 	{
 		h->trie_at = place_section(length, sizeof(TrieSlot) << h->trie_bits);
 		h->nodes_at = place_section(length, h->n_nodes * sizeof(int32_t));
+		h->scores_at = place_section(length, h->n_nodes * sizeof(double));
 	}
 	if (h->merge_bits > 0)
+	{
 		h->merges_at = place_section(length, sizeof(MergeSlot) << h->merge_bits);
+		h->joins_at = place_section(length, JOINS_BYTES);
+	}
 }
 
 static bool

@@ -11,7 +11,7 @@
 #include "tokenizer/tokenizer.h"
 
 #define IMAGE_MAGIC "BERTTOK"
-#define IMAGE_VERSION 5
+#define IMAGE_VERSION 6
 #define IMAGE_BYTE_ORDER 0x01020304
 #define IMAGE_PREFIX_LENGTH 32 /* longest continuing_subword_prefix */
 /* bytes readable after the texts, so that they can be read in words */
@@ -79,12 +79,13 @@ typedef struct StepEntry
 /* From a node of the tokens' trie, by a byte, to the next node: a hash table. The root is 0. */
 typedef struct TrieSlot
 {
-	uint32_t key;   /* node << 8 | byte, or SLOT_EMPTY */
-	uint32_t child; /* | TRIE_LEAF when a token ends there */
-	double score;   /* of that token */
+	uint32_t key;      /* node << 8 | byte, or SLOT_EMPTY */
+	uint32_t child;    /* | TRIE_LEAF when a token ends there */
+	uint64_t children; /* by which bytes it goes on from there: a bit for each, modulo 64 */
 } TrieSlot;
 
 #define TRIE_LEAF 0x80000000u
+#define TRIE_CHILD(byte) (UINT64_C(1) << ((byte) &63))
 #define TRIE_MAX_NODES 0xFFFFFFu
 
 /* Two tokens that become one: a hash table. */
@@ -95,6 +96,14 @@ typedef struct MergeSlot
 	uint32_t rank; /* the least one is merged first */
 	uint32_t id;   /* of what they become */
 } MergeSlot;
+
+/*
+ * BPE: which two bytes side by side a merge may bring together: a bit for each pair of a token's
+ * last and the next token's first byte.
+ */
+#define JOINS_BYTES ((size_t) 256 * 256 / 8)
+#define JOINS_BYTE(left, right) ((size_t) (left) << 5 | (right) >> 3)
+#define JOINS_BIT(right) (1u << ((right) &7))
 
 typedef struct ImageHeader
 {
@@ -149,7 +158,9 @@ typedef struct ImageHeader
 	uint64_t template_at; /* TemplatePiece (single, pair) */
 	uint64_t trie_at;     /* TrieSlot (1 << trie_bits), if trie_bits > 0 */
 	uint64_t nodes_at;    /* int32_t (n_nodes): the token that ends at a node, or -1 */
+	uint64_t scores_at;   /* double (n_nodes): of that token */
 	uint64_t merges_at;   /* MergeSlot (1 << merge_bits), if merge_bits > 0 */
+	uint64_t joins_at;    /* uint8_t (JOINS_BYTES), if merge_bits > 0 */
 	uint64_t strings_at;
 	uint64_t strings_length;
 } ImageHeader;
@@ -202,11 +213,19 @@ struct Tokenizer
 	uint32_t n_template[2];
 	TemplatePiece bert_pieces[8]; /* of a tokenizer that has no templates */
 	const TrieSlot *trie;
+	TrieSlot roots[256]; /* what the trie's root has by each byte; key SLOT_EMPTY: nothing */
 	const int32_t *nodes;
+	const double *scores;
 	const MergeSlot *merges;
+	const uint8_t *joins;
 	const unsigned char *strings;
-	int32_t byte_ids[256];   /* BPE: the token of each byte; Unigram: with byte_fallback */
-	uint8_t plain[128];      /* what the normalizers make of a character that stands alone; or 0 */
+	int32_t byte_ids[256]; /* BPE: the token of each byte; Unigram: with byte_fallback */
+	uint8_t plain[128];    /* what the normalizers make of a character that stands alone; or 0 */
+	/*
+	 * How ASCII goes through the splitters: what run of byte_level.c it belongs to, or 1 if it goes
+	 * through them within a word; else 0. [0]: also 0 where plain is another.
+	 */
+	uint8_t ascii_runs[2][256];
 	struct WordCache *cache; /* composed tokenizers: words that came before */
 	uint8_t ascii_kind[256];
 	/* of word bytes as they leave the normalizer, 0 for all others */

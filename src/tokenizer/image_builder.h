@@ -45,7 +45,9 @@ typedef struct Builder
 	Pieces pieces;
 	TrieSlot *trie;
 	int32_t *nodes;
+	double *scores; /* of nodes */
 	MergeSlot *merges;
+	uint8_t *joins;   /* (JOINS_BYTES) */
 	StepEntry *steps; /* of all three lists */
 	size_t n_steps;
 	unsigned char *strings;

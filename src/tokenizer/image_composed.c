@@ -91,6 +91,7 @@ typedef struct TrieBuilder
 	uint32_t n_nodes;
 	uint32_t capacity; /* of nodes */
 	int32_t *nodes;
+	double *scores;
 } TrieBuilder;
 
 static TrieSlot *
@@ -162,15 +163,20 @@ add_node(TrieBuilder *trie)
 	{
 		uint32_t capacity = trie->capacity * 2 + 1024;
 		int32_t *nodes = arena_alloc_array(trie->b->arena, capacity, sizeof *nodes);
+		double *scores = arena_alloc_array(trie->b->arena, capacity, sizeof *scores);
 
-		if (nodes == NULL)
+		if (nodes == NULL || scores == NULL)
 			return builder_out_of_memory(trie->b);
 		if (!bulk_copy(nodes, trie->nodes, trie->n_nodes * sizeof *nodes,
+					   arena_question(trie->b->arena), trie->b->status) ||
+			!bulk_copy(scores, trie->scores, trie->n_nodes * sizeof *scores,
 					   arena_question(trie->b->arena), trie->b->status))
 			return false;
 		trie->nodes = nodes;
+		trie->scores = scores;
 		trie->capacity = capacity;
 	}
+	trie->scores[trie->n_nodes] = 0;
 	trie->nodes[trie->n_nodes++] = -1;
 	return true;
 }
@@ -179,6 +185,7 @@ static bool
 add_piece(TrieBuilder *trie, const unsigned char *text, size_t length, int32_t id, double score)
 {
 	uint32_t node = 0;
+	uint32_t parent = SLOT_EMPTY; /* key of the slot that leads to node; none to the root */
 	TrieSlot *place = NULL;
 
 	for (size_t i = 0; i < length; i++)
@@ -197,15 +204,18 @@ add_piece(TrieBuilder *trie, const unsigned char *text, size_t length, int32_t i
 		if (place->key == SLOT_EMPTY)
 		{
 			*place = (TrieSlot){key, trie->n_nodes, 0};
+			if (parent != SLOT_EMPTY)
+				find_place(trie->slots, trie->bits, parent)->children |= TRIE_CHILD(text[i]);
 			if (!add_node(trie))
 				return false;
 		}
 		node = place->child & ~TRIE_LEAF;
+		parent = key;
 	}
 	if (place != NULL)
 	{
 		place->child |= TRIE_LEAF;
-		place->score = score;
+		trie->scores[node] = score;
 		trie->nodes[node] = id;
 	}
 	return true;
@@ -245,6 +255,7 @@ build_trie(Builder *b)
 	}
 	b->trie = trie.slots;
 	b->nodes = trie.nodes;
+	b->scores = trie.scores;
 	b->header.trie_bits = trie.bits;
 	b->header.n_nodes = trie.n_nodes;
 	b->header.unk_score = least - UNIGRAM_UNK_PENALTY;
@@ -308,6 +319,57 @@ fill_merges(Builder *b, uint32_t bits, const int32_t *ids, bool *full)
 	return true;
 }
 
+#define BYTE_CHARACTERS 512 /* all that stand for bytes are less */
+
+/* The byte of a token's first or last character, or -1: no text becomes such a token. */
+static int
+end_byte(const Builder *b, uint32_t token, bool last, const int16_t *bytes)
+{
+	const unsigned char *text = b->texts + b->offsets[token];
+	size_t length = b->offsets[token + 1] - b->offsets[token];
+	size_t at = last && length > 0 ? length - 1 : 0;
+	uint32_t c;
+
+	if (length == 0)
+		return -1;
+	while (at > 0 && (text[at] & 0xC0) == 0x80)
+		at--;
+	utf8_decode(text + at, &c);
+	return c < BYTE_CHARACTERS ? bytes[c] : -1;
+}
+
+/* Which bytes merges bring together. */
+static bool
+build_joins(Builder *b)
+{
+	int16_t bytes[BYTE_CHARACTERS];
+
+	b->joins = arena_alloc_zero(b->arena, JOINS_BYTES);
+	if (b->joins == NULL)
+		return builder_out_of_memory(b);
+	memset(bytes, 0xFF, sizeof bytes);
+	for (int byte = 0; byte < 256; byte++)
+	{
+		unsigned char text[4];
+		uint32_t c;
+
+		byte_text((unsigned char) byte, text);
+		utf8_decode(text, &c);
+		bytes[c] = (int16_t) byte;
+	}
+	for (uint32_t i = 0; i < b->pieces.n_merges; i++)
+	{
+		int left = end_byte(b, b->pieces.merges[2 * i], true, bytes);
+		int right = end_byte(b, b->pieces.merges[2 * i + 1], false, bytes);
+
+		if (!builder_may_go_on(b, i))
+			return false;
+		if (left >= 0 && right >= 0)
+			b->joins[JOINS_BYTE(left, right)] |= (uint8_t) JOINS_BIT(right);
+	}
+	return true;
+}
+
 static bool
 build_merges(Builder *b)
 {
@@ -367,7 +429,8 @@ builder_compose(Builder *b)
 		return false;
 	if (b->header.kind == TOKENIZER_UNIGRAM)
 		return build_trie(b);
-	return b->header.kind == TOKENIZER_BERT || (check_bytes(b) && build_merges(b));
+	return b->header.kind == TOKENIZER_BERT ||
+		   (check_bytes(b) && build_merges(b) && build_joins(b));
 }
 
 bool
@@ -382,11 +445,15 @@ builder_write_composed(const Builder *b, unsigned char *image, const ImageHeader
 	memcpy(templates, b->pipeline->single.pieces, h->n_template[0] * sizeof *templates);
 	memcpy(templates + h->n_template[0], b->pipeline->pair.pieces,
 		   h->n_template[1] * sizeof *templates);
+	if (h->merge_bits > 0)
+		memcpy(image + h->joins_at, b->joins, JOINS_BYTES);
 	return bulk_copy(image + h->strings_at, b->strings, h->strings_length, question, status) &&
 		   (h->trie_bits == 0 || (bulk_copy(image + h->trie_at, b->trie,
 											sizeof(TrieSlot) << h->trie_bits, question, status) &&
 								  bulk_copy(image + h->nodes_at, b->nodes,
-											h->n_nodes * sizeof *b->nodes, question, status))) &&
+											h->n_nodes * sizeof *b->nodes, question, status) &&
+								  bulk_copy(image + h->scores_at, b->scores,
+											h->n_nodes * sizeof *b->scores, question, status))) &&
 		   (h->merge_bits == 0 || bulk_copy(image + h->merges_at, b->merges,
 											sizeof(MergeSlot) << h->merge_bits, question, status));
 }
@@ -425,9 +492,11 @@ composed_valid(const ImageHeader *h, size_t length)
 		   inside(h->strings_at, h->strings_length, 1, length) &&
 		   (h->trie_bits == 0 ||
 			(inside(h->trie_at, UINT64_C(1) << h->trie_bits, sizeof(TrieSlot), length) &&
-			 inside(h->nodes_at, h->n_nodes, sizeof(int32_t), length))) &&
+			 inside(h->nodes_at, h->n_nodes, sizeof(int32_t), length) &&
+			 inside(h->scores_at, h->n_nodes, sizeof(double), length))) &&
 		   (h->merge_bits == 0 ||
-			inside(h->merges_at, UINT64_C(1) << h->merge_bits, sizeof(MergeSlot), length));
+			(inside(h->merges_at, UINT64_C(1) << h->merge_bits, sizeof(MergeSlot), length) &&
+			 inside(h->joins_at, JOINS_BYTES, 1, length)));
 }
 
 /* Texts lie inside and end with a zero; a kind is one of its list. */
@@ -573,11 +642,16 @@ composed_prepare(Tokenizer *t, const unsigned char *image)
 		return true;
 	t->trie = (const TrieSlot *) (image + h->trie_at);
 	t->nodes = (const int32_t *) (image + h->nodes_at);
+	t->scores = (const double *) (image + h->scores_at);
 	t->merges = (const MergeSlot *) (image + h->merges_at);
+	t->joins = image + h->joins_at;
+	if (t->kind == TOKENIZER_UNIGRAM)
+		unigram_roots(t);
 	find_byte_tokens(t);
 	for (int byte = 0; byte < 256 && t->kind == TOKENIZER_BPE; byte++)
 		if (t->byte_ids[byte] < 0)
 			return false;
 	chain_plain(t, t->plain);
+	splitter_runs(t);
 	return true;
 }

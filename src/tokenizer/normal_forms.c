@@ -128,6 +128,8 @@ flush(Chain *chain, size_t i)
 {
 	WaitingList *list = &chain->links[i].waiting;
 
+	if (list->n == 0)
+		return;
 	sort_marks(chain, list);
 	for (size_t k = 0; k < list->n && !chain->failed && !chain_told_to_stop(chain, k); k++)
 		give(chain, i, list->items[k]);

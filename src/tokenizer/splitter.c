@@ -220,3 +220,42 @@ splitter_end(Composer *composer, size_t i)
 	}
 	word_end(composer);
 }
+
+/* Whether an ASCII character within a split goes on to the next stage as it is. */
+static bool
+passes(const Tokenizer *t, const StepEntry *step, uint32_t c)
+{
+	UnicodeRecord record = unicode_record(c);
+
+	switch ((StepKind) step->kind)
+	{
+		case STEP_WHITESPACE_SPLIT:
+			return (record.bits & UNICODE_SPACE) == 0;
+		case STEP_DIGITS:
+			return (unicode_properties(c).bits & UNICODE_NUMERIC) == 0;
+		case STEP_PUNCTUATION:
+			return (record.bits & UNICODE_PUNCTUATION) == 0;
+		case STEP_METASPACE:
+			return c != ' ' && c != t->strings[step->text];
+		case STEP_BYTE_LEVEL:
+			return (step->flags & STEP_REGEX) == 0;
+		default:
+			return false;
+	}
+}
+
+void
+splitter_runs(Tokenizer *t)
+{
+	bool direct = byte_level_direct(t);
+
+	for (uint32_t byte = 1; byte < 128; byte++)
+	{
+		uint8_t run = direct ? byte_level_run(byte) : 1;
+
+		for (size_t i = 0; i < t->header->n_steps[1] && !direct; i++)
+			run &= passes(t, &t->steps[1][i], byte);
+		t->ascii_runs[0][byte] = t->plain[byte] == byte ? run : 0;
+		t->ascii_runs[1][byte] = run;
+	}
+}

@@ -164,6 +164,36 @@ encode_streaming(TextEncoder *encoder, const Piece *piece)
 	return has_failed(encoder) ? fail(encoder) : true;
 }
 
+static bool
+make_room(NormalText *text, size_t more)
+{
+	size_t larger = text->capacity * 2 + more + 256;
+	unsigned char *copy;
+	uint32_t *origins;
+
+	if (text->capacity - text->length >= more)
+		return true;
+	copy = arena_alloc(text->arena, larger);
+	origins = arena_alloc_array(text->arena, larger, sizeof *origins);
+	if (copy == NULL || origins == NULL)
+	{
+		text->failed = true;
+		text->wanted = larger * (1 + sizeof *origins);
+		return false;
+	}
+	if (!bulk_copy(copy, text->bytes, text->length, text->question, text->status) ||
+		!bulk_copy(origins, text->origins, text->length * sizeof *origins, text->question,
+				   text->status))
+	{
+		text->stopped = true;
+		return false;
+	}
+	text->bytes = copy;
+	text->origins = origins;
+	text->capacity = larger;
+	return true;
+}
+
 static void
 collect(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 {
@@ -171,39 +201,34 @@ collect(void *context, uint32_t c, uint8_t bits, uint32_t origin)
 	int bytes;
 
 	(void) bits;
-	if (text->capacity - text->length < 4)
-	{
-		size_t larger = text->capacity * 2 + 256;
-		unsigned char *copy = arena_alloc(text->arena, larger);
-		uint32_t *origins = arena_alloc_array(text->arena, larger, sizeof *origins);
-
-		if (copy == NULL || origins == NULL)
-		{
-			text->failed = true;
-			text->wanted = larger * (1 + sizeof *origins);
-			return;
-		}
-		if (!bulk_copy(copy, text->bytes, text->length, text->question, text->status) ||
-			!bulk_copy(origins, text->origins, text->length * sizeof *origins, text->question,
-					   text->status))
-		{
-			text->stopped = true;
-			return;
-		}
-		text->bytes = copy;
-		text->origins = origins;
-		text->capacity = larger;
-	}
+	if (!make_room(text, 4))
+		return;
 	bytes = utf8_encode(c, text->bytes + text->length);
 	for (int i = 0; i < bytes; i++)
 		text->origins[text->length++] = origin;
 }
 
+static void
+collect_plain(void *context, const unsigned char *bytes, size_t n, const uint8_t plain[128],
+			  uint32_t origin)
+{
+	NormalText *text = context;
+
+	if (!make_room(text, n))
+		return;
+	for (size_t i = 0; i < n; i++)
+		text->bytes[text->length + i] = plain[bytes[i]];
+	for (size_t i = 0; i < n; i++)
+		text->origins[text->length + i] = origin + (uint32_t) i;
+	text->length += n;
+}
+
 static bool
 normalize_composed(TextEncoder *encoder, const Piece *piece, NormalText *normal)
 {
+	CharacterSink sink = {collect, collect_plain, normal};
 	bool ok = composed_normalize(encoder, piece->text, (size_t[]){piece->begin, piece->end},
-								 piece->character, collect, normal);
+								 piece->character, &sink);
 
 	if (normal->stopped)
 		encoder->stopped = true;
@@ -257,16 +282,15 @@ encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size
 {
 	size_t next_ask = begin + ASK_BYTES;
 
+	if (encoder->composer != NULL)
+		return composed_encode_normal(encoder, normal->bytes, normal->origins, begin, end);
 	for (size_t position = begin; position < end && !has_failed(encoder) && !is_full(encoder);)
 	{
 		uint32_t origin = normal->origins[position];
 		uint32_t c;
 
 		position += utf8_decode(normal->bytes + position, &c);
-		if (encoder->composer != NULL)
-			composed_push(encoder, c, origin);
-		else
-			pretokenizer_push(encoder, c, unicode_record(c).bits, origin);
+		pretokenizer_push(encoder, c, unicode_record(c).bits, origin);
 		if (position >= next_ask)
 		{
 			if (!may_continue(encoder->question, encoder->status))
@@ -274,10 +298,7 @@ encode_normal(TextEncoder *encoder, const NormalText *normal, size_t begin, size
 			next_ask = position + ASK_BYTES;
 		}
 	}
-	if (encoder->composer != NULL)
-		composed_end(encoder);
-	else
-		pretokenizer_flush(encoder);
+	pretokenizer_flush(encoder);
 	return has_failed(encoder) ? fail(encoder) : true;
 }
 

@@ -119,13 +119,18 @@ compose_hangul(uint32_t first, uint32_t second)
 	return 0;
 }
 
+#define FIRST_COMPOSING 0x300 /* what composes with a character before it is a mark, or Hangul */
+
 uint32_t
 unicode_compose(uint32_t first, uint32_t second)
 {
 	size_t low = 0;
 	size_t high = unicode_compositions_count;
-	uint32_t hangul = compose_hangul(first, second);
+	uint32_t hangul;
 
+	if (second < FIRST_COMPOSING)
+		return 0;
+	hangul = compose_hangul(first, second);
 	if (hangul != 0)
 		return hangul;
 	while (low < high)

@@ -68,6 +68,17 @@ trie_child(const Tokenizer *t, uint32_t node, unsigned char byte)
 	return NULL;
 }
 
+void
+unigram_roots(Tokenizer *t)
+{
+	for (int byte = 0; byte < 256; byte++)
+	{
+		const TrieSlot *slot = trie_child(t, 0, (unsigned char) byte);
+
+		t->roots[byte] = slot != NULL ? *slot : (TrieSlot){SLOT_EMPTY, 0, 0};
+	}
+}
+
 static inline void
 offer(PathNode *target, double score, uint32_t from, uint32_t node)
 {
@@ -91,19 +102,24 @@ find_paths(Composer *composer, const unsigned char *word, size_t bytes)
 		uint32_t c;
 		size_t first = (size_t) utf8_decode(word + start, &c);
 		bool single = false;
-		uint32_t node = 0;
+		const TrieSlot *slot = &t->roots[word[start]];
 
-		for (size_t at = start; at < bytes; at++)
+		if (slot->key == SLOT_EMPTY)
+			slot = NULL;
+		for (size_t at = start; slot != NULL;)
 		{
-			const TrieSlot *slot = trie_child(t, node, word[at]);
+			uint32_t node = slot->child & ~TRIE_LEAF;
 
-			if (slot == NULL)
+			at++;
+			/* the image may be damaged */
+			if ((slot->child & TRIE_LEAF) != 0 && node < t->header->n_nodes)
+			{
+				offer(&path[at], t->scores[node] + score, (uint32_t) start, node);
+				single |= at - start == first;
+			}
+			if (at == bytes || (slot->children & TRIE_CHILD(word[at])) == 0)
 				break;
-			node = slot->child & ~TRIE_LEAF;
-			if ((slot->child & TRIE_LEAF) == 0)
-				continue;
-			offer(&path[at + 1], slot->score + score, (uint32_t) start, node);
-			single |= at + 1 - start == first;
+			slot = trie_child(t, node, word[at]);
 		}
 		if (!single)
 			offer(&path[start + first], t->header->unk_score + score, (uint32_t) start, UNKNOWN);
