@@ -339,39 +339,53 @@ compute_rows(Call *call, const RowsWanted *wanted, const WindowedTexts *texts)
 
 /* --- Remembering --- */
 
-/* False: the row is not to be remembered. */
-static bool
-make_key(const Call *call, const RowsWanted *wanted, const InputText *input, const InputText *pair,
-		 MemoKey *key)
+/*
+ * The hash of all that decides a call's rows beside their texts, whole blocks of it: what follows
+ * for a short text is one block. The model stands for its head and kernels, too.
+ */
+static void
+hash_call(const Call *call, const RowsWanted *wanted, Sha256 *hash)
 {
-	/* the model stands for its head and kernels, too */
-	struct
+	union
 	{
-		uint64 serial, prompt, input, pair;
-		const BertModel *model;
-		int normalize, overflow, has_pair, splade, twice;
-		char pooling[POOLING_TEXT_BYTES];
+		struct
+		{
+			uint64 serial, prompt;
+			const BertModel *model;
+			int normalize, overflow, splade, twice;
+			char pooling[POOLING_TEXT_BYTES];
+		} of;
+		char blocks[128];
 	} fixed;
-	Sha256 hash;
+	static const char filling[64];
+
+	StaticAssertStmt(sizeof fixed == sizeof fixed.blocks, "what decides rows fits two blocks");
+	memset(&fixed, 0, sizeof fixed);
+	fixed.of.serial = call->handle->serial;
+	fixed.of.prompt = strlen(call->prompt);
+	fixed.of.model = wanted->model;
+	pooling_modes_print(&wanted->pooling, fixed.of.pooling);
+	fixed.of.normalize = wanted->normalize;
+	fixed.of.overflow = (int) wanted->overflow;
+	fixed.of.splade = (int) wanted->splade.pooling;
+	fixed.of.twice = wanted->splade.twice;
+	sha256_init(hash);
+	sha256_update(hash, &fixed, sizeof fixed);
+	sha256_update(hash, call->prompt, fixed.of.prompt);
+	sha256_update(hash, filling, (64 - fixed.of.prompt % 64) % 64);
+}
+
+/* of_call: by hash_call. False: the row is not to be remembered. */
+static bool
+make_key(const Sha256 *of_call, const InputText *input, const InputText *pair, MemoKey *key)
+{
+	uint64 lengths[2] = {input->length, pair == NULL ? UINT64_MAX : pair->length};
+	Sha256 hash = *of_call;
 
 	if (!memo_enabled() || input->length > MEMO_MAX_TEXT ||
 		(pair != NULL && pair->length > MEMO_MAX_TEXT))
 		return false;
-	memset(&fixed, 0, sizeof fixed);
-	fixed.serial = call->handle->serial;
-	fixed.prompt = strlen(call->prompt);
-	fixed.input = input->length;
-	fixed.pair = pair == NULL ? 0 : pair->length;
-	fixed.model = wanted->model;
-	pooling_modes_print(&wanted->pooling, fixed.pooling);
-	fixed.normalize = wanted->normalize;
-	fixed.overflow = (int) wanted->overflow;
-	fixed.has_pair = pair != NULL;
-	fixed.splade = (int) wanted->splade.pooling;
-	fixed.twice = wanted->splade.twice;
-	sha256_init(&hash);
-	sha256_update(&hash, &fixed, sizeof fixed);
-	sha256_update(&hash, call->prompt, fixed.prompt);
+	sha256_update(&hash, lengths, sizeof lengths);
 	sha256_update(&hash, input->utf8, input->length);
 	if (pair != NULL)
 		sha256_update(&hash, pair->utf8, pair->length);
@@ -386,11 +400,14 @@ text_row(Call *call, const RowsWanted *wanted, const InputText *input, const Inp
 	WindowedTexts texts = {1, first_window, {0}, 0};
 	size_t columns = row_columns(call, wanted);
 	int64 truncations = call->counted.truncations;
+	Sha256 of_call;
 	MemoKey key;
-	bool keyed = make_key(call, wanted, input, pair, &key);
+	bool keyed;
 	MemoRow found;
 	float *row;
 
+	hash_call(call, wanted, &of_call);
+	keyed = make_key(&of_call, input, pair, &key);
 	if (keyed && memo_find(&key, !call->ahead, &found))
 	{
 		row = call_take(call, columns, sizeof(float), "results");
@@ -429,6 +446,7 @@ typedef struct TextGroup
 	Place *places; /* (TEXTS_PER_GROUP) */
 	bool *nulls;   /* (TEXTS_PER_GROUP) */
 	WindowedTexts computed;
+	Sha256 of_call;  /* of all their keys */
 	MemoKey *keys;   /* of the computed ones (TEXTS_PER_GROUP); NULL: nothing is remembered */
 	bool *keyed;     /* (TEXTS_PER_GROUP) */
 	bool *truncated; /* (TEXTS_PER_GROUP) */
@@ -436,7 +454,7 @@ typedef struct TextGroup
 } TextGroup;
 
 static void
-group_begin(Call *call, TextGroup *group)
+group_begin(Call *call, const RowsWanted *wanted, TextGroup *group)
 {
 	bool remembers = memo_enabled();
 
@@ -456,6 +474,7 @@ group_begin(Call *call, TextGroup *group)
 		group->keys = call_take(call, TEXTS_PER_GROUP, sizeof(MemoKey), "a batch of texts");
 		group->slots = call_take(call, KEY_SLOTS, sizeof(uint16), "a batch of texts");
 		memset(group->slots, 0, KEY_SLOTS * sizeof(uint16));
+		hash_call(call, wanted, &group->of_call);
 	}
 }
 
@@ -513,7 +532,7 @@ group_add(Call *call, TextGroup *group, const RowsWanted *wanted, const InputTex
 	MemoRow found;
 	uint16 *slot = NULL;
 
-	if (group->keys != NULL && make_key(call, wanted, input, pair, &key))
+	if (group->keys != NULL && make_key(&group->of_call, input, pair, &key))
 	{
 		if (memo_find(&key, !call->ahead, &found))
 		{
@@ -611,7 +630,7 @@ texts_to_rows(Call *call, const TextInputs *inputs, const RowsWanted *wanted, Ro
 		TextGroup group;
 		TextRows rows;
 
-		group_begin(call, &group);
+		group_begin(call, wanted, &group);
 		while (next < inputs->n && group.n_texts < most &&
 			   call->counted.tokens - tokens < TOKENS_PER_BATCH)
 		{
