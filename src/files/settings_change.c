@@ -259,6 +259,21 @@ is_of_sentences(Setting setting, HeadKind head)
 		   (setting > SET_MAX_SEQ_LENGTH && setting < SET_LABELS);
 }
 
+/* A classifier that reads the embedding was fitted to texts without a prompt. */
+static bool
+classifier_allows(const SentenceSettings *sentence, const json_t *saved, Status *status)
+{
+	const char *name = json_string_value(json_object_get(saved, "default_prompt_name"));
+	const char *prompt =
+		name == NULL ? NULL
+					 : json_string_value(json_object_get(json_object_get(saved, "prompts"), name));
+
+	return sentence->classified_features == 0 || prompt == NULL || prompt[0] == '\0' ||
+		   status_fail(status, STATUS_UNSUPPORTED,
+					   "\"default_prompt_name\": the model's classifier reads embeddings of texts "
+					   "without a prompt; bert.embed takes one by prompt_name");
+}
+
 static bool
 set_all(Arena *arena, const json_t *root, json_t *saved, SettingsChange *change, Status *status)
 {
@@ -288,7 +303,7 @@ set_all(Arena *arena, const json_t *root, json_t *saved, SettingsChange *change,
 					 status))
 			return false;
 	}
-	return sentence_prompts_check(saved, status) &&
+	return sentence_prompts_check(saved, status) && classifier_allows(sentence, saved, status) &&
 		   sentence_settings_save(arena, sentence, json_object_get(saved, "prompts"),
 								  json_object_get(saved, "default_prompt_name"), status);
 }
