@@ -457,6 +457,7 @@ class Bench:
         directory = pathlib.Path(directory)
         if not self.rows:
             return
+        directory.mkdir(parents=True, exist_ok=True)
         with open(directory / "results.csv", "w", newline="") as f:
             writer = csv.DictWriter(f, fieldnames=list(self.rows[0]))
             writer.writeheader()
