@@ -270,6 +270,7 @@ lock(EmbedRows *rows, const TableColumn *column)
 		table_column_texts_sql(column, "l."), column->table_sql, column->target_sql);
 
 	input_rows_begin(&input, 3, names, types);
+	input.by_place = !column->has_children;
 	for (int i = 0; i < rows->n; i++)
 	{
 		EmbedRow *row = &rows->rows[i];
@@ -296,6 +297,7 @@ update(const EmbedRows *rows, const TableColumn *column)
 		column->table_sql, column->target_sql);
 
 	input_rows_begin(&input, 3, names, types);
+	input.by_place = !column->has_children;
 	for (int i = 0; i < rows->n; i++)
 	{
 		EmbedRow *row = &rows->rows[i];

@@ -12,6 +12,7 @@
 #include "parser/parse_relation.h"
 #include "tcop/dest.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/queryenvironment.h"
 #include "utils/snapmgr.h"
 
@@ -27,6 +28,7 @@ input_rows_begin(InputRows *rows, int n_columns, const char *const *names, const
 		TupleDescInitEntry(rows->desc, (AttrNumber) (i + 1), names[i], types[i], -1, 0);
 	rows->store = tuplestore_begin_heap(false, false, work_mem);
 	rows->n = 0;
+	rows->by_place = false;
 }
 
 void
@@ -123,8 +125,28 @@ show_statement(void *sql)
 	}
 }
 
+/*
+ * Of a small table the planner would read all of it for each batch, to join it with a few hundred
+ * ctids. Policies' subqueries are not ours to plan like that.
+ */
 static PlannedStmt *
-plan_statement(const char *sql, Oid relation, bool as_update, QueryEnvironment *environment)
+plan_query(Query *query, const char *sql, bool by_place)
+{
+	static const char *const joins[] = {"enable_hashjoin", "enable_mergejoin"};
+	int level = NewGUCNestLevel();
+	PlannedStmt *plan;
+
+	for (int i = 0; by_place && !query->hasRowSecurity && i < lengthof(joins); i++)
+		(void) set_config_option(joins[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+								 0, false);
+	plan = pg_plan_query(query, sql, 0, NULL);
+	AtEOXact_GUC(true, level);
+	return plan;
+}
+
+static PlannedStmt *
+plan_statement(const char *sql, Oid relation, bool as_update, const InputRows *input,
+			   QueryEnvironment *environment)
 {
 	ErrorContextCallback callback = {error_context_stack, show_statement, unconstify(char *, sql)};
 	List *statements;
@@ -143,7 +165,7 @@ plan_statement(const char *sql, Oid relation, bool as_update, QueryEnvironment *
 	if (list_length(queries) != 1)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("a rule changes what an UPDATE of the table does")));
-	plan = pg_plan_query(linitial_node(Query, queries), sql, 0, NULL);
+	plan = plan_query(linitial_node(Query, queries), sql, input != NULL && input->by_place);
 	error_context_stack = callback.previous;
 	return plan;
 }
@@ -160,7 +182,7 @@ table_statement_run(const char *sql, Oid relation, bool as_update, const InputRo
 	uint64 processed;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
-	plan = plan_statement(sql, relation, as_update, environment);
+	plan = plan_statement(sql, relation, as_update, input, environment);
 	desc = CreateQueryDesc(plan, sql, GetActiveSnapshot(), InvalidSnapshot, &receiver.public, NULL,
 						   environment, 0);
 	(void) ExecutorStart(desc, 0);

@@ -20,6 +20,7 @@ typedef struct InputRows
 	TupleDesc desc;
 	Tuplestorestate *store;
 	double n;
+	bool by_place; /* the caller's to set: rows are found by ctid, each once */
 } InputRows;
 
 /*
