@@ -239,11 +239,13 @@ gemm_block(const PackedMatrix *w, size_t m, const uint8_t *a, size_t lda, const 
 {
 	const Precision form = rows_form(w->precision);
 	size_t groups = groups_of(form, w->k);
-	size_t parts = (groups + GROUPS_PER_PART - 1) / GROUPS_PER_PART;
+	const bool by_tiles = gemm_by_tiles(form, m, groups);
+	/* where all rows are one step by tiles nothing of a panel is read twice */
+	size_t most = by_tiles && m <= STEP_ROWS ? groups : GROUPS_PER_PART;
+	size_t parts = (groups + most - 1) / most;
 	/* a run of int8 groups, or a row of a tile, is in one part */
 	size_t per_part = ((groups + parts - 1) / parts + PART_UNIT - 1) / PART_UNIT * PART_UNIT;
 	const uint8_t *b = (const uint8_t *) w->panels + panels_offset(w->precision, w->n);
-	const bool by_tiles = gemm_by_tiles(form, m, groups);
 	const GemmBlock block = {
 		.w = w,
 		.m = m,
