@@ -73,7 +73,7 @@ class Classes:
 
 
 class Tokens:
-    """token_classification; a word's label is its first piece's"""
+    """token_classification; a word's label is its first piece's, NULL: not learned"""
 
     def __init__(self, rows, task, tokenizer, options):
         self.tokenizer, self.length = tokenizer, options["max_length"]
@@ -91,8 +91,8 @@ class Tokens:
             )
             words, labels, before = encoded.word_ids(), [], None
             for word in words:
-                first = word is not None and word != before
-                labels.append(self.labels.index(r["labels"][word]) if first else -100)
+                told = r["labels"][word] if word is not None and word != before else None
+                labels.append(-100 if told is None else self.labels.index(told))
                 before = word
             yield encoded, labels
 

@@ -7,7 +7,11 @@ TABLES[sentiment]=sentiment
 TASKS[sentiment]=classify
 DESCRIPTIONS[sentiment]="sentiment of English sentences, trained with SST-2"
 
+TABLES[entities_first]="entities document"
+TABLES[entities_second]="entities document tag"
+BASES[entities_second]=entities_first
 TABLES[entities]="entities document"
+BASES[entities]=entities_second
 TASKS[entities]=entities
 DESCRIPTIONS[entities]="names in English: PER, ORG, LOC, MISC; trained with wikigold, WNUT 2017, UNER"
 

@@ -4,8 +4,9 @@
     part.py EXPORTED MODEL [--task TASK]... --description TEXT
 
 EXPORTED is the exported folder, MODEL the folder to be made, beside that of the encoder, `minilm`.
-Tensors that are the encoder's are left out. Of the others matrices of layers and poolers become
-int8 rows, each with an fp32 scale; heads, biases and LayerNorms stay fp32. Needs numpy and
+Tensors that are the encoder's are left out. Of the others matrices of layers, poolers and of the
+head of masked words become int8 rows, each with an fp32 scale; other heads, biases and LayerNorms
+stay fp32. Needs numpy and
 safetensors. Prints the sha256 of what it has written.
 """
 
@@ -47,7 +48,9 @@ def part_of(exported, encoder):
 
 
 def is_matrix(name, tensor):
-    return name.startswith("bert.") and tensor.ndim == 2 and "token_type" not in name
+    if tensor.ndim != 2 or "token_type" in name:
+        return False
+    return name.startswith("bert.") or name == "cls.predictions.transform.dense.weight"
 
 
 def write_json(path, value):
