@@ -363,10 +363,21 @@ chain_finish(Chain *chain)
 		}
 }
 
+/* Nothing waits in the link for what comes. */
+static bool
+link_idle(const Link *link)
+{
+	if (link->waiting.n > 0 || link->origins.head < link->origins.end || link->run > 0 ||
+		link->has_starter || link->has_held || link->cluster.n_chars > 0)
+		return false;
+	return link->begun || (link->step->kind != STEP_PREPEND && link->step->kind != STEP_STRIP);
+}
+
 void
 chain_settle(Chain *chain)
 {
 	for (size_t i = 0; i < chain->n; i++)
+	{
 		switch ((StepKind) chain->links[i].step->kind)
 		{
 			case STEP_PRECOMPILED:
@@ -382,21 +393,18 @@ chain_settle(Chain *chain)
 			default:
 				break;
 		}
+		/* what it still has may compose with what the links behind it have */
+		if (!link_idle(&chain->links[i]))
+			return;
+	}
 }
 
 bool
 chain_idle(const Chain *chain)
 {
 	for (size_t i = 0; i < chain->n; i++)
-	{
-		const Link *link = &chain->links[i];
-
-		if (link->waiting.n > 0 || link->origins.head < link->origins.end || link->run > 0 ||
-			link->has_starter || link->has_held || link->cluster.n_chars > 0)
+		if (!link_idle(&chain->links[i]))
 			return false;
-		if (!link->begun && (link->step->kind == STEP_PREPEND || link->step->kind == STEP_STRIP))
-			return false;
-	}
 	return true;
 }
 

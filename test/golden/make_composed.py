@@ -33,6 +33,7 @@ TEXTS = [
     "\u4f60\u597d\u4e16\u754c unknown\U0001f600\U0001f601x",
     "tab\tnew\nline\r\nend \n ",
     "\uac00\u11a8 \u1100\u1161",
+    "\u1100\u1161\r\u1100\u1161\rx",
 ]
 
 
@@ -60,7 +61,7 @@ def charsmap(pairs):
 def unigram(**parts):
     words = "\u2581 \u2581H e l o \u2581w r d ll \u2581Hello \u2581world orld a b ab x \u00e9"
     words += " e\u0301"
-    words += " c f ca \u4f60\u597d 1 2 3 ' t s n , \u2581\u2581 fi"
+    words += " c f ca \u4f60\u597d 1 2 3 ' t s n , \u2581\u2581 fi" + parts.pop("words", "")
     vocab = [["<s>", 0.0], ["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0]]
     vocab += [[w, -2.0 - 0.37 * i] for i, w in enumerate(words.split())]
     vocab += [["<0x%02X>" % b, -30.0] for b in range(256)] if parts.pop("bytes", False) else []
@@ -245,6 +246,14 @@ def kinds():
             splitting(WORDS, "Removed", True),
             splitting("\\s+", "Removed"),
         ),
+        post_processor=template(),
+    )
+
+    forms = [{"type": kind} for kind in ("NFKD", "StripAccents", "NFC")]
+    yield unigram(
+        words=" \uac00",
+        normalizer=sequence("normalizers", precompiled, *forms),
+        pre_tokenizer=metaspace(),
         post_processor=template(),
     )
 
