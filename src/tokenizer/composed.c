@@ -211,13 +211,25 @@ fail(const TextEncoder *encoder)
 					  chain->failed ? chain->wanted : encoder->wanted);
 }
 
+/*
+ * Whether the character before this byte stays as it is: a mark may compose with it, and behind a
+ * character that is taken away there may be one.
+ */
+static inline bool
+leaves_alone(const uint8_t plain[128], unsigned char next)
+{
+	return next < 0x80 && plain[next] != 0;
+}
+
 /* One character through the normalizers; whether the next, if ASCII, may pass them by. */
 static bool
-push_normalized(Chain *chain, uint32_t c, uint32_t origin, const unsigned char *next,
+push_normalized(Composer *composer, uint32_t c, uint32_t origin, const unsigned char *next,
 				const unsigned char *end)
 {
+	Chain *chain = &composer->chain;
+
 	chain_push(chain, 0, c, origin);
-	if (c >= 0x80 || next == end || *next >= 0x80)
+	if (c >= 0x80 || next == end || !leaves_alone(composer->encoder->tokenizer->plain, *next))
 		return false;
 	chain_settle(chain);
 	return chain_idle(chain);
@@ -243,7 +255,8 @@ word_append(Composer *composer, const AsciiText *text, size_t at, size_t soft_en
 	while (stop < soft_end && text->runs[text->bytes[stop]] != 0)
 		stop++;
 	/* before the normalizers what follows may change the last one */
-	if (text->origins == NULL && stop > at && stop < text->end && text->bytes[stop] >= 0x80)
+	if (text->origins == NULL && stop > at && stop < text->end &&
+		!leaves_alone(encoder->tokenizer->plain, text->bytes[stop]))
 		stop--;
 	while (encoder->word_capacity - encoder->word_bytes < stop - at)
 		if (encoder->failed || encoder->stopped || !pretokenizer_grow(encoder))
@@ -271,8 +284,8 @@ pass_by(Composer *composer, const AsciiText *text, size_t position, size_t soft_
 	const uint8_t *plain = composer->encoder->tokenizer->plain;
 	unsigned char byte = text->bytes[position];
 
-	if (byte >= 0x80 || plain[byte] == 0 ||
-		(position + 1 < text->end && text->bytes[position + 1] >= 0x80))
+	if (!leaves_alone(plain, byte) ||
+		(position + 1 < text->end && !leaves_alone(plain, text->bytes[position + 1])))
 		return position;
 	if (text->runs[byte] != 0)
 	{
@@ -318,7 +331,8 @@ composed_encode(TextEncoder *encoder, const unsigned char *text, size_t begin, s
 			passed = false;
 			stop += (size_t) utf8_decode(text + position, &c);
 			if (chain->n > 0)
-				idle = push_normalized(chain, c, (uint32_t) character++, text + stop, text + end);
+				idle =
+					push_normalized(composer, c, (uint32_t) character++, text + stop, text + end);
 			else
 				splitter_push(composer, 0, c, (uint32_t) character++);
 		}
@@ -340,13 +354,12 @@ composed_encode(TextEncoder *encoder, const unsigned char *text, size_t begin, s
 static size_t
 count_plain(const uint8_t *plain, const unsigned char *text, size_t position, size_t end)
 {
+	size_t soft_end = end - position > ASK_BYTES ? position + ASK_BYTES : end;
 	size_t stop = position;
 
-	if (end - position > ASK_BYTES)
-		end = position + ASK_BYTES; /* one less then, for what follows */
-	while (stop < end && text[stop] < 0x80 && plain[text[stop]] != 0)
+	while (stop < soft_end && leaves_alone(plain, text[stop]))
 		stop++;
-	if (stop > position && stop < end && text[stop] >= 0x80)
+	if (stop > position && stop < end && !leaves_alone(plain, text[stop]))
 		stop--;
 	return stop - position;
 }
@@ -379,8 +392,8 @@ composed_normalize(TextEncoder *encoder, const unsigned char *text, const size_t
 		else
 		{
 			position += (size_t) utf8_decode(text + position, &c);
-			idle =
-				push_normalized(chain, c, (uint32_t) character++, text + position, text + range[1]);
+			idle = push_normalized(encoder->composer, c, (uint32_t) character++, text + position,
+								   text + range[1]);
 		}
 		if (position < next_ask)
 			continue;

@@ -34,6 +34,7 @@ TEXTS = [
     "tab\tnew\nline\r\nend \n ",
     "\uac00\u11a8 \u1100\u1161",
     "\u1100\u1161\r\u1100\u1161\rx",
+    "e\x01\u0301 be\x02\u0301 e\x02e\u0301",
 ]
 
 
@@ -249,10 +250,15 @@ def kinds():
         post_processor=template(),
     )
 
-    forms = [{"type": kind} for kind in ("NFKD", "StripAccents", "NFC")]
+    forms = [{"type": kind} for kind in ("NFKD", "NFC")]
     yield unigram(
         words=" \uac00",
         normalizer=sequence("normalizers", precompiled, *forms),
+        pre_tokenizer=metaspace(),
+        post_processor=template(),
+    )
+    yield unigram(
+        normalizer=sequence("normalizers", {"type": "Nmt"}, {"type": "NFC"}),
         pre_tokenizer=metaspace(),
         post_processor=template(),
     )
