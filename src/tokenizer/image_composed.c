@@ -640,13 +640,18 @@ composed_prepare(Tokenizer *t, const unsigned char *image)
 		return false;
 	if (t->kind == TOKENIZER_BERT)
 		return true;
-	t->trie = (const TrieSlot *) (image + h->trie_at);
-	t->nodes = (const int32_t *) (image + h->nodes_at);
-	t->scores = (const double *) (image + h->scores_at);
-	t->merges = (const MergeSlot *) (image + h->merges_at);
-	t->joins = image + h->joins_at;
-	if (t->kind == TOKENIZER_UNIGRAM)
+	if (t->kind == TOKENIZER_UNIGRAM) /* of the other tables the places were not checked */
+	{
+		t->trie = (const TrieSlot *) (image + h->trie_at);
+		t->nodes = (const int32_t *) (image + h->nodes_at);
+		t->scores = (const double *) (image + h->scores_at);
 		unigram_roots(t);
+	}
+	else
+	{
+		t->merges = (const MergeSlot *) (image + h->merges_at);
+		t->joins = image + h->joins_at;
+	}
 	find_byte_tokens(t);
 	for (int byte = 0; byte < 256 && t->kind == TOKENIZER_BPE; byte++)
 		if (t->byte_ids[byte] < 0)
