@@ -211,6 +211,18 @@ fail(const TextEncoder *encoder)
 					  chain->failed ? chain->wanted : encoder->wanted);
 }
 
+/* Asked at every ASK_BYTES of a text: whether to go on; if not, the status says why. */
+static inline bool
+goes_on(const TextEncoder *encoder, size_t position, size_t *next_ask)
+{
+	if (position < *next_ask)
+		return true;
+	*next_ask = position + ASK_BYTES;
+	if (has_failed(encoder))
+		return fail(encoder);
+	return may_continue(encoder->question, encoder->status);
+}
+
 /*
  * Whether the character before this byte stays as it is: a mark may compose with it, and behind a
  * character that is taken away there may be one.
@@ -337,12 +349,7 @@ composed_encode(TextEncoder *encoder, const unsigned char *text, size_t begin, s
 				splitter_push(composer, 0, c, (uint32_t) character++);
 		}
 		position = stop;
-		if (position < next_ask)
-			continue;
-		next_ask = position + ASK_BYTES;
-		if (has_failed(encoder))
-			return fail(encoder);
-		if (!may_continue(encoder->question, encoder->status))
+		if (!goes_on(encoder, position, &next_ask))
 			return false;
 	}
 	chain_finish(chain);
@@ -371,13 +378,14 @@ composed_normalize(TextEncoder *encoder, const unsigned char *text, const size_t
 	Chain *chain = &encoder->composer->chain;
 	const uint8_t *plain = encoder->tokenizer->plain;
 	size_t next_ask = range[0] + ASK_BYTES;
+	bool ok = true;
 	bool idle;
 
 	chain_reset(chain);
 	idle = chain_idle(chain);
 	chain->emit = sink->one;
 	chain->context = sink->context;
-	for (size_t position = range[0]; position < range[1];)
+	for (size_t position = range[0]; ok && position < range[1];)
 	{
 		size_t n = idle ? count_plain(plain, text, position, range[1]) : 0;
 		uint32_t c;
@@ -395,17 +403,13 @@ composed_normalize(TextEncoder *encoder, const unsigned char *text, const size_t
 			idle = push_normalized(encoder->composer, c, (uint32_t) character++, text + position,
 								   text + range[1]);
 		}
-		if (position < next_ask)
-			continue;
-		next_ask = position + ASK_BYTES;
-		if (has_failed(encoder) || !may_continue(encoder->question, encoder->status))
-			break;
+		ok = goes_on(encoder, position, &next_ask);
 	}
-	if (!has_failed(encoder))
+	if (ok)
 		chain_finish(chain);
 	chain->emit = emit;
 	chain->context = encoder->composer;
-	return has_failed(encoder) ? fail(encoder) : may_continue(encoder->question, encoder->status);
+	return ok && has_failed(encoder) ? fail(encoder) : ok;
 }
 
 bool
@@ -434,12 +438,7 @@ composed_encode_normal(TextEncoder *encoder, const unsigned char *text, const ui
 			splitter_push(composer, 0, c, origins[position]);
 		}
 		position = stop;
-		if (position < next_ask)
-			continue;
-		next_ask = position + ASK_BYTES;
-		if (has_failed(encoder))
-			return fail(encoder);
-		if (!may_continue(encoder->question, encoder->status))
+		if (!goes_on(encoder, position, &next_ask))
 			return false;
 	}
 	splitter_end(composer, 0);
