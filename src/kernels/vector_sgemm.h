@@ -21,10 +21,13 @@
 #define PART_DEPTH SGEMM_SCRATCH_DEPTH
 #define PART_COLUMNS SGEMM_SCRATCH_COLUMNS
 #define BLOCK_ROWS SGEMM_SCRATCH_ROWS
+/* whole tiles of bf16, and whole cache lines */
+#define DEPTH_GRANULE ((size_t) 32)
 /* an odd number of cache lines: rows of a tile share no cache set */
 #define TURNED_LD (PART_DEPTH + 16)
 
 _Static_assert(PART_COLUMNS % PANEL == 0, "parts of whole panels");
+_Static_assert(PART_DEPTH % DEPTH_GRANULE == 0, "parts of whole granules");
 
 /*
  * The columns that a panel with n of them left is as wide as: all, or half where that is enough.
@@ -183,6 +186,15 @@ copy_columns(size_t rows, size_t n, const float *from, size_t ld_from, float *to
 			store_part(to + j, load_part(from + j, n - j), n - j);
 }
 
+/* Fetches C's next block while this one is multiplied: it begins the sums, or takes them. */
+INLINE void
+fetch_rows(size_t rows, size_t n, const float *c, size_t ldc)
+{
+	for (size_t r = 0; r < rows; r++)
+		for (size_t j = 0; j < n; j += 64 / sizeof(float))
+			__builtin_prefetch(c + r * ldc + j, 1, 3);
+}
+
 /* One panel of a part of the sum, and what it is multiplied with. */
 typedef struct PanelCall
 {
@@ -283,6 +295,7 @@ multiply_panel(const PanelCall *call)
 			.init = {call->accumulate ? tile : NULL, ld, tile == local ? NULL : call->bias},
 			.prefetch = (const uint8_t *) call->next + block * at_once * 64 * call->groups};
 
+		fetch_rows(rows, call->n, c + rows * call->ldc, call->ldc);
 		if (tile == local && call->accumulate)
 			copy_columns(rows, call->n, c, call->ldc, tile, ld);
 		if (tile == local && call->bias != NULL)
@@ -378,10 +391,20 @@ empty_sum(const SgemmCall *call)
 			memset(call->c + i * call->ldc, 0, call->n * sizeof(float));
 }
 
+/* How much of the sum is a part: PART_DEPTH at most, in parts of nearly the same size. */
+INLINE size_t
+part_depth(size_t k)
+{
+	size_t parts = (k + PART_DEPTH - 1) / PART_DEPTH;
+
+	return size_align((k + parts - 1) / parts, DEPTH_GRANULE);
+}
+
 static TARGET void
 vector_sgemm(const SgemmCall *call, float *scratch)
 {
 	float *turned = scratch + PART_DEPTH * PART_COLUMNS;
+	size_t depth = call->k == 0 ? 0 : part_depth(call->k);
 
 	if (call->k == 0)
 		empty_sum(call);
@@ -389,10 +412,10 @@ vector_sgemm(const SgemmCall *call, float *scratch)
 	tiles_begin();
 #endif
 	for (size_t column = 0; column < call->n; column += PART_COLUMNS)
-		for (size_t from = 0; from < call->k; from += PART_DEPTH)
+		for (size_t from = 0; from < call->k; from += depth)
 		{
 			const Part part = {.from = from,
-							   .depth = size_min(call->k - from, PART_DEPTH),
+							   .depth = size_min(call->k - from, depth),
 							   .column = column,
 							   .columns = size_min(call->n - column, PART_COLUMNS),
 							   .panels = scratch};
