@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Trains with the reference library what a job of bert.finetune has trained, and prints its scores.
 
-    compare.py JOB EXPORTED_BASE [--threads N] [--held-back QUERY]
+    compare.py JOB EXPORTED_BASE [--threads N] [--device NAME] [--held-back QUERY]
 
 The rows, the evaluation rows and the options are those of the job, read with psql from the database
 of PGHOST, PGDATABASE ...; EXPORTED_BASE is the folder that bert.export_model writes of the job's
 base. PyTorch in fp32, transformers' BERT, AdamW, the same sizes of batches, rates and frozen
-layers; another order of the rows. Knows classes, values, tokens and answers. Needs torch and
-transformers.
+layers; another order of the rows. Knows classes, several labels, values, tokens, answers and
+choices. Needs torch and transformers.
 """
 
 import argparse, collections, json, os, random, re, string, subprocess, sys
@@ -70,6 +70,56 @@ class Classes:
             "pearson": float(np.corrcoef(logits[:, 0], wanted)[0, 1]),
             "spearman": float(np.corrcoef(average(logits[:, 0]), average(wanted))[0, 1]),
         }
+
+
+class Several(Classes):
+    """sequence_classification with several labels a row, or none"""
+
+    def __init__(self, rows, task, tokenizer, options):
+        self.tokenizer, self.length = tokenizer, options["max_length"]
+        self.labels = sorted({l for r in rows for l in r["label"]}, key=str.encode)
+
+    def model(self, folder):
+        return transformers.BertForSequenceClassification.from_pretrained(
+            folder, num_labels=len(self.labels), problem_type="multi_label_classification"
+        )
+
+    def samples(self, rows):
+        for r in rows:
+            label = [float(l in r["label"]) for l in self.labels]
+            yield self.tokenizer(r["input"], truncation=True, max_length=self.length), label
+
+    def batch(self, samples):
+        return {"labels": torch.tensor([s[1] for s in samples])}
+
+    def scores(self, outputs, rows):
+        told = np.concatenate([o.logits.numpy() for o in outputs]) > 0
+        wanted = np.array([s[1] for s in self.samples(rows)]) > 0
+        return {"micro_f1": float(2 * (told & wanted).sum() / (told.sum() + wanted.sum()))}
+
+
+class Choices:
+    """multiple_choice"""
+
+    def __init__(self, rows, task, tokenizer, options):
+        self.tokenizer, self.length = tokenizer, options["max_length"]
+
+    def model(self, folder):
+        return transformers.BertForMultipleChoice.from_pretrained(folder)
+
+    def samples(self, rows):
+        for r in rows:
+            yield [
+                self.tokenizer(r["prompt"], c, truncation="longest_first", max_length=self.length)
+                for c in r["choices"]
+            ], r["label"] - 1
+
+    def batch(self, samples):
+        return {"labels": torch.tensor([s[1] for s in samples])}
+
+    def scores(self, outputs, rows):
+        right = [int(o.logits[0].argmax()) == r["label"] - 1 for o, r in zip(outputs, rows)]
+        return {"accuracy": sum(right) / len(right)}
 
 
 class Tokens:
@@ -212,12 +262,23 @@ OTHER = {
 TASKS = {
     "sequence_classification": Classes,
     "regression": Classes,
+    "multiple_choice": Choices,
     "token_classification": Tokens,
     "question_answering": Answers,
 }
 
 
+def task_of(job, rows, tokenizer):
+    several = job["task"] == "sequence_classification" and isinstance(rows[0]["label"], list)
+    kind = Several if several else TASKS[job["task"]]
+    return kind(rows, job["task"], tokenizer, job["options"])
+
+
 def inputs_of(samples):
+    if isinstance(samples[0][0], list):  # choices: batch x choices x tokens
+        count = len(samples[0][0])
+        flat = inputs_of([(choice, None) for s in samples for choice in s[0]])
+        return {name: v.view(len(samples), count, -1) for name, v in flat.items()}
     longest = max(len(s[0]["input_ids"]) for s in samples)
     pad = lambda values, fill: values + [fill] * (longest - len(values))
     return {
@@ -271,6 +332,17 @@ def train(model, task, samples, options):
     model.eval()
 
 
+def scores_of(model, task, held):
+    if isinstance(task, Answers):
+        return task.evaluate(model, held)
+    outputs = []
+    with torch.inference_mode():
+        for sample in task.samples(held):
+            logits = model(**inputs_of([sample])).logits.cpu()
+            outputs.append(argparse.Namespace(logits=logits))
+    return task.scores(outputs, held)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -278,9 +350,11 @@ def main():
     parser.add_argument("job", type=int)
     parser.add_argument("base")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--held-back", help="a query, where the job has no eval_query")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.set_default_device(arguments.device)
 
     job = rows_of(f"SELECT task, query, options FROM bert.jobs WHERE job = {arguments.job}")[0]
     options = job["options"]
@@ -291,18 +365,11 @@ def main():
     random.seed(options["seed"])
     rows, held = rows_of(job["query"]), rows_of(arguments.held_back or options["eval_query"])
     tokenizer = transformers.BertTokenizerFast.from_pretrained(arguments.base)
-    task = TASKS[job["task"]](rows, job["task"], tokenizer, options)
-    model = task.model(arguments.base)
+    task = task_of(job, rows, tokenizer)
+    model = task.model(arguments.base).to(arguments.device)
     freeze(model, options)
     train(model, task, list(task.samples(rows)), options)
-    if isinstance(task, Answers):
-        print(json.dumps(task.evaluate(model, held)))
-        return
-    samples, outputs = list(task.samples(held)), []
-    with torch.inference_mode():
-        for sample in samples:
-            outputs.append(model(**inputs_of([sample])))
-    print(json.dumps(task.scores(outputs, held)))
+    print(json.dumps(scores_of(model, task, held)))
 
 
 if __name__ == "__main__":
