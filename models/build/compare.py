@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Trains with the reference library what a job of bert.finetune has trained, and prints its scores.
 
-    compare.py JOB EXPORTED_BASE [--threads N] [--device NAME] [--held-back QUERY]
+    compare.py JOB EXPORTED_BASE [--teacher EXPORTED] [--threads N] [--device NAME] [--bf16]
+        [--held-back QUERY]
 
 The rows, the evaluation rows and the options are those of the job, read with psql from the database
 of PGHOST, PGDATABASE ...; EXPORTED_BASE is the folder that bert.export_model writes of the job's
 base. PyTorch in fp32, transformers' BERT, AdamW, the same sizes of batches, rates and frozen
 layers; another order of the rows. Knows classes, several labels, values, tokens, answers and
-choices. Needs torch and transformers.
+choices; for classes a teacher. --bf16: matrices are multiplied in bf16. Needs torch and
+transformers.
 """
 
 import argparse, collections, json, os, random, re, string, subprocess, sys
@@ -257,6 +259,7 @@ OTHER = {
     "gradient_accumulation": 1,
     "label_smoothing": 0,
     "schedule": "linear",
+    "whole_word_mask": False,
 }
 
 TASKS = {
@@ -299,7 +302,20 @@ def freeze(model, options):
         model.bert.embeddings.requires_grad_(False)
 
 
-def train(model, task, samples, options):
+def loss_of(model, task, part, options, teacher):
+    inputs = inputs_of(part)
+    if teacher is None:
+        return model(**inputs, **task.batch(part)).loss
+    temperature = options["temperature"]
+    with torch.no_grad():
+        wanted = teacher(**inputs).logits / temperature
+    told = model(**inputs).logits / temperature
+    kl_div = torch.nn.functional.kl_div
+    loss = kl_div(told.log_softmax(-1), wanted.softmax(-1), reduction="batchmean")
+    return loss * temperature**2
+
+
+def train(model, task, samples, options, teacher=None):
     size = options["batch_size"]
     steps = int(np.ceil(options["epochs"] * np.ceil(len(samples) / size)))
     named = [p for p in model.parameters() if p.requires_grad]
@@ -320,7 +336,7 @@ def train(model, task, samples, options):
             order = random.sample(range(len(samples)), len(samples))
         part = [samples[i] for i in order[:size]]
         order = order[size:]
-        loss = model(**inputs_of(part), **task.batch(part)).loss
+        loss = loss_of(model, task, part, options, teacher)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(named, options["max_grad_norm"])
@@ -349,18 +365,24 @@ def main():
     )
     parser.add_argument("job", type=int)
     parser.add_argument("base")
+    parser.add_argument("--teacher")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--held-back", help="a query, where the job has no eval_query")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_default_device(arguments.device)
+    if arguments.bf16:
+        torch.set_float32_matmul_precision("medium")
 
     job = rows_of(f"SELECT task, query, options FROM bert.jobs WHERE job = {arguments.job}")[0]
     options = job["options"]
     for name, value in OTHER.items():
         if options.get(name, value) != value:
             sys.exit(f"{name} {options[name]} is not known here")
+    if ("teacher" in options) != (arguments.teacher is not None):
+        sys.exit("--teacher wants a job with a teacher, and such a job --teacher")
     torch.manual_seed(options["seed"])
     random.seed(options["seed"])
     rows, held = rows_of(job["query"]), rows_of(arguments.held_back or options["eval_query"])
@@ -368,7 +390,11 @@ def main():
     task = task_of(job, rows, tokenizer)
     model = task.model(arguments.base).to(arguments.device)
     freeze(model, options)
-    train(model, task, list(task.samples(rows)), options)
+    teacher = None
+    if arguments.teacher:
+        teacher = transformers.BertForSequenceClassification.from_pretrained(arguments.teacher)
+        teacher.to(arguments.device).eval()
+    train(model, task, list(task.samples(rows)), options, teacher)
     print(json.dumps(scores_of(model, task, held)))
 
 

@@ -3,7 +3,9 @@
 # rank and those that others are trained from (BASES) are recipes whose models do not come along.
 ALL=(sentiment entities pos similarity topic mentions answer choose language)
 
+TABLES[sentiment_first]=sentiment
 TABLES[sentiment]=sentiment
+BASES[sentiment]=sentiment_first
 TASKS[sentiment]=classify
 DESCRIPTIONS[sentiment]="sentiment of English sentences, trained with SST-2"
 
