@@ -1,4 +1,4 @@
--- entities_first: names, by what people have marked alone. What entities_second is trained from.
+-- entities_first: names, by what people have marked alone. What entities is trained from.
 -- The sets are small, so each sentence with names is seen four more times with other names of the
 -- same kinds: those of the training rows, people's from the first lines of Wikipedia's articles
 -- about them, and places that people were born in or moved to. Of the tweets without names (WNUT

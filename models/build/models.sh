@@ -10,10 +10,12 @@ TASKS[sentiment]=classify
 DESCRIPTIONS[sentiment]="sentiment of English sentences, trained with SST-2"
 
 TABLES[entities_first]="entities document"
-TABLES[entities_second]="entities document tag"
-BASES[entities_second]=entities_first
-TABLES[entities]="entities document"
-BASES[entities]=entities_second
+TABLES[entities_first2]="entities document"
+BASES[entities_first2]=entities_first
+TABLES[entities_first3]="entities document"
+BASES[entities_first3]=entities_first
+TABLES[entities]="entities document tag"
+BASES[entities]="entities_first2 entities_first3"
 TASKS[entities]=entities
 DESCRIPTIONS[entities]="names in English: PER, ORG, LOC, MISC; trained with wikigold, WNUT 2017, UNER"
 
