@@ -18,6 +18,7 @@ typedef struct Fit
 	float *before;   /* (classes, columns): one iteration ago */
 	float *ahead;    /* (classes, columns): where the gradient is taken */
 	float *gradient; /* (classes, columns) */
+	float *prior;    /* (classes, columns): where the penalty is 0, and where the descent begins */
 	float *logits;   /* (n, classes) */
 	float *scratch;
 	double step;
@@ -35,12 +36,13 @@ take(Fit *fit, Arena *arena, Status *status)
 	fit->before = arena_alloc_array_zero(arena, elements, sizeof(float));
 	fit->ahead = arena_alloc_array_zero(arena, elements, sizeof(float));
 	fit->gradient = arena_alloc_array(arena, elements, sizeof(float));
+	fit->prior = arena_alloc_array_zero(arena, elements, sizeof(float));
 	fit->logits = arena_alloc_array(arena, call->n, call->classes * sizeof(float));
 	fit->scratch = arena_alloc_array(arena, SGEMM_SCRATCH_FLOATS, sizeof(float));
 	if (fit->rows == NULL || fit->weights == NULL || fit->before == NULL || fit->ahead == NULL ||
-		fit->gradient == NULL || fit->logits == NULL || fit->scratch == NULL)
+		fit->gradient == NULL || fit->prior == NULL || fit->logits == NULL || fit->scratch == NULL)
 		return arena_fail(arena, status, "a logistic regression",
-						  (call->n + 4 * call->classes) * fit->columns * sizeof(float));
+						  (call->n + 5 * call->classes) * fit->columns * sizeof(float));
 	return true;
 }
 
@@ -81,6 +83,37 @@ fill_rows(Fit *fit, double factor)
 			row[j] = (float) ((double) call->rows[i * call->columns + j] * factor);
 		row[call->columns] = 1.0f;
 	}
+}
+
+/*
+ * The nearest mean as a linear model: centers (m x - ½ |m|²), of which the bias is where to begin.
+ * A class without rows has none.
+ */
+static void
+fill_prior(Fit *fit)
+{
+	const LogisticCall *call = fit->call;
+
+	for (size_t c = 0; c < call->classes && call->centers > 0; c++)
+	{
+		float *prior = fit->prior + c * fit->columns;
+		double count = 0;
+		double square;
+
+		for (size_t i = 0; i < call->n; i++)
+			if (call->labels[i] == c)
+			{
+				call->kernels->axpy(call->columns, 1.0f, fit->rows + i * fit->columns, prior);
+				count++;
+			}
+		if (count == 0)
+			continue;
+		square = call->kernels->dot(call->columns, prior, prior) / (count * count);
+		call->kernels->scale(call->columns, (float) (call->centers / count), prior);
+		prior[call->columns] = (float) (-call->centers * square / 2);
+	}
+	memcpy(fit->weights, fit->prior, call->classes * fit->columns * sizeof(float));
+	memcpy(fit->ahead, fit->prior, call->classes * fit->columns * sizeof(float));
 }
 
 static double
@@ -182,7 +215,7 @@ take_gradient(Fit *fit)
 			size_t at = c * fit->columns + j;
 
 			if (j < call->columns) /* the bias has no penalty */
-				fit->gradient[at] += fit->ahead[at];
+				fit->gradient[at] += fit->ahead[at] - fit->prior[at];
 			largest = fmax(largest, fabs((double) fit->gradient[at]));
 		}
 	return largest;
@@ -249,6 +282,7 @@ logistic_fit(const LogisticCall *call, Arena *arena, const MayContinue *question
 	factor = standardize(call, mean);
 	fill_rows(&fit, factor);
 	fit.step = 1 / steepest(&fit);
+	fill_prior(&fit);
 	for (int i = 0; i < MOST_ITERATIONS; i++)
 	{
 		if (!may_continue(question, status))

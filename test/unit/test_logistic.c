@@ -1,7 +1,8 @@
 /*
  * Logistic regression: the weights that scikit-learn 1.9's LogisticRegression (C = 4) finds for the
- * same rows, about their mean and of mean length 1, with classes of equal weights and of others.
- * And the layer that computes a mean.
+ * same rows, about their mean and of mean length 1, with classes of equal weights and of others;
+ * and those that SciPy's BFGS finds with a penalty about the classes' means. And the layer that
+ * computes a mean.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -26,6 +27,7 @@ typedef struct Expected
 	const float *weights; /* of the classes */
 	double weight[CLASSES * COLUMNS];
 	double bias[CLASSES]; /* about their mean: any number may be added to all */
+	double centers;
 } Expected;
 
 static void
@@ -55,7 +57,8 @@ check(Arena *arena, const char *kernels, const Expected *expected)
 						 .weights = expected->weights,
 						 .strength = 4,
 						 .weight = weight,
-						 .bias = bias};
+						 .bias = bias,
+						 .centers = expected->centers};
 	double mean = 0;
 	Status status;
 
@@ -82,16 +85,55 @@ test_reference(void **state)
 		{NULL,
 		 {0.739365, -0.73868, -0.379887, -0.635903, -0.089763, -0.253481, 0.830115, -0.566569,
 		  0.393653, -0.759154, -0.485884, -0.091435, 0.946456, 0.242251, 0.848917},
-		 {-0.055321, -0.049049, 0.10437}},
+		 {-0.055321, -0.049049, 0.10437},
+		 0},
 		{weights,
 		 {0.751753, -0.80191, -0.243308, -0.667154, 0.212685, -0.28053, 0.980877, -0.675947,
 		  0.527324, -1.026559, -0.471223, -0.178967, 0.919255, 0.13983, 0.813874},
-		 {-0.179746, 0.592266, -0.41252}},
+		 {-0.179746, 0.592266, -0.41252},
+		 0},
+		{NULL,
+		 {0.856193, -0.821494, -0.414009, -0.675159, -0.066795, -0.259002, 0.893789, -0.624443,
+		  0.41482, -0.826014, -0.528164, -0.099271, 0.982843, 0.273669, 0.891873},
+		 {-0.097065, -0.046997, 0.144062},
+		 2},
 	};
 
 	for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++)
 		for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
 			check(*state, kernels[k], &expected[i]);
+}
+
+/* Where the rows hardly count the nearest mean decides; a class without rows is none. */
+static void
+test_nearest_mean(void **state)
+{
+	float rows[4 * 2] = {0, 0, 0, 2, 6, 0, 6, 2};
+	const uint32_t labels[4] = {0, 0, 1, 1};
+	float weight[3 * 2];
+	float bias[3];
+	Status status;
+	LogisticCall call = {.n = 4,
+						 .columns = 2,
+						 .classes = 3,
+						 .rows = rows,
+						 .labels = labels,
+						 .strength = 1e-9,
+						 .kernels = train_kernels_choose("auto", &status),
+						 .weight = weight,
+						 .bias = bias,
+						 .centers = 1};
+
+	/* about (3, 1), of mean length the root of 10: the means are (-3, 0) and (3, 0) */
+	if (!logistic_fit(&call, *state, NULL, &status))
+		fail_msg("%s", status.message);
+	assert_near((double) weight[0], -0.3, 1e-5);
+	assert_near((double) weight[2], 0.3, 1e-5);
+	assert_near((double) weight[1], 0, 1e-5);
+	assert_near((double) weight[3], 0, 1e-5);
+	assert_near((double) bias[1] - (double) bias[0], -1.8, 1e-5);
+	assert_near((double) weight[4], 0, 1e-5);
+	assert_near((double) weight[5], 0, 1e-5);
 }
 
 /* Rows that do not differ say nothing but how frequent the classes are. */
@@ -104,7 +146,7 @@ test_equal_rows(void **state)
 	float bias[2];
 	Status status;
 	LogisticCall call = {
-		4, 2, 2, rows, labels, NULL, 100, train_kernels_choose("auto", &status), weight, bias};
+		4, 2, 2, rows, labels, NULL, 100, train_kernels_choose("auto", &status), weight, bias, 0};
 
 	if (!logistic_fit(&call, *state, NULL, &status))
 		fail_msg("%s", status.message);
@@ -131,7 +173,7 @@ test_cancel(void **state)
 	Status status;
 	LogisticCall call = {ROWS,   COLUMNS, CLASSES, rows,
 						 labels, NULL,    1,       train_kernels_choose("auto", &status),
-						 weight, bias};
+						 weight, bias,    0};
 
 	fill(rows, labels);
 	assert_false(logistic_fit(&call, *state, &no, &status));
@@ -173,9 +215,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reference),
-		cmocka_unit_test(test_equal_rows),
-		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_reference),  cmocka_unit_test(test_nearest_mean),
+		cmocka_unit_test(test_equal_rows), cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_mean_layer),
 	};
 

@@ -22,8 +22,13 @@
 #define PROGRESS_MS 1000
 #define LEARNING_RATE 2e-5
 #define WEIGHT_DECAY 0.01
-/* scikit-learn's C. SetFit's is 1, with which many classes are told badly. */
-#define HEAD_STRENGTH 16.0
+/*
+ * scikit-learn's C is classes² / 32 within these bounds. SetFit's is 1, with which many classes are
+ * told badly; with more of it few classes are.
+ */
+#define LEAST_STRENGTH 0.5
+#define MOST_STRENGTH 64.0
+#define HEAD_CENTERS 3.0 /* see LogisticCall */
 /* The head's own dense layer passes states through the nearly straight part of its activation. */
 #define STATE_SCALE 0.25f
 #define STATE_SHIFT 2.0f /* of activations that have none about 0 */
@@ -334,6 +339,12 @@ head_states(FewShot *few, const TrainKernels *kernels, float shift)
 	return states;
 }
 
+static double
+head_strength(int classes)
+{
+	return Max(LEAST_STRENGTH, Min(MOST_STRENGTH, (double) classes * classes / 32));
+}
+
 /* SetFit's second phase: a logistic regression, in the head's own layers. */
 static void
 fit_head(FewShot *few)
@@ -345,7 +356,8 @@ fit_head(FewShot *few)
 						 .classes = (size_t) run->config.num_labels,
 						 .labels = labels,
 						 .weights = run->train_options.loss.weights,
-						 .strength = HEAD_STRENGTH,
+						 .strength = head_strength(run->config.num_labels),
+						 .centers = HEAD_CENTERS,
 						 .weight = tensor_of(run, ROLE_CLASSIFIER_WEIGHT),
 						 .bias = tensor_of(run, ROLE_CLASSIFIER_BIAS)};
 	float shift = open_dense(run, head_dense_activation(run));
