@@ -126,6 +126,21 @@ unknown_kernel(const char *name, Status *status)
 	(void) name_parse(name, "kernel", names, MAX_FAMILIES + 1, status);
 }
 
+/*
+ * Intel's cores start AVX-512's products of bf16 every other cycle: half as many of them as of fp32
+ * a second. So they take the kernels that widen.
+ */
+static bool
+is_slower(const Kernels *kernels)
+{
+#if defined(__x86_64__)
+	return kernels == &kernels_avx512_bf16 && cpu_features()->intel;
+#else
+	(void) kernels;
+	return false;
+#endif
+}
+
 const Kernels *
 kernels_choose(const char *name, Status *status)
 {
@@ -134,6 +149,8 @@ kernels_choose(const char *name, Status *status)
 	for (const KernelFamily *family = kernel_families; family->kernels != NULL; family++)
 		if (strcmp(name, "auto") == 0 || strcmp(name, family->kernels->name) == 0)
 		{
+			if (is_slower(family->kernels))
+				continue;
 			if (family->usable())
 				return family->kernels;
 			lacking = family;

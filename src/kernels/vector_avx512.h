@@ -1,7 +1,7 @@
 /*
  * vector_avx512.h: the primitives of the vector_ headers in AVX-512 F, BW, DQ and VL. The including
- * file defines TARGET_NAME and, where the CPU has them, HAVE_BF16 and HAVE_VNNI; without, the same
- * results come from longer sequences.
+ * file defines TARGET_NAME and, where the CPU has them, HAVE_BF16 and HAVE_VNNI; without VNNI, the
+ * same results come from longer sequences, without BF16 weights are widened.
  *
  * A vf is VW floats, a vi VW int32, a vu VW uint32, a vg VW groups of 4 bytes. v_load_n and
  * v_store_n take 1 to VW - 1 elements. v_min and v_max return their second argument when one is
@@ -164,20 +164,35 @@ g_broadcast(const uint8_t *p)
 	return _mm512_set1_epi32(group);
 }
 
+#ifdef HAVE_BF16
 INLINE vf
 dot_bf16(vf sum, vg a, vg b)
 {
-#ifdef HAVE_BF16
 	return _mm512_dpbf16_ps(sum, (__m512bh) a, (__m512bh) b);
-#else
-	vg high = _mm512_set1_epi32((int) 0xFFFF0000);
-
-	sum = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(a, 16)),
-						  _mm512_castsi512_ps(_mm512_slli_epi32(b, 16)), sum);
-	return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(a, high)),
-						   _mm512_castsi512_ps(_mm512_and_si512(b, high)), sum);
-#endif
 }
+#else
+#define WIDENED_BF16 1
+
+/* the first and the second bf16 of each pair */
+INLINE vf
+g_first_bf16(vg pairs)
+{
+	return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+}
+
+INLINE vf
+g_second_bf16(vg pairs)
+{
+	return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int) 0xFFFF0000)));
+}
+
+INLINE vf
+dot_bf16(vf sum, vg a, vg b)
+{
+	sum = _mm512_fmadd_ps(g_first_bf16(a), g_first_bf16(b), sum);
+	return _mm512_fmadd_ps(g_second_bf16(a), g_second_bf16(b), sum);
+}
+#endif
 
 /* a: unsigned, b: signed bytes; exact */
 INLINE vi

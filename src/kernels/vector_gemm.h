@@ -149,6 +149,29 @@ tiles_multiply(const GemmBlock *block, size_t rows, size_t fetch, const MicroCal
 }
 #endif
 
+#define PANEL_LINES ((size_t) PANEL * 4 / 64) /* of a group, or of a pair of bf16 */
+
+/*
+ * Lines of the next panel that a step asks for with each group: 0, 1, 2 or 4, all of them early,
+ * few at a time. Where the first step widens pairs, the others ask for theirs, if they are more
+ * than a line.
+ */
+INLINE size_t
+step_fetch(const GemmBlock *block, size_t steps, size_t step, size_t fetched)
+{
+	size_t lines = PANEL_LINES;
+
+	if (block->widened != NULL)
+	{
+		if (step == 0)
+			return 0;
+		lines /= 2;
+		steps--;
+		step--;
+	}
+	return steps >= lines ? step < lines : (step + 1) * lines / steps - fetched;
+}
+
 /*
  * All rows through `count` groups, from `first` on, of the panel that begins with `column`, at b;
  * what comes next lies at `next`.
@@ -157,7 +180,6 @@ INLINE void
 gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t count, const uint8_t *b,
 				const uint8_t *next)
 {
-	const size_t lines = PANEL * 4 / 64; /* of a panel's group */
 	size_t n = block->w->n - column < PANEL ? block->w->n - column : PANEL;
 	bool direct = block->direct && n == PANEL;
 	bool ends = first + count == block->groups && !direct;
@@ -169,21 +191,22 @@ gemm_panel_part(const GemmBlock *block, size_t column, size_t first, size_t coun
 	{
 		size_t rows = block->by_tiles ? size_min(block->m - row, block->most_rows)
 									  : block->m / steps + (step < block->m % steps);
-		/* lines of the next panel a group: 0, 1, 2 or 4, all of them early, few at a time */
-		size_t fetch = steps >= lines ? step < lines : (step + 1) * lines / steps - fetched;
+		size_t fetch = step_fetch(block, steps, step, fetched);
 		_Alignas(64) uint32_t local[STEP_ROWS * PANEL];
 		uint8_t *tile =
 			block->parts == 1 ? (uint8_t *) local : block->tiles + row * PANEL * sizeof(uint32_t);
-		MicroCall call = {.groups = count,
-						  .a = block->a + row * block->lda + first * 4,
-						  .lda = block->lda,
-						  .b = step > 0 && block->widened != NULL ? (const uint8_t *) block->widened
-																  : b,
-						  .widened = block->widened,
-						  .c = tile,
-						  .ldc = PANEL,
-						  .init = {first > 0 ? tile : NULL, PANEL, NULL},
-						  .prefetch = next + fetched * 64 * count};
+		MicroCall call = {
+			.groups = count,
+			.a = block->a + row * block->lda + first * 4,
+			.lda = block->lda,
+			.b = step > 0 && block->widened != NULL ? (const uint8_t *) block->widened : b,
+			.widened = block->widened,
+			.c = tile,
+			.ldc = PANEL,
+			.init = {first > 0 ? tile : NULL, PANEL, NULL},
+			.prefetch = block->widened == NULL || step > 0 || steps == 1 || PANEL_LINES == 1
+							? next + fetched * 64 * count
+							: NULL};
 
 		if (direct)
 			place_directly(block->epilogue, row, column, first == 0, &call);

@@ -18,7 +18,10 @@ widen_step(const size_t rows, const vf *b, const uint8_t *a, size_t lda, vf *c)
 	}
 }
 
-/* b: call->groups groups of fp32, in pairs of bf16; call->widened: (groups, PANEL) */
+/*
+ * b: call->groups groups of fp32, in pairs of bf16; call->widened: (groups, PANEL); call->prefetch:
+ * as much as b, or NULL
+ */
 INLINE void
 widen_body(const size_t rows, const MicroCall *call)
 {
@@ -27,6 +30,7 @@ widen_body(const size_t rows, const MicroCall *call)
 	const uint8_t *a = call->a;
 	const uint8_t *pairs = call->b;
 	const uint8_t *prefetch = call->prefetch;
+	const size_t prefetch_bytes = prefetch == NULL ? 0 : PANEL * 4; /* a pair */
 	float *out = call->widened;
 	vf c[WIDE_ROWS * NV];
 
@@ -38,12 +42,14 @@ widen_body(const size_t rows, const MicroCall *call)
 		if (bias != NULL)
 			c[i] = v_add(c[i], v_load(bias + i % NV * VW));
 	}
-	for (size_t g = 0; g < call->groups; g += 2, a += 8, pairs += PANEL * 4, prefetch += 64)
+	for (size_t g = 0; g < call->groups; g += 2, a += 8, pairs += PANEL * 4)
 	{
 		const uint8_t *again = pairs;
 		vf b[NV];
 
-		__builtin_prefetch(prefetch, 0, 2);
+		for (size_t i = 0; i < prefetch_bytes; i += 64)
+			__builtin_prefetch(prefetch + i, 0, 2);
+		prefetch += prefetch_bytes;
 		for (size_t v = 0; v < NV; v++, out += VW)
 		{
 			b[v] = g_first_bf16(g_load(pairs + v * VW * 4));
