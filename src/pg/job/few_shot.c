@@ -23,11 +23,12 @@
 #define LEARNING_RATE 2e-5
 #define WEIGHT_DECAY 0.01
 /*
- * scikit-learn's C is classes² / 32 within these bounds. SetFit's is 1, with which many classes are
- * told badly; with more of it few classes are.
+ * scikit-learn's C: SetFit's is 1, with which many classes are told badly; with more of it few
+ * classes are, but for two, which only have one boundary.
  */
 #define LEAST_STRENGTH 0.5
 #define MOST_STRENGTH 64.0
+#define STRENGTH_OF_TWO 16.0
 #define HEAD_CENTERS 3.0 /* see LogisticCall */
 /* The head's own dense layer passes states through the nearly straight part of its activation. */
 #define STATE_SCALE 0.25f
@@ -75,22 +76,28 @@ read_rows(FewShot *few)
 					  &status);
 }
 
-/* Another row of the same class as row a, or of another one; false if there is none. */
-static bool
-draw_partner(const FewShot *few, Rng *rng, uint32 a, bool same, uint32 *partner)
+/*
+ * Pairs of row a and others of the same class, or of other classes, if there are any: each other
+ * row as often as the next, but for one. partners: room for all rows.
+ */
+static void
+add_pairs(FewShot *few, Rng *rng, uint32 a, bool same, int n, uint32 *partners)
 {
-	uint32 candidates = 0;
-	uint64 chosen;
+	uint32 there = 0;
 
 	for (uint32 i = 0; i < few->n_rows; i++)
-		candidates += i != a && (few->rows[i].labels[0] == few->rows[a].labels[0]) == same;
-	if (candidates == 0)
-		return false;
-	chosen = rng_below(rng, candidates);
-	for (uint32 i = 0; i < few->n_rows; i++)
-		if (i != a && (few->rows[i].labels[0] == few->rows[a].labels[0]) == same && chosen-- == 0)
-			*partner = i;
-	return true;
+		if (i != a && (few->rows[i].labels[0] == few->rows[a].labels[0]) == same)
+			partners[there++] = i;
+	for (int k = 0; k < n && there > 0; k++)
+	{
+		uint32 at = (uint32) k % there;
+		uint32 chosen = at + (uint32) rng_below(rng, there - at);
+		uint32 partner = partners[chosen];
+
+		partners[chosen] = partners[at];
+		partners[at] = partner;
+		few->pairs[few->n_pairs++] = (RowPair){a, partner};
+	}
 }
 
 /* As many pairs of one class as of two, in random order. */
@@ -99,19 +106,18 @@ make_pairs(FewShot *few)
 {
 	int given = few->run->options.few_shot_pairs;
 	int of_each = given > 0 ? given : PAIRS_A_ROW;
+	uint32 *partners;
 	Rng rng;
 
 	rng_init(&rng, (uint64_t) few->run->options.seed, FEW_STREAM);
 	few->pairs = take(few->arena, (size_t) few->n_rows * 2 * (size_t) of_each, sizeof *few->pairs);
+	partners = take(few->arena, few->n_rows, sizeof *partners);
 	for (uint32 a = 0; a < few->n_rows; a++)
-		for (int k = 0; k < 2 * of_each; k++)
-		{
-			uint32 b = 0;
-
-			CHECK_FOR_INTERRUPTS();
-			if (draw_partner(few, &rng, a, k % 2 == 0, &b))
-				few->pairs[few->n_pairs++] = (RowPair){a, b};
-		}
+	{
+		CHECK_FOR_INTERRUPTS();
+		add_pairs(few, &rng, a, true, of_each, partners);
+		add_pairs(few, &rng, a, false, of_each, partners);
+	}
 	for (size_t i = few->n_pairs; i > 1; i--)
 	{
 		size_t j = (size_t) rng_below(&rng, i);
@@ -342,6 +348,8 @@ head_states(FewShot *few, const TrainKernels *kernels, float shift)
 static double
 head_strength(int classes)
 {
+	if (classes == 2)
+		return STRENGTH_OF_TWO;
 	return Max(LEAST_STRENGTH, Min(MOST_STRENGTH, (double) classes * classes / 32));
 }
 
