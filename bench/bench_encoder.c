@@ -1,10 +1,11 @@
 /*
- * bench_encoder: speed of the whole encoder with random weights, as a share of the core's peak
- * measured in alternation. usage: bench_encoder [minilm|base [kernel [seconds a shape [precision
- * [sequences tokens]]]]]
+ * bench_encoder: speed of the whole encoder with random weights, median and best, and as a share of
+ * the core's peak at the time. usage: bench_encoder [minilm|base [kernel [seconds a shape
+ * [precision [sequences tokens]]]]]
  */
 #include "core/rng.h"
 #include "model_fixture.h"
+#include "nn/forward.h"
 #include "peak.h"
 
 typedef struct Shape
@@ -59,42 +60,33 @@ static bool
 bench_shape(const Fixture *fixture, const Shape *shape, Precision precision, double seconds,
 			Status *status)
 {
+	static Tries tries;
 	Arena *arena = arena_create(&allocator_malloc, 0);
 	size_t n_tokens = shape->n_sequences * shape->length;
 	int32_t *cu_seqlens = arena_alloc_array(arena, shape->n_sequences + 1, sizeof(int32_t));
 	int32_t *ids = arena_alloc_array(arena, n_tokens, sizeof(int32_t));
 	Batch batch = {.n_sequences = shape->n_sequences, .cu_seqlens = cu_seqlens, .input_ids = ids};
 	ForwardWants wants = {0};
-	double best = 1e9;
-	double top = 0;
-	double rate;
 	ArenaMark mark;
-	int n = 0;
 
 	for (size_t i = 0; i <= shape->n_sequences; i++)
 		cu_seqlens[i] = (int32_t) (i * shape->length);
 	for (size_t i = 0; i < n_tokens; i++)
 		ids[i] = (int32_t) (i * 7919 % 30000);
 	mark = arena_mark(arena);
-	for (double until = now() + seconds; now() < until || n < 3; n++)
+	tries_begin(&tries, fixture->model->kernels, precision, operations(&fixture->config, shape));
+	for (double until = now() + seconds; now() < until || tries.n < 3;)
 	{
 		EncoderOutput output;
-		double start;
+		double start = now();
 
-		if (n % 8 == 0)
-			top = fmax(top, peak(precision));
-		start = now();
 		if (!encoder_forward(fixture->model, &batch, &wants, arena, &output, NULL, status))
 			return false;
-		best = fmin(best, now() - start);
+		tries_add(&tries, now() - start);
 		arena_rewind(arena, mark);
 	}
-	rate = operations(&fixture->config, shape) / best;
-	printf("  %s %3zu x %3zu %8.2f ms %8.1f GFLOP/s", precision_name(precision), shape->n_sequences,
-		   shape->length, best * 1e3, rate / 1e9);
-	if (top > 0)
-		printf("  %5.1f %% of %.0f", 100 * rate / top, top / 1e9);
-	printf("\n");
+	printf("  %s %3zu x %3zu", precision_name(precision), shape->n_sequences, shape->length);
+	tries_report(&tries);
 	arena_destroy(arena);
 	return true;
 }

@@ -1,19 +1,13 @@
 /*
  * bench_kernels: speed of the GEMM and attention kernels over the timed shapes of the table of
- * cases, in GFLOP/s and as a share of the core's peak, which is measured by loops without memory
- * access in alternation with each shape. usage: bench_kernels [kernel [seconds a shape]]
+ * cases, median and best, and as a share of the core's peak at the time. usage: bench_kernels
+ * [kernel [seconds a shape]]
  */
 #include "kernel_cases.h"
 #include "peak.h"
 
-static void
-report(const char *what, size_t a, size_t b, size_t c, double operations, double best, double top)
-{
-	printf("  %-12s %5zu x %5zu x %5zu %9.1f GFLOP/s", what, a, b, c, operations / best / 1e9);
-	if (top > 0)
-		printf("  %5.1f %% of %.0f", 100 * operations / best / top, top / 1e9);
-	printf("\n");
-}
+/* times of so many calls are one try */
+#define CALLS 20
 
 static void
 bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, double seconds)
@@ -33,8 +27,7 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	PackedMatrix packed = {precision, n, k, panels};
 	GemmEpilogue epilogue = {shape->bias ? bias : NULL, shape->activation,
 							 shape->residual ? residual : NULL, n, shape->strassen};
-	double best = 1e9;
-	double top = 0;
+	static Tries tries;
 
 	rng_init(&rng, 1, 0);
 	case_fill(&rng, DATA_UNIFORM, m, k, k, a);
@@ -42,20 +35,18 @@ bench_gemm(const Kernels *kernels, const GemmCase *shape, Precision precision, d
 	case_fill(&rng, DATA_UNIFORM, 1, n, n, bias);
 	case_fill(&rng, DATA_UNIFORM, m, n, n, residual);
 	kernels->gemm_pack(precision, n, k, w, k, panels, NULL);
+	tries_begin(&tries, kernels, precision, CALLS * 2.0 * (double) (m * n * k));
 	for (double until = now() + seconds; now() < until;)
 	{
-		double start;
+		double start = now();
 
-		top = fmax(top, peak(precision));
-		for (int i = 0; i < 50; i++)
-		{
-			start = now();
+		for (int i = 0; i < CALLS; i++)
 			kernels->gemm(&packed, m, kernels->rows_convert(precision, m, k, a, k, buffer), c, n,
 						  &epilogue, scratch);
-			best = fmin(best, now() - start);
-		}
+		tries_add(&tries, now() - start);
 	}
-	report(precision_name(precision), m, n, k, 2.0 * m * n * k, best, top);
+	printf("  %-14s %5zu x %5zu x %5zu", precision_name(precision), m, n, k);
+	tries_report(&tries);
 	free(a);
 	free(w);
 	free(bias);
@@ -90,27 +81,26 @@ bench_attention(const Kernels *kernels, const AttentionCase *shape, bool bf16, d
 		.context = context,
 		.context_ld = width,
 	};
-	double best = 1e9;
-	double top = 0;
+	static Tries tries;
 	Rng rng;
 
 	rng_init(&rng, 1, 0);
 	case_fill(&rng, DATA_UNIFORM, shape->n_tokens, 3 * width, 3 * width, numbers);
 	for (size_t i = 0; i < size; i++)
 		rounded[i] = float_to_bf16(numbers[i]);
+	tries_begin(&tries, kernels, precision,
+				CALLS * 4.0 * (double) (shape->n_tokens * shape->n_tokens * width));
 	for (double until = now() + seconds; now() < until;)
 	{
-		top = fmax(top, peak(precision));
-		for (int i = 0; i < 20; i++)
-		{
-			double start = now();
+		double start = now();
 
+		for (int i = 0; i < CALLS; i++)
 			kernels->attention(&call, scratch);
-			best = fmin(best, now() - start);
-		}
+		tries_add(&tries, now() - start);
 	}
-	report(bf16 ? "attention bf16" : "attention", shape->n_tokens, shape->n_heads, shape->head_size,
-		   4.0 * (double) (shape->n_tokens * shape->n_tokens * width), best, top);
+	printf("  %-14s %5zu x %5zu x %5zu", bf16 ? "attention bf16" : "attention", shape->n_tokens,
+		   shape->n_heads, shape->head_size);
+	tries_report(&tries);
 	free(numbers);
 	free(rounded);
 	free(context);
