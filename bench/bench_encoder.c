@@ -4,6 +4,7 @@
  * [precision [sequences tokens]]]]]
  */
 #include "core/rng.h"
+#include "large.h"
 #include "model_fixture.h"
 #include "nn/forward.h"
 #include "peak.h"
@@ -104,6 +105,7 @@ main(int argc, char **argv)
 	const Kernels *kernels = kernels_choose(argc > 2 ? argv[2] : "auto", &status);
 	bool ok = kernels != NULL && (argc <= 4 || precision_parse(argv[4], &only, &status));
 
+	use_large_pages(argv);
 	if (ok)
 		printf("%s, %s (%s)\n", name, kernels->name, kernels->features);
 	for (int p = 0; ok && p < PRECISION_COUNT; p++)

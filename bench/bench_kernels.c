@@ -4,6 +4,7 @@
  * [kernel [seconds a shape]]
  */
 #include "kernel_cases.h"
+#include "large.h"
 #include "peak.h"
 
 /* times of so many calls are one try */
@@ -114,6 +115,7 @@ main(int argc, char **argv)
 	const Kernels *kernels = kernels_choose(argc > 1 ? argv[1] : "auto", &status);
 	double seconds = argc > 2 ? atof(argv[2]) : 0.3;
 
+	use_large_pages(argv);
 	if (kernels == NULL)
 	{
 		fprintf(stderr, "%s\n", status.message);
