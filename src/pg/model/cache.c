@@ -656,12 +656,18 @@ write_file(const char *name, const char *temporary, char *image, size_t size)
 		ereport(ERROR,
 				(errcode_for_file_access(), errmsg("could not close file \"%s\": %m", path)));
 	fsync_fname(cache_directory(), true);
-	fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0)
-	{
-		read_in(fd, length);
-		CloseTransientFile(fd);
-	}
+}
+
+/* The pages of a file that was just written, put together: nobody may have it open for writing. */
+static void
+prefer_large_pages(const char *name, size_t length)
+{
+	int fd = OpenTransientFile(path_of(name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	read_in(fd, length);
+	CloseTransientFile(fd);
 }
 
 /*
@@ -701,6 +707,7 @@ make_file(const char *name, size_t size, CacheFill fill, void *context)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	prefer_large_pages(name, file_bytes(size));
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(memory);
 	note_made(name);
