@@ -224,8 +224,9 @@ low_halves(vi x)
 	return _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
 }
 
-INLINE void
-v_store_bf16(uint16_t *p, vf x)
+/* to the nearest value of bf16, the even one of two */
+INLINE vf
+v_round_bf16(vf x)
 {
 	vi bits = _mm256_castps_si256(x);
 	vi odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -233,7 +234,15 @@ v_store_bf16(uint16_t *p, vf x)
 	vi nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 
 	rounded = _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), nan);
-	_mm_storeu_si128((__m128i *) p, low_halves(_mm256_srli_epi32(rounded, 16)));
+	return g_second_bf16(rounded);
+}
+
+INLINE void
+v_store_bf16(uint16_t *p, vf x)
+{
+	vi bits = _mm256_castps_si256(v_round_bf16(x));
+
+	_mm_storeu_si128((__m128i *) p, low_halves(_mm256_srli_epi32(bits, 16)));
 }
 
 INLINE void

@@ -209,19 +209,30 @@ dot_int8(vi sum, vg a, vg b)
 #endif
 }
 
-INLINE void
-v_store_bf16(uint16_t *p, vf x)
+#if WIDENED_BF16
+/* to the nearest value of bf16, the even one of two */
+INLINE vf
+v_round_bf16(vf x)
 {
-#ifdef HAVE_BF16
-	_mm256_storeu_si256((__m256i *) p, (__m256i) _mm512_cvtneps_pbh(x));
-#else
 	vi bits = _mm512_castps_si512(x);
 	vi odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
 	vi rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
 	__mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
 
 	rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
-	_mm256_storeu_si256((__m256i *) p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+	return _mm512_castsi512_ps(_mm512_and_si512(rounded, _mm512_set1_epi32((int) 0xFFFF0000)));
+}
+#endif
+
+INLINE void
+v_store_bf16(uint16_t *p, vf x)
+{
+#if WIDENED_BF16
+	vi bits = _mm512_castps_si512(v_round_bf16(x));
+
+	_mm256_storeu_si256((__m256i *) p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+#else
+	_mm256_storeu_si256((__m256i *) p, (__m256i) _mm512_cvtneps_pbh(x));
 #endif
 }
 

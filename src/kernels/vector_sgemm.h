@@ -10,12 +10,20 @@
  *
  * Packed elements lie in groups of 4 bytes along the sum: one fp32 or two bf16. Groups are moved
  * about as floats. For tiles (vector_amx.h) a part's groups are filled up with zeros to whole
- * tiles, on both sides.
+ * tiles, on both sides. Without fast products of bf16 (WIDENED_BF16) what is packed is rounded to
+ * bf16 and stays fp32: the same results, in fp32's time.
  */
 #include "kernels/vector_math.h"
 #include "kernels/vector_tile.h"
 #ifdef HAVE_AMX
 #include "kernels/vector_amx.h"
+#endif
+
+#ifndef WIDENED_BF16
+#define WIDENED_BF16 0
+#endif
+#if !WIDENED_BF16
+#define v_round_bf16(x) (x) /* nothing calls for it */
 #endif
 
 #define PART_DEPTH SGEMM_SCRATCH_DEPTH
@@ -53,11 +61,18 @@ turn_over(size_t rows, size_t columns, const float *x, size_t ld, float *out, si
 						out[c * ldo + r] = x[r * ld + c];
 }
 
+/* Whether a group is two bf16. */
+INLINE bool
+paired(const SgemmCall *call)
+{
+	return call->bf16 && !WIDENED_BF16;
+}
+
 /* Elements along the sum that make a group. */
 INLINE size_t
 group_size(const SgemmCall *call)
 {
-	return call->bf16 ? 2 : 1;
+	return paired(call) ? 2 : 1;
 }
 
 /* Groups that have elements. */
@@ -78,12 +93,16 @@ packed_groups(const SgemmCall *call, size_t depth)
 	return groups_of(call, depth);
 }
 
-/* out (rows, 2 * ldo) in bf16 = x (rows, n) */
+/* out (rows, ldo) = the groups of x (rows, n), rounded; out has whole vectors and may be x */
 static TARGET void
 round_rows(size_t rows, size_t n, const float *x, size_t ld, float *out, size_t ldo)
 {
 	for (size_t r = 0; r < rows; r++)
-		round_row(n, x + r * ld, (uint16_t *) (out + r * ldo));
+		if (!WIDENED_BF16)
+			round_row(n, x + r * ld, (uint16_t *) (out + r * ldo));
+		else
+			for (size_t j = 0; j < n; j += VW)
+				v_store(out + r * ldo + j, v_round_bf16(load_part(x + r * ld + j, n - j)));
 }
 
 /*
@@ -139,8 +158,10 @@ pack_panel(const SgemmCall *call, const float *b, size_t depth, size_t n, size_t
 	{
 		size_t whole = (n + VW - 1) / VW * VW;
 
-		if (call->bf16)
+		if (paired(call))
 			pair_rows(n, b, p + 1 < depth ? b + call->ldb : NULL, panel);
+		else if (call->bf16)
+			round_rows(1, n, b, 0, panel, 0);
 		else
 			for (size_t j = 0; j < n; j += VW)
 				v_store(panel + j, load_part(b + j, n - j));
@@ -164,9 +185,11 @@ pack_rows(const SgemmCall *call, const float *a, size_t rows, size_t depth, floa
 
 	if (!call->transpose_a)
 		round_rows(rows, depth, a, call->lda, turned, TURNED_LD);
-	else if (!call->bf16)
+	else if (!paired(call))
 		turn_over(depth, rows, a, call->lda, turned, TURNED_LD);
-	for (size_t p = 0; p < depth && call->transpose_a && call->bf16;
+	if (call->transpose_a && call->bf16 && !paired(call))
+		round_rows(rows, depth, turned, TURNED_LD, turned, TURNED_LD);
+	for (size_t p = 0; p < depth && call->transpose_a && paired(call);
 		 p += step, a += step * call->lda, turned += VW)
 	{
 		size_t part = depth - p < step ? depth - p : step;
@@ -198,7 +221,7 @@ fetch_rows(size_t rows, size_t n, const float *c, size_t ldc)
 /* One panel of a part of the sum, and what it is multiplied with. */
 typedef struct PanelCall
 {
-	bool bf16;
+	bool bf16; /* in pairs */
 	const float *a;
 	size_t lda;
 	size_t rows;
@@ -327,7 +350,7 @@ typedef struct Part
 static TARGET void
 multiply_block(const SgemmCall *call, const Part *part, size_t row, size_t rows, float *turned)
 {
-	PanelCall panel = {.bf16 = call->bf16,
+	PanelCall panel = {.bf16 = paired(call),
 					   .rows = rows,
 					   .groups = packed_groups(call, part->depth),
 					   .panel = part->panels,
