@@ -168,6 +168,7 @@ const Kernels kernels_blas = {
 	.activation = portable_activation,
 	.axpy = portable_axpy,
 	.dot = portable_dot,
+	.attention_bytes_from = portable_attention_bytes_from,
 	.attention_scratch_size = portable_attention_scratch_size,
 	.attention = portable_attention,
 };

@@ -78,6 +78,7 @@ typedef struct AttentionCall
 	size_t n_heads;
 	size_t head_size;
 	bool bf16;     /* q, k and v are bf16 (uint16_t), else float */
+	bool bytes;    /* bf16 that is rounded on, to bytes: see attention_bytes_from */
 	const void *q; /* (T, qkv_ld) row t, head h at t*qkv_ld + h*head_size */
 	const void *k;
 	const void *v;
@@ -157,7 +158,9 @@ typedef struct Kernels
 	void (*axpy)(size_t n, float a, const float *x, float *y);
 	float (*dot)(size_t n, const float *x, const float *y);
 
-	/* bytes of scratch for attention at up to n_tokens tokens */
+	/* from how many tokens on models in int8 gain from AttentionCall.bytes; SIZE_MAX: never */
+	size_t (*attention_bytes_from)(size_t head_size);
+	/* bytes of scratch for attention at up to n_tokens tokens, in bytes too for int8 */
 	size_t (*attention_scratch_size)(Precision precision, size_t n_tokens, size_t head_size);
 	void (*attention)(const AttentionCall *call, void *scratch);
 

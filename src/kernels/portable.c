@@ -493,6 +493,14 @@ portable_dot(size_t n, const float *x, const float *y)
 	return sum;
 }
 
+/* Never: what is rounded to bytes elsewhere is computed from bf16 as it is here. */
+size_t
+portable_attention_bytes_from(size_t head_size)
+{
+	(void) head_size;
+	return SIZE_MAX;
+}
+
 /* scratch: one tile of scores, of results, and a head's query and key or value widened to fp32 */
 size_t
 portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size)
@@ -608,6 +616,7 @@ const Kernels kernels_portable = {
 	.activation = portable_activation,
 	.axpy = portable_axpy,
 	.dot = portable_dot,
+	.attention_bytes_from = portable_attention_bytes_from,
 	.attention_scratch_size = portable_attention_scratch_size,
 	.attention = portable_attention,
 };
@@ -715,6 +724,7 @@ const Kernels kernels_portable_narrow = {
 	.activation = portable_activation,
 	.axpy = portable_axpy,
 	.dot = portable_dot,
+	.attention_bytes_from = portable_attention_bytes_from,
 	.attention_scratch_size = portable_attention_scratch_size,
 	.attention = portable_attention,
 };

@@ -12,6 +12,9 @@
 /* by tiles: queries and keys that meet at a time */
 #define BLOCK_QUERIES ((size_t) 32)
 #define BLOCK_KEYS ((size_t) 256)
+/* what attention in bytes may have: see vector_attention_bytes.h */
+#define BYTE_ATTENTION_MOST_TOKENS 32768
+#define BYTE_ATTENTION_MOST_HEAD 256
 /* keys and columns of values are padded to a multiple of this */
 #define HALF_PANEL (NV / 2 * VW)
 
@@ -66,16 +69,6 @@ attention_layout(Precision precision, size_t n_tokens, size_t head_size)
 	layout.out = size_align(layout.queries + rows * layout.head_groups * 4, ALIGNMENT);
 	layout.size = size_align(layout.out + rows * layout.value_columns * 4, ALIGNMENT);
 	return layout;
-}
-
-static size_t
-vector_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size)
-{
-	size_t fp32 = attention_layout(PRECISION_FP32, n_tokens, head_size).size;
-	size_t bf16 = attention_layout(PRECISION_BF16, n_tokens, head_size).size;
-
-	(void) precision;
-	return fp32 > bf16 ? fp32 : bf16;
 }
 
 /*
@@ -337,10 +330,9 @@ typedef struct HeadBlock
  * rows; c is (rows, ldc) floats
  */
 INLINE void
-query_tile(const bool bf16, size_t rows, size_t columns, MicroCall *call)
+query_tile(const MicroKernel (*wide)[4], const MicroKernel *narrow, size_t rows, size_t columns,
+		   MicroCall *call)
 {
-	const MicroKernel(*wide)[4] = bf16 ? wide_bf16 : wide_fp32;
-	const MicroKernel *narrow = bf16 ? narrow_bf16 : narrow_fp32;
 	size_t upper = rows < WIDE_ROWS ? rows : (rows + 1) / 2;
 
 	if (columns < PANEL)
@@ -390,7 +382,8 @@ attention_scores(const bool bf16, const HeadBlock *block)
 						   .ldc = block->strip_ld,
 						   .prefetch = panel};
 
-		query_tile(bf16, block->rows, key_width(call->n_tokens, key), &micro);
+		query_tile(bf16 ? wide_bf16 : wide_fp32, bf16 ? narrow_bf16 : narrow_fp32, block->rows,
+				   key_width(call->n_tokens, key), &micro);
 	}
 }
 
@@ -412,7 +405,8 @@ attention_values(const bool bf16, const HeadBlock *block, float *out)
 						   .ldc = layout->value_columns,
 						   .prefetch = values};
 
-		query_tile(bf16, block->rows, width, &micro);
+		query_tile(bf16 ? wide_bf16 : wide_fp32, bf16 ? narrow_bf16 : narrow_fp32, block->rows,
+				   width, &micro);
 		column += width;
 		values += layout->key_groups * width * 4;
 	}
@@ -480,10 +474,46 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 #ifdef HAVE_AMX
 #include "kernels/vector_attention_tiles.h"
 #endif
+#ifdef BYTE_ATTENTION_FROM
+#include "kernels/vector_attention_bytes.h"
+#endif
+
+static size_t
+vector_attention_bytes_from(size_t head_size)
+{
+#ifdef BYTE_ATTENTION_FROM
+	if (head_size % 16 == 0 && head_size <= BYTE_ATTENTION_MOST_HEAD)
+		return BYTE_ATTENTION_FROM;
+#endif
+	(void) head_size;
+	return SIZE_MAX;
+}
+
+static size_t
+vector_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size)
+{
+	size_t fp32 = attention_layout(PRECISION_FP32, n_tokens, head_size).size;
+	size_t bf16 = attention_layout(PRECISION_BF16, n_tokens, head_size).size;
+	size_t most = fp32 > bf16 ? fp32 : bf16;
+
+#ifdef BYTE_ATTENTION_FROM
+	if (precision == PRECISION_INT8 && byte_layout(n_tokens, head_size).size > most)
+		return byte_layout(n_tokens, head_size).size;
+#endif
+	(void) precision;
+	return most;
+}
 
 static TARGET void
 vector_attention(const AttentionCall *call, void *scratch)
 {
+#ifdef BYTE_ATTENTION_FROM
+	if (call->bytes)
+	{
+		attention_bytes(call, scratch);
+		return;
+	}
+#endif
 #ifdef HAVE_AMX
 	if (call->bf16 && attention_by_tiles(PRECISION_BF16, call->head_size))
 	{

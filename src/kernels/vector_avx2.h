@@ -177,6 +177,11 @@ g_load(const uint8_t *p)
 {
 	return _mm256_loadu_si256((const __m256i *) p);
 }
+INLINE void
+g_store(uint8_t *p, vg a)
+{
+	_mm256_storeu_si256((__m256i *) p, a);
+}
 
 INLINE vg
 g_broadcast(const uint8_t *p)
@@ -291,6 +296,60 @@ g_transpose(const uint8_t *rows, size_t ld, uint32_t *out, size_t ldo)
 							_mm256_unpackhi_epi64(t[1], t[3]));
 	}
 }
+
+#ifdef HAVE_VNNI
+#define BYTE_ATTENTION_FROM 64
+
+INLINE vf
+v_load_bf16(const uint16_t *p)
+{
+	return _mm256_castsi256_ps(
+		_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) p)), 16));
+}
+
+INLINE void
+g_quads(const uint8_t *rows, size_t ld, uint32_t *out)
+{
+	__m128i ab = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *) rows),
+								   _mm_loadl_epi64((const __m128i *) (rows + ld)));
+	__m128i cd = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *) (rows + 2 * ld)),
+								   _mm_loadl_epi64((const __m128i *) (rows + 3 * ld)));
+
+	_mm_storeu_si128((__m128i *) out, _mm_unpacklo_epi16(ab, cd));
+	_mm_storeu_si128((__m128i *) (out + 4), _mm_unpackhi_epi16(ab, cd));
+}
+
+#define EXP2_BYTES_UNIT 8
+static const int32_t exp2_bytes_table[EXP2_BYTES_UNIT] = {65280, 59862, 54894, 50338,
+														  46160, 42329, 38816, 35594};
+
+/* VW words of 255 * 256 * 2^((x - highest) / EXP2_BYTES_UNIT), in lanes of 32 bits */
+INLINE vi
+v_exp2_words(const float *x, vf highest)
+{
+	/* what is too large for an int becomes INT_MIN, here 2^31: zero */
+	vi steps = _mm256_cvtps_epi32(_mm256_sub_ps(highest, v_load(x)));
+
+	return _mm256_srlv_epi32(
+		_mm256_permutevar8x32_epi32(i_load((const uint32_t *) exp2_bytes_table), steps),
+		_mm256_srli_epi32(steps, 3));
+}
+
+INLINE vg
+v_exp2_bytes(const float *x, vf highest, const uint16_t *dither)
+{
+	/* packing goes half by half */
+	const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+	vi low = _mm256_packus_epi32(v_exp2_words(x, highest), v_exp2_words(x + VW, highest));
+	vi high =
+		_mm256_packus_epi32(v_exp2_words(x + 2 * VW, highest), v_exp2_words(x + 3 * VW, highest));
+
+	low = _mm256_add_epi16(low, g_load((const uint8_t *) dither));
+	high = _mm256_add_epi16(high, g_load((const uint8_t *) (dither + 2 * VW)));
+	return _mm256_permutevar8x32_epi32(
+		_mm256_packus_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)), in_order);
+}
+#endif
 
 INLINE vf
 v_sqrt(vf a)

@@ -154,6 +154,11 @@ g_load(const uint8_t *p)
 {
 	return _mm512_loadu_si512(p);
 }
+INLINE void
+g_store(uint8_t *p, vg a)
+{
+	_mm512_storeu_si512(p, a);
+}
 
 INLINE vg
 g_broadcast(const uint8_t *p)
@@ -299,6 +304,73 @@ g_transpose(const uint8_t *rows, size_t ld, uint32_t *out, size_t ldo)
 							_mm512_unpackhi_epi64(t[j + 1], t[j + 3]));
 	}
 }
+
+#if defined(HAVE_VNNI) && !defined(HAVE_BF16)
+#define BYTE_ATTENTION_FROM 96 /* tokens; where attention in bf16 is no faster than in fp32 */
+
+INLINE vf
+v_load_bf16(const uint16_t *p)
+{
+	return _mm512_castsi512_ps(
+		_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *) p)), 16));
+}
+
+/* out[j] = the j-th bytes of four rows ld bytes apart, for VW of them */
+INLINE void
+g_quads(const uint8_t *rows, size_t ld, uint32_t *out)
+{
+	__m128i a = _mm_loadu_si128((const __m128i *) rows);
+	__m128i b = _mm_loadu_si128((const __m128i *) (rows + ld));
+	__m128i c = _mm_loadu_si128((const __m128i *) (rows + 2 * ld));
+	__m128i d = _mm_loadu_si128((const __m128i *) (rows + 3 * ld));
+	__m128i ab = _mm_unpacklo_epi8(a, b);
+	__m128i cd = _mm_unpacklo_epi8(c, d);
+
+	_mm_storeu_si128((__m128i *) out, _mm_unpacklo_epi16(ab, cd));
+	_mm_storeu_si128((__m128i *) (out + 4), _mm_unpackhi_epi16(ab, cd));
+	ab = _mm_unpackhi_epi8(a, b);
+	cd = _mm_unpackhi_epi8(c, d);
+	_mm_storeu_si128((__m128i *) (out + 8), _mm_unpacklo_epi16(ab, cd));
+	_mm_storeu_si128((__m128i *) (out + 12), _mm_unpackhi_epi16(ab, cd));
+}
+
+/* 2^-(i / EXP2_BYTES_UNIT), 255 * 256 times */
+#define EXP2_BYTES_UNIT 32
+static const uint16_t exp2_bytes_table[EXP2_BYTES_UNIT] = {
+	65280, 63881, 62512, 61173, 59862, 58579, 57324, 56096, 54894, 53717, 52566,
+	51440, 50338, 49259, 48204, 47171, 46160, 45171, 44203, 43256, 42329, 41422,
+	40534, 39666, 38816, 37984, 37170, 36374, 35594, 34831, 34085, 33355,
+};
+
+/* 2 VW words of 255 * 256 * 2^((x - highest) / EXP2_BYTES_UNIT), as packing leaves them */
+INLINE vg
+v_exp2_words(const float *x, vf highest)
+{
+	/* what is too large for an int becomes INT_MIN, here 2^15: zero */
+	vg steps = _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_sub_ps(highest, v_load(x))),
+								  _mm512_cvtps_epi32(_mm512_sub_ps(highest, v_load(x + VW))));
+
+	return _mm512_srlv_epi16(_mm512_permutexvar_epi16(steps, _mm512_loadu_si512(exp2_bytes_table)),
+							 _mm512_srli_epi16(steps, 5));
+}
+
+/*
+ * Bytes of 255 * 2^((x - highest) / EXP2_BYTES_UNIT) + dither / 256, cut, for 4 VW x. NaN gives 0.
+ */
+INLINE vg
+v_exp2_bytes(const float *x, vf highest, const uint16_t *dither)
+{
+	/* packing goes quarter by quarter */
+	const __m512i in_order =
+		_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	vg low = _mm512_add_epi16(v_exp2_words(x, highest), _mm512_loadu_si512(dither));
+	vg high =
+		_mm512_add_epi16(v_exp2_words(x + 2 * VW, highest), _mm512_loadu_si512(dither + 2 * VW));
+
+	return _mm512_permutexvar_epi32(
+		in_order, _mm512_packus_epi16(_mm512_srli_epi16(low, 8), _mm512_srli_epi16(high, 8)));
+}
+#endif
 
 /* from here to HAVE_EXP2: training only */
 

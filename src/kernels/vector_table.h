@@ -15,6 +15,9 @@
 #define INT8_MEANING kernels_portable
 #define INT8_ROWS WIDE_ROWS
 #define KIND int8
+#ifdef BYTE_ATTENTION_FROM
+#define NARROW
+#endif
 #define ACC vi
 #define GROUP vg
 #define acc_zero() i_zero()
@@ -70,6 +73,7 @@
 		.activation = vector_activation,                                                \
 		.axpy = vector_axpy,                                                            \
 		.dot = vector_dot,                                                              \
+		.attention_bytes_from = vector_attention_bytes_from,                            \
 		.attention_scratch_size = vector_attention_scratch_size,                        \
 		.attention = vector_attention,                                                  \
 	}

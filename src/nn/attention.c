@@ -52,6 +52,7 @@ attention_plain(Workspace *workspace, size_t n_heads, size_t n_tokens, bool bf16
 			.n_heads = n_heads - head < step ? n_heads - head : step,
 			.head_size = head_size,
 			.bf16 = bf16,
+			.bytes = bf16 && n_tokens >= workspace->bytes_from,
 			.q = (const char *) query_key_value + head * head_size * size,
 			.k = (const char *) query_key_value + (width + head * head_size) * size,
 			.v = (const char *) query_key_value + (2 * width + head * head_size) * size,
@@ -83,7 +84,7 @@ cache_append(KvCache *cache, int layer, size_t n_tokens, size_t width, const flo
 	}
 }
 
-/* All sequences of the span, from query, key and value in bf16. */
+/* All sequences of the span, from query, key and value in bf16, long ones in int8 by way of it. */
 static bool
 attention_bf16(Workspace *workspace, const Batch *batch, const Span *span,
 			   const LayerParams *params, const float *x, Status *status)
@@ -185,9 +186,11 @@ self_attention_forward(const LayerCall *call, const Span *span, const float *x, 
 	size_t n_tokens = span->end - span->first;
 	size_t width = params->n_heads * model->head_size;   /* A */
 	float *query_key_value = workspace->query_key_value; /* (S, 3A) */
+	size_t first_length = (size_t) batch->cu_seqlens[span->first_sequence + 1] - span->first;
+	bool bf16 = model->kernels->bf16_attention || first_length >= workspace->bytes_from;
 	bool plain = !is_special(model) && call->probs == NULL;
 
-	if (plain && model->precision != PRECISION_FP32 && model->kernels->bf16_attention &&
+	if (plain && model->precision != PRECISION_FP32 && bf16 &&
 		all_visible(batch->attention_mask, span->first, span->end) && is_short(workspace, n_tokens))
 		return attention_bf16(workspace, batch, span, params, x, status);
 	if (!linear_forward(workspace, &params->query_key_value,

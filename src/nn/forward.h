@@ -27,6 +27,7 @@ typedef struct Workspace
 	size_t block_rows;   /* R */
 	bool allow_strassen; /* of GEMMs: all rows belong to one text; see GemmEpilogue */
 	size_t step_flops;   /* work between two questions, in floating-point operations */
+	size_t bytes_from;   /* tokens of a sequence whose attention is in bytes; SIZE_MAX: none */
 	/* (S, 3H), S: tokens of the longest span; floats, or bf16 for attention in bf16 */
 	void *query_key_value;
 	float *context;         /* (S, H) */
@@ -52,9 +53,11 @@ typedef struct Span
 
 /*
  * The span that begins at a sequence: up to SPAN_TOKENS tokens, one sequence at least; all with
- * encoder states. A sequence of alone_from tokens or more has a span of its own.
+ * encoder states. A sequence of alone_from tokens or more has a span of its own; those of
+ * workspace->bytes_from or more lie apart from others.
  */
-Span span_next(const Batch *batch, size_t first_sequence, size_t alone_from);
+Span span_next(const Workspace *workspace, const Batch *batch, size_t first_sequence,
+			   size_t alone_from);
 /* Tokens of a batch's longest span, or a bound: longest is the longest sequence's */
 size_t span_longest(size_t n_tokens, size_t longest);
 

@@ -155,7 +155,7 @@ layer_forward(const LayerCall *call, float *x, Status *status)
 
 	for (size_t b = 0; b < call->batch->n_sequences;)
 	{
-		Span span = span_next(call->batch, b, alone_from);
+		Span span = span_next(workspace, call->batch, b, alone_from);
 
 		workspace->allow_strassen =
 			span.end_sequence - b == 1 && span.end - span.first >= alone_from;

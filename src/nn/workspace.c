@@ -130,6 +130,9 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 	workspace->question = question;
 	workspace->allow_strassen = false;
 	workspace->block_rows = plan.block_rows;
+	workspace->bytes_from = model->precision == PRECISION_INT8
+								? model->kernels->attention_bytes_from(model->head_size)
+								: SIZE_MAX;
 	workspace->step_flops =
 		strcmp(model->kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
 	workspace->query_key_value = take(arena, plan.query_key_value, &failed);
@@ -147,20 +150,29 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 }
 
 Span
-span_next(const Batch *batch, size_t first_sequence, size_t alone_from)
+span_next(const Workspace *workspace, const Batch *batch, size_t first_sequence, size_t alone_from)
 {
 	const int32_t *cu_seqlens = batch->cu_seqlens;
 	Span span = {first_sequence, first_sequence + 1, (size_t) cu_seqlens[first_sequence],
 				 (size_t) cu_seqlens[first_sequence + 1]};
+	bool in_bytes;
 
 	if (span.end - span.first >= alone_from)
 		return span;
-	while (span.end_sequence < batch->n_sequences &&
-		   (size_t) (cu_seqlens[span.end_sequence + 1] - cu_seqlens[span.end_sequence]) <
-			   alone_from &&
-		   (batch->encoder_hidden_states != NULL ||
-			(size_t) cu_seqlens[span.end_sequence + 1] - span.first <= SPAN_TOKENS))
-		span.end = (size_t) cu_seqlens[++span.end_sequence];
+	in_bytes = span.end - span.first >= workspace->bytes_from;
+	while (span.end_sequence < batch->n_sequences)
+	{
+		size_t end = (size_t) cu_seqlens[span.end_sequence + 1];
+
+		if (batch->encoder_hidden_states == NULL &&
+			(end - span.first > SPAN_TOKENS ||
+			 (end - span.end >= workspace->bytes_from) != in_bytes))
+			break;
+		if (end - span.end >= alone_from)
+			break;
+		span.end = end;
+		span.end_sequence++;
+	}
 	return span;
 }
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "kernel_cases.h"
+#include "attention_bytes_cases.h"
 #include "kernels/cpu.h"
 
 #if defined(__x86_64__)
@@ -36,6 +36,7 @@ agrees_with_portable(void **state)
 	{
 		assert_true(
 			kernel_cases_run(&kernels_avx2_vnni_elsewhere, kernel_cases_seed(), MOST_PRODUCTS));
+		assert_true(attention_bytes_cases_run(&kernels_avx2_vnni_elsewhere, kernel_cases_seed()));
 		return;
 	}
 #endif
