@@ -19,18 +19,14 @@
 #include "utils/timestamp.h"
 
 #include "pg/model/cache.h"
+#include "pg/model/cache_pages.h"
 #include "pg/server/settings.h"
 #include "pg/server/shared.h"
-
-#if defined(__linux__) && !defined(MADV_COLLAPSE)
-#define MADV_COLLAPSE 25 /* as Linux has it; the C library names it from glibc 2.37 on */
-#endif
 
 #define CACHE_MAGIC "BERTCACH"
 #define CACHE_VERSION 2
 #define HEADER_BYTES 4096
 #define STEP_BYTES (1024 * 1024) /* between two interrupt checks */
-#define LARGE_PAGE ((size_t) 2 * 1024 * 1024)
 /* a file is filled up to whole large pages when that is at most a fifth of it */
 #define MAX_PADDING_PART 5
 
@@ -144,15 +140,6 @@ header_crc(const CacheHeader *header)
 }
 
 /*
- * Large pages: weights are read in full for every text, and with pages of 4 kB the processor's
- * walks through the page tables and the prefetching that ends with each page cost up to a third of
- * the speed (docs/performance). File systems with large folios (XFS; ext4 from Linux 6.16) give
- * them when a file is written in whole aligned pieces, or read in through a mapping that asks for
- * them; tmpfs, from Linux 6.1, when it is told to put pages together. Elsewhere nothing of this
- * does harm.
- */
-
-/*
  * The length of the file with such a payload, which must be at most SIZE_MAX - HEADER_BYTES -
  * LARGE_PAGE.
  */
@@ -163,65 +150,6 @@ file_bytes(size_t payload_bytes)
 	size_t padding = (LARGE_PAGE - length % LARGE_PAGE) % LARGE_PAGE;
 
 	return padding <= length / MAX_PADDING_PART ? length + padding : length;
-}
-
-/*
- * Maps the open file at the address given, or anywhere, at a boundary of large pages if it has
- * some. MAP_FAILED: see errno.
- */
-static void *
-map_pages(int fd, void *address, size_t length)
-{
-	if (address == NULL && length >= LARGE_PAGE)
-	{
-		char *reserved = mmap(NULL, length + LARGE_PAGE, PROT_NONE,
-							  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		size_t before;
-		void *mapped;
-
-		if (reserved == MAP_FAILED)
-			return MAP_FAILED;
-		before = (LARGE_PAGE - (uintptr_t) reserved % LARGE_PAGE) % LARGE_PAGE;
-		mapped = mmap(reserved + before, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
-		if (mapped == MAP_FAILED)
-		{
-			munmap(reserved, length + LARGE_PAGE);
-			return MAP_FAILED;
-		}
-		length = TYPEALIGN(sysconf(_SC_PAGESIZE), length);
-		if (before > 0)
-			munmap(reserved, before);
-		munmap(reserved + before + length, LARGE_PAGE - before);
-		address = mapped;
-	}
-	else
-		address =
-			mmap(address, length, PROT_READ, MAP_SHARED | (address == NULL ? 0 : MAP_FIXED), fd, 0);
-#ifdef MADV_HUGEPAGE
-	if (address != MAP_FAILED && length >= LARGE_PAGE)
-		(void) madvise(address, length, MADV_HUGEPAGE);
-#endif
-	return address;
-}
-
-/*
- * Has the file, which nobody has open for writing, read into memory in large pages, or its pages
- * there put together to large ones. A file that is cut meanwhile is an error here, not a signal.
- */
-static void
-read_in(int fd, size_t length)
-{
-#ifdef MADV_POPULATE_READ
-	void *address = length < LARGE_PAGE ? MAP_FAILED : map_pages(fd, NULL, length);
-
-	if (address == MAP_FAILED)
-		return;
-	(void) madvise(address, length, MADV_POPULATE_READ);
-#ifdef MADV_COLLAPSE
-	(void) madvise(address, length, MADV_COLLAPSE);
-#endif
-	munmap(address, length);
-#endif
 }
 
 /* --- Reading --- */
@@ -278,7 +206,7 @@ contents_sound(int fd, const struct stat *state, const CacheHeader *header)
 
 	if (shared_is_verified(fingerprint))
 		return true;
-	read_in(fd, (size_t) state->st_size);
+	cache_read_in(fd, (size_t) state->st_size);
 	if (read_crc(fd, header->payload_bytes, &ok) != header->payload_crc || !ok ||
 		fstat(fd, &after) != 0 || fingerprint_of(&after) != fingerprint)
 		return false;
@@ -313,7 +241,7 @@ open_sound(const char *path, const char *name, size_t *payload_bytes, struct sta
 static void *
 map_file(int fd, const char *path, void *address, size_t length)
 {
-	address = map_pages(fd, address, length);
+	address = cache_map(fd, address, length);
 	if (address == MAP_FAILED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not map file \"%s\": %m", path)));
@@ -666,7 +594,7 @@ prefer_large_pages(const char *name, size_t length)
 
 	if (fd < 0)
 		return;
-	read_in(fd, length);
+	cache_read_in(fd, length);
 	CloseTransientFile(fd);
 }
 
