@@ -16,12 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
-#include "core/checked.h"
 #include "core/rng.h"
 #include "kernels/blas.h"
+#include "large.h"
 #include "nn/loader.h"
 #include "train/trainer.h"
 
@@ -38,30 +37,6 @@ die(const Status *status)
 		if (!(expression)) \
 			die(&status);  \
 	} while (0)
-
-/* Memory in large pages where the kernel gives them, as jobs have it (src/pg/server/memory.c). */
-static void *
-large_allocate(void *context, size_t size)
-{
-	const size_t page = (size_t) 2 * 1024 * 1024;
-	void *memory = size < 2 * page ? malloc(size) : aligned_alloc(page, size_align(size, page));
-
-	(void) context;
-#ifdef MADV_HUGEPAGE
-	if (memory != NULL && size >= 2 * page)
-		(void) madvise(memory, size_align(size, page), MADV_HUGEPAGE);
-#endif
-	return memory;
-}
-
-static void
-large_release(void *context, void *pointer)
-{
-	(void) context;
-	free(pointer);
-}
-
-static const Allocator allocator_large = {large_allocate, large_release, NULL};
 
 static double
 milliseconds(clockid_t clock)
@@ -185,9 +160,9 @@ random_samples(Arena *arena, size_t n, uint32_t texts, uint32_t length, const Be
 int
 main(int argc, char **argv)
 {
-	Arena *arena = arena_create(&allocator_large, 0);
-	TrainerArenas arenas = {arena, arena_create(&allocator_large, 0),
-							arena_create(&allocator_large, 0), arena_create(&allocator_large, 0)};
+	Arena *arena = arena_create(&allocator_malloc, 0);
+	TrainerArenas arenas = {arena, arena_create(&allocator_malloc, 0),
+							arena_create(&allocator_malloc, 0), arena_create(&allocator_malloc, 0)};
 	TrainOptions options = train_options_default(1000000);
 	BertConfig config;
 	TensorTable table;
@@ -208,6 +183,7 @@ main(int argc, char **argv)
 	char line[64];
 	Status status;
 
+	use_large_pages(argv);
 	if (argc < 5)
 	{
 		fprintf(stderr,

@@ -1,7 +1,7 @@
 /*
  * large.h: weights and work memory in large pages where the kernel gives them, as prepared files
- * (src/pg/model/cache.c) and the server's arenas (src/pg/server/memory.c) have them: the program
- * starts itself once more, with glibc's malloc told to ask for such pages.
+ * (src/pg/model/cache_pages.c) and the server's arenas (src/pg/server/memory.c) have them: the
+ * program starts itself once more, with glibc's malloc told to ask for such pages.
  */
 #ifndef BERT_BENCH_LARGE_H
 #define BERT_BENCH_LARGE_H
