@@ -1,4 +1,4 @@
--- entities_first3: names. entities_first again with another seed; entities asks all three.
+-- entities_first3: names. entities_first again with another seed.
 SELECT bert.finetune('trained_entities_first3', 'minilm', 'token_classification',
 	'SELECT tokens, labels FROM train.entity_copy ORDER BY copy, id, md5(tokens::text)',
 	'{"epochs": 1, "batch_size": 16, "learning_rate": 3e-4, "weight_decay": 0.01, "train": "top:6",

@@ -14,8 +14,10 @@ TABLES[entities_first2]="entities document"
 BASES[entities_first2]=entities_first
 TABLES[entities_first3]="entities document"
 BASES[entities_first3]=entities_first
-TABLES[entities]="entities document tag"
-BASES[entities]="entities_first2 entities_first3"
+TABLES[entities_second]="entities document tag"
+BASES[entities_second]="entities_first2 entities_first3"
+TABLES[entities]=entities
+BASES[entities]=entities_second
 TASKS[entities]=entities
 DESCRIPTIONS[entities]="names in English: PER, ORG, LOC, MISC; trained with wikigold, WNUT 2017, UNER"
 
