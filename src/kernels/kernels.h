@@ -158,8 +158,11 @@ typedef struct Kernels
 	void (*axpy)(size_t n, float a, const float *x, float *y);
 	float (*dot)(size_t n, const float *x, const float *y);
 
-	/* from how many tokens on models in int8 gain from AttentionCall.bytes; SIZE_MAX: never */
-	size_t (*attention_bytes_from)(size_t head_size);
+	/*
+	 * from how many tokens on models in int8 gain from AttentionCall.bytes; SIZE_MAX: never, or not
+	 * where sequences may have most_tokens
+	 */
+	size_t (*attention_bytes_from)(size_t head_size, size_t most_tokens);
 	/* bytes of scratch for attention at up to n_tokens tokens, in bytes too for int8 */
 	size_t (*attention_scratch_size)(Precision precision, size_t n_tokens, size_t head_size);
 	void (*attention)(const AttentionCall *call, void *scratch);

@@ -495,9 +495,10 @@ portable_dot(size_t n, const float *x, const float *y)
 
 /* Never: what is rounded to bytes elsewhere is computed from bf16 as it is here. */
 size_t
-portable_attention_bytes_from(size_t head_size)
+portable_attention_bytes_from(size_t head_size, size_t most_tokens)
 {
 	(void) head_size;
+	(void) most_tokens;
 	return SIZE_MAX;
 }
 

@@ -33,7 +33,7 @@ void portable_softmax(size_t m, size_t n, float *x, size_t ld);
 void portable_activation(Activation activation, size_t n, float *x);
 void portable_axpy(size_t n, float a, const float *x, float *y);
 float portable_dot(size_t n, const float *x, const float *y);
-size_t portable_attention_bytes_from(size_t head_size);
+size_t portable_attention_bytes_from(size_t head_size, size_t most_tokens);
 size_t portable_attention_scratch_size(Precision precision, size_t n_tokens, size_t head_size);
 void portable_attention(const AttentionCall *call, void *scratch);
 

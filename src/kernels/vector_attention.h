@@ -479,13 +479,15 @@ attention_head(const bool bf16, const AttentionCall *call, size_t head, uint8_t 
 #endif
 
 static size_t
-vector_attention_bytes_from(size_t head_size)
+vector_attention_bytes_from(size_t head_size, size_t most_tokens)
 {
 #ifdef BYTE_ATTENTION_FROM
-	if (head_size % 16 == 0 && head_size <= BYTE_ATTENTION_MOST_HEAD)
+	if (head_size % 16 == 0 && head_size <= BYTE_ATTENTION_MOST_HEAD &&
+		most_tokens <= BYTE_ATTENTION_MOST_TOKENS)
 		return BYTE_ATTENTION_FROM;
 #endif
 	(void) head_size;
+	(void) most_tokens;
 	return SIZE_MAX;
 }
 

@@ -130,9 +130,10 @@ workspace_create(const BertModel *model, const WorkspaceShape *shape, Arena *are
 	workspace->question = question;
 	workspace->allow_strassen = false;
 	workspace->block_rows = plan.block_rows;
-	workspace->bytes_from = model->precision == PRECISION_INT8
-								? model->kernels->attention_bytes_from(model->head_size)
-								: SIZE_MAX;
+	workspace->bytes_from = SIZE_MAX;
+	if (model->precision == PRECISION_INT8)
+		workspace->bytes_from = model->kernels->attention_bytes_from(
+			model->head_size, (size_t) model->config.max_position_embeddings);
 	workspace->step_flops =
 		strcmp(model->kernels->name, "portable") == 0 ? STEP_FLOPS_PORTABLE : STEP_FLOPS;
 	workspace->query_key_value = take(arena, plan.query_key_value, &failed);
