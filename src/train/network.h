@@ -74,7 +74,8 @@ typedef struct Network
 	float *weights;   /* (table->elements) */
 	float *gradients; /* (table->elements - frozen_elements), or NULL */
 	size_t frozen_elements;
-	int frozen_layers; /* layers 0 .. frozen_layers-1 are not trained */
+	int frozen_layers;   /* layers 0 .. frozen_layers-1 are not trained */
+	bool frozen_dropout; /* and have dropout in training nevertheless */
 	bool embeddings_trained;
 	bool cross_used;  /* a batch had encoder states */
 	bool dense_words; /* a trained tied decoder gives every word row a gradient */
@@ -101,7 +102,8 @@ typedef struct NetworkSetup
 	TrainPart part;
 	int top_layers; /* of TRAIN_TOP: 1 .. num_hidden_layers */
 	bool freeze_embeddings;
-	double dropout; /* negative: the config's own probabilities */
+	bool frozen_dropout; /* dropout in layers that are not trained too */
+	double dropout;      /* negative: the config's own probabilities */
 	/* a model without a head gives embeddings; NULL: token states alone */
 	const PoolingModes *pooling;
 	bool normalize; /* embeddings get length 1 */

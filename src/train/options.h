@@ -43,6 +43,7 @@ typedef struct TrainOptions
 	TrainPart part; /* TRAIN_HEAD, TRAIN_TOP or TRAIN_ALL */
 	int top_layers; /* of TRAIN_TOP */
 	bool freeze_embeddings;
+	bool frozen_dropout; /* dropout in frozen layers too, whose outputs are not kept then */
 	/*
 	 * A step's samples are computed in parts of batch_size (0: all at once), at most
 	 * gradient_accumulation of them. Loss and gradient are those of the whole step, whatever the

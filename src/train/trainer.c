@@ -109,6 +109,7 @@ trainer_create(const TrainerArenas *arenas, const BertConfig *config, const Tens
 						   .part = options->part,
 						   .top_layers = options->top_layers,
 						   .freeze_embeddings = options->freeze_embeddings,
+						   .frozen_dropout = options->frozen_dropout,
 						   .dropout = options->dropout,
 						   .pooling = &options->embedding.pooling,
 						   .normalize = options->embedding.normalize};
@@ -116,7 +117,8 @@ trainer_create(const TrainerArenas *arenas, const BertConfig *config, const Tens
 					  network_widest(table), status) ||
 		!network_init(&trainer->network, &setup, arenas->state, arenas->workspace, status) ||
 		!adamw_init(&trainer->adamw, arenas->state, &trainer->network, &options->adamw, status) ||
-		(options->feature_bytes > 0 && trainer->network.frozen_layers > 0 &&
+		(options->feature_bytes > 0 && !options->frozen_dropout &&
+		 trainer->network.frozen_layers > 0 &&
 		 (trainer->features = features_create(arenas->features, &trainer->network, first_rows,
 											  options->feature_bytes, status)) == NULL))
 	{

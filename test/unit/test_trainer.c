@@ -279,13 +279,14 @@ test_resume(void **state)
 			options.threads = threads;
 			check_resume((HeadKind) head, options, 1 + (head * 5 + threads * 3) % 11);
 		}
-	for (int parts = 0; parts < 3; parts++, tried++)
+	for (int parts = 0; parts < 5; parts++, tried++)
 	{
 		TrainOptions options = options_for(12);
 
-		options.part = parts == 0 ? TRAIN_HEAD : parts == 1 ? TRAIN_TOP : TRAIN_ALL;
+		options.part = parts % 3 == 0 ? TRAIN_HEAD : parts % 3 == 1 ? TRAIN_TOP : TRAIN_ALL;
 		options.top_layers = 2;
 		options.freeze_embeddings = parts == 2;
+		options.frozen_dropout = parts > 2;
 		options.feature_bytes = 1 << 20;
 		check_resume(HEAD_SEQUENCE_CLASSIFICATION, options, 7);
 	}
@@ -522,12 +523,53 @@ test_skipped(void **state)
 	close_trainer(&setup);
 }
 
+/* The first step's loss. */
+static double
+first_loss(HeadKind head, const TrainOptions *options)
+{
+	Setup setup;
+	double loss;
+
+	open_trainer(&setup, head, options);
+	loss = take_step(&setup, 0);
+	close_trainer(&setup);
+	return loss;
+}
+
+/* Frozen layers with dropout have the masks that they would have if they were trained. */
+static void
+test_frozen_dropout(void **state)
+{
+	for (int threads = 1; threads <= 2; threads++)
+		for (int parts = 0; parts < 2; parts++)
+		{
+			TrainOptions options = options_for(4);
+			double all;
+			double without;
+
+			options.threads = threads;
+			options.feature_bytes = 1 << 20;
+			all = first_loss(HEAD_QUESTION_ANSWERING, &options);
+			options.part = parts == 0 ? TRAIN_HEAD : TRAIN_TOP;
+			options.top_layers = 1;
+			without = first_loss(HEAD_QUESTION_ANSWERING, &options);
+			options.frozen_dropout = true;
+			assert_true(first_loss(HEAD_QUESTION_ANSWERING, &options) == all);
+			assert_true(without != all);
+			options.dropout = 0;
+			without = first_loss(HEAD_QUESTION_ANSWERING, &options);
+			options.frozen_dropout = false;
+			assert_true(first_loss(HEAD_QUESTION_ANSWERING, &options) == without);
+		}
+}
+
 /* The frozen blocks stay as they are. */
 static void
 test_frozen(void **state)
 {
-	for (int parts = 0; parts < 3; parts++)
+	for (int which = 0; which < 6; which++)
 	{
+		int parts = which % 3;
 		TrainOptions options = options_for(4);
 		Setup setup;
 		float *before;
@@ -537,6 +579,7 @@ test_frozen(void **state)
 		options.part = parts == 0 ? TRAIN_HEAD : parts == 1 ? TRAIN_TOP : TRAIN_ALL;
 		options.top_layers = 1;
 		options.freeze_embeddings = true;
+		options.frozen_dropout = which >= 3;
 		open_trainer(&setup, HEAD_SEQUENCE_CLASSIFICATION, &options);
 		before = all_weights(&setup);
 		for (int64_t step = 0; step < 4; step++)
@@ -730,12 +773,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_learns),        cmocka_unit_test(test_resume),
-		cmocka_unit_test(test_same_bits),     cmocka_unit_test(test_bf16),
-		cmocka_unit_test(test_accumulation),  cmocka_unit_test(test_masked_parts),
-		cmocka_unit_test(test_skipped),       cmocka_unit_test(test_frozen),
-		cmocka_unit_test(test_failures),      cmocka_unit_test(test_refused_options),
-		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_learns),          cmocka_unit_test(test_resume),
+		cmocka_unit_test(test_same_bits),       cmocka_unit_test(test_bf16),
+		cmocka_unit_test(test_accumulation),    cmocka_unit_test(test_masked_parts),
+		cmocka_unit_test(test_skipped),         cmocka_unit_test(test_frozen),
+		cmocka_unit_test(test_frozen_dropout),  cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_refused_options), cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,7 @@ static const Option options[] = {
 	OPTION(seed, INT64, 42, NULL),
 	OPTION(train, STRING, 0, "all"),
 	OPTION(freeze_embeddings, BOOL, false, NULL),
+	OPTION(frozen_dropout, BOOL, false, NULL),
 	OPTION(eval_query, STRING, 0, NULL),
 	OPTION(eval_fraction, REAL, 0, NULL),
 	OPTION(eval_steps, INT64, 0, NULL),
@@ -266,6 +267,12 @@ check_together(const JobOptions *out, bool warmup_ratio_given)
 	if (out->teacher == NULL && out->temperature > 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"temperature\" has no effect without a \"teacher\"")));
+	exclude(out->few_shot && out->frozen_dropout, "few_shot", "frozen_dropout");
+	if (out->frozen_dropout && strcmp(out->train, "all") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"frozen_dropout\" has no effect where all layers are trained"),
+				 errhint("Give \"train\" as \"head\" or \"top:N\".")));
 	if (!out->few_shot && out->few_shot_pairs > 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"few_shot_pairs\" has no effect without \"few_shot\"")));
@@ -325,6 +332,7 @@ job_options_train(const JobOptions *in, int64 total_steps, TrainOptions *out)
 	out->dropout = in->dropout;
 	out->seed = (uint64_t) in->seed;
 	out->freeze_embeddings = in->freeze_embeddings;
+	out->frozen_dropout = in->frozen_dropout;
 	out->batch_size = in->batch_size;
 	out->gradient_accumulation = in->gradient_accumulation;
 	out->threads = in->threads > 0 ? in->threads : default_threads();

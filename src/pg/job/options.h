@@ -40,6 +40,7 @@ typedef struct JobOptions
 	int64 seed;
 	char *train; /* all, head, top:N */
 	bool freeze_embeddings;
+	bool frozen_dropout;
 	char *eval_query;       /* NULL: none */
 	double eval_fraction;   /* 0: none */
 	int64 eval_steps;       /* 0: once an epoch */
