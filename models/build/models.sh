@@ -41,7 +41,9 @@ TABLES[mentions]=entities
 TASKS[mentions]=labels
 DESCRIPTIONS[mentions]="kinds of names in English: person, organization, location, other name"
 
+TABLES[answer_first]=answer
 TABLES[answer]=answer
+BASES[answer]=answer_first
 TASKS[answer]=answer
 DESCRIPTIONS[answer]="where an English text answers a question; trained with SQuAD 1.1"
 
