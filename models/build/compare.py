@@ -353,7 +353,8 @@ def train(model, task, samples, options, teacher=None, group=False):
     while done < steps:
         if len(order) == 0:
             order = random.sample(range(len(samples)), len(samples))
-            order = grouped(order, samples, size) if group else order
+            if group:
+                order = grouped(order, samples, size)
         part = [samples[i] for i in order[:size]]
         order = order[size:]
         loss = loss_of(model, task, part, options, teacher)

@@ -220,7 +220,7 @@ choose_part(Network *network, const NetworkSetup *setup)
 	network->frozen_layers = setup->part == TRAIN_ALL   ? 0
 							 : setup->part == TRAIN_TOP ? layers - setup->top_layers
 														: layers;
-	network->frozen_dropout = setup->frozen_dropout;
+	network->dropout_from = setup->frozen_dropout ? 0 : network->frozen_layers;
 	network->embeddings_trained = setup->part == TRAIN_ALL && !setup->freeze_embeddings;
 	network->frozen_elements =
 		setup->part == TRAIN_NOTHING
@@ -381,17 +381,10 @@ needs_encoder_backward(const Network *network, const NetworkRun *run)
 							 network->frozen_layers < network->config->num_hidden_layers);
 }
 
-/* Whether a layer, and for the first one the embeddings below it, have dropout in training. */
-static bool
-layer_dropped(const Network *network, int layer)
-{
-	return network->frozen_dropout || layer >= network->frozen_layers;
-}
-
 static bool
 embeddings_dropped(const Network *network, const NetworkRun *run)
 {
-	return run->training && network->hidden_dropout > 0 && layer_dropped(network, 0);
+	return run->training && network->dropout_from == 0 && network->hidden_dropout > 0;
 }
 
 static void
@@ -537,7 +530,7 @@ layout(const Network *network, const NetworkRun *run, Bump *bump, RunBuffers *bu
 							 &saved);
 			saved.out = bump_floats(bump, tokens, hidden);
 		}
-		if (!layer_dropped(network, layer))
+		if (layer < network->dropout_from)
 			saved.bits = saved.self.bits = saved.self.prob_bits = saved.cross.bits =
 				saved.cross.prob_bits = NULL;
 		if (buffers->saved != NULL)
@@ -657,7 +650,7 @@ network_memory(const Network *network, const NetworkRun *run, size_t *bytes, Sta
 static LayerContext
 layer_context(const Network *network, const NetworkRun *run, const RunBuffers *buffers, int layer)
 {
-	bool dropped = run->training && layer_dropped(network, layer);
+	bool dropped = run->training && layer >= network->dropout_from;
 	const Family *family = network->config->family;
 	LayerContext context = {
 		.self_shape = &buffers->self_shape,

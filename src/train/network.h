@@ -74,8 +74,8 @@ typedef struct Network
 	float *weights;   /* (table->elements) */
 	float *gradients; /* (table->elements - frozen_elements), or NULL */
 	size_t frozen_elements;
-	int frozen_layers;   /* layers 0 .. frozen_layers-1 are not trained */
-	bool frozen_dropout; /* and have dropout in training nevertheless */
+	int frozen_layers; /* layers 0 .. frozen_layers-1 are not trained */
+	int dropout_from;  /* the first layer with dropout in training; 0: the embeddings too */
 	bool embeddings_trained;
 	bool cross_used;  /* a batch had encoder states */
 	bool dense_words; /* a trained tied decoder gives every word row a gradient */

@@ -117,8 +117,7 @@ trainer_create(const TrainerArenas *arenas, const BertConfig *config, const Tens
 					  network_widest(table), status) ||
 		!network_init(&trainer->network, &setup, arenas->state, arenas->workspace, status) ||
 		!adamw_init(&trainer->adamw, arenas->state, &trainer->network, &options->adamw, status) ||
-		(options->feature_bytes > 0 && !options->frozen_dropout &&
-		 trainer->network.frozen_layers > 0 &&
+		(options->feature_bytes > 0 && trainer->network.dropout_from > 0 &&
 		 (trainer->features = features_create(arenas->features, &trainer->network, first_rows,
 											  options->feature_bytes, status)) == NULL))
 	{

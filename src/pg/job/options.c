@@ -262,12 +262,12 @@ check_together(const JobOptions *out, bool warmup_ratio_given)
 	exclude(out->warmup_steps >= 0 && warmup_ratio_given, "warmup_steps", "warmup_ratio");
 	exclude(out->eval_query != NULL && out->eval_fraction > 0, "eval_query", "eval_fraction");
 	exclude(out->few_shot && out->teacher != NULL, "few_shot", "teacher");
+	exclude(out->few_shot && out->frozen_dropout, "few_shot", "frozen_dropout");
 	exclude(out->teacher != NULL && out->class_weights != NULL, "teacher", "class_weights");
 	exclude(out->teacher != NULL && out->label_smoothing > 0, "teacher", "label_smoothing");
 	if (out->teacher == NULL && out->temperature > 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"temperature\" has no effect without a \"teacher\"")));
-	exclude(out->few_shot && out->frozen_dropout, "few_shot", "frozen_dropout");
 	if (out->frozen_dropout && strcmp(out->train, "all") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
